@@ -1,0 +1,204 @@
+//! The contract between a dispatcher and what keeps its events.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// The name of an event, chosen by the caller: the same over retries, restarts and replays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(pub [u8; 16]);
+
+/// The queue's own handle of a stored event. Handles compare in the order in which the events
+/// of one key were accepted; they need not be dense, and mean nothing to another queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryId(pub u64);
+
+/// An event to be stored, once, for all targets that are owed it.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its name.
+    pub id: EventId,
+    /// What orders it: events of one key are read in the order accepted.
+    pub key: Arc<[u8]>,
+    /// What is delivered.
+    pub body: Arc<[u8]>,
+    /// When it was accepted, epoch milliseconds.
+    pub accepted_at: u64,
+    /// Names of the targets that are owed it.
+    pub targets: Arc<[Arc<str>]>,
+}
+
+/// What became of an entry at one target.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The target.
+    pub target: Arc<str>,
+    /// The entry.
+    pub entry: EntryId,
+    /// What became of it.
+    pub outcome: Settled,
+}
+
+/// What became of an entry at one target.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Settled {
+    /// The target has it: owed no longer.
+    Delivered,
+    /// It will not be tried again, and is kept as a dead letter.
+    Dead {
+        /// Attempts made.
+        attempts: u32,
+        /// When it was given up, epoch milliseconds.
+        died_at: u64,
+        /// Why, in the caller's own encoding.
+        note: Vec<u8>,
+    },
+    /// It failed and is still owed: how often it was tried, and when it may be tried again.
+    Attempted {
+        /// Attempts made so far.
+        attempts: u32,
+        /// Not to be tried before this time, epoch milliseconds.
+        not_before: u64,
+    },
+    /// Owed no longer, by an operator's decision.
+    Dropped,
+}
+
+/// An entry that a target is owed, as it lies in the queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Owed<'a> {
+    /// Its handle.
+    pub entry: EntryId,
+    /// Its name.
+    pub id: EventId,
+    /// What orders it.
+    pub key: &'a [u8],
+    /// What is delivered.
+    pub body: &'a [u8],
+    /// When it was accepted, epoch milliseconds.
+    pub accepted_at: u64,
+    /// Attempts made so far at this target.
+    pub attempts: u32,
+    /// Not to be tried before this time, epoch milliseconds; 0 if it never failed.
+    pub not_before: u64,
+}
+
+/// A dead letter, as it lies in the queue.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetter<'a> {
+    /// The target that it was for.
+    pub target: &'a str,
+    /// The event; its attempts are those that were made.
+    pub owed: Owed<'a>,
+    /// When it was given up, epoch milliseconds.
+    pub died_at: u64,
+    /// Why, in the caller's own encoding.
+    pub note: &'a [u8],
+}
+
+/// What a queue holds of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetStatistics {
+    /// Its name.
+    pub target: String,
+    /// Entries owed.
+    pub pending: u64,
+    /// When the oldest of them was accepted, epoch milliseconds.
+    pub oldest_accepted_at: Option<u64>,
+    /// Dead letters.
+    pub dead: u64,
+}
+
+/// What a queue holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Of each target that it has heard of.
+    pub targets: Vec<TargetStatistics>,
+    /// Events stored.
+    pub events: u64,
+    /// Bytes in use.
+    pub bytes: u64,
+    /// Bytes that it may use.
+    pub max_bytes: u64,
+}
+
+/// Keeps what is owed. See each method for what is promised when it returns.
+pub trait Queue: Send + Sync + 'static {
+    /// Stores `appends` and applies `settlements`, all or nothing, and returns the appended
+    /// events' handles, in order, once all of it will survive a crash and a power loss.
+    ///
+    /// # Errors
+    /// Nothing was stored nor applied.
+    fn commit(
+        &self,
+        appends: &[Event],
+        settlements: &[Settlement],
+    ) -> Result<Vec<EntryId>, QueueError>;
+
+    /// Shows what `target` is owed after `after`, in order, until `visit` breaks.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn owed(
+        &self,
+        target: &str,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError>;
+
+    /// Shows what `target` is owed of one key after `after`, in order, until `visit` breaks.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn owed_of_key(
+        &self,
+        target: &str,
+        key: &[u8],
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError>;
+
+    /// Shows dead letters (of one target, or of all) after `after`, by target and then in the
+    /// order accepted, until `visit` breaks.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn dead_letters(
+        &self,
+        target: Option<&str>,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError>;
+
+    /// Makes dead letters owed again, under their old ids and handles; how many were found.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
+
+    /// Forgets dead letters; how many were found.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
+
+    /// What it holds.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn statistics(&self) -> Result<Statistics, QueueError>;
+}
+
+/// Why a queue did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// No room for the appended events; settlements alone may still be committed.
+    #[error("the queue is full: {used} of {max} bytes are in use; nothing was accepted")]
+    Full {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that it may use.
+        max: u64,
+    },
+}
