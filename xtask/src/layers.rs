@@ -115,7 +115,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "webhook-tests",
-        may_use: &["anyhow", "rustix", "serde_json", "tempfile"],
+        may_use: &["rustix", "serde_json", "tempfile", "webhook-model"],
         must_not_reach: &[],
     },
 ];

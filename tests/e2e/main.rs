@@ -1,0 +1,3 @@
+//! The product from outside: one file a concern.
+
+mod receive;
