@@ -5,12 +5,14 @@
 
 mod binary;
 mod fixtures;
+mod folder;
 mod process;
 mod receiver;
 mod summary;
 
 pub use binary::webhookd;
 pub use fixtures::{event, events, events_file, fixture, task_of};
+pub use folder::{Folder, best_effort};
 pub use process::{Ended, Launch, Webhookd};
 pub use receiver::{ClosedPort, Receiver, Reply, Request};
 pub use rustix::process::Signal;
