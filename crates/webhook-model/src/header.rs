@@ -1,6 +1,6 @@
 //! What a dispatcher needs of a payload, without building the rest.
 
-use crate::StatusName;
+use crate::{ReadError, StatusName};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -27,18 +27,6 @@ pub struct EventHeader<'a> {
     /// Whether the payload holds a `task` at all.
     pub has_task: bool,
 }
-
-/// Why a payload cannot be read.
-#[derive(Debug)]
-pub struct ReadError(serde_json::Error);
-
-impl std::fmt::Display for ReadError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for ReadError {}
 
 type Text<'a> = Option<Cow<'a, str>>;
 
@@ -108,7 +96,8 @@ impl<'a> EventHeader<'a> {
     /// # Errors
     /// When the bytes are not a payload.
     pub fn read(bytes: &'a [u8]) -> Result<EventHeader<'a>, ReadError> {
-        let event: Event<'a> = serde_json::from_slice(bytes).map_err(ReadError)?;
+        let event: Event<'a> = serde_json::from_slice(bytes)
+            .map_err(|e| ReadError::new(crate::ReadErrorKind::Syntax, e.to_string(), bytes, 0))?;
         let old_state = match event.old_state {
             None => None,
             Some(OldState::Name(name)) => Some(name),

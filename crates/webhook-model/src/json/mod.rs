@@ -1,0 +1,6 @@
+//! JSON text: scanning it, saying where it is wrong, and writing it as Gson does.
+
+mod double;
+pub(crate) mod error;
+pub(crate) mod gson;
+pub(crate) mod scan;
