@@ -3,6 +3,14 @@
 //! *Architecture invariant*: bodies and keys are opaque bytes. This crate knows no JSON, no HTTP
 //! and no target URL; and nothing that only one process could know is promised by [`Queue`].
 
+mod disk_queue;
+mod error;
+mod memory_queue;
 mod queue;
 
+pub use disk_queue::{
+    Compaction, CorruptEntry, DiskQueue, Options, SetAside, Verification, compact, verify,
+};
+pub use error::QueueError;
+pub use memory_queue::MemoryQueue;
 pub use queue::*;

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::QueueError;
+
 /// The name of an event, chosen by the caller: the same over retries, restarts and replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(pub [u8; 16]);
@@ -23,11 +25,13 @@ pub struct Event {
     pub body: Arc<[u8]>,
     /// When it was accepted, epoch milliseconds.
     pub accepted_at: u64,
-    /// Names of the targets that are owed it.
+    /// Names of the targets that are owed it; a name given twice counts once, and an event
+    /// without targets gets a handle but is not kept.
     pub targets: Arc<[Arc<str>]>,
 }
 
-/// What became of an entry at one target.
+/// What became of an entry at one target. Settling what a target is not owed (any longer) has no
+/// effect, so that a settlement can be repeated.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     /// The target.
@@ -120,6 +124,9 @@ pub struct Statistics {
     pub bytes: u64,
     /// Bytes that it may use.
     pub max_bytes: u64,
+    /// Entries set aside because their stored record does not match its checksum: no target is
+    /// owed them any longer, and they are counted nowhere else.
+    pub corrupt: u64,
 }
 
 /// Keeps what is owed. See each method for what is promised when it returns.
@@ -128,7 +135,8 @@ pub trait Queue: Send + Sync + 'static {
     /// events' handles, in order, once all of it will survive a crash and a power loss.
     ///
     /// # Errors
-    /// Nothing was stored nor applied.
+    /// Nothing was stored nor applied, unless [`QueueError::Refusing`] says that the storage
+    /// itself cannot tell: then the appended events may turn up when the queue is opened again.
     fn commit(
         &self,
         appends: &[Event],
@@ -158,8 +166,9 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
-    /// Shows dead letters (of one target, or of all) after `after`, by target and then in the
-    /// order accepted, until `visit` breaks.
+    /// Shows dead letters (of one target, or of all) after `after`, by the target's name and then
+    /// in the order accepted, until `visit` breaks. Asked for all targets, it leaves out those of
+    /// each target that are not after `after`.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -170,13 +179,15 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
-    /// Makes dead letters owed again, under their old ids and handles; how many were found.
+    /// Makes dead letters owed again, under their old ids and handles, as if never attempted; how
+    /// many were found. Once it returns, this will survive a crash and a power loss.
     ///
     /// # Errors
     /// Nothing was changed.
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
 
-    /// Forgets dead letters; how many were found.
+    /// Forgets dead letters; how many were found. Once it returns, this will survive a crash and
+    /// a power loss.
     ///
     /// # Errors
     /// Nothing was changed.
@@ -187,18 +198,4 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// When the storage cannot be read.
     fn statistics(&self) -> Result<Statistics, QueueError>;
-}
-
-/// Why a queue did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueueError {
-    /// No room for the appended events; settlements alone may still be committed.
-    #[error("the queue is full: {used} of {max} bytes are in use; nothing was accepted")]
-    Full {
-        /// Bytes in use.
-        used: u64,
-        /// Bytes that it may use.
-        max: u64,
-    },
 }

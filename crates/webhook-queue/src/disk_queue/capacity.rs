@@ -1,0 +1,120 @@
+//! How much the queue holds: what an append may use, and what is kept for settlements.
+
+use heed::{AnyTls, RoTxn};
+
+use super::change::Fault;
+use super::record;
+use super::tables::Tables;
+use crate::{Event, QueueError};
+
+/// The smallest queue.
+const MIN_BYTES: u64 = 1 << 20;
+
+/// The largest part that is kept for settlements.
+const MAX_RESERVE: u64 = 64 << 20;
+
+/// What settling an owed entry may add: its dead letter without a note, or its attempts. Twice
+/// what it takes on a full page.
+const SETTLEMENT: u64 = 64;
+
+/// What an event takes besides its record: its entries in the index by key and in `shares`.
+const PER_EVENT: u64 = 80;
+
+/// What an event takes for each target: its entry in `owed`, and what settling it may add.
+const PER_TARGET: u64 = 48 + SETTLEMENT;
+
+/// A page of the smallest size that LMDB uses.
+const PAGE: u64 = 4096;
+
+/// The room of a queue, bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Capacity {
+    /// What the data file never grows beyond.
+    pub(super) max: u64,
+    /// What appends leave free, for settlements: a transaction writes each page that it touches
+    /// anew before the old one is free.
+    reserve: u64,
+}
+
+impl Capacity {
+    pub(super) fn new(max_bytes: u64) -> Capacity {
+        // LMDB wants whole pages, of whatever size the system has.
+        let max = max_bytes
+            .clamp(MIN_BYTES, i64::MAX as u64 / 2)
+            .next_multiple_of(1 << 16);
+        Capacity {
+            max,
+            reserve: (max / 4).min(MAX_RESERVE),
+        }
+    }
+
+    /// The size of the map of a queue with so many bytes in use: more than allowed, if the queue
+    /// was larger when it was written, so that it can still be settled.
+    pub(super) fn map_size(&self, used: u64) -> usize {
+        let least = used.saturating_add(self.reserve).next_multiple_of(1 << 16);
+        usize::try_from(least.max(self.max)).unwrap_or(usize::MAX)
+    }
+
+    /// Refuses events that do not fit.
+    pub(super) fn admit(
+        &self,
+        tables: &Tables,
+        txn: &RoTxn<'_, AnyTls>,
+        events: &[Event],
+    ) -> Result<(), Fault> {
+        let room = self.max - self.reserve;
+        let mut need = 0_u64;
+        for event in events {
+            let size = size(event);
+            // An empty queue has some pages in use as well.
+            if size > room - room / 8 || u32::try_from(event.key.len()).is_err() {
+                return Err(Fault::Refused(QueueError::TooLarge {
+                    size,
+                    max: room - room / 8,
+                }));
+            }
+            need = need.saturating_add(size);
+        }
+        let used = self.charged(tables, txn)?;
+        if used.saturating_add(need) > room {
+            return Err(Fault::Refused(QueueError::Full { used, max: room }));
+        }
+        Ok(())
+    }
+
+    /// Whether the note of a dead letter fits: notes may use half of the reserve.
+    pub(super) fn fits_note(
+        &self,
+        tables: &Tables,
+        txn: &RoTxn<'_, AnyTls>,
+        note: usize,
+    ) -> heed::Result<bool> {
+        let used = self.charged(tables, txn)?;
+        Ok(used.saturating_add(pages(note as u64)) <= self.max - self.reserve / 2)
+    }
+
+    /// Bytes in use, and those that settling all that is owed may add.
+    fn charged(&self, tables: &Tables, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
+        Ok(tables.used(txn)? + tables.owed.len(txn)? * SETTLEMENT)
+    }
+}
+
+/// Bytes that an event may take, rounded up.
+fn size(event: &Event) -> u64 {
+    let record = record::event_len(event) as u64;
+    pages(record)
+        .saturating_add(PER_EVENT)
+        .saturating_add(PER_TARGET.saturating_mul(event.targets.len() as u64))
+}
+
+/// Bytes that a value takes: with others on a page, or on pages of its own if it is longer than
+/// half of one.
+fn pages(value: u64) -> u64 {
+    match value {
+        0..1900 => (value + 32) * 5 / 4,
+        _ => value
+            .saturating_add(16)
+            .next_multiple_of(PAGE)
+            .saturating_add(40),
+    }
+}

@@ -1,0 +1,397 @@
+//! One transaction that changes the queue.
+
+use std::collections::HashMap;
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use heed::{PutFlags, RwTxn};
+use siphasher::sip::SipHasher13;
+
+use super::capacity::Capacity;
+use super::record::{self, Dead, Row};
+use super::tables::Tables;
+use crate::{EntryId, Event, QueueError, Settled, Settlement};
+
+/// The key of the next entry's number in `meta`.
+pub(super) const NEXT: &[u8] = b"next";
+
+/// The numbers of the targets that the queue knows, by name.
+pub(super) type Names = HashMap<Arc<str>, u32>;
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Storage(heed::Error),
+    Refused(QueueError),
+}
+
+impl From<heed::Error> for Fault {
+    fn from(error: heed::Error) -> Fault {
+        Fault::Storage(error)
+    }
+}
+
+/// A transaction that changes the queue: nothing is, until [`commit`](Change::commit).
+pub(super) struct Change<'q> {
+    tables: &'q Tables,
+    names: &'q Names,
+    identity: [u8; 16],
+    txn: RwTxn<'q>,
+    /// The rows of the targets that this change touched.
+    rows: Vec<(u32, Row)>,
+    /// Where they are in `rows`.
+    index: HashMap<Arc<str>, usize>,
+    /// Targets that this change is the first to name.
+    added: Vec<(Arc<str>, u32)>,
+    /// Targets that it forgot.
+    dropped: Vec<u32>,
+}
+
+impl<'q> Change<'q> {
+    pub(super) fn begin(
+        tables: &'q Tables,
+        names: &'q Names,
+        identity: [u8; 16],
+    ) -> heed::Result<Change<'q>> {
+        Ok(Change {
+            tables,
+            names,
+            identity,
+            txn: tables.env.write_txn()?,
+            rows: Vec::new(),
+            index: HashMap::new(),
+            added: Vec::new(),
+            dropped: Vec::new(),
+        })
+    }
+
+    /// Makes the change durable; the names of targets, if they are others now.
+    pub(super) fn commit(mut self) -> heed::Result<Option<Names>> {
+        for (number, row) in &self.rows {
+            self.tables
+                .meta
+                .put(&mut self.txn, &record::row_key(*number), &row.write())?;
+        }
+        self.txn.commit()?;
+        if self.added.is_empty() && self.dropped.is_empty() {
+            return Ok(None);
+        }
+        let mut names = self.names.clone();
+        names.extend(self.added);
+        names.retain(|_, number| !self.dropped.contains(number));
+        Ok(Some(names))
+    }
+
+    /// Appends events in order, if they fit.
+    pub(super) fn append(
+        &mut self,
+        events: &[Event],
+        capacity: &Capacity,
+    ) -> Result<Vec<EntryId>, Fault> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        capacity.admit(self.tables, &self.txn, events)?;
+        let mut next = read_next(self.tables.meta.get(&self.txn, NEXT)?)?;
+        let mut entries = Vec::with_capacity(events.len());
+        let mut buffer = Vec::new();
+        for event in events {
+            self.append_one(next, event, &mut buffer)?;
+            entries.push(EntryId(next));
+            next += 1;
+        }
+        self.tables
+            .meta
+            .put(&mut self.txn, NEXT, &next.to_le_bytes())?;
+        Ok(entries)
+    }
+
+    fn append_one(&mut self, seq: u64, event: &Event, buffer: &mut Vec<u8>) -> heed::Result<()> {
+        let mut targets = 0_u32;
+        for target in event.targets.iter() {
+            let at = self.row_or_new(target)?;
+            let (number, row) = &mut self.rows[at];
+            let key = record::target_key(*number, seq);
+            match self
+                .tables
+                .owed
+                .put_with_flags(&mut self.txn, PutFlags::NO_OVERWRITE, &key, &[])
+            {
+                Ok(()) => {
+                    row.pending += 1;
+                    targets += 1;
+                }
+                // Named twice.
+                Err(heed::Error::Mdb(heed::MdbError::KeyExist)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if targets == 0 {
+            return Ok(());
+        }
+        if targets > 1 {
+            let key = record::event_key(seq);
+            let shares = targets.to_le_bytes();
+            self.tables
+                .shares
+                .put_with_flags(&mut self.txn, PutFlags::APPEND, &key, &shares)?;
+        }
+        record::write_event(seq, event, buffer);
+        let key = record::event_key(seq);
+        self.tables
+            .events
+            .put_with_flags(&mut self.txn, PutFlags::APPEND, &key, buffer)?;
+        let key = record::by_key_key(hash(self.identity, &event.key), seq);
+        self.tables.by_key.put(&mut self.txn, &key, &[])
+    }
+
+    /// Applies a settlement; without effect if the target is not owed the entry.
+    pub(super) fn settle(
+        &mut self,
+        settlement: &Settlement,
+        capacity: &Capacity,
+    ) -> heed::Result<()> {
+        let Some(at) = self.row(&settlement.target)? else {
+            return Ok(());
+        };
+        let number = self.rows[at].0;
+        let seq = settlement.entry.0;
+        let key = record::target_key(number, seq);
+        if let Settled::Attempted {
+            attempts,
+            not_before,
+        } = settlement.outcome
+        {
+            if self.tables.owed.get(&self.txn, &key)?.is_some() {
+                let value = record::owed_value(attempts, not_before);
+                self.tables.owed.put(&mut self.txn, &key, &value)?;
+            }
+            return Ok(());
+        }
+        if !self.tables.owed.delete(&mut self.txn, &key)? {
+            return Ok(());
+        }
+        let row = &mut self.rows[at].1;
+        row.pending = row.pending.saturating_sub(1);
+        if let Settled::Dead {
+            attempts,
+            died_at,
+            note,
+        } = &settlement.outcome
+        {
+            row.dead += 1;
+            // A note is worth keeping, but not worth failing a settlement for want of room.
+            let fits = capacity.fits_note(self.tables, &self.txn, note.len())?;
+            let note = if fits { note } else { &[][..] };
+            let dead = Dead {
+                attempts: *attempts,
+                died_at: *died_at,
+                note,
+            };
+            let value = record::dead_value(&key, dead);
+            return self.tables.dead.put(&mut self.txn, &key, &value);
+        }
+        self.release(seq)
+    }
+
+    /// Makes a dead letter owed again; whether there is one.
+    pub(super) fn replay(&mut self, target: &str, entry: EntryId) -> heed::Result<bool> {
+        let Some(at) = self.row(target)? else {
+            return Ok(false);
+        };
+        let (number, row) = &mut self.rows[at];
+        let key = record::target_key(*number, entry.0);
+        if !self.tables.dead.delete(&mut self.txn, &key)? {
+            return Ok(false);
+        }
+        row.dead = row.dead.saturating_sub(1);
+        row.pending += 1;
+        self.tables.owed.put(&mut self.txn, &key, &[])?;
+        Ok(true)
+    }
+
+    /// Forgets a dead letter; whether there was one.
+    pub(super) fn drop_dead(&mut self, target: &str, entry: EntryId) -> heed::Result<bool> {
+        let Some(at) = self.row(target)? else {
+            return Ok(false);
+        };
+        let (number, row) = &mut self.rows[at];
+        let key = record::target_key(*number, entry.0);
+        if !self.tables.dead.delete(&mut self.txn, &key)? {
+            return Ok(false);
+        }
+        row.dead = row.dead.saturating_sub(1);
+        self.release(entry.0)?;
+        Ok(true)
+    }
+
+    /// Forgets up to `limit` entries of a target, owed or dead, and then the target; how many
+    /// entries, and whether that were all.
+    pub(super) fn drop_target(&mut self, target: &str, limit: usize) -> heed::Result<(u64, bool)> {
+        let Some(at) = self.row(target)? else {
+            return Ok((0, true));
+        };
+        let number = self.rows[at].0;
+        let prefix = number.to_be_bytes();
+        let mut left = limit;
+        for (table, dead) in [(self.tables.owed, false), (self.tables.dead, true)] {
+            let mut found = Vec::new();
+            for item in table.prefix_iter(&self.txn, &prefix)?.take(left) {
+                found.extend(record::seq_of_target_key(item?.0));
+            }
+            left -= found.len();
+            let row = &mut self.rows[at].1;
+            let count = if dead {
+                &mut row.dead
+            } else {
+                &mut row.pending
+            };
+            *count = count.saturating_sub(found.len() as u64);
+            for seq in found {
+                table.delete(&mut self.txn, &record::target_key(number, seq))?;
+                self.release(seq)?;
+            }
+        }
+        let all = left > 0;
+        if all {
+            self.tables
+                .meta
+                .delete(&mut self.txn, &record::row_key(number))?;
+            self.rows.retain(|(other, _)| *other != number);
+            self.index.clear();
+            self.dropped.push(number);
+        }
+        Ok(((limit - left) as u64, all))
+    }
+
+    /// Sets an event aside if its record is still found damaged, so that no target is owed it;
+    /// whether it was.
+    pub(super) fn set_aside(&mut self, seq: u64) -> heed::Result<bool> {
+        let event_key = record::event_key(seq);
+        let found = self.tables.events.get(&self.txn, &event_key)?;
+        if found.is_some_and(|found| record::read_event(seq, found).is_some()) {
+            return Ok(false);
+        }
+        let found = found.unwrap_or_default().to_vec();
+        let mut names: Vec<Arc<str>> = self.names.keys().cloned().collect();
+        names.sort();
+        let mut owed_by = Vec::new();
+        for name in &names {
+            let Some(at) = self.row(name)? else { continue };
+            let (number, row) = &mut self.rows[at];
+            let key = record::target_key(*number, seq);
+            let owed = self.tables.owed.delete(&mut self.txn, &key)?;
+            let dead = self.tables.dead.delete(&mut self.txn, &key)?;
+            row.pending = row.pending.saturating_sub(u64::from(owed));
+            row.dead = row.dead.saturating_sub(u64::from(dead));
+            if owed || dead {
+                owed_by.push(&**name);
+            }
+        }
+        if owed_by.is_empty() {
+            return Ok(false);
+        }
+        let value = record::aside_value(&owed_by, &found);
+        self.tables.aside.put(&mut self.txn, &event_key, &value)?;
+        self.tables.shares.delete(&mut self.txn, &event_key)?;
+        self.forget(seq)?;
+        Ok(true)
+    }
+
+    /// One target less has to do with an event; the last one forgets it.
+    fn release(&mut self, seq: u64) -> heed::Result<()> {
+        let key = record::event_key(seq);
+        let shares = self.tables.shares.get(&self.txn, &key)?;
+        // Without a record there is one target.
+        let shares = shares
+            .and_then(|value| value.try_into().ok())
+            .map_or(1, u32::from_le_bytes);
+        if shares > 1 {
+            let shares = (shares - 1).to_le_bytes();
+            return self.tables.shares.put(&mut self.txn, &key, &shares);
+        }
+        self.tables.shares.delete(&mut self.txn, &key)?;
+        self.forget(seq)
+    }
+
+    /// Removes an event and its entry in the index by key.
+    fn forget(&mut self, seq: u64) -> heed::Result<()> {
+        let key = record::event_key(seq);
+        let Some(found) = self.tables.events.get(&self.txn, &key)? else {
+            return Ok(());
+        };
+        // If the record is damaged, the key may be, and the entry in the index remains. It does no
+        // harm: an index entry without an event is passed over.
+        if let Some(hash) = record::key_of_event(found).map(|key| hash(self.identity, key)) {
+            self.tables
+                .by_key
+                .delete(&mut self.txn, &record::by_key_key(hash, seq))?;
+        }
+        self.tables.events.delete(&mut self.txn, &key)?;
+        Ok(())
+    }
+
+    /// Where the row of a known target is in `rows`.
+    fn row(&mut self, target: &str) -> heed::Result<Option<usize>> {
+        if let Some(&at) = self.index.get(target) {
+            return Ok(Some(at));
+        }
+        let Some((name, &number)) = self.names.get_key_value(target) else {
+            return Ok(None);
+        };
+        let Some(found) = self.tables.meta.get(&self.txn, &record::row_key(number))? else {
+            return Ok(None);
+        };
+        let row = Row::read(found).ok_or_else(|| damaged("the row of a target"))?;
+        self.index.insert(name.clone(), self.rows.len());
+        self.rows.push((number, row));
+        Ok(Some(self.rows.len() - 1))
+    }
+
+    /// Where the row of a target is in `rows`, after adding it if need be.
+    fn row_or_new(&mut self, target: &Arc<str>) -> heed::Result<usize> {
+        if let Some(at) = self.row(target)? {
+            return Ok(at);
+        }
+        let last = self
+            .names
+            .values()
+            .chain(self.added.iter().map(|(_, number)| number))
+            .max();
+        let number = last.map_or(0, |last| last + 1);
+        self.added.push((target.clone(), number));
+        self.index.insert(target.clone(), self.rows.len());
+        self.rows.push((
+            number,
+            Row {
+                pending: 0,
+                dead: 0,
+                name: target.to_string(),
+            },
+        ));
+        Ok(self.rows.len() - 1)
+    }
+}
+
+/// The number that the next entry gets, as lies in `meta`.
+pub(super) fn read_next(value: Option<&[u8]>) -> heed::Result<u64> {
+    match value {
+        None => Ok(1),
+        Some(value) => value
+            .try_into()
+            .map(u64::from_le_bytes)
+            .map_err(|_| damaged("the next entry's number")),
+    }
+}
+
+/// What the index by key finds a key by. Keyed with the queue's identity, so that nobody can choose
+/// keys that collide; equal hashes of different keys are told apart by reading the event.
+pub(super) fn hash(identity: [u8; 16], key: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(&identity);
+    hasher.write(key);
+    hasher.finish()
+}
+
+pub(super) fn damaged(what: &str) -> heed::Error {
+    heed::Error::Decoding(format!("{what} is damaged").into())
+}

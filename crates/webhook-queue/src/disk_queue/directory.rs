@@ -1,0 +1,261 @@
+//! The queue's directory: whose it is, which format it has, who holds it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::QueueError;
+
+/// The format that this version reads and writes.
+pub(super) const FORMAT: u32 = 1;
+
+/// The file that makes a directory a queue: the format and the queue's identity, as text.
+const MARK: &str = "FORMAT";
+
+/// The mark of a queue that is being created: there is nothing in it to lose.
+const UNFINISHED_MARK: &str = "FORMAT.new";
+
+/// What the first line of the mark starts with.
+const MAGIC: &str = "webhook-queue ";
+
+/// The file that whoever has the queue open holds locked.
+const LOCK: &str = "lock";
+
+/// LMDB's data.
+pub(super) const DATA: &str = "data.mdb";
+
+/// LMDB's table of readers.
+const READERS: &str = "lock.mdb";
+
+/// What a compaction writes before it takes the place of the data.
+pub(super) const COMPACTED: &str = "data.mdb.compacted";
+
+/// A directory of a queue, locked as long as this lives.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    identity: [u8; 16],
+    /// Whether the queue in it is yet to be created.
+    unfinished: bool,
+    /// Holds the lock.
+    _lock: File,
+}
+
+impl Directory {
+    /// Locks the queue in `path`. If there is none, `create` makes one up to the point where only
+    /// its tables are missing, for [`finish`](Directory::finish) to complete.
+    pub(super) fn open(path: &Path, create: bool) -> Result<Directory, QueueError> {
+        match fs::metadata(path) {
+            Ok(found) if !found.is_dir() => {
+                return Err(QueueError::NotADirectory { path: path.into() });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !create {
+                    return Err(QueueError::Missing { path: path.into() });
+                }
+                let mut builder = DirBuilder::new();
+                builder
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(path)
+                    .map_err(io("create", path))?;
+                if let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
+                    sync_directory(parent)?;
+                }
+            }
+            Err(error) => return Err(io("look at", path)(error)),
+        }
+        let marked = read_mark(path)?;
+        if marked.is_none() {
+            refuse_foreign(path)?;
+            if !create {
+                return Err(QueueError::Missing { path: path.into() });
+            }
+        }
+        let lock = lock(path)?;
+        // Only now can nobody else be creating it.
+        let marked = read_mark(path)?;
+        remove(&path.join(COMPACTED))?;
+        let (unfinished, identity) = match marked {
+            Some(identity) => (false, identity),
+            None => (true, begin(path)?),
+        };
+        if !unfinished && !path.join(DATA).exists() {
+            let detail = format!("{DATA} is missing");
+            return Err(QueueError::Corrupt {
+                path: path.into(),
+                detail,
+            });
+        }
+        Ok(Directory {
+            path: path.into(),
+            identity,
+            unfinished,
+            _lock: lock,
+        })
+    }
+
+    /// Makes a queue of the directory, once its tables are on the disk.
+    pub(super) fn finish(&mut self) -> Result<(), QueueError> {
+        if self.unfinished {
+            let mark = self.path.join(MARK);
+            fs::rename(self.path.join(UNFINISHED_MARK), &mark).map_err(io("create", &mark))?;
+            sync_directory(&self.path)?;
+            self.unfinished = false;
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the queue is yet to be created.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
+    /// Sixteen random bytes that no other queue has.
+    pub(super) fn identity(&self) -> [u8; 16] {
+        self.identity
+    }
+}
+
+/// A function that names what failed, for `map_err`.
+pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> QueueError {
+    move |source| QueueError::Io {
+        action,
+        path: path.into(),
+        source,
+    }
+}
+
+/// Makes renamed and created files of a directory survive a power loss.
+pub(super) fn sync_directory(path: &Path) -> Result<(), QueueError> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io("sync", path))
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), QueueError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn lock(path: &Path) -> Result<File, QueueError> {
+    let name = path.join(LOCK);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&name)
+        .map_err(io("open", &name))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(QueueError::Locked { path: path.into() }),
+        Err(TryLockError::Error(error)) => Err(io("lock", &name)(error)),
+    }
+}
+
+/// The identity of the queue in `path`; nothing if there is no queue.
+fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
+    let name = path.join(MARK);
+    let mut text = String::new();
+    // A mark is short; whatever is longer is not ours, and not read.
+    let file = match File::open(&name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io("open", &name)(error)),
+    };
+    let foreign = || QueueError::ForeignDirectory {
+        path: path.into(),
+        found: MARK.into(),
+    };
+    match file.take(256).read_to_string(&mut text) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(foreign()),
+        Err(error) => return Err(io("read", &name)(error)),
+    }
+    let mut lines = text.lines();
+    let found = lines
+        .next()
+        .and_then(|line| line.strip_prefix(MAGIC))
+        .ok_or_else(foreign)?;
+    if found != FORMAT.to_string() {
+        let (path, found) = (path.into(), found.chars().take(32).collect());
+        return Err(QueueError::UnknownVersion {
+            path,
+            found,
+            known: FORMAT,
+        });
+    }
+    let identity = lines
+        .next()
+        .and_then(parse_identity)
+        .ok_or_else(|| QueueError::Corrupt {
+            path: path.into(),
+            detail: format!("{MARK} names no identity"),
+        })?;
+    Ok(Some(identity))
+}
+
+fn parse_identity(text: &str) -> Option<[u8; 16]> {
+    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
+}
+
+/// Starts a queue anew in a directory that holds at most an unfinished one.
+fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
+    let mut identity = [0; 16];
+    getrandom::fill(&mut identity)
+        .map_err(|error| io("find a random identity for", path)(io::Error::other(error)))?;
+    let name = path.join(UNFINISHED_MARK);
+    let text = format!("{MAGIC}{FORMAT}\n{:032x}\n", u128::from_be_bytes(identity));
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&name)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
+        .map_err(io("create", &name))?;
+    // Data without either mark would be taken for somebody else's after a power loss.
+    sync_directory(path)?;
+    remove(&path.join(DATA))?;
+    remove(&path.join(READERS))?;
+    Ok(identity)
+}
+
+/// Refuses a directory without a mark that holds something else than an unfinished queue.
+fn refuse_foreign(path: &Path) -> Result<(), QueueError> {
+    let unfinished = path.join(UNFINISHED_MARK).exists();
+    for entry in fs::read_dir(path).map_err(io("list", path))? {
+        let name = entry.map_err(io("list", path))?.file_name();
+        let ours = match name.to_str() {
+            Some(LOCK | UNFINISHED_MARK) => true,
+            Some(DATA | READERS) => unfinished,
+            _ => false,
+        };
+        // The mark appears if another process finishes the queue just now.
+        if !ours && !path.join(MARK).exists() {
+            let found = name.to_string_lossy().into_owned();
+            return Err(QueueError::ForeignDirectory {
+                path: path.into(),
+                found,
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,523 @@
+//! A queue on the disk, in LMDB.
+
+mod capacity;
+mod change;
+mod compaction;
+mod directory;
+mod read;
+mod record;
+mod tables;
+mod verification;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::capacity::Capacity;
+use self::change::{Change, Fault, Names};
+use self::directory::{DATA, Directory};
+use self::read::Snapshot;
+use self::record::Row;
+use self::tables::Tables;
+use crate::{
+    DeadLetter, EntryId, Event, Owed, Queue, QueueError, Settlement, Statistics, TargetStatistics,
+};
+
+pub use self::compaction::{Compaction, compact};
+pub use self::verification::{CorruptEntry, Verification, verify};
+
+/// Keys in `meta`.
+const FORMAT_KEY: &[u8] = b"format";
+const IDENTITY_KEY: &[u8] = b"identity";
+
+/// Entries that [`DiskQueue::drop_target`] forgets in one transaction.
+const DROPPED_AT_ONCE: usize = 1024;
+
+/// How a [`DiskQueue`] is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by callers, `..Default::default()`"
+)]
+pub struct Options {
+    /// What the data file never grows beyond, bytes; at least 1 MiB. A quarter of it, at most
+    /// 64 MiB, is kept for settlements; appends may use the rest. If the queue holds more already,
+    /// it takes nothing new until enough is settled.
+    pub max_bytes: u64,
+}
+
+impl Default for Options {
+    /// 16 GiB.
+    fn default() -> Options {
+        Options {
+            max_bytes: 16 << 30,
+        }
+    }
+}
+
+/// A [`Queue`] in a directory of its own, kept by LMDB. `docs/queue-format.md` describes what lies
+/// there. What a call acknowledged survives a crash of the process, of the system, and a power
+/// loss, as far as the disk keeps what it said it synced.
+///
+/// A read holds a snapshot while it visits: what is settled meanwhile is still shown, and its space
+/// is not used again before the visit ends. So a visit should not wait for anything.
+///
+/// An event whose record does not match its checksum is not shown. It is set aside, so that no
+/// target is owed it, and counted in [`Statistics::corrupt`].
+#[derive(Debug)]
+pub struct DiskQueue {
+    tables: Tables,
+    capacity: Capacity,
+    /// What the names of targets stand for, as of the last commit.
+    names: Mutex<Arc<Names>>,
+    /// Held by whoever changes the queue, so that names are published in the order of commits.
+    changing: Mutex<()>,
+    /// Damaged entries that could not be set aside yet.
+    damaged: Mutex<BTreeSet<u64>>,
+    /// Why nothing new is taken.
+    refusing: Mutex<Option<Arc<QueueError>>>,
+    /// Last, so that the lock is given up only after the environment was closed.
+    directory: Directory,
+}
+
+/// An entry that was set aside since its stored record is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside<'a> {
+    /// Its handle.
+    pub entry: EntryId,
+    /// The targets that were owed it, or had it as a dead letter.
+    pub targets: Vec<&'a str>,
+    /// The record as found, empty if there was none; `docs/queue-format.md` says what to look for.
+    pub record: &'a [u8],
+}
+
+impl DiskQueue {
+    /// Opens the queue in `dir`, which is created if it does not exist or is empty. It opens at
+    /// once, however much is in it.
+    ///
+    /// # Errors
+    /// [`NotADirectory`](QueueError::NotADirectory),
+    /// [`ForeignDirectory`](QueueError::ForeignDirectory),
+    /// [`UnknownVersion`](QueueError::UnknownVersion), [`Locked`](QueueError::Locked) (by another
+    /// process or by this one), [`Corrupt`](QueueError::Corrupt) or [`Io`](QueueError::Io); what
+    /// is in `dir` is left as it was, but for a queue that was never finished.
+    pub fn open(dir: impl AsRef<Path>, options: &Options) -> Result<DiskQueue, QueueError> {
+        Self::open_directory(Directory::open(dir.as_ref(), true)?, options)
+    }
+
+    /// Opens the queue in `dir`, and creates none: for tools.
+    ///
+    /// # Errors
+    /// [`Missing`](QueueError::Missing) if there is no queue, else those of
+    /// [`open`](DiskQueue::open).
+    pub fn open_existing(
+        dir: impl AsRef<Path>,
+        options: &Options,
+    ) -> Result<DiskQueue, QueueError> {
+        Self::open_directory(Directory::open(dir.as_ref(), false)?, options)
+    }
+
+    fn open_directory(
+        mut directory: Directory,
+        options: &Options,
+    ) -> Result<DiskQueue, QueueError> {
+        let capacity = Capacity::new(options.max_bytes);
+        let mut tables = open_tables(&directory, capacity.map_size(0))?;
+        let used = tables
+            .env
+            .read_txn()
+            .and_then(|txn| tables.used(&txn))
+            .map_err(|error| storage("read", error))?;
+        if capacity.map_size(used) > capacity.map_size(0) {
+            drop(tables);
+            tables = open_tables(&directory, capacity.map_size(used))?;
+        }
+        tables
+            .env
+            .clear_stale_readers()
+            .map_err(|error| storage("open", error))?;
+        check_meta(&tables, &directory)?;
+        directory.finish()?;
+        let names = read_names(&tables).map_err(|error| damaged(&directory, &error))?;
+        Ok(DiskQueue {
+            tables,
+            capacity,
+            names: Mutex::new(Arc::new(names)),
+            changing: Mutex::default(),
+            damaged: Mutex::default(),
+            refusing: Mutex::default(),
+            directory,
+        })
+    }
+
+    /// Sixteen random bytes that this queue got when it was created and keeps: no other has them.
+    #[must_use]
+    pub fn identity(&self) -> [u8; 16] {
+        self.directory.identity()
+    }
+
+    /// Forgets a target: what it is owed, its dead letters and its name; how many entries that
+    /// were. Done in steps, so that it takes little memory; each is durable.
+    ///
+    /// # Errors
+    /// Some entries may be forgotten already, the others are as they were; it can be repeated.
+    pub fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
+        let mut dropped = 0;
+        loop {
+            let (count, all) = self.change("forget a target of", |change| {
+                Ok(change.drop_target(target, DROPPED_AT_ONCE)?)
+            })?;
+            dropped += count;
+            if all {
+                return Ok(dropped);
+            }
+        }
+    }
+
+    /// Names the entries that were set aside since their stored record is damaged, and who was
+    /// owed them, in the order accepted, until `visit` breaks.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub fn set_aside_entries(
+        &self,
+        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.read(|snapshot| {
+            for item in self.tables.aside.iter(&snapshot.txn)? {
+                let (key, value) = item?;
+                let Ok(seq) = key.try_into().map(u64::from_be_bytes) else {
+                    continue;
+                };
+                let (targets, record) = record::read_aside(value).unwrap_or_default();
+                if visit(SetAside {
+                    entry: EntryId(seq),
+                    targets,
+                    record,
+                })
+                .is_break()
+                {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes a change and commits it.
+    fn change<R>(
+        &self,
+        action: &'static str,
+        make: impl FnOnce(&mut Change<'_>) -> Result<R, Fault>,
+    ) -> Result<R, QueueError> {
+        let _changing = lock(&self.changing);
+        let names = self.names();
+        let committed = || {
+            let mut change = Change::begin(&self.tables, &names, self.identity())?;
+            let made = make(&mut change)?;
+            Ok((made, change.commit()?))
+        };
+        match committed() {
+            Ok((made, renamed)) => {
+                if let Some(names) = renamed {
+                    *lock(&self.names) = Arc::new(names);
+                }
+                Ok(made)
+            }
+            Err(Fault::Refused(error)) => Err(error),
+            Err(Fault::Storage(error)) => Err(self.failed(action, error)),
+        }
+    }
+
+    /// What a failed change means, and whether anything new is taken after it.
+    fn failed(&self, action: &'static str, error: heed::Error) -> QueueError {
+        match error {
+            heed::Error::Mdb(heed::MdbError::MapFull) => {
+                let used = self
+                    .tables
+                    .env
+                    .read_txn()
+                    .and_then(|txn| self.tables.used(&txn));
+                // If even this cannot be read, all of it counts as used.
+                QueueError::Full {
+                    used: used.unwrap_or(self.capacity.max),
+                    max: self.capacity.max,
+                }
+            }
+            heed::Error::Io(source) if lacks_room(&source) => QueueError::NoSpace { source },
+            error => {
+                let mut refusing = lock(&self.refusing);
+                let source = refusing.get_or_insert_with(|| Arc::new(storage(action, error)));
+                QueueError::Refusing {
+                    source: source.clone(),
+                }
+            }
+        }
+    }
+
+    /// Reads from a snapshot, and sets aside what was found damaged.
+    fn read<R>(
+        &self,
+        read: impl FnOnce(&mut Snapshot<'_>) -> heed::Result<R>,
+    ) -> Result<R, QueueError> {
+        let mut snapshot =
+            Snapshot::take(&self.tables).map_err(|error| storage("read from", error))?;
+        let result = read(&mut snapshot).map_err(|error| storage("read from", error));
+        let found = std::mem::take(&mut snapshot.damaged);
+        drop(snapshot);
+        for seq in found {
+            self.set_aside(seq);
+        }
+        result
+    }
+
+    /// Sets a damaged entry aside, now or when it is met again.
+    fn set_aside(&self, seq: u64) {
+        let done = self.change("set aside a damaged record of", |change| {
+            Ok(change.set_aside(seq)?)
+        });
+        match done {
+            Ok(_) => lock(&self.damaged).remove(&seq),
+            // It is passed over all the same, and counted.
+            Err(_) => lock(&self.damaged).insert(seq),
+        };
+    }
+
+    fn names(&self) -> Arc<Names> {
+        lock(&self.names).clone()
+    }
+
+    fn number(&self, target: &str) -> Option<u32> {
+        self.names().get(target).copied()
+    }
+}
+
+impl Queue for DiskQueue {
+    fn commit(
+        &self,
+        appends: &[Event],
+        settlements: &[Settlement],
+    ) -> Result<Vec<EntryId>, QueueError> {
+        if !appends.is_empty()
+            && let Some(source) = &*lock(&self.refusing)
+        {
+            return Err(QueueError::Refusing {
+                source: source.clone(),
+            });
+        }
+        self.change("commit to", |change| {
+            for settlement in settlements {
+                change.settle(settlement, &self.capacity)?;
+            }
+            change.append(appends, &self.capacity)
+        })
+    }
+
+    fn owed(
+        &self,
+        target: &str,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        let Some(target) = self.number(target) else {
+            return Ok(());
+        };
+        self.read(|snapshot| snapshot.owed(target, after, visit))
+    }
+
+    fn owed_of_key(
+        &self,
+        target: &str,
+        key: &[u8],
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        let Some(target) = self.number(target) else {
+            return Ok(());
+        };
+        let hashed = change::hash(self.identity(), key);
+        self.read(|snapshot| snapshot.owed_of_key(target, (key, hashed), after, visit))
+    }
+
+    fn dead_letters(
+        &self,
+        target: Option<&str>,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        let names = self.names();
+        self.read(|snapshot| {
+            for (name, number) in by_name(&names) {
+                if target.is_none_or(|target| target == name)
+                    && snapshot
+                        .dead_letters((name, number), after, visit)?
+                        .is_break()
+                {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        self.change("replay dead letters of", |change| {
+            let mut found = 0;
+            for entry in entries {
+                found += u64::from(change.replay(target, *entry)?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        self.change("drop dead letters of", |change| {
+            let mut found = 0;
+            for entry in entries {
+                found += u64::from(change.drop_dead(target, *entry)?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn statistics(&self) -> Result<Statistics, QueueError> {
+        let names = self.names();
+        let waiting = lock(&self.damaged).len() as u64;
+        self.read(|snapshot| {
+            let mut targets = Vec::with_capacity(names.len());
+            for (name, number) in by_name(&names) {
+                let key = record::row_key(number);
+                // Forgotten since the names were looked at.
+                let Some(row) = self.tables.meta.get(&snapshot.txn, &key)? else {
+                    continue;
+                };
+                let row = Row::read(row).ok_or_else(|| change::damaged("the row of a target"))?;
+                targets.push(TargetStatistics {
+                    target: name.to_owned(),
+                    pending: row.pending,
+                    oldest_accepted_at: snapshot.oldest(number)?,
+                    dead: row.dead,
+                });
+            }
+            Ok(Statistics {
+                targets,
+                events: self.tables.events.len(&snapshot.txn)?,
+                bytes: self.tables.used(&snapshot.txn)?,
+                max_bytes: self.capacity.max,
+                corrupt: self.tables.aside.len(&snapshot.txn)? + waiting,
+            })
+        })
+    }
+}
+
+/// Opens the environment and its tables in a locked directory.
+fn open_tables(directory: &Directory, map_size: usize) -> Result<Tables, QueueError> {
+    let path = directory.path();
+    let failed = |error| match error {
+        heed::Error::Io(source) if lacks_room(&source) => QueueError::NoSpace { source },
+        heed::Error::Io(source) => QueueError::Io {
+            action: "open",
+            path: path.into(),
+            source,
+        },
+        error => damaged(directory, &error),
+    };
+    let env = tables::open_env(path, map_size).map_err(failed)?;
+    // What lies beyond the end of the file cannot be read, not even as an error.
+    let needed = (env.info().last_page_number as u64 + 1)
+        .saturating_mul(u64::from(env.unnamed_database_stat().page_size));
+    let found = env.real_disk_size().map_err(failed)?;
+    if found < needed {
+        let detail = format!("{DATA} has {found} of {needed} bytes");
+        return Err(QueueError::Corrupt {
+            path: path.into(),
+            detail,
+        });
+    }
+    Tables::open(env).map_err(failed)
+}
+
+/// Writes what identifies the queue into new tables, and compares it in others.
+fn check_meta(tables: &Tables, directory: &Directory) -> Result<(), QueueError> {
+    let check = || {
+        let mut txn = tables.env.write_txn()?;
+        let mut same = true;
+        let format = directory::FORMAT.to_le_bytes();
+        let identity = directory.identity();
+        for (key, value) in [(FORMAT_KEY, &format[..]), (IDENTITY_KEY, &identity[..])] {
+            same &= match tables.meta.get(&txn, key)? {
+                Some(found) => found == value,
+                None if directory.is_unfinished() => {
+                    tables.meta.put(&mut txn, key, value)?;
+                    true
+                }
+                None => false,
+            };
+        }
+        txn.commit()?;
+        Ok(same)
+    };
+    match check().map_err(|error| storage("open", error))? {
+        true => Ok(()),
+        false => {
+            let detail = format!("{DATA} belongs to another queue");
+            Err(QueueError::Corrupt {
+                path: directory.path().into(),
+                detail,
+            })
+        }
+    }
+}
+
+fn read_names(tables: &Tables) -> heed::Result<Names> {
+    let txn = tables.env.read_txn()?;
+    let mut names = Names::new();
+    for item in tables.meta.prefix_iter(&txn, b"t")? {
+        let (key, value) = item?;
+        let number = record::target_of_row_key(key);
+        let row = Row::read(value)
+            .zip(number)
+            .ok_or_else(|| change::damaged("the row of a target"))?;
+        names.insert(row.0.name.into(), row.1);
+    }
+    Ok(names)
+}
+
+/// The names and numbers of targets in the order of their names.
+fn by_name(names: &Names) -> Vec<(&str, u32)> {
+    let mut sorted: Vec<_> = names
+        .iter()
+        .map(|(name, &number)| (&**name, number))
+        .collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// Whether an error says that the disk is full, or what this user or process may write.
+fn lacks_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+fn storage(action: &'static str, error: heed::Error) -> QueueError {
+    let source = match error {
+        heed::Error::Io(error) => error.into(),
+        error => error.into(),
+    };
+    QueueError::Storage { action, source }
+}
+
+fn damaged(directory: &Directory, error: &heed::Error) -> QueueError {
+    QueueError::Corrupt {
+        path: directory.path().into(),
+        detail: error.to_string(),
+    }
+}
+
+/// What is behind these locks is whole whenever they are given up, even by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,164 @@
+//! Showing what lies in the tables, without copying it.
+
+use std::ops::{Bound, ControlFlow};
+
+use heed::{RoTxn, WithoutTls};
+
+use super::record;
+use super::tables::Tables;
+use crate::{DeadLetter, EntryId, Owed};
+
+/// A snapshot of the queue.
+pub(super) struct Snapshot<'q> {
+    tables: &'q Tables,
+    pub(super) txn: RoTxn<'q, WithoutTls>,
+    /// Entries whose event was found damaged or missing, and was not shown.
+    pub(super) damaged: Vec<u64>,
+}
+
+impl<'q> Snapshot<'q> {
+    pub(super) fn take(tables: &'q Tables) -> heed::Result<Snapshot<'q>> {
+        Ok(Snapshot {
+            tables,
+            txn: tables.env.read_txn()?,
+            damaged: Vec::new(),
+        })
+    }
+
+    pub(super) fn owed(
+        &mut self,
+        target: u32,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> heed::Result<()> {
+        let Some(from) = first_after(after) else {
+            return Ok(());
+        };
+        let (low, high) = (
+            record::target_key(target, from),
+            record::target_key(target, u64::MAX),
+        );
+        let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
+        for item in self.tables.owed.range(&self.txn, &range)? {
+            let (key, value) = item?;
+            let Some(seq) = record::seq_of_target_key(key) else {
+                continue;
+            };
+            let Some(event) = self.event(seq)? else {
+                self.damaged.push(seq);
+                continue;
+            };
+            if visit(with_attempts(event, value)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn owed_of_key(
+        &mut self,
+        target: u32,
+        (wanted, hashed): (&[u8], u64),
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> heed::Result<()> {
+        let Some(from) = first_after(after) else {
+            return Ok(());
+        };
+        let (low, high) = (
+            record::by_key_key(hashed, from),
+            record::by_key_key(hashed, u64::MAX),
+        );
+        let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
+        for item in self.tables.by_key.range(&self.txn, &range)? {
+            let Some(seq) = record::seq_of_by_key_key(item?.0) else {
+                continue;
+            };
+            let key = record::target_key(target, seq);
+            let Some(value) = self.tables.owed.get(&self.txn, &key)? else {
+                continue;
+            };
+            let Some(event) = self.event(seq)? else {
+                self.damaged.push(seq);
+                continue;
+            };
+            if event.key == wanted && visit(with_attempts(event, value)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the dead letters of a target; whether there was no break.
+    pub(super) fn dead_letters(
+        &mut self,
+        (name, target): (&str, u32),
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> heed::Result<ControlFlow<()>> {
+        let Some(from) = first_after(after) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let (low, high) = (
+            record::target_key(target, from),
+            record::target_key(target, u64::MAX),
+        );
+        let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
+        for item in self.tables.dead.range(&self.txn, &range)? {
+            let (key, value) = item?;
+            let Some(seq) = record::seq_of_target_key(key) else {
+                continue;
+            };
+            let Some(mut owed) = self.event(seq)? else {
+                self.damaged.push(seq);
+                continue;
+            };
+            // The event is what matters: if only the account of its death is damaged, it is shown
+            // without one.
+            let dead = record::read_dead(key, value).unwrap_or_default();
+            owed.attempts = dead.attempts;
+            let letter = DeadLetter {
+                target: name,
+                owed,
+                died_at: dead.died_at,
+                note: dead.note,
+            };
+            if visit(letter).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// When the oldest entry that a target is owed was accepted.
+    pub(super) fn oldest(&self, target: u32) -> heed::Result<Option<u64>> {
+        let prefix = target.to_be_bytes();
+        for item in self.tables.owed.prefix_iter(&self.txn, &prefix)? {
+            let Some(seq) = record::seq_of_target_key(item?.0) else {
+                continue;
+            };
+            if let Some(event) = self.event(seq)? {
+                return Ok(Some(event.accepted_at));
+            }
+        }
+        Ok(None)
+    }
+
+    fn event(&self, seq: u64) -> heed::Result<Option<Owed<'_>>> {
+        let found = self.tables.events.get(&self.txn, &record::event_key(seq))?;
+        Ok(found.and_then(|found| record::read_event(seq, found)))
+    }
+}
+
+fn first_after(after: Option<EntryId>) -> Option<u64> {
+    after.map_or(Some(0), |after| after.0.checked_add(1))
+}
+
+fn with_attempts<'a>(event: Owed<'a>, value: &[u8]) -> Owed<'a> {
+    let (attempts, not_before) = record::read_owed(value);
+    Owed {
+        attempts,
+        not_before,
+        ..event
+    }
+}

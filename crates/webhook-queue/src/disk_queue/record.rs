@@ -1,0 +1,322 @@
+//! How keys and values lie in the tables. `docs/queue-format.md` is the reference; here are the
+//! only functions that write and read it.
+
+use crate::{EntryId, Event, EventId, Owed};
+
+/// Bytes of an event record before its key.
+const EVENT_HEADER: usize = 32;
+
+/// Bytes of a dead letter record before its note.
+const DEAD_HEADER: usize = 16;
+
+/// Bytes of a target's row before its name.
+const ROW_HEADER: usize = 16;
+
+/// The key of an event: big-endian, so that events lie in the order accepted.
+pub(super) fn event_key(seq: u64) -> [u8; 8] {
+    seq.to_be_bytes()
+}
+
+/// The key of an entry at a target, in `owed` and in `dead`.
+pub(super) fn target_key(target: u32, seq: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&target.to_be_bytes());
+    key[4..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+/// The entry of a key made by [`target_key`].
+pub(super) fn seq_of_target_key(key: &[u8]) -> Option<u64> {
+    key.get(4..12)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The target of a key made by [`target_key`].
+pub(super) fn target_of_target_key(key: &[u8]) -> Option<u32> {
+    key.get(..4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// The key of an event in the index by key.
+pub(super) fn by_key_key(hash: u64, seq: u64) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&hash.to_be_bytes());
+    key[8..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+/// The entry of a key made by [`by_key_key`].
+pub(super) fn seq_of_by_key_key(key: &[u8]) -> Option<u64> {
+    key.get(8..16)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The key of a target's row in `meta`.
+pub(super) fn row_key(target: u32) -> [u8; 5] {
+    let mut key = [b't'; 5];
+    key[1..].copy_from_slice(&target.to_be_bytes());
+    key
+}
+
+/// The target of a key made by [`row_key`].
+pub(super) fn target_of_row_key(key: &[u8]) -> Option<u32> {
+    key.strip_prefix(b"t")?
+        .try_into()
+        .ok()
+        .map(u32::from_be_bytes)
+}
+
+/// Bytes of the record of `event`.
+pub(super) fn event_len(event: &Event) -> usize {
+    EVENT_HEADER + event.key.len() + event.body.len()
+}
+
+/// Writes the record of `event` over `record`. The key's length has to fit in 32 bits.
+pub(super) fn write_event(seq: u64, event: &Event, record: &mut Vec<u8>) {
+    record.clear();
+    record.extend_from_slice(&[0; 4]);
+    record.extend_from_slice(&(event.key.len() as u32).to_le_bytes());
+    record.extend_from_slice(&event.accepted_at.to_le_bytes());
+    record.extend_from_slice(&event.id.0);
+    record.extend_from_slice(&event.key);
+    record.extend_from_slice(&event.body);
+    let sum = checksum(&event_key(seq), &record[4..]);
+    record[..4].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// The event of a record, owed as yet unattempted; nothing if the record is not as written.
+pub(super) fn read_event(seq: u64, record: &[u8]) -> Option<Owed<'_>> {
+    let (sum, rest) = record.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*sum) != checksum(&event_key(seq), rest) {
+        return None;
+    }
+    let (_, rest) = rest.split_first_chunk::<4>()?;
+    let (accepted_at, rest) = rest.split_first_chunk::<8>()?;
+    let (id, _) = rest.split_first_chunk::<16>()?;
+    let key = key_of_event(record)?;
+    Some(Owed {
+        entry: EntryId(seq),
+        id: EventId(*id),
+        key,
+        body: record.get(EVENT_HEADER + key.len()..)?,
+        accepted_at: u64::from_le_bytes(*accepted_at),
+        attempts: 0,
+        not_before: 0,
+    })
+}
+
+/// The key of an event record, unchecked: what finds the record's entry in the index by key.
+pub(super) fn key_of_event(record: &[u8]) -> Option<&[u8]> {
+    let len = u32::from_le_bytes(record.get(4..8)?.try_into().ok()?);
+    record
+        .get(EVENT_HEADER..)?
+        .get(..usize::try_from(len).ok()?)
+}
+
+/// How often an owed entry was tried and when it may be tried again, as lies in `owed`: nothing at
+/// all if it never was.
+pub(super) fn owed_value(attempts: u32, not_before: u64) -> [u8; 12] {
+    let mut value = [0; 12];
+    value[..4].copy_from_slice(&attempts.to_le_bytes());
+    value[4..].copy_from_slice(&not_before.to_le_bytes());
+    value
+}
+
+/// Attempts and earliest time of a value in `owed`.
+pub(super) fn read_owed(value: &[u8]) -> (u32, u64) {
+    let read = || {
+        let (attempts, rest) = value.split_first_chunk()?;
+        Some((
+            u32::from_le_bytes(*attempts),
+            u64::from_le_bytes(rest.try_into().ok()?),
+        ))
+    };
+    read().unwrap_or_default()
+}
+
+/// A value in `dead`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dead<'a> {
+    pub(super) attempts: u32,
+    pub(super) died_at: u64,
+    pub(super) note: &'a [u8],
+}
+
+/// The record of the dead letter under `key`.
+pub(super) fn dead_value(key: &[u8; 12], dead: Dead<'_>) -> Vec<u8> {
+    let mut value = vec![0; 4];
+    value.reserve(DEAD_HEADER + dead.note.len());
+    value.extend_from_slice(&dead.attempts.to_le_bytes());
+    value.extend_from_slice(&dead.died_at.to_le_bytes());
+    value.extend_from_slice(dead.note);
+    let sum = checksum(key, &value[4..]);
+    value[..4].copy_from_slice(&sum.to_le_bytes());
+    value
+}
+
+/// The dead letter of the record under `key`; nothing if the record is not as written.
+pub(super) fn read_dead<'a>(key: &[u8], value: &'a [u8]) -> Option<Dead<'a>> {
+    let (sum, rest) = value.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*sum) != checksum(key, rest) {
+        return None;
+    }
+    let (attempts, rest) = rest.split_first_chunk::<4>()?;
+    let (died_at, note) = rest.split_first_chunk::<8>()?;
+    let (attempts, died_at) = (u32::from_le_bytes(*attempts), u64::from_le_bytes(*died_at));
+    Some(Dead {
+        attempts,
+        died_at,
+        note,
+    })
+}
+
+/// A target's row in `meta`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) pending: u64,
+    pub(super) dead: u64,
+    pub(super) name: String,
+}
+
+impl Row {
+    pub(super) fn write(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(ROW_HEADER + self.name.len());
+        value.extend_from_slice(&self.pending.to_le_bytes());
+        value.extend_from_slice(&self.dead.to_le_bytes());
+        value.extend_from_slice(self.name.as_bytes());
+        value
+    }
+
+    pub(super) fn read(value: &[u8]) -> Option<Row> {
+        let (pending, rest) = value.split_first_chunk()?;
+        let (dead, name) = rest.split_first_chunk()?;
+        Some(Row {
+            pending: u64::from_le_bytes(*pending),
+            dead: u64::from_le_bytes(*dead),
+            name: String::from_utf8(name.to_vec()).ok()?,
+        })
+    }
+}
+
+/// A value in `aside`: who was owed the entry, and its record as found.
+pub(super) fn aside_value(targets: &[&str], record: &[u8]) -> Vec<u8> {
+    let mut value = (targets.len() as u32).to_le_bytes().to_vec();
+    for target in targets {
+        value.extend_from_slice(&(target.len() as u32).to_le_bytes());
+        value.extend_from_slice(target.as_bytes());
+    }
+    value.extend_from_slice(record);
+    value
+}
+
+/// The targets and the record of a value in `aside`.
+pub(super) fn read_aside(value: &[u8]) -> Option<(Vec<&str>, &[u8])> {
+    let (count, mut rest) = value.split_first_chunk()?;
+    let mut targets = Vec::new();
+    for _ in 0..u32::from_le_bytes(*count) {
+        let (len, tail) = rest.split_first_chunk()?;
+        let (name, tail) = tail.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        targets.push(std::str::from_utf8(name).ok()?);
+        rest = tail;
+    }
+    Some((targets, rest))
+}
+
+/// The CRC-32 of a record under its key, so that a record in another's place is found too.
+fn checksum(key: &[u8], rest: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(rest);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_event_reads_as_it_was_written(
+            seq: u64, id: [u8; 16], accepted_at: u64, key: Vec<u8>, body: Vec<u8>,
+        ) {
+            let targets = [].into();
+            let event = Event {
+                id: EventId(id), key: key.into(), body: body.into(), accepted_at, targets,
+            };
+            let mut record = Vec::new();
+            write_event(seq, &event, &mut record);
+            prop_assert_eq!(record.len(), event_len(&event));
+            let read = read_event(seq, &record).unwrap();
+            prop_assert_eq!(
+                (read.entry.0, read.id, read.accepted_at, read.key, read.body),
+                (seq, event.id, accepted_at, &*event.key, &*event.body)
+            );
+        }
+
+        #[test]
+        fn a_flipped_bit_in_an_event_is_found(body: Vec<u8>, at: prop::sample::Index, bit in 0..8_u32) {
+            let event = Event {
+                id: EventId([7; 16]),
+                key: (*b"key").into(),
+                body: body.into(),
+                accepted_at: 3,
+                targets: [].into(),
+            };
+            let mut record = Vec::new();
+            write_event(9, &event, &mut record);
+            prop_assert!(read_event(8, &record).is_none(), "a record in another's place");
+            record[at.index(event_len(&event))] ^= 1_u8 << bit;
+            prop_assert!(read_event(9, &record).is_none());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            // Whatever is read, it is no longer than what was there.
+            prop_assert!(key_of_event(&bytes).is_none_or(|key| key.len() <= bytes.len()));
+            prop_assert!(read_event(1, &bytes).is_none());
+            prop_assert!(read_dead(&[0; 12], &bytes).is_none());
+            if bytes.len() != 12 {
+                prop_assert_eq!(read_owed(&bytes), (0, 0));
+            }
+            if let Some((targets, record)) = read_aside(&bytes) {
+                prop_assert_eq!(aside_value(&targets, record), bytes.clone());
+            }
+            if let Some(row) = Row::read(&bytes) {
+                prop_assert_eq!(row.write(), bytes);
+            }
+        }
+
+        #[test]
+        fn keys_sort_by_target_and_then_by_entry(a: (u32, u64), b: (u32, u64)) {
+            prop_assert_eq!(target_key(a.0, a.1).cmp(&target_key(b.0, b.1)), a.cmp(&b));
+            prop_assert_eq!(seq_of_target_key(&target_key(a.0, a.1)), Some(a.1));
+            prop_assert_eq!(target_of_target_key(&target_key(a.0, a.1)), Some(a.0));
+            prop_assert_eq!(target_of_row_key(&row_key(a.0)), Some(a.0));
+            prop_assert_eq!(seq_of_by_key_key(&by_key_key(b.1, a.1)), Some(a.1));
+        }
+    }
+
+    #[test]
+    fn the_format_is_the_documented_one() {
+        let event = Event {
+            id: EventId(*b"0123456789abcdef"),
+            key: (*b"task").into(),
+            body: (*b"{}").into(),
+            accepted_at: 0x0102,
+            targets: [].into(),
+        };
+        let mut record = Vec::new();
+        write_event(1, &event, &mut record);
+        let rest = b"\x04\0\0\0\x02\x01\0\0\0\0\0\x000123456789abcdeftask{}";
+        assert_eq!(record[4..], rest[..]);
+        let sum = crc32fast::hash(&[&[0, 0, 0, 0, 0, 0, 0, 1][..], &rest[..]].concat());
+        assert_eq!(record[..4], sum.to_le_bytes());
+        assert_eq!(owed_value(3, 0x0405), *b"\x03\0\0\0\x05\x04\0\0\0\0\0\0");
+        assert_eq!(row_key(2), *b"t\0\0\0\x02");
+        let row = Row {
+            pending: 1,
+            dead: 2,
+            name: "a".into(),
+        };
+        assert_eq!(row.write(), b"\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0a");
+    }
+}

@@ -1,0 +1,123 @@
+//! The LMDB environment and the tables in it.
+
+use std::path::Path;
+
+use heed::types::Bytes;
+use heed::{AnyTls, CommitOrAbort, Database, Env, EnvOpenOptions, RoTxn, WithoutTls};
+
+/// A table of bytes by bytes, in the order of its keys.
+pub(super) type Table = Database<'static, Bytes, Bytes>;
+
+/// Readers at one time: each call that reads is one, while it lasts.
+const MAX_READERS: u32 = 1024;
+
+/// Pages that belong to no table of ours: LMDB's two meta pages, its table of tables and the root
+/// of its list of free pages.
+const OWN_PAGES: u64 = 4;
+
+/// The environment and its tables; see `docs/queue-format.md` for what lies in each.
+#[derive(Clone)]
+pub(super) struct Tables {
+    /// Declared first, since nothing else has to be closed.
+    pub(super) env: Env<WithoutTls>,
+    pub(super) meta: Table,
+    pub(super) events: Table,
+    pub(super) owed: Table,
+    pub(super) dead: Table,
+    pub(super) by_key: Table,
+    pub(super) shares: Table,
+    pub(super) aside: Table,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables")
+            .field("path", &self.env.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the environment in `dir`, creating its files if they are missing. The caller holds the
+/// directory's lock as long as the environment lives.
+#[allow(
+    unsafe_code,
+    reason = "mapping a file is unsafe; there is no other way to open LMDB"
+)]
+pub(super) fn open_env(dir: &Path, map_size: usize) -> heed::Result<Env<WithoutTls>> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options
+        .map_size(map_size)
+        .max_readers(MAX_READERS)
+        .max_dbs(NAMES.len() as u32);
+    // SAFETY: the map may not change under us. The directory is one that we created (it holds our
+    // mark), its files are open to its owner alone, and the lock in it, which the caller holds,
+    // keeps every other process that follows the format out. No flag that weakens LMDB's own
+    // locking or syncing is set. A file that is shorter than its content says is refused by the
+    // caller before any table is read.
+    unsafe { options.open(dir) }
+}
+
+/// The tables' names in the environment, in the order of the fields of [`Tables`].
+const NAMES: [&str; 7] = [
+    "meta", "events", "owed", "dead", "by_key", "shares", "aside",
+];
+
+impl Tables {
+    /// Opens the tables, creating those that are missing.
+    pub(super) fn open(env: Env<WithoutTls>) -> heed::Result<Tables> {
+        let txn = env.write_txn()?;
+        let tables = env
+            .create_databases_and_commit(txn, |opener, txn| {
+                let mut create = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
+                let [meta, events, owed, dead, by_key, shares, aside] = NAMES;
+                let tables = [
+                    create(meta)?,
+                    create(events)?,
+                    create(owed)?,
+                    create(dead)?,
+                    create(by_key)?,
+                    create(shares)?,
+                    create(aside)?,
+                ];
+                Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
+            })?
+            .commit();
+        let Some([meta, events, owed, dead, by_key, shares, aside]) = tables else {
+            return Err(heed::Error::Decoding("the tables were not created".into()));
+        };
+        Ok(Tables {
+            env,
+            meta,
+            events,
+            owed,
+            dead,
+            by_key,
+            shares,
+            aside,
+        })
+    }
+
+    fn all(&self) -> [&Table; 7] {
+        [
+            &self.meta,
+            &self.events,
+            &self.owed,
+            &self.dead,
+            &self.by_key,
+            &self.shares,
+            &self.aside,
+        ]
+    }
+
+    /// Bytes of the pages in use, as the transaction sees them: without what is free to be used
+    /// again.
+    pub(super) fn used(&self, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
+        let (mut pages, mut page_size) = (OWN_PAGES, 0);
+        for table in self.all() {
+            let stat = table.stat(txn)?;
+            pages += (stat.branch_pages + stat.leaf_pages + stat.overflow_pages) as u64;
+            page_size = u64::from(stat.page_size);
+        }
+        Ok(pages * page_size)
+    }
+}

@@ -1,0 +1,150 @@
+//! Why a queue did not do what it was asked.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a queue did not do what it was asked, what remains, and whether asking again makes sense
+/// (see [`is_retryable`](QueueError::is_retryable)).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// No room for the appended events; settlements alone may still be committed.
+    #[error("the queue is full: {used} of {max} bytes are in use; nothing was accepted")]
+    Full {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that it may use.
+        max: u64,
+    },
+
+    /// An event that even the empty queue has no room for.
+    #[error(
+        "an event of {size} bytes does not fit a queue of {max} bytes; nothing was accepted, and \
+         only a larger queue can take it"
+    )]
+    TooLarge {
+        /// Bytes that the event would take.
+        size: u64,
+        /// Bytes that the queue may use.
+        max: u64,
+    },
+
+    /// The disk (or a quota, or a limit on the size of files) has no room for a commit. Nothing
+    /// of it was stored nor applied, all that was acknowledged remains, and the next commit is
+    /// tried again.
+    #[error("there is no room on the disk for the queue; nothing was accepted")]
+    NoSpace {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// A read or a commit failed. Of a commit nothing was stored nor applied; all that was
+    /// acknowledged remains. The queue refuses new events from now on, until it is reopened.
+    #[error("cannot {action} the queue")]
+    Storage {
+        /// What was tried, `"commit to"` say.
+        action: &'static str,
+        /// What the storage said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// An earlier commit failed for a reason other than lack of room, so that this storage is
+    /// not to be trusted with new events until the queue is closed and opened again. All that was
+    /// acknowledged remains. The events of the commit that failed may or may not be in the queue.
+    #[error("the queue takes nothing new until it is reopened, since a commit failed")]
+    Refusing {
+        /// How that commit failed.
+        #[source]
+        source: Arc<QueueError>,
+    },
+
+    /// A file or directory of the queue cannot be used. Nothing was changed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, `"create"` say.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// No queue is there, and none was to be created.
+    #[error("there is no queue in {}", path.display())]
+    Missing {
+        /// Where one was expected.
+        path: PathBuf,
+    },
+
+    /// The path names something that is no directory.
+    #[error("{} is not a directory: a queue needs one of its own", path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+
+    /// The directory holds files and no queue. Nothing was changed.
+    #[error(
+        "{} holds {found:?} and is no queue: name a directory that is empty or does not exist",
+        path.display()
+    )]
+    ForeignDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// One of the files that it holds.
+        found: String,
+    },
+
+    /// The queue was written by another version of this software. Nothing was changed.
+    #[error(
+        "the queue in {} has format {found:?}, and this program knows format {known} alone: open \
+         it with the version that wrote it, or name another directory",
+        path.display()
+    )]
+    UnknownVersion {
+        /// The directory.
+        path: PathBuf,
+        /// What is written there.
+        found: String,
+        /// The format that this version reads and writes.
+        known: u32,
+    },
+
+    /// The queue is open already, in another process or in this one.
+    #[error("the queue in {} is in use: close the program that holds it first", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The queue's files contradict each other. Nothing was changed. A single damaged record
+    /// does not cause this: it is set aside and counted.
+    #[error(
+        "the queue in {} is damaged: {detail}; move the directory away to start an empty one, and \
+         keep it for recovery",
+        path.display()
+    )]
+    Corrupt {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+impl QueueError {
+    /// Whether the same call may succeed later on the same open queue, once there is room or the
+    /// other program is gone. False if the queue has to be reopened or its directory mended.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            QueueError::Full { .. } | QueueError::NoSpace { .. } | QueueError::Locked { .. }
+        )
+    }
+}

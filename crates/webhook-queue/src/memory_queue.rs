@@ -1,0 +1,394 @@
+//! A queue without a disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, ControlFlow};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::{
+    DeadLetter, EntryId, Event, Owed, Queue, QueueError, Settled, Settlement, Statistics,
+    TargetStatistics,
+};
+
+/// Bytes counted for an event besides its key and body.
+const EVENT_OVERHEAD: u64 = 64;
+
+/// Bytes counted for each target of an event, besides a dead letter's note.
+const TARGET_OVERHEAD: u64 = 32;
+
+/// A [`Queue`] in memory, bounded in bytes: for those who want no disk, and the model that other
+/// queues are tested against. What it holds ends with the process.
+#[derive(Debug)]
+pub struct MemoryQueue {
+    max_bytes: u64,
+    /// Shared with readers, so that none of them holds the lock while it is shown entries; copied
+    /// if it changes meanwhile.
+    state: Mutex<Arc<State>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    last: u64,
+    bytes: u64,
+    targets: BTreeSet<Arc<str>>,
+    events: BTreeMap<u64, Stored>,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    event: Event,
+    standings: BTreeMap<Arc<str>, Standing>,
+}
+
+/// How an event stands at one target.
+#[derive(Clone, Debug)]
+enum Standing {
+    Owed {
+        attempts: u32,
+        not_before: u64,
+    },
+    Dead {
+        attempts: u32,
+        died_at: u64,
+        note: Vec<u8>,
+    },
+}
+
+impl MemoryQueue {
+    /// An empty queue that holds about `max_bytes` of keys, bodies and notes.
+    #[must_use]
+    pub fn new(max_bytes: u64) -> MemoryQueue {
+        MemoryQueue {
+            max_bytes,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Forgets a target: what it is owed, its dead letters and its name; how many entries that
+    /// were.
+    pub fn drop_target(&self, target: &str) -> u64 {
+        let mut state = self.lock();
+        let state = Arc::make_mut(&mut state);
+        state.targets.remove(target);
+        let entries: Vec<u64> = state.of_target(target).map(|(seq, _)| seq).collect();
+        for &seq in &entries {
+            state.set(seq, target, None);
+        }
+        entries.len() as u64
+    }
+
+    fn snapshot(&self) -> Arc<State> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<State>> {
+        // No change panics midway, so that even a poisoned state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stored {
+    fn size(event: &Event) -> u64 {
+        EVENT_OVERHEAD + event.key.len() as u64 + event.body.len() as u64
+    }
+
+    fn owed(&self, seq: u64, attempts: u32, not_before: u64) -> Owed<'_> {
+        Owed {
+            entry: EntryId(seq),
+            id: self.event.id,
+            key: &self.event.key,
+            body: &self.event.body,
+            accepted_at: self.event.accepted_at,
+            attempts,
+            not_before,
+        }
+    }
+}
+
+impl Standing {
+    fn size(&self) -> u64 {
+        match self {
+            Standing::Owed { .. } => TARGET_OVERHEAD,
+            Standing::Dead { note, .. } => TARGET_OVERHEAD + note.len() as u64,
+        }
+    }
+}
+
+impl State {
+    fn of_target<'a>(&'a self, target: &'a str) -> impl Iterator<Item = (u64, &'a Stored)> {
+        self.of_target_after(target, None)
+    }
+
+    fn of_target_after<'a>(
+        &'a self,
+        target: &'a str,
+        after: Option<EntryId>,
+    ) -> impl Iterator<Item = (u64, &'a Stored)> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.0));
+        self.events
+            .range((from, Bound::Unbounded))
+            .filter(move |(_, stored)| stored.standings.contains_key(target))
+            .map(|(&seq, stored)| (seq, stored))
+    }
+
+    fn append(&mut self, event: &Event) -> EntryId {
+        self.last += 1;
+        let standings: BTreeMap<Arc<str>, Standing> = event
+            .targets
+            .iter()
+            .map(|target| {
+                (
+                    target.clone(),
+                    Standing::Owed {
+                        attempts: 0,
+                        not_before: 0,
+                    },
+                )
+            })
+            .collect();
+        if !standings.is_empty() {
+            self.targets.extend(standings.keys().cloned());
+            self.bytes += Stored::size(event) + standings.values().map(Standing::size).sum::<u64>();
+            self.events.insert(
+                self.last,
+                Stored {
+                    event: event.clone(),
+                    standings,
+                },
+            );
+        }
+        EntryId(self.last)
+    }
+
+    fn settle(&mut self, settlement: &Settlement) {
+        let (seq, target) = (settlement.entry.0, &*settlement.target);
+        let standing = self
+            .events
+            .get(&seq)
+            .and_then(|stored| stored.standings.get(target));
+        if !matches!(standing, Some(Standing::Owed { .. })) {
+            return;
+        }
+        let standing = match &settlement.outcome {
+            Settled::Delivered | Settled::Dropped => None,
+            Settled::Dead {
+                attempts,
+                died_at,
+                note,
+            } => Some(Standing::Dead {
+                attempts: *attempts,
+                died_at: *died_at,
+                note: note.clone(),
+            }),
+            Settled::Attempted {
+                attempts,
+                not_before,
+            } => Some(Standing::Owed {
+                attempts: *attempts,
+                not_before: *not_before,
+            }),
+        };
+        self.set(seq, target, standing);
+    }
+
+    /// Replaces the standing of an event at a target that it has one at.
+    fn set(&mut self, seq: u64, target: &str, new: Option<Standing>) {
+        let Some(stored) = self.events.get_mut(&seq) else {
+            return;
+        };
+        let Some((name, old)) = stored.standings.remove_entry(target) else {
+            return;
+        };
+        self.bytes -= old.size();
+        if let Some(new) = new {
+            self.bytes += new.size();
+            stored.standings.insert(name, new);
+        } else if stored.standings.is_empty() {
+            self.bytes -= Stored::size(&stored.event);
+            self.events.remove(&seq);
+        }
+    }
+
+    fn dead(&self, seq: u64, target: &str) -> bool {
+        let standing = self
+            .events
+            .get(&seq)
+            .and_then(|stored| stored.standings.get(target));
+        matches!(standing, Some(Standing::Dead { .. }))
+    }
+
+    fn visit_owed(
+        &self,
+        target: &str,
+        key: Option<&[u8]>,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) {
+        for (seq, stored) in self.of_target_after(target, after) {
+            let Some(Standing::Owed {
+                attempts,
+                not_before,
+            }) = stored.standings.get(target)
+            else {
+                continue;
+            };
+            if key.is_some_and(|key| *key != *stored.event.key) {
+                continue;
+            }
+            if visit(stored.owed(seq, *attempts, *not_before)).is_break() {
+                return;
+            }
+        }
+    }
+}
+
+impl Queue for MemoryQueue {
+    fn commit(
+        &self,
+        appends: &[Event],
+        settlements: &[Settlement],
+    ) -> Result<Vec<EntryId>, QueueError> {
+        let mut state = self.lock();
+        let mut need = 0;
+        for event in appends {
+            let size = Stored::size(event) + TARGET_OVERHEAD * event.targets.len() as u64;
+            if size > self.max_bytes {
+                return Err(QueueError::TooLarge {
+                    size,
+                    max: self.max_bytes,
+                });
+            }
+            need += size;
+        }
+        if !appends.is_empty() && state.bytes + need > self.max_bytes {
+            return Err(QueueError::Full {
+                used: state.bytes,
+                max: self.max_bytes,
+            });
+        }
+        let state = Arc::make_mut(&mut state);
+        for settlement in settlements {
+            state.settle(settlement);
+        }
+        Ok(appends.iter().map(|event| state.append(event)).collect())
+    }
+
+    fn owed(
+        &self,
+        target: &str,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        let snapshot = self.snapshot();
+        snapshot.visit_owed(target, None, after, visit);
+        Ok(())
+    }
+
+    fn owed_of_key(
+        &self,
+        target: &str,
+        key: &[u8],
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        let snapshot = self.snapshot();
+        snapshot.visit_owed(target, Some(key), after, visit);
+        Ok(())
+    }
+
+    fn dead_letters(
+        &self,
+        target: Option<&str>,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        let snapshot = self.snapshot();
+        for name in &snapshot.targets {
+            if target.is_some_and(|target| target != &**name) {
+                continue;
+            }
+            for (seq, stored) in snapshot.of_target_after(name, after) {
+                let Some(Standing::Dead {
+                    attempts,
+                    died_at,
+                    note,
+                }) = stored.standings.get(name)
+                else {
+                    continue;
+                };
+                let owed = stored.owed(seq, *attempts, 0);
+                let letter = DeadLetter {
+                    target: name,
+                    owed,
+                    died_at: *died_at,
+                    note,
+                };
+                if visit(letter).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        let mut state = self.lock();
+        let state = Arc::make_mut(&mut state);
+        let mut found = 0;
+        for entry in entries {
+            if state.dead(entry.0, target) {
+                state.set(
+                    entry.0,
+                    target,
+                    Some(Standing::Owed {
+                        attempts: 0,
+                        not_before: 0,
+                    }),
+                );
+                found += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        let mut state = self.lock();
+        let state = Arc::make_mut(&mut state);
+        let mut found = 0;
+        for entry in entries {
+            if state.dead(entry.0, target) {
+                state.set(entry.0, target, None);
+                found += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    fn statistics(&self) -> Result<Statistics, QueueError> {
+        let state = self.lock();
+        let of = |name: &Arc<str>| {
+            let mut of = TargetStatistics {
+                target: name.to_string(),
+                ..Default::default()
+            };
+            for (_, stored) in state.of_target(name) {
+                match stored.standings.get(name) {
+                    Some(Standing::Owed { .. }) => {
+                        of.pending += 1;
+                        of.oldest_accepted_at
+                            .get_or_insert(stored.event.accepted_at);
+                    }
+                    Some(Standing::Dead { .. }) => of.dead += 1,
+                    None => {}
+                }
+            }
+            of
+        };
+        Ok(Statistics {
+            targets: state.targets.iter().map(of).collect(),
+            events: state.events.len() as u64,
+            bytes: state.bytes,
+            max_bytes: self.max_bytes,
+            corrupt: 0,
+        })
+    }
+}

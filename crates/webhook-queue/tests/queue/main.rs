@@ -1,0 +1,6 @@
+//! What the queues promise, on real files and over real crashes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod model;
+mod support;

@@ -1,0 +1,157 @@
+//! What a queue shows, in a form to compare, and events to put into it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use webhook_queue::{EntryId, Event, EventId, Owed, Queue, Settled, Settlement};
+
+/// An event whose id, time and body follow from its number.
+pub(crate) fn event<'a>(
+    number: u64,
+    key: &[u8],
+    size: usize,
+    targets: impl IntoIterator<Item = &'a str>,
+) -> Event {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&number.to_le_bytes());
+    Event {
+        id: EventId(id),
+        key: key.into(),
+        body: (0..size)
+            .map(|at| (at as u64).wrapping_mul(number | 1) as u8)
+            .collect(),
+        accepted_at: 1_000_000 + number,
+        targets: targets.into_iter().map(Arc::from).collect(),
+    }
+}
+
+/// The number of an event that [`event`] made.
+pub(crate) fn number(id: EventId) -> u64 {
+    u64::from_le_bytes(id.0[..8].try_into().unwrap())
+}
+
+pub(crate) fn delivered(target: &str, entry: EntryId) -> Settlement {
+    Settlement {
+        target: target.into(),
+        entry,
+        outcome: Settled::Delivered,
+    }
+}
+
+/// An owed entry, without its handle: two queues give different ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwedView {
+    pub(crate) id: EventId,
+    pub(crate) key: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) accepted_at: u64,
+    pub(crate) attempts: u32,
+    pub(crate) not_before: u64,
+}
+
+impl From<Owed<'_>> for OwedView {
+    fn from(owed: Owed<'_>) -> OwedView {
+        OwedView {
+            id: owed.id,
+            key: owed.key.to_vec(),
+            body: owed.body.to_vec(),
+            accepted_at: owed.accepted_at,
+            attempts: owed.attempts,
+            not_before: owed.not_before,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeadView {
+    pub(crate) target: String,
+    pub(crate) owed: OwedView,
+    pub(crate) died_at: u64,
+    pub(crate) note: Vec<u8>,
+}
+
+/// All that a queue shows of what it holds, but for bytes and handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) targets: Vec<(String, u64, Option<u64>, u64)>,
+    pub(crate) events: u64,
+    pub(crate) corrupt: u64,
+    pub(crate) owed: Vec<Vec<OwedView>>,
+    pub(crate) dead: Vec<DeadView>,
+}
+
+impl View {
+    pub(crate) fn of(queue: &dyn Queue) -> View {
+        let statistics = queue.statistics().unwrap();
+        let targets = statistics.targets;
+        View {
+            owed: targets
+                .iter()
+                .map(|of| owed(queue, &of.target, None))
+                .collect(),
+            dead: dead(queue, None, None),
+            targets: targets
+                .into_iter()
+                .map(|of| (of.target, of.pending, of.oldest_accepted_at, of.dead))
+                .collect(),
+            events: statistics.events,
+            corrupt: statistics.corrupt,
+        }
+    }
+}
+
+pub(crate) fn owed(queue: &dyn Queue, target: &str, after: Option<EntryId>) -> Vec<OwedView> {
+    let mut found = Vec::new();
+    queue.owed(target, after, &mut collect(&mut found)).unwrap();
+    found
+}
+
+pub(crate) fn owed_of_key(
+    queue: &dyn Queue,
+    target: &str,
+    key: &[u8],
+    after: Option<EntryId>,
+) -> Vec<OwedView> {
+    let mut found = Vec::new();
+    queue
+        .owed_of_key(target, key, after, &mut collect(&mut found))
+        .unwrap();
+    found
+}
+
+pub(crate) fn handles(queue: &dyn Queue, target: &str) -> Vec<EntryId> {
+    let mut found = Vec::new();
+    let mut visit = |owed: Owed<'_>| {
+        found.push(owed.entry);
+        ControlFlow::Continue(())
+    };
+    queue.owed(target, None, &mut visit).unwrap();
+    found
+}
+
+pub(crate) fn dead(
+    queue: &dyn Queue,
+    target: Option<&str>,
+    after: Option<EntryId>,
+) -> Vec<DeadView> {
+    let mut found = Vec::new();
+    queue
+        .dead_letters(target, after, &mut |letter| {
+            found.push(DeadView {
+                target: letter.target.into(),
+                owed: letter.owed.into(),
+                died_at: letter.died_at,
+                note: letter.note.to_vec(),
+            });
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    found
+}
+
+fn collect(found: &mut Vec<OwedView>) -> impl FnMut(Owed<'_>) -> ControlFlow<()> {
+    |owed| {
+        found.push(owed.into());
+        ControlFlow::Continue(())
+    }
+}
