@@ -2,19 +2,16 @@
 //!
 //! *Architecture invariant*: there is no delivery logic here; this crate wires the others.
 
+mod acks;
+mod cli;
 mod commands;
+mod console;
+mod input;
+mod signals;
+mod summary;
 
-use clap::Parser;
 use std::process::ExitCode;
 
-#[derive(Parser)]
-#[command(version)]
-enum Cli {
-    Receive(commands::receive::ReceiveArgs),
-}
-
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse() {
-        Cli::Receive(args) => commands::receive::run(args),
-    }
+fn main() -> ExitCode {
+    cli::main()
 }

@@ -1,3 +1,18 @@
 //! One file a subcommand.
 
 pub(crate) mod receive;
+pub(crate) mod run;
+
+use std::io::{IsTerminal, Write};
+use webhook_config::Diagnostics;
+
+/// Prints what is wrong with a configuration, if anything is.
+fn print_diagnostics(diagnostics: &Diagnostics) {
+    if diagnostics.is_empty() {
+        return;
+    }
+    let stderr = std::io::stderr();
+    let text = diagnostics.render(stderr.is_terminal());
+    // Without a standard error there is nowhere to say that it is gone.
+    drop(writeln!(stderr.lock(), "{}", text.trim_end()));
+}
