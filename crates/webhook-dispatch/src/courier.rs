@@ -97,7 +97,10 @@ impl Courier {
         let (jobs, jobs_in) = crossbeam_channel::bounded(concurrency * 2);
         let (reports_out, reports) = crossbeam_channel::bounded(concurrency * 4);
         let clock = Arc::clone(&supplies.bench.clock);
-        let gate = Gate::new(target.max_per_second().map(|n| f64::from(n.get())), clock.now());
+        let gate = Gate::new(
+            target.max_per_second().map(|n| f64::from(n.get())),
+            clock.now(),
+        );
         let backed = supplies.backing.is_some();
         let bounds = Bounds {
             window: target.window().get(),
@@ -236,7 +239,12 @@ impl Courier {
             add(&self.line.counters.failed, 1);
             self.tell(attempt, Follows::Nothing);
         }
-        self.settled(attempt.due.lane, attempt.due.delivery, Settled::Delivered, now);
+        self.settled(
+            attempt.due.lane,
+            attempt.due.delivery,
+            Settled::Delivered,
+            now,
+        );
     }
 
     fn receiver_lives(&mut self) {

@@ -4,10 +4,10 @@ use crate::breaker::BreakerState;
 use crate::clock::{Clock, SystemClock};
 use crate::courier::{Backing, Courier, Ledger, Supplies};
 use crate::line::{Command, Line, Tally};
+use crate::monitor::Monitor;
 use crate::naming::Names;
 use crate::retry::{FullJitter, Retry};
 use crate::sender::Bench;
-use crate::monitor::Monitor;
 use crate::stats::Stats;
 use crate::submit::{Inner, Route, Submitter};
 use crate::transport::Connector;
@@ -122,8 +122,9 @@ impl Dispatcher {
     #[must_use]
     pub fn drain(&self, patience: Option<Duration>, give_up: &AtomicBool) -> bool {
         let drained = || self.pending() == 0;
-        self.tally
-            .wait(patience, None, || drained() || give_up.load(Ordering::SeqCst));
+        self.tally.wait(patience, None, || {
+            drained() || give_up.load(Ordering::SeqCst)
+        });
         drained()
     }
 
@@ -172,15 +173,15 @@ impl Dispatcher {
     pub fn shutdown(mut self, grace: Duration) -> ShutdownReport {
         self.inner.closed.store(true, Ordering::SeqCst);
         // A target that was told to stop, or to wait, has nothing to be waited for.
-        let held = |line: &Line| {
-            line.counters.snapshot(&line.name, None).breaker == BreakerState::Stopped
-        };
+        let held =
+            |line: &Line| line.counters.snapshot(&line.name, None).breaker == BreakerState::Stopped;
         let inner = Arc::clone(&self.inner);
         let done = || {
             inner.unwritten() == 0
-                && inner.lines.iter().all(|line| {
-                    line.counters.pending.load(Ordering::SeqCst) == 0 || held(line)
-                })
+                && inner
+                    .lines
+                    .iter()
+                    .all(|line| line.counters.pending.load(Ordering::SeqCst) == 0 || held(line))
         };
         self.tally
             .wait(None, Instant::now().checked_add(grace), done);
@@ -285,8 +286,7 @@ impl DispatcherBuilder {
                 let options = Options {
                     max_bytes: settings.max_bytes(),
                 };
-                let queue =
-                    DiskQueue::open(settings.dir(), &options).map_err(StartError::Queue)?;
+                let queue = DiskQueue::open(settings.dir(), &options).map_err(StartError::Queue)?;
                 Some(Arc::new(queue) as Arc<dyn Queue>)
             }
             _ => None,
@@ -326,7 +326,12 @@ impl DispatcherBuilder {
             .map_err(unusable)?;
             let (events_in, events) = crossbeam_channel::bounded(target.window().get());
             let (commands_in, commands) = crossbeam_channel::bounded(16);
-            let line = Line::new(Arc::clone(&target), Arc::clone(&tally), events_in, commands_in);
+            let line = Line::new(
+                Arc::clone(&target),
+                Arc::clone(&tally),
+                events_in,
+                commands_in,
+            );
             let owed = pending.get(target.name().as_str()).copied().unwrap_or(0);
             line.counters.pending.store(owed, Ordering::SeqCst);
             lines.push(Arc::new(line));

@@ -10,8 +10,8 @@ use crate::outcome::{Outcome, Verdict};
 use crate::transport::Answer;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Serialize;
 use serde::Deserialize;
+use serde::Serialize;
 use std::borrow::Cow;
 use webhook_config::Format;
 use webhook_model::EventHeader;
@@ -91,7 +91,10 @@ pub(crate) fn encode<'a>(
 }
 
 /// Looks into an answer that counts as success by its status, where the format says more.
-pub(crate) fn look_inside(format: Format, answer: &Answer) -> Result<(), (Outcome, Verdict, String)> {
+pub(crate) fn look_inside(
+    format: Format,
+    answer: &Answer,
+) -> Result<(), (Outcome, Verdict, String)> {
     if format != Format::KafkaRestV2 {
         return Ok(());
     }
@@ -106,7 +109,9 @@ pub(crate) fn look_inside(format: Format, answer: &Answer) -> Result<(), (Outcom
     for offset in receipt.offsets {
         if let Some(code) = offset.error_code {
             let why = offset.error.unwrap_or_default();
-            return failed(format!("the record was not taken: error_code {code}: {why}"));
+            return failed(format!(
+                "the record was not taken: error_code {code}: {why}"
+            ));
         }
         if let Some(why) = offset.error {
             return failed(format!("the record was not taken: {why}"));

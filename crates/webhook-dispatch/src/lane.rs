@@ -248,7 +248,11 @@ impl Lanes {
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::InFlight);
         self.held -= lane.events.len();
-        self.held_bytes -= lane.events.iter().map(|(_, body)| body.len()).sum::<usize>();
+        self.held_bytes -= lane
+            .events
+            .iter()
+            .map(|(_, body)| body.len())
+            .sum::<usize>();
         lane.events = VecDeque::new();
         self.wait(id, failed, at);
     }

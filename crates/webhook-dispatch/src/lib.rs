@@ -44,6 +44,8 @@ pub use retry::{FullJitter, Retry};
 pub use sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 pub use stats::{AuroraCounters, Latencies, Stats, TargetStats};
 pub use submit::{Receipt, Refusal, SubmitError, Submitter};
-pub use transport::{Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind};
+pub use transport::{
+    Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
+};
 pub use trouble::{Follows, Observer, Silent, Trouble};
 pub use ureq_transport::HttpConnector;

@@ -70,6 +70,9 @@ mod tests {
             assert!(!text.contains('.'), "{text}");
             assert_eq!(parse_webhook_id(&text), Some(id));
         }
-        assert_eq!(parse_webhook_id("evt_+0000000000000000000000000000000"), None);
+        assert_eq!(
+            parse_webhook_id("evt_+0000000000000000000000000000000"),
+            None
+        );
     }
 }

@@ -65,14 +65,19 @@ impl Lookups {
             }
             if !name.looking {
                 if !self.start(&key) {
-                    return Err(io::Error::other("no thread could be started to resolve names"));
+                    return Err(io::Error::other(
+                        "no thread could be started to resolve names",
+                    ));
                 }
                 name.looking = true;
             }
             if let Some(known) = &name.addresses {
                 return Ok(Arc::clone(known));
             }
-            let Some(left) = deadline.checked_duration_since(now).filter(|d| !d.is_zero()) else {
+            let Some(left) = deadline
+                .checked_duration_since(now)
+                .filter(|d| !d.is_zero())
+            else {
                 return Err(io::Error::from(io::ErrorKind::TimedOut));
             };
             (names, _) = self

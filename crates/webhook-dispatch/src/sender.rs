@@ -8,7 +8,9 @@ use crate::lane::Due;
 use crate::naming::webhook_id;
 use crate::outcome::{Outcome, Verdict, judge};
 use crate::sign::{Signer, WEBHOOK_ATTEMPT, WEBHOOK_ID};
-use crate::transport::{Connector, Request, Stopper, Transport, TransportError, TransportErrorKind};
+use crate::transport::{
+    Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
+};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashMap;

@@ -115,7 +115,10 @@ impl fmt::Display for Trouble<'_> {
                 write!(f, "target {target}: the queue cannot be read: {error}")
             }
             Trouble::SenderNotStarted { target, detail } => {
-                write!(f, "target {target}: a sender could not be started: {detail}")
+                write!(
+                    f,
+                    "target {target}: a sender could not be started: {detail}"
+                )
             }
         }
     }

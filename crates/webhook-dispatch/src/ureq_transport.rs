@@ -275,4 +275,3 @@ impl Resolver for CachedResolver {
         Ok(addresses)
     }
 }
-

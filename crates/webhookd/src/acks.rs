@@ -41,14 +41,15 @@ impl AckSender {
 impl Acks {
     /// Starts writing to `path`, at its end if it is a file; `-` is standard output.
     pub(crate) fn start(path: &Path) -> Result<Acks> {
-        let out: Box<dyn Write + Send> = if path == Path::new("-") {
-            Box::new(std::io::stdout())
-        } else {
-            let file = File::options().create(true).append(true).open(path);
-            Box::new(file.with_context(|| {
-                format!("cannot write acknowledgements to {}", path.display())
-            })?)
-        };
+        let out: Box<dyn Write + Send> =
+            if path == Path::new("-") {
+                Box::new(std::io::stdout())
+            } else {
+                let file = File::options().create(true).append(true).open(path);
+                Box::new(file.with_context(|| {
+                    format!("cannot write acknowledgements to {}", path.display())
+                })?)
+            };
         let (lines, waiting) = crossbeam_channel::bounded(WAITING);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&failed);

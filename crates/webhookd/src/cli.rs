@@ -133,7 +133,10 @@ mod tests {
     fn aurora_spells_it_its_own_way() {
         check(&["-webhook_config=a b"], &["run", "--webhook-config=a b"]);
         check(&["-webhook_config", "f"], &["run", "--webhook-config", "f"]);
-        check(&["run", "--webhook_config=f"], &["run", "--webhook-config=f"]);
+        check(
+            &["run", "--webhook_config=f"],
+            &["run", "--webhook-config=f"],
+        );
         check(&["-webhook_configs=f"], &["run", "-webhook_configs=f"]);
         check(&["-webhook_config="], &["run", "--webhook-config="]);
     }
@@ -148,6 +151,9 @@ mod tests {
 
     #[test]
     fn what_follows_two_dashes_is_left_alone() {
-        check(&["run", "--", "-webhook_config=f"], &["run", "--", "-webhook_config=f"]);
+        check(
+            &["run", "--", "-webhook_config=f"],
+            &["run", "--", "-webhook_config=f"],
+        );
     }
 }

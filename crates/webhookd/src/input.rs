@@ -46,7 +46,8 @@ impl Input {
             return Ok(Input::new(File::from(stdin), None, max_line));
         }
         let shown = path.display();
-        let file = File::open(path).with_context(|| format!("cannot read the events in {shown}"))?;
+        let file =
+            File::open(path).with_context(|| format!("cannot read the events in {shown}"))?;
         let metadata = file
             .metadata()
             .with_context(|| format!("cannot read the events in {shown}"))?;
@@ -227,7 +228,11 @@ mod tests {
     fn a_line_that_is_too_long_is_told_once_and_the_next_is_read() {
         for long in [11, 100, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
             for end in ["", "\n", "\nc"] {
-                let text = format!("a\n{}\n0123456789\n{}{end}", "x".repeat(long), "y".repeat(long));
+                let text = format!(
+                    "a\n{}\n0123456789\n{}{end}",
+                    "x".repeat(long),
+                    "y".repeat(long)
+                );
                 let mut expected = vec![
                     (1, Some("a".to_owned())),
                     (2, None),

@@ -230,7 +230,10 @@ impl Feeder {
             };
             // In steps, so that a signal is seen while there is no room.
             let deadline = Instant::now() + Duration::from_millis(100);
-            match self.submitter.submit_with(event, Some(deadline), completion) {
+            match self
+                .submitter
+                .submit_with(event, Some(deadline), completion)
+            {
                 Ok(_) => {
                     self.read.events += 1;
                     return true;
