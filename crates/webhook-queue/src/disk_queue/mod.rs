@@ -338,8 +338,8 @@ impl Queue for DiskQueue {
         let Some(target) = self.number(target) else {
             return Ok(());
         };
-        let hashed = change::hash(self.identity(), key);
-        self.read(|snapshot| snapshot.owed_of_key(target, (key, hashed), after, visit))
+        let hash = change::hash(self.identity(), key);
+        self.read(|snapshot| snapshot.owed_of_key(target, (key, hash), after, visit))
     }
 
     fn dead_letters(
