@@ -45,24 +45,22 @@ pub(super) fn target_of_target_key(key: &[u8]) -> Option<u32> {
 /// The key of an event in the index by key: its segment, the hash of its key, its place in the
 /// segment. Events accepted together lie together, so that a group touches few pages however many
 /// keys there are.
-pub(super) fn by_key_key(hash: u32, seq: u64) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..6].copy_from_slice(&segment(seq).to_be_bytes()[2..]);
-    key[6..10].copy_from_slice(&hash.to_be_bytes());
-    key[10..].copy_from_slice(&((seq & SEGMENT_MASK) as u16).to_be_bytes());
+pub(super) fn by_key_key(hash: u32, seq: u64) -> [u8; 14] {
+    let mut key = [0; 14];
+    key[..8].copy_from_slice(&segment(seq).to_be_bytes());
+    key[8..12].copy_from_slice(&hash.to_be_bytes());
+    key[12..].copy_from_slice(&((seq & SEGMENT_MASK) as u16).to_be_bytes());
     key
 }
 
-/// The entry and the hash of a key made by [`by_key_key`].
+/// The hash and the entry of a key made by [`by_key_key`].
 pub(super) fn parse_by_key_key(key: &[u8]) -> Option<(u32, u64)> {
-    let (segment, rest) = key.split_first_chunk::<6>()?;
-    let (hash, place) = rest.split_first_chunk::<4>()?;
-    let mut high = [0; 8];
-    high[2..].copy_from_slice(segment);
+    let (segment, rest) = key.split_first_chunk()?;
+    let (hash, place) = rest.split_first_chunk()?;
     let place = u64::from(u16::from_be_bytes(place.try_into().ok()?));
     Some((
         u32::from_be_bytes(*hash),
-        (u64::from_be_bytes(high) << SEGMENT_BITS) | place,
+        (u64::from_be_bytes(*segment) << SEGMENT_BITS) | place,
     ))
 }
 
@@ -73,11 +71,7 @@ pub(super) fn segment(seq: u64) -> u64 {
 
 /// The first entry of a segment, if there is such a segment.
 pub(super) fn first_of_segment(segment: u64) -> Option<u64> {
-    (segment <= segment_of_last()).then_some(segment << SEGMENT_BITS)
-}
-
-const fn segment_of_last() -> u64 {
-    u64::MAX >> SEGMENT_BITS
+    segment.checked_mul(SEGMENT_MASK + 1)
 }
 
 /// The key of a target's row in `meta`.
