@@ -9,6 +9,7 @@ mod field;
 mod hash;
 mod header;
 mod json;
+mod lifecycle;
 mod release;
 mod status;
 mod task;

@@ -38,7 +38,6 @@ macro_rules! structure {
             ///
             /// It is [cached](Self::cached_hash_code), here and in all that is inside; what was
             /// cached before, by another JVM perhaps, is returned and used as it is.
-            #[must_use]
             pub fn hash_code(&self) -> i32 {
                 match self.hash_code_in($crate::Jvm::fixed()) {
                     Ok(hash) => hash,
