@@ -210,6 +210,14 @@ impl TaskStateChange {
         self.with_layout(Layout::Of(jvm.release()))
     }
 
+    /// Whether a scheduler of this release may have written the payload: whether it is the same
+    /// bytes in that release's layout.
+    #[must_use]
+    pub fn fits(&self, release: Release) -> bool {
+        let written = |layout| self.clone().with_layout(layout).to_json().ok();
+        written(Layout::AsRead) == written(Layout::Of(release))
+    }
+
     pub(crate) fn walk<V: Visitor>(&self, visitor: &mut V) {
         if let Some(task) = &self.task {
             task.walk(&Site::ROOT.member("task"), visitor);
