@@ -21,3 +21,8 @@ pub use summary::Summary;
 /// How long a test waits for something before it fails. A passing test waits for nothing near
 /// as long; a machine under load may.
 pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The examples of the README, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -4,6 +4,7 @@
 
 mod ci;
 mod demo;
+mod gen_fixtures;
 mod layers;
 mod sources;
 mod workspace;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 enum Command {
     Ci(ci::CiArgs),
     Demo(demo::DemoArgs),
+    GenFixtures(gen_fixtures::GenFixturesArgs),
     /// Check each crate's dependencies and sources against the rules of its layer
     Layers,
 }
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Ci(args) => ci::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::GenFixtures(args) => gen_fixtures::run(&args),
         Command::Layers => layers::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -63,6 +63,13 @@ impl Config {
         &self.queue
     }
 
+    /// The same, with events waiting elsewhere.
+    #[must_use]
+    pub fn with_queue(mut self, queue: QueueSettings) -> Self {
+        self.queue = queue;
+        self
+    }
+
     /// The most bytes that an event, or a line of input, may have.
     #[must_use]
     pub fn max_event_bytes(&self) -> usize {

@@ -5,6 +5,7 @@
 
 mod disk_queue;
 mod error;
+mod group_writer;
 mod memory_queue;
 mod queue;
 
@@ -12,5 +13,9 @@ pub use disk_queue::{
     Compaction, CorruptEntry, DiskQueue, Options, SetAside, Verification, compact, verify,
 };
 pub use error::QueueError;
+pub use group_writer::{
+    Appended, Committed, Distribution, GroupWriter, Limits, Refused, WhenFull, WriterHandle,
+    WriterStatistics,
+};
 pub use memory_queue::MemoryQueue;
 pub use queue::*;

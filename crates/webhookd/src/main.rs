@@ -2,25 +2,16 @@
 //!
 //! *Architecture invariant*: there is no delivery logic here; this crate wires the others.
 
+mod acks;
+mod cli;
 mod commands;
+mod console;
+mod input;
+mod signals;
+mod summary;
 
-use clap::Parser;
 use std::process::ExitCode;
 
-#[derive(Parser)]
-#[command(version)]
-enum Cli {
-    Check(commands::check::CheckArgs),
-    Config(commands::config_show::ConfigArgs),
-    Schema(commands::schema::SchemaArgs),
-    Receive(commands::receive::ReceiveArgs),
-}
-
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse() {
-        Cli::Check(args) => commands::check::run(args),
-        Cli::Config(args) => commands::config_show::run(args),
-        Cli::Schema(args) => commands::schema::run(args),
-        Cli::Receive(args) => commands::receive::run(args),
-    }
+fn main() -> ExitCode {
+    cli::main()
 }

@@ -65,6 +65,10 @@ impl Graph {
         self.declared.keys().map(String::as_str)
     }
 
+    pub(super) fn is_member(&self, name: &str) -> bool {
+        self.declared.contains_key(name)
+    }
+
     /// What the manifest of a crate of the workspace names, whatever features are on.
     pub(super) fn declared(&self, member: &str) -> impl Iterator<Item = Declared<'_>> {
         let declared = self.declared.get(member).into_iter().flatten();

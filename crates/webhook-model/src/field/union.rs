@@ -100,7 +100,6 @@ impl<T: Variant> Union<T> {
 
     /// Java's `hashCode`, by the [fixed table](crate::IdentityHashes::fixed) and the layout of
     /// the latest release; cached, as that of [any struct](crate::TaskConfig::hash_code).
-    #[must_use]
     pub fn hash_code(&self) -> i32 {
         // The fixed table has an answer for all.
         self.hash_code_in(Jvm::fixed()).unwrap_or(0)

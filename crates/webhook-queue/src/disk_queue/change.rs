@@ -386,10 +386,10 @@ pub(super) fn read_next(value: Option<&[u8]>) -> heed::Result<u64> {
 
 /// What the index by key finds a key by. Keyed with the queue's identity, so that nobody can choose
 /// keys that collide; equal hashes of different keys are told apart by reading the event.
-pub(super) fn hash(identity: [u8; 16], key: &[u8]) -> u64 {
+pub(super) fn hash(identity: [u8; 16], key: &[u8]) -> u32 {
     let mut hasher = SipHasher13::new_with_key(&identity);
     hasher.write(key);
-    hasher.finish()
+    hasher.finish() as u32
 }
 
 pub(super) fn damaged(what: &str) -> heed::Error {

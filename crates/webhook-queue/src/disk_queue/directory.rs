@@ -28,6 +28,9 @@ pub(super) const DATA: &str = "data.mdb";
 /// LMDB's table of readers.
 const READERS: &str = "lock.mdb";
 
+/// What is written, and removed again, to see whether the disk has room.
+const PROBE: &str = "probe";
+
 /// What a compaction writes before it takes the place of the data.
 pub(super) const COMPACTED: &str = "data.mdb.compacted";
 
@@ -106,6 +109,16 @@ impl Directory {
             self.unfinished = false;
         }
         Ok(())
+    }
+
+    /// Whether the disk has no room for a little more, and what it says then.
+    pub(super) fn lack_of_room(&self) -> Option<io::Error> {
+        let probe = self.path.join(PROBE);
+        let written = File::create(&probe)
+            .and_then(|mut file| file.write_all(&[0; 1 << 16]).and_then(|()| file.sync_all()));
+        // If it cannot be removed, the next probe writes over it.
+        remove(&probe).ok();
+        written.err().filter(super::lacks_room)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -76,7 +76,7 @@ pub struct DiskQueue {
     changing: Mutex<()>,
     /// Damaged entries that could not be set aside yet.
     damaged: Mutex<BTreeSet<u64>>,
-    /// Why nothing new is taken.
+    /// Why nothing is taken any longer.
     refusing: Mutex<Option<Arc<QueueError>>>,
     /// Last, so that the lock is given up only after the environment was closed.
     directory: Directory,
@@ -232,30 +232,42 @@ impl DiskQueue {
         }
     }
 
-    /// What a failed change means, and whether anything new is taken after it.
+    /// What a failed change means for the caller.
     fn failed(&self, action: &'static str, error: heed::Error) -> QueueError {
-        match error {
-            heed::Error::Mdb(heed::MdbError::MapFull) => {
-                let used = self
-                    .tables
-                    .env
-                    .read_txn()
-                    .and_then(|txn| self.tables.used(&txn));
-                // If even this cannot be read, all of it counts as used.
-                QueueError::Full {
-                    used: used.unwrap_or(self.capacity.max),
-                    max: self.capacity.max,
-                }
-            }
-            heed::Error::Io(source) if lacks_room(&source) => QueueError::NoSpace { source },
-            error => {
-                let mut refusing = lock(&self.refusing);
-                let source = refusing.get_or_insert_with(|| Arc::new(storage(action, error)));
-                QueueError::Refusing {
-                    source: source.clone(),
-                }
-            }
+        if let heed::Error::Mdb(heed::MdbError::MapFull) = error {
+            let used = self
+                .tables
+                .env
+                .read_txn()
+                .and_then(|txn| self.tables.used(&txn));
+            // If even this cannot be read, all of it counts as used.
+            let used = used.unwrap_or(self.capacity.max);
+            return QueueError::Full {
+                used,
+                max: self.capacity.max,
+            };
         }
+        let error = match error {
+            heed::Error::Io(source) if lacks_room(&source) => QueueError::NoSpace { source },
+            // LMDB calls it an I/O error when only a part of what it wrote had room.
+            heed::Error::Io(source) => match self.directory.lack_of_room() {
+                Some(source) => QueueError::NoSpace { source },
+                None => storage(action, heed::Error::Io(source)),
+            },
+            error => storage(action, error),
+        };
+        // LMDB goes on after all failures but one, that of the page that makes a commit valid.
+        let dead = matches!(
+            self.tables.env.write_txn(),
+            Err(heed::Error::Mdb(heed::MdbError::Panic))
+        );
+        if !dead {
+            return error;
+        }
+        let source = lock(&self.refusing)
+            .get_or_insert_with(|| Arc::new(error))
+            .clone();
+        QueueError::Refusing { source }
     }
 
     /// Reads from a snapshot, and sets aside what was found damaged.
@@ -301,13 +313,6 @@ impl Queue for DiskQueue {
         appends: &[Event],
         settlements: &[Settlement],
     ) -> Result<Vec<EntryId>, QueueError> {
-        if !appends.is_empty()
-            && let Some(source) = &*lock(&self.refusing)
-        {
-            return Err(QueueError::Refusing {
-                source: source.clone(),
-            });
-        }
         self.change("commit to", |change| {
             for settlement in settlements {
                 change.settle(settlement, &self.capacity)?;
@@ -338,8 +343,8 @@ impl Queue for DiskQueue {
         let Some(target) = self.number(target) else {
             return Ok(());
         };
-        let hashed = change::hash(self.identity(), key);
-        self.read(|snapshot| snapshot.owed_of_key(target, (key, hashed), after, visit))
+        let hash = change::hash(self.identity(), key);
+        self.read(|snapshot| snapshot.owed_of_key(target, (key, hash), after, visit))
     }
 
     fn dead_letters(

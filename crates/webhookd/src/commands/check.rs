@@ -55,12 +55,22 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
             writeln!(out)
         }
         OutputFormat::Text => {
-            let color = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-            write!(out, "{}{}", diagnostics.render(color), summary(valid, diagnostics))
+            let color =
+                out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+            write!(
+                out,
+                "{}{}",
+                diagnostics.render(color),
+                summary(valid, diagnostics)
+            )
         }
     }
     .context("cannot write to standard output")?;
-    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if valid {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// One line on the whole.
@@ -68,7 +78,10 @@ fn summary(valid: bool, diagnostics: &Diagnostics) -> String {
     let errors = counted(diagnostics.count(Severity::Error), "error");
     let warnings = counted(diagnostics.count(Severity::Warning), "warning");
     let verdict = if valid { "valid" } else { "not valid" };
-    format!("{} is {verdict}: {errors}, {warnings}\n", diagnostics.file())
+    format!(
+        "{} is {verdict}: {errors}, {warnings}\n",
+        diagnostics.file()
+    )
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 /// Longest body that is taken, in bytes; a longer one is answered 413.
 const MAX_BODY: usize = 64 << 20;
-/// How long a peer may take to send a request's head, or stay idle between two requests.
+/// How long a peer may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);

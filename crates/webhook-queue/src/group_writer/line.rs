@@ -1,0 +1,319 @@
+//! What waits for the writer.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::statistics::WriterStatistics;
+use super::{Limits, Refused, WhenFull};
+use crate::{Event, Settlement};
+
+/// How long until what failed is tried again, if nothing new comes before.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+/// Events and settlements that wait for the writer.
+pub(super) struct Line<T> {
+    limits: Limits,
+    state: Mutex<State<T>>,
+    /// There is something for the writer.
+    work: Condvar,
+    /// There is room for events.
+    room: Condvar,
+}
+
+struct State<T> {
+    events: VecDeque<Waiting<T>>,
+    bytes: usize,
+    settlements: VecDeque<Settlement>,
+    /// No more events are taken.
+    closed: bool,
+    /// The writer has ended.
+    stopped: bool,
+    /// Until when the events wait for room in the queue, unless it is settled before.
+    blocked: Option<Instant>,
+    /// Until when the settlements wait, since they could not be committed.
+    failing: Option<Instant>,
+    statistics: WriterStatistics,
+}
+
+/// An event in the line.
+pub(super) struct Waiting<T> {
+    event: Event,
+    ticket: T,
+    deadline: Option<Instant>,
+}
+
+impl<T> Waiting<T> {
+    pub(super) fn new(event: Event, ticket: T, deadline: Option<Instant>) -> Waiting<T> {
+        Waiting {
+            event,
+            ticket,
+            deadline,
+        }
+    }
+
+    pub(super) fn into_parts(self) -> (Event, (T, Option<Instant>)) {
+        (self.event, (self.ticket, self.deadline))
+    }
+}
+
+/// What the writer does next.
+pub(super) enum Work<T> {
+    /// Commits these.
+    Write(Vec<Waiting<T>>, Vec<Settlement>),
+    /// Fails these events, which waited for room in vain.
+    GiveUp(Vec<Waiting<T>>),
+    /// Ends.
+    End,
+}
+
+fn size(event: &Event) -> usize {
+    event.key.len() + event.body.len()
+}
+
+impl<T> Line<T> {
+    pub(super) fn new(limits: Limits) -> Line<T> {
+        Line {
+            limits,
+            state: Mutex::new(State {
+                events: VecDeque::new(),
+                bytes: 0,
+                settlements: VecDeque::new(),
+                closed: false,
+                stopped: false,
+                blocked: None,
+                failing: None,
+                statistics: WriterStatistics::default(),
+            }),
+            work: Condvar::new(),
+            room: Condvar::new(),
+        }
+    }
+
+    pub(super) fn append(
+        &self,
+        event: Event,
+        ticket: T,
+        deadline: Option<Instant>,
+    ) -> Result<(), Refused<(Event, T)>> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return Err(Refused::Closed((event, ticket)));
+            }
+            let bytes = state.bytes.saturating_add(size(&event));
+            let fits = state.events.is_empty()
+                || (state.events.len() < self.limits.waiting_events
+                    && bytes <= self.limits.waiting_bytes);
+            if fits {
+                state.bytes = bytes;
+                state.events.push_back(Waiting {
+                    event,
+                    ticket,
+                    deadline,
+                });
+                self.work.notify_one();
+                return Ok(());
+            }
+            let left = deadline.and_then(|at| at.checked_duration_since(Instant::now()));
+            let Some(left) = left.filter(|left| !left.is_zero()) else {
+                return Err(Refused::Busy((event, ticket)));
+            };
+            state = self
+                .room
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    pub(super) fn settle(&self, settlement: Settlement) {
+        let mut state = self.lock();
+        // Without a writer they would pile up.
+        if !state.stopped {
+            state.settlements.push_back(settlement);
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+
+    /// Closes, and forgets the events: nobody will write them.
+    pub(super) fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        let events = std::mem::take(&mut state.events);
+        drop(state);
+        self.close();
+        // Tickets may do anything when they are dropped, so no lock is held.
+        drop(events);
+    }
+
+    /// What was to be settled when the writer ended.
+    pub(super) fn abandoned(&self) -> Vec<Settlement> {
+        self.lock().settlements.drain(..).collect()
+    }
+
+    pub(super) fn statistics(&self) -> WriterStatistics {
+        let state = self.lock();
+        WriterStatistics {
+            waiting_events: state.events.len(),
+            waiting_settlements: state.settlements.len(),
+            blocked: state.blocked.is_some(),
+            ..state.statistics.clone()
+        }
+    }
+
+    pub(super) fn count(&self, count: impl FnOnce(&mut WriterStatistics)) {
+        count(&mut self.lock().statistics);
+    }
+
+    /// Waits for something to do.
+    pub(super) fn next(&self) -> Work<T> {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            if state
+                .blocked
+                .is_some_and(|until| until <= now || state.closed)
+            {
+                state.blocked = None;
+            }
+            if state
+                .failing
+                .is_some_and(|until| until <= now || state.closed)
+            {
+                state.failing = None;
+            }
+            if state.blocked.is_some() {
+                let given_up = state.take_expired(now);
+                if !given_up.is_empty() {
+                    self.room.notify_all();
+                    return Work::GiveUp(given_up);
+                }
+            }
+            let events = match state.blocked {
+                Some(_) => Vec::new(),
+                None => state.take_group(&self.limits),
+            };
+            if !events.is_empty() || (state.failing.is_none() && !state.settlements.is_empty()) {
+                let count = state
+                    .settlements
+                    .len()
+                    .min(self.limits.group_settlements.max(1));
+                let settlements = state.settlements.drain(..count).collect();
+                self.room.notify_all();
+                return Work::Write(events, settlements);
+            }
+            if state.closed {
+                return Work::End;
+            }
+            let deadlines = state
+                .events
+                .iter()
+                .filter_map(|waiting| waiting.deadline)
+                .min();
+            let until = [state.blocked, state.failing, state.blocked.and(deadlines)];
+            state = match until.into_iter().flatten().min() {
+                None => self
+                    .work
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(now);
+                    let woken = self.work.wait_timeout(state, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Puts events back that the queue had no room for, if they may wait for it; else gives them
+    /// back.
+    pub(super) fn block(&self, events: Vec<Waiting<T>>) -> Result<(), Vec<Waiting<T>>> {
+        let mut state = self.lock();
+        if self.limits.when_full == WhenFull::Fail || state.closed {
+            return Err(events);
+        }
+        for waiting in events.into_iter().rev() {
+            state.bytes = state.bytes.saturating_add(size(&waiting.event));
+            state.events.push_front(waiting);
+        }
+        state.blocked = Some(Instant::now() + RETRY);
+        Ok(())
+    }
+
+    /// There may be room in the queue now.
+    pub(super) fn unblock(&self) {
+        let mut state = self.lock();
+        state.blocked = None;
+        state.failing = None;
+    }
+
+    /// Puts settlements back that could not be committed; if it is closed, gives them back, and
+    /// with them those that came since.
+    pub(super) fn keep(&self, settlements: Vec<Settlement>) -> Result<(), Vec<Settlement>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(settlements
+                .into_iter()
+                .chain(state.settlements.drain(..))
+                .collect());
+        }
+        for settlement in settlements.into_iter().rev() {
+            state.settlements.push_front(settlement);
+        }
+        state.failing = Some(Instant::now() + RETRY);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing is done under the lock that could leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    /// Takes the next group of events.
+    fn take_group(&mut self, limits: &Limits) -> Vec<Waiting<T>> {
+        let mut group: Vec<Waiting<T>> = Vec::new();
+        let mut bytes = 0_usize;
+        while let Some(waiting) = self.events.front() {
+            let more = bytes.saturating_add(size(&waiting.event));
+            let fits = group.len() < limits.group_events && more <= limits.group_bytes;
+            if !group.is_empty() && !fits {
+                break;
+            }
+            bytes = more;
+            group.extend(self.events.pop_front());
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+        group
+    }
+
+    /// Takes the events that wait no longer.
+    fn take_expired(&mut self, now: Instant) -> Vec<Waiting<T>> {
+        let expired = |waiting: &Waiting<T>| waiting.deadline.is_none_or(|at| at <= now);
+        if !self.events.iter().any(expired) {
+            return Vec::new();
+        }
+        let (gone, left): (Vec<_>, _) = std::mem::take(&mut self.events)
+            .into_iter()
+            .partition(expired);
+        self.events = left.into();
+        self.bytes = self.events.iter().map(|waiting| size(&waiting.event)).sum();
+        gone
+    }
+}
+
+impl<T> std::fmt::Debug for Line<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

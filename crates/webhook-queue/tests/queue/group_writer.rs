@@ -1,0 +1,501 @@
+//! The writer thread: its groups, its bounds, and what it does when a commit fails.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use webhook_queue::{
+    Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed, Queue,
+    QueueError, Refused, Settlement, Statistics, WhenFull,
+};
+
+use crate::support::{self, delivered, event, number};
+
+/// A queue in memory whose commits wait to be let through, and fail when told to.
+struct Gate {
+    inner: MemoryQueue,
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    /// Commits that may pass; none means all.
+    permits: Option<usize>,
+    /// Commits that have arrived.
+    arrived: usize,
+    /// What the next commits fail with.
+    failures: VecDeque<QueueError>,
+    /// Events and settlements of each commit that succeeded.
+    groups: Vec<(usize, usize)>,
+}
+
+impl Gate {
+    fn new(max_bytes: u64, permits: Option<usize>) -> Arc<Gate> {
+        Arc::new(Gate {
+            inner: MemoryQueue::new(max_bytes),
+            state: Mutex::new(GateState {
+                permits,
+                ..GateState::default()
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().permits = None;
+        self.changed.notify_all();
+    }
+
+    fn fail(&self, error: QueueError) {
+        self.state.lock().unwrap().failures.push_back(error);
+    }
+
+    fn until_arrived(&self, count: usize) {
+        let state = self.state.lock().unwrap();
+        let wait = Duration::from_secs(30);
+        let arrived = |state: &mut GateState| state.arrived < count;
+        let (_state, timeout) = self
+            .changed
+            .wait_timeout_while(state, wait, arrived)
+            .unwrap();
+        assert!(!timeout.timed_out());
+    }
+
+    fn groups(&self) -> Vec<(usize, usize)> {
+        self.state.lock().unwrap().groups.clone()
+    }
+}
+
+impl Queue for Gate {
+    fn commit(
+        &self,
+        appends: &[Event],
+        settlements: &[Settlement],
+    ) -> Result<Vec<EntryId>, QueueError> {
+        let mut state = self.state.lock().unwrap();
+        state.arrived += 1;
+        self.changed.notify_all();
+        let mut state = self
+            .changed
+            .wait_while(state, |state| state.permits == Some(0))
+            .unwrap();
+        if let Some(permits) = &mut state.permits {
+            *permits -= 1;
+        }
+        if let Some(error) = state.failures.pop_front() {
+            return Err(error);
+        }
+        let entries = self.inner.commit(appends, settlements)?;
+        state.groups.push((appends.len(), settlements.len()));
+        Ok(entries)
+    }
+
+    fn owed(
+        &self,
+        target: &str,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.inner.owed(target, after, visit)
+    }
+
+    fn owed_of_key(
+        &self,
+        target: &str,
+        key: &[u8],
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.inner.owed_of_key(target, key, after, visit)
+    }
+
+    fn dead_letters(
+        &self,
+        target: Option<&str>,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.inner.dead_letters(target, after, visit)
+    }
+
+    fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        self.inner.replay(target, entries)
+    }
+
+    fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        self.inner.drop_dead(target, entries)
+    }
+
+    fn statistics(&self) -> Result<Statistics, QueueError> {
+        self.inner.statistics()
+    }
+}
+
+/// What a writer reported of one event: its ticket, and its handle or the error.
+type Report = (u64, Result<EntryId, Arc<QueueError>>);
+
+struct Reports(mpsc::Receiver<Committed<u64>>);
+
+impl Reports {
+    fn next(&self) -> Committed<u64> {
+        self.0.recv_timeout(Duration::from_secs(30)).unwrap()
+    }
+
+    fn events(&self, count: usize) -> Vec<Report> {
+        let mut found = Vec::new();
+        while found.len() < count {
+            found.extend(self.next().appended.into_iter().map(|appended| {
+                assert_eq!(number(appended.event.id), appended.ticket);
+                (appended.ticket, appended.result)
+            }));
+        }
+        found
+    }
+
+    fn settlements(&self, count: usize) -> usize {
+        let mut found = 0;
+        while found < count {
+            found += self.next().settled.len();
+        }
+        found
+    }
+}
+
+fn start(queue: &Arc<Gate>, limits: Limits) -> (GroupWriter<u64>, Reports) {
+    let (sender, receiver) = mpsc::channel();
+    let on_commit = move |committed| sender.send(committed).unwrap_or_default();
+    (
+        GroupWriter::start(queue.clone(), limits, on_commit).unwrap(),
+        Reports(receiver),
+    )
+}
+
+fn small(number: u64) -> Event {
+    event(number, b"key", 10, ["t"])
+}
+
+fn append(writer: &GroupWriter<u64>, number: u64) {
+    writer.append(small(number), number, None).unwrap();
+}
+
+fn soon() -> Option<Instant> {
+    Some(Instant::now() + Duration::from_millis(20))
+}
+
+fn late() -> Option<Instant> {
+    Some(Instant::now() + Duration::from_secs(60))
+}
+
+#[test]
+fn what_comes_during_a_commit_is_the_next_group() {
+    let queue = Gate::new(1 << 20, Some(0));
+    let (writer, reports) = start(&queue, Limits::default());
+    append(&writer, 0);
+    queue.until_arrived(1);
+    for number in 1..=50 {
+        append(&writer, number);
+    }
+    writer.settle(delivered("t", EntryId(1)));
+    queue.open();
+    let reported = reports.events(51);
+    assert_eq!(queue.groups(), [(1, 0), (50, 1)]);
+    assert!(reported.iter().map(|(ticket, _)| *ticket).eq(0..=50));
+    let entries: Vec<EntryId> = reported
+        .into_iter()
+        .map(|(_, result)| result.unwrap())
+        .collect();
+    assert!(entries.is_sorted());
+    let statistics = writer.statistics();
+    assert_eq!((statistics.events, statistics.settlements), (51, 1));
+    assert_eq!(
+        (statistics.group_size.count, statistics.group_size.max),
+        (2, 51)
+    );
+    assert_eq!(statistics.commit_micros.count, 2);
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn a_group_is_bounded_in_events_bytes_and_settlements() {
+    let queue = Gate::new(1 << 20, Some(0));
+    let limits = Limits {
+        group_events: 4,
+        group_bytes: 100,
+        group_settlements: 3,
+        ..Limits::default()
+    };
+    let (writer, reports) = start(&queue, limits);
+    append(&writer, 0);
+    queue.until_arrived(1);
+    for number in 1..=5 {
+        append(&writer, number);
+    }
+    writer
+        .append(event(6, b"key", 1000, ["t"]), 6, None)
+        .unwrap();
+    writer.append(event(7, b"key", 60, ["t"]), 7, None).unwrap();
+    writer.append(event(8, b"key", 60, ["t"]), 8, None).unwrap();
+    for entry in 1..=7 {
+        writer.settle(delivered("t", EntryId(entry)));
+    }
+    queue.open();
+    reports.events(9);
+    assert_eq!(
+        queue.groups(),
+        [(1, 0), (4, 3), (1, 3), (1, 1), (1, 0), (1, 0)]
+    );
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn an_event_comes_back_when_too_much_waits() {
+    let queue = Gate::new(1 << 20, Some(0));
+    let limits = Limits {
+        waiting_events: 2,
+        waiting_bytes: 1000,
+        ..Limits::default()
+    };
+    let (writer, reports) = start(&queue, limits);
+    append(&writer, 0);
+    queue.until_arrived(1);
+    append(&writer, 1);
+    let Err(Refused::Busy((back, 2))) = writer.append(event(2, b"key", 990, ["t"]), 2, None) else {
+        panic!("too many bytes were taken");
+    };
+    assert_eq!((number(back.id), back.body.len()), (2, 990));
+    append(&writer, 2);
+    let before = Instant::now();
+    let deadline = soon();
+    assert!(matches!(
+        writer.append(small(3), 3, deadline),
+        Err(Refused::Busy((_, 3)))
+    ));
+    assert!(
+        Some(Instant::now()) >= deadline,
+        "gave up {:?} after",
+        before.elapsed()
+    );
+    // Settlements are not held up by events.
+    for entry in 0..10_000 {
+        writer.settle(delivered("t", EntryId(entry)));
+    }
+    queue.open();
+    // One that waits gets the room that the commit makes.
+    writer.append(small(3), 3, late()).unwrap();
+    let tickets: Vec<u64> = reports
+        .events(4)
+        .iter()
+        .map(|(ticket, _)| *ticket)
+        .collect();
+    assert_eq!(tickets, [0, 1, 2, 3]);
+    let handle = writer.handle();
+    writer.shutdown().unwrap();
+    assert!(matches!(
+        handle.append(small(9), 9, late()),
+        Err(Refused::Closed((_, 9)))
+    ));
+}
+
+#[test]
+fn settling_from_the_callback_does_not_lock_up() {
+    let queue = Gate::new(1 << 30, None);
+    let (sender, receiver) = mpsc::channel();
+    let (give, handle) = mpsc::channel::<webhook_queue::WriterHandle<u64>>();
+    let mut own = None;
+    let on_commit = move |committed: Committed<u64>| {
+        let own = own.get_or_insert_with(|| handle.recv().unwrap());
+        for appended in committed.appended {
+            own.settle(delivered("t", appended.result.unwrap()));
+        }
+        sender.send(committed.settled.len()).unwrap_or_default();
+    };
+    let limits = Limits {
+        waiting_events: 1,
+        group_settlements: 1,
+        ..Limits::default()
+    };
+    let writer = GroupWriter::start(queue.clone(), limits, on_commit).unwrap();
+    give.send(writer.handle()).unwrap();
+    for number in 0..100 {
+        writer.append(small(number), number, late()).unwrap();
+    }
+    let mut settled = 0;
+    while settled < 100 {
+        settled += receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+    }
+    assert_eq!(queue.statistics().unwrap().events, 0);
+    writer.shutdown().unwrap();
+}
+
+/// A queue with room for two events, which are in it.
+fn full(when_full: WhenFull) -> (Arc<Gate>, GroupWriter<u64>, Reports) {
+    let queue = Gate::new(2 * (64 + 32 + 13), None);
+    let (writer, reports) = start(
+        &queue,
+        Limits {
+            when_full,
+            ..Limits::default()
+        },
+    );
+    for number in 0..2 {
+        append(&writer, number);
+        reports.events(1).pop().unwrap().1.unwrap();
+    }
+    (queue, writer, reports)
+}
+
+#[test]
+fn a_full_queue_refuses_events_and_takes_settlements() {
+    let (queue, writer, reports) = full(WhenFull::Fail);
+    writer.append(small(2), 2, late()).unwrap();
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert_eq!(ticket, 2);
+    assert!(matches!(&*result.unwrap_err(), QueueError::Full { .. }));
+    writer.settle(delivered("t", EntryId(1)));
+    assert_eq!(reports.settlements(1), 1);
+    append(&writer, 3);
+    reports.events(1).pop().unwrap().1.unwrap();
+    assert_eq!(queue.statistics().unwrap().events, 2);
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn events_wait_in_order_for_room_in_a_full_queue() {
+    let (queue, writer, reports) = full(WhenFull::Block);
+    for number in 2..6 {
+        writer.append(small(number), number, late()).unwrap();
+    }
+    // One that may not wait fails at once, and passes nobody.
+    append(&writer, 6);
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert!(ticket == 6 && result.is_err());
+    while !writer.statistics().blocked {
+        std::thread::yield_now();
+    }
+    for entry in [1, 2] {
+        writer.settle(delivered("t", EntryId(entry)));
+        assert_eq!(reports.settlements(1), 1);
+        let (ticket, result) = reports.events(1).pop().unwrap();
+        assert_eq!((ticket, result.is_ok()), (entry + 1, true));
+    }
+    let kept: Vec<u64> = support::owed(&*queue, "t", None)
+        .iter()
+        .map(|owed| number(owed.id))
+        .collect();
+    assert_eq!(kept, [2, 3]);
+    // Shutting down does not wait for room that nobody makes.
+    writer.shutdown().unwrap();
+    let failed = reports.events(2);
+    assert!(failed.iter().map(|(ticket, _)| *ticket).eq([4, 5]));
+    assert!(failed.iter().all(|(_, result)| result.is_err()));
+}
+
+#[test]
+fn an_event_waits_for_room_no_longer_than_its_deadline() {
+    let (_queue, writer, reports) = full(WhenFull::Block);
+    let deadline = soon();
+    writer.append(small(2), 2, deadline).unwrap();
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert!(Some(Instant::now()) >= deadline);
+    assert_eq!(ticket, 2);
+    assert!(matches!(&*result.unwrap_err(), QueueError::Full { .. }));
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn one_event_that_never_fits_takes_no_other_with_it() {
+    let queue = Gate::new(4000, Some(0));
+    let (writer, reports) = start(&queue, Limits::default());
+    append(&writer, 0);
+    queue.until_arrived(1);
+    append(&writer, 1);
+    writer
+        .append(event(2, b"key", 5000, ["t"]), 2, late())
+        .unwrap();
+    append(&writer, 3);
+    queue.open();
+    let reported = reports.events(4);
+    let outcomes: Vec<(u64, bool)> = reported
+        .iter()
+        .map(|(ticket, result)| (*ticket, result.is_ok()))
+        .collect();
+    assert_eq!(outcomes, [(0, true), (1, true), (2, false), (3, true)]);
+    let error = reported[2].1.as_ref().unwrap_err();
+    assert!(matches!(**error, QueueError::TooLarge { .. }));
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn after_a_failed_commit_events_fail_and_settlements_are_kept() {
+    let queue = Gate::new(1 << 20, None);
+    let (writer, reports) = start(&queue, Limits::default());
+    append(&writer, 0);
+    let entry = reports.events(1).pop().unwrap().1.unwrap();
+    // The group, and then its settlements alone.
+    queue.fail(QueueError::NoSpace {
+        source: io::ErrorKind::StorageFull.into(),
+    });
+    queue.fail(QueueError::NoSpace {
+        source: io::ErrorKind::StorageFull.into(),
+    });
+    queue.state.lock().unwrap().permits = Some(0);
+    append(&writer, 1);
+    queue.until_arrived(2);
+    // In the same group or the next: it is lost in neither.
+    writer.settle(delivered("t", entry));
+    queue.open();
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert_eq!(ticket, 1);
+    assert!(matches!(&*result.unwrap_err(), QueueError::NoSpace { .. }));
+    assert_eq!(reports.settlements(1), 1);
+    append(&writer, 2);
+    reports.events(1).pop().unwrap().1.unwrap();
+    let statistics = writer.statistics();
+    assert!(statistics.failures >= 1);
+    assert_eq!((statistics.failing, statistics.refused), (None, 1));
+    assert_eq!(queue.statistics().unwrap().events, 1);
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn settlements_that_cannot_be_committed_come_back_from_the_shutdown() {
+    let queue = Gate::new(1 << 20, Some(0));
+    let (writer, _reports) = start(&queue, Limits::default());
+    writer.settle(delivered("t", EntryId(1)));
+    queue.until_arrived(1);
+    writer.settle(delivered("t", EntryId(2)));
+    let closing = std::thread::spawn(|| writer.shutdown());
+    for _ in 0..3 {
+        queue.fail(QueueError::NoSpace {
+            source: io::ErrorKind::StorageFull.into(),
+        });
+    }
+    queue.open();
+    let unsettled: Vec<EntryId> = closing
+        .join()
+        .unwrap()
+        .unwrap_err()
+        .iter()
+        .map(|settlement| settlement.entry)
+        .collect();
+    assert_eq!(unsettled, [EntryId(1), EntryId(2)]);
+}
+
+#[test]
+fn a_panic_of_the_callback_closes_the_writer_and_drops_the_tickets() {
+    let queue = Gate::new(1 << 20, None);
+    let writer = GroupWriter::start(queue, Limits::default(), |_| panic!("a test's")).unwrap();
+    let (ticket, dropped) = mpsc::channel::<()>();
+    writer.append(small(0), ticket, None).unwrap();
+    let closed = dropped.recv_timeout(Duration::from_secs(30));
+    assert_eq!(closed, Err(mpsc::RecvTimeoutError::Disconnected));
+    let (ticket, _dropped) = mpsc::channel::<()>();
+    // The thread may still be ending, but not for long.
+    while writer.append(small(1), ticket.clone(), late()).is_ok() {
+        std::thread::yield_now();
+    }
+    writer.shutdown().unwrap();
+}
