@@ -30,6 +30,8 @@ struct Cli {
 enum Command {
     Run(commands::run::RunArgs),
     Receive(commands::receive::ReceiveArgs),
+    Queue(commands::queue::QueueArgs),
+    DeadLetters(commands::dead_letters::DeadLettersArgs),
 }
 
 /// Exit status for bad usage, an unusable configuration and unreadable input.
@@ -48,6 +50,8 @@ pub(crate) fn main() -> ExitCode {
     let ended = match command {
         Command::Run(args) => commands::run::run(args),
         Command::Receive(args) => commands::receive::run(args),
+        Command::Queue(args) => commands::queue::run(args),
+        Command::DeadLetters(args) => commands::dead_letters::run(args),
     };
     ended.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));

@@ -1,5 +1,8 @@
 //! One file a subcommand.
 
+pub(crate) mod dead_letters;
+mod place;
+pub(crate) mod queue;
 pub(crate) mod receive;
 pub(crate) mod run;
 
