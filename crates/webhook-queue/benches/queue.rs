@@ -190,6 +190,18 @@ fn backlog(dir: &Path, setting: &Setting, bare: Duration) {
     report("going on beside it", setting, took, bare);
 
     let events = group_of(&all, 12_800, &names);
+    let (mut bytes, begun) = (0, Instant::now());
+    let mut visit = |owed: webhook_queue::Owed<'_>| {
+        bytes += owed.body.len();
+        ControlFlow::Continue(())
+    };
+    queue.owed("target-0", None, &mut visit).unwrap();
+    println!(
+        "{:<28} {:>8.0}/s",
+        "reading all of it",
+        bytes as f64 / setting.body as f64 / begun.elapsed().as_secs_f64()
+    );
+
     for which in ["finding a key's entries", "the same again"] {
         let begun = Instant::now();
         for event in &events {

@@ -14,12 +14,10 @@ const IDENTITY_KEY: &[u8] = b"identity";
 /// Opens the environment and its tables in a locked directory.
 pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tables, QueueError> {
     let path = directory.path();
-    let failed = |error| match fault::storage("open", error) {
-        QueueError::Storage { source, .. } => QueueError::Corrupt {
-            path: path.into(),
-            detail: source.to_string(),
-        },
-        error => error,
+    let failed = |error| match error {
+        heed::Error::Io(source) if fault::lacks_room(&source) => QueueError::NoSpace { source },
+        heed::Error::Io(source) => directory::io("open", &path.join(DATA))(source),
+        error => fault::corrupt(directory, &error),
     };
     let env = tables::open_env(path, map_size).map_err(failed)?;
     // What lies beyond the end of the file cannot be read, not even as an error.
