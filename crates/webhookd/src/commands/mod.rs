@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod config_show;
 pub(crate) mod dead_letters;
+mod form;
 mod place;
 pub(crate) mod queue;
 pub(crate) mod receive;
