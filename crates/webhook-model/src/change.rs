@@ -8,6 +8,7 @@ use crate::hash::visit::{Hashed, Site, Visitor};
 use crate::json::error::ReadError;
 use crate::json::gson::Gson;
 use crate::json::scan::Scanner;
+use crate::release::Span;
 use crate::{EventHeader, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
@@ -199,6 +200,10 @@ impl TaskStateChange {
         }
         struct AskInSets<'j>(&'j Jvm);
         impl Visitor for AskInSets<'_> {
+            fn hashes(&self, span: Span) -> bool {
+                span.holds(self.0.release())
+            }
+
             fn visit(&mut self, node: &dyn Hashed, site: &Site<'_>) {
                 if let (true, Ok(hash)) = (site.asked, node.afresh(self.0)) {
                     node.cached().set(hash);

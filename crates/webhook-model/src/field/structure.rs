@@ -195,7 +195,9 @@ macro_rules! structure {
                 let site = site.asked_if(visitor.asks(self));
                 $(
                     if let Some(value) = &self.$field {
-                        $crate::field::FieldValue::walk(value, &site.member($wire), visitor);
+                        let member = site.member($wire);
+                        let member = if visitor.hashes($span) { member } else { member.unasked() };
+                        $crate::field::FieldValue::walk(value, &member, visitor);
                     }
                 )*
                 visitor.visit(self, &site);
