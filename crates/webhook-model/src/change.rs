@@ -175,13 +175,17 @@ impl TaskStateChange {
         self.layout
     }
 
-    /// The same, written in another layout from now on.
+    /// The same, written in another layout from now on. Of a release's layout, what that release
+    /// does not have is dropped, and what becomes equal in a set by that is there once.
     ///
     /// Cached hashes stay: they are those of the release and JVM that computed them. See
     /// [`TaskStateChange::rebuilt`].
     #[must_use]
     pub fn with_layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
+        if let (Layout::Of(release), Some(task)) = (layout, &mut self.task) {
+            task.restrict(release);
+        }
         self
     }
 
@@ -210,9 +214,10 @@ impl TaskStateChange {
                 }
             }
         }
-        self.walk(&mut Forget);
-        self.walk(&mut AskInSets(jvm));
-        self.with_layout(Layout::Of(jvm.release()))
+        let change = self.with_layout(Layout::Of(jvm.release()));
+        change.walk(&mut Forget);
+        change.walk(&mut AskInSets(jvm));
+        change
     }
 
     /// Whether a scheduler of this release may have written the payload: whether it is the same

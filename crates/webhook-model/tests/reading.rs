@@ -311,3 +311,18 @@ fn the_header_has_what_a_payload_says() {
     assert_eq!(header.last_event_at, Some(1_464_992_060_258));
     assert_eq!(header, TaskStateChange::read(sample).unwrap().header());
 }
+
+#[test]
+fn what_only_a_newer_release_tells_apart_is_one_element_in_an_older_one() {
+    let json = in_config(
+        r#""mesosFetcherUris":[{"cachedHashCode":1,"value":"a","outputFile":"x"},{"cachedHashCode":2,"value":"a","outputFile":"y"}]"#,
+    );
+    let older = read(&json).with_layout(Layout::Of(Release::V0_21));
+    let written = String::from_utf8(older.to_json().unwrap()).unwrap();
+    assert!(
+        written.contains(
+            r#""mesosFetcherUris":[{"cachedHashCode":1,"value":"a","extract":false,"cache":false}]"#
+        ),
+        "{written}"
+    );
+}

@@ -187,6 +187,17 @@ macro_rules! structure {
                 std::hash::Hash::hash(self, state);
             }
 
+            fn restrict(&mut self, release: $crate::Release) {
+                let _ = release;
+                $(
+                    if !$span.holds(release) {
+                        self.$field = None;
+                    } else if let Some(value) = &mut self.$field {
+                        $crate::field::FieldValue::restrict(value, release);
+                    }
+                )*
+            }
+
             fn walk<V: $crate::hash::visit::Visitor>(
                 &self,
                 site: &$crate::hash::visit::Site<'_>,
