@@ -1,3 +1,28 @@
 //! What the end-to-end tests share: the real binary and a receiver that misbehaves on demand.
 //!
 //! *Architecture invariant*: the product is driven from outside, as an operator would drive it.
+//! Nothing here waits by sleeping: every wait is for a thing, with [`DEADLINE`].
+
+mod binary;
+mod fixtures;
+mod folder;
+mod process;
+mod receiver;
+mod summary;
+
+pub use binary::webhookd;
+pub use fixtures::{event, events, events_file, fixture, task_of};
+pub use folder::{Folder, best_effort};
+pub use process::{Ended, Launch, Webhookd};
+pub use receiver::{ClosedPort, Receiver, Reply, Request};
+pub use rustix::process::Signal;
+pub use summary::Summary;
+
+/// How long a test waits for something before it fails. A passing test waits for nothing near
+/// as long; a machine under load may.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The examples of the README, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

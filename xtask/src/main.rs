@@ -2,4 +2,47 @@
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
-fn main() {}
+mod ci;
+mod demo;
+mod gen_fixtures;
+mod layers;
+mod sources;
+mod workspace;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "The project's own commands"
+)]
+enum Command {
+    Ci(ci::CiArgs),
+    Demo(demo::DemoArgs),
+    GenFixtures(gen_fixtures::GenFixturesArgs),
+    /// Check each crate's dependencies and sources against the rules of its layer
+    Layers,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Ci(args) => ci::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::GenFixtures(args) => gen_fixtures::run(&args),
+        Command::Layers => layers::run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        say_error(&error);
+        ExitCode::FAILURE
+    })
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word of a command line program"
+)]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

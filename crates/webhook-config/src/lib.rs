@@ -1,4 +1,52 @@
 //! What the operator asked for: reads and validates `webhook.json`.
 //!
+//! ```
+//! use webhook_config::Config;
+//!
+//! let file = br#"{ "targetURL": "http://localhost:5000/", "headers": {}, "timeoutMsec": 5 }"#;
+//! let loaded = Config::parse("webhook.json", file)?;
+//! assert_eq!(loaded.config.targets()[0].url().to_string(), "http://localhost:5000/");
+//! print!("{}", loaded.warnings.render(false));
+//! # Ok::<(), webhook_config::LoadError>(())
+//! ```
+//!
 //! *Architecture invariant*: this crate opens no file that the caller did not name, and no
 //! socket. It knows `webhook-model` for the names of states and jobs, and nothing of delivery.
+
+mod aurora;
+mod builder;
+mod config;
+mod diagnostic;
+mod file;
+mod filter;
+mod header;
+mod json;
+mod limits;
+mod name;
+mod proxy;
+mod queue;
+mod retry;
+mod schema;
+mod secret;
+mod show;
+mod signing;
+mod target;
+mod tls;
+mod url;
+
+pub use builder::{BuildError, ConfigBuilder, TargetBuilder};
+pub use config::{Config, LoadError, Loaded};
+pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+pub use filter::{InvalidJobPattern, JobFilter, JobPattern, StatusFilter};
+pub use header::{Header, InvalidHeader};
+pub use name::{InvalidName, TargetName};
+pub use proxy::{InvalidProxy, ProxyUrl};
+pub use queue::{QueueSettings, WhenFull};
+pub use retry::{InvalidRetry, RetryPolicy};
+pub use schema::json_schema;
+pub use secret::SecretSource;
+pub use show::ShownConfig;
+pub use signing::{InvalidSigningSecret, NoSecrets, Signing, SigningSecret};
+pub use target::{Delivery, Format, Target};
+pub use tls::{ClientIdentity, InvalidPem, Tls};
+pub use url::{InvalidUrl, TargetUrl};

@@ -1,6 +1,14 @@
 //! The state of a task.
 
+use crate::field::FieldValue;
+use crate::hash::identity::Constant;
+use crate::hash::{Asking, JavaHash, Unhashable};
+use crate::json::error::ReadError;
+use crate::json::scan::Scanner;
+use crate::release::Layout;
+use serde::Serializer;
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 
 macro_rules! statuses {
     ($($variant:ident $name:literal $doc:literal)*) => {
@@ -73,5 +81,65 @@ impl<'a> From<Cow<'a, str>> for StatusName<'a> {
             Some(status) => StatusName::Known(status),
             None => StatusName::Other(name),
         }
+    }
+}
+
+impl StatusName<'_> {
+    /// The same, owning its name.
+    #[must_use]
+    pub fn into_owned(self) -> StatusName<'static> {
+        match self {
+            StatusName::Known(status) => StatusName::Known(status),
+            StatusName::Other(name) => StatusName::Other(Cow::Owned(name.into_owned())),
+        }
+    }
+}
+
+impl From<ScheduleStatus> for StatusName<'_> {
+    fn from(status: ScheduleStatus) -> Self {
+        StatusName::Known(status)
+    }
+}
+
+impl std::fmt::Display for ScheduleStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for StatusName<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl JavaHash for StatusName<'static> {
+    fn java_hash(&self, asking: &Asking<'_>) -> Result<i32, Unhashable> {
+        asking.identity(match self {
+            // The table of constants starts with the states, in this order.
+            StatusName::Known(status) => Constant::Known(*status as usize),
+            StatusName::Other(name) => Constant::Other {
+                family: "ScheduleStatus",
+                name,
+            },
+        })
+    }
+}
+
+impl FieldValue for StatusName<'static> {
+    fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
+        Ok(StatusName::from(scanner.string()?).into_owned())
+    }
+
+    fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn digest<H: Hasher>(&self, state: &mut H) {
+        self.hash(state);
     }
 }

@@ -2,4 +2,16 @@
 //!
 //! *Architecture invariant*: there is no delivery logic here; this crate wires the others.
 
-fn main() {}
+mod acks;
+mod cli;
+mod commands;
+mod console;
+mod input;
+mod signals;
+mod summary;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,79 @@
+//! The stable names of problems.
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $doc:literal)*) => {
+        /// What kind of problem it is. The names are stable: scripts may rely on them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Code { $(#[doc = $doc] $variant,)* }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[$(Code::$variant),*];
+
+            /// The stable name, `"unknown-key"` say.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $name,)* }
+            }
+
+            /// What it says, in a sentence.
+            #[must_use]
+            pub fn describe(self) -> &'static str {
+                match self { $(Code::$variant => $doc,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    UnreadableFile "unreadable-file" "The file is missing, is no regular file, or cannot be read."
+    FileTooLarge "file-too-large" "The file is larger than 1 MiB."
+    EmptyFile "empty-file" "The file holds nothing."
+    InvalidUtf8 "invalid-utf8" "The file is not UTF-8."
+    ByteOrderMark "byte-order-mark" "The file starts with a byte order mark, or is UTF-16 or UTF-32."
+    Syntax "syntax" "The text is not JSON; nothing after the place has been read."
+    TooDeep "too-deep" "Lists and objects are nested more than 64 deep."
+    TrailingText "trailing-text" "Text follows the closing brace, and is ignored."
+    WrongType "wrong-type" "The value is of the wrong type."
+    SloppyType "sloppy-type" "The value is of another type than it should be, and is read as Aurora read it."
+    UnknownKey "unknown-key" "There is no such key."
+    DuplicateKey "duplicate-key" "A key is given more than once."
+    MissingKey "missing-key" "A required key is missing or null."
+    ConflictingKeys "conflicting-keys" "Two keys exclude each other."
+    IncompleteKeys "incomplete-keys" "A key is useless without another."
+    OutOfRange "out-of-range" "A number is outside its range."
+    ShortTimeout "short-timeout" "A time-out under 100 ms only reaches receivers near by."
+    InvalidName "invalid-name" "A target's name is not of the form that a name has."
+    DuplicateName "duplicate-name" "Two targets have the same name."
+    NoTargets "no-targets" "The list of targets is empty."
+    InvalidUrl "invalid-url" "The URL cannot be requested."
+    ChangedUrl "changed-url" "The URL is requested in another form than written, as Aurora did."
+    OddHost "odd-host" "The URL's host holds a character that no host name has."
+    UrlCredentials "url-credentials" "The URL holds a user name or password, which is not sent."
+    InvalidHeaderName "invalid-header-name" "A header has a name that HTTP does not allow."
+    RefusedHeader "refused-header" "A header is one that the HTTP client itself must set."
+    InvalidHeaderValue "invalid-header-value" "A header has a value that HTTP cannot carry."
+    ChangedHeaderValue "changed-header-value" "A header's value is sent in another form than written, as Aurora did."
+    ContentTypeCharset "content-type-charset" "Content-Type names a charset, but the body is UTF-8."
+    UnknownStatus "unknown-status" "There is no such task status."
+    NoStatuses "no-statuses" "An empty list of statuses: nothing would ever be sent."
+    InvalidJobPattern "invalid-job-pattern" "A job pattern is not of the form role/environment/name."
+    NoJobs "no-jobs" "An empty list of job patterns: nothing would ever be sent."
+    UnknownFormat "unknown-format" "There is no such format."
+    UnknownDelivery "unknown-delivery" "There is no such kind of delivery."
+    UnknownWhenFull "unknown-when-full" "There is no such behaviour of a full queue."
+    InvalidRetry "invalid-retry" "The retry settings contradict each other."
+    UnresolvedSecret "unresolved-secret" "A secret's file or environment variable cannot be read."
+    InvalidSigningSecret "invalid-signing-secret" "A signing secret is not of the form whsec_BASE64 of 24 to 64 bytes."
+    InvalidPem "invalid-pem" "A certificate or key is not PEM."
+    ExposedSecret "exposed-secret" "A secret lies in a file that everybody on this machine can read."
+    Ineffective "ineffective" "A key has no effect together with another."
+    TooManyProblems "too-many-problems" "The file has more problems than are listed."
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,286 @@
+//! From bytes to a configuration.
+
+use super::convert;
+use super::mirror::{ConfigFile, TargetFile};
+use super::object::{FileObject, shorten};
+use super::opened::{self, OpenError};
+use super::read::Reader;
+use super::resolve::Surroundings;
+use super::suggest::nearest;
+use crate::aurora::MOST_MEMBERS;
+use crate::diagnostic::{Code, Problems, Source};
+use crate::json::{self, Kind, Member, Span, SyntaxError, Value};
+use crate::{Config, LoadError, Loaded};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Largest file that is read, in bytes.
+pub(crate) const MAX_FILE: u64 = 1 << 20;
+
+pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let name = path.display().to_string();
+    let opened = opened::read(path, MAX_FILE).map_err(|error| {
+        let code = match error {
+            OpenError::TooLarge(_) => Code::FileTooLarge,
+            _ => Code::UnreadableFile,
+        };
+        let help = match error {
+            OpenError::TooLarge(_) => "a configuration takes a few kilobytes: is it another file?",
+            OpenError::Irregular(_) => "name a regular file",
+            OpenError::Io(_) => "check the path and its permissions",
+        };
+        whole_file(&name, code, &format!("cannot read the file: {error}"), help)
+    })?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let env = |name: &str| std::env::var_os(name);
+    let surroundings = Surroundings {
+        dir,
+        env: &env,
+        world_readable: opened.world_readable,
+    };
+    read(&name, &opened.bytes, &surroundings)
+}
+
+pub(crate) fn parse(name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
+    let env = |name: &str| -> Option<OsString> { std::env::var_os(name) };
+    read(
+        name,
+        bytes,
+        &Surroundings {
+            dir: Path::new(""),
+            env: &env,
+            world_readable: false,
+        },
+    )
+}
+
+/// Reads a configuration.
+pub(crate) fn read(
+    name: &str,
+    bytes: &[u8],
+    surroundings: &Surroundings<'_>,
+) -> Result<Loaded, LoadError> {
+    if bytes.len() as u64 > MAX_FILE {
+        let message = format!("the text is larger than {MAX_FILE} bytes");
+        return Err(whole_file(name, Code::FileTooLarge, &message, ""));
+    }
+    let text = decode(name, bytes)?;
+    let document = json::parse(&text);
+    let mut reader = Reader::default();
+    let mut hidden = Vec::new();
+    let config = match &document.root {
+        Some(root) => {
+            let config = convert_root(
+                root,
+                &text,
+                document.error.is_some(),
+                surroundings,
+                &mut reader,
+            );
+            hide(root, &reader, &mut hidden);
+            config
+        }
+        None => None,
+    };
+    if let Some(error) = &document.error {
+        let code = if error.too_deep {
+            Code::TooDeep
+        } else {
+            Code::Syntax
+        };
+        let help = error.help.unwrap_or_default();
+        reader
+            .problems
+            .error(code, &error.span, &error.message, help);
+        hide_unread(&text, error, &mut hidden);
+    } else if document.root.is_none() {
+        let help = "such as {\"targetURL\": \"http://localhost:5000/\", \"headers\": {}, \"timeoutMsec\": 5000}";
+        reader
+            .problems
+            .error(Code::EmptyFile, &(0..0), "the file holds nothing", help);
+    }
+    if let Some(trailing) = &document.trailing {
+        let message = "text after the closing brace is ignored";
+        reader
+            .problems
+            .warning(Code::TrailingText, trailing, message, "remove it");
+        hide_words(&text, trailing.clone(), &mut hidden);
+    }
+    hidden.append(&mut reader.hidden);
+    let source = Source::new(name, text, hidden);
+    let has_errors = reader.problems.count_errors() > 0;
+    let diagnostics = reader.problems.finish(source);
+    match config.filter(|_| !has_errors) {
+        Some(config) => Ok(Loaded {
+            config,
+            warnings: diagnostics,
+        }),
+        None => Err(LoadError::new(diagnostics)),
+    }
+}
+
+/// A problem of the file as a whole.
+fn whole_file(name: &str, code: Code, message: &str, help: &str) -> LoadError {
+    let mut problems = Problems::default();
+    problems.error(code, &(0..0), message, help);
+    LoadError::new(problems.finish(Source::new(name, String::new(), Vec::new())))
+}
+
+/// The text of a file in UTF-8 without a byte order mark.
+fn decode(name: &str, bytes: &[u8]) -> Result<String, LoadError> {
+    let mark = [
+        &b"\xef\xbb\xbf"[..],
+        b"\xff\xfe",
+        b"\xfe\xff",
+        b"\0\0\xfe\xff",
+    ];
+    // Without a mark, UTF-16 and UTF-32 show in the zeros around the first brace.
+    let zero = bytes.iter().take(4).any(|byte| *byte == 0);
+    if mark.iter().any(|mark| bytes.starts_with(mark)) || zero {
+        let message = "the file starts with a byte order mark, or is not UTF-8";
+        let help = "save it as UTF-8 without a byte order mark";
+        return Err(whole_file(name, Code::ByteOrderMark, message, help));
+    }
+    std::str::from_utf8(bytes)
+        .map(str::to_owned)
+        .map_err(|error| {
+            let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
+            let mut problems = Problems::default();
+            let end = good.len();
+            let byte = bytes.get(end).copied().unwrap_or_default();
+            let message = format!("the byte 0x{byte:02x} here is not UTF-8");
+            let help = "save the file as UTF-8; Aurora put a replacement character there";
+            problems.error(Code::InvalidUtf8, &(end..end), message, help);
+            let hidden = std::iter::once(0..end).collect();
+            LoadError::new(problems.finish(Source::new(name, good, hidden)))
+        })
+}
+
+/// The configuration of the root, which holds the keys of one target, or `targets`.
+fn convert_root(
+    root: &Value,
+    text: &str,
+    is_partial: bool,
+    surroundings: &Surroundings<'_>,
+    reader: &mut Reader,
+) -> Option<Config> {
+    let Kind::Object(members) = &root.kind else {
+        if !is_partial {
+            reader.wrong_type(root, "an object");
+        }
+        return None;
+    };
+    let mut file = ConfigFile {
+        span: root.span.clone(),
+        ..ConfigFile::default()
+    };
+    let mut target = TargetFile {
+        span: root.span.clone(),
+        ..TargetFile::default()
+    };
+    let target_keys = read_root(members, &mut file, &mut target, reader);
+    let context = convert::Context {
+        text,
+        is_partial,
+        surroundings,
+    };
+    convert::config(file, target, &target_keys, &context, reader)
+}
+
+/// Reads the members of the root; returns the places of keys that belong to a target.
+fn read_root(
+    members: &[Member],
+    file: &mut ConfigFile,
+    target: &mut TargetFile,
+    reader: &mut Reader,
+) -> Vec<Span> {
+    let mut target_keys = Vec::new();
+    let mut seen = HashSet::new();
+    let mut cut: Option<Span> = None;
+    for Member { key, value } in members {
+        if let Some(list) = &cut {
+            let key = shorten(&key.text);
+            let message = format!("a list inside `statuses`: Aurora did not read on, to `{key}`");
+            let help = "write the statuses in one list";
+            reader.problems.error(Code::WrongType, list, message, help);
+        }
+        if target.set(&key.text, value, reader) {
+            target_keys.push(key.span.clone());
+        } else if !file.set(&key.text, value, reader) {
+            unknown_root_key(key, reader);
+            continue;
+        }
+        if !seen.insert(key.text.as_str()) {
+            repeated_root_key(key, members.len(), reader);
+        }
+        if key.text == "statuses" {
+            cut = target.statuses.as_given().and_then(|list| list.cut.clone());
+        }
+    }
+    target_keys
+}
+
+fn repeated_root_key(key: &json::Key, members: usize, reader: &mut Reader) {
+    let (help, name) = ("remove all but one", &key.text);
+    if members > MOST_MEMBERS {
+        let message = format!("`{name}` is given more than once; Aurora refused such a file");
+        reader
+            .problems
+            .error(Code::DuplicateKey, &key.span, message, help);
+    } else {
+        let message = format!("`{name}` is given more than once; the last one counts");
+        reader
+            .problems
+            .warning(Code::DuplicateKey, &key.span, message, help);
+    }
+}
+
+fn unknown_root_key(key: &json::Key, reader: &mut Reader) {
+    let fields = [TargetFile::fields(), ConfigFile::fields()].concat();
+    let help = match nearest(&key.text, fields.iter().map(|field| field.key)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "remove it; Aurora refused unknown keys too".to_owned(),
+    };
+    let message = format!("unknown key `{}`", shorten(&key.text));
+    reader
+        .problems
+        .error(Code::UnknownKey, &key.span, message, help);
+}
+
+/// Hides every scalar that was not read as something that may be shown.
+fn hide(value: &Value, reader: &Reader, hidden: &mut Vec<Span>) {
+    match &value.kind {
+        Kind::String(_) if !reader.is_shown(value) => {
+            hidden.push(value.span.start + 1..value.span.end - 1);
+        }
+        Kind::Number(_) if !reader.is_shown(value) => hidden.push(value.span.clone()),
+        Kind::Array(items) => items.iter().for_each(|item| hide(item, reader, hidden)),
+        Kind::Object(members) => {
+            members
+                .iter()
+                .for_each(|member| hide(&member.value, reader, hidden));
+        }
+        _ => {}
+    }
+}
+
+/// Hides what was not read: from a token that could not be read on, nobody knows what is a value.
+fn hide_unread(text: &str, error: &SyntaxError, hidden: &mut Vec<Span>) {
+    hide_words(text, error.token_start..text.len(), hidden);
+}
+
+/// Hides all but punctuation and known keys.
+fn hide_words(text: &str, part: Span, hidden: &mut Vec<Span>) {
+    let punctuation = |c: char| c.is_ascii_whitespace() || "{}[]:,\"".contains(c);
+    let known = [TargetFile::fields(), ConfigFile::fields()].concat();
+    let mut at = part.start;
+    for word in text[part.clone()].split(punctuation) {
+        let end = at + word.len();
+        if !word.is_empty() && !known.iter().any(|field| field.key == word) {
+            hidden.push(at..end);
+        }
+        // One byte for the punctuation, which is ASCII.
+        at = end + 1;
+    }
+}

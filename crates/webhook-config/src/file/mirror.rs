@@ -1,0 +1,372 @@
+//! The objects of the file.
+
+use super::object::{file_object, shorten};
+use super::read::{FromValue, Milliseconds, Reader, Slot, Spanned, Text};
+use crate::aurora::statuses::StatusList;
+use crate::diagnostic::Code;
+use crate::json::{Key, Kind, Member, Span, Value};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+file_object! {
+    /// The configuration: the keys of one target, as Aurora's `-webhook_config` had them, or a list
+    /// of `targets`; and the keys that concern all of them.
+    struct ConfigFile {
+        /// Several targets, instead of the keys of one.
+        targets: Spanned<Vec<TargetFile>> = "targets", optional;
+        /// Where undelivered events wait.
+        queue: QueueFile = "queue", optional;
+        /// The most bytes that an event may have, and a line of input; 1024 to 67108864.
+        max_event_bytes: Spanned<u64> = "maxEventBytes", default(1_048_576);
+    }
+}
+
+file_object! {
+    /// A receiver, and how it is reached.
+    struct TargetFile {
+        /// A name that no other target has: 1 to 64 of `A-Z a-z 0-9 _ -`. It keys the queue and the
+        /// metrics, so a renamed target is a new one.
+        name: Text = "name", default("default");
+        /// Where events are sent: an absolute `http` or `https` URL.
+        url: UrlText = "targetURL", required;
+        /// Headers of each request; may be `{}`. A value is a string, `{"env": NAME}` or
+        /// `{"file": PATH}`. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are
+        /// refused.
+        headers: HeadersFile = "headers", required;
+        /// How long connecting may take in milliseconds, TLS included; 1 to 2147483647. Under 100 is
+        /// a warning: it only reaches receivers near by.
+        timeout: Milliseconds = "timeoutMsec", required;
+        /// How long the answer's status line may take in milliseconds, from connected. If absent,
+        /// the larger of `timeoutMsec` and 5000.
+        response_timeout: Spanned<u64> = "responseTimeoutMsec", optional;
+        /// The new states to send. Absent, null or holding `"*"` means all, `[]` means none.
+        statuses: StatusList = "statuses", default(null);
+        /// The jobs whose events are sent: patterns on `role/environment/name`, where `*` stands for
+        /// anything within a part and `**` for anything. Absent or null means all.
+        jobs: Spanned<Vec<Text>> = "jobs", default(null);
+        /// Whether events without an old state are sent too: the state of every task when the
+        /// scheduler starts.
+        initial_events: bool = "initialEvents", default(true);
+        /// What the body is: the event as accepted, to the byte (`aurora`), a Kafka REST v2 record
+        /// keyed by the task, or a CloudEvents 1.0 event.
+        format: FormatText = "format", default("aurora");
+        /// `reliable`: queued on disk, retried, a dead letter in the end. `best-effort`: one
+        /// attempt, no disk.
+        delivery: DeliveryText = "delivery", default("reliable");
+        /// When a failed delivery is tried again.
+        retry: RetryFile = "retry", optional;
+        /// The most attempts under way at once; 1 to 4096.
+        concurrency: Spanned<u64> = "concurrency", default(16);
+        /// The most events of this target that are held in memory; 1 to 1048576.
+        window: Spanned<u64> = "window", default(1024);
+        /// The most attempts that are begun in a second; 1 to 1000000. Null means no bound.
+        max_per_second: Spanned<u64> = "maxPerSecond", default(null);
+        /// The most bytes of an answer's body that are read; 1 to 67108864.
+        max_response_bytes: Spanned<u64> = "maxResponseBytes", default(65_536);
+        /// Signatures after Standard Webhooks 1.0. Null means none.
+        signing: SigningFile = "signing", default(null);
+        /// What TLS connections trust and present.
+        tls: TlsFile = "tls", optional;
+        /// An HTTP proxy, `http://[user:password@]host:port`. Null means none; the environment is
+        /// not looked at.
+        proxy: ProxyText = "proxy", default(null);
+    }
+}
+
+file_object! {
+    /// When a failed delivery is tried again: full jitter between 0 and
+    /// min(`maxMsec`, `initialMsec` · `multiplier`^n), never before `Retry-After`.
+    struct RetryFile {
+        /// The longest that the first retry waits, in milliseconds; at least 1.
+        initial: Spanned<u64> = "initialMsec", default(1_000);
+        /// The longest that any retry waits, in milliseconds; at least `initialMsec`.
+        max: Spanned<u64> = "maxMsec", default(600_000);
+        /// By how much the longest wait grows from one retry to the next; 1 to 1000.
+        multiplier: Spanned<f64> = "multiplier", default(2.0);
+        /// The age at which an event is given up, in milliseconds; at least 1.
+        max_age: Spanned<u64> = "maxAgeMsec", default(86_400_000);
+        /// The number of attempts after which an event is given up. Null means no bound.
+        max_attempts: Spanned<u64> = "maxAttempts", default(null);
+    }
+}
+
+file_object! {
+    /// Signatures after Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp` and
+    /// `webhook-signature`.
+    struct SigningFile {
+        /// The secrets, each `whsec_` and the base64 of 24 to 64 bytes: a string, `{"env": NAME}` or
+        /// `{"file": PATH}`. Each gives one signature, so that a receiver can change over.
+        secrets: Spanned<Vec<SecretFile>> = "secrets", required;
+    }
+}
+
+file_object! {
+    /// What TLS connections trust and present.
+    struct TlsFile {
+        /// A file of PEM certificates to trust instead of the public authorities.
+        ca_file: Text = "caFile", default(null);
+        /// A file of our PEM certificate, and its chain.
+        client_cert_file: Text = "clientCertFile", default(null);
+        /// A file of our PEM private key.
+        client_key_file: Text = "clientKeyFile", default(null);
+        /// Our PEM private key from elsewhere, instead of `clientKeyFile`: a string or
+        /// `{"env": NAME}`.
+        client_key: SecretFile = "clientKey", default(null);
+    }
+}
+
+file_object! {
+    /// Where undelivered events wait.
+    struct QueueFile {
+        /// The directory of the queue, relative to this file's.
+        dir: Text = "dir", default("webhook-queue");
+        /// The most bytes that the queue takes on disk; 1048576 to 17592186044416.
+        max_bytes: Spanned<u64> = "maxBytes", default(17_179_869_184_u64);
+        /// What happens to a new event when the queue is full: the source waits (`block`), or is
+        /// told and keeps it (`reject`).
+        when_full: WhenFullText = "whenFull", default("block");
+    }
+}
+
+file_object! {
+    /// A secret from elsewhere.
+    struct ReferenceFile {
+        /// The environment variable that holds it.
+        env: Text = "env", optional;
+        /// The file that holds it, relative to this file; one trailing line break is cut.
+        file: Text = "file", optional;
+    }
+}
+
+/// The text of a target's URL, as Aurora read one: another scalar is text as well.
+#[derive(Clone, Debug)]
+pub(crate) struct UrlText(pub(crate) Spanned<String>);
+
+impl FromValue for UrlText {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let Some(text) = scalar_text(value) else {
+            reader.wrong_type(value, "a URL in a string");
+            return None;
+        };
+        show_url(value, reader);
+        Some(UrlText(Spanned {
+            value: text.to_owned(),
+            span: value.span.clone(),
+        }))
+    }
+}
+
+/// The text of a proxy's URL.
+#[derive(Clone, Debug)]
+pub(crate) struct ProxyText(pub(crate) Spanned<String>);
+
+impl FromValue for ProxyText {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let Kind::String(text) = &value.kind else {
+            reader.wrong_type(value, "a URL in a string");
+            return None;
+        };
+        show_url(value, reader);
+        Some(ProxyText(Spanned {
+            value: text.clone(),
+            span: value.span.clone(),
+        }))
+    }
+}
+
+/// Lets a URL be shown, unless it may hold a password.
+fn show_url(value: &Value, reader: &mut Reader) {
+    if !matches!(&value.kind, Kind::String(text) if text.contains('@')) {
+        reader.show(value);
+    }
+}
+
+/// The text of a scalar, as Aurora read one where it wanted a string.
+fn scalar_text(value: &Value) -> Option<&str> {
+    match &value.kind {
+        Kind::String(text) | Kind::Number(text) => Some(text),
+        Kind::Bool(true) => Some("true"),
+        Kind::Bool(false) => Some("false"),
+        Kind::Null | Kind::Array(_) | Kind::Object(_) => None,
+    }
+}
+
+/// The headers of a target, in the file's order; of a repeated name the last counts.
+#[derive(Debug)]
+pub(crate) struct HeadersFile {
+    pub(crate) headers: Vec<HeaderFile>,
+}
+
+/// A header.
+#[derive(Debug)]
+pub(crate) struct HeaderFile {
+    pub(crate) key: Key,
+    pub(crate) span: Span,
+    /// `None` for null.
+    pub(crate) value: Option<SecretFile>,
+}
+
+impl FromValue for HeadersFile {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let Kind::Object(members) = &value.kind else {
+            reader.wrong_type(value, "an object of header names and values");
+            return None;
+        };
+        let mut headers: Vec<HeaderFile> = Vec::new();
+        let mut places = HashMap::new();
+        let mut is_whole = true;
+        for Member { key, value } in members {
+            let read = if value.is_null() {
+                Some(None)
+            } else {
+                header_value(value, reader).map(Some)
+            };
+            let Some(read) = read else {
+                is_whole = false;
+                continue;
+            };
+            let header = HeaderFile {
+                key: key.clone(),
+                span: value.span.clone(),
+                value: read,
+            };
+            match places.entry(key.text.as_str()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(headers.len());
+                    headers.push(header);
+                }
+                Entry::Occupied(entry) => {
+                    let name = shorten(&key.text);
+                    let message =
+                        format!("header `{name}` is given more than once; the last one counts");
+                    let help = "remove the others";
+                    reader
+                        .problems
+                        .warning(Code::DuplicateKey, &key.span, message, help);
+                    headers[*entry.get()] = header;
+                }
+            }
+        }
+        is_whole.then_some(HeadersFile { headers })
+    }
+}
+
+/// A header's value, where Aurora took any scalar.
+fn header_value(value: &Value, reader: &mut Reader) -> Option<SecretFile> {
+    let (Kind::Number(_) | Kind::Bool(_)) = &value.kind else {
+        return SecretFile::from_value(value, reader);
+    };
+    let message = format!(
+        "{} where a string should be; sent as written",
+        value.kind_name()
+    );
+    reader.problems.warning(
+        Code::SloppyType,
+        &value.span,
+        message,
+        "put it in double quotes",
+    );
+    let from = SecretFrom::Literal(scalar_text(value)?.to_owned());
+    Some(SecretFile {
+        span: value.span.clone(),
+        from,
+    })
+}
+
+/// A secret, or where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct SecretFile {
+    pub(crate) span: Span,
+    pub(crate) from: SecretFrom,
+}
+
+/// Where a secret is.
+#[derive(Clone)]
+pub(crate) enum SecretFrom {
+    Literal(String),
+    Env(Spanned<String>),
+    File(Spanned<String>),
+}
+
+impl std::fmt::Debug for SecretFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SecretFrom::Literal(_) => f.write_str("Literal(***)"),
+            SecretFrom::Env(name) => f.debug_tuple("Env").field(&name.value).finish(),
+            SecretFrom::File(path) => f.debug_tuple("File").field(&path.value).finish(),
+        }
+    }
+}
+
+impl FromValue for SecretFile {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let span = value.span.clone();
+        let from = match &value.kind {
+            Kind::String(text) => SecretFrom::Literal(text.clone()),
+            Kind::Object(_) => {
+                let reference = ReferenceFile::from_value(value, reader)?;
+                let help = "write {\"env\": NAME} or {\"file\": PATH}";
+                match (reference.env, reference.file) {
+                    (Slot::Bad, _) | (_, Slot::Bad) => return None,
+                    (env, file) => match (env.given(), file.given()) {
+                        (Some(Text(env)), None) => SecretFrom::Env(env),
+                        (None, Some(Text(file))) => SecretFrom::File(file),
+                        (Some(_), Some(_)) => {
+                            let message = "`env` and `file` exclude each other";
+                            reader
+                                .problems
+                                .error(Code::ConflictingKeys, &span, message, help);
+                            return None;
+                        }
+                        (None, None) => {
+                            let message = "neither `env` nor `file` is given";
+                            reader
+                                .problems
+                                .error(Code::MissingKey, &span, message, help);
+                            return None;
+                        }
+                    },
+                }
+            }
+            _ => {
+                reader.wrong_type(value, "a string, {\"env\": NAME} or {\"file\": PATH}");
+                return None;
+            }
+        };
+        Some(SecretFile { span, from })
+    }
+}
+
+/// Declares a key whose values are the names of an enum.
+macro_rules! choice {
+    ($(#[$doc:meta])* $Name:ident of $Enum:ty, $code:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $Name(pub(crate) $Enum);
+
+        impl FromValue for $Name {
+            fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+                let Text(text) = Text::from_value(value, reader)?;
+                let names = || <$Enum>::ALL.iter().map(|choice| choice.name());
+                let choice = <$Enum>::ALL.iter().find(|choice| choice.name() == text.value);
+                if choice.is_none() {
+                    let name = shorten(&text.value);
+                    let message = format!("unknown {} `{name}`", $what);
+                    let help = match super::suggest::nearest(&text.value, names()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => {
+                            let names: Vec<_> = names().map(|name| format!("`{name}`")).collect();
+                            format!("one of {}", names.join(", "))
+                        }
+                    };
+                    reader.problems.error(Code::$code, &text.span, message, help);
+                }
+                choice.copied().map($Name)
+            }
+        }
+    };
+}
+
+choice!(FormatText of crate::Format, UnknownFormat, "format");
+choice!(DeliveryText of crate::Delivery, UnknownDelivery, "kind of delivery");
+choice!(WhenFullText of crate::WhenFull, UnknownWhenFull, "behaviour of a full queue");

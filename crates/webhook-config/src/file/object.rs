@@ -1,0 +1,164 @@
+//! Reads an object of known keys: unknown, repeated and null ones included.
+
+use super::field::Field;
+use super::read::{FromValue, Reader, Slot};
+use super::suggest::nearest;
+use crate::diagnostic::Code;
+use crate::json::{Kind, Member, Span, Value};
+
+/// An object of known keys.
+pub(crate) trait FileObject: Default {
+    /// Its keys.
+    fn fields() -> Vec<Field>;
+
+    /// Sets the field of a key; whether there is one.
+    fn set(&mut self, key: &str, value: &Value, reader: &mut Reader) -> bool;
+
+    /// Where it is.
+    fn set_span(&mut self, span: Span);
+
+    /// Takes the members one after the other: the last of a key counts.
+    fn read_members(&mut self, members: &[Member], reader: &mut Reader) {
+        let mut seen = std::collections::HashSet::new();
+        for Member { key, value } in members {
+            if !self.set(&key.text, value, reader) {
+                unknown_key::<Self>(key, reader);
+            } else if !seen.insert(key.text.as_str()) {
+                let message = format!(
+                    "`{}` is given more than once; the last one counts",
+                    key.text
+                );
+                reader.problems.warning(
+                    Code::DuplicateKey,
+                    &key.span,
+                    message,
+                    "remove the others",
+                );
+            }
+        }
+    }
+}
+
+pub(crate) fn unknown_key<O: FileObject>(key: &crate::json::Key, reader: &mut Reader) {
+    let keys = O::fields();
+    let help = match nearest(&key.text, keys.iter().map(|field| field.key)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            let keys: Vec<_> = keys
+                .iter()
+                .map(|field| format!("`{}`", field.key))
+                .collect();
+            format!("the keys here are {}", keys.join(", "))
+        }
+    };
+    let message = format!("unknown key `{}`", shorten(&key.text));
+    reader
+        .problems
+        .error(Code::UnknownKey, &key.span, message, help);
+}
+
+/// At most 60 characters of a text, and none that would break a message's line.
+pub(crate) fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+    if text.chars().nth(60).is_some() {
+        short.push('\u{2026}');
+    }
+    short
+}
+
+impl<O: FileObject> FromValue for O {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let Kind::Object(members) = &value.kind else {
+            reader.wrong_type(value, "an object");
+            return None;
+        };
+        let mut object = O::default();
+        object.set_span(value.span.clone());
+        object.read_members(members, reader);
+        Some(object)
+    }
+}
+
+impl<T: FromValue> Slot<T> {
+    pub(crate) fn read(value: &Value, reader: &mut Reader) -> Self {
+        if value.is_null() {
+            return Slot::Null(value.span.clone());
+        }
+        T::from_value(value, reader).map_or(Slot::Bad, Slot::Given)
+    }
+}
+
+/// Declares an object of the file: a struct, how it is read, its keys, and its JSON Schema.
+///
+/// Each field is `name: Type = "key", presence;` where the presence is `required`, `optional` or
+/// `default(value)`.
+macro_rules! file_object {
+    (
+        $(#[doc = $object_doc:literal])+
+        struct $Name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $Type:ty = $key:literal, $presence:ident $(($default:tt))?;
+            )*
+        }
+    ) => {
+        $(#[doc = $object_doc])+
+        #[derive(Debug, Default)]
+        pub(crate) struct $Name {
+            pub(crate) span: $crate::json::Span,
+            $($(#[doc = $doc])+ pub(crate) $field: $crate::file::read::Slot<$Type>,)*
+        }
+
+        impl $crate::file::object::FileObject for $Name {
+            fn fields() -> Vec<$crate::file::field::Field> {
+                vec![$($crate::file::field::Field {
+                    key: $key,
+                    doc: &[$($doc),+],
+                    presence: $crate::file::object::presence!($presence $(($default))?),
+                },)*]
+            }
+
+            fn set(
+                &mut self,
+                key: &str,
+                value: &$crate::json::Value,
+                reader: &mut $crate::file::read::Reader,
+            ) -> bool {
+                match key {
+                    $($key => self.$field = $crate::file::read::Slot::read(value, reader),)*
+                    _ => return false,
+                }
+                true
+            }
+
+            fn set_span(&mut self, span: $crate::json::Span) {
+                self.span = span;
+            }
+        }
+
+        impl schemars::JsonSchema for $Name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($Name).trim_end_matches("File").into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let types = [$(generator.subschema_for::<$Type>(),)*];
+                $crate::schema::object::<$Name>(&[$($object_doc),+], types.to_vec())
+            }
+        }
+    };
+}
+
+macro_rules! presence {
+    (required) => {
+        $crate::file::field::Presence::Required
+    };
+    (optional) => {
+        $crate::file::field::Presence::Optional
+    };
+    (default($default:tt)) => {
+        $crate::file::field::Presence::Default(serde_json::json!($default))
+    };
+}
+
+pub(crate) use {file_object, presence};

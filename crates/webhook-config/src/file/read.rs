@@ -1,0 +1,227 @@
+//! Reads the tree into the mirror's types, and notes what is wrong.
+
+use crate::aurora::integer::{self, NotAnInteger};
+use crate::diagnostic::{Code, Problems};
+use crate::json::{Kind, Span, Value};
+use std::collections::HashSet;
+
+/// What was found at a key.
+#[derive(Debug, Default)]
+pub(crate) enum Slot<T> {
+    #[default]
+    Absent,
+    Null(Span),
+    /// Something that could not be read; it has been reported.
+    Bad,
+    Given(T),
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn given(self) -> Option<T> {
+        match self {
+            Slot::Given(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_given(&self) -> Option<&T> {
+        match self {
+            Slot::Given(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_given(&self) -> bool {
+        self.as_given().is_some()
+    }
+}
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Spanned<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+/// Collects problems while values are read, and the values that may be shown.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    pub(crate) problems: Problems,
+    /// Starts of the scalars that no output need mask: by default, all are masked.
+    shown: HashSet<usize>,
+    /// Parts of shown scalars that are masked all the same.
+    pub(crate) hidden: Vec<Span>,
+}
+
+impl Reader {
+    pub(crate) fn wrong_type(&mut self, value: &Value, expected: &str) {
+        let message = format!("expected {expected}, found {}", value.kind_name());
+        self.problems
+            .error(Code::WrongType, &value.span, message, "");
+    }
+
+    /// Lets a value be shown in the line of a problem: it cannot be a secret.
+    pub(crate) fn show(&mut self, value: &Value) {
+        self.shown.insert(value.span.start);
+    }
+
+    /// The same, for the value at a place.
+    pub(crate) fn show_at(&mut self, span: &Span) {
+        self.shown.insert(span.start);
+    }
+
+    pub(crate) fn is_shown(&self, value: &Value) -> bool {
+        self.shown.contains(&value.span.start)
+    }
+}
+
+/// A type of the mirror.
+pub(crate) trait FromValue: Sized {
+    /// Reads a value that is not null; what is wrong with it is reported.
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self>;
+}
+
+/// A string that is no secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Text(pub(crate) Spanned<String>);
+
+impl FromValue for Text {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        reader.show(value);
+        match &value.kind {
+            Kind::String(text) => Some(Text(Spanned {
+                value: text.clone(),
+                span: value.span.clone(),
+            })),
+            _ => {
+                reader.wrong_type(value, "a string");
+                None
+            }
+        }
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        reader.show(value);
+        match value.kind {
+            Kind::Bool(boolean) => Some(boolean),
+            _ => {
+                reader.wrong_type(value, "true or false");
+                None
+            }
+        }
+    }
+}
+
+impl FromValue for Spanned<u64> {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        reader.show(value);
+        let number = match &value.kind {
+            Kind::Number(text) => text.parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            reader.wrong_type(value, "a whole number");
+        }
+        Some(Spanned {
+            value: number?,
+            span: value.span.clone(),
+        })
+    }
+}
+
+impl FromValue for Spanned<f64> {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        reader.show(value);
+        match &value.kind {
+            Kind::Number(text) => Some(Spanned {
+                value: text.parse().ok()?,
+                span: value.span.clone(),
+            }),
+            _ => {
+                reader.wrong_type(value, "a number");
+                None
+            }
+        }
+    }
+}
+
+impl<T: FromValue> FromValue for Spanned<Vec<T>> {
+    /// A list; what cannot be read in it is reported and left out.
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let Kind::Array(items) = &value.kind else {
+            reader.wrong_type(value, "a list");
+            return None;
+        };
+        let mut list = Vec::new();
+        for item in items {
+            if item.is_null() {
+                reader.wrong_type(item, "a value");
+            } else {
+                list.extend(T::from_value(item, reader));
+            }
+        }
+        Some(Spanned {
+            value: list,
+            span: value.span.clone(),
+        })
+    }
+}
+
+/// A whole number of milliseconds as Aurora read one: a string or a fraction will do.
+#[derive(Clone, Debug)]
+pub(crate) struct Milliseconds {
+    pub(crate) span: Span,
+    /// `None` for an empty string, which was null.
+    pub(crate) value: Option<i32>,
+}
+
+impl FromValue for Milliseconds {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        reader.show(value);
+        let span = value.span.clone();
+        let read = match &value.kind {
+            Kind::Number(text) => integer::from_number(text).map(Some),
+            Kind::String(text) => integer::from_string(text),
+            _ => {
+                reader.wrong_type(value, "a whole number");
+                return None;
+            }
+        };
+        match read {
+            Ok(Some(number)) => {
+                let is_plain =
+                    matches!(&value.kind, Kind::Number(text) if text.parse() == Ok(number));
+                if !is_plain {
+                    let found = value.kind_name();
+                    let message =
+                        format!("{found} where a whole number should be; read as {number}");
+                    let help = format!("write {number}");
+                    reader
+                        .problems
+                        .warning(Code::SloppyType, &span, message, help);
+                }
+                Some(Milliseconds {
+                    span,
+                    value: Some(number),
+                })
+            }
+            Ok(None) => Some(Milliseconds { span, value: None }),
+            Err(NotAnInteger::NoNumber) => {
+                let message = "expected a whole number, found a string that holds none";
+                reader
+                    .problems
+                    .error(Code::WrongType, &span, message, "such as 5000");
+                None
+            }
+            Err(NotAnInteger::TooLarge) => {
+                let message = "the number is too large or too small";
+                reader
+                    .problems
+                    .error(Code::OutOfRange, &span, message, "from 1 to 2147483647");
+                None
+            }
+        }
+    }
+}

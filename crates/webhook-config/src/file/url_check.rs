@@ -1,0 +1,117 @@
+//! What is wrong with a URL, and where in it.
+
+use super::read::{Reader, Spanned};
+use crate::diagnostic::Code;
+use crate::json::Span;
+use crate::proxy::{InvalidProxy, ProxyUrl};
+use crate::url::{InvalidUrl, TargetUrl};
+
+/// The URL of a target; what is wrong or sloppy is reported.
+pub(crate) fn target_url(
+    text: &Spanned<String>,
+    raw: &str,
+    reader: &mut Reader,
+) -> Option<TargetUrl> {
+    let url = match TargetUrl::parse(&text.value) {
+        Ok(url) => url,
+        Err(error) => {
+            let (span, help) = place_and_help(&error, text, raw);
+            reader
+                .problems
+                .error(Code::InvalidUrl, &span, message(&error), help);
+            return None;
+        }
+    };
+    if url.has_odd_host() {
+        let message = "the host holds a character that no host name has";
+        let help = "is a variable not expanded, or a second host added?";
+        reader
+            .problems
+            .warning(Code::OddHost, &text.span, message, help);
+    }
+    if url.had_userinfo() {
+        let message = "the user name and password of the URL are not sent";
+        let help = "Aurora did not send them either; use the header `Authorization`";
+        reader
+            .problems
+            .warning(Code::UrlCredentials, &text.span, message, help);
+    } else if url.to_string() != text.value {
+        let message = format!("requested as {url}");
+        let help = "write it like that";
+        reader
+            .problems
+            .warning(Code::ChangedUrl, &text.span, message, help);
+    } else if !url.to_string().is_ascii() {
+        let message = format!("requested as {}", url.as_uri());
+        reader
+            .problems
+            .warning(Code::ChangedUrl, &text.span, message, "write it like that");
+    }
+    Some(url)
+}
+
+/// The URL of a proxy; what is wrong is reported.
+pub(crate) fn proxy_url(
+    text: &Spanned<String>,
+    raw: &str,
+    reader: &mut Reader,
+) -> Option<ProxyUrl> {
+    match ProxyUrl::parse(&text.value) {
+        Ok(url) => Some(url),
+        Err(InvalidProxy::Url(error)) => {
+            let (span, help) = place_and_help(&error, text, raw);
+            reader
+                .problems
+                .error(Code::InvalidUrl, &span, message(&error), help);
+            None
+        }
+        Err(error) => {
+            let help = "such as http://proxy.example.com:3128";
+            reader
+                .problems
+                .error(Code::InvalidUrl, &text.span, error.to_string(), help);
+            None
+        }
+    }
+}
+
+/// The offset of an error is shown by its place.
+fn message(error: &InvalidUrl) -> String {
+    match error {
+        InvalidUrl::Character(_) => "a character that a URL cannot hold there".to_owned(),
+        InvalidUrl::Escape(_) => "`%` without two hexadecimal digits".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn place_and_help(error: &InvalidUrl, text: &Spanned<String>, raw: &str) -> (Span, &'static str) {
+    let span = match error {
+        InvalidUrl::Character(at) | InvalidUrl::Escape(at) => within(text, raw, *at),
+        _ => text.span.clone(),
+    };
+    let help = match error {
+        InvalidUrl::TooLong => "shorten it",
+        InvalidUrl::Character(_) => "percent-encode it: a blank is %20",
+        InvalidUrl::Escape(_) => "a percent sign itself is written %25",
+        InvalidUrl::NotAbsolute => "such as http://localhost:5000/",
+        InvalidUrl::Scheme => "use http:// or https://",
+        InvalidUrl::NoHost => "put the host after the //",
+        InvalidUrl::Host => "such as example.com, 192.0.2.1 or [2001:db8::1]",
+        InvalidUrl::Port => "put the port after the host, as in http://localhost:5000/",
+    };
+    (span, help)
+}
+
+/// The place of the character at `offset` of the text, if the text stands in the file as it is.
+fn within(text: &Spanned<String>, raw: &str, offset: usize) -> Span {
+    let start = text.span.start + 1 + offset;
+    let unescaped = raw.get(1..raw.len().saturating_sub(1)) == Some(text.value.as_str());
+    match text
+        .value
+        .get(offset..)
+        .and_then(|rest| rest.chars().next())
+    {
+        Some(c) if unescaped => start..start + c.len_utf8(),
+        _ => text.span.clone(),
+    }
+}

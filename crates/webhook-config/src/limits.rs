@@ -1,0 +1,86 @@
+//! The range and default of every number.
+
+use crate::builder::BuildError;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// From the least to the most, both allowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) least: u64,
+    pub(crate) most: u64,
+}
+
+/// Ten years: longer waits are a slip of the pen.
+const TEN_YEARS_MSEC: u64 = 10 * 365 * 86_400_000;
+
+pub(crate) const TIMEOUT_MSEC: Limits = Limits {
+    least: 1,
+    most: i32::MAX as u64,
+};
+pub(crate) const RETRY_MSEC: Limits = Limits {
+    least: 1,
+    most: TEN_YEARS_MSEC,
+};
+pub(crate) const MAX_ATTEMPTS: Limits = Limits {
+    least: 1,
+    most: u32::MAX as u64,
+};
+pub(crate) const CONCURRENCY: Limits = Limits {
+    least: 1,
+    most: 4096,
+};
+pub(crate) const WINDOW: Limits = Limits {
+    least: 1,
+    most: 1 << 20,
+};
+pub(crate) const MAX_RESPONSE_BYTES: Limits = Limits {
+    least: 1,
+    most: 64 << 20,
+};
+pub(crate) const MAX_PER_SECOND: Limits = Limits {
+    least: 1,
+    most: 1_000_000,
+};
+pub(crate) const MAX_EVENT_BYTES: Limits = Limits {
+    least: 1 << 10,
+    most: 64 << 20,
+};
+pub(crate) const QUEUE_BYTES: Limits = Limits {
+    least: 1 << 20,
+    most: 16 << 40,
+};
+
+pub(crate) const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not 0");
+pub(crate) const DEFAULT_WINDOW: NonZeroUsize = NonZeroUsize::new(1024).expect("1024 is not 0");
+pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
+pub(crate) const DEFAULT_MAX_EVENT_BYTES: usize = 1 << 20;
+/// A shorter time-out only reaches receivers near by.
+pub(crate) const SHORT_TIMEOUT_MSEC: u64 = 100;
+
+impl Limits {
+    pub(crate) fn contains(self, number: u64) -> bool {
+        (self.least..=self.most).contains(&number)
+    }
+
+    pub(crate) fn check(self, key: &'static str, number: u64) -> Result<(), BuildError> {
+        if self.contains(number) {
+            return Ok(());
+        }
+        Err(BuildError::OutOfRange {
+            key,
+            least: self.least,
+            most: self.most,
+        })
+    }
+
+    /// Checks a duration in whole milliseconds.
+    pub(crate) fn check_duration(
+        self,
+        key: &'static str,
+        duration: Duration,
+    ) -> Result<(), BuildError> {
+        self.check(key, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,126 @@
+//! The circuit breaker of a target: a dead receiver costs one attempt per back-off, not one per
+//! task.
+//!
+//! Closed, it lets all attempts through and counts failures in a row, over all tasks. After
+//! [`Breaker::RUN`] of them it opens; once its back-off is over it is half open and lets one
+//! attempt through, the probe. A probe that succeeds closes it; one that fails opens it again,
+//! for longer.
+
+use std::time::Instant;
+
+/// Whether a target may be tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Breaker {
+    state: State,
+    /// Failures in a row.
+    failures: u32,
+    /// How often it has opened since it was last closed.
+    openings: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    Open { until: Instant },
+    Probing,
+}
+
+/// The state of a breaker, to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// Attempts go through.
+    Closed,
+    /// Nothing is tried until the back-off is over.
+    Open,
+    /// One attempt is under way to find out.
+    HalfOpen,
+    /// The receiver said 410 Gone: nothing is tried until the configuration is loaded again.
+    Stopped,
+}
+
+/// What a breaker says to an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permit {
+    /// Go ahead.
+    Granted,
+    /// Not before this time.
+    NotBefore(Instant),
+    /// Not while the probe is under way.
+    Probing,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Breaker::new()
+    }
+}
+
+impl Breaker {
+    /// Failures in a row that open it.
+    pub(crate) const RUN: u32 = 10;
+
+    /// A closed breaker.
+    #[must_use]
+    pub(crate) fn new() -> Breaker {
+        Breaker {
+            state: State::Closed,
+            failures: 0,
+            openings: 0,
+        }
+    }
+
+    /// Asks for an attempt; in an open breaker whose back-off is over, a granted one is the probe.
+    pub(crate) fn ask(&mut self, now: Instant) -> Permit {
+        match self.state {
+            State::Closed => Permit::Granted,
+            State::Probing => Permit::Probing,
+            State::Open { until } if now < until => Permit::NotBefore(until),
+            State::Open { .. } => {
+                self.state = State::Probing;
+                Permit::Granted
+            }
+        }
+    }
+
+    /// Gives back a permit that was not used.
+    pub(crate) fn unused(&mut self, now: Instant) {
+        if self.state == State::Probing {
+            self.state = State::Open { until: now };
+        }
+    }
+
+    /// The receiver answered as one that is alive.
+    pub(crate) fn succeeded(&mut self) {
+        *self = Breaker::new();
+    }
+
+    /// An attempt failed. `back_off` tells how long to stay open, from the number of openings in
+    /// a row (from 1). True when this opened it from closed.
+    pub(crate) fn failed(&mut self, now: Instant, back_off: impl FnOnce(u32) -> Instant) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        match self.state {
+            // Attempts that were under way when it opened say nothing new.
+            State::Open { .. } => false,
+            State::Closed if self.failures < Breaker::RUN => false,
+            State::Closed | State::Probing => {
+                let first = self.state == State::Closed;
+                self.openings = self.openings.saturating_add(1);
+                self.state = State::Open {
+                    until: back_off(self.openings).max(now),
+                };
+                first
+            }
+        }
+    }
+
+    /// Its state, to be shown.
+    #[must_use]
+    pub(crate) fn state(&self) -> BreakerState {
+        match self.state {
+            State::Closed => BreakerState::Closed,
+            State::Open { .. } => BreakerState::Open,
+            State::Probing => BreakerState::HalfOpen,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Why an event was given up, as the queue keeps it with the event.
+
+use crate::outcome::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a response that a dead letter keeps.
+pub const RESPONSE_KEPT: usize = 1024;
+
+/// Why an event was given up. Kept as JSON, in the note of the queue's dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Obituary {
+    /// Why there is no further attempt.
+    pub reason: Reason,
+    /// What the last attempt came to; `None` if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The status that the receiver answered last, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What happened, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// The first KiB of the last response; bytes that are not UTF-8 are replaced.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub response: String,
+    /// When the first attempt was made, epoch milliseconds; not known after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_attempt_at: Option<u64>,
+    /// When the last attempt was made, epoch milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt_at: Option<u64>,
+}
+
+/// Why there is no further attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// The receiver will never take this body: it answered 400, 413 or 422.
+    Refused,
+    /// `maxAttempts` attempts were made.
+    AttemptsExhausted,
+    /// It is older than `maxAgeMsec`.
+    TooOld,
+}
+
+impl Reason {
+    /// Its name in listings and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Refused => "refused",
+            Reason::AttemptsExhausted => "attempts-exhausted",
+            Reason::TooOld => "too-old",
+        }
+    }
+}
+
+impl Obituary {
+    /// Writes it for the queue.
+    #[must_use]
+    pub fn to_note(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a struct of strings and numbers is always JSON")
+    }
+
+    /// Reads what [`to_note`](Self::to_note) wrote.
+    ///
+    /// # Errors
+    /// The note is from something else.
+    pub fn from_note(note: &[u8]) -> Result<Obituary, serde_json::Error> {
+        serde_json::from_slice(note)
+    }
+}
+
+/// The first KiB of a response, as text.
+pub(crate) fn excerpt(response: &[u8]) -> String {
+    String::from_utf8_lossy(&response[..response.len().min(RESPONSE_KEPT)]).into_owned()
+}
+
+/// Epoch milliseconds as RFC 3339, in UTC; `None` beyond the year 9999.
+#[must_use]
+pub fn rfc3339(epoch_ms: i64) -> Option<String> {
+    let at = jiff::Timestamp::from_millisecond(epoch_ms).ok()?;
+    Some(at.to_string())
+}

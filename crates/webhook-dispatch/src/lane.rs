@@ -1,0 +1,378 @@
+//! The lanes of a target: a FIFO for each task.
+//!
+//! A lane is ready, in flight, waiting for its retry, or being read back from the queue; a task
+//! that owes nothing has no lane. Only a lane's first event is ever handed out, and the next one
+//! not before the first is settled, so a task's events keep their order while different tasks do
+//! not wait for each other.
+//!
+//! Memory is bounded by [`Bounds`]: a lane that waits keeps its place in line and no bodies, and
+//! what does not fit stays in the queue, to be read back by the task's key. There is no clock, no
+//! I/O and no thread in here: the shell around it says what time it is and does the reading.
+
+use slab::Slab;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+use webhook_queue::{EntryId, EventId};
+
+/// How much may be in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Events with their bodies, over all lanes.
+    pub(crate) window: usize,
+    /// Bytes of these bodies. One event is always let in, however large.
+    pub(crate) window_bytes: usize,
+    /// Events with their bodies in one lane.
+    pub(crate) per_lane: usize,
+    /// Lanes.
+    pub(crate) lanes: usize,
+}
+
+/// One event on its way to one target, without its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// Its handle in the queue.
+    pub(crate) entry: EntryId,
+    /// Its name, the `webhook-id`.
+    pub(crate) id: EventId,
+    /// When it was accepted, epoch milliseconds.
+    pub(crate) accepted_at: u64,
+    /// Attempts made.
+    pub(crate) attempts: u32,
+    /// When it was submitted to this process; `None` if it was read from the queue.
+    pub(crate) submitted: Option<Instant>,
+    /// When it was first attempted, epoch milliseconds; not known after a restart.
+    pub(crate) first_attempt_at: Option<u64>,
+    /// Not to be tried before.
+    pub(crate) not_before: Option<Instant>,
+}
+
+/// What became of an offered event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// It is in memory, in its lane.
+    Taken,
+    /// Its lane knows of it and will read it back from the queue in its turn.
+    Held,
+    /// There is no room; offer it again.
+    Full,
+}
+
+/// A lane's first event, to be attempted.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    pub(crate) lane: LaneId,
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) delivery: Delivery,
+    pub(crate) body: Arc<[u8]>,
+}
+
+/// Names a lane, as long as it has something in flight or to be read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LaneId(usize);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    InFlight,
+    Waiting,
+    Reading,
+}
+
+#[derive(Debug)]
+struct Lane {
+    key: Arc<[u8]>,
+    state: State,
+    /// The first events, bodies included; the front one is the next, or is in flight.
+    events: VecDeque<(Delivery, Arc<[u8]>)>,
+    /// Whether the queue holds more of this task than `events`, up to what was offered.
+    more: bool,
+    /// The event that waits, as it is known here: newer than what the queue may say.
+    waiting: Option<Delivery>,
+}
+
+/// The lanes of one target.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    bounds: Bounds,
+    lanes: Slab<Lane>,
+    by_key: HashMap<Arc<[u8]>, LaneId>,
+    ready: VecDeque<LaneId>,
+    waiting: BTreeSet<(Instant, LaneId)>,
+    reading: VecDeque<LaneId>,
+    /// Events in memory.
+    held: usize,
+    /// Bytes of their bodies.
+    held_bytes: usize,
+}
+
+impl Lanes {
+    pub(crate) fn new(bounds: Bounds) -> Lanes {
+        Lanes {
+            bounds,
+            lanes: Slab::new(),
+            by_key: HashMap::new(),
+            ready: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            reading: VecDeque::new(),
+            held: 0,
+            held_bytes: 0,
+        }
+    }
+
+    /// Offers the next event of `key`. Events of a key must be offered in the order accepted.
+    pub(crate) fn offer(
+        &mut self,
+        key: &[u8],
+        delivery: Delivery,
+        now: Instant,
+        shared_key: impl FnOnce() -> Arc<[u8]>,
+        body: impl FnOnce() -> Arc<[u8]>,
+    ) -> Offered {
+        let room = self.has_room();
+        if let Some(&LaneId(index)) = self.by_key.get(key) {
+            let lane = &mut self.lanes[index];
+            if lane.more || lane.events.len() >= self.bounds.per_lane {
+                lane.more = true;
+                return Offered::Held;
+            }
+            if !room {
+                return Offered::Full;
+            }
+            let body = body();
+            self.held += 1;
+            self.held_bytes += body.len();
+            lane.events.push_back((delivery, body));
+            return Offered::Taken;
+        }
+        if self.lanes.len() >= self.bounds.lanes || !room {
+            return Offered::Full;
+        }
+        let key = shared_key();
+        let id = LaneId(self.lanes.insert(Lane {
+            key: Arc::clone(&key),
+            state: State::Reading,
+            events: VecDeque::with_capacity(1),
+            more: false,
+            waiting: None,
+        }));
+        self.by_key.insert(key, id);
+        if let Some(at) = delivery.not_before.filter(|at| *at > now) {
+            self.wait(id, delivery, at);
+            return Offered::Held;
+        }
+        let body = body();
+        self.held += 1;
+        self.held_bytes += body.len();
+        self.lanes[id.0].events.push_back((delivery, body));
+        self.make_ready(id);
+        Offered::Taken
+    }
+
+    /// Says that the queue owes this task again something that was settled before.
+    /// False when there is no room for its lane: say it again.
+    pub(crate) fn owed_again(&mut self, key: &[u8]) -> bool {
+        if let Some(&LaneId(index)) = self.by_key.get(key) {
+            self.lanes[index].more = true;
+            return true;
+        }
+        if self.lanes.len() >= self.bounds.lanes {
+            return false;
+        }
+        let key: Arc<[u8]> = Arc::from(key);
+        let id = LaneId(self.lanes.insert(Lane {
+            key: Arc::clone(&key),
+            state: State::Reading,
+            events: VecDeque::new(),
+            more: true,
+            waiting: None,
+        }));
+        self.by_key.insert(key, id);
+        self.reading.push_back(id);
+        true
+    }
+
+    /// The next event to be attempted, which is in flight from now on.
+    pub(crate) fn take(&mut self) -> Option<Due> {
+        self.take_if(|_| true)
+    }
+
+    /// The next event to be attempted, if `wanted` says so.
+    pub(crate) fn take_if(&mut self, wanted: impl FnOnce(&Delivery) -> bool) -> Option<Due> {
+        let &id = self.ready.front()?;
+        let lane = &mut self.lanes[id.0];
+        let (delivery, body) = lane.events.front().expect("a ready lane has an event");
+        if !wanted(delivery) {
+            return None;
+        }
+        let due = Due {
+            lane: id,
+            key: Arc::clone(&lane.key),
+            delivery: *delivery,
+            body: Arc::clone(body),
+        };
+        lane.state = State::InFlight;
+        self.ready.pop_front();
+        Some(due)
+    }
+
+    /// The event in flight was not attempted: it is the next again.
+    pub(crate) fn untried(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id.0];
+        debug_assert_eq!(lane.state, State::InFlight);
+        lane.state = State::Ready;
+        self.ready.push_front(id);
+    }
+
+    /// The event in flight is delivered, or given up: the lane's next one may go.
+    pub(crate) fn settled(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id.0];
+        debug_assert_eq!(lane.state, State::InFlight);
+        if let Some((_, body)) = lane.events.pop_front() {
+            self.held -= 1;
+            self.held_bytes -= body.len();
+        }
+        lane.waiting = None;
+        if !lane.events.is_empty() {
+            self.make_ready(id);
+        } else if lane.more {
+            lane.state = State::Reading;
+            self.reading.push_back(id);
+        } else {
+            self.remove(id);
+        }
+    }
+
+    /// The event in flight failed and is tried again at `at`. The lane gives its memory back.
+    pub(crate) fn retry(&mut self, id: LaneId, failed: Delivery, at: Instant) {
+        let lane = &mut self.lanes[id.0];
+        debug_assert_eq!(lane.state, State::InFlight);
+        self.held -= lane.events.len();
+        self.held_bytes -= lane
+            .events
+            .iter()
+            .map(|(_, body)| body.len())
+            .sum::<usize>();
+        lane.events = VecDeque::new();
+        self.wait(id, failed, at);
+    }
+
+    /// When the first waiting lane wakes.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        self.waiting.first().map(|(at, _)| *at)
+    }
+
+    /// Wakes every lane whose time has come; they are to be read back.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        while let Some(&(at, id)) = self.waiting.first() {
+            if at > now {
+                break;
+            }
+            self.waiting.pop_first();
+            self.lanes[id.0].state = State::Reading;
+            self.reading.push_back(id);
+        }
+    }
+
+    /// The next lane to be read back from the queue, if there is room for what is read.
+    pub(crate) fn to_read(&self) -> Option<(LaneId, Arc<[u8]>)> {
+        let &id = self.reading.front()?;
+        if !self.has_room() {
+            return None;
+        }
+        Some((id, Arc::clone(&self.lanes[id.0].key)))
+    }
+
+    /// How many events of one lane are worth reading back at once.
+    pub(crate) fn read_at_most(&self) -> usize {
+        let room = self.bounds.window.saturating_sub(self.held);
+        self.bounds.per_lane.min(room).max(1)
+    }
+
+    /// Gives the lane that [`to_read`](Self::to_read) named its first events, and tells whether
+    /// the queue holds more of it.
+    pub(crate) fn refill(
+        &mut self,
+        id: LaneId,
+        events: Vec<(Delivery, Arc<[u8]>)>,
+        more: bool,
+        now: Instant,
+    ) {
+        let front = self.reading.pop_front();
+        debug_assert_eq!(front, Some(id));
+        let lane = &mut self.lanes[id.0];
+        debug_assert_eq!(lane.state, State::Reading);
+        lane.more = more;
+        let waiting = lane.waiting.take();
+        let mut events = VecDeque::from(events);
+        let Some((first, _)) = events.front_mut() else {
+            // An operator took away what was left.
+            if more {
+                self.reading.push_back(id);
+            } else {
+                self.remove(id);
+            }
+            return;
+        };
+        match waiting {
+            // The lane knows better than the queue when its event was to be tried again.
+            Some(waited) if waited.entry == first.entry => *first = waited,
+            _ => {
+                if let Some(at) = first.not_before.filter(|at| *at > now) {
+                    let first = *first;
+                    self.wait(id, first, at);
+                    return;
+                }
+            }
+        }
+        self.held += events.len();
+        self.held_bytes += events.iter().map(|(_, body)| body.len()).sum::<usize>();
+        lane.events = events;
+        self.make_ready(id);
+    }
+
+    /// Whether another event may come into memory.
+    pub(crate) fn has_room(&self) -> bool {
+        self.held == 0
+            || (self.held < self.bounds.window && self.held_bytes < self.bounds.window_bytes)
+    }
+
+    /// Whether there is so much room that reading from the queue is worth its while.
+    pub(crate) fn has_ample_room(&self) -> bool {
+        self.held <= self.bounds.window / 4 * 3
+            && self.held_bytes <= self.bounds.window_bytes / 4 * 3
+    }
+
+    /// Whether an event could be attempted now.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Events in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Lanes that wait for a retry.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn wait(&mut self, id: LaneId, delivery: Delivery, at: Instant) {
+        let lane = &mut self.lanes[id.0];
+        lane.state = State::Waiting;
+        lane.more = true;
+        lane.waiting = Some(delivery);
+        self.waiting.insert((at, id));
+    }
+
+    fn make_ready(&mut self, id: LaneId) {
+        self.lanes[id.0].state = State::Ready;
+        self.ready.push_back(id);
+    }
+
+    fn remove(&mut self, id: LaneId) {
+        let lane = self.lanes.remove(id.0);
+        self.by_key.remove(&lane.key);
+    }
+}

@@ -1,0 +1,249 @@
+//! What the rest of a dispatcher shares with a target's courier.
+
+use crate::stats::{Counters, add};
+use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use webhook_config::{Delivery, Target};
+use webhook_queue::{EntryId, EventId};
+
+/// An event on its way to a courier that keeps up.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) entry: EntryId,
+    pub(crate) id: EventId,
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) body: Arc<[u8]>,
+    pub(crate) accepted_at: u64,
+    pub(crate) submitted: Instant,
+}
+
+/// What a courier is told to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Look around: something was accepted while it was behind.
+    Wake,
+    /// These tasks are owed something again that was settled before.
+    OwedAgain(Vec<Box<[u8]>>),
+    /// Send nothing, or go on.
+    Pause(bool),
+    /// Forget that the target failed, or said that it is gone.
+    Restart,
+    /// Cut short what is under way, and end.
+    Stop,
+}
+
+/// A target as the submitters and the queue's writer see it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) name: Arc<str>,
+    pub(crate) target: Arc<Target>,
+    pub(crate) counters: Counters,
+    /// Whether the courier has missed an event and reads the queue instead.
+    pub(crate) behind: AtomicBool,
+    pub(crate) tally: Arc<Tally>,
+    events: Sender<Live>,
+    commands: Sender<Command>,
+    /// Bytes of the bodies in `events`.
+    queued_bytes: AtomicUsize,
+    /// Handles for events that no queue keeps.
+    next_entry: AtomicU64,
+    /// Settled, but not synced yet: what the queue still says is owed.
+    settling: Mutex<HashSet<EntryId>>,
+    /// Whether the courier waits for `settling` to become smaller.
+    waits_for_sync: AtomicBool,
+}
+
+impl Line {
+    /// Bytes of bodies that a target may hold in its lanes, and as many again on their way there.
+    pub(crate) const WINDOW_BYTES: usize = 16 * 1024 * 1024;
+    /// Bytes of bodies that one task reads back at once.
+    pub(crate) const LANE_BYTES: usize = 1024 * 1024;
+
+    pub(crate) fn new(
+        target: Arc<Target>,
+        tally: Arc<Tally>,
+        events: Sender<Live>,
+        commands: Sender<Command>,
+    ) -> Line {
+        Line {
+            name: Arc::from(target.name().as_str()),
+            behind: AtomicBool::new(target.delivery() == Delivery::Reliable),
+            target,
+            counters: Counters::new(),
+            tally,
+            events,
+            commands,
+            queued_bytes: AtomicUsize::new(0),
+            next_entry: AtomicU64::new(1),
+            settling: Mutex::new(HashSet::new()),
+            waits_for_sync: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn is_reliable(&self) -> bool {
+        self.target.delivery() == Delivery::Reliable
+    }
+
+    /// Tells the courier of an event that the queue has. Never blocks: a courier that does not
+    /// keep up reads the queue.
+    pub(crate) fn tell(&self, live: Live) {
+        if !self.behind.load(Ordering::SeqCst) && self.has_room(live.body.len()) {
+            let bytes = live.body.len();
+            self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+            match self.events.try_send(live) {
+                Ok(()) => return,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                    self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                }
+            }
+        }
+        self.behind.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Gives a best-effort target an event, waiting for room until the deadline.
+    /// False when there was none.
+    pub(crate) fn give(&self, mut live: Live, deadline: Option<Instant>) -> bool {
+        live.entry = EntryId(self.next_entry.fetch_add(1, Ordering::Relaxed));
+        let bytes = live.body.len();
+        if deadline.is_none() && !self.has_room(bytes) {
+            return false;
+        }
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.counters.pending.fetch_add(1, Ordering::SeqCst);
+        let given = match deadline {
+            None => self.events.try_send(live).is_ok(),
+            Some(deadline) => match self.events.send_deadline(live, deadline) {
+                Ok(()) => true,
+                Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => false,
+            },
+        };
+        if given {
+            add(&self.counters.accepted, 1);
+        } else {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.counters.pending.fetch_sub(1, Ordering::SeqCst);
+        }
+        given
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let queued = self.queued_bytes.load(Ordering::Relaxed);
+        queued == 0 || queued.saturating_add(bytes) <= Line::WINDOW_BYTES
+    }
+
+    /// The courier has this one out of the channel.
+    pub(crate) fn taken(&self, live: &Live) {
+        self.queued_bytes
+            .fetch_sub(live.body.len(), Ordering::Relaxed);
+    }
+
+    fn wake(&self) {
+        // A courier with a full channel of commands is awake.
+        drop(self.commands.try_send(Command::Wake));
+    }
+
+    /// Commands the courier; false when it has ended.
+    pub(crate) fn command(&self, command: Command) -> bool {
+        self.commands.send(command).is_ok()
+    }
+
+    /// Notes what is about to be settled for good.
+    pub(crate) fn settling(&self, entry: EntryId) {
+        self.unsynced().insert(entry);
+    }
+
+    /// The queue has synced this settlement.
+    pub(crate) fn synced(&self, entry: EntryId) {
+        self.unsynced().remove(&entry);
+        if self.waits_for_sync.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Whether the queue says that this is owed although it was settled.
+    pub(crate) fn is_settling(&self, entry: EntryId) -> bool {
+        self.unsynced().contains(&entry)
+    }
+
+    /// How many more events may be settled before a sync. When there are none, the courier is
+    /// woken by the next one.
+    pub(crate) fn room_to_settle(&self) -> usize {
+        let window = self.target.window().get();
+        let room = || window.saturating_sub(self.unsynced().len());
+        if room() > 0 {
+            return room();
+        }
+        self.waits_for_sync.store(true, Ordering::SeqCst);
+        // A sync may have come before it could know that somebody waits.
+        room()
+    }
+
+    fn unsynced(&self) -> std::sync::MutexGuard<'_, HashSet<EntryId>> {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets those who wait for deliveries know that there was one.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    waiting: AtomicUsize,
+    progress: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Tally {
+    /// Something was settled.
+    pub(crate) fn progressed(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            *self.progress.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until `done`, or until nothing has been settled for `patience`, or until `deadline`;
+    /// whether it is done.
+    pub(crate) fn wait(
+        &self,
+        patience: Option<Duration>,
+        deadline: Option<Instant>,
+        done: impl Fn() -> bool,
+    ) -> bool {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut moved_at = Instant::now();
+        let finished = loop {
+            if done() {
+                break true;
+            }
+            let now = Instant::now();
+            let give_up = [patience.map(|patience| moved_at + patience), deadline]
+                .into_iter()
+                .flatten()
+                .min();
+            // What changes without a word, a command to stop say, is seen this often.
+            let mut wait = Duration::from_millis(100);
+            if let Some(give_up) = give_up {
+                let Some(left) = give_up.checked_duration_since(now).filter(|d| !d.is_zero())
+                else {
+                    break false;
+                };
+                wait = wait.min(left);
+            }
+            let before = *progress;
+            (progress, _) = self
+                .changed
+                .wait_timeout(progress, wait)
+                .unwrap_or_else(PoisonError::into_inner);
+            if *progress != before {
+                moved_at = Instant::now();
+            }
+        };
+        drop(progress);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        finished
+    }
+}

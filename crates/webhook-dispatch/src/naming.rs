@@ -1,0 +1,78 @@
+//! Names for events: the `webhook-id` of each.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use webhook_queue::EventId;
+
+/// Gives each event a name that no other event has, in this queue or any other: 64 random bits
+/// drawn when the process starts, and a counter.
+#[derive(Debug)]
+pub(crate) struct Names {
+    prefix: u64,
+    next: AtomicU64,
+}
+
+impl Names {
+    /// # Errors
+    /// The system has no randomness to give.
+    pub(crate) fn new() -> std::io::Result<Names> {
+        let mut prefix = [0; 8];
+        getrandom::fill(&mut prefix).map_err(std::io::Error::other)?;
+        Ok(Names {
+            prefix: u64::from_be_bytes(prefix),
+            next: AtomicU64::new(1),
+        })
+    }
+
+    pub(crate) fn next(&self) -> EventId {
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.prefix.to_be_bytes());
+        id[8..].copy_from_slice(&count.to_be_bytes());
+        EventId(id)
+    }
+}
+
+/// An event's name as receivers see it: `evt_` and 32 hexadecimal digits.
+#[must_use]
+pub fn webhook_id(id: EventId) -> String {
+    let mut text = String::with_capacity(36);
+    text.push_str("evt_");
+    for byte in id.0 {
+        write!(text, "{byte:02x}").expect("a String takes all that is written");
+    }
+    text
+}
+
+/// Reads what [`webhook_id`] wrote.
+#[must_use]
+pub fn parse_webhook_id(text: &str) -> Option<EventId> {
+    let digits = text.strip_prefix("evt_")?;
+    if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    u128::from_str_radix(digits, 16)
+        .ok()
+        .map(|id| EventId(id.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_reads_back_and_has_no_dot() {
+        let names = Names::new().unwrap();
+        let (first, second) = (names.next(), names.next());
+        assert_ne!(first, second);
+        for id in [first, second] {
+            let text = webhook_id(id);
+            assert!(!text.contains('.'), "{text}");
+            assert_eq!(parse_webhook_id(&text), Some(id));
+        }
+        assert_eq!(
+            parse_webhook_id("evt_+0000000000000000000000000000000"),
+            None
+        );
+    }
+}

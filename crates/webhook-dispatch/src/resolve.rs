@@ -1,0 +1,176 @@
+//! Names to addresses, kept for a while.
+//!
+//! A look-up blocks for as long as the system's resolver likes, so it has a thread of its own,
+//! one for each name at a time, and whoever asked waits no longer than it wants to. Addresses that
+//! were good before are used on while they are looked up again, and when that fails: a receiver
+//! must not be lost with its name server.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long resolved addresses are used before they are looked up again.
+const TIME_TO_LIVE: Duration = Duration::from_secs(30);
+/// How long a failed look-up is not repeated.
+const FAILURE_TIME_TO_LIVE: Duration = Duration::from_secs(1);
+/// Names in the cache; beyond it, it starts anew.
+const NAMES: usize = 10_000;
+
+/// A cache of resolved names, shared by the senders of a dispatcher.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    names: Mutex<HashMap<(String, u16), Name>>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Name {
+    addresses: Option<Arc<[SocketAddr]>>,
+    /// Until when the last look-up's result holds.
+    fresh_until: Option<Instant>,
+    failure: Option<(io::ErrorKind, String)>,
+    looking: bool,
+}
+
+impl Lookups {
+    /// The addresses of a host, in the resolver's order; at least one.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] when the resolver took longer than `patience`; else what it
+    /// said.
+    pub(crate) fn resolve(
+        self: &Arc<Self>,
+        host: &str,
+        port: u16,
+        patience: Duration,
+    ) -> io::Result<Arc<[SocketAddr]>> {
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = literal.parse::<IpAddr>() {
+            return Ok(Arc::from([SocketAddr::new(address, port)]));
+        }
+        let deadline = Instant::now() + patience;
+        let key = (host.to_owned(), port);
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= NAMES && !names.contains_key(&key) {
+            names.retain(|_, name| name.looking);
+        }
+        loop {
+            let now = Instant::now();
+            let name = names.entry(key.clone()).or_default();
+            let fresh = name.fresh_until.is_some_and(|until| now < until);
+            if fresh && let Some(result) = name.result() {
+                return result;
+            }
+            if !name.looking {
+                if !self.start(&key) {
+                    return Err(io::Error::other(
+                        "no thread could be started to resolve names",
+                    ));
+                }
+                name.looking = true;
+            }
+            if let Some(known) = &name.addresses {
+                return Ok(Arc::clone(known));
+            }
+            let Some(left) = deadline
+                .checked_duration_since(now)
+                .filter(|d| !d.is_zero())
+            else {
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            };
+            (names, _) = self
+                .changed
+                .wait_timeout(names, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Looks a name up on a thread of its own, which ends with the look-up.
+    fn start(self: &Arc<Self>, key: &(String, u16)) -> bool {
+        let lookups = Arc::clone(self);
+        let key = key.clone();
+        std::thread::Builder::new()
+            .name("webhook-resolve".to_owned())
+            .spawn(move || {
+                let found = (key.0.as_str(), key.1)
+                    .to_socket_addrs()
+                    .map(Iterator::collect::<Vec<_>>);
+                lookups.finish(key, found);
+            })
+            .is_ok()
+    }
+
+    fn finish(&self, key: (String, u16), found: io::Result<Vec<SocketAddr>>) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = names.entry(key).or_default();
+        name.looking = false;
+        let now = Instant::now();
+        match found {
+            Ok(addresses) if !addresses.is_empty() => {
+                name.addresses = Some(Arc::from(addresses));
+                name.failure = None;
+                name.fresh_until = Some(now + TIME_TO_LIVE);
+            }
+            Ok(_) => name.fail(io::ErrorKind::NotFound, "no address".to_owned(), now),
+            Err(error) => name.fail(error.kind(), error.to_string(), now),
+        }
+        drop(names);
+        self.changed.notify_all();
+    }
+}
+
+impl Name {
+    fn fail(&mut self, kind: io::ErrorKind, message: String, now: Instant) {
+        self.failure = Some((kind, message));
+        self.fresh_until = Some(now + FAILURE_TIME_TO_LIVE);
+    }
+
+    /// What is known: addresses that were ever good, else the failure.
+    fn result(&self) -> Option<io::Result<Arc<[SocketAddr]>>> {
+        match (&self.addresses, &self.failure) {
+            (Some(addresses), _) => Some(Ok(Arc::clone(addresses))),
+            (None, Some((kind, message))) => Some(Err(io::Error::new(*kind, message.clone()))),
+            (None, None) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_its_own_name() {
+        let lookups = Arc::new(Lookups::default());
+        let found = lookups.resolve("[::1]", 80, Duration::ZERO).unwrap();
+        assert_eq!(&*found, &["[::1]:80".parse().unwrap()]);
+        assert!(lookups.names.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_name_is_kept() {
+        let lookups = Arc::new(Lookups::default());
+        let first = lookups
+            .resolve("localhost", 1, Duration::from_secs(60))
+            .unwrap();
+        let second = lookups
+            .resolve("localhost", 1, Duration::from_secs(60))
+            .unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn addresses_that_were_good_outlive_a_failing_resolver() {
+        let lookups = Arc::new(Lookups::default());
+        let key = ("some.host".to_owned(), 80);
+        let good: SocketAddr = "127.0.0.9:80".parse().unwrap();
+        lookups.finish(key.clone(), Ok(vec![good]));
+        lookups.finish(key, Err(io::Error::other("the name server is away")));
+        let found = lookups
+            .resolve("some.host", 80, Duration::from_secs(60))
+            .unwrap();
+        assert_eq!(&*found, &[good]);
+    }
+}

@@ -1,0 +1,315 @@
+//! A sender: a thread that takes a target's jobs, one at a time, and blocks on each.
+
+use crate::clock::{Clock, epoch_ms};
+use crate::dead_letter::excerpt;
+use crate::format;
+use crate::gate::Pass;
+use crate::lane::Due;
+use crate::naming::webhook_id;
+use crate::outcome::{Outcome, Verdict, judge};
+use crate::sign::{Signer, WEBHOOK_ATTEMPT, WEBHOOK_ID};
+use crate::transport::{
+    Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
+};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use webhook_config::Target;
+
+/// When the request was made, in epoch milliseconds: the name that Aurora gave it from 0.16 on.
+const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
+
+/// How long a sender waits for a job before it ends.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// An event to be attempted.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) due: Due,
+    pub(crate) pass: Pass,
+    /// The gate's number when it was handed out: of another number, it is given back untried.
+    pub(crate) gate: u64,
+}
+
+/// What a sender tells its courier.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// An attempt came to this.
+    Attempted(Box<Attempt>),
+    /// The job was not tried.
+    Untried(Due, Pass),
+    /// The sender ended.
+    Ended(usize),
+}
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) due: Due,
+    pub(crate) outcome: Outcome,
+    pub(crate) verdict: Verdict,
+    /// What happened, for people; empty on success.
+    pub(crate) detail: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) retry_after: Option<Vec<u8>>,
+    /// The first KiB of a failure's response.
+    pub(crate) response: String,
+    pub(crate) started_at: u64,
+    pub(crate) took: Duration,
+    /// Whether it was cut short by the dispatcher's end.
+    pub(crate) stopped: bool,
+}
+
+/// What the senders of a target share.
+pub(crate) struct Bench {
+    pub(crate) target: Arc<Target>,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) signer: Option<Signer>,
+    /// Goes up whenever jobs that were handed out must not be tried any more.
+    pub(crate) gate: AtomicU64,
+    stopping: AtomicBool,
+    stoppers: Mutex<HashMap<usize, Stopper>>,
+}
+
+impl Bench {
+    pub(crate) fn new(
+        target: Arc<Target>,
+        connector: Arc<dyn Connector>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Bench, String> {
+        let signer = target.signing().map(Signer::new).transpose()?;
+        Ok(Bench {
+            target,
+            connector,
+            clock,
+            signer,
+            gate: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            stoppers: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Makes every attempt under way fail at once, and every later one.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let stoppers = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner);
+        for stop in stoppers.values() {
+            stop();
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn transport(&self, number: usize) -> Result<Box<dyn Transport>, TransportError> {
+        let transport = self.connector.transport(&self.target)?;
+        let stopper = transport.stopper();
+        self.stoppers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, stopper);
+        if self.stopping() {
+            // `stop` may have come before the stopper was there to be called.
+            return Err(TransportError {
+                kind: TransportErrorKind::Stopped,
+                message: "the dispatcher is stopping".to_owned(),
+            });
+        }
+        Ok(transport)
+    }
+
+    /// The headers that every request of the target has, to start from.
+    fn headers(&self, due: &Due, started_at: u64) -> HeaderMap {
+        let mut headers = self.target.headers().clone();
+        // Aurora adds its own after the file's, even if the file names it too.
+        headers.append(TIMESTAMP, HeaderValue::from(started_at));
+        let id = HeaderValue::try_from(webhook_id(due.delivery.id))
+            .expect("an id is letters, digits and one underscore");
+        headers.insert(WEBHOOK_ID, id);
+        headers.insert(
+            WEBHOOK_ATTEMPT,
+            HeaderValue::from(due.delivery.attempts.saturating_add(1)),
+        );
+        headers
+    }
+}
+
+/// The life of a sender. `number` names it among its target's.
+pub(crate) fn run(number: usize, bench: &Bench, jobs: &Receiver<Job>, reports: &Sender<Report>) {
+    let mut transport = None;
+    loop {
+        let job = match jobs.recv_timeout(IDLE) {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        };
+        let report = if job.gate == bench.gate.load(Ordering::SeqCst) && !bench.stopping() {
+            Report::Attempted(Box::new(attempt(number, bench, &mut transport, job.due)))
+        } else {
+            Report::Untried(job.due, job.pass)
+        };
+        if reports.send(report).is_err() {
+            return;
+        }
+    }
+    bench
+        .stoppers
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&number);
+    // A courier that is gone does not miss us.
+    drop(reports.send(Report::Ended(number)));
+}
+
+fn attempt(
+    number: usize,
+    bench: &Bench,
+    transport: &mut Option<Box<dyn Transport>>,
+    due: Due,
+) -> Attempt {
+    let started = bench.clock.now();
+    let started_at = epoch_ms(bench.clock.wall());
+    let came_to = catch_unwind(AssertUnwindSafe(|| {
+        exchange(number, bench, transport, &due, started_at)
+    }))
+    .unwrap_or_else(|panic| {
+        // Whatever state it is in, it is not used again.
+        *transport = None;
+        CameTo {
+            outcome: Outcome::Panic,
+            verdict: Verdict::Failed,
+            detail: format!("the sender panicked: {}", panic_text(panic.as_ref())),
+            ..CameTo::default()
+        }
+    });
+    Attempt {
+        due,
+        outcome: came_to.outcome,
+        verdict: came_to.verdict,
+        detail: came_to.detail,
+        status: came_to.status,
+        retry_after: came_to.retry_after,
+        response: came_to.response,
+        started_at,
+        took: took_since(started, bench.clock.now()),
+        stopped: came_to.stopped,
+    }
+}
+
+fn took_since(started: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(started)
+}
+
+struct CameTo {
+    outcome: Outcome,
+    verdict: Verdict,
+    detail: String,
+    status: Option<u16>,
+    retry_after: Option<Vec<u8>>,
+    response: String,
+    stopped: bool,
+}
+
+impl Default for CameTo {
+    fn default() -> Self {
+        CameTo {
+            outcome: Outcome::Success,
+            verdict: Verdict::Delivered,
+            detail: String::new(),
+            status: None,
+            retry_after: None,
+            response: String::new(),
+            stopped: false,
+        }
+    }
+}
+
+fn exchange(
+    number: usize,
+    bench: &Bench,
+    transport: &mut Option<Box<dyn Transport>>,
+    due: &Due,
+    started_at: u64,
+) -> CameTo {
+    let format = bench.target.format();
+    let result = send(number, bench, transport, due, started_at);
+    let (outcome, verdict) = judge(&result);
+    match result {
+        Ok(answer) => {
+            let mut came_to = CameTo {
+                outcome,
+                verdict,
+                status: Some(answer.status),
+                ..CameTo::default()
+            };
+            if verdict == Verdict::Delivered {
+                let Err((outcome, verdict, detail)) = format::look_inside(format, &answer) else {
+                    return came_to;
+                };
+                came_to.outcome = outcome;
+                came_to.verdict = verdict;
+                came_to.detail = detail;
+            } else {
+                came_to.detail = format!("the receiver answered {}", answer.status);
+            }
+            came_to.response = excerpt(&answer.body);
+            came_to.retry_after = answer.retry_after;
+            came_to
+        }
+        Err(error) => CameTo {
+            outcome,
+            verdict,
+            stopped: error.kind == TransportErrorKind::Stopped,
+            detail: error.message,
+            ..CameTo::default()
+        },
+    }
+}
+
+fn send(
+    number: usize,
+    bench: &Bench,
+    transport: &mut Option<Box<dyn Transport>>,
+    due: &Due,
+    started_at: u64,
+) -> Result<crate::transport::Answer, TransportError> {
+    let transport = match transport {
+        Some(transport) => transport,
+        None => transport.insert(bench.transport(number)?),
+    };
+    let mut headers = bench.headers(due, started_at);
+    let id = webhook_id(due.delivery.id);
+    let encoded = format::encode(
+        bench.target.format(),
+        &due.body,
+        &id,
+        due.delivery.accepted_at,
+        &mut headers,
+    );
+    if let Some(signer) = &bench.signer {
+        let seconds = i64::try_from(started_at / 1000).unwrap_or(i64::MAX);
+        signer
+            .sign(&id, seconds, &encoded.body, &mut headers)
+            .map_err(|message| TransportError {
+                kind: TransportErrorKind::Io,
+                message,
+            })?;
+    }
+    transport.send(Request {
+        headers,
+        body: &encoded.body,
+    })
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}

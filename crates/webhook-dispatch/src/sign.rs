@@ -1,0 +1,61 @@
+//! Signatures by Standard Webhooks 1.0.0: who holds a secret can tell that a request is ours and
+//! was not altered.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use standardwebhooks::Webhook;
+use webhook_config::Signing;
+
+/// The name of an event, the same over retries, restarts and targets.
+pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+/// When the attempt was made, in seconds since the epoch.
+pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+/// One signature for each secret, with blanks between.
+pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// The number of the attempt, from 1.
+pub const WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static("webhook-attempt");
+
+/// Signs for one target, with every secret that its file names, so that secrets can be rotated.
+pub(crate) struct Signer {
+    keys: Vec<Webhook>,
+}
+
+impl Signer {
+    pub(crate) fn new(signing: &Signing) -> Result<Signer, String> {
+        let keys = signing
+            .secrets()
+            .iter()
+            .map(|secret| Webhook::from_bytes(secret.key().to_vec()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| "a signing secret cannot be used".to_owned())?;
+        Ok(Signer { keys })
+    }
+
+    /// Adds the timestamp and the signatures over `id.timestamp.body`.
+    ///
+    /// # Errors
+    /// The body is not text. Nothing was added.
+    pub(crate) fn sign(
+        &self,
+        id: &str,
+        epoch_seconds: i64,
+        body: &[u8],
+        headers: &mut HeaderMap,
+    ) -> Result<(), String> {
+        let cannot = |_| "the body cannot be signed, since it is not UTF-8".to_owned();
+        let mut signatures = Vec::with_capacity(self.keys.len());
+        for key in &self.keys {
+            signatures.push(key.sign(id, epoch_seconds, body).map_err(cannot)?);
+        }
+        let signatures = HeaderValue::try_from(signatures.join(" "))
+            .expect("signatures are letters, digits and a few signs");
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(epoch_seconds));
+        headers.insert(WEBHOOK_SIGNATURE, signatures);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signer({} secrets)", self.keys.len())
+    }
+}

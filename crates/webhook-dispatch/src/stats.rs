@@ -1,0 +1,325 @@
+//! What a dispatcher counts.
+
+use crate::breaker::BreakerState;
+use crate::dead_letter::Reason;
+use crate::outcome::Outcome;
+use hdrhistogram::Histogram;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// A dispatcher's figures at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Each target's, in the order of the configuration.
+    pub targets: Vec<TargetStats>,
+    /// What the queue holds; zeros when no target is reliable.
+    pub queue: webhook_queue::Statistics,
+}
+
+/// A target's figures since the dispatcher was started.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TargetStats {
+    /// The target's name.
+    pub name: String,
+    /// Events accepted for it.
+    pub accepted: u64,
+    /// Events that its filters left out.
+    pub filtered: u64,
+    /// Events that it has.
+    pub delivered: u64,
+    /// Attempts that failed and are followed by another.
+    pub retried: u64,
+    /// Events given up and kept as dead letters, by reason.
+    pub dead: Vec<(Reason, u64)>,
+    /// Events of a best-effort target whose only attempt failed.
+    pub failed: u64,
+    /// Events of a best-effort target for which there was no room.
+    pub dropped: u64,
+    /// Events of a best-effort target that had no answer when the dispatcher stopped.
+    pub unfinished: u64,
+    /// Attempts, by what they came to.
+    pub attempts: Vec<(Outcome, u64)>,
+    /// Events owed to it: accepted, and neither delivered nor given up.
+    pub pending: u64,
+    /// How long ago the oldest of them was accepted.
+    pub oldest_pending_age: Option<Duration>,
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// Tasks that wait for a retry.
+    pub waiting_tasks: u64,
+    /// Events in memory.
+    pub in_memory: u64,
+    /// Its circuit breaker.
+    pub breaker: BreakerState,
+    /// From the start of an attempt to its answer, of attempts that were answered.
+    pub attempt_latency: Latencies,
+    /// From `submit` to the answer that settled the event.
+    pub delivery_latency: Latencies,
+}
+
+impl TargetStats {
+    /// Attempts that came to this.
+    #[must_use]
+    pub fn attempts_of(&self, outcome: Outcome) -> u64 {
+        self.attempts
+            .iter()
+            .find(|(known, _)| *known == outcome)
+            .map_or(0, |(_, count)| *count)
+    }
+
+    /// Dead letters, of all reasons.
+    #[must_use]
+    pub fn dead_letters(&self) -> u64 {
+        self.dead.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// Aurora's four counters, under Aurora's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuroraCounters {
+    /// `webhooks_attempts`: requests tried.
+    pub attempts: u64,
+    /// `webhooks_success`: answers that count as success. For Aurora 200 alone, here any 2xx.
+    pub success: u64,
+    /// `webhooks_errors`: requests without an answer.
+    pub errors: u64,
+    /// `webhooks_user_errors`: answers of any other status.
+    pub user_errors: u64,
+}
+
+impl AuroraCounters {
+    /// Each counter with Aurora's name.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 4] {
+        [
+            ("webhooks_attempts", self.attempts),
+            ("webhooks_success", self.success),
+            ("webhooks_errors", self.errors),
+            ("webhooks_user_errors", self.user_errors),
+        ]
+    }
+}
+
+impl Stats {
+    /// All targets' attempts, counted as Aurora counts.
+    #[must_use]
+    pub fn aurora_counters(&self) -> AuroraCounters {
+        let mut counters = AuroraCounters::default();
+        for (outcome, count) in self.targets.iter().flat_map(|target| &target.attempts) {
+            counters.attempts += count;
+            if *outcome == Outcome::Success {
+                counters.success += count;
+            } else if outcome.is_answer() {
+                counters.user_errors += count;
+            } else {
+                counters.errors += count;
+            }
+        }
+        counters
+    }
+}
+
+/// How long things took, to about one per cent.
+#[derive(Clone)]
+pub struct Latencies {
+    micros: Histogram<u64>,
+    sum: Duration,
+}
+
+/// The longest time that is told apart: an hour.
+const LONGEST_MICROS: u64 = 3_600_000_000;
+
+impl Latencies {
+    pub(crate) fn new() -> Latencies {
+        Latencies {
+            micros: Histogram::new_with_bounds(1, LONGEST_MICROS, 2)
+                .expect("these bounds are valid"),
+            sum: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn record(&mut self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.micros.saturating_record(micros.max(1));
+        self.sum += took;
+    }
+
+    /// Adds another's.
+    pub fn merge(&mut self, other: &Latencies) {
+        self.micros
+            .add(&other.micros)
+            .expect("both have the same bounds");
+        self.sum += other.sum;
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.micros.len()
+    }
+
+    /// Their sum.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// The time that a share `q` of them, from 0 to 1, did not exceed; `None` when there are none.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        (!self.micros.is_empty()).then(|| Duration::from_micros(self.micros.value_at_quantile(q)))
+    }
+
+    /// The longest; `None` when there are none.
+    #[must_use]
+    pub fn max(&self) -> Option<Duration> {
+        (!self.micros.is_empty()).then(|| Duration::from_micros(self.micros.max()))
+    }
+
+    /// How many took no longer than `bound`.
+    #[must_use]
+    pub fn count_at_most(&self, bound: Duration) -> u64 {
+        let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+        self.micros.count_between(0, micros.min(LONGEST_MICROS))
+    }
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Latencies::new()
+    }
+}
+
+impl fmt::Debug for Latencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Latencies")
+            .field("count", &self.count())
+            .field("p50", &self.quantile(0.5))
+            .field("p99", &self.quantile(0.99))
+            .field("max", &self.max())
+            .finish()
+    }
+}
+
+/// A target's counters, while they count.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) filtered: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) unfinished: AtomicU64,
+    /// Accepted and neither delivered nor given up, what the queue held at the start included.
+    pub(crate) pending: AtomicU64,
+    pub(crate) in_flight: AtomicU64,
+    pub(crate) waiting_tasks: AtomicU64,
+    pub(crate) in_memory: AtomicU64,
+    attempts: [AtomicU64; Outcome::ALL.len()],
+    dead: [AtomicU64; 3],
+    breaker: Mutex<BreakerState>,
+    latencies: Mutex<(Latencies, Latencies)>,
+}
+
+const REASONS: [Reason; 3] = [Reason::Refused, Reason::AttemptsExhausted, Reason::TooOld];
+
+impl Counters {
+    pub(crate) fn new() -> Counters {
+        Counters {
+            accepted: AtomicU64::new(0),
+            filtered: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            unfinished: AtomicU64::new(0),
+            pending: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            waiting_tasks: AtomicU64::new(0),
+            in_memory: AtomicU64::new(0),
+            attempts: Default::default(),
+            dead: Default::default(),
+            breaker: Mutex::new(BreakerState::Closed),
+            latencies: Mutex::new((Latencies::new(), Latencies::new())),
+        }
+    }
+
+    pub(crate) fn attempted(&self, outcome: Outcome, took: Duration) {
+        let index = Outcome::ALL.iter().position(|known| *known == outcome);
+        if let Some(count) = index.and_then(|index| self.attempts.get(index)) {
+            add(count, 1);
+        }
+        if outcome.is_answer() {
+            self.latencies().0.record(took);
+        }
+    }
+
+    pub(crate) fn settled_after(&self, took: Duration) {
+        self.latencies().1.record(took);
+    }
+
+    pub(crate) fn died(&self, reason: Reason) {
+        let index = REASONS.iter().position(|known| *known == reason);
+        if let Some(count) = index.and_then(|index| self.dead.get(index)) {
+            add(count, 1);
+        }
+    }
+
+    /// Dead letters, of all reasons.
+    pub(crate) fn dead_letters(&self) -> u64 {
+        self.dead.iter().map(get).sum()
+    }
+
+    pub(crate) fn set_breaker(&self, state: BreakerState) {
+        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn latencies(&self) -> std::sync::MutexGuard<'_, (Latencies, Latencies)> {
+        self.latencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(&self, name: &str, oldest_pending_age: Option<Duration>) -> TargetStats {
+        let (attempt_latency, delivery_latency) = self.latencies().clone();
+        let pending = get(&self.pending);
+        TargetStats {
+            name: name.to_owned(),
+            accepted: get(&self.accepted),
+            filtered: get(&self.filtered),
+            delivered: get(&self.delivered),
+            retried: get(&self.retried),
+            dead: REASONS.into_iter().zip(self.dead.iter().map(get)).collect(),
+            failed: get(&self.failed),
+            dropped: get(&self.dropped),
+            unfinished: get(&self.unfinished),
+            attempts: Outcome::ALL
+                .iter()
+                .copied()
+                .zip(self.attempts.iter().map(get))
+                .collect(),
+            pending,
+            oldest_pending_age: oldest_pending_age.filter(|_| pending > 0),
+            in_flight: get(&self.in_flight),
+            waiting_tasks: get(&self.waiting_tasks),
+            in_memory: get(&self.in_memory),
+            breaker: *self.breaker.lock().unwrap_or_else(PoisonError::into_inner),
+            attempt_latency,
+            delivery_latency,
+        }
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}
+
+pub(crate) fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

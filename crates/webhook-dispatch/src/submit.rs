@@ -1,0 +1,301 @@
+//! Handing events over.
+
+use crate::clock::{Clock, epoch_ms};
+use crate::line::{Line, Live};
+use crate::naming::Names;
+use crate::stats::add;
+use crate::writer::{Completion, Ticket, Writer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use webhook_model::{EventHeader, ReadError};
+use webhook_queue::{EntryId, Event, EventId, QueueError};
+
+/// What an accepted event got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Its name, which every receiver sees as `webhook-id`.
+    pub id: EventId,
+    /// How many targets it is for. 0: every target's filters leave it out.
+    pub targets: usize,
+    /// How many of them are reliable: to these it will be delivered, or kept as a dead letter.
+    pub reliable: usize,
+}
+
+impl Receipt {
+    /// Whether the event need not be submitted again whatever happens: a reliable target is owed
+    /// it, or nobody wants it.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        self.reliable > 0 || self.targets == 0
+    }
+}
+
+/// An event that was not accepted, given back.
+#[derive(Debug, thiserror::Error)]
+#[error("{refusal}")]
+pub struct SubmitError {
+    /// The event.
+    pub event: Arc<[u8]>,
+    /// Why it was not accepted.
+    #[source]
+    pub refusal: Refusal,
+}
+
+/// Why an event was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is not a task state change. Do not submit it again.
+    #[error("not a task state change: {0}")]
+    NotAnEvent(ReadError),
+    /// It is JSON without a `task`. Do not submit it again.
+    #[error("not a task state change: there is no `task` object in it")]
+    NoTask,
+    /// It is longer than `maxEventBytes`. Do not submit it again.
+    #[error("{length} bytes are more than maxEventBytes allows, which is {max}")]
+    TooLarge {
+        /// Its length in bytes.
+        length: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// There was no room until the deadline. Submit it again.
+    #[error("there was no room for the event in time; try again")]
+    Full,
+    /// It was handed to the queue, which had not confirmed it by the deadline. It may be accepted
+    /// yet: submitted again, it may be delivered twice, under two names.
+    #[error("the queue did not confirm the event in time; it may or may not have been accepted")]
+    Unconfirmed,
+    /// The queue did not take it.
+    #[error("the queue did not take the event")]
+    Queue(#[source] Arc<QueueError>),
+    /// The dispatcher is shutting down.
+    #[error("the dispatcher is shutting down")]
+    ShuttingDown,
+}
+
+/// Takes events for a dispatcher. Clones share it; each call may come from any thread.
+///
+/// The order of a task's events is the order of the calls, so whoever submits one task's events
+/// from several threads must see to their order itself.
+#[derive(Clone, Debug)]
+pub struct Submitter {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) lines: Vec<Arc<Line>>,
+    /// The reliable ones of `lines`, for the usual event that all of them want.
+    pub(crate) reliable: Route,
+    pub(crate) writer: Option<Arc<Writer>>,
+    pub(crate) names: Names,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) max_event_bytes: usize,
+    pub(crate) closed: AtomicBool,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Submitter")
+            .field("targets", &self.lines.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The reliable targets of an event.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) lines: Arc<[Arc<Line>]>,
+    pub(crate) names: Arc<[Arc<str>]>,
+}
+
+impl Route {
+    pub(crate) fn new(lines: Vec<Arc<Line>>) -> Route {
+        Route {
+            names: lines.iter().map(|line| Arc::clone(&line.name)).collect(),
+            lines: lines.into(),
+        }
+    }
+}
+
+impl Submitter {
+    pub(crate) fn new(inner: Arc<Inner>) -> Submitter {
+        Submitter { inner }
+    }
+
+    /// Submits an event, and returns once it is durable: it survives a crash from then on, and
+    /// will be delivered to each reliable target that wants it, or kept as its dead letter.
+    /// Blocks until the deadline at most. Best-effort targets promise nothing.
+    ///
+    /// # Errors
+    /// The event was not accepted, and is given back; [`Refusal`] says why, and whether to submit
+    /// it again.
+    pub fn submit(
+        &self,
+        event: impl Into<Arc<[u8]>>,
+        deadline: Instant,
+    ) -> Result<Receipt, SubmitError> {
+        let event = event.into();
+        let (confirm, confirmed) = crossbeam_channel::bounded(1);
+        self.submit_with(Arc::clone(&event), Some(deadline), move |result| {
+            // Whoever gave up waiting does not want to know.
+            drop(confirm.send(result));
+        })?;
+        let refusal = match confirmed.recv_deadline(deadline) {
+            Ok(Ok(receipt)) => return Ok(receipt),
+            Ok(Err(refusal)) => refusal,
+            Err(_) => Refusal::Unconfirmed,
+        };
+        Err(SubmitError { event, refusal })
+    }
+
+    /// Hands an event over without ever blocking. It is durable a moment later; who must know
+    /// when uses [`submit`](Self::submit) or [`submit_with`](Self::submit_with).
+    ///
+    /// # Errors
+    /// The event was not accepted, and is given back; [`Refusal`] says why, and whether to submit
+    /// it again.
+    pub fn try_submit(&self, event: impl Into<Arc<[u8]>>) -> Result<EventId, SubmitError> {
+        self.submit_with(event.into(), None, |_| {})
+    }
+
+    /// Hands an event over, blocking until the deadline at most (without one, not at all), and
+    /// calls `completion` once it is durable, or was refused after all. Completions come in the
+    /// order of the calls, on the queue's writer thread, which they must not block; that of an
+    /// event which no reliable target wants comes at once.
+    ///
+    /// # Errors
+    /// The event was not handed over and is given back; `completion` is not called.
+    pub fn submit_with(
+        &self,
+        event: impl Into<Arc<[u8]>>,
+        deadline: Option<Instant>,
+        completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
+    ) -> Result<EventId, SubmitError> {
+        let event = event.into();
+        match self.inner.hand_over(&event, deadline, Box::new(completion)) {
+            Ok(id) => Ok(id),
+            Err(refusal) => Err(SubmitError { event, refusal }),
+        }
+    }
+}
+
+impl Inner {
+    fn hand_over(
+        &self,
+        event: &Arc<[u8]>,
+        deadline: Option<Instant>,
+        completion: Completion,
+    ) -> Result<EventId, Refusal> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Refusal::ShuttingDown);
+        }
+        if event.len() > self.max_event_bytes {
+            return Err(Refusal::TooLarge {
+                length: event.len(),
+                max: self.max_event_bytes,
+            });
+        }
+        let header = EventHeader::read(event).map_err(Refusal::NotAnEvent)?;
+        if !header.has_task {
+            return Err(Refusal::NoTask);
+        }
+        let wanted: Vec<bool> = self
+            .lines
+            .iter()
+            .map(|line| {
+                let wanted = line.target.accepts(&header);
+                if !wanted {
+                    add(&line.counters.filtered, 1);
+                }
+                wanted
+            })
+            .collect();
+        let id = self.names.next();
+        let live = Live {
+            entry: EntryId(0),
+            id,
+            // Events without a task id have one lane together: their order is kept, too.
+            key: Arc::from(header.task_id.as_deref().unwrap_or("").as_bytes()),
+            body: Arc::clone(event),
+            accepted_at: epoch_ms(self.clock.wall()),
+            submitted: self.clock.now(),
+        };
+        let chosen = || {
+            self.lines
+                .iter()
+                .zip(&wanted)
+                .filter(|(_, wanted)| **wanted)
+                .map(|(line, _)| line)
+        };
+        let reliable = chosen().filter(|line| line.is_reliable()).count();
+        let receipt = Receipt {
+            id,
+            targets: wanted.iter().filter(|wanted| **wanted).count(),
+            reliable,
+        };
+        if reliable == 0 {
+            return self.give(chosen(), &live, deadline, receipt, completion);
+        }
+        let route = if reliable == self.reliable.lines.len() {
+            self.reliable.clone()
+        } else {
+            Route::new(
+                chosen()
+                    .filter(|line| line.is_reliable())
+                    .cloned()
+                    .collect(),
+            )
+        };
+        let stored = Event {
+            id,
+            key: Arc::clone(&live.key),
+            body: Arc::clone(event),
+            accepted_at: live.accepted_at,
+            targets: Arc::clone(&route.names),
+        };
+        let ticket = Ticket {
+            lines: route.lines,
+            submitted: live.submitted,
+            receipt,
+            completion,
+        };
+        let writer = self
+            .writer
+            .as_ref()
+            .expect("a dispatcher with a reliable target has a writer");
+        writer.append(stored, ticket, deadline)?;
+        for line in chosen().filter(|line| !line.is_reliable()) {
+            // Others wait for this event; a best-effort target without room must not hold it up.
+            if !line.give(live.clone(), None) {
+                add(&line.counters.dropped, 1);
+            }
+        }
+        Ok(id)
+    }
+
+    /// An event that only best-effort targets want. Each of them may be waited for.
+    fn give<'a>(
+        &self,
+        lines: impl Iterator<Item = &'a Arc<Line>>,
+        live: &Live,
+        deadline: Option<Instant>,
+        receipt: Receipt,
+        completion: Completion,
+    ) -> Result<EventId, Refusal> {
+        let alone = receipt.targets == 1;
+        for line in lines {
+            let given = line.give(live.clone(), if alone { deadline } else { None });
+            if !given && alone {
+                return Err(Refusal::Full);
+            }
+            if !given {
+                add(&line.counters.dropped, 1);
+            }
+        }
+        completion(Ok(receipt));
+        Ok(receipt.id)
+    }
+}

@@ -1,0 +1,388 @@
+//! An event: a task has changed its state.
+
+use crate::field::Laid;
+use crate::field::structure::{read_field, read_into};
+use crate::field::unknown::UnknownFields;
+use crate::field::value::FieldValue;
+use crate::hash::visit::{Hashed, Site, Visitor};
+use crate::json::error::ReadError;
+use crate::json::gson::Gson;
+use crate::json::scan::Scanner;
+use crate::{EventHeader, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::fmt;
+use std::io;
+
+/// A task's change of state: what the webhook posts.
+///
+/// Equality does not look at cached hashes, nor at the order of sets and maps.
+///
+/// ```
+/// use webhook_model::{AssignedTask, JobKey, ScheduleStatus, ScheduledTask, TaskConfig};
+/// use webhook_model::TaskStateChange;
+///
+/// let config = TaskConfig::new(JobKey::new("www-data", "prod", "hello"));
+/// let task = ScheduledTask::new(AssignedTask::new("hello-0", 0, config))
+///     .entered(ScheduleStatus::Pending, 1_464_992_060_258);
+/// let change = TaskStateChange::transition(task, ScheduleStatus::Init);
+/// let json = change.to_json()?;
+/// assert_eq!(TaskStateChange::read(&json)?, change);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TaskStateChange {
+    task: Option<ScheduledTask>,
+    old_state: OldState,
+    layout: Layout,
+    unknown: UnknownFields,
+}
+
+/// `oldState`, in each form met on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+enum OldState {
+    /// No such member, or null.
+    #[default]
+    Absent,
+    /// `{}`, or `{"value":"PENDING"}` from 0.20 on: Guava's `Optional`, by its fields.
+    Optional {
+        value: Option<StatusName<'static>>,
+        unknown: UnknownFields,
+    },
+    /// `"PENDING"`.
+    Plain(StatusName<'static>),
+}
+
+impl OldState {
+    fn status(&self) -> Option<&StatusName<'static>> {
+        match self {
+            OldState::Absent => None,
+            OldState::Optional { value, .. } => value.as_ref(),
+            OldState::Plain(status) => Some(status),
+        }
+    }
+
+    fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
+        match scanner.peek() {
+            Some(b'"') => StatusName::read(scanner).map(OldState::Plain),
+            _ => {
+                scanner.enter_object("an object or a state")?;
+                let mut value = None;
+                let mut unknown = UnknownFields::default();
+                let mut reached = 0;
+                let mut first = true;
+                while let Some(key) = scanner.next_key(&mut first)? {
+                    if key == "value" {
+                        read_field(scanner, "value", &mut value)?;
+                        reached = 1;
+                    } else {
+                        unknown.keep(reached, &key, scanner)?;
+                    }
+                }
+                Ok(OldState::Optional { value, unknown })
+            }
+        }
+    }
+}
+
+/// `oldState`, to be written in a layout.
+struct LaidOldState<'a>(&'a OldState, Layout);
+
+impl Serialize for LaidOldState<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let none = UnknownFields::default();
+        let (value, unknown) = match (self.0, self.1) {
+            (OldState::Plain(status), Layout::AsRead) => {
+                return serializer.serialize_str(status.name());
+            }
+            (OldState::Optional { value, unknown }, _) => (value.as_ref(), unknown),
+            (other, _) => (other.status(), &none),
+        };
+        let value = value.filter(|_| match self.1 {
+            Layout::AsRead => true,
+            Layout::Of(release) => release.writes_old_state(),
+        });
+        let mut map = serializer.serialize_map(None)?;
+        unknown.write(0, &mut map)?;
+        if let Some(value) = value {
+            map.serialize_entry("value", value.name())?;
+        }
+        unknown.write(1, &mut map)?;
+        map.end()
+    }
+}
+
+impl TaskStateChange {
+    /// The event of a task that the scheduler has loaded, from its storage at start-up say: there
+    /// is no old state.
+    #[must_use]
+    pub fn initialized(task: ScheduledTask) -> Self {
+        TaskStateChange {
+            task: Some(task),
+            old_state: OldState::Optional {
+                value: None,
+                unknown: UnknownFields::default(),
+            },
+            layout: Layout::Of(Release::LATEST),
+            unknown: UnknownFields::default(),
+        }
+    }
+
+    /// The event of a task that was in the state `old` and is in its own `status` now.
+    #[must_use]
+    pub fn transition(task: ScheduledTask, old: ScheduleStatus) -> Self {
+        let mut change = TaskStateChange::initialized(task);
+        change.old_state = OldState::Optional {
+            value: Some(old.into()),
+            unknown: UnknownFields::default(),
+        };
+        change
+    }
+
+    /// The task, as it is after the change; `None` if the payload has none.
+    #[must_use]
+    pub fn task(&self) -> Option<&ScheduledTask> {
+        self.task.as_ref()
+    }
+
+    /// The task, as it is after the change; `None` if the payload has none.
+    #[must_use]
+    pub fn into_task(self) -> Option<ScheduledTask> {
+        self.task
+    }
+
+    /// The state that the task was in before; `None` in an initial event, and in all events until
+    /// Aurora 0.19.
+    #[must_use]
+    pub fn old_state(&self) -> Option<&StatusName<'static>> {
+        self.old_state.status()
+    }
+
+    /// The state that the task is in now.
+    #[must_use]
+    pub fn new_state(&self) -> Option<&StatusName<'static>> {
+        self.task.as_ref()?.status_field()
+    }
+
+    /// The fields of the payload's outermost object that this crate does not know.
+    pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.unknown.iter()
+    }
+
+    /// How it is written unless told otherwise: as it was read, or as the latest release.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The same, written in another layout from now on.
+    ///
+    /// Cached hashes stay: they are those of the release and JVM that computed them. See
+    /// [`TaskStateChange::rebuilt`].
+    #[must_use]
+    pub fn with_layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// The same, as `jvm` would have built it and nobody had asked for a hash yet: every
+    /// `cachedHashCode` is 0, but for what is in a set of two or more; written in the layout of
+    /// `jvm`'s release.
+    ///
+    /// An element that `jvm` cannot hash keeps 0.
+    #[must_use]
+    pub fn rebuilt(self, jvm: &Jvm) -> Self {
+        struct Forget;
+        impl Visitor for Forget {
+            fn visit(&mut self, node: &dyn Hashed, _: &Site<'_>) {
+                node.cached().set(0);
+            }
+        }
+        struct AskInSets<'j>(&'j Jvm);
+        impl Visitor for AskInSets<'_> {
+            fn visit(&mut self, node: &dyn Hashed, site: &Site<'_>) {
+                if let (true, Ok(hash)) = (site.asked, node.afresh(self.0)) {
+                    node.cached().set(hash);
+                }
+            }
+        }
+        self.walk(&mut Forget);
+        self.walk(&mut AskInSets(jvm));
+        self.with_layout(Layout::Of(jvm.release()))
+    }
+
+    /// Whether a scheduler of this release may have written the payload: whether it is the same
+    /// bytes in that release's layout.
+    #[must_use]
+    pub fn fits(&self, release: Release) -> bool {
+        let written = |layout| self.clone().with_layout(layout).to_json().ok();
+        written(Layout::AsRead) == written(Layout::Of(release))
+    }
+
+    pub(crate) fn walk<V: Visitor>(&self, visitor: &mut V) {
+        if let Some(task) = &self.task {
+            task.walk(&Site::ROOT.member("task"), visitor);
+        }
+    }
+
+    /// What a full read knows of the [header](EventHeader::read).
+    #[must_use]
+    pub fn header(&self) -> EventHeader<'_> {
+        let assigned = self.task.as_ref().and_then(ScheduledTask::assigned_task);
+        let job = assigned.and_then(|assigned| assigned.task()?.job());
+        EventHeader {
+            task_id: assigned
+                .and_then(|assigned| assigned.task_id())
+                .map(Into::into),
+            role: job.and_then(|job| job.role()).map(Into::into),
+            environment: job.and_then(|job| job.environment()).map(Into::into),
+            job_name: job.and_then(|job| job.name()).map(Into::into),
+            instance_id: assigned.and_then(|assigned| assigned.instance_id_field()),
+            old_state: self.old_state().cloned(),
+            new_state: self.new_state().cloned(),
+            last_event_at: self.task.as_ref().and_then(ScheduledTask::last_event_at),
+            has_task: self.task.is_some(),
+        }
+    }
+
+    /// Reads one JSON payload, of any release. Blanks around and in it are allowed.
+    ///
+    /// No field is asked for; null is as good as absent. What is unknown is kept: a field, a
+    /// state, a union's tag with its value.
+    ///
+    /// # Errors
+    /// When the bytes are not one JSON value in UTF-8, are nested deeper than
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH), have a member of another type than Aurora's, or contradict
+    /// themselves: a known member or a map's key twice, two equal elements in a set, a union
+    /// without tag or value or with a value that is not of its tag.
+    pub fn read(bytes: &[u8]) -> Result<TaskStateChange, ReadError> {
+        let mut scanner = Scanner::new(bytes)?;
+        scanner.enter_object("a payload, which is an object")?;
+        let mut task = None;
+        let mut old_state = None;
+        let mut unknown = UnknownFields::default();
+        let mut reached = 0;
+        let mut first = true;
+        while let Some(key) = scanner.next_key(&mut first)? {
+            match &*key {
+                "task" => {
+                    read_field(&mut scanner, "task", &mut task)?;
+                    reached = 1;
+                }
+                "oldState" => {
+                    read_into(&mut scanner, "oldState", &mut old_state, OldState::read)?;
+                    reached = 2;
+                }
+                _ => unknown.keep(reached, &key, &mut scanner)?,
+            }
+        }
+        scanner.end()?;
+        let old_state = old_state.unwrap_or_default();
+        Ok(TaskStateChange {
+            task,
+            old_state,
+            layout: Layout::AsRead,
+            unknown,
+        })
+    }
+
+    /// The payload's JSON, as Aurora would post it.
+    ///
+    /// # Errors
+    /// When a double is NaN or infinite; the error names it.
+    pub fn to_json(&self) -> Result<Vec<u8>, WriteError> {
+        let mut json = Vec::with_capacity(4096);
+        self.write_json(&mut json)?;
+        Ok(json)
+    }
+
+    /// Appends the payload's JSON to `buffer`, allocating only what the buffer has no room for.
+    ///
+    /// # Errors
+    /// When a double is NaN or infinite; the error names it, and the buffer is as it was.
+    pub fn write_json(&self, buffer: &mut Vec<u8>) -> Result<(), WriteError> {
+        if let Some(path) = self.unwritable() {
+            return Err(WriteError { path });
+        }
+        let mut serializer = serde_json::Serializer::with_formatter(buffer, Gson);
+        let written = self.serialize(&mut serializer);
+        written.expect("the doubles are finite, and a vector takes all bytes");
+        Ok(())
+    }
+
+    /// Writes the payload's JSON to `writer`, in many small pieces: give it a buffered one.
+    ///
+    /// # Errors
+    /// When a double is NaN or infinite, as a [`WriteError`] of kind
+    /// [`InvalidData`](io::ErrorKind::InvalidData), before anything is written; or when `writer`
+    /// fails, with a part of the payload written.
+    pub fn write_json_to(&self, writer: impl io::Write) -> io::Result<()> {
+        if let Some(path) = self.unwritable() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                WriteError { path },
+            ));
+        }
+        let mut serializer = serde_json::Serializer::with_formatter(writer, Gson);
+        self.serialize(&mut serializer).map_err(io::Error::from)
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        self.task
+            .as_ref()?
+            .unwritable(&Site::ROOT.member("task"), self.layout)
+    }
+}
+
+impl PartialEq for TaskStateChange {
+    fn eq(&self, other: &Self) -> bool {
+        self.task == other.task
+            && self.old_state() == other.old_state()
+            && self.unknown == other.unknown
+    }
+}
+
+impl Eq for TaskStateChange {}
+
+/// Serializes in its layout; with [`Gson`] for a formatter, to the bytes that Aurora posts.
+impl Serialize for TaskStateChange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.unknown.write(0, &mut map)?;
+        if let Some(task) = &self.task {
+            map.serialize_entry("task", &Laid(task, self.layout))?;
+        }
+        self.unknown.write(1, &mut map)?;
+        if self.old_state != OldState::Absent || self.layout != Layout::AsRead {
+            map.serialize_entry("oldState", &LaidOldState(&self.old_state, self.layout))?;
+        }
+        self.unknown.write(2, &mut map)?;
+        map.end()
+    }
+}
+
+/// Why a payload cannot be written: a double in it is NaN or infinite, which JSON cannot say.
+/// Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteError {
+    path: String,
+}
+
+impl WriteError {
+    /// The double's member, `task.assignedTask.task.numCpus` say.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: NaN and the infinities are not JSON; give it a finite number",
+            self.path
+        )
+    }
+}
+
+impl std::error::Error for WriteError {}

@@ -1,0 +1,4 @@
+//! Java's immutable collections.
+
+pub(crate) mod map;
+pub(crate) mod set;

@@ -1,0 +1,8 @@
+//! What a field of Aurora's structs can hold, and how each kind is read, written and hashed.
+
+pub(crate) mod structure;
+pub(crate) mod union;
+pub(crate) mod unknown;
+pub(crate) mod value;
+
+pub(crate) use value::{FieldValue, Laid};

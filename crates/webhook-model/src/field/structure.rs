@@ -1,0 +1,406 @@
+//! The macro that declares a struct of Aurora's: its fields in Aurora's order, each with its kind,
+//! its name on the wire and the releases that have it.
+//!
+//! The order of declaration is the order on the wire and in the hash; so it is stated once.
+
+/// Declares a struct with a `cachedHashCode`.
+///
+/// A field is `kind name, setter, "nameOnTheWire", span;`, a kind one of `text`, `status`,
+/// `part(Struct)` (which may be null) and `scalar(type)`, `list(element)`, `set(element)`,
+/// `map(value)` (which may not).
+macro_rules! structure {
+    (
+        $(#[$doc:meta])*
+        $Struct:ident {
+            $(
+                $(#[$field_doc:meta])*
+                $kind:ident $(($Inner:ty))? $field:ident, $setter:ident, $wire:literal, $span:expr;
+            )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default)]
+        pub struct $Struct {
+            cached_hash_code: $crate::hash::cached::CachedHash,
+            unknown: $crate::field::unknown::UnknownFields,
+            $($field: Option<$crate::field::structure::kind!($kind $(($Inner))?)>,)*
+        }
+
+        impl $Struct {
+            $(
+                $crate::field::structure::accessors! {
+                    [$(#[$field_doc])*] $kind $(($Inner))? $field $setter $wire
+                }
+            )*
+
+            /// Java's `hashCode`, by the [fixed table](crate::IdentityHashes::fixed) and the
+            /// layout of the latest release.
+            ///
+            /// It is [cached](Self::cached_hash_code), here and in all that is inside; what was
+            /// cached before, by another JVM perhaps, is returned and used as it is.
+            pub fn hash_code(&self) -> i32 {
+                match self.hash_code_in($crate::Jvm::fixed()) {
+                    Ok(hash) => hash,
+                    // The fixed table has an answer for all.
+                    Err(_) => 0,
+                }
+            }
+
+            /// Java's `hashCode`, as computed by `jvm`, and cached.
+            ///
+            /// # Errors
+            /// When `jvm`'s identity table lacks a constant that is needed, or something is
+            /// inside that this crate does not know. What was computed up to there stays cached.
+            pub fn hash_code_in(&self, jvm: &$crate::Jvm) -> Result<i32, $crate::Unhashable> {
+                $crate::hash::JavaHash::java_hash(self, &$crate::hash::Asking::caching(jvm))
+            }
+
+            /// `cachedHashCode`: the hash, if somebody has asked for it, else 0.
+            ///
+            /// Asking a struct asks all that it holds, and not what holds it. Building a
+            /// [`Set`](crate::Set) of two or more asks its elements. A clone takes the hash
+            /// along, a struct changed by a setter forgets it, and `==` does not look at it.
+            #[must_use]
+            pub fn cached_hash_code(&self) -> i32 {
+                self.cached_hash_code.get()
+            }
+
+            /// The fields of the JSON object that this crate does not know, as names and JSON
+            /// texts, in the order read. They are written again in their places.
+            pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+                self.unknown.iter()
+            }
+        }
+
+        impl PartialEq for $Struct {
+            fn eq(&self, other: &Self) -> bool {
+                self.unknown == other.unknown
+                    $(&& $crate::field::value::same_field(self.$field.as_ref(), other.$field.as_ref()))*
+            }
+        }
+
+        impl Eq for $Struct {}
+
+        impl std::hash::Hash for $Struct {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                let _ = &state;
+                $($crate::field::value::digest_field(self.$field.as_ref(), state);)*
+            }
+        }
+
+        impl $crate::hash::JavaHash for $Struct {
+            fn java_hash(
+                &self,
+                asking: &$crate::hash::Asking<'_>,
+            ) -> Result<i32, $crate::Unhashable> {
+                if asking.caching && self.cached_hash_code.get() != 0 {
+                    return Ok(self.cached_hash_code.get());
+                }
+                if let (Some(name), false) = (self.unknown.first(), asking.jvm.identities().is_fixed()) {
+                    let name = format!("{}.{name}", stringify!($Struct));
+                    return Err($crate::Unhashable::UnknownField(name));
+                }
+                #[allow(unused_mut, reason = "a struct without fields adds nothing")]
+                let mut fold = $crate::hash::Fold::new();
+                $(
+                    if $span.holds(asking.jvm.release()) {
+                        fold.add($crate::field::value::field_hash(self.$field.as_ref(), asking)?);
+                    }
+                )*
+                let hash = fold.finish();
+                if asking.caching {
+                    self.cached_hash_code.set(hash);
+                }
+                Ok(hash)
+            }
+        }
+
+        impl $crate::hash::visit::Hashed for $Struct {
+            fn type_name(&self) -> &'static str {
+                stringify!($Struct)
+            }
+
+            fn cached(&self) -> &$crate::hash::cached::CachedHash {
+                &self.cached_hash_code
+            }
+        }
+
+        impl $crate::field::FieldValue for $Struct {
+            fn read(
+                scanner: &mut $crate::json::scan::Scanner<'_>,
+            ) -> Result<Self, $crate::ReadError> {
+                scanner.enter_object("an object")?;
+                let mut read = Self::default();
+                let mut cached = None;
+                // How many of the known fields lie before the place reached.
+                let mut reached = 0;
+                let mut first = true;
+                while let Some(key) = scanner.next_key(&mut first)? {
+                    #[allow(unused_mut, unused_assignments, reason = "counts the fields")]
+                    let mut place = 0;
+                    if key == "cachedHashCode" {
+                        $crate::field::structure::read_field(scanner, "cachedHashCode", &mut cached)?;
+                        continue;
+                    }
+                    $(
+                        place += 1;
+                        if key == $wire {
+                            $crate::field::structure::read_field(scanner, $wire, &mut read.$field)?;
+                            reached = place;
+                            continue;
+                        }
+                    )*
+                    read.unknown.keep(reached, &key, scanner)?;
+                }
+                read.cached_hash_code.set(cached.unwrap_or(0));
+                Ok(read)
+            }
+
+            fn write<S: serde::Serializer>(
+                &self,
+                layout: $crate::Layout,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                use serde::ser::SerializeMap as _;
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("cachedHashCode", &self.cached_hash_code.get())?;
+                #[allow(unused_mut, reason = "counts the fields")]
+                let mut place = 0;
+                self.unknown.write(place, &mut map)?;
+                $(
+                    place += 1;
+                    if layout.has($span) {
+                        $crate::field::structure::write_field(
+                            &mut map, $wire, self.$field.as_ref(), layout,
+                        )?;
+                    }
+                    self.unknown.write(place, &mut map)?;
+                )*
+                map.end()
+            }
+
+            fn same(&self, other: &Self) -> bool {
+                self == other
+            }
+
+            fn digest<H: std::hash::Hasher>(&self, state: &mut H) {
+                std::hash::Hash::hash(self, state);
+            }
+
+            fn walk<V: $crate::hash::visit::Visitor>(
+                &self,
+                site: &$crate::hash::visit::Site<'_>,
+                visitor: &mut V,
+            ) {
+                let site = site.asked_if(visitor.asks(self));
+                $(
+                    if let Some(value) = &self.$field {
+                        $crate::field::FieldValue::walk(value, &site.member($wire), visitor);
+                    }
+                )*
+                visitor.visit(self, &site);
+            }
+
+            fn unwritable(
+                &self,
+                site: &$crate::hash::visit::Site<'_>,
+                layout: $crate::Layout,
+            ) -> Option<String> {
+                let _ = (site, layout);
+                $(
+                    if let (Some(value), true) = (&self.$field, layout.has($span)) {
+                        let found = $crate::field::FieldValue::unwritable(
+                            value, &site.member($wire), layout,
+                        );
+                        if found.is_some() {
+                            return found;
+                        }
+                    }
+                )*
+                None
+            }
+        }
+    };
+}
+
+/// The Rust type of a kind of field.
+macro_rules! kind {
+    (text) => { String };
+    (status) => { $crate::StatusName<'static> };
+    (part($Inner:ty)) => { $Inner };
+    (scalar($Inner:ty)) => { $Inner };
+    (list($Inner:ty)) => { Vec<$Inner> };
+    (set($Inner:ty)) => { $crate::Set<$Inner> };
+    (map($Inner:ty)) => { $crate::Map<$Inner> };
+}
+
+/// A field's getter and setter.
+macro_rules! accessors {
+    ([$($doc:tt)*] text $field:ident $setter:ident $wire:literal) => {
+        $($doc)*
+        #[must_use]
+        pub fn $field(&self) -> Option<&str> {
+            self.$field.as_deref()
+        }
+
+        $crate::field::structure::setter! { $field $setter $wire impl Into<String> }
+    };
+    ([$($doc:tt)*] status $field:ident $setter:ident $wire:literal) => {
+        $($doc)*
+        #[must_use]
+        pub fn $field(&self) -> Option<&$crate::StatusName<'static>> {
+            self.$field.as_ref()
+        }
+
+        $crate::field::structure::setter! {
+            $field $setter $wire impl Into<$crate::StatusName<'static>>
+        }
+    };
+    ([$($doc:tt)*] part($Inner:ty) $field:ident $setter:ident $wire:literal) => {
+        $($doc)*
+        #[must_use]
+        pub fn $field(&self) -> Option<&$Inner> {
+            self.$field.as_ref()
+        }
+
+        $crate::field::structure::setter! { $field $setter $wire impl Into<$Inner> }
+    };
+    ([$($doc:tt)*] scalar($Inner:ty) $field:ident $setter:ident $wire:literal) => {
+        $($doc)*
+        ///
+        /// As Java's default (0 or false) where the payload does not hold it.
+        #[must_use]
+        pub fn $field(&self) -> $Inner {
+            self.$field.unwrap_or_default()
+        }
+
+        $crate::field::structure::setter! { $field $setter $wire $Inner }
+    };
+    ([$($doc:tt)*] list($Inner:ty) $field:ident $setter:ident $wire:literal) => {
+        $($doc)*
+        ///
+        /// Empty where the payload does not hold it.
+        #[must_use]
+        pub fn $field(&self) -> &[$Inner] {
+            self.$field.as_deref().unwrap_or_default()
+        }
+
+        /// The same with another
+        #[doc = concat!("`", $wire, "`.")]
+        #[must_use]
+        pub fn $setter<T: Into<$Inner>>(mut self, elements: impl IntoIterator<Item = T>) -> Self {
+            self.$field = Some(elements.into_iter().map(Into::into).collect());
+            self.cached_hash_code.set(0);
+            self
+        }
+    };
+    ([$($doc:tt)*] set($Inner:ty) $field:ident $setter:ident $wire:literal) => {
+        $($doc)*
+        ///
+        /// Empty where the payload does not hold it.
+        #[must_use]
+        pub fn $field(&self) -> &$crate::Set<$Inner> {
+            self.$field.as_ref().unwrap_or(const { &$crate::Set::new() })
+        }
+
+        /// The same with another
+        #[doc = concat!("`", $wire, "`.")]
+        #[must_use]
+        pub fn $setter<T: Into<$Inner>>(mut self, elements: impl IntoIterator<Item = T>) -> Self {
+            self.$field = Some(elements.into_iter().map(Into::into).collect());
+            self.cached_hash_code.set(0);
+            self
+        }
+    };
+    ([$($doc:tt)*] map($Inner:ty) $field:ident $setter:ident $wire:literal) => {
+        $($doc)*
+        ///
+        /// Empty where the payload does not hold it.
+        #[must_use]
+        pub fn $field(&self) -> &$crate::Map<$Inner> {
+            self.$field.as_ref().unwrap_or(const { &$crate::Map::new() })
+        }
+
+        /// The same with another
+        #[doc = concat!("`", $wire, "`.")]
+        #[must_use]
+        pub fn $setter<K: Into<String>, T: Into<$Inner>>(
+            mut self,
+            entries: impl IntoIterator<Item = (K, T)>,
+        ) -> Self {
+            let entries = entries.into_iter().map(|(key, value)| (key, value.into()));
+            self.$field = Some(entries.collect());
+            self.cached_hash_code.set(0);
+            self
+        }
+    };
+}
+
+/// The setter of a field that is given as one value.
+macro_rules! setter {
+    ($field:ident $setter:ident $wire:literal $Given:ty) => {
+        /// The same with another
+        #[doc = concat!("`", $wire, "`.")]
+        #[must_use]
+        pub fn $setter(mut self, value: $Given) -> Self {
+            self.$field = Some(value.into());
+            self.cached_hash_code.set(0);
+            self
+        }
+    };
+}
+
+pub(crate) use {accessors, kind, setter, structure};
+
+use super::value::{FieldValue, Laid};
+use crate::json::error::{ReadError, ReadErrorKind};
+use crate::json::scan::Scanner;
+use crate::release::Layout;
+use serde::ser::SerializeMap;
+
+/// Reads the value of the field `name`; null is as good as absent.
+pub(crate) fn read_field<T: FieldValue>(
+    scanner: &mut Scanner<'_>,
+    name: &str,
+    field: &mut Option<T>,
+) -> Result<(), ReadError> {
+    read_into(scanner, name, field, |scanner| T::read(scanner))
+}
+
+/// Reads the value of the member `name` by `read`, once; null is as good as absent.
+#[inline]
+pub(crate) fn read_into<'a, T>(
+    scanner: &mut Scanner<'a>,
+    name: &str,
+    place: &mut Option<T>,
+    read: impl FnOnce(&mut Scanner<'a>) -> Result<T, ReadError>,
+) -> Result<(), ReadError> {
+    if place.is_some() {
+        let message = "a second member of this name".to_owned();
+        return Err(scanner
+            .error(ReadErrorKind::Contradiction, message)
+            .in_member(name));
+    }
+    if !scanner.null().map_err(|error| error.in_member(name))? {
+        *place = Some(read(scanner).map_err(|error| error.in_member(name))?);
+    }
+    Ok(())
+}
+
+/// Writes the field `name`, if the layout has something to write for it.
+#[inline]
+pub(crate) fn write_field<T: FieldValue, M: SerializeMap>(
+    map: &mut M,
+    name: &str,
+    field: Option<&T>,
+    layout: Layout,
+) -> Result<(), M::Error> {
+    match (field, layout) {
+        (Some(value), _) => map.serialize_entry(name, &Laid(value, layout)),
+        (None, Layout::AsRead) => Ok(()),
+        (None, Layout::Of(_)) => match T::fallback() {
+            Some(fallback) => map.serialize_entry(name, &Laid(&fallback, layout)),
+            None => Ok(()),
+        },
+    }
+}

@@ -1,0 +1,483 @@
+//! Thrift's unions: one value, tagged by `setField`.
+
+use super::structure::read_field;
+use super::unknown::{RawJson, UnknownFields};
+use super::value::FieldValue;
+use crate::hash::cached::CachedHash;
+use crate::hash::identity::Constant;
+use crate::hash::visit::{Hashed, Site, Visitor};
+use crate::hash::{Asking, Fold, JavaHash, Jvm, Unhashable};
+use crate::json::error::{ReadError, ReadErrorKind};
+use crate::json::scan::Scanner;
+use crate::release::Layout;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+
+/// A value of a tag that this crate does not know, from a newer scheduler: kept as it came.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UnknownVariant {
+    tag: String,
+    value: RawJson,
+}
+
+impl UnknownVariant {
+    /// The tag: what `setField` says.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// The value's JSON text.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.value.text()
+    }
+}
+
+/// The arms of one of Aurora's unions.
+pub(crate) trait Variant: Clone + fmt::Debug + Eq + Hash + Sized {
+    /// The union's name in Aurora.
+    const NAME: &'static str;
+
+    /// What `setField` says.
+    fn tag(&self) -> &str;
+
+    fn constant(&self) -> Constant<'_>;
+
+    /// Reads the value of `tag`; `None` if the tag is unknown.
+    fn read_value(tag: &str, scanner: &mut Scanner<'_>) -> Option<Result<Self, ReadError>>;
+
+    fn unknown(variant: UnknownVariant) -> Self;
+
+    fn write_value<S: Serializer>(&self, layout: Layout, serializer: S) -> Result<S::Ok, S::Error>;
+
+    fn value_hash(&self, asking: &Asking<'_>) -> Result<i32, Unhashable>;
+
+    fn walk_value<V: Visitor>(&self, site: &Site<'_>, visitor: &mut V);
+
+    fn unwritable_value(&self, site: &Site<'_>, layout: Layout) -> Option<String>;
+}
+
+/// One of Aurora's unions, with what surrounds its value on the wire.
+///
+/// On the wire it is `{"cachedHashCode":…,"setField":"RAM_MB","value":16}`. It dereferences to
+/// the enum of its arms, and is made of one by `into()`.
+///
+/// ```
+/// use webhook_model::{Resource, Union};
+/// let resource: Union<Resource> = Resource::RamMb(16).into();
+/// assert!(matches!(*resource, Resource::RamMb(16)));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Union<T> {
+    cached_hash_code: CachedHash,
+    variant: T,
+    unknown: UnknownFields,
+}
+
+#[expect(
+    private_bounds,
+    reason = "Aurora's unions are all there are; nobody adds one"
+)]
+impl<T: Variant> Union<T> {
+    /// The union of one value, nobody having asked for its hash.
+    #[must_use]
+    pub fn new(variant: T) -> Self {
+        Union {
+            cached_hash_code: CachedHash::default(),
+            variant,
+            unknown: UnknownFields::default(),
+        }
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.variant
+    }
+
+    /// Java's `hashCode`, by the [fixed table](crate::IdentityHashes::fixed) and the layout of
+    /// the latest release; cached, as that of [any struct](crate::TaskConfig::hash_code).
+    pub fn hash_code(&self) -> i32 {
+        // The fixed table has an answer for all.
+        self.hash_code_in(Jvm::fixed()).unwrap_or(0)
+    }
+
+    /// Java's `hashCode`, as computed by `jvm`, and cached.
+    ///
+    /// # Errors
+    /// When `jvm`'s identity table lacks a constant that is needed, or something is inside that
+    /// this crate does not know. What was computed up to there stays cached.
+    pub fn hash_code_in(&self, jvm: &Jvm) -> Result<i32, Unhashable> {
+        self.java_hash(&Asking::caching(jvm))
+    }
+
+    /// `cachedHashCode`: the hash, if somebody has asked for it, else 0.
+    #[must_use]
+    pub fn cached_hash_code(&self) -> i32 {
+        self.cached_hash_code.get()
+    }
+
+    /// The fields of the JSON object that this crate does not know, as names and JSON texts.
+    pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.unknown.iter()
+    }
+}
+
+impl<T> Deref for Union<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.variant
+    }
+}
+
+impl<T: Variant> From<T> for Union<T> {
+    fn from(variant: T) -> Self {
+        Union::new(variant)
+    }
+}
+
+impl<T: Variant> PartialEq for Union<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.variant == other.variant && self.unknown == other.unknown
+    }
+}
+
+impl<T: Variant> Eq for Union<T> {}
+
+impl<T: Variant> Hash for Union<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.variant.hash(state);
+    }
+}
+
+impl<T: Variant> JavaHash for Union<T> {
+    fn java_hash(&self, asking: &Asking<'_>) -> Result<i32, Unhashable> {
+        if asking.caching && self.cached_hash_code.get() != 0 {
+            return Ok(self.cached_hash_code.get());
+        }
+        if let (Some(name), false) = (self.unknown.first(), asking.jvm.identities().is_fixed()) {
+            return Err(Unhashable::UnknownField(format!("{}.{name}", T::NAME)));
+        }
+        let mut fold = Fold::new();
+        // The value first: so a constant that is missing inside it is reported before the tag's
+        // own, which can then be solved for.
+        let value = self.variant.value_hash(asking)?;
+        fold.add(asking.identity(self.variant.constant())?);
+        fold.add(value);
+        let hash = fold.finish();
+        if asking.caching {
+            self.cached_hash_code.set(hash);
+        }
+        Ok(hash)
+    }
+}
+
+impl<T: Variant> Hashed for Union<T> {
+    fn type_name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn cached(&self) -> &CachedHash {
+        &self.cached_hash_code
+    }
+}
+
+/// Writes a union's value.
+struct LaidValue<'a, T>(&'a T, Layout);
+
+impl<T: Variant> Serialize for LaidValue<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write_value(self.1, serializer)
+    }
+}
+
+fn read_tagged<T: Variant>(tag: &str, scanner: &mut Scanner<'_>) -> Result<T, ReadError> {
+    let start = scanner.place();
+    match T::read_value(tag, scanner) {
+        Some(Err(error)) if error.kind() == ReadErrorKind::Type && error.path().is_empty() => {
+            // The value as a whole is not of the tag's type: the two contradict each other.
+            let message = format!("{} by its setField, but {}", tag, error.message());
+            Err(scanner
+                .error_at(start, ReadErrorKind::Contradiction, message)
+                .in_member("value"))
+        }
+        Some(read) => read.map_err(|error| error.in_member("value")),
+        None => {
+            let value = RawJson::read(scanner).map_err(|error| error.in_member("value"))?;
+            Ok(T::unknown(UnknownVariant {
+                tag: tag.to_owned(),
+                value,
+            }))
+        }
+    }
+}
+
+impl<T: Variant> FieldValue for Union<T> {
+    fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
+        scanner.enter_object("an object")?;
+        let opened = scanner.place();
+        let mut cached: Option<i32> = None;
+        let mut tag: Option<String> = None;
+        let mut variant: Option<T> = None;
+        // Where a value stands that came before its tag.
+        let mut early: Option<usize> = None;
+        let mut unknown = UnknownFields::default();
+        let mut reached = 0;
+        let mut first = true;
+        while let Some(key) = scanner.next_key(&mut first)? {
+            match &*key {
+                "cachedHashCode" => read_field(scanner, "cachedHashCode", &mut cached)?,
+                "setField" => {
+                    read_field(scanner, "setField", &mut tag)?;
+                    reached = 1;
+                }
+                "value" if variant.is_some() || early.is_some() => {
+                    let message = "a second member of this name".to_owned();
+                    let error = scanner.error(ReadErrorKind::Contradiction, message);
+                    return Err(error.in_member("value"));
+                }
+                "value" => {
+                    reached = 2;
+                    match &tag {
+                        Some(tag) => variant = Some(read_tagged(tag, scanner)?),
+                        None => {
+                            early = Some(scanner.place());
+                            scanner
+                                .skip_value()
+                                .map_err(|error| error.in_member("value"))?;
+                        }
+                    }
+                }
+                _ => unknown.keep(reached, &key, scanner)?,
+            }
+        }
+        let contradiction = |message: String, member: &str| {
+            let error = scanner.error_at(opened, ReadErrorKind::Contradiction, message);
+            error.in_member(member)
+        };
+        let Some(tag) = tag else {
+            let message = format!("missing: which {} the value is cannot be told", T::NAME);
+            return Err(contradiction(message, "setField"));
+        };
+        let variant = match (variant, early) {
+            (Some(variant), _) => variant,
+            (None, Some(early)) => {
+                let after = scanner.place();
+                scanner.return_to(early);
+                let variant = read_tagged(&tag, scanner)?;
+                scanner.return_to(after);
+                variant
+            }
+            (None, None) => {
+                return Err(contradiction(
+                    format!("missing, though setField is {tag}"),
+                    "value",
+                ));
+            }
+        };
+        Ok(Union {
+            cached_hash_code: CachedHash::new(cached.unwrap_or(0)),
+            variant,
+            unknown,
+        })
+    }
+
+    fn write<S: Serializer>(&self, layout: Layout, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("cachedHashCode", &self.cached_hash_code.get())?;
+        self.unknown.write(0, &mut map)?;
+        map.serialize_entry("setField", self.variant.tag())?;
+        self.unknown.write(1, &mut map)?;
+        map.serialize_entry("value", &LaidValue(&self.variant, layout))?;
+        self.unknown.write(2, &mut map)?;
+        map.end()
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn digest<H: Hasher>(&self, state: &mut H) {
+        self.hash(state);
+    }
+
+    fn walk<V: Visitor>(&self, site: &Site<'_>, visitor: &mut V) {
+        let site = site.asked_if(visitor.asks(self));
+        self.variant.walk_value(&site.member("value"), visitor);
+        visitor.visit(self, &site);
+    }
+
+    fn unwritable(&self, site: &Site<'_>, layout: Layout) -> Option<String> {
+        self.variant.unwritable_value(&site.member("value"), layout)
+    }
+}
+
+pub(crate) fn write_unknown<S: Serializer>(
+    variant: &UnknownVariant,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    variant.value.raw().serialize(serializer)
+}
+
+/// With the fixed table, an unknown value hashes as its text; with another, not at all.
+pub(crate) fn unknown_hash(
+    union: &str,
+    variant: &UnknownVariant,
+    asking: &Asking<'_>,
+) -> Result<i32, Unhashable> {
+    if asking.jvm.identities().is_fixed() {
+        return variant.json().java_hash(asking);
+    }
+    Err(Unhashable::UnknownValue(format!("{union}.{}", variant.tag)))
+}
+
+/// Declares the arms of a union: `Variant(type) "TAG";`.
+macro_rules! union {
+    (
+        $(#[$doc:meta])*
+        $Union:ident {
+            $($(#[$arm_doc:meta])* $Arm:ident($Value:ty) $tag:literal;)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        #[non_exhaustive]
+        pub enum $Union {
+            $($(#[$arm_doc])* $Arm($Value),)*
+            /// A value of a tag that this crate does not know.
+            Unknown($crate::UnknownVariant),
+        }
+
+        impl $Union {
+            /// What `setField` says.
+            #[must_use]
+            pub fn tag(&self) -> &str {
+                match self {
+                    $($Union::$Arm(_) => $tag,)*
+                    $Union::Unknown(variant) => variant.tag(),
+                }
+            }
+        }
+
+        impl PartialEq for $Union {
+            fn eq(&self, other: &Self) -> bool {
+                match (self, other) {
+                    $(
+                        ($Union::$Arm(left), $Union::$Arm(right)) => {
+                            $crate::field::FieldValue::same(left, right)
+                        }
+                    )*
+                    ($Union::Unknown(left), $Union::Unknown(right)) => left == right,
+                    _ => false,
+                }
+            }
+        }
+
+        impl Eq for $Union {}
+
+        impl std::hash::Hash for $Union {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                std::mem::discriminant(self).hash(state);
+                match self {
+                    $($Union::$Arm(value) => $crate::field::FieldValue::digest(value, state),)*
+                    $Union::Unknown(variant) => variant.hash(state),
+                }
+            }
+        }
+
+        impl $crate::field::union::Variant for $Union {
+            const NAME: &'static str = stringify!($Union);
+
+            fn tag(&self) -> &str {
+                $Union::tag(self)
+            }
+
+            fn constant(&self) -> $crate::hash::identity::Constant<'_> {
+                use $crate::hash::identity::Constant;
+                match self {
+                    $($Union::$Arm(_) => {
+                        const { Constant::known(concat!(stringify!($Union), ".", $tag)) }
+                    })*
+                    $Union::Unknown(variant) => {
+                        Constant::Other { family: stringify!($Union), name: variant.tag() }
+                    }
+                }
+            }
+
+            fn read_value(
+                tag: &str,
+                scanner: &mut $crate::json::scan::Scanner<'_>,
+            ) -> Option<Result<Self, $crate::ReadError>> {
+                match tag {
+                    $($tag => Some(
+                        <$Value as $crate::field::FieldValue>::read(scanner).map($Union::$Arm),
+                    ),)*
+                    _ => None,
+                }
+            }
+
+            fn unknown(variant: $crate::UnknownVariant) -> Self {
+                $Union::Unknown(variant)
+            }
+
+            fn write_value<S: serde::Serializer>(
+                &self,
+                layout: $crate::Layout,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                match self {
+                    $($Union::$Arm(value) => {
+                        $crate::field::FieldValue::write(value, layout, serializer)
+                    })*
+                    $Union::Unknown(variant) => {
+                        $crate::field::union::write_unknown(variant, serializer)
+                    }
+                }
+            }
+
+            fn value_hash(
+                &self,
+                asking: &$crate::hash::Asking<'_>,
+            ) -> Result<i32, $crate::Unhashable> {
+                match self {
+                    $($Union::$Arm(value) => $crate::hash::JavaHash::java_hash(value, asking),)*
+                    $Union::Unknown(variant) => {
+                        $crate::field::union::unknown_hash(stringify!($Union), variant, asking)
+                    }
+                }
+            }
+
+            fn walk_value<V: $crate::hash::visit::Visitor>(
+                &self,
+                site: &$crate::hash::visit::Site<'_>,
+                visitor: &mut V,
+            ) {
+                match self {
+                    $($Union::$Arm(value) => {
+                        $crate::field::FieldValue::walk(value, site, visitor);
+                    })*
+                    $Union::Unknown(_) => {}
+                }
+            }
+
+            fn unwritable_value(
+                &self,
+                site: &$crate::hash::visit::Site<'_>,
+                layout: $crate::Layout,
+            ) -> Option<String> {
+                match self {
+                    $($Union::$Arm(value) => {
+                        $crate::field::FieldValue::unwritable(value, site, layout)
+                    })*
+                    $Union::Unknown(_) => None,
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use union;

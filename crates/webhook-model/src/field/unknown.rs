@@ -1,0 +1,125 @@
+//! What a newer scheduler writes and this crate does not know: kept as it came.
+
+use crate::json::error::{ReadError, ReadErrorKind};
+use crate::json::scan::Scanner;
+use serde::ser::SerializeMap;
+use serde_json::value::RawValue;
+use std::hash::{Hash, Hasher};
+
+/// A JSON text, without blanks outside its strings and otherwise as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct RawJson(Box<RawValue>);
+
+impl RawJson {
+    /// Reads any value.
+    pub(crate) fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
+        scanner.peek();
+        let start = scanner.place();
+        scanner.skip_value()?;
+        let text = without_blanks(scanner.text_since(start));
+        RawValue::from_string(text)
+            .map(RawJson)
+            .map_err(|error| scanner.error_at(start, ReadErrorKind::Syntax, error.to_string()))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    pub(crate) fn raw(&self) -> &RawValue {
+        &self.0
+    }
+}
+
+/// Well-formed JSON without the blanks between its tokens. So a value from a pretty-printed
+/// payload does not break a line where payloads are lines.
+fn without_blanks(json: &str) -> String {
+    let mut in_string = false;
+    let mut escaped = false;
+    let keep = |c: &char| {
+        if in_string {
+            let closes = *c == '"' && !escaped;
+            escaped = *c == '\\' && !escaped;
+            in_string = !closes;
+            return true;
+        }
+        in_string = *c == '"';
+        !matches!(c, ' ' | '\t' | '\n' | '\r')
+    };
+    json.chars().filter(keep).collect()
+}
+
+impl PartialEq for RawJson {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for RawJson {}
+
+impl Hash for RawJson {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text().hash(state);
+    }
+}
+
+/// The fields of an object that this crate does not know, each with its place among those that
+/// it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct UnknownFields(Option<Box<Vec<UnknownField>>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct UnknownField {
+    /// How many of the known fields, present or not, come before it.
+    after: usize,
+    name: String,
+    value: RawJson,
+}
+
+impl UnknownFields {
+    /// Keeps the field `name`, whose value is at the scanner's place, after the first `after` of
+    /// the known fields.
+    #[cold]
+    pub(crate) fn keep(
+        &mut self,
+        after: usize,
+        name: &str,
+        scanner: &mut Scanner<'_>,
+    ) -> Result<(), ReadError> {
+        let value = RawJson::read(scanner).map_err(|error| error.in_member(name))?;
+        let fields = self.0.get_or_insert_default();
+        // Known fields are written in declaration order. Where they were read in another, an
+        // unknown field keeps its order among the unknown ones.
+        let after = fields.last().map_or(after, |last| after.max(last.after));
+        fields.push(UnknownField {
+            after,
+            name: name.to_owned(),
+            value,
+        });
+        Ok(())
+    }
+
+    /// Writes those that come after the first `after` of the known fields.
+    #[inline]
+    pub(crate) fn write<M: SerializeMap>(&self, after: usize, map: &mut M) -> Result<(), M::Error> {
+        let Some(fields) = &self.0 else { return Ok(()) };
+        for field in fields.iter().filter(|field| field.after == after) {
+            map.serialize_entry(&field.name, field.value.raw())?;
+        }
+        Ok(())
+    }
+
+    /// The name of the first, if there is any.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.0
+            .as_ref()
+            .and_then(|fields| fields.first())
+            .map(|field| field.name.as_str())
+    }
+
+    /// The names and JSON texts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.0.iter().flat_map(|fields| fields.iter());
+        fields.map(|field| (field.name.as_str(), field.value.text()))
+    }
+}

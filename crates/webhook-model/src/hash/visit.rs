@@ -1,0 +1,96 @@
+//! A walk over everything in a payload that has a `cachedHashCode`.
+
+use super::JavaHash;
+use super::cached::CachedHash;
+use super::jvm::{Asking, Jvm, Unhashable};
+use std::fmt;
+
+/// A struct or union that remembers its hash.
+pub(crate) trait Hashed: JavaHash {
+    /// Its name in Aurora.
+    fn type_name(&self) -> &'static str;
+
+    fn cached(&self) -> &CachedHash;
+}
+
+impl dyn Hashed + '_ {
+    /// Its hash, computed from its fields alone.
+    pub(crate) fn afresh(&self, jvm: &Jvm) -> Result<i32, Unhashable> {
+        self.java_hash(&Asking::afresh(jvm))
+    }
+}
+
+/// Where the walk is: the steps from the payload's root, and whether Java has asked here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site<'p> {
+    parent: Option<&'p Site<'p>>,
+    step: Step<'p>,
+    /// Whether whoever holds this was asked for its hash, or a larger set holds it.
+    pub(crate) asked: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step<'p> {
+    Root,
+    Member(&'p str),
+    Element(usize),
+}
+
+impl<'p> Site<'p> {
+    pub(crate) const ROOT: Site<'static> = Site {
+        parent: None,
+        step: Step::Root,
+        asked: false,
+    };
+
+    pub(crate) fn member(&'p self, name: &'p str) -> Site<'p> {
+        Site {
+            parent: Some(self),
+            step: Step::Member(name),
+            asked: self.asked,
+        }
+    }
+
+    pub(crate) fn element(&'p self, index: usize) -> Site<'p> {
+        Site {
+            parent: Some(self),
+            step: Step::Element(index),
+            asked: self.asked,
+        }
+    }
+
+    pub(crate) fn asked_if(self, asked: bool) -> Site<'p> {
+        Site {
+            asked: self.asked || asked,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Site<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.step {
+            Step::Root => Ok(()),
+            Step::Member(name) => {
+                let outermost = self
+                    .parent
+                    .is_none_or(|parent| matches!(parent.step, Step::Root));
+                write!(f, "{}{name}", if outermost { "" } else { "." })
+            }
+            Step::Element(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+/// Who is led along the walk. The inner is visited before what holds it.
+pub(crate) trait Visitor {
+    /// Whether Java has asked `node` for its hash, and with it all that is in it.
+    fn asks(&self, _node: &dyn Hashed) -> bool {
+        false
+    }
+
+    fn visit(&mut self, node: &dyn Hashed, site: &Site<'_>);
+}

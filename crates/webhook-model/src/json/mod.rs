@@ -1,0 +1,7 @@
+//! JSON text: scanning it, saying where it is wrong, and writing it as Gson does.
+
+mod block;
+mod double;
+pub(crate) mod error;
+pub(crate) mod gson;
+pub(crate) mod scan;

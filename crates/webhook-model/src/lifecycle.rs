@@ -1,0 +1,147 @@
+//! What may follow what in a task's life.
+//!
+//! The source of the transitions is Aurora's `TaskStateMachine`, as of 0.20 and later; before,
+//! there was no `PARTITIONED` and all else was the same. The source of the groups is the constants
+//! `ACTIVE_STATES`, `LIVE_STATES` and `TERMINAL_STATES` of its `api.thrift`.
+
+use crate::ScheduleStatus::{
+    self, Assigned, Draining, Failed, Finished, Init, Killed, Killing, Lost, Partitioned, Pending,
+    Preempting, Restarting, Running, Starting, Throttled,
+};
+
+impl ScheduleStatus {
+    /// The states that Aurora lets a task enter from this one; none from a terminal state.
+    ///
+    /// A killed `PENDING` or `THROTTLED` task is deleted at once: Aurora counts that as a
+    /// transition to `KILLING`, but stores it nowhere and posts no event of it.
+    ///
+    /// ```
+    /// use webhook_model::ScheduleStatus::{Assigned, Killing, Pending};
+    /// assert_eq!(Pending.transitions(), [Assigned, Killing]);
+    /// ```
+    #[must_use]
+    pub fn transitions(self) -> &'static [ScheduleStatus] {
+        match self {
+            Init => &[Pending, Throttled],
+            Throttled => &[Pending, Killing],
+            Pending => &[Assigned, Killing],
+            Assigned => &[
+                Starting, Running, Finished, Failed, Restarting, Draining, Killed, Killing, Lost,
+                Preempting,
+            ],
+            Starting => &[
+                Running,
+                Finished,
+                Failed,
+                Restarting,
+                Draining,
+                Killing,
+                Killed,
+                Lost,
+                Preempting,
+                Partitioned,
+            ],
+            Running => &[
+                Finished,
+                Restarting,
+                Draining,
+                Failed,
+                Killing,
+                Killed,
+                Lost,
+                Preempting,
+                Partitioned,
+            ],
+            Partitioned => &[
+                Lost, Failed, Finished, Running, Assigned, Starting, Restarting, Draining,
+                Preempting, Killing,
+            ],
+            Preempting | Restarting | Draining => {
+                &[Finished, Failed, Killing, Killed, Lost, Partitioned]
+            }
+            Killing => &[Finished, Failed, Killed, Lost, Partitioned],
+            Finished | Failed | Killed | Lost => &[],
+        }
+    }
+
+    /// Whether Aurora lets a task go from this state to `next`.
+    #[must_use]
+    pub fn may_become(self, next: ScheduleStatus) -> bool {
+        self.transitions().contains(&next)
+    }
+
+    /// Whether the scheduler still has something to do for the task.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        !self.is_terminal() && self != Init
+    }
+
+    /// Whether the task may have a sandbox that is in use.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(
+            self,
+            Killing | Partitioned | Preempting | Restarting | Draining | Running
+        )
+    }
+
+    /// Whether the task has ended, for good: nothing follows.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Failed | Finished | Killed | Lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_has_ended_enters_no_other_state_and_every_other_does() {
+        for &status in ScheduleStatus::ALL {
+            assert_eq!(
+                status.transitions().is_empty(),
+                status.is_terminal(),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_state_but_the_first_can_be_reached_from_it() {
+        let mut reached = vec![Init];
+        let mut next = 0;
+        while let Some(&status) = reached.get(next) {
+            for &to in status.transitions() {
+                if !reached.contains(&to) {
+                    reached.push(to);
+                }
+            }
+            next += 1;
+        }
+        assert_eq!(reached.len(), ScheduleStatus::ALL.len());
+    }
+
+    #[test]
+    fn a_live_task_is_active_and_an_ended_one_is_neither() {
+        for &status in ScheduleStatus::ALL {
+            assert!(!status.is_live() || status.is_active(), "{status}");
+            assert!(!(status.is_terminal() && status.is_active()), "{status}");
+        }
+        assert!(!Init.is_active());
+    }
+
+    #[test]
+    fn an_assigned_task_is_not_partitioned_before_it_has_started() {
+        assert!(!Assigned.may_become(Partitioned));
+        assert!(Starting.may_become(Partitioned));
+    }
+
+    #[test]
+    fn no_transition_leads_back_to_the_beginning_or_to_itself() {
+        for &status in ScheduleStatus::ALL {
+            assert!(!status.may_become(Init), "{status}");
+            assert!(!status.may_become(status), "{status}");
+        }
+    }
+}

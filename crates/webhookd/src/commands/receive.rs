@@ -1,0 +1,299 @@
+//! `webhookd receive`: a receiver to try a webhook with, and to see what is sent.
+//!
+//! One thread serves all connections. Bodies go to standard output through a thread of their
+//! own, [`printer`], so that a slow terminal holds the answers back but not the signals.
+
+mod printer;
+
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{ALLOW, CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use printer::{Arrival, Printer};
+use std::convert::Infallible;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+/// Longest body that is taken, in bytes; a longer one is answered 413.
+const MAX_BODY: usize = 64 << 20;
+/// How long a peer may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a peer may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long requests under way may take to end after the first signal.
+const GRACE: Duration = Duration::from_secs(5);
+/// What the requests that `--fail-first` names are answered.
+const FAILURE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
+/// Receive webhooks and print them, to try things with
+///
+/// Each request's body is printed as a line on standard output, as it came, and is answered 200
+/// once it is handed over for printing. The first line on standard error says where it listens:
+/// `listening on http://127.0.0.1:5000/`.
+///
+/// SIGINT (Ctrl-C) and SIGTERM let the requests under way end; a second one ends at once. It
+/// also ends when standard output is closed, so `webhookd receive | head -n 3` works.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReceiveArgs {
+    /// Address and port to listen on; port 0 picks a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5000")]
+    listen: String,
+
+    /// Answer with this status instead of 200
+    #[arg(long, value_name = "CODE", default_value_t = 200,
+          value_parser = clap::value_parser!(u16).range(200..=599))]
+    status: u16,
+
+    /// Wait this long before each answer; the body is printed before the wait
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    delay_ms: u64,
+
+    /// Answer the first N requests with 503, those after them as asked; all are printed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    fail_first: u64,
+
+    /// End after N requests; those beyond are answered 503 and not printed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Print each request line and its headers on standard error, secrets included
+    #[arg(long)]
+    headers: bool,
+}
+
+/// Listens, prints and answers until a signal, `--count` or a closed standard output ends it.
+///
+/// # Errors
+///
+/// When the address cannot be listened on, or standard output fails otherwise than by being
+/// closed.
+pub(crate) fn run(args: ReceiveArgs) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the receiver")?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: ReceiveArgs) -> Result<ExitCode> {
+    // Before anybody can know the address, so that no signal finds its default handler.
+    let mut signals = Signals::catch()?;
+    let listener = TcpListener::bind(&args.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; --listen takes HOST:PORT, port 0 picks a free one",
+            args.listen
+        )
+    })?;
+    let address = listener
+        .local_addr()
+        .context("cannot tell the address listened on")?;
+    let end = Arc::new(Notify::new());
+    let printer = Printer::start(Arc::clone(&end)).context("cannot start the printer")?;
+    writeln!(std::io::stderr(), "listening on http://{address}/")
+        .context("cannot write to standard error")?;
+
+    let receiver = Arc::new(Receiver::new(&args, printer.sender(), Arc::clone(&end)));
+    let connections = GracefulShutdown::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => spawn_connection(stream, &receiver, &connections),
+                Err(error) => {
+                    // Out of descriptors, most likely: a pause lets connections end.
+                    report(&format_args!("cannot accept a connection: {error}"));
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            () = end.notified() => break,
+            _ = signals.next() => break,
+        }
+    }
+    drop(listener);
+
+    let wind_up = async {
+        // An answer that takes longer than the grace is cut off: that is what the grace means.
+        let drained = tokio::time::timeout(GRACE, connections.shutdown()).await;
+        if drained.is_err() {
+            report(&"some requests were not answered in time");
+        }
+        printer.finish().await
+    };
+    tokio::select! {
+        printed = wind_up => printed.map(|()| ExitCode::SUCCESS),
+        code = signals.next() => Ok(ExitCode::from(code)),
+    }
+}
+
+fn spawn_connection(stream: TcpStream, receiver: &Arc<Receiver>, all: &GracefulShutdown) {
+    // Without it answers may wait for the peer's delayed acknowledgement. The peer may already
+    // be gone, which serving the connection finds out as well.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let receiver = Arc::clone(receiver);
+    let service = service_fn(move |request| {
+        let receiver = Arc::clone(&receiver);
+        async move { Ok::<_, Infallible>(receiver.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = all.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await
+            && error.is_parse()
+        {
+            report(&format_args!("a peer does not speak HTTP: {error}"));
+        }
+    });
+}
+
+/// What every connection shares: how to answer, and how many came.
+struct Receiver {
+    status: StatusCode,
+    delay: Duration,
+    fail_first: u64,
+    count: Option<u64>,
+    headers: bool,
+    seen: AtomicU64,
+    arrivals: printer::Sender,
+    end: Arc<Notify>,
+}
+
+impl Receiver {
+    fn new(args: &ReceiveArgs, arrivals: printer::Sender, end: Arc<Notify>) -> Receiver {
+        Receiver {
+            status: StatusCode::from_u16(args.status).expect("clap has checked the range"),
+            delay: Duration::from_millis(args.delay_ms),
+            fail_first: args.fail_first,
+            count: args.count,
+            headers: args.headers,
+            seen: AtomicU64::new(0),
+            arrivals,
+            end,
+        }
+    }
+
+    /// Reads, hands over for printing, waits if asked to, and answers.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        // A tunnel would be ours to serve once it is answered 200.
+        if request.method() == Method::CONNECT {
+            let mut response = closing(StatusCode::METHOD_NOT_ALLOWED);
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let head = self.headers.then(|| head_text(&request));
+        let body = match read_body(request.into_body()).await {
+            Ok(body) => body,
+            Err(status) => return closing(status),
+        };
+        let number = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.count.is_some_and(|count| number > count) {
+            return closing(FAILURE);
+        }
+        let printed = self.arrivals.send(Arrival { head, body }).await;
+        if self.count == Some(number) {
+            self.end.notify_one();
+        }
+        if printed.is_err() {
+            // Nobody will see it, so it must not count as received.
+            return closing(FAILURE);
+        }
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = if number <= self.fail_first {
+            FAILURE
+        } else {
+            self.status
+        };
+        response
+    }
+}
+
+/// An answer after which the connection is of no more use.
+fn closing(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The whole body, or the status that says why there is none.
+async fn read_body(body: Incoming) -> Result<Bytes, StatusCode> {
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
+    match collected.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// Request line and headers as received, but for the order of headers that differ in name.
+fn head_text<B>(request: &Request<B>) -> Vec<u8> {
+    let mut text = format!(
+        "{} {} {:?}\n",
+        request.method(),
+        request.uri(),
+        request.version()
+    )
+    .into_bytes();
+    for (name, value) in request.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'\n');
+    }
+    text.push(b'\n');
+    text
+}
+
+/// A note for whoever watches. When standard error is closed nobody does, and it is dropped.
+fn report(note: &dyn std::fmt::Display) {
+    drop(writeln!(std::io::stderr(), "{note}"));
+}
+
+/// The signals that end the receiver.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Signals> {
+        let catch = |kind| signal(kind).context("cannot catch signals");
+        Ok(Signals {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next one. Returns the exit code that a shell would show for it.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What came of a run, for people and as JSON.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+use webhook_dispatch::{Latencies, Outcome, Stats, TargetStats};
+
+/// What came of a run. Deliveries are counted for each target: an event for three targets that all
+/// take it is three deliveries.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    /// Events read.
+    pub(crate) events: u64,
+    /// Lines that are no events.
+    pub(crate) rejected: u64,
+    /// Events that the queue refused.
+    pub(crate) refused: u64,
+    /// Deliveries made.
+    pub(crate) delivered: u64,
+    /// Events given up: dead letters, failed best-effort attempts, and those without room.
+    pub(crate) failed: u64,
+    /// Events that a target's filters left out.
+    pub(crate) filtered: u64,
+    /// Best-effort events without an answer at the end: lost.
+    pub(crate) unfinished: u64,
+    /// Still owed at the end: safe in the queue.
+    pub(crate) owed: u64,
+    pub(crate) seconds: f64,
+    pub(crate) events_per_second: f64,
+    /// From the start of an attempt to its answer.
+    pub(crate) latency_ms: Option<LatencyMs>,
+    pub(crate) targets: Vec<TargetSummary>,
+    pub(crate) counters: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct LatencyMs {
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct TargetSummary {
+    name: String,
+    delivered: u64,
+    failed: u64,
+    dead_letters: u64,
+    dropped: u64,
+    filtered: u64,
+    unfinished: u64,
+    owed: u64,
+    attempts: u64,
+    outcomes: BTreeMap<&'static str, u64>,
+}
+
+/// What the input came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) events: u64,
+    pub(crate) rejected: u64,
+    pub(crate) refused: u64,
+}
+
+impl Summary {
+    pub(crate) fn new(read: Read, stats: &Stats, took: Duration) -> Summary {
+        let seconds = took.as_secs_f64();
+        let sum = |count: fn(&TargetSummary) -> u64, targets: &[TargetSummary]| {
+            targets.iter().map(count).sum()
+        };
+        let mut latencies = Latencies::default();
+        for target in &stats.targets {
+            latencies.merge(&target.attempt_latency);
+        }
+        let targets: Vec<_> = stats.targets.iter().map(TargetSummary::new).collect();
+        Summary {
+            events: read.events,
+            rejected: read.rejected,
+            refused: read.refused,
+            delivered: sum(|target| target.delivered, &targets),
+            failed: sum(|target| target.failed, &targets),
+            filtered: sum(|target| target.filtered, &targets),
+            unfinished: sum(|target| target.unfinished, &targets),
+            owed: sum(|target| target.owed, &targets),
+            seconds,
+            events_per_second: read.events as f64 / seconds.max(f64::EPSILON),
+            latency_ms: LatencyMs::new(&latencies),
+            counters: stats.aurora_counters().named().into_iter().collect(),
+            targets,
+        }
+    }
+
+    /// Whether everything that was read arrived, or was not wanted.
+    pub(crate) fn all_well(&self) -> bool {
+        self.rejected + self.refused + self.failed + self.unfinished + self.owed == 0
+    }
+}
+
+impl LatencyMs {
+    fn new(latencies: &Latencies) -> Option<LatencyMs> {
+        let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
+        Some(LatencyMs {
+            p50: ms(latencies.quantile(0.5)?),
+            p99: ms(latencies.quantile(0.99)?),
+            max: ms(latencies.max()?),
+        })
+    }
+}
+
+impl TargetSummary {
+    fn new(stats: &TargetStats) -> TargetSummary {
+        TargetSummary {
+            name: stats.name.clone(),
+            delivered: stats.delivered,
+            failed: stats.failed + stats.dropped + stats.dead_letters(),
+            dead_letters: stats.dead_letters(),
+            dropped: stats.dropped,
+            filtered: stats.filtered,
+            unfinished: stats.unfinished,
+            owed: stats.pending,
+            attempts: stats.attempts.iter().map(|(_, count)| count).sum(),
+            outcomes: stats
+                .attempts
+                .iter()
+                .map(|(outcome, count)| (outcome.name(), *count))
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} delivered, {} failed", self.delivered, self.failed)?;
+        for (count, what) in [
+            (self.owed, "still owed"),
+            (self.unfinished, "unfinished"),
+            (self.filtered, "filtered out"),
+            (self.rejected, "lines rejected"),
+            (self.refused, "refused by the queue"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        write!(
+            f,
+            "; {} events in {:.2} s, {:.0} events/s",
+            self.events, self.seconds, self.events_per_second
+        )?;
+        if let Some(latency) = &self.latency_ms {
+            write!(
+                f,
+                "; answers p50 {:.2} ms, p99 {:.2} ms",
+                latency.p50, latency.p99
+            )?;
+        }
+        for target in &self.targets {
+            if self.targets.len() == 1 && target.failed + target.owed + target.unfinished == 0 {
+                continue;
+            }
+            write!(
+                f,
+                "\n  {}: {} delivered, {} failed",
+                target.name, target.delivered, target.failed
+            )?;
+            if target.owed > 0 {
+                write!(f, ", {} owed", target.owed)?;
+            }
+            write!(f, "; {} attempts", target.attempts)?;
+            let mut separator = ": ";
+            for outcome in Outcome::ALL {
+                let count = target.outcomes.get(outcome.name()).copied().unwrap_or(0);
+                if count > 0 {
+                    write!(f, "{separator}{count} {outcome}")?;
+                    separator = ", ";
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! The product from outside: one file a concern.
+
+mod answers;
+mod deliver;
+mod independent;
+mod input;
+mod receive;
+mod signals;

@@ -1,0 +1,180 @@
+//! `cargo xtask demo`: the main job, before your eyes.
+//!
+//! A receiver on a free port, the sample file pointed at it, the fixture stream through
+//! `webhookd`; then what arrived is compared with what was sent.
+
+mod comparison;
+mod receiver;
+
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use comparison::Comparison;
+use receiver::Receiver;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// How long a delivery under way may take at the end; the demo's receiver answers at once.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Deliver the sample events to a receiver on this machine, and compare
+///
+/// Builds webhookd, starts `webhookd receive` on a free port, points a copy of the sample
+/// webhook.json at it, and runs webhookd over the fixture events. Exits 1, with the differences,
+/// unless every body arrived byte for byte and in its task's order.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// The cargo profile to build webhookd with
+    #[arg(long, default_value = "release", value_name = "NAME")]
+    profile: String,
+
+    /// Deliver the events of this file, one JSON document a line [default: the fixtures]
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+}
+
+/// Runs the demo. Exits 1 when what arrived differs from what was sent.
+pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
+    let fixtures = workspace::root().join("tests/fixtures");
+    let events_path = match &args.events {
+        Some(path) => std::path::absolute(path).context("the path given with --events")?,
+        None => fixtures.join("events.ndjson"),
+    };
+    let events = read(&events_path)?;
+    say("building webhookd ...");
+    let webhookd = workspace::build_webhookd(&args.profile)?;
+
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let receiver = Receiver::start(&webhookd)?;
+    let sample = fixtures.join("webhook.json");
+    let text = String::from_utf8(read(&sample)?).context("the sample is not UTF-8")?;
+    let config = folder.path().join("webhook.json");
+    std::fs::write(&config, pointed_at(&text, receiver.url())?)
+        .with_context(|| format!("cannot write {}", config.display()))?;
+    say(&format!("a receiver listens on {}", receiver.url()));
+    say("webhookd -webhook_config=webhook.json --events events.ndjson\n");
+
+    let output = Command::new(&webhookd)
+        .arg(format!("-webhook_config={}", config.display()))
+        .arg("--events")
+        .arg(&events_path)
+        .args([
+            "--summary",
+            "json",
+            "--grace",
+            &format!("{}s", GRACE.as_secs()),
+        ])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {}", webhookd.display()))?;
+    let arrived = receiver.finish()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+
+    let comparison = Comparison::new(&events, &arrived);
+    say(&comparison.to_string());
+    let summary = summary(&stderr);
+    match &summary {
+        Some(summary) => say(&shown(summary)),
+        None => say(&format!("webhookd printed no summary; it said:\n{stderr}")),
+    }
+    if !output.status.success() {
+        say(&format!(
+            "webhookd ended with {}; it said:\n{stderr}",
+            output.status
+        ));
+    }
+    let fine = comparison.is_equal() && output.status.success() && summary.is_some();
+    Ok(if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The text of a config with its one target's URL exchanged, and nothing else.
+fn pointed_at(config: &str, url: &str) -> Result<String> {
+    let value: Value = serde_json::from_str(config).context("the sample config is not JSON")?;
+    let old = value
+        .get("targetURL")
+        .and_then(Value::as_str)
+        .context("it has no targetURL")?;
+    let old = format!("\"{old}\"");
+    ensure!(
+        config.matches(&old).count() == 1,
+        "the sample names {old} more than once"
+    );
+    Ok(config.replace(&old, &format!("\"{url}\"")))
+}
+
+/// The summary is the last line of standard error that is a JSON object.
+fn summary(stderr: &str) -> Option<Value> {
+    let objects = stderr
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    objects
+        .filter(Value::is_object)
+        .find(|value| value.get("delivered").is_some())
+}
+
+fn shown(summary: &Value) -> String {
+    let number = |value: &Value| value.as_f64().map_or("?".to_owned(), |n| format!("{n:.1}"));
+    let latency = summary
+        .get("latency_ms")
+        .filter(|latency| latency.is_object())
+        .map_or_else(String::new, |latency| {
+            format!(
+                ", latency p50 {} ms, p99 {} ms",
+                number(&latency["p50"]),
+                number(&latency["p99"])
+            )
+        });
+    let mut text = format!(
+        "summary: {} events, {} delivered, {} failed, {} rejected; {} events/s{latency}\n",
+        summary["events"],
+        summary["delivered"],
+        summary["failed"],
+        summary["rejected"],
+        number(&summary["events_per_second"]),
+    );
+    if let Some(counters) = summary["counters"].as_object() {
+        for (name, value) in counters {
+            text.push_str(&format!("  {name} {value}\n"));
+        }
+    }
+    text
+}
+
+#[expect(clippy::print_stdout, reason = "the demo's report is what it is for")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_url_of_the_sample_is_changed() {
+        let sample = "{\n  \"headers\": {}, \"targetURL\": \"http://localhost:5000/\",\n}";
+        let valid = sample.replace(",\n}", "\n}");
+        let changed = pointed_at(&valid, "http://127.0.0.1:1/").expect("it names one URL");
+        assert_eq!(
+            changed,
+            valid.replace("http://localhost:5000/", "http://127.0.0.1:1/")
+        );
+    }
+
+    #[test]
+    fn the_summary_is_found_behind_warnings() {
+        let stderr = "warning: {not json}\n{\"delivered\":1}\nbye\n";
+        assert_eq!(summary(stderr), Some(serde_json::json!({ "delivered": 1 })));
+        assert_eq!(summary("nothing\n{}\n"), None);
+    }
+}

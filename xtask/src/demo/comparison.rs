@@ -1,0 +1,200 @@
+//! What was sent against what arrived, task by task.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use webhook_model::EventHeader;
+
+/// At most this many differences are shown.
+const SHOWN: usize = 10;
+
+/// Events of one task, in their order.
+#[derive(Default)]
+struct Task<'a> {
+    sent: Vec<&'a [u8]>,
+    arrived: Vec<&'a [u8]>,
+}
+
+/// What was sent against what arrived.
+pub(super) struct Comparison<'a> {
+    tasks: BTreeMap<String, Task<'a>>,
+    differences: Vec<String>,
+    sent: usize,
+    same: usize,
+}
+
+impl<'a> Comparison<'a> {
+    /// Compares the lines of an event file with the lines that a receiver printed. Each task's
+    /// bodies must be the same, in the same order; different tasks may overtake each other.
+    pub(super) fn new(events: &'a [u8], arrived: &'a [u8]) -> Comparison<'a> {
+        let mut tasks: BTreeMap<String, Task<'a>> = BTreeMap::new();
+        for line in events_of(events) {
+            tasks.entry(task_of(line)).or_default().sent.push(line);
+        }
+        for line in bodies_of(arrived) {
+            tasks.entry(task_of(line)).or_default().arrived.push(line);
+        }
+        let mut differences = Vec::new();
+        let (mut sent, mut same) = (0, 0);
+        for (name, task) in &tasks {
+            sent += task.sent.len();
+            for position in 0..task.sent.len().max(task.arrived.len()) {
+                match (task.sent.get(position), task.arrived.get(position)) {
+                    (Some(sent), Some(arrived)) if sent == arrived => same += 1,
+                    (Some(sent), Some(arrived)) => differences.push(format!(
+                        "{name}, event {}: sent {}, but {} arrived",
+                        position + 1,
+                        excerpt(sent, arrived),
+                        excerpt(arrived, sent),
+                    )),
+                    (Some(_), None) => {
+                        differences.push(format!("{name}, event {}: lost", position + 1));
+                    }
+                    (None, _) => {
+                        differences.push(format!("{name}, event {}: not sent", position + 1));
+                    }
+                }
+            }
+        }
+        Comparison {
+            tasks,
+            differences,
+            sent,
+            same,
+        }
+    }
+
+    /// Whether all that was sent arrived, and nothing else. Nothing sent proves nothing.
+    pub(super) fn is_equal(&self) -> bool {
+        self.differences.is_empty() && self.sent > 0
+    }
+}
+
+impl fmt::Display for Comparison<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, task) in &self.tasks {
+            let states: Vec<String> = task.arrived.iter().map(|body| state_of(body)).collect();
+            writeln!(f, "{name}: {}", states.join(" "))?;
+        }
+        writeln!(
+            f,
+            "\n{} of {} bodies arrived byte for byte",
+            self.same, self.sent
+        )?;
+        for difference in self.differences.iter().take(SHOWN) {
+            writeln!(f, "  {difference}")?;
+        }
+        if let Some(more) = self
+            .differences
+            .len()
+            .checked_sub(SHOWN)
+            .filter(|more| *more > 0)
+        {
+            writeln!(f, "  and {more} more differences")?;
+        }
+        Ok(())
+    }
+}
+
+/// The events of a file: its lines without their line ends, but for the blank ones.
+fn events_of(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = file.split(|byte| *byte == b'\n');
+    lines
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(|line| !line.trim_ascii().is_empty())
+}
+
+/// The bodies that a receiver printed: every line, even a blank one.
+fn bodies_of(printed: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let printed = printed.strip_suffix(b"\n").unwrap_or(printed);
+    let lines = (!printed.is_empty()).then(|| printed.split(|byte| *byte == b'\n'));
+    lines.into_iter().flatten()
+}
+
+fn task_of(body: &[u8]) -> String {
+    let id = EventHeader::read(body)
+        .ok()
+        .and_then(|header| header.task_id);
+    id.map_or_else(|| "(no task)".to_owned(), |id| id.into_owned())
+}
+
+fn state_of(body: &[u8]) -> String {
+    let state = EventHeader::read(body)
+        .ok()
+        .and_then(|header| header.new_state);
+    state.map_or_else(|| "?".to_owned(), |state| state.name().to_owned())
+}
+
+/// The bytes of `body` around the first place where it differs from `other`.
+fn excerpt(body: &[u8], other: &[u8]) -> String {
+    let same = body.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let from = same.saturating_sub(20);
+    let end = body.len().min(same + 40);
+    let text = String::from_utf8_lossy(body.get(from..end).unwrap_or_default());
+    format!("`{text}` at byte {from} of {}", body.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(task: &str, state: &str) -> String {
+        format!(
+            "{{\"task\":{{\"assignedTask\":{{\"taskId\":\"{task}\"}},\"status\":\"{state}\"}}}}"
+        )
+    }
+
+    fn stream(events: &[(&str, &str)]) -> String {
+        events
+            .iter()
+            .map(|(task, state)| event(task, state) + "\n")
+            .collect()
+    }
+
+    #[test]
+    fn tasks_may_overtake_each_other() {
+        let sent = stream(&[("a", "INIT"), ("a", "PENDING"), ("b", "INIT")]);
+        let arrived = stream(&[("b", "INIT"), ("a", "INIT"), ("a", "PENDING")]);
+        let comparison = Comparison::new(sent.as_bytes(), arrived.as_bytes());
+        assert!(comparison.is_equal());
+        let report = comparison.to_string();
+        assert!(report.contains("a: INIT PENDING\n"), "{report}");
+        assert!(
+            report.contains("3 of 3 bodies arrived byte for byte\n"),
+            "{report}"
+        );
+    }
+
+    #[test]
+    fn a_tasks_events_out_of_order_are_a_difference() {
+        let sent = stream(&[("a", "INIT"), ("a", "PENDING")]);
+        let arrived = stream(&[("a", "PENDING"), ("a", "INIT")]);
+        assert!(!Comparison::new(sent.as_bytes(), arrived.as_bytes()).is_equal());
+    }
+
+    #[test]
+    fn a_lost_a_doubled_and_a_changed_body_are_differences() {
+        let sent = stream(&[("a", "INIT"), ("b", "INIT")]);
+        for arrived in [
+            stream(&[("a", "INIT")]),
+            stream(&[("a", "INIT"), ("b", "INIT"), ("b", "INIT")]),
+            stream(&[("a", "INIT"), ("b", "INIT ")]),
+            String::new(),
+            sent.clone() + "\n",
+        ] {
+            let comparison = Comparison::new(sent.as_bytes(), arrived.as_bytes());
+            assert!(!comparison.is_equal(), "{arrived:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_sent_proves_nothing() {
+        assert!(!Comparison::new(b"\n", b"").is_equal());
+    }
+
+    #[test]
+    fn line_ends_and_blank_lines_are_no_part_of_an_event() {
+        let sent = event("a", "INIT") + "\r\n\n  \n" + &event("a", "LOST");
+        let arrived = stream(&[("a", "INIT"), ("a", "LOST")]);
+        assert!(Comparison::new(sent.as_bytes(), arrived.as_bytes()).is_equal());
+    }
+}

@@ -1,0 +1,292 @@
+//! An imagined cluster at work: tasks that live by Aurora's state machine, all at once.
+
+use super::job;
+use super::random::Random;
+use anyhow::{Context, Result};
+use webhook_model::ScheduleStatus::{
+    self, Assigned, Draining, Failed, Finished, Init, Killed, Killing, Lost, Partitioned, Pending,
+    Preempting, Restarting, Running, Starting, Throttled,
+};
+use webhook_model::{AssignedTask, ScheduledTask, TaskConfig, TaskEvent, TaskStateChange};
+
+/// When the first event of a stream happens, in epoch milliseconds: that of Aurora's sample.
+const START: i64 = 1_464_992_060_258;
+
+/// A cluster whose scheduler has just started.
+pub(super) struct Cluster {
+    random: Random,
+    /// Each instance of each job, with the task that fills it.
+    places: Vec<Place>,
+    now: i64,
+}
+
+struct Place {
+    config: TaskConfig,
+    instance: i32,
+    task: Option<Task>,
+    /// The id of the task that filled it before.
+    ancestor: Option<String>,
+    failures: i32,
+}
+
+struct Task {
+    scheduled: ScheduledTask,
+    status: ScheduleStatus,
+    /// Whether the scheduler has posted the task's state since it started.
+    known: bool,
+}
+
+impl Cluster {
+    /// A cluster of `jobs` jobs with `instances` each; some of these were running before the
+    /// scheduler started.
+    pub(super) fn new(seed: u64, jobs: usize, instances: usize) -> Self {
+        let mut random = Random::new(seed);
+        let mut places = Vec::with_capacity(jobs * instances);
+        for number in 0..jobs {
+            let config = job::config(number, &mut random);
+            for instance in 0..instances {
+                places.push(Place {
+                    config: config.clone(),
+                    instance: instance as i32,
+                    task: None,
+                    ancestor: None,
+                    failures: 0,
+                });
+            }
+        }
+        let mut cluster = Cluster {
+            random,
+            places,
+            now: START,
+        };
+        for index in 0..cluster.places.len() {
+            if cluster.random.percent(25) {
+                cluster.start_before(index);
+            }
+        }
+        cluster
+    }
+
+    /// Lets the task of a place run from a time before the stream's start.
+    fn start_before(&mut self, index: usize) {
+        let Cluster {
+            random,
+            places,
+            now,
+        } = self;
+        let mut task = places[index].launch(random);
+        for (status, ago) in [(Pending, 90_000), (Assigned, 60_000), (Running, 45_000)] {
+            task.enter(status, *now - ago, random);
+        }
+        task.known = false;
+        places[index].task = Some(task);
+    }
+
+    /// Appends the JSON of the next event to `buffer`.
+    pub(super) fn next_event(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+        let Cluster {
+            random,
+            places,
+            now,
+        } = self;
+        *now += 1 + random.below(2_000) as i64;
+        let place_index = random.below(places.len());
+        let place = &mut places[place_index];
+        let mut task = match place.task.take() {
+            Some(task) => task,
+            None => place.launch(random),
+        };
+        let change = if task.known {
+            let old = task.status;
+            task.enter(successor(old, random), *now, random);
+            TaskStateChange::transition(task.scheduled, old)
+        } else {
+            task.known = true;
+            TaskStateChange::initialized(task.scheduled)
+        };
+        change.write_json(buffer)?;
+        task.scheduled = change
+            .into_task()
+            .context("the change was made of a task")?;
+        if task.status.is_terminal() {
+            place.failures += i32::from(task.status == Failed);
+            let id = task
+                .scheduled
+                .assigned_task()
+                .and_then(AssignedTask::task_id);
+            place.ancestor = id.map(str::to_owned);
+        } else {
+            place.task = Some(task);
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// A new task for this place, of which no event has told yet.
+    fn launch(&self, random: &mut Random) -> Task {
+        let job = self.config.job();
+        let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
+        let task_id = format!(
+            "{}-{}-{}-{}-{}",
+            part(job.and_then(|job| job.role())),
+            part(job.and_then(|job| job.environment())),
+            part(job.and_then(|job| job.name())),
+            self.instance,
+            random.uuid()
+        );
+        let assigned = AssignedTask::new(task_id, self.instance, self.config.clone());
+        let task = ScheduledTask::new(assigned).with_failure_count(self.failures);
+        let scheduled = match &self.ancestor {
+            Some(ancestor) => task.with_ancestor_id(ancestor),
+            None => task,
+        };
+        Task {
+            scheduled,
+            status: Init,
+            known: true,
+        }
+    }
+}
+
+impl Task {
+    fn enter(&mut self, status: ScheduleStatus, at: i64, random: &mut Random) {
+        let mut task = std::mem::take(&mut self.scheduled);
+        if status == Assigned {
+            let assigned = task.assigned_task().cloned().unwrap_or_default();
+            let host = random.below(400);
+            let ports = [
+                ("http", 31_000 + random.below(1_000) as i32),
+                ("health", 31_999),
+            ];
+            let assigned = assigned
+                .on_host(
+                    format!("20160603-210000-16842879-5050-1337-S{host}"),
+                    format!("host{host:03}.example.com"),
+                )
+                .with_assigned_ports(ports);
+            task = task.with_assigned_task(assigned);
+        }
+        if status == Partitioned {
+            let times = task.times_partitioned() + 1;
+            task = task.with_times_partitioned(times);
+        }
+        let event = TaskEvent::new(at, status).with_scheduler("aurora-1.example.com");
+        let event = match message(status, random) {
+            Some(message) => event.with_message(message),
+            None => event,
+        };
+        self.scheduled = task.with_event(event);
+        self.status = status;
+    }
+}
+
+/// The state that a task goes to next: mostly the usual one, at times another that is allowed.
+fn successor(status: ScheduleStatus, random: &mut Random) -> ScheduleStatus {
+    let usual = match status {
+        Init => Pending,
+        Throttled => Pending,
+        Pending => Assigned,
+        Assigned => Starting,
+        Starting => Running,
+        Running => *random.choose(&[Finished, Killing, Failed]),
+        Partitioned => Running,
+        Restarting | Draining | Preempting | Killing => Killed,
+        ended => ended,
+    };
+    if random.percent(75) {
+        return usual;
+    }
+    // A killed task that has no host yet is deleted, and no event tells of it.
+    let unseen = |next: ScheduleStatus| next == Killing && matches!(status, Pending | Throttled);
+    let allowed: Vec<ScheduleStatus> = status
+        .transitions()
+        .iter()
+        .copied()
+        .filter(|next| !unseen(*next))
+        .collect();
+    if allowed.is_empty() {
+        usual
+    } else {
+        *random.choose(&allowed)
+    }
+}
+
+fn message(status: ScheduleStatus, random: &mut Random) -> Option<&'static str> {
+    match status {
+        Starting => Some("Initializing sandbox."),
+        Running if random.percent(50) => Some("No health-check defined, task is assumed healthy."),
+        Failed => Some("Task failed: process 'run' <exit code 1> & \"max_failures\" = 1"),
+        Lost => Some("Executor lost: it didn't answer in time"),
+        Killing => Some("Killed by www-data@example.com"),
+        Restarting => Some("Restarted by www-data@example.com"),
+        Draining => Some("Draining machine for maintenance."),
+        Preempting => Some("Preempting in favor of a production task"),
+        Throttled => Some("Rescheduled, penalized for 30000 ms for flapping"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+    use webhook_model::{EventHeader, StatusName};
+
+    fn events(seed: u64, count: usize) -> Vec<Vec<u8>> {
+        let mut cluster = Cluster::new(seed, 6, 2);
+        let next = |_| {
+            let mut json = Vec::new();
+            cluster.next_event(&mut json).map(|()| json)
+        };
+        (0..count).map(next).collect::<Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn every_task_lives_by_the_state_machine() {
+        let mut last: HashMap<String, (ScheduleStatus, i64)> = HashMap::new();
+        for json in events(7, 3_000) {
+            let header = EventHeader::read(&json).unwrap();
+            let Some(StatusName::Known(new)) = header.new_state else {
+                panic!("no state")
+            };
+            let task = header.task_id.unwrap().into_owned();
+            let at = header.last_event_at.unwrap();
+            match (header.old_state, last.get(&task)) {
+                (None, before) => assert!(before.is_none(), "{task} is loaded twice"),
+                (Some(StatusName::Known(old)), before) => {
+                    assert!(old.may_become(new), "{task}: {old} to {new}");
+                    match before {
+                        Some((state, time)) => assert!(*state == old && *time < at, "{task}"),
+                        None => assert_eq!(old, Init, "{task}"),
+                    }
+                }
+                (Some(other), _) => panic!("{other}"),
+            }
+            last.insert(task, (new, at));
+        }
+    }
+
+    #[test]
+    fn a_stream_meets_every_state() {
+        let mut met: Vec<StatusName<'static>> = Vec::new();
+        for json in events(7, 3_000) {
+            let state = EventHeader::read(&json)
+                .unwrap()
+                .new_state
+                .unwrap()
+                .into_owned();
+            if !met.contains(&state) {
+                met.push(state);
+            }
+        }
+        // All but INIT, of which no event tells.
+        assert_eq!(met.len(), ScheduleStatus::ALL.len() - 1);
+    }
+
+    #[test]
+    fn one_seed_makes_one_stream() {
+        assert_eq!(events(1, 50), events(1, 50));
+        assert_ne!(events(1, 50), events(2, 50));
+    }
+}

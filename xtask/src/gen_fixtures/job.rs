@@ -1,0 +1,166 @@
+//! The jobs of an imagined cluster.
+
+use super::random::Random;
+use webhook_model::{
+    Constraint, Container, CountSlaPolicy, DockerContainer, DockerImage, DockerParameter,
+    ExecutorConfig, Image, JobKey, MesosContainer, MesosFetcherUri, Metadata, Mode,
+    PartitionPolicy, PercentageSlaPolicy, Resource, SlaPolicy, TaskConfig, Volume,
+};
+
+const ROLES: &[&str] = &[
+    "www-data",
+    "ads",
+    "search",
+    "billing",
+    "mesos-batch",
+    "vagrant",
+];
+const ENVIRONMENTS: &[&str] = &["prod", "prod", "devel", "test", "staging1"];
+const NAMES: &[&str] = &[
+    "frontend",
+    "indexer",
+    "ledger",
+    "hello_world",
+    "http_example",
+    "mailer",
+    "thumbnailer",
+    "ranker",
+    "cron-report",
+    "gateway",
+];
+
+/// The configuration of a job, as a client would submit it to a scheduler of the latest release.
+pub(super) fn config(number: usize, random: &mut Random) -> TaskConfig {
+    let role = *random.choose(ROLES);
+    let environment = *random.choose(ENVIRONMENTS);
+    let name = format!("{}-{number}", random.choose(NAMES));
+    let is_service = random.percent(80);
+    let cpus = *random.choose(&[0.1, 0.25, 0.5, 1.0, 2.0, 4.0]);
+    let ram = *random.choose(&[64, 128, 512, 1024, 4096, 16_384]);
+    let ports: &[&str] = if is_service { &["http", "health"] } else { &[] };
+    let thermos = thermos(role, environment, &name, is_service, cpus, ram);
+
+    let amounts = [
+        Resource::NumCpus(cpus),
+        Resource::RamMb(ram),
+        Resource::DiskMb(2 * ram),
+    ];
+    let ports = ports
+        .iter()
+        .map(|port| Resource::NamedPort((*port).to_owned()));
+    let config = TaskConfig::new(JobKey::new(role, environment, &name))
+        .with_is_service(is_service)
+        .with_priority(*random.choose(&[0, 0, 0, 10, 100]))
+        .with_max_task_failures(if is_service { -1 } else { 3 })
+        .with_production(environment == "prod")
+        .with_tier(if environment == "prod" {
+            "preferred"
+        } else {
+            "preemptible"
+        })
+        .with_resources(amounts.into_iter().chain(ports))
+        .with_constraints([Constraint::limit("host", 1)])
+        .with_contact_email(format!("{role}-oncall@example.com"))
+        .with_executor_config(ExecutorConfig::new("AuroraExecutor", thermos))
+        .with_metadata([
+            Metadata::new("org.apache.aurora.metadata.owner", role),
+            Metadata::new("git-sha", format!("{:016x}", random.next())),
+        ])
+        .with_partition_policy(PartitionPolicy::new(is_service, 300))
+        .with_container(container(&name, random));
+    let config = match random.below(4) {
+        0 => config.with_sla_policy(SlaPolicy::Percentage(
+            PercentageSlaPolicy::default()
+                .with_percentage(95.0)
+                .with_duration_secs(1800),
+        )),
+        1 => config.with_sla_policy(SlaPolicy::Count(
+            CountSlaPolicy::default()
+                .with_count(2)
+                .with_duration_secs(600),
+        )),
+        _ => config,
+    };
+    let config = if is_service {
+        config.with_task_links([("http", "http://%host%:%port:http%/?from=aurora&verbose=1")])
+    } else {
+        let uri = format!("hdfs://namenode.example.com/jobs/{name}.tar.gz");
+        config.with_mesos_fetcher_uris([MesosFetcherUri::new(uri).with_extract(true)])
+    };
+    // The scheduler hashes configurations, to tell whether two jobs are the same.
+    config.hash_code();
+    config
+}
+
+fn container(name: &str, random: &mut Random) -> Container {
+    match random.below(5) {
+        0 => {
+            let image = format!("registry.example.com/{name}:1.{}", random.below(20));
+            let parameter = DockerParameter::default()
+                .with_name("label")
+                .with_value("team=x");
+            Container::Docker(DockerContainer::new(image).with_parameters([parameter]))
+        }
+        1 => {
+            let image = DockerImage::default().with_name(name).with_tag("stable");
+            let volume = Volume::new("/etc/ssl", "/etc/ssl", Mode::ReadOnly);
+            let container = MesosContainer::default().with_image(Image::Docker(image));
+            Container::Mesos(container.with_volumes([volume]))
+        }
+        _ => Container::Mesos(MesosContainer::default()),
+    }
+}
+
+/// A Thermos task as its client writes it: JSON with blanks, kept as a string in the payload.
+fn thermos(
+    role: &str,
+    environment: &str,
+    name: &str,
+    is_service: bool,
+    cpus: f64,
+    ram_mb: i64,
+) -> String {
+    let process = |process: &str, command: &str| {
+        format!(
+            r#"{{"daemon": false, "name": "{process}", "ephemeral": false, "max_failures": 1, "min_duration": 5, "cmdline": "{command}", "final": false}}"#
+        )
+    };
+    let processes = [
+        process(
+            "fetch",
+            &format!("curl -sSf https://artifacts.example.com/{name}.tar.gz | tar xz"),
+        ),
+        process(
+            "run",
+            "exec ./bin/server -http={{thermos.ports[http]}} -instance={{mesos.instance}} && true",
+        ),
+    ]
+    .join(", ");
+    let (ram, disk) = (ram_mb << 20, ram_mb << 21);
+    format!(
+        concat!(
+            r#"{{"environment": "{environment}", "health_check_config": {{"initial_interval_secs": 15.0, "#,
+            r#""health_checker": {{"http": {{"expected_response_code": 200, "endpoint": "/health", "#,
+            r#""expected_response": "ok"}}}}, "max_consecutive_failures": 2, "#,
+            r#""timeout_secs": 1.0, "interval_secs": 10.0}}, "name": "{name}", "service": {is_service}, "#,
+            r#""max_task_failures": 1, "cron_collision_policy": "KILL_EXISTING", "enable_hooks": false, "#,
+            r#""cluster": "example", "task": {{"processes": [{processes}], "name": "{name}", "#,
+            r#""finalization_wait": 30, "max_failures": 1, "max_concurrency": 0, "resources": "#,
+            r#"{{"gpu": 0, "disk": {disk}, "ram": {ram}, "cpu": {cpus:?}}}, "constraints": "#,
+            r#"[{{"order": ["fetch", "run"]}}]}}, "production": {production}, "#,
+            r#""role": "{role}", "contact": "{role}-oncall@example.com", "announce": {{"primary_port": "#,
+            r#""http", "portmap": {{"aurora": "http", "health": "health"}}}}, "lifecycle": {{"http": "#,
+            r#"{{"graceful_shutdown_endpoint": "/quitquitquit", "port": "health", "#,
+            r#""shutdown_endpoint": "/abortabortabort"}}}}, "priority": 0}}"#
+        ),
+        environment = environment,
+        name = name,
+        is_service = is_service,
+        processes = processes,
+        disk = disk,
+        ram = ram,
+        cpus = cpus,
+        production = environment == "prod",
+        role = role,
+    )
+}

@@ -1,0 +1,362 @@
+//! Which crate may depend on which: the house of `docs/architecture.md`, as a table.
+//!
+//! To add a dependency, add it to the crate's rule in [`RULES`], and say in
+//! `docs/architecture.md` why it is needed.
+
+mod graph;
+
+use crate::{sources, workspace};
+use anyhow::{Result, bail};
+use graph::Graph;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// What one crate of the workspace may depend on.
+struct Rule {
+    /// The crate.
+    name: &'static str,
+    /// Its normal and build dependencies, each of them, on every platform, optional ones too;
+    /// and the crates of the workspace that its tests may use.
+    may_use: &'static [&'static str],
+    /// Crates that it must not even reach through others.
+    must_not_reach: &'static [&'static [&'static str]],
+}
+
+const ASYNC_RUNTIMES: &[&str] = &[
+    "async-executor",
+    "async-global-executor",
+    "async-std",
+    "futures-executor",
+    "glommio",
+    "mio",
+    "monoio",
+    "smol",
+    "tokio",
+];
+const HTTP: &[&str] = &["curl", "hyper", "hyper-util", "isahc", "reqwest", "ureq"];
+const SOCKETS: &[&str] = &["async-io", "async-net", "mio", "socket2"];
+const STORAGE: &[&str] = &["fjall", "heed", "lmdb-master-sys", "redb", "rusqlite"];
+
+/// A crate of the workspace without a rule is an error.
+const RULES: &[Rule] = &[
+    Rule {
+        name: "webhook-model",
+        may_use: &["serde", "serde_json"],
+        must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE],
+    },
+    Rule {
+        name: "webhook-config",
+        may_use: &[
+            "annotate-snippets",
+            "base64",
+            "http",
+            "idna",
+            "rustls-pki-types",
+            "schemars",
+            "serde",
+            "serde_json",
+            "strsim",
+            "thiserror",
+            "webhook-model",
+        ],
+        must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE],
+    },
+    Rule {
+        name: "webhook-queue",
+        may_use: &["crc32fast", "getrandom", "heed", "siphasher", "thiserror"],
+        must_not_reach: &[
+            ASYNC_RUNTIMES,
+            HTTP,
+            SOCKETS,
+            &["http", "serde_json", "webhook-config", "webhook-model"],
+        ],
+    },
+    Rule {
+        name: "webhook-dispatch",
+        may_use: &[
+            "crossbeam-channel",
+            "fastrand",
+            "getrandom",
+            "hdrhistogram",
+            "http",
+            "httpdate",
+            "jiff",
+            "serde",
+            "serde_json",
+            "slab",
+            "standardwebhooks",
+            "thiserror",
+            "ureq",
+            "webhook-config",
+            "webhook-model",
+            "webhook-queue",
+        ],
+        must_not_reach: &[ASYNC_RUNTIMES, &["curl", "hyper", "isahc", "reqwest"]],
+    },
+    Rule {
+        name: "webhookd",
+        may_use: &[
+            "anyhow",
+            "clap",
+            "crossbeam-channel",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "indicatif",
+            "jiff",
+            "memchr",
+            "rustix",
+            "serde",
+            "serde_json",
+            "signal-hook",
+            "tokio",
+            "webhook-config",
+            "webhook-dispatch",
+            "webhook-model",
+            "webhook-queue",
+        ],
+        must_not_reach: &[],
+    },
+    Rule {
+        name: "xtask",
+        may_use: &[
+            "anyhow",
+            "cargo_metadata",
+            "clap",
+            "proc-macro2",
+            "rustix",
+            "serde",
+            "serde_json",
+            "tempfile",
+            "webhook-model",
+        ],
+        must_not_reach: &[],
+    },
+    Rule {
+        name: "webhook-tests",
+        may_use: &[
+            "rustix",
+            "serde_json",
+            "tempfile",
+            "webhook-config",
+            "webhook-dispatch",
+            "webhook-model",
+            "webhook-queue",
+        ],
+        must_not_reach: &[],
+    },
+];
+
+/// Dependencies that one crate alone may have, its tests included.
+const RESERVED: &[(&str, &str)] = &[("ureq", "webhook-dispatch"), ("heed", "webhook-queue")];
+
+/// `cargo xtask layers`.
+pub(crate) fn run() -> Result<ExitCode> {
+    check()?;
+    sources::check()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks the dependencies of the workspace.
+///
+/// # Errors
+///
+/// Names every dependency that no rule allows.
+pub(crate) fn check() -> Result<()> {
+    let problems = violations(&Graph::new(&workspace::metadata()?)?, RULES, RESERVED);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let mut report = String::new();
+    for problem in problems {
+        write!(report, "\n  {problem}")?;
+    }
+    bail!("the rules in xtask/src/layers.rs are broken:{report}");
+}
+
+fn violations(graph: &Graph, rules: &[Rule], reserved: &[(&str, &str)]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for member in graph.members() {
+        let Some(rule) = rules.iter().find(|rule| rule.name == member) else {
+            problems.push(format!(
+                "{member} has no rule: say in RULES what it may depend on"
+            ));
+            continue;
+        };
+        for dependency in graph.declared(member) {
+            // Tests may use any library, but a layer below theirs they must not know either.
+            let free = dependency.dev && !graph.is_member(dependency.name);
+            if !free && !rule.may_use.contains(&dependency.name) {
+                problems.push(format!(
+                    "{member} must not depend on {}: it may use {}",
+                    dependency.name,
+                    rule.may_use.join(", "),
+                ));
+            }
+            for (name, owner) in reserved {
+                if dependency.name == *name && member != *owner {
+                    problems.push(format!(
+                        "{member} must not depend on {name}, in its tests neither: \
+                         that is {owner}'s"
+                    ));
+                }
+            }
+        }
+        for banned in rule.must_not_reach.iter().copied().flatten() {
+            if let Some(path) = graph.path(member, banned) {
+                problems.push(format!(
+                    "{member} must not reach {banned}: {}",
+                    path.join(" > ")
+                ));
+            }
+        }
+    }
+    for rule in rules {
+        if !graph.members().any(|member| member == rule.name) {
+            problems.push(format!(
+                "the rule of {} is for no crate of the workspace",
+                rule.name
+            ));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graph::fabricate;
+
+    /// The problems that two rules find in a fabricated workspace.
+    fn problems(crates: &[(&str, &[&str])]) -> Vec<String> {
+        let rules = [
+            Rule {
+                name: "model",
+                may_use: &["serde"],
+                must_not_reach: &[],
+            },
+            Rule {
+                name: "sender",
+                may_use: &["model", "ureq"],
+                must_not_reach: &[ASYNC_RUNTIMES],
+            },
+        ];
+        let graph = Graph::new(&fabricate(crates)).expect("it is sound");
+        violations(&graph, &rules, &[("ureq", "sender")])
+    }
+
+    #[test]
+    fn a_workspace_that_keeps_the_rules_has_no_problem() {
+        let found = problems(&[
+            ("+model", &["serde", "dev:proptest"]),
+            ("+sender", &["model", "ureq"]),
+            ("serde", &[]),
+            ("ureq", &[]),
+            ("proptest", &["dev:tokio", "serde"]),
+            ("tokio", &[]),
+        ]);
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_dependency_outside_the_rule_is_a_problem() {
+        let found = problems(&[("+model", &["regex"]), ("+sender", &[]), ("regex", &[])]);
+        assert_eq!(found, ["model must not depend on regex: it may use serde"]);
+    }
+
+    #[test]
+    fn a_build_dependency_counts_like_any_other() {
+        let found = problems(&[("+model", &["build:cc"]), ("+sender", &[]), ("cc", &[])]);
+        assert_eq!(found, ["model must not depend on cc: it may use serde"]);
+    }
+
+    #[test]
+    fn a_layer_must_not_know_the_one_below_it() {
+        let found = problems(&[("+model", &["sender"]), ("+sender", &[])]);
+        assert_eq!(found, ["model must not depend on sender: it may use serde"]);
+    }
+
+    #[test]
+    fn the_tests_of_a_layer_must_not_know_the_one_below_it_either() {
+        let found = problems(&[("+model", &["dev:sender"]), ("+sender", &[])]);
+        assert_eq!(found, ["model must not depend on sender: it may use serde"]);
+    }
+
+    #[test]
+    fn a_crate_without_a_rule_is_a_problem() {
+        let found = problems(&[("+model", &[]), ("+sender", &[]), ("+new", &[])]);
+        assert_eq!(
+            found,
+            ["new has no rule: say in RULES what it may depend on"]
+        );
+    }
+
+    #[test]
+    fn a_rule_without_a_crate_is_a_problem() {
+        let found = problems(&[("+model", &[])]);
+        assert_eq!(
+            found,
+            ["the rule of sender is for no crate of the workspace"]
+        );
+    }
+
+    #[test]
+    fn a_banned_crate_is_found_behind_allowed_ones() {
+        let found = problems(&[
+            ("+model", &[]),
+            ("+sender", &["ureq"]),
+            ("ureq", &["rustls"]),
+            ("rustls", &["tokio"]),
+            ("tokio", &[]),
+        ]);
+        assert_eq!(
+            found,
+            ["sender must not reach tokio: sender > ureq > rustls > tokio"]
+        );
+    }
+
+    #[test]
+    fn a_reserved_crate_is_forbidden_even_to_tests() {
+        let found = problems(&[
+            ("+model", &["dev:ureq"]),
+            ("+sender", &["ureq"]),
+            ("ureq", &[]),
+        ]);
+        assert_eq!(
+            found,
+            ["model must not depend on ureq, in its tests neither: that is sender's"]
+        );
+    }
+
+    #[test]
+    fn a_renamed_dependency_is_known_by_its_real_name() {
+        let found = problems(&[
+            ("+model", &["serde=regex"]),
+            ("+sender", &[]),
+            ("regex", &[]),
+        ]);
+        assert_eq!(found, ["model must not depend on regex: it may use serde"]);
+    }
+
+    #[test]
+    fn each_layer_of_the_product_has_a_rule() {
+        let named: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+        for layer in [
+            "webhook-model",
+            "webhook-config",
+            "webhook-queue",
+            "webhook-dispatch",
+        ] {
+            assert!(named.contains(&layer), "{layer} has no rule");
+        }
+    }
+
+    #[test]
+    fn the_model_may_use_serde_and_serde_json_alone() {
+        let model = RULES.iter().find(|rule| rule.name == "webhook-model");
+        assert_eq!(
+            model.map(|rule| rule.may_use),
+            Some(&["serde", "serde_json"][..])
+        );
+    }
+}

@@ -1,0 +1,271 @@
+//! What the manifests cannot express: which names the sources of a crate may not hold, and
+//! that nothing in the repository names a place on somebody's machine.
+
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use proc_macro2::{TokenStream, TokenTree};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// A name that may occur in the code below a folder only in the files listed. Comments and
+/// strings are not code.
+struct Ban {
+    under: &'static str,
+    words: &'static [&'static str],
+    except: &'static [&'static str],
+    why: &'static str,
+}
+
+const SOCKETS: &[&str] = &[
+    "TcpListener",
+    "TcpStream",
+    "ToSocketAddrs",
+    "UdpSocket",
+    "UnixListener",
+    "UnixStream",
+];
+
+const BANS: &[Ban] = &[
+    Ban {
+        under: "crates",
+        words: &["ureq"],
+        except: &["crates/webhook-dispatch/src/ureq_transport.rs"],
+        why: "one file knows the HTTP client, so that it can be exchanged",
+    },
+    Ban {
+        under: "",
+        words: &["unsafe"],
+        except: &["crates/webhook-queue/src/disk_queue/tables.rs"],
+        why: "opening the LMDB environment is the one place that needs it",
+    },
+    Ban {
+        under: "crates/webhook-model/src",
+        words: &["File", "Instant", "SystemTime", "stdin"],
+        except: &[],
+        why: "webhook-model does no I/O and has no clock",
+    },
+    Ban {
+        under: "crates/webhook-model/src",
+        words: SOCKETS,
+        except: &[],
+        why: "webhook-model does no I/O",
+    },
+    Ban {
+        under: "crates/webhook-config/src",
+        words: SOCKETS,
+        except: &[],
+        why: "webhook-config opens no socket",
+    },
+    Ban {
+        under: "crates/webhook-queue/src",
+        words: SOCKETS,
+        except: &[],
+        why: "webhook-queue knows no network",
+    },
+];
+
+/// Folders that are not the project's text: version control, builds, data for tests.
+const NOT_OURS: &[&str] = &[".git", "target", "tests/data", "tests/fixtures"];
+/// Files whose text is checked for places on a machine.
+const TEXTS: &[&str] = &["rs", "toml", "md", "yml", "sh", ""];
+/// Beginnings of paths that exist on a developer's machine only. This file names them in pieces.
+const MACHINE_PATHS: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/ho", "me/"),
+    concat!("/Us", "ers/"),
+];
+
+/// Checks the sources of the repository.
+///
+/// # Errors
+///
+/// Names every file and line where a rule is broken, or the file that cannot be read.
+pub(crate) fn check() -> Result<()> {
+    let root = workspace::root();
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    for path in files(&root)? {
+        let name = path
+            .strip_prefix(&root)
+            .unwrap_or(&path)
+            .to_string_lossy()
+            .into_owned();
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        if !TEXTS.contains(&extension.as_ref()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+        problems.extend(machine_paths(&name, &text));
+        if extension == "rs" {
+            problems.extend(banned_words(&name, &text, BANS)?);
+        }
+        seen.insert(name);
+    }
+    for file in BANS.iter().flat_map(|ban| ban.except) {
+        if !seen.contains(*file) {
+            problems.push(format!("{file}: excepted by a rule, but it does not exist"));
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let mut report = String::new();
+    for problem in problems {
+        write!(report, "\n  {problem}")?;
+    }
+    bail!("the rules in xtask/src/sources.rs are broken:{report}");
+}
+
+/// Every file of the project, in a fixed order.
+fn files(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder)
+            .with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
+            let kind = entry
+                .file_type()
+                .context("cannot tell a file from a folder")?;
+            let path = entry.path();
+            if kind.is_dir() && !NOT_OURS.iter().any(|name| path.ends_with(name)) {
+                folders.push(path);
+            } else if kind.is_file() && path.file_name() != Some(OsStr::new(".git")) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn banned_words(name: &str, text: &str, bans: &[Ban]) -> Result<Vec<String>> {
+    let bans: Vec<&Ban> = bans
+        .iter()
+        .filter(|ban| Path::new(name).starts_with(ban.under) && !ban.except.contains(&name))
+        .collect();
+    if bans.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tokens: TokenStream = text
+        .parse()
+        .map_err(|error| anyhow::anyhow!("{name} is not Rust: {error}"))?;
+    let mut problems = Vec::new();
+    words(tokens, &mut |word, line| {
+        for ban in &bans {
+            if ban.words.contains(&word) {
+                problems.push(format!("{name}:{line}: names `{word}`, but {}", ban.why));
+            }
+        }
+    });
+    Ok(problems)
+}
+
+/// Calls `visit` with each identifier and its line.
+fn words(tokens: TokenStream, visit: &mut impl FnMut(&str, usize)) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => words(group.stream(), visit),
+            TokenTree::Ident(ident) => {
+                let word = ident.to_string();
+                visit(word.trim_start_matches("r#"), ident.span().start().line);
+            }
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+fn machine_paths(name: &str, text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (line, content) in text.lines().enumerate() {
+        for path in MACHINE_PATHS {
+            let at_start = content.match_indices(path).any(|(at, _)| {
+                // `https://example.com/work/` is no path on a machine.
+                let before = content.get(..at).and_then(|head| head.chars().next_back());
+                !before.is_some_and(|c| c.is_alphanumeric() || "._-}*".contains(c))
+            });
+            if at_start {
+                problems.push(format!(
+                    "{name}:{}: a path on one machine, {path}",
+                    line + 1
+                ));
+            }
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAN: &[Ban] = &[Ban {
+        under: "crates",
+        words: &["ureq"],
+        except: &["crates/sender/src/transport.rs"],
+        why: "it is reserved",
+    }];
+
+    fn check(name: &str, text: &str, expected: &[&str]) {
+        assert_eq!(banned_words(name, text, BAN).expect("it is Rust"), expected);
+    }
+
+    #[test]
+    fn a_banned_name_is_found_with_its_line() {
+        check(
+            "crates/model/src/lib.rs",
+            "//! Docs.\nuse ureq::Agent;\nfn f() { let x = [ureq::get()]; }",
+            &[
+                "crates/model/src/lib.rs:2: names `ureq`, but it is reserved",
+                "crates/model/src/lib.rs:3: names `ureq`, but it is reserved",
+            ],
+        );
+    }
+
+    #[test]
+    fn comments_and_strings_may_speak_of_it() {
+        check(
+            "crates/model/src/lib.rs",
+            "//! Not ureq.\n/// ureq\nfn f() { /* ureq */ g(\"ureq\"); } // ureq",
+            &[],
+        );
+    }
+
+    #[test]
+    fn the_excepted_file_and_files_elsewhere_are_free() {
+        check("crates/sender/src/transport.rs", "use ureq::Agent;", &[]);
+        check("other/src/lib.rs", "use ureq::Agent;", &[]);
+        check("crates-old/lib.rs", "use ureq::Agent;", &[]);
+    }
+
+    #[test]
+    fn a_raw_identifier_does_not_hide_a_name() {
+        let found = banned_words("crates/a.rs", "use r#ureq::Agent;", BAN).expect("it is Rust");
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn unsafe_is_found_in_a_macro_too() {
+        let text = "macro_rules! m { () => { unsafe { f() } } }";
+        let found = banned_words("tests/src/lib.rs", text, BANS).expect("it is Rust");
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn a_path_on_a_machine_is_found_and_a_url_is_not() {
+        let path = MACHINE_PATHS[0];
+        let text = format!("see {path}x\nand `{path}x`\nhttps://example.com{path}x\n");
+        let found = machine_paths("README.md", &text);
+        assert_eq!(
+            found,
+            [
+                format!("README.md:1: a path on one machine, {path}"),
+                format!("README.md:2: a path on one machine, {path}"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! Where things are in the repository.
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Message, Metadata, MetadataCommand};
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// The root of the repository, whatever the working directory is.
+pub(crate) fn root() -> PathBuf {
+    // Cargo tells where xtask is when it runs it; a binary started by hand is where it was built.
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    xtask.parent().map(PathBuf::from).unwrap_or(xtask)
+}
+
+/// A `cargo` command in the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// What cargo knows about the workspace, every dependency of every platform included.
+pub(crate) fn metadata() -> Result<Metadata> {
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .other_options(["--locked".to_owned()])
+        .exec()
+        .context("cargo metadata")
+}
+
+/// Builds `webhookd` with a cargo profile and returns the path of the binary.
+pub(crate) fn build_webhookd(profile: &str) -> Result<PathBuf> {
+    let mut child = cargo()
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "webhookd",
+            "--profile",
+            profile,
+        ])
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let stdout = child.stdout.take().context("standard output is piped")?;
+    let mut binary = None;
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        if let Message::CompilerArtifact(artifact) = message.context("cargo's messages")?
+            && artifact.target.name == "webhookd"
+            && let Some(path) = artifact.executable
+        {
+            binary = Some(path.into_std_path_buf());
+        }
+    }
+    if !child.wait().context("cargo build")?.success() {
+        bail!("webhookd does not build");
+    }
+    binary.context("cargo built webhookd but named no executable")
+}
