@@ -1,8 +1,13 @@
 //! The product from outside: one file a concern.
 
 mod answers;
+mod backpressure;
+mod cloud_events;
 mod deliver;
+mod durable;
 mod independent;
 mod input;
 mod receive;
+mod retry;
 mod signals;
+mod signatures;
