@@ -45,6 +45,7 @@ pub use queue::{QueueSettings, WhenFull};
 pub use retry::{InvalidRetry, RetryPolicy};
 pub use schema::json_schema;
 pub use secret::SecretSource;
+pub use show::ShownConfig;
 pub use signing::{InvalidSigningSecret, NoSecrets, Signing, SigningSecret};
 pub use target::{Delivery, Format, Target};
 pub use tls::{ClientIdentity, InvalidPem, Tls};

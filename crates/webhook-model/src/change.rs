@@ -1,11 +1,11 @@
 //! An event: a task has changed its state.
 
 use crate::field::Laid;
-use crate::field::structure::read_field;
+use crate::field::structure::{read_field, read_into};
 use crate::field::unknown::UnknownFields;
 use crate::field::value::FieldValue;
 use crate::hash::visit::{Hashed, Site, Visitor};
-use crate::json::error::{ReadError, ReadErrorKind};
+use crate::json::error::ReadError;
 use crate::json::gson::Gson;
 use crate::json::scan::Scanner;
 use crate::{EventHeader, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName};
@@ -210,6 +210,14 @@ impl TaskStateChange {
         self.with_layout(Layout::Of(jvm.release()))
     }
 
+    /// Whether a scheduler of this release may have written the payload: whether it is the same
+    /// bytes in that release's layout.
+    #[must_use]
+    pub fn fits(&self, release: Release) -> bool {
+        let written = |layout| self.clone().with_layout(layout).to_json().ok();
+        written(Layout::AsRead) == written(Layout::Of(release))
+    }
+
     pub(crate) fn walk<V: Visitor>(&self, visitor: &mut V) {
         if let Some(task) = &self.task {
             task.walk(&Site::ROOT.member("task"), visitor);
@@ -261,7 +269,7 @@ impl TaskStateChange {
                     reached = 1;
                 }
                 "oldState" => {
-                    read_old_state(&mut scanner, &mut old_state)?;
+                    read_into(&mut scanner, "oldState", &mut old_state, OldState::read)?;
                     reached = 2;
                 }
                 _ => unknown.keep(reached, &key, &mut scanner)?,
@@ -323,23 +331,6 @@ impl TaskStateChange {
             .as_ref()?
             .unwritable(&Site::ROOT.member("task"), self.layout)
     }
-}
-
-fn read_old_state(
-    scanner: &mut Scanner<'_>,
-    old_state: &mut Option<OldState>,
-) -> Result<(), ReadError> {
-    let in_member = |error: ReadError| error.in_member("oldState");
-    if old_state.is_some() {
-        let message = "a second member of this name".to_owned();
-        return Err(in_member(
-            scanner.error(ReadErrorKind::Contradiction, message),
-        ));
-    }
-    if !scanner.null().map_err(in_member)? {
-        *old_state = Some(OldState::read(scanner).map_err(in_member)?);
-    }
-    Ok(())
 }
 
 impl PartialEq for TaskStateChange {

@@ -1,11 +1,29 @@
 //! What a dispatcher needs of a payload, without building the rest.
 
-use crate::{ReadError, StatusName};
-use serde::Deserialize;
+use crate::StatusName;
+use crate::field::FieldValue;
+use crate::field::structure::read_into;
+use crate::json::error::ReadError;
+use crate::json::scan::Scanner;
 use std::borrow::Cow;
 
+type Text<'a> = Option<Cow<'a, str>>;
+type Result<T> = std::result::Result<T, ReadError>;
+
 /// What filters and lanes ask of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Its texts are borrowed from the payload, but for those that have escapes in them.
+///
+/// ```
+/// use webhook_model::{EventHeader, ScheduleStatus};
+/// let json = br#"{"task":{"assignedTask":{"taskId":"t-1"},"status":"LOST"},"oldState":{"value":"RUNNING"}}"#;
+/// let header = EventHeader::read(json)?;
+/// assert_eq!(header.task_id.as_deref(), Some("t-1"));
+/// assert_eq!(header.new_state, Some(ScheduleStatus::Lost.into()));
+/// assert_eq!(header.old_state, Some(ScheduleStatus::Running.into()));
+/// # Ok::<(), webhook_model::ReadError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventHeader<'a> {
     /// `task.assignedTask.taskId`.
@@ -28,105 +46,148 @@ pub struct EventHeader<'a> {
     pub has_task: bool,
 }
 
-type Text<'a> = Option<Cow<'a, str>>;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event<'a> {
-    #[serde(borrow)]
-    task: Option<Task<'a>>,
-    #[serde(borrow)]
-    old_state: Option<OldState<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OldState<'a> {
-    Name(#[serde(borrow)] Cow<'a, str>),
-    Optional {
-        #[serde(borrow)]
-        value: Text<'a>,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Task<'a> {
-    #[serde(borrow)]
-    assigned_task: Option<Assigned<'a>>,
-    #[serde(borrow)]
-    status: Text<'a>,
-    task_events: Option<Vec<TaskEvent>>,
-}
-
-#[derive(Deserialize)]
-struct TaskEvent {
-    timestamp: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Assigned<'a> {
-    #[serde(borrow)]
-    task_id: Text<'a>,
-    #[serde(borrow)]
-    task: Option<Config<'a>>,
-    instance_id: Option<i32>,
-}
-
-#[derive(Deserialize)]
-struct Config<'a> {
-    #[serde(borrow)]
-    job: Option<Job<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Job<'a> {
-    #[serde(borrow)]
-    role: Text<'a>,
-    #[serde(borrow)]
-    environment: Text<'a>,
-    #[serde(borrow)]
-    name: Text<'a>,
-}
-
 impl<'a> EventHeader<'a> {
-    /// Reads the header of one JSON payload.
+    /// Reads the header of one JSON payload, in one pass.
+    ///
+    /// It accepts all that [`TaskStateChange::read`](crate::TaskStateChange::read) does, and says
+    /// of it what [`TaskStateChange::header`](crate::TaskStateChange::header) says. It accepts
+    /// more, since it looks at less: it checks that the whole is UTF-8 and one well-formed JSON
+    /// value, no deeper than [`MAX_DEPTH`](crate::MAX_DEPTH), and that the members which it
+    /// reports, and the objects and arrays on the way to them, have the right types and are there
+    /// once. Other members may hold anything.
     ///
     /// # Errors
-    /// When the bytes are not a payload.
-    pub fn read(bytes: &'a [u8]) -> Result<EventHeader<'a>, ReadError> {
-        let event: Event<'a> = serde_json::from_slice(bytes)
-            .map_err(|e| ReadError::new(crate::ReadErrorKind::Syntax, e.to_string(), bytes, 0))?;
-        let old_state = match event.old_state {
-            None => None,
-            Some(OldState::Name(name)) => Some(name),
-            Some(OldState::Optional { value }) => value,
-        };
-        let has_task = event.task.is_some();
-        let (assigned, status, events) = match event.task {
-            Some(task) => (task.assigned_task, task.status, task.task_events),
-            None => (None, None, None),
-        };
-        let (task_id, config, instance_id) = match assigned {
-            Some(assigned) => (assigned.task_id, assigned.task, assigned.instance_id),
-            None => (None, None, None),
-        };
-        let job = config.and_then(|config| config.job);
-        let (role, environment, job_name) = match job {
-            Some(job) => (job.role, job.environment, job.name),
-            None => (None, None, None),
-        };
-        Ok(EventHeader {
-            task_id,
-            role,
-            environment,
-            job_name,
-            instance_id,
-            old_state: old_state.map(StatusName::from),
-            new_state: status.map(StatusName::from),
-            last_event_at: events.and_then(|events| events.last()?.timestamp),
-            has_task,
+    /// When one of these checks fails; the error says at which member and byte.
+    pub fn read(bytes: &'a [u8]) -> Result<EventHeader<'a>> {
+        let mut scanner = Scanner::new(bytes)?;
+        let mut header = EventHeader::default();
+        let mut task = None;
+        let mut old_state = None;
+        members(
+            &mut scanner,
+            "a payload, which is an object",
+            |scanner, key| {
+                Some(match key {
+                    "task" => read_into(scanner, "task", &mut task, |scanner| header.task(scanner)),
+                    "oldState" => read_into(scanner, "oldState", &mut old_state, read_old_state),
+                    _ => return None,
+                })
+            },
+        )?;
+        scanner.end()?;
+        header.has_task = task.is_some();
+        header.old_state = old_state.flatten().map(StatusName::from);
+        Ok(header)
+    }
+
+    fn task(&mut self, scanner: &mut Scanner<'a>) -> Result<()> {
+        let mut assigned = None;
+        let mut status = None;
+        let mut events = None;
+        members(scanner, "an object", |scanner, key| {
+            Some(match key {
+                "assignedTask" => read_into(scanner, "assignedTask", &mut assigned, |scanner| {
+                    self.assigned_task(scanner)
+                }),
+                "status" => read_into(scanner, "status", &mut status, Scanner::string),
+                "taskEvents" => read_into(scanner, "taskEvents", &mut events, last_event_at),
+                _ => return None,
+            })
+        })?;
+        self.new_state = status.map(StatusName::from);
+        self.last_event_at = events.flatten();
+        Ok(())
+    }
+
+    fn assigned_task(&mut self, scanner: &mut Scanner<'a>) -> Result<()> {
+        let mut config = None;
+        members(scanner, "an object", |scanner, key| {
+            Some(match key {
+                "taskId" => read_into(scanner, "taskId", &mut self.task_id, Scanner::string),
+                "instanceId" => read_into(scanner, "instanceId", &mut self.instance_id, i32::read),
+                "task" => read_into(scanner, "task", &mut config, |scanner| {
+                    let (role, environment, name) =
+                        (&mut self.role, &mut self.environment, &mut self.job_name);
+                    read_config(scanner, role, environment, name)
+                }),
+                _ => return None,
+            })
         })
     }
+}
+
+fn read_config<'a>(
+    scanner: &mut Scanner<'a>,
+    role: &mut Text<'a>,
+    environment: &mut Text<'a>,
+    name: &mut Text<'a>,
+) -> Result<()> {
+    let mut job = None;
+    members(scanner, "an object", |scanner, key| {
+        if key != "job" {
+            return None;
+        }
+        Some(read_into(scanner, "job", &mut job, |scanner| {
+            members(scanner, "an object", |scanner, key| {
+                Some(match key {
+                    "role" => read_into(scanner, "role", role, Scanner::string),
+                    "environment" => {
+                        read_into(scanner, "environment", environment, Scanner::string)
+                    }
+                    "name" => read_into(scanner, "name", name, Scanner::string),
+                    _ => return None,
+                })
+            })
+        }))
+    })
+}
+
+/// The time of the last of the task's events, if it has any and that one has a time.
+fn last_event_at(scanner: &mut Scanner<'_>) -> Result<Option<i64>> {
+    scanner.enter_array("an array")?;
+    let mut last = None;
+    let mut index = 0;
+    let mut first = true;
+    while scanner.next_element(&mut first)? {
+        last = None;
+        members(scanner, "an object", |scanner, key| {
+            (key == "timestamp").then(|| read_into(scanner, "timestamp", &mut last, i64::read))
+        })
+        .map_err(|error| error.in_element(index))?;
+        index += 1;
+    }
+    Ok(last)
+}
+
+/// A plain state, or one in an object, if it is there.
+fn read_old_state<'a>(scanner: &mut Scanner<'a>) -> Result<Text<'a>> {
+    if scanner.peek() == Some(b'"') {
+        return scanner.string().map(Some);
+    }
+    let mut value = None;
+    members(scanner, "an object or a state", |scanner, key| {
+        (key == "value").then(|| read_into(scanner, "value", &mut value, Scanner::string))
+    })?;
+    Ok(value)
+}
+
+/// Goes through the members of an object: `read` reads the value of a key, or returns `None` to
+/// have it skipped.
+#[inline]
+fn members<'a>(
+    scanner: &mut Scanner<'a>,
+    what: &str,
+    mut read: impl FnMut(&mut Scanner<'a>, &str) -> Option<Result<()>>,
+) -> Result<()> {
+    scanner.enter_object(what)?;
+    let mut first = true;
+    while let Some(key) = scanner.next_key(&mut first)? {
+        match read(scanner, &key) {
+            Some(read) => read?,
+            None => scanner
+                .skip_value()
+                .map_err(|error| error.in_member(&key))?,
+        }
+    }
+    Ok(())
 }

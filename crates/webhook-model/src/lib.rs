@@ -20,6 +20,7 @@ pub use collection::set::Set;
 pub use field::union::{Union, UnknownVariant};
 pub use hash::identity::IdentityHashes;
 pub use hash::jvm::{Jvm, Unhashable};
+pub use hash::verify::{Asked, HashReport, WrongHash};
 pub use header::EventHeader;
 pub use json::error::{ReadError, ReadErrorKind};
 pub use json::gson::Gson;

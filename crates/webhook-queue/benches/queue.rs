@@ -1,6 +1,6 @@
 //! What the queue costs, beside a bare append-only file on the same disk in the same run.
 //!
-//! `cargo bench -p webhook-queue -- [--dir DIR] [--events N] [--backlog N] [--body BYTES]`
+//! `cargo bench -p webhook-queue --bench queue -- [--dir DIR] [--events N] [--backlog N] [--body BYTES]`
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use webhook_queue::{
@@ -71,11 +72,24 @@ fn options() -> Options {
 }
 
 fn report(what: &str, setting: &Setting, took: Duration, bare: Duration) {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let written = written();
+    let of_this = written - WRITTEN.swap(written, Ordering::Relaxed);
     println!(
-        "{what:<28} {:>8.0}/s  {:>5.2} of the bare file",
+        "{what:<28} {:>8.0}/s  {:>5.2} of the bare file  {:>6} bytes written each",
         setting.events as f64 / took.as_secs_f64(),
-        bare.as_secs_f64() / took.as_secs_f64()
+        bare.as_secs_f64() / took.as_secs_f64(),
+        of_this / setting.events as u64
     );
+}
+
+/// Bytes that this process had the disk write so far.
+fn written() -> u64 {
+    let counters = fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = counters
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// What no queue can be faster than: each group written at the end of a file, and synced.
@@ -176,23 +190,37 @@ fn backlog(dir: &Path, setting: &Setting, bare: Duration) {
     report("going on beside it", setting, took, bare);
 
     let events = group_of(&all, 12_800, &names);
-    let begun = Instant::now();
-    for event in &events {
-        let mut found = 0;
-        let mut visit = |_: webhook_queue::Owed<'_>| {
-            found += 1;
-            ControlFlow::Continue(())
-        };
-        queue
-            .owed_of_key("target-0", &event.key, None, &mut visit)
-            .unwrap();
-        assert!(found > 0);
-    }
+    let (mut bytes, begun) = (0, Instant::now());
+    let mut visit = |owed: webhook_queue::Owed<'_>| {
+        bytes += owed.body.len();
+        ControlFlow::Continue(())
+    };
+    queue.owed("target-0", None, &mut visit).unwrap();
     println!(
-        "{:<28} {:>8.1} us each",
-        "finding a key's entries",
-        begun.elapsed().as_secs_f64() * 1e6 / events.len() as f64
+        "{:<28} {:>8.0}/s",
+        "reading all of it",
+        bytes as f64 / setting.body as f64 / begun.elapsed().as_secs_f64()
     );
+
+    for which in ["finding a key's entries", "the same again"] {
+        let begun = Instant::now();
+        for event in &events {
+            let mut found = 0;
+            let mut visit = |_: webhook_queue::Owed<'_>| {
+                found += 1;
+                ControlFlow::Continue(())
+            };
+            queue
+                .owed_of_key("target-0", &event.key, None, &mut visit)
+                .unwrap();
+            assert!(found > 0);
+        }
+        println!(
+            "{:<28} {:>8.1} us each",
+            which,
+            begun.elapsed().as_secs_f64() * 1e6 / events.len() as f64
+        );
+    }
 
     for part in ["draining the first tenth", "the rest", "the last tenth"] {
         let events = if part == "the rest" {

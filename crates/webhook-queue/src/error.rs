@@ -41,8 +41,9 @@ pub enum QueueError {
         source: io::Error,
     },
 
-    /// A read or a commit failed. Of a commit nothing was stored nor applied; all that was
-    /// acknowledged remains. The queue refuses new events from now on, until it is reopened.
+    /// A read or a commit failed, otherwise than for want of room. Of a commit nothing was stored
+    /// nor applied, all that was acknowledged remains, and the next commit is tried again: it
+    /// writes and syncs all pages of its own anew.
     #[error("cannot {action} the queue")]
     Storage {
         /// What was tried, `"commit to"` say.
@@ -52,10 +53,10 @@ pub enum QueueError {
         source: Box<dyn Error + Send + Sync>,
     },
 
-    /// An earlier commit failed for a reason other than lack of room, so that this storage is
-    /// not to be trusted with new events until the queue is closed and opened again. All that was
-    /// acknowledged remains. The events of the commit that failed may or may not be in the queue.
-    #[error("the queue takes nothing new until it is reopened, since a commit failed")]
+    /// A commit failed at its last step, so that the storage cannot tell whether it happened, and
+    /// does nothing more until the queue is closed and opened again. All that was acknowledged
+    /// remains. The events of the commit that failed may or may not be in the queue.
+    #[error("the queue takes nothing until it is reopened, since a commit failed at its last step")]
     Refusing {
         /// How that commit failed.
         #[source]
@@ -144,7 +145,10 @@ impl QueueError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            QueueError::Full { .. } | QueueError::NoSpace { .. } | QueueError::Locked { .. }
+            QueueError::Full { .. }
+                | QueueError::NoSpace { .. }
+                | QueueError::Storage { .. }
+                | QueueError::Locked { .. }
         )
     }
 }

@@ -7,7 +7,7 @@ use super::opened::{self, OpenError};
 use super::read::Reader;
 use super::resolve::Surroundings;
 use super::suggest::nearest;
-use crate::aurora::properties;
+use crate::aurora::MOST_MEMBERS;
 use crate::diagnostic::{Code, Problems, Source};
 use crate::json::{self, Kind, Member, Span, SyntaxError, Value};
 use crate::{Config, LoadError, Loaded};
@@ -152,7 +152,8 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, LoadError> {
             let message = format!("the byte 0x{byte:02x} here is not UTF-8");
             let help = "save the file as UTF-8; Aurora put a replacement character there";
             problems.error(Code::InvalidUtf8, &(end..end), message, help);
-            LoadError::new(problems.finish(Source::new(name, good, vec![0..end])))
+            let hidden = std::iter::once(0..end).collect();
+            LoadError::new(problems.finish(Source::new(name, good, hidden)))
         })
 }
 
@@ -194,36 +195,45 @@ fn read_root(
     target: &mut TargetFile,
     reader: &mut Reader,
 ) -> Vec<Span> {
-    let settled = properties::settled_after(members.iter().map(|member| member.key.text.as_str()));
-    let mut ignored = TargetFile::default();
     let mut target_keys = Vec::new();
     let mut seen = HashSet::new();
-    for (index, Member { key, value }) in members.iter().enumerate() {
-        let is_settled = settled.is_some_and(|settled| index >= settled);
-        let known = if is_settled {
-            ignored.set(&key.text, value, reader)
-        } else if target.set(&key.text, value, reader) {
+    let mut cut: Option<Span> = None;
+    for Member { key, value } in members {
+        if let Some(list) = &cut {
+            let key = shorten(&key.text);
+            let message = format!("a list inside `statuses`: Aurora did not read on, to `{key}`");
+            let help = "write the statuses in one list";
+            reader.problems.error(Code::WrongType, list, message, help);
+        }
+        if target.set(&key.text, value, reader) {
             target_keys.push(key.span.clone());
-            true
-        } else {
-            file.set(&key.text, value, reader)
-        };
-        if !known {
+        } else if !file.set(&key.text, value, reader) {
             unknown_root_key(key, reader);
-        } else if !seen.insert(key.text.as_str()) {
-            let counts = if is_settled {
-                "it no longer counts, since all of Aurora's keys came before"
-            } else {
-                "the last one counts"
-            };
-            let message = format!("`{}` is given more than once; {counts}", key.text);
-            let help = "remove all but one";
-            reader
-                .problems
-                .warning(Code::DuplicateKey, &key.span, message, help);
+            continue;
+        }
+        if !seen.insert(key.text.as_str()) {
+            repeated_root_key(key, members.len(), reader);
+        }
+        if key.text == "statuses" {
+            cut = target.statuses.as_given().and_then(|list| list.cut.clone());
         }
     }
     target_keys
+}
+
+fn repeated_root_key(key: &json::Key, members: usize, reader: &mut Reader) {
+    let (help, name) = ("remove all but one", &key.text);
+    if members > MOST_MEMBERS {
+        let message = format!("`{name}` is given more than once; Aurora refused such a file");
+        reader
+            .problems
+            .error(Code::DuplicateKey, &key.span, message, help);
+    } else {
+        let message = format!("`{name}` is given more than once; the last one counts");
+        reader
+            .problems
+            .warning(Code::DuplicateKey, &key.span, message, help);
+    }
 }
 
 fn unknown_root_key(key: &json::Key, reader: &mut Reader) {

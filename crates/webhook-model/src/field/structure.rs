@@ -364,14 +364,25 @@ pub(crate) fn read_field<T: FieldValue>(
     name: &str,
     field: &mut Option<T>,
 ) -> Result<(), ReadError> {
-    if field.is_some() {
+    read_into(scanner, name, field, |scanner| T::read(scanner))
+}
+
+/// Reads the value of the member `name` by `read`, once; null is as good as absent.
+#[inline]
+pub(crate) fn read_into<'a, T>(
+    scanner: &mut Scanner<'a>,
+    name: &str,
+    place: &mut Option<T>,
+    read: impl FnOnce(&mut Scanner<'a>) -> Result<T, ReadError>,
+) -> Result<(), ReadError> {
+    if place.is_some() {
         let message = "a second member of this name".to_owned();
         return Err(scanner
             .error(ReadErrorKind::Contradiction, message)
             .in_member(name));
     }
     if !scanner.null().map_err(|error| error.in_member(name))? {
-        *field = Some(T::read(scanner).map_err(|error| error.in_member(name))?);
+        *place = Some(read(scanner).map_err(|error| error.in_member(name))?);
     }
     Ok(())
 }

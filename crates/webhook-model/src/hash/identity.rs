@@ -193,6 +193,19 @@ impl IdentityHashes {
         }
     }
 
+    pub(crate) fn remove(&mut self, constant: &str) {
+        let Table::Given(given) = &mut self.0 else {
+            return;
+        };
+        let index = KNOWN.iter().position(|known| *known == constant);
+        match index.and_then(|index| given.known.get_mut(index)) {
+            Some(known) => *known = None,
+            None => {
+                given.others.remove(constant);
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn of(&self, constant: Constant<'_>) -> Option<i32> {
         match (&self.0, constant) {

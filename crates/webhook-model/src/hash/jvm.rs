@@ -48,6 +48,10 @@ impl Jvm {
     pub(crate) fn learn(&mut self, constant: &str, identity: i32) {
         self.identities.insert(constant, identity);
     }
+
+    pub(crate) fn forget(&mut self, constant: &str) {
+        self.identities.remove(constant);
+    }
 }
 
 impl Default for Jvm {

@@ -3,6 +3,8 @@
 pub(crate) mod cached;
 pub(crate) mod identity;
 pub(crate) mod jvm;
+mod recover;
+pub(crate) mod verify;
 pub(crate) mod visit;
 
 pub(crate) use jvm::{Asking, Fold, JavaHash, Jvm, Unhashable};

@@ -8,28 +8,16 @@ use heed::{PutFlags, RwTxn};
 use siphasher::sip::SipHasher13;
 
 use super::capacity::Capacity;
+use super::fault::{Fault, damage};
 use super::record::{self, Dead, Row};
 use super::tables::Tables;
-use crate::{EntryId, Event, QueueError, Settled, Settlement};
+use crate::{EntryId, Event, Settled, Settlement};
 
 /// The key of the next entry's number in `meta`.
 pub(super) const NEXT: &[u8] = b"next";
 
 /// The numbers of the targets that the queue knows, by name.
 pub(super) type Names = HashMap<Arc<str>, u32>;
-
-/// Why a change was not made.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Storage(heed::Error),
-    Refused(QueueError),
-}
-
-impl From<heed::Error> for Fault {
-    fn from(error: heed::Error) -> Fault {
-        Fault::Storage(error)
-    }
-}
 
 /// A transaction that changes the queue: nothing is, until [`commit`](Change::commit).
 pub(super) struct Change<'q> {
@@ -342,7 +330,7 @@ impl<'q> Change<'q> {
         let Some(found) = self.tables.meta.get(&self.txn, &record::row_key(number))? else {
             return Ok(None);
         };
-        let row = Row::read(found).ok_or_else(|| damaged("the row of a target"))?;
+        let row = Row::read(found).ok_or_else(|| damage("the row of a target"))?;
         self.index.insert(name.clone(), self.rows.len());
         self.rows.push((number, row));
         Ok(Some(self.rows.len() - 1))
@@ -380,18 +368,14 @@ pub(super) fn read_next(value: Option<&[u8]>) -> heed::Result<u64> {
         Some(value) => value
             .try_into()
             .map(u64::from_le_bytes)
-            .map_err(|_| damaged("the next entry's number")),
+            .map_err(|_| damage("the next entry's number")),
     }
 }
 
 /// What the index by key finds a key by. Keyed with the queue's identity, so that nobody can choose
 /// keys that collide; equal hashes of different keys are told apart by reading the event.
-pub(super) fn hash(identity: [u8; 16], key: &[u8]) -> u64 {
+pub(super) fn hash(identity: [u8; 16], key: &[u8]) -> u32 {
     let mut hasher = SipHasher13::new_with_key(&identity);
     hasher.write(key);
-    hasher.finish()
-}
-
-pub(super) fn damaged(what: &str) -> heed::Error {
-    heed::Error::Decoding(format!("{what} is damaged").into())
+    hasher.finish() as u32
 }

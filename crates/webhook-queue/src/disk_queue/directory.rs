@@ -28,6 +28,9 @@ pub(super) const DATA: &str = "data.mdb";
 /// LMDB's table of readers.
 const READERS: &str = "lock.mdb";
 
+/// What is written, and removed again, to see whether the disk has room.
+const PROBE: &str = "probe";
+
 /// What a compaction writes before it takes the place of the data.
 pub(super) const COMPACTED: &str = "data.mdb.compacted";
 
@@ -55,15 +58,7 @@ impl Directory {
                 if !create {
                     return Err(QueueError::Missing { path: path.into() });
                 }
-                let mut builder = DirBuilder::new();
-                builder
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(path)
-                    .map_err(io("create", path))?;
-                if let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
-                    sync_directory(parent)?;
-                }
+                create_directory(path)?;
             }
             Err(error) => return Err(io("look at", path)(error)),
         }
@@ -108,6 +103,16 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether the disk has no room for a little more, and what it says then.
+    pub(super) fn lack_of_room(&self) -> Option<io::Error> {
+        let probe = self.path.join(PROBE);
+        let written = File::create(&probe)
+            .and_then(|mut file| file.write_all(&[0; 1 << 16]).and_then(|()| file.sync_all()));
+        // If it cannot be removed, the next probe writes over it.
+        remove(&probe).ok();
+        written.err().filter(super::fault::lacks_room)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -145,6 +150,28 @@ pub(super) fn remove(path: &Path) -> Result<(), QueueError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// Creates a directory and those above it, each so that it survives a power loss.
+fn create_directory(path: &Path) -> Result<(), QueueError> {
+    let above = path.ancestors().skip(1);
+    let missing = above.clone().take_while(|above| !above.exists()).count();
+    let mut builder = DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(io("create", path))?;
+    for parent in above.take(missing + 1) {
+        // The parent of a relative path is empty.
+        let here = Path::new(".");
+        sync_directory(if parent.as_os_str().is_empty() {
+            here
+        } else {
+            parent
+        })?;
+    }
+    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, QueueError> {

@@ -58,32 +58,40 @@ impl<'q> Snapshot<'q> {
     pub(super) fn owed_of_key(
         &mut self,
         target: u32,
-        (wanted, hashed): (&[u8], u64),
+        (wanted, hash): (&[u8], u32),
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> heed::Result<()> {
         let Some(from) = first_after(after) else {
             return Ok(());
         };
-        let (low, high) = (
-            record::by_key_key(hashed, from),
-            record::by_key_key(hashed, u64::MAX),
-        );
-        let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
-        for item in self.tables.by_key.range(&self.txn, &range)? {
-            let Some(seq) = record::seq_of_by_key_key(item?.0) else {
-                continue;
-            };
-            let key = record::target_key(target, seq);
-            let Some(value) = self.tables.owed.get(&self.txn, &key)? else {
-                continue;
-            };
-            let Some(event) = self.event(seq)? else {
-                self.damaged.push(seq);
-                continue;
-            };
-            if event.key == wanted && visit(with_attempts(event, value)).is_break() {
-                break;
+        let mut next = Some(from);
+        while let Some(from) = next {
+            let low = record::by_key_key(hash, from);
+            let range = (Bound::Included(&low[..]), Bound::Unbounded);
+            next = None;
+            for item in self.tables.by_key.range(&self.txn, &range)? {
+                let Some((found, seq)) = record::parse_by_key_key(item?.0) else {
+                    continue;
+                };
+                if found != hash || record::segment(seq) != record::segment(from) {
+                    // Past the hash in this segment: on to the next one that there is.
+                    let segment = record::segment(seq);
+                    let behind = segment == record::segment(from) || found > hash;
+                    next = record::first_of_segment(segment + u64::from(behind));
+                    break;
+                }
+                let key = record::target_key(target, seq);
+                let Some(value) = self.tables.owed.get(&self.txn, &key)? else {
+                    continue;
+                };
+                let Some(event) = self.event(seq)? else {
+                    self.damaged.push(seq);
+                    continue;
+                };
+                if event.key == wanted && visit(with_attempts(event, value)).is_break() {
+                    return Ok(());
+                }
             }
         }
         Ok(())

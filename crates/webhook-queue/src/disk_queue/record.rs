@@ -12,6 +12,13 @@ const DEAD_HEADER: usize = 16;
 /// Bytes of a target's row before its name.
 const ROW_HEADER: usize = 16;
 
+/// Events of a segment of the index by key, as a power of two. The fewer, the fewer pages a group
+/// touches; the more, the fewer segments are looked into to find what is owed of a key.
+const SEGMENT_BITS: u32 = 14;
+
+/// The place in its segment of an event.
+const SEGMENT_MASK: u64 = (1 << SEGMENT_BITS) - 1;
+
 /// The key of an event: big-endian, so that events lie in the order accepted.
 pub(super) fn event_key(seq: u64) -> [u8; 8] {
     seq.to_be_bytes()
@@ -35,17 +42,36 @@ pub(super) fn target_of_target_key(key: &[u8]) -> Option<u32> {
     key.get(..4)?.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// The key of an event in the index by key.
-pub(super) fn by_key_key(hash: u64, seq: u64) -> [u8; 16] {
-    let mut key = [0; 16];
-    key[..8].copy_from_slice(&hash.to_be_bytes());
-    key[8..].copy_from_slice(&seq.to_be_bytes());
+/// The key of an event in the index by key: its segment, the hash of its key, its place in the
+/// segment. Events accepted together lie together, so that a group touches few pages however many
+/// keys there are.
+pub(super) fn by_key_key(hash: u32, seq: u64) -> [u8; 14] {
+    let mut key = [0; 14];
+    key[..8].copy_from_slice(&segment(seq).to_be_bytes());
+    key[8..12].copy_from_slice(&hash.to_be_bytes());
+    key[12..].copy_from_slice(&((seq & SEGMENT_MASK) as u16).to_be_bytes());
     key
 }
 
-/// The entry of a key made by [`by_key_key`].
-pub(super) fn seq_of_by_key_key(key: &[u8]) -> Option<u64> {
-    key.get(8..16)?.try_into().ok().map(u64::from_be_bytes)
+/// The hash and the entry of a key made by [`by_key_key`].
+pub(super) fn parse_by_key_key(key: &[u8]) -> Option<(u32, u64)> {
+    let (segment, rest) = key.split_first_chunk()?;
+    let (hash, place) = rest.split_first_chunk()?;
+    let place = u64::from(u16::from_be_bytes(place.try_into().ok()?));
+    Some((
+        u32::from_be_bytes(*hash),
+        (u64::from_be_bytes(*segment) << SEGMENT_BITS) | place,
+    ))
+}
+
+/// The segment that an event belongs to in the index by key.
+pub(super) fn segment(seq: u64) -> u64 {
+    seq >> SEGMENT_BITS
+}
+
+/// The first entry of a segment, if there is such a segment.
+pub(super) fn first_of_segment(segment: u64) -> Option<u64> {
+    segment.checked_mul(SEGMENT_MASK + 1)
 }
 
 /// The key of a target's row in `meta`.
@@ -291,7 +317,7 @@ mod tests {
             prop_assert_eq!(seq_of_target_key(&target_key(a.0, a.1)), Some(a.1));
             prop_assert_eq!(target_of_target_key(&target_key(a.0, a.1)), Some(a.0));
             prop_assert_eq!(target_of_row_key(&row_key(a.0)), Some(a.0));
-            prop_assert_eq!(seq_of_by_key_key(&by_key_key(b.1, a.1)), Some(a.1));
+            prop_assert_eq!(parse_by_key_key(&by_key_key(b.0, a.1)), Some((b.0, a.1)));
         }
     }
 

@@ -1,0 +1,124 @@
+//! What a payload's hashes give away of the JVM that computed them.
+//!
+//! The hash of a struct is `a + c·x` in the identity `x` of any one constant that goes into it: an
+//! identity is only ever added, and multiplied by powers of 31. So where one identity alone is
+//! unknown, two trial values tell `a` and `c`, and where `c` is odd the cached hash tells `x`. A
+//! union's own tag has `c` = 31.
+
+use super::identity::IdentityHashes;
+use super::jvm::{Jvm, Unhashable};
+use super::visit::{Hashed, Site, Visitor};
+use crate::{Release, TaskStateChange};
+use std::cmp::Reverse;
+
+/// How often the walk is repeated while it still learns something. One constant may be needed to
+/// solve for another that stands before it.
+const ROUNDS: usize = 8;
+
+struct Solve {
+    jvm: Jvm,
+    learned: bool,
+}
+
+impl Visitor for Solve {
+    fn visit(&mut self, node: &dyn Hashed, _: &Site<'_>) {
+        let cached = node.cached().get();
+        if cached == 0 {
+            return;
+        }
+        let Err(Unhashable::UnknownIdentity(constant)) = node.afresh(&self.jvm) else {
+            return;
+        };
+        let mut with = |identity| {
+            self.jvm.learn(&constant, identity);
+            node.afresh(&self.jvm)
+        };
+        let identity = match (with(0), with(1)) {
+            (Ok(at_0), Ok(at_1)) => solve(cached.wrapping_sub(at_0), at_1.wrapping_sub(at_0)),
+            // Another constant is unknown too.
+            _ => None,
+        };
+        match identity {
+            Some(identity) => {
+                self.jvm.learn(&constant, identity);
+                self.learned = true;
+            }
+            None => self.jvm.forget(&constant),
+        }
+    }
+}
+
+/// The `x` with `factor · x = product`, modulo 2³²; there is one for each odd factor.
+fn solve(product: i32, factor: i32) -> Option<i32> {
+    if factor & 1 == 0 {
+        return None;
+    }
+    // Newton's method doubles the number of right bits with each step; an odd number is its own
+    // inverse in the lowest three.
+    let inverse = (0..4).fold(factor, |inverse, _| {
+        inverse.wrapping_mul(2i32.wrapping_sub(factor.wrapping_mul(inverse)))
+    });
+    Some(product.wrapping_mul(inverse))
+}
+
+impl Jvm {
+    /// The JVM that most probably computed a payload's hashes: of the six releases' layouts, that
+    /// in which most of them come out and which has the payload's fields, with the identities that
+    /// can be solved for in it. The newer release, where nothing tells two apart.
+    #[must_use]
+    pub fn recover(payload: &TaskStateChange) -> Jvm {
+        let candidates = Release::ALL
+            .iter()
+            .map(|&release| Jvm::recover_in(payload, release));
+        let best = candidates.min_by_key(|jvm| {
+            let wrong = payload.verify_hashes(jvm).wrong.len();
+            (wrong, !payload.fits(jvm.release()), Reverse(jvm.release()))
+        });
+        best.unwrap_or_default()
+    }
+
+    /// The JVM that computed a payload's hashes, if its release was this: with the identities that
+    /// can be solved for.
+    ///
+    /// Where two hashes say different things of one constant, the first one counts;
+    /// [`TaskStateChange::verify_hashes`] then finds the other wrong.
+    #[must_use]
+    pub fn recover_in(payload: &TaskStateChange, release: Release) -> Jvm {
+        let jvm = Jvm::new(release, IdentityHashes::empty());
+        let mut solving = Solve {
+            jvm,
+            learned: false,
+        };
+        for _ in 0..ROUNDS {
+            payload.walk(&mut solving);
+            if !std::mem::take(&mut solving.learned) {
+                break;
+            }
+        }
+        solving.jvm
+    }
+}
+
+impl IdentityHashes {
+    /// The identities that a payload's hashes give away; see [`Jvm::recover`], which tells the
+    /// release as well.
+    #[must_use]
+    pub fn recover(payload: &TaskStateChange) -> IdentityHashes {
+        Jvm::recover(payload).identities().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::solve;
+
+    #[test]
+    fn an_odd_factor_can_be_divided_by_and_an_even_one_cannot() {
+        for factor in [1, -1, 31, 961, 29_791, i32::MAX, -1_819_348_377] {
+            for x in [0, 1, -1, 478_677_926, i32::MIN, i32::MAX] {
+                assert_eq!(solve(factor.wrapping_mul(x), factor), Some(x));
+            }
+        }
+        assert_eq!(solve(4, 2), None);
+    }
+}

@@ -1,0 +1,597 @@
+//! Whose directory it is, what it holds at most, and what damage does.
+
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+
+use webhook_queue::{
+    DiskQueue, EntryId, Event, Options, Queue, QueueError, Settled, Settlement, compact, verify,
+};
+
+use crate::crash;
+use crate::support::{self, View, delivered, event, number};
+
+const OPTIONS: Options = Options {
+    max_bytes: 64 << 20,
+};
+
+fn open(dir: &Path) -> Result<DiskQueue, QueueError> {
+    DiskQueue::open(dir, &OPTIONS)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_queue_is_created_for_its_owner_alone_and_keeps_its_identity() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("deep/queue");
+    let missing = DiskQueue::open_existing(&dir, &OPTIONS).unwrap_err();
+    assert!(matches!(missing, QueueError::Missing { .. }));
+    assert!(!dir.exists());
+    let identity = open(&dir).unwrap().identity();
+    assert_eq!(names(&dir), ["FORMAT", "data.mdb", "lock", "lock.mdb"]);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for name in names(&dir) {
+        assert_eq!(mode(&dir.join(&name)), 0o600, "{name}");
+    }
+    let text: String = identity.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mark = fs::read_to_string(dir.join("FORMAT")).unwrap();
+    assert_eq!(mark, format!("webhook-queue 1\n{text}\n"));
+    assert_eq!(
+        DiskQueue::open_existing(&dir, &OPTIONS).unwrap().identity(),
+        identity
+    );
+    assert_ne!(
+        open(&parent.path().join("other")).unwrap().identity(),
+        identity
+    );
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_refused_and_left_alone() {
+    for (name, text) in [
+        ("precious", "x"),
+        ("data.mdb", "x"),
+        ("FORMAT", "of mine\n"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(name), text).unwrap();
+        for error in [
+            open(dir.path()).unwrap_err(),
+            DiskQueue::open_existing(dir.path(), &OPTIONS).unwrap_err(),
+            compact(dir.path()).unwrap_err(),
+            verify(dir.path()).unwrap_err(),
+        ] {
+            assert!(
+                matches!(&error, QueueError::ForeignDirectory { found, .. } if found == name),
+                "{error}"
+            );
+        }
+        assert_eq!(names(dir.path()), [name]);
+        assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), text);
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert!(matches!(
+        open(file.path()),
+        Err(QueueError::NotADirectory { .. })
+    ));
+}
+
+#[test]
+fn an_unknown_format_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let mark = dir.path().join("FORMAT");
+    let data = fs::read(dir.path().join("data.mdb")).unwrap();
+    let text = fs::read_to_string(&mark).unwrap();
+    fs::write(&mark, text.replace("webhook-queue 1", "webhook-queue 2")).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(&error, QueueError::UnknownVersion { found, known: 1, .. } if found == "2"));
+    assert!(error.to_string().contains("format \"2\""));
+    assert_eq!(fs::read(dir.path().join("data.mdb")).unwrap(), data);
+    fs::write(&mark, &text).unwrap();
+    open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_queue_is_open_once() {
+    if let Some(dir) = std::env::var_os(crash::CHILD) {
+        let _queue = open(Path::new(&dir)).unwrap();
+        crash::tell("\nopen\n");
+        loop {
+            std::thread::park();
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(dir.path()).unwrap();
+    assert!(matches!(open(dir.path()), Err(QueueError::Locked { .. })));
+    assert!(matches!(
+        compact(dir.path()),
+        Err(QueueError::Locked { .. })
+    ));
+    assert!(matches!(verify(dir.path()), Err(QueueError::Locked { .. })));
+    drop(queue);
+    let mut holder = crash::child("files::a_queue_is_open_once", dir.path(), &[]);
+    let _output = crash::until(&mut holder, "open");
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(error, QueueError::Locked { .. }) && error.is_retryable());
+    assert!(
+        error
+            .to_string()
+            .contains("close the program that holds it first")
+    );
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_queue_whose_creation_was_cut_short_is_created_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    for names in [
+        &["lock"][..],
+        &["lock", "FORMAT.new"],
+        &["lock", "FORMAT.new", "data.mdb"],
+    ] {
+        let dir = dir.path().join(names.len().to_string());
+        fs::create_dir(&dir).unwrap();
+        for name in names {
+            fs::write(dir.join(name), "cut").unwrap();
+        }
+        assert!(matches!(
+            DiskQueue::open_existing(&dir, &OPTIONS),
+            Err(QueueError::Missing { .. })
+        ));
+        open(&dir)
+            .unwrap()
+            .commit(&[event(1, b"k", 1, ["t"])], &[])
+            .unwrap();
+        assert_eq!(support::owed(&open(&dir).unwrap(), "t", None).len(), 1);
+    }
+}
+
+#[test]
+fn data_that_is_missing_cut_or_another_queues_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    for dir in [&one, &other] {
+        let events: Vec<Event> = (0..100).map(|at| event(at, b"k", 3000, ["t"])).collect();
+        open(dir).unwrap().commit(&events, &[]).unwrap();
+    }
+    let data = one.join("data.mdb");
+    let detail = |error| match error {
+        QueueError::Corrupt { detail, .. } => detail,
+        error => panic!("{error}"),
+    };
+    let whole = fs::read(&data).unwrap();
+    fs::write(&data, &whole[..whole.len() / 2]).unwrap();
+    assert!(detail(open(&one).unwrap_err()).starts_with("data.mdb has "));
+    fs::copy(other.join("data.mdb"), &data).unwrap();
+    assert_eq!(
+        detail(open(&one).unwrap_err()),
+        "data.mdb belongs to another queue"
+    );
+    fs::remove_file(&data).unwrap();
+    assert_eq!(detail(open(&one).unwrap_err()), "data.mdb is missing");
+    fs::write(&data, vec![b'?'; 100_000]).unwrap();
+    detail(open(&one).unwrap_err());
+    fs::write(&data, &whole).unwrap();
+    assert_eq!(support::owed(&open(&one).unwrap(), "t", None).len(), 100);
+}
+
+/// Flips a bit wherever the data holds `bytes`: in the record, and in what is left of it in unused
+/// parts of pages, which nobody reads.
+fn flip(dir: &Path, bytes: &[u8]) {
+    let path = dir.join("data.mdb");
+    let data = fs::read(&path).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    let mut places = data
+        .windows(bytes.len())
+        .enumerate()
+        .filter(|(_, found)| *found == bytes);
+    let first = places.next().unwrap();
+    for (at, _) in std::iter::once(first).chain(places) {
+        file.write_all_at(&[bytes[0] ^ 1], at as u64).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_event_is_set_aside_and_counted_and_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(dir.path()).unwrap();
+    let events: Vec<Event> = (0..3)
+        .map(|at| Event {
+            body: format!("the body of number {at}, {}", "x".repeat(3000))
+                .into_bytes()
+                .into(),
+            ..event(at, b"k", 0, ["a", "b", "c"])
+        })
+        .collect();
+    let entries = queue.commit(&events, &[]).unwrap();
+    let died = Settled::Dead {
+        attempts: 1,
+        died_at: 1,
+        note: vec![],
+    };
+    let died = Settlement {
+        target: "c".into(),
+        entry: entries[1],
+        outcome: died,
+    };
+    queue
+        .commit(&[], &[died, delivered("b", entries[0])])
+        .unwrap();
+    drop(queue);
+    flip(dir.path(), b"the body of number 1");
+
+    let found = verify(dir.path()).unwrap();
+    assert!(!found.is_whole());
+    assert_eq!(
+        (found.events, found.corrupt_count, found.disagreement_count),
+        (3, 1, 0)
+    );
+    assert_eq!(found.corrupt[0].entry, entries[1]);
+
+    let queue = open(dir.path()).unwrap();
+    let kept = |queue: &DiskQueue, target| -> Vec<u64> {
+        support::owed(queue, target, None)
+            .iter()
+            .map(|owed| number(owed.id))
+            .collect()
+    };
+    assert_eq!(queue.statistics().unwrap().corrupt, 0);
+    assert_eq!(kept(&queue, "a"), [0, 2]);
+    assert_eq!(support::owed_of_key(&queue, "b", b"k", None).len(), 1);
+    assert_eq!(support::dead(&queue, None, None), []);
+    let statistics = queue.statistics().unwrap();
+    assert_eq!((statistics.events, statistics.corrupt), (2, 1));
+    let pending: Vec<(u64, u64)> = statistics
+        .targets
+        .iter()
+        .map(|of| (of.pending, of.dead))
+        .collect();
+    assert_eq!(pending, [(2, 0), (1, 0), (2, 0)]);
+    // A settlement of it that comes late has no effect.
+    queue.commit(&[], &[delivered("a", entries[1])]).unwrap();
+    drop(queue);
+
+    let found = verify(dir.path()).unwrap();
+    assert!(found.is_whole(), "{found:?}");
+    assert_eq!((found.events, found.set_aside), (2, 1));
+    let queue = open(dir.path()).unwrap();
+    assert_eq!(kept(&queue, "b"), [2]);
+    let mut aside = Vec::new();
+    queue
+        .set_aside_entries(&mut |found| {
+            let targets: Vec<String> = found.targets.iter().map(ToString::to_string).collect();
+            aside.push((found.entry, targets, found.record.len() > 3000));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(
+        aside,
+        [(entries[1], vec!["a".into(), "b".into(), "c".into()], true)]
+    );
+}
+
+#[test]
+fn a_dead_letter_without_a_readable_note_is_still_there_to_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(dir.path()).unwrap();
+    let entry = queue.commit(&[event(1, b"k", 10, ["t"])], &[]).unwrap()[0];
+    let note = b"the note of the test".to_vec();
+    let outcome = Settled::Dead {
+        attempts: 7,
+        died_at: 9,
+        note: note.clone(),
+    };
+    let settlement = Settlement {
+        target: "t".into(),
+        entry,
+        outcome,
+    };
+    queue.commit(&[], &[settlement]).unwrap();
+    drop(queue);
+    flip(dir.path(), &note);
+    let found = verify(dir.path()).unwrap();
+    assert_eq!((found.corrupt_count, found.corrupt[0].entry), (1, entry));
+    let queue = open(dir.path()).unwrap();
+    let letter = support::dead(&queue, Some("t"), None).pop().unwrap();
+    assert_eq!(
+        (letter.died_at, letter.owed.attempts, &letter.note[..]),
+        (0, 0, &b""[..])
+    );
+    assert_eq!(queue.replay("t", &[entry]).unwrap(), 1);
+    assert_eq!(support::owed(&queue, "t", None).len(), 1);
+    drop(queue);
+    assert!(verify(dir.path()).unwrap().is_whole());
+}
+
+/// Appends events of such bodies until the queue is full; their handles.
+fn fill(queue: &DiskQueue, size: usize, targets: &[&str]) -> Vec<EntryId> {
+    let mut entries = Vec::new();
+    for group in 0.. {
+        let events: Vec<Event> = (0..64)
+            .map(|at| {
+                event(
+                    group * 64 + at,
+                    &at.to_le_bytes(),
+                    size,
+                    targets.iter().copied(),
+                )
+            })
+            .collect();
+        match queue.commit(&events, &[]) {
+            Ok(added) => entries.extend(added),
+            Err(QueueError::Full { used, max }) => {
+                assert!(used <= max);
+                return entries;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("the queue has a bound")
+}
+
+#[test]
+fn a_full_queue_can_be_settled_whatever_the_outcome_and_used_again() {
+    let options = Options { max_bytes: 2 << 20 };
+    for (size, targets) in [
+        (3500, &["a"][..]),
+        (10, &["a", "b", "c", "d", "e", "f", "g", "h"]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &options).unwrap();
+        let length = || fs::metadata(dir.path().join("data.mdb")).unwrap().len();
+        let mut capacity = None;
+        for round in 0..3 {
+            let entries = fill(&queue, size, targets);
+            let first = *capacity.get_or_insert(entries.len());
+            assert!(
+                entries.len() * 10 >= first * 9,
+                "round {round}: {} of {first}",
+                entries.len()
+            );
+            for group in entries.chunks(100) {
+                // Attempts, and then death with a note that there is not room for.
+                for outcome in [
+                    Settled::Attempted {
+                        attempts: 1,
+                        not_before: 5,
+                    },
+                    Settled::Dead {
+                        attempts: 2,
+                        died_at: 6,
+                        note: vec![b'n'; 1500],
+                    },
+                ] {
+                    let settlements: Vec<Settlement> = group
+                        .iter()
+                        .flat_map(|&entry| targets.iter().map(move |&target| (target, entry)))
+                        .map(|(target, entry)| {
+                            let (target, outcome) = (target.into(), outcome.clone());
+                            Settlement {
+                                target,
+                                entry,
+                                outcome,
+                            }
+                        })
+                        .collect();
+                    queue.commit(&[], &settlements).unwrap();
+                }
+            }
+            let statistics = queue.statistics().unwrap();
+            let dead: u64 = statistics.targets.iter().map(|of| of.dead).sum();
+            assert_eq!(dead, (entries.len() * targets.len()) as u64);
+            assert!(statistics.bytes <= options.max_bytes && length() <= options.max_bytes);
+            for target in targets {
+                for group in entries.chunks(100) {
+                    assert_eq!(queue.drop_dead(target, group).unwrap(), group.len() as u64);
+                }
+            }
+            assert_eq!(queue.statistics().unwrap().events, 0);
+        }
+        drop(queue);
+        assert!(verify(dir.path()).unwrap().is_whole());
+        let done = compact(dir.path()).unwrap();
+        assert!(done.after < 200_000 && done.after < done.before, "{done:?}");
+        fill(
+            &DiskQueue::open(dir.path(), &options).unwrap(),
+            size,
+            targets,
+        );
+    }
+}
+
+#[test]
+fn an_event_that_can_never_fit_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 20 }).unwrap();
+    let error = queue
+        .commit(&[event(1, b"k", 1 << 20, ["t"])], &[])
+        .unwrap_err();
+    assert!(matches!(error, QueueError::TooLarge { .. }) && !error.is_retryable());
+    queue
+        .commit(&[event(2, b"k", 600_000, ["t"])], &[])
+        .unwrap();
+    assert!(matches!(
+        queue.commit(&[event(3, b"k", 600_000, ["t"])], &[]),
+        Err(QueueError::Full { .. })
+    ));
+}
+
+#[test]
+fn a_queue_opened_smaller_than_it_is_can_be_drained() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(dir.path()).unwrap();
+    let events: Vec<Event> = (0..2000).map(|at| event(at, b"k", 3500, ["t"])).collect();
+    let entries = queue.commit(&events, &[]).unwrap();
+    drop(queue);
+    let small = Options { max_bytes: 1 << 20 };
+    let queue = DiskQueue::open(dir.path(), &small).unwrap();
+    let more = event(9999, b"k", 10, ["t"]);
+    let full = queue.commit(std::slice::from_ref(&more), &[]);
+    assert!(matches!(full, Err(QueueError::Full { .. })));
+    for group in entries.chunks(64) {
+        let settlements: Vec<Settlement> =
+            group.iter().map(|&entry| delivered("t", entry)).collect();
+        queue.commit(&[], &settlements).unwrap();
+    }
+    queue.commit(&[more], &[]).unwrap();
+    assert_eq!(support::owed(&queue, "t", None).len(), 1);
+}
+
+#[test]
+fn what_a_key_is_owed_is_found_across_segments_and_gaps() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(dir.path()).unwrap();
+    let mut expected = Vec::new();
+    // 51,200 events; the index by key has segments of 16,384.
+    for group in 0..10_u64 {
+        let events: Vec<Event> = (0..5120)
+            .map(|at| group * 5120 + at)
+            .map(|at| match at % 5000 {
+                0 => event(at, b"wanted", 0, ["t"]),
+                _ => event(at, &at.to_le_bytes(), 0, ["t"]),
+            })
+            .collect();
+        let entries = queue.commit(&events, &[]).unwrap();
+        let gone: Vec<Settlement> = entries
+            .iter()
+            .zip(&events)
+            .filter(|(_, event)| *event.key != *b"wanted" || number(event.id) % 10_000 == 5000)
+            // Of the second segment nothing remains, of others a part.
+            .filter(|(entry, _)| (16_384..32_768).contains(&entry.0) || entry.0 % 2 == 0)
+            .map(|(&entry, _)| delivered("t", entry))
+            .collect();
+        expected.extend(
+            entries
+                .iter()
+                .zip(&events)
+                .filter(|(entry, event)| {
+                    *event.key == *b"wanted" && !gone.iter().any(|gone| gone.entry == **entry)
+                })
+                .map(|(entry, event)| (*entry, number(event.id))),
+        );
+        queue.commit(&[], &gone).unwrap();
+    }
+    assert!(expected.len() > 5);
+    let found = |after| -> Vec<u64> {
+        let of_key = support::owed_of_key(&queue, "t", b"wanted", after);
+        of_key.iter().map(|owed| number(owed.id)).collect()
+    };
+    let numbers: Vec<u64> = expected.iter().map(|(_, number)| *number).collect();
+    assert_eq!(found(None), numbers);
+    for (at, (entry, _)) in expected.iter().enumerate() {
+        assert_eq!(found(Some(*entry)), numbers[at + 1..]);
+    }
+    assert_eq!(found(Some(EntryId(u64::MAX))), []);
+    assert_eq!(found(Some(EntryId(u64::MAX - 1))), []);
+    assert_eq!(support::owed_of_key(&queue, "t", b"unknown", None), []);
+}
+
+#[test]
+fn a_visitor_may_read_and_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(dir.path()).unwrap();
+    let events: Vec<Event> = (0..10).map(|at| event(at, b"k", 5000, ["t"])).collect();
+    queue.commit(&events, &[]).unwrap();
+    let mut seen = Vec::new();
+    queue
+        .owed("t", None, &mut |owed| {
+            queue
+                .commit(
+                    &[event(99, b"k", 5000, ["u"])],
+                    &[delivered("t", owed.entry)],
+                )
+                .unwrap();
+            assert!(support::owed(&queue, "t", None).len() < 10);
+            // The snapshot does not change under the visitor.
+            seen.push((number(owed.id), owed.body == &*events[seen.len()].body));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(seen.iter().copied().eq((0..10).map(|at| (at, true))));
+    assert_eq!(support::owed(&queue, "t", None), []);
+    assert_eq!(support::owed(&queue, "u", None).len(), 10);
+}
+
+#[test]
+fn a_queue_moved_to_another_directory_is_the_same() {
+    let parent = tempfile::tempdir().unwrap();
+    let (from, to) = (parent.path().join("from"), parent.path().join("to"));
+    let queue = open(&from).unwrap();
+    let events: Vec<Event> = (0..10).map(|at| event(at, b"k", 100, ["a", "b"])).collect();
+    queue.commit(&events, &[]).unwrap();
+    let (view, identity) = (View::of(&queue), queue.identity());
+    drop(queue);
+    fs::rename(&from, &to).unwrap();
+    let queue = open(&to).unwrap();
+    assert_eq!((View::of(&queue), queue.identity()), (view, identity));
+}
+
+#[test]
+fn anonymous_memory_does_not_grow_with_what_is_owed() {
+    let anonymous = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let queue = DiskQueue::open(
+        dir.path(),
+        &Options {
+            max_bytes: 256 << 20,
+        },
+    )
+    .unwrap();
+    let commit = |group: u64| {
+        let events: Vec<Event> = (0..256)
+            .map(|at| event(group * 256 + at, &at.to_le_bytes(), 3500, ["t"]))
+            .collect();
+        queue.commit(&events, &[]).unwrap();
+    };
+    (0..4).for_each(commit);
+    let before = anonymous();
+    // 50 MB.
+    (4..60).for_each(commit);
+    let mut count = 0;
+    queue
+        .owed("t", None, &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(count, 60 * 256);
+    let grown = anonymous().saturating_sub(before);
+    assert!(grown < 8 << 10, "{grown} KiB");
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("queue");
+    fs::create_dir(&path).unwrap();
+    fs::File::create(path.join("notes.txt"))
+        .unwrap()
+        .write_all(b"mine")
+        .unwrap();
+    let message = open(&path).unwrap_err().to_string();
+    let expected = expect_test::expect![[
+        r#"DIR/queue holds "notes.txt" and is no queue: name a directory that is empty or does not exist"#
+    ]];
+    expected.assert_eq(&message.replace(&dir.path().display().to_string(), "DIR"));
+}

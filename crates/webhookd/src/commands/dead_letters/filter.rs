@@ -1,0 +1,158 @@
+//! Which dead letters a command is about.
+
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+use webhook_config::JobPattern;
+use webhook_dispatch::{Obituary, parse_webhook_id};
+use webhook_model::{EventHeader, StatusName};
+use webhook_queue::DeadLetter;
+
+/// Those for which all of this is true.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Which ones (all of these must be true)")]
+pub(crate) struct Filter {
+    /// Of this target
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+
+    /// With this webhook-id
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+
+    /// Of this task id
+    #[arg(long, value_name = "TASK")]
+    task: Option<String>,
+
+    /// Of jobs like this, as in the configuration: role/environment/name with * and **
+    #[arg(long, value_name = "PATTERN", value_parser = parse_pattern)]
+    job: Option<JobPattern>,
+
+    /// With this status: a number is the receiver's answer (503), a name the task's new state
+    /// (FAILED)
+    #[arg(long, value_name = "STATUS")]
+    status: Option<String>,
+
+    /// Given up at this time or later: 2026-11-22T10:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<u64>,
+
+    /// Given up before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<u64>,
+}
+
+impl Filter {
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
+    /// Whether it says nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Filter {
+            target,
+            id,
+            task,
+            job,
+            status,
+            since,
+            until,
+        } = self;
+        target.is_none()
+            && id.is_none()
+            && task.is_none()
+            && job.is_none()
+            && status.is_none()
+            && since.is_none()
+            && until.is_none()
+    }
+
+    pub(crate) fn matches(&self, letter: &DeadLetter<'_>) -> bool {
+        let owed = &letter.owed;
+        self.target
+            .as_deref()
+            .is_none_or(|name| name == letter.target)
+            && self
+                .id
+                .as_deref()
+                .is_none_or(|id| parse_webhook_id(id) == Some(owed.id))
+            && self
+                .task
+                .as_deref()
+                .is_none_or(|task| task.as_bytes() == owed.key)
+            && self.since.is_none_or(|since| letter.died_at >= since)
+            && self.until.is_none_or(|until| letter.died_at < until)
+            && self.matches_header(letter)
+    }
+
+    /// The parts for which the event itself must be read.
+    fn matches_header(&self, letter: &DeadLetter<'_>) -> bool {
+        let answered = self
+            .status
+            .as_deref()
+            .and_then(|status| status.parse::<u16>().ok());
+        if let Some(wanted) = answered {
+            let note = Obituary::from_note(letter.note).ok();
+            if note.and_then(|note| note.status) != Some(wanted) {
+                return false;
+            }
+        }
+        let state = self.status.as_deref().filter(|_| answered.is_none());
+        if state.is_none() && self.job.is_none() {
+            return true;
+        }
+        let Ok(header) = EventHeader::read(letter.owed.body) else {
+            return false;
+        };
+        let text = |part: &Option<std::borrow::Cow<'_, str>>| {
+            part.as_deref().unwrap_or_default().to_owned()
+        };
+        state.is_none_or(|state| {
+            let new_state = header.new_state.as_ref().map(StatusName::name);
+            new_state.is_some_and(|name| name.eq_ignore_ascii_case(state))
+        }) && self.job.as_ref().is_none_or(|job| {
+            job.matches(
+                &text(&header.role),
+                &text(&header.environment),
+                &text(&header.job_name),
+            )
+        })
+    }
+}
+
+fn parse_pattern(text: &str) -> Result<JobPattern, String> {
+    text.parse()
+        .map_err(|error: webhook_config::InvalidJobPattern| error.to_string())
+}
+
+/// Epoch milliseconds of a time, or of a duration ago.
+fn parse_time(text: &str) -> Result<u64, String> {
+    let at = match text.parse::<Timestamp>() {
+        Ok(at) => at,
+        Err(_) => {
+            let ago: SignedDuration = text
+                .parse()
+                .map_err(|_| "write a time as 2026-11-22T10:00:00Z, or as 2h for two hours ago")?;
+            let ago = Duration::try_from(ago).map_err(|_| "a time ago cannot be negative")?;
+            Timestamp::now()
+                .checked_sub(ago)
+                .map_err(|_| "that is too long ago")?
+        }
+    };
+    u64::try_from(at.as_millisecond()).map_err(|_| "that is before 1970".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_both_forms() {
+        assert_eq!(parse_time("1970-01-01T00:00:01Z"), Ok(1_000));
+        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap();
+        let ago = parse_time("2h").unwrap();
+        assert!((7_100_000..7_300_000).contains(&(now - ago)), "{ago} {now}");
+        for bad in ["", "yesterday", "-2h", "1969-01-01T00:00:00Z"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+}

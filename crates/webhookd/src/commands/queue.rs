@@ -1,0 +1,218 @@
+//! `webhookd queue`: looking at a queue whose program is stopped, and keeping it in order.
+
+use crate::commands::form::Form;
+use crate::commands::place::QueuePlace;
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::SystemTime;
+use webhook_queue::{DiskQueue, Queue, Statistics, compact, verify};
+
+/// Look at the queue of a stopped webhookd, check it, give its free space back
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct QueueArgs {
+    #[command(subcommand)]
+    command: QueueCommand,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum QueueCommand {
+    /// Show what each target is owed, and the space in use
+    Stats {
+        #[command(flatten)]
+        place: QueuePlace,
+
+        /// How to print it
+        #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
+        format: Form,
+    },
+    /// Give the space of what was delivered back to the file system
+    ///
+    /// While webhookd runs, free space is used again but the file does not shrink. Needs as much
+    /// free space as is in use; may be interrupted at any time, and loses nothing.
+    Compact {
+        #[command(flatten)]
+        place: QueuePlace,
+    },
+    /// Read all of it and check every record
+    ///
+    /// Exit status 0 if all is whole, 1 if not. Changes nothing: a damaged record is set aside when
+    /// webhookd meets it, and the rest is delivered.
+    Verify {
+        #[command(flatten)]
+        place: QueuePlace,
+    },
+    /// Forget all that one target is owed, its dead letters included
+    ///
+    /// For a target that is gone from the configuration, or renamed. There is no way back.
+    DropTarget {
+        /// The target's name
+        target: String,
+
+        #[command(flatten)]
+        place: QueuePlace,
+
+        /// Really do it
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Serialize)]
+struct StatsJson<'a> {
+    events: u64,
+    bytes: u64,
+    max_bytes: u64,
+    corrupt: u64,
+    targets: Vec<TargetJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct TargetJson<'a> {
+    target: &'a str,
+    pending: u64,
+    oldest_age_seconds: Option<f64>,
+    dead: u64,
+}
+
+pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match args.command {
+        QueueCommand::Stats { place, format } => {
+            let statistics = place
+                .open()?
+                .statistics()
+                .context("cannot read the queue")?;
+            match format {
+                Form::Text => print_stats(&mut out, &statistics)?,
+                Form::Json => writeln!(out, "{}", serde_json::to_string(&as_json(&statistics))?)?,
+            }
+        }
+        QueueCommand::Compact { place } => {
+            let compaction = compact(place.dir()?)?;
+            writeln!(
+                out,
+                "{} before, {} after",
+                bytes(compaction.before),
+                bytes(compaction.after)
+            )?;
+        }
+        QueueCommand::Verify { place } => return print_verification(&mut out, &place),
+        QueueCommand::DropTarget { target, place, yes } => {
+            let queue: DiskQueue = place.open()?;
+            let known = queue.statistics()?.targets;
+            let Some(found) = known.iter().find(|known| known.target == target) else {
+                let names: Vec<&str> = known.iter().map(|known| known.target.as_str()).collect();
+                bail!(
+                    "no target {target:?} in this queue; it knows: {}",
+                    names.join(", ")
+                );
+            };
+            if !yes {
+                bail!(
+                    "{} pending events and {} dead letters of {target:?} would be gone for good; \
+                     add --yes to do it",
+                    found.pending,
+                    found.dead
+                );
+            }
+            let dropped = queue.drop_target(&target)?;
+            writeln!(out, "{dropped} entries of {target:?} dropped")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_stats(out: &mut impl Write, statistics: &Statistics) -> Result<()> {
+    let Statistics {
+        events,
+        bytes: used,
+        max_bytes,
+        corrupt,
+        ..
+    } = statistics;
+    writeln!(
+        out,
+        "{events} events, {} of {} in use",
+        bytes(*used),
+        bytes(*max_bytes)
+    )?;
+    if *corrupt > 0 {
+        writeln!(out, "{corrupt} damaged records are set aside")?;
+    }
+    writeln!(
+        out,
+        "{:<24} {:>12} {:>14} {:>12}",
+        "TARGET", "PENDING", "OLDEST", "DEAD"
+    )?;
+    for target in &statistics.targets {
+        let oldest = target
+            .oldest_accepted_at
+            .filter(|_| target.pending > 0)
+            .map_or_else(|| "-".to_owned(), |at| format!("{:.1} s", age(at)));
+        writeln!(
+            out,
+            "{:<24} {:>12} {:>14} {:>12}",
+            target.target, target.pending, oldest, target.dead
+        )?;
+    }
+    Ok(())
+}
+
+fn as_json(statistics: &Statistics) -> StatsJson<'_> {
+    StatsJson {
+        events: statistics.events,
+        bytes: statistics.bytes,
+        max_bytes: statistics.max_bytes,
+        corrupt: statistics.corrupt,
+        targets: statistics
+            .targets
+            .iter()
+            .map(|target| TargetJson {
+                target: &target.target,
+                pending: target.pending,
+                oldest_age_seconds: target
+                    .oldest_accepted_at
+                    .filter(|_| target.pending > 0)
+                    .map(age),
+                dead: target.dead,
+            })
+            .collect(),
+    }
+}
+
+fn print_verification(out: &mut impl Write, place: &QueuePlace) -> Result<ExitCode> {
+    let found = verify(place.dir()?)?;
+    writeln!(
+        out,
+        "{} events read; {} entries owed, {} dead letters, {} set aside",
+        found.events, found.owed, found.dead, found.set_aside
+    )?;
+    for corrupt in &found.corrupt {
+        writeln!(out, "entry {}: {}", corrupt.entry.0, corrupt.reason)?;
+    }
+    for disagreement in &found.disagreements {
+        writeln!(out, "{disagreement}")?;
+    }
+    if found.is_whole() {
+        writeln!(out, "all is whole")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(
+        out,
+        "{} damaged records, {} contradictions",
+        found.corrupt_count, found.disagreement_count
+    )?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Seconds since a time in epoch milliseconds.
+fn age(at: u64) -> f64 {
+    let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(at);
+    at.elapsed().map_or(0.0, |age| age.as_secs_f64())
+}
+
+fn bytes(count: u64) -> String {
+    indicatif::HumanBytes(count).to_string()
+}
