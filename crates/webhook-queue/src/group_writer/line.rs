@@ -41,6 +41,7 @@ struct State<T> {
 pub(super) struct Waiting<T> {
     event: Event,
     ticket: T,
+    /// Until when it may wait for room in the queue.
     deadline: Option<Instant>,
 }
 
@@ -96,6 +97,7 @@ impl<T> Line<T> {
         event: Event,
         ticket: T,
         deadline: Option<Instant>,
+        room_until: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
         let mut state = self.lock();
         loop {
@@ -111,7 +113,7 @@ impl<T> Line<T> {
                 state.events.push_back(Waiting {
                     event,
                     ticket,
-                    deadline,
+                    deadline: room_until,
                 });
                 self.work.notify_one();
                 return Ok(());

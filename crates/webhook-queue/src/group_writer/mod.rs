@@ -168,7 +168,7 @@ impl<T: Send + 'static> GroupWriter<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline)
+        self.line.append(event, ticket, deadline, deadline)
     }
 
     /// Hands a settlement to the writer. Never blocks and is never refused: callers bound what they
@@ -242,7 +242,22 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline)
+        self.line.append(event, ticket, deadline, deadline)
+    }
+
+    /// As [`append`](WriterHandle::append), but once handed over, the event may wait for room in
+    /// the queue up to `room_until`, which may be later than the deadline of this call.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_patiently(
+        &self,
+        event: Event,
+        ticket: T,
+        deadline: Option<Instant>,
+        room_until: Instant,
+    ) -> Result<(), Refused<(Event, T)>> {
+        self.line.append(event, ticket, deadline, Some(room_until))
     }
 
     /// As [`GroupWriter::settle`].
