@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci | demo | gen-fixtures`.
+//! The project's own commands: `cargo xtask ci | demo | gen-fixtures | torture`.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
@@ -7,6 +7,7 @@ mod demo;
 mod gen_fixtures;
 mod layers;
 mod sources;
+mod torture;
 mod workspace;
 
 use clap::Parser;
@@ -24,6 +25,7 @@ enum Command {
     GenFixtures(gen_fixtures::GenFixturesArgs),
     /// Check each crate's dependencies and sources against the rules of its layer
     Layers,
+    Torture(torture::TortureArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::GenFixtures(args) => gen_fixtures::run(&args),
         Command::Layers => layers::run(),
+        Command::Torture(args) => torture::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&error);
