@@ -95,7 +95,7 @@ impl Campaign {
     /// One run; false if it ended before its time.
     fn run_once(&mut self, plan: &Plan, goal: usize) -> Result<bool> {
         let receivers = self.receive(&plan.moods, plan.seed)?;
-        let fed = self.to_feed(goal)?;
+        let fed = self.next_batch(goal)?;
         let share = fed.len() * plan.share / 1_000;
         let file_bytes = plan.room.map(|room| {
             // A queue that is still to be made needs some pages at least.
@@ -165,6 +165,16 @@ impl Campaign {
         }
         let faults = queue::faults(&self.webhookd, &self.queue)?;
         self.misdeeds.extend(faults);
+        queue::replay(&self.webhookd, &self.queue)?;
+        self.history.replay = Some(self.runs);
+        self.run_to_the_end(goal)?;
+        let dead = queue::dead_letters(&self.webhookd, &self.queue)?.len();
+        if dead > 0 {
+            self.misdeeds
+                .push(format!("{dead} dead letters after all were replayed"));
+        }
+        let faults = queue::faults(&self.webhookd, &self.queue)?;
+        self.misdeeds.extend(faults);
         Ok(())
     }
 
@@ -175,7 +185,7 @@ impl Campaign {
             let began = Instant::now();
             let moods = vec![Mood::CALM; TARGETS.len()];
             let receivers = self.receive(&moods, 0)?;
-            let fed = self.to_feed(goal)?;
+            let fed = self.next_batch(goal)?;
             let feeding = Feeding {
                 rate: None,
                 ends: true,
@@ -197,6 +207,7 @@ impl Campaign {
                 began.elapsed().as_secs_f64(),
             ));
             if code == Some(0) && self.left.is_empty() {
+                self.history.clean.insert(self.runs - 1);
                 return Ok(());
             }
             self.misdeeds.push(format!(
@@ -250,7 +261,7 @@ impl Campaign {
     }
 
     /// What is to be sent again, and then new events, until there are `goal` of them.
-    fn to_feed(&mut self, goal: usize) -> Result<Vec<Pending>> {
+    fn next_batch(&mut self, goal: usize) -> Result<Vec<Pending>> {
         let mut fed = std::mem::take(&mut self.left);
         while self.history.sent.len() < goal {
             let mut body = Vec::new();

@@ -1,5 +1,6 @@
 //! What happened, in little memory: of a body only its hash is kept.
 
+use std::collections::BTreeSet;
 use std::hash::Hasher;
 
 /// A `webhook-id`: the 128 bits behind `evt_`.
@@ -46,8 +47,12 @@ pub(super) struct History {
     pub(super) acks: Vec<Ack>,
     /// Of each target, what arrived there, in order.
     pub(super) arrivals: Vec<Vec<Arrival>>,
-    /// What lies in the queue as a dead letter at the end.
+    /// What was a dead letter once nothing was owed.
     pub(super) dead: Vec<Dead>,
+    /// The runs that ended by themselves, with nothing owed.
+    pub(super) clean: BTreeSet<RunNumber>,
+    /// The run for which every dead letter was made owed again.
+    pub(super) replay: Option<RunNumber>,
 }
 
 /// A target, as far as it bounds what may happen.

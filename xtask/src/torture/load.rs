@@ -184,7 +184,7 @@ fn successor(status: Option<&str>, restless: bool, random: &mut Random) -> &'sta
         Some(step) => match LIFE.get(step + 1) {
             Some(next) => next,
             None if restless => "RESTARTING",
-            None => *random.choose::<&str>(ENDS),
+            None => random.choose::<&str>(ENDS),
         },
     }
 }

@@ -22,12 +22,15 @@ pub(super) enum Fault {
     UnstableId,
     /// More deliveries were repeated after one kill than are in flight.
     TooManyRepeated,
-    /// A delivery was repeated that the same process had been told was a success.
+    /// A delivery was repeated although the process had been told that it was a success, and
+    /// was not killed.
     RepeatedWithoutCause,
     /// It arrived at a target whose filters leave it out.
     Unwanted,
     /// A dead letter that no receiver's answer gave cause for.
     DeadWithoutCause,
+    /// A dead letter that did not arrive although it was replayed to a friendly receiver.
+    NotReplayed,
     /// Acknowledged twice.
     AcknowledgedTwice,
 }
@@ -96,6 +99,8 @@ struct Seen {
     taken: bool,
     /// Whether it was answered "never again".
     refused: bool,
+    /// Whether it arrived in the run of the replay.
+    replayed: bool,
 }
 
 /// Judges a history.
@@ -220,6 +225,7 @@ fn judge_target(
         dead: &dead,
         seen: HashMap::new(),
         newest: HashMap::new(),
+        newest_replayed: HashMap::new(),
         repeated: HashMap::new(),
     };
     for arrival in &history.arrivals[target] {
@@ -239,6 +245,8 @@ struct Sight<'h> {
     seen: HashMap<Id, Seen>,
     /// Of each task, the event accepted last of those that arrived.
     newest: HashMap<u32, usize>,
+    /// The same, of those that were replayed.
+    newest_replayed: HashMap<u32, usize>,
     /// Deliveries that were repeated, by the run that had made them before.
     repeated: HashMap<RunNumber, u64>,
 }
@@ -257,7 +265,7 @@ impl Sight<'_> {
                 });
             }
             match seen.success.take() {
-                Some(run) if run == arrival.run => {
+                Some(run) if run == arrival.run || self.history.clean.contains(&run) => {
                     judgement.fault(Fault::RepeatedWithoutCause, || {
                         format!(
                             "{} at {} in run {run}",
@@ -270,6 +278,7 @@ impl Sight<'_> {
                 None => {}
             }
             seen.note(arrival);
+            self.replayed(id, arrival, judgement);
             return;
         }
         let mut seen = Seen {
@@ -277,10 +286,43 @@ impl Sight<'_> {
             success: None,
             taken: false,
             refused: false,
+            replayed: false,
         };
         seen.note(arrival);
         self.seen.insert(id, seen);
         self.first_arrival(id, judgement);
+        self.replayed(id, arrival, judgement);
+    }
+
+    /// Dead letters that were made owed again come in the order in which they were accepted, too.
+    fn replayed(&mut self, id: Id, arrival: &Arrival, judgement: &mut Judgement) {
+        let Some(seen) = self.seen.get_mut(&id) else {
+            return;
+        };
+        if self.history.replay != Some(arrival.run) || seen.replayed {
+            return;
+        }
+        seen.replayed = arrival.answer == Answer::Yes || arrival.answer == Answer::Perhaps;
+        let Some((event, ordinal)) = self
+            .names
+            .get(&id)
+            .and_then(|named| Some((named.event, named.accepted?)))
+        else {
+            return;
+        };
+        let task = self.history.sent[event].task;
+        let newest = self.newest_replayed.entry(task).or_insert(ordinal);
+        if *newest > ordinal {
+            judgement.fault(Fault::OutOfOrder, || {
+                format!(
+                    "{} was replayed at {} after a later one",
+                    event_text(self.history, event),
+                    name(self.history, self.target)
+                )
+            });
+        } else {
+            *newest = ordinal;
+        }
     }
 
     fn first_arrival(&mut self, id: Id, judgement: &mut Judgement) {
@@ -343,6 +385,12 @@ impl Sight<'_> {
                 Reason::AttemptsExhausted => self.history.targets[self.target].gives_up,
                 Reason::Other => false,
             };
+            let replayed = self.seen.get(id).is_some_and(|seen| seen.replayed);
+            if self.history.replay.is_some() && !replayed {
+                judgement.fault(Fault::NotReplayed, || {
+                    format!("{} at {}", id_text(*id), name(self.history, self.target))
+                });
+            }
             if !has_cause {
                 judgement.fault(Fault::DeadWithoutCause, || {
                     format!(

@@ -105,9 +105,10 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{} unwanted, {} dead letters without cause, {} acknowledged twice",
+            "{} unwanted, {} dead letters without cause, {} dead letters not replayed, {} acknowledged twice",
             count(Fault::Unwanted),
             count(Fault::DeadWithoutCause),
+            count(Fault::NotReplayed),
             count(Fault::AcknowledgedTwice),
         )?;
         for line in judgement.described.iter().chain(&self.misdeeds) {
