@@ -1,6 +1,6 @@
 //! A receiver that shares no code with us: Python's `http.server`.
 
-use crate::deliver::{by_task, now_ms, sample};
+use crate::deliver::{check_arrived, now_ms, sample};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -72,7 +72,7 @@ fn pythons_http_server_receives_each_line_byte_for_byte() {
         .iter()
         .map(|request| bytes(request["body"].as_str().expect("hex")))
         .collect();
-    assert_eq!(by_task(&bodies), by_task(&events()));
+    check_arrived(&bodies, &events());
     for (request, body) in requests.iter().zip(&bodies) {
         assert_eq!(request["path"], "/");
         assert_eq!(

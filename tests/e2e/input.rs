@@ -279,8 +279,13 @@ fn a_large_event_is_delivered_whole() {
 
 #[test]
 fn the_fixture_stream_is_fit_for_these_tests() {
-    // Several tasks with more than one event: else no test here shows an order.
-    let tasks = crate::deliver::by_task(&events());
-    let lives = tasks.values().filter(|events| events.len() > 1).count();
-    assert!(lives > 2, "{lives} of {} tasks", tasks.len());
+    // Several tasks of several events: else no test here shows an order.
+    let events = events();
+    let tasks = crate::deliver::by_task(&events);
+    let long = tasks.values().filter(|events| events.len() > 2).count();
+    assert!(
+        long > 2,
+        "{long} of {} tasks have more than two events",
+        tasks.len()
+    );
 }

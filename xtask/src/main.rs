@@ -6,6 +6,7 @@ mod ci;
 mod demo;
 mod gen_fixtures;
 mod layers;
+mod promises;
 mod sources;
 mod torture;
 mod workspace;

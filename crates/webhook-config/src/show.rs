@@ -7,116 +7,164 @@ use crate::queue::QueueSettings;
 use crate::retry::RetryPolicy;
 use crate::secret::{MASK, SecretSource, looks_secret};
 use crate::target::Target;
-use crate::tls::Tls;
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+/// See [`Config::show`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownConfig<'a> {
+    targets: Vec<ShownTarget<'a>>,
+    queue: ShownQueue,
+    max_event_bytes: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownTarget<'a> {
+    name: &'a str,
+    #[serde(rename = "targetURL")]
+    url: String,
+    headers: ShownHeaders<'a>,
+    timeout_msec: u64,
+    response_timeout_msec: u64,
+    statuses: Option<Vec<&'static str>>,
+    jobs: Option<Vec<&'a str>>,
+    initial_events: bool,
+    format: &'static str,
+    delivery: &'static str,
+    retry: ShownRetry,
+    concurrency: NonZeroUsize,
+    window: NonZeroUsize,
+    max_per_second: Option<NonZeroU32>,
+    max_response_bytes: u64,
+    signing: Option<ShownSigning>,
+    tls: Option<ShownTls>,
+    proxy: Option<String>,
+}
+
+#[derive(Debug)]
+struct ShownHeaders<'a>(&'a [Header]);
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownRetry {
+    initial_msec: u64,
+    max_msec: u64,
+    multiplier: f64,
+    max_age_msec: u64,
+    max_attempts: Option<NonZeroU32>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownSigning {
+    secrets: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownTls {
+    ca_file: Option<&'static str>,
+    client_cert_file: Option<&'static str>,
+    client_key_file: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownQueue {
+    dir: String,
+    max_bytes: u64,
+    when_full: &'static str,
+}
+
 impl Config {
-    /// All values with their defaults, in the form of the file, secrets masked.
+    /// All values with their defaults, to be written out in the form of the file, secrets masked.
     ///
     /// Shown as `***` is whatever came from the environment or a file, whatever signs or
-    /// authenticates, and a header whose name or value looks like a credential. A header's other
+    /// authenticates, and a header whose name or value looks like a credential. Another header's
     /// text is given as it was read; a warning of the file says where HTTP cannot carry it so.
     #[must_use]
-    pub fn show(&self) -> Value {
-        let targets: Vec<_> = self.targets.iter().map(target).collect();
-        json!({
-            "targets": targets,
-            "queue": queue(&self.queue),
-            "maxEventBytes": self.max_event_bytes,
-        })
+    pub fn show(&self) -> ShownConfig<'_> {
+        ShownConfig {
+            targets: self.targets.iter().map(show_target).collect(),
+            queue: show_queue(&self.queue),
+            max_event_bytes: self.max_event_bytes,
+        }
     }
 }
 
-fn target(target: &Target) -> Value {
+fn show_target(target: &Target) -> ShownTarget<'_> {
     let statuses = match &target.statuses {
-        StatusFilter::All => Value::Null,
-        StatusFilter::Only(only) => only.iter().map(|status| status.name()).collect(),
+        StatusFilter::All => None,
+        StatusFilter::Only(only) => Some(only.iter().map(|status| status.name()).collect()),
     };
     let jobs = match &target.jobs {
-        JobFilter::All => Value::Null,
-        JobFilter::Matching(patterns) => patterns.iter().map(|pattern| pattern.as_str()).collect(),
+        JobFilter::All => None,
+        JobFilter::Matching(patterns) => {
+            Some(patterns.iter().map(|pattern| pattern.as_str()).collect())
+        }
     };
-    let signing = target.signing.as_ref().map(|signing| {
-        let secrets: Vec<_> = signing.secrets().iter().map(|_| MASK).collect();
-        json!({ "secrets": secrets })
+    let signing = target.signing.as_ref().map(|signing| ShownSigning {
+        secrets: signing.secrets().iter().map(|_| MASK).collect(),
     });
-    json!({
-        "name": target.name.as_str(),
-        "targetURL": target.url.to_string(),
-        "headers": headers(&target.headers),
-        "timeoutMsec": msec(target.connect_timeout),
-        "responseTimeoutMsec": msec(target.response_timeout),
-        "statuses": statuses,
-        "jobs": jobs,
-        "initialEvents": target.initial_events,
-        "format": target.format.name(),
-        "delivery": target.delivery.name(),
-        "retry": retry(&target.retry),
-        "concurrency": target.concurrency,
-        "window": target.window,
-        "maxPerSecond": target.max_per_second,
-        "maxResponseBytes": target.max_response_bytes,
-        "signing": signing,
-        "tls": tls(&target.tls),
-        "proxy": target.proxy.as_ref().map(ToString::to_string),
-    })
+    let client = target.tls.client().map(|_| MASK);
+    ShownTarget {
+        name: target.name.as_str(),
+        url: target.url.to_string(),
+        headers: ShownHeaders(&target.headers),
+        timeout_msec: msec(target.connect_timeout),
+        response_timeout_msec: msec(target.response_timeout),
+        statuses,
+        jobs,
+        initial_events: target.initial_events,
+        format: target.format.name(),
+        delivery: target.delivery.name(),
+        retry: show_retry(&target.retry),
+        concurrency: target.concurrency,
+        window: target.window,
+        max_per_second: target.max_per_second,
+        max_response_bytes: target.max_response_bytes,
+        signing,
+        tls: (!target.tls.is_default()).then(|| ShownTls {
+            ca_file: target.tls.ca_pem().map(|_| MASK),
+            client_cert_file: client,
+            client_key_file: client,
+        }),
+        proxy: target.proxy.as_ref().map(ToString::to_string),
+    }
 }
 
-fn headers(headers: &[Header]) -> Value {
-    let shown = |header: &Header| {
-        let name = header.written_name();
-        let is_plain = *header.source() == SecretSource::Literal;
-        if is_plain && !looks_secret(name, header.text()) {
-            header.text()
-        } else {
-            MASK
+impl Serialize for ShownHeaders<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for header in self.0 {
+            let name = header.written_name();
+            let is_literal = *header.source() == SecretSource::Literal;
+            let is_shown = is_literal && !looks_secret(name, header.text());
+            map.serialize_entry(name, if is_shown { header.text() } else { MASK })?;
         }
-        .to_owned()
-    };
-    let map: Map<_, _> = headers
-        .iter()
-        .map(|header| {
-            (
-                header.written_name().to_owned(),
-                Value::String(shown(header)),
-            )
-        })
-        .collect();
-    Value::Object(map)
+        map.end()
+    }
 }
 
-fn retry(retry: &RetryPolicy) -> Value {
-    json!({
-        "initialMsec": msec(retry.initial()),
-        "maxMsec": msec(retry.max()),
-        "multiplier": retry.multiplier(),
-        "maxAgeMsec": msec(retry.max_age()),
-        "maxAttempts": retry.max_attempts(),
-    })
+fn show_retry(retry: &RetryPolicy) -> ShownRetry {
+    ShownRetry {
+        initial_msec: msec(retry.initial()),
+        max_msec: msec(retry.max()),
+        multiplier: retry.multiplier(),
+        max_age_msec: msec(retry.max_age()),
+        max_attempts: retry.max_attempts(),
+    }
 }
 
-fn tls(tls: &Tls) -> Value {
-    let masked = |is_set: bool| {
-        if is_set {
-            Value::from(MASK)
-        } else {
-            Value::Null
-        }
-    };
-    json!({
-        "ca": masked(tls.ca_pem().is_some()),
-        "clientCert": masked(tls.client().is_some()),
-        "clientKey": masked(tls.client().is_some()),
-    })
-}
-
-fn queue(queue: &QueueSettings) -> Value {
-    json!({
-        "dir": queue.dir.display().to_string(),
-        "maxBytes": queue.max_bytes,
-        "whenFull": queue.when_full.name(),
-    })
+fn show_queue(queue: &QueueSettings) -> ShownQueue {
+    ShownQueue {
+        dir: queue.dir.display().to_string(),
+        max_bytes: queue.max_bytes,
+        when_full: queue.when_full.name(),
+    }
 }
 
 fn msec(duration: Duration) -> u64 {

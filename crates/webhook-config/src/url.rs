@@ -111,6 +111,17 @@ impl TargetUrl {
     pub fn had_userinfo(&self) -> bool {
         self.had_userinfo
     }
+
+    /// Whether the host can only be one that is made up locally, in `/etc/hosts` say.
+    pub(crate) fn has_odd_host(&self) -> bool {
+        let host = self.uri.host().unwrap_or_default();
+        !host.starts_with('[') && !host.bytes().all(is_host_byte)
+    }
+}
+
+/// What the names of real hosts consist of.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
 /// The host in ASCII, if it can be one at all.
@@ -123,8 +134,8 @@ fn ascii_host(host: &str) -> Result<String, InvalidUrl> {
     } else {
         idna::domain_to_ascii(host).map_err(|_| InvalidUrl::Host)?
     };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if ascii.bytes().all(plain) && ascii.bytes().any(|byte| byte != b'.') {
+    let allowed = |byte: u8| is_host_byte(byte) || b"!$&'()*+,;=~".contains(&byte);
+    if ascii.bytes().all(allowed) && ascii.bytes().any(|byte| byte != b'.') {
         Ok(ascii)
     } else {
         Err(InvalidUrl::Host)
@@ -221,6 +232,7 @@ mod tests {
             ("http://[::1/", InvalidUrl::Host),
             ("http://a%41/", InvalidUrl::Host),
             ("http://a@b@c/", InvalidUrl::Host),
+            ("http://./", InvalidUrl::Host),
         ] {
             assert_eq!(TargetUrl::parse(url), Err(error), "{url}");
         }

@@ -16,6 +16,8 @@ pub(crate) struct Breaker {
     failures: u32,
     /// How often it has opened since it was last closed.
     openings: u32,
+    /// Probes let through so far: each has its number.
+    probes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub enum BreakerState {
 pub(crate) enum Permit {
     /// Go ahead.
     Granted,
+    /// Go ahead, as the probe of this number.
+    Probe(u64),
     /// Not before this time.
     NotBefore(Instant),
     /// Not while the probe is under way.
@@ -67,10 +71,11 @@ impl Breaker {
             state: State::Closed,
             failures: 0,
             openings: 0,
+            probes: 0,
         }
     }
 
-    /// Asks for an attempt; in an open breaker whose back-off is over, a granted one is the probe.
+    /// Asks for an attempt; in an open breaker whose back-off is over, it is the probe.
     pub(crate) fn ask(&mut self, now: Instant) -> Permit {
         match self.state {
             State::Closed => Permit::Granted,
@@ -78,40 +83,55 @@ impl Breaker {
             State::Open { until } if now < until => Permit::NotBefore(until),
             State::Open { .. } => {
                 self.state = State::Probing;
-                Permit::Granted
+                self.probes += 1;
+                Permit::Probe(self.probes)
             }
         }
     }
 
-    /// Gives back a permit that was not used.
-    pub(crate) fn unused(&mut self, now: Instant) {
-        if self.state == State::Probing {
+    /// Gives back the permit of a probe that was not made.
+    pub(crate) fn unused(&mut self, probe: u64, now: Instant) {
+        if self.is_current(probe) {
             self.state = State::Open { until: now };
         }
     }
 
     /// The receiver answered as one that is alive.
     pub(crate) fn succeeded(&mut self) {
-        *self = Breaker::new();
+        *self = Breaker {
+            probes: self.probes,
+            ..Breaker::new()
+        };
     }
 
-    /// An attempt failed. `back_off` tells how long to stay open, from the number of openings in
-    /// a row (from 1). True when this opened it from closed.
-    pub(crate) fn failed(&mut self, now: Instant, back_off: impl FnOnce(u32) -> Instant) -> bool {
+    /// An attempt failed, that of `probe` if it was one. `back_off` tells until when to stay open,
+    /// from the number of openings in a row (from 1). True when this opened it from closed.
+    pub(crate) fn failed(
+        &mut self,
+        probe: Option<u64>,
+        now: Instant,
+        back_off: impl FnOnce(u32) -> Instant,
+    ) -> bool {
         self.failures = self.failures.saturating_add(1);
-        match self.state {
+        let opens = match self.state {
+            State::Closed => self.failures >= Breaker::RUN,
             // Attempts that were under way when it opened say nothing new.
             State::Open { .. } => false,
-            State::Closed if self.failures < Breaker::RUN => false,
-            State::Closed | State::Probing => {
-                let first = self.state == State::Closed;
-                self.openings = self.openings.saturating_add(1);
-                self.state = State::Open {
-                    until: back_off(self.openings).max(now),
-                };
-                first
-            }
+            State::Probing => probe.is_some_and(|probe| self.is_current(probe)),
+        };
+        if !opens {
+            return false;
         }
+        let first = self.state == State::Closed;
+        self.openings = self.openings.saturating_add(1);
+        self.state = State::Open {
+            until: back_off(self.openings).max(now),
+        };
+        first
+    }
+
+    fn is_current(&self, probe: u64) -> bool {
+        self.state == State::Probing && probe == self.probes
     }
 
     /// Its state, to be shown.

@@ -8,6 +8,7 @@
 //! storage engine; there is no async runtime. Time, transport, storage and the retry schedule
 //! come in through traits.
 
+mod agenda;
 mod breaker;
 mod clock;
 mod courier;

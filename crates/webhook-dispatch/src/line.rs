@@ -2,7 +2,6 @@
 
 use crate::stats::{Counters, add};
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,10 +49,19 @@ pub(crate) struct Line {
     queued_bytes: AtomicUsize,
     /// Handles for events that no queue keeps.
     next_entry: AtomicU64,
-    /// Settled, but not synced yet: what the queue still says is owed.
-    settling: Mutex<HashSet<EntryId>>,
-    /// Whether the courier waits for `settling` to become smaller.
+    /// What was synced since the courier last asked.
+    synced: Mutex<Vec<Synced>>,
+    /// Whether the courier waits for that.
     waits_for_sync: AtomicBool,
+}
+
+/// A settlement that the queue has synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Synced {
+    /// This entry is owed no longer.
+    Settled(EntryId),
+    /// An attempt was noted.
+    Noted,
 }
 
 impl Line {
@@ -78,7 +86,7 @@ impl Line {
             commands,
             queued_bytes: AtomicUsize::new(0),
             next_entry: AtomicU64::new(1),
-            settling: Mutex::new(HashSet::new()),
+            synced: Mutex::new(Vec::new()),
             waits_for_sync: AtomicBool::new(false),
         }
     }
@@ -151,39 +159,28 @@ impl Line {
         self.commands.send(command).is_ok()
     }
 
-    /// Notes what is about to be settled for good.
-    pub(crate) fn settling(&self, entry: EntryId) {
-        self.unsynced().insert(entry);
-    }
-
-    /// The queue has synced this settlement.
-    pub(crate) fn synced(&self, entry: EntryId) {
-        self.unsynced().remove(&entry);
+    /// The queue has synced a settlement.
+    pub(crate) fn synced(&self, synced: Synced) {
+        self.synced_so_far().push(synced);
         if self.waits_for_sync.swap(false, Ordering::SeqCst) {
             self.wake();
         }
     }
 
-    /// Whether the queue says that this is owed although it was settled.
-    pub(crate) fn is_settling(&self, entry: EntryId) -> bool {
-        self.unsynced().contains(&entry)
+    /// What was synced since this was last asked.
+    pub(crate) fn take_synced(&self) -> Vec<Synced> {
+        std::mem::take(&mut *self.synced_so_far())
     }
 
-    /// How many more events may be settled before a sync. When there are none, the courier is
-    /// woken by the next one.
-    pub(crate) fn room_to_settle(&self) -> usize {
-        let window = self.target.window().get();
-        let room = || window.saturating_sub(self.unsynced().len());
-        if room() > 0 {
-            return room();
-        }
+    /// Has the courier woken by the next sync. False if there was one already.
+    pub(crate) fn wake_on_sync(&self) -> bool {
         self.waits_for_sync.store(true, Ordering::SeqCst);
         // A sync may have come before it could know that somebody waits.
-        room()
+        self.synced_so_far().is_empty()
     }
 
-    fn unsynced(&self) -> std::sync::MutexGuard<'_, HashSet<EntryId>> {
-        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    fn synced_so_far(&self) -> std::sync::MutexGuard<'_, Vec<Synced>> {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -78,7 +78,13 @@ pub fn next_attempt(
     let Some(left) = policy.max_age().checked_sub(age).filter(|d| !d.is_zero()) else {
         return Next::TooOld;
     };
-    let jittered = ceiling(policy, attempts).mul_f64(draw.clamp(0.0, 1.0));
+    // No number at all is the least surprising as the longest wait.
+    let draw = if draw.is_nan() {
+        1.0
+    } else {
+        draw.clamp(0.0, 1.0)
+    };
+    let jittered = ceiling(policy, attempts).mul_f64(draw);
     let wait = jittered.min(left);
     Next::After(wait.max(retry_after.unwrap_or(Duration::ZERO)))
 }

@@ -2,10 +2,11 @@
 
 use crate::breaker::BreakerState;
 use crate::dead_letter::Reason;
+use crate::gate::Gate;
 use crate::outcome::Outcome;
 use hdrhistogram::Histogram;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -217,13 +218,16 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) unfinished: AtomicU64,
     /// Accepted and neither delivered nor given up, what the queue held at the start included.
-    pub(crate) pending: AtomicU64,
+    /// Below 0 for a moment when what was just accepted is settled before it is counted.
+    pub(crate) pending: AtomicI64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) waiting_tasks: AtomicU64,
     pub(crate) in_memory: AtomicU64,
     attempts: [AtomicU64; Outcome::ALL.len()],
     dead: [AtomicU64; 3],
     breaker: Mutex<BreakerState>,
+    /// Whether nothing is sent until somebody says so.
+    held: AtomicBool,
     latencies: Mutex<(Latencies, Latencies)>,
 }
 
@@ -239,13 +243,14 @@ impl Counters {
             failed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             unfinished: AtomicU64::new(0),
-            pending: AtomicU64::new(0),
+            pending: AtomicI64::new(0),
             in_flight: AtomicU64::new(0),
             waiting_tasks: AtomicU64::new(0),
             in_memory: AtomicU64::new(0),
             attempts: Default::default(),
             dead: Default::default(),
             breaker: Mutex::new(BreakerState::Closed),
+            held: AtomicBool::new(false),
             latencies: Mutex::new((Latencies::new(), Latencies::new())),
         }
     }
@@ -276,8 +281,19 @@ impl Counters {
         self.dead.iter().map(get).sum()
     }
 
-    pub(crate) fn set_breaker(&self, state: BreakerState) {
-        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    /// Events accepted and neither delivered nor given up.
+    pub(crate) fn pending(&self) -> u64 {
+        u64::try_from(self.pending.load(Ordering::SeqCst)).unwrap_or(0)
+    }
+
+    pub(crate) fn show_gate(&self, gate: &Gate) {
+        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = gate.state();
+        self.held.store(gate.is_held(), Ordering::SeqCst);
+    }
+
+    /// Whether nothing is sent until somebody says so.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::SeqCst)
     }
 
     fn latencies(&self) -> std::sync::MutexGuard<'_, (Latencies, Latencies)> {
@@ -288,7 +304,7 @@ impl Counters {
 
     pub(crate) fn snapshot(&self, name: &str, oldest_pending_age: Option<Duration>) -> TargetStats {
         let (attempt_latency, delivery_latency) = self.latencies().clone();
-        let pending = get(&self.pending);
+        let pending = self.pending();
         TargetStats {
             name: name.to_owned(),
             accepted: get(&self.accepted),

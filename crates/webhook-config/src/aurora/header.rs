@@ -14,11 +14,7 @@ pub(crate) fn takes_value(value: &str) -> bool {
         match c {
             '\u{b}' | '\u{c}' => return false,
             '\r' if rest.next() != Some('\n') => return false,
-            '\r' | '\n' => {
-                if !matches!(rest.next(), Some(' ' | '\t')) {
-                    return false;
-                }
-            }
+            '\r' | '\n' if !matches!(rest.next(), Some(' ' | '\t')) => return false,
             _ => {}
         }
     }

@@ -4,6 +4,9 @@
 
 pub(crate) mod header;
 pub(crate) mod integer;
-pub(crate) mod properties;
 pub(crate) mod statuses;
 pub(crate) mod uri;
+
+/// The most members of its object that Aurora read. It made its settings after the fourth, be it a
+/// repetition, and refused a file with a fifth.
+pub(crate) const MOST_MEMBERS: usize = 4;

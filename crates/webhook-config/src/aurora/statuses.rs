@@ -9,6 +9,8 @@ use crate::json::{Kind, Span, Value};
 pub(crate) struct StatusList {
     pub(crate) span: Span,
     pub(crate) items: Vec<StatusItem>,
+    /// A list inside the list: at its end Aurora took the list for read, and the file with it.
+    pub(crate) cut: Option<Span>,
 }
 
 /// An element, or a part of one.
@@ -25,30 +27,61 @@ impl FromValue for StatusList {
             reader.wrong_type(value, "a list of statuses");
             return None;
         };
-        let mut items = Vec::new();
+        let mut list = StatusList {
+            span: value.span.clone(),
+            items: Vec::new(),
+            cut: None,
+        };
         for element in elements {
             reader.show(element);
-            let text = match &element.kind {
-                Kind::Null => None,
-                Kind::String(text) | Kind::Number(text) => Some(text.clone()),
-                Kind::Bool(boolean) => Some(boolean.to_string()),
-                Kind::Array(_) | Kind::Object(_) => {
-                    let message = format!("expected a status, found {}", element.kind_name());
-                    let help = "write the statuses in one list, as [\"LOST\", \"FAILED\"]";
-                    reader
-                        .problems
-                        .error(Code::WrongType, &element.span, message, help);
-                    continue;
-                }
-            };
-            items.push(StatusItem {
-                span: element.span.clone(),
-                text,
-            });
+            if let Kind::Array(_) | Kind::Object(_) = &element.kind {
+                let message = format!("expected a status, found {}", element.kind_name());
+                let help = "write the statuses in one list, as [\"LOST\", \"FAILED\"]";
+                reader
+                    .problems
+                    .warning(Code::SloppyType, &element.span, message, help);
+            }
+            if list.add(element, &element.span) {
+                list.cut = Some(element.span.clone());
+                break;
+            }
         }
-        Some(StatusList {
-            span: value.span.clone(),
-            items,
-        })
+        Some(list)
+    }
+}
+
+impl StatusList {
+    /// Adds the texts of a value's tokens, brackets and keys included; whether a list ended in it.
+    ///
+    /// Jackson took the text of every token up to the end of a list, be it the inner one.
+    fn add(&mut self, value: &Value, span: &Span) -> bool {
+        match &value.kind {
+            Kind::Null => self.push(None, span),
+            Kind::Bool(boolean) => self.push(Some(&boolean.to_string()), span),
+            Kind::Number(text) | Kind::String(text) => self.push(Some(text), span),
+            Kind::Array(items) => {
+                self.push(Some("["), span);
+                let _ = items.iter().any(|item| self.add(item, span));
+                return true;
+            }
+            Kind::Object(members) => {
+                self.push(Some("{"), span);
+                for member in members {
+                    self.push(Some(&member.key.text), span);
+                    if self.add(&member.value, span) {
+                        return true;
+                    }
+                }
+                self.push(Some("}"), span);
+            }
+        }
+        false
+    }
+
+    fn push(&mut self, text: Option<&str>, span: &Span) {
+        self.items.push(StatusItem {
+            span: span.clone(),
+            text: text.map(str::to_owned),
+        });
     }
 }

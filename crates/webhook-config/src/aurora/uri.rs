@@ -68,7 +68,7 @@ pub(crate) fn read(url: &str) -> Result<RequestUri, Unrequestable> {
         has_userinfo,
         host: host.to_owned(),
         port,
-        path: escape(&resolve_dots(path), ""),
+        path: escape(&resolve_dots(path), "[]"),
         query: query
             .filter(|query| !query.is_empty())
             .map(|query| escape(query, "[]")),

@@ -49,6 +49,7 @@ codes! {
     NoTargets "no-targets" "The list of targets is empty."
     InvalidUrl "invalid-url" "The URL cannot be requested."
     ChangedUrl "changed-url" "The URL is requested in another form than written, as Aurora did."
+    OddHost "odd-host" "The URL's host holds a character that no host name has."
     UrlCredentials "url-credentials" "The URL holds a user name or password, which is not sent."
     InvalidHeaderName "invalid-header-name" "A header has a name that HTTP does not allow."
     RefusedHeader "refused-header" "A header is one that the HTTP client itself must set."

@@ -46,13 +46,33 @@ pub(super) fn render(source: &Source, list: &[Diagnostic], color: bool) -> Strin
             Some(help) => group.element(Level::HELP.message(help.as_str())),
             None => group,
         };
-        text.push_str(&renderer.render(&[group]));
-        text.push_str("\n\n");
+        for line in renderer.render(&[group]).lines() {
+            // The mark of a snippet without a path of its own, which has been given above it.
+            if !is_bare_mark(line) {
+                text.push_str(line.trim_end());
+                text.push('\n');
+            }
+        }
+        text.push('\n');
     }
     if list.len() > MOST_SHOWN {
         text.push_str(&format!("... and {} more\n\n", list.len() - MOST_SHOWN));
     }
     text
+}
+
+/// Whether a line shows `:::` and nothing else, colours aside.
+fn is_bare_mark(line: &str) -> bool {
+    let mut shown = String::new();
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        if c == '\u{1b}' {
+            rest.by_ref().find(|c| *c == 'm');
+        } else {
+            shown.push(c);
+        }
+    }
+    shown.trim() == ":::"
 }
 
 /// The part of a line that is shown, and the place in it.
@@ -157,8 +177,8 @@ fn forth(text: &str, count: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn shown(text: &str, hidden: &[Span], span: Span) -> (String, String) {
-        let source = Source::new("f", text.to_owned(), hidden.to_vec());
+    fn shown(text: &str, hidden: Option<Span>, span: Span) -> (String, String) {
+        let source = Source::new("f", text.to_owned(), hidden.into_iter().collect());
         let line = shown_line(&source, &span);
         let place = line.text[line.span.clone()].to_owned();
         (line.text, place)
@@ -167,30 +187,30 @@ mod tests {
     #[test]
     fn a_hidden_part_is_masked_and_the_place_follows() {
         let text = "{\"A\": \"secret\", \"b\": 1}";
-        let (line, place) = shown(text, &[7..13], 16..19);
+        let (line, place) = shown(text, Some(7..13), 16..19);
         assert_eq!(
             (line.as_str(), place.as_str()),
             ("{\"A\": \"***\", \"b\": 1}", "\"b\"")
         );
-        let (_, place) = shown(text, &[7..13], 6..14);
+        let (_, place) = shown(text, Some(7..13), 6..14);
         assert_eq!(place, "\"***\"");
-        let (_, place) = shown(text, &[7..13], 9..10);
+        let (_, place) = shown(text, Some(7..13), 9..10);
         assert_eq!(place, "***");
     }
 
     #[test]
     fn a_long_line_is_cut_on_both_sides() {
         let text = format!("{}X{}", "a".repeat(5000), "b".repeat(5000));
-        let (line, place) = shown(&text, &[], 5000..5001);
+        let (line, place) = shown(&text, None, 5000..5001);
         assert_eq!(place, "X");
         assert!(line.chars().count() < 400);
     }
 
     #[test]
     fn the_end_of_the_text_is_a_place() {
-        let (line, place) = shown("ab", &[], 2..2);
+        let (line, place) = shown("ab", None, 2..2);
         assert_eq!((line.as_str(), place.as_str()), ("ab", ""));
-        let (_, place) = shown("ab\n", &[], 3..3);
+        let (_, place) = shown("ab\n", None, 3..3);
         assert_eq!(place, "");
     }
 }

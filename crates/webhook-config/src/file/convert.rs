@@ -1,7 +1,7 @@
 //! From the mirror to types that cannot be wrong.
 
 use super::mirror::{
-    ConfigFile, HeadersFile, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile,
+    ConfigFile, HeaderFile, HeadersFile, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile,
 };
 use super::object::shorten;
 use super::read::{Milliseconds, Reader, Slot, Spanned, Text};
@@ -348,7 +348,14 @@ fn target_name(name: &Spanned<String>, reader: &mut Reader) -> Option<TargetName
 }
 
 fn connect_timeout(timeout: &Milliseconds, reader: &mut Reader) -> Option<Duration> {
-    let Milliseconds(Spanned { value, span }) = timeout;
+    let Milliseconds { span, value } = timeout;
+    let Some(value) = value else {
+        let message = "expected a whole number, found an empty string";
+        reader
+            .problems
+            .error(Code::WrongType, span, message, "such as 5000");
+        return None;
+    };
     let msec = u64::try_from(*value)
         .ok()
         .filter(|msec| limits::TIMEOUT_MSEC.contains(*msec));
@@ -375,7 +382,7 @@ fn convert_headers(
 ) -> Option<Vec<Header>> {
     let mut headers = Vec::new();
     let mut is_whole = true;
-    for (key, secret) in file.headers {
+    for HeaderFile { key, span, value } in file.headers {
         let name = shorten(&key.text);
         if let Err(error) = check_name(&key.text) {
             let (code, help) = match error {
@@ -392,6 +399,13 @@ fn convert_headers(
             is_whole = false;
             continue;
         }
+        let Some(secret) = value else {
+            let message = format!("header `{name}` is null");
+            let help = "give it a value, \"\" if it is to be empty, or remove it";
+            reader.problems.error(Code::WrongType, &span, message, help);
+            is_whole = false;
+            continue;
+        };
         let Some(resolved) = context.surroundings.secret(&secret, reader) else {
             is_whole = false;
             continue;
@@ -457,7 +471,12 @@ fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
             .warning(Code::NoStatuses, &list.span, message, help);
     }
     let mut only = Vec::new();
+    let mut reported = None;
     for item in &list.items {
+        // What a list inside the list holds is one element to a reader.
+        if reported.replace(item.span.clone()).as_ref() == Some(&item.span) {
+            continue;
+        }
         let name = item.text.as_deref().unwrap_or("null");
         if name == "*" {
             continue;

@@ -2,12 +2,11 @@
 
 use super::convert;
 use super::mirror::{ConfigFile, TargetFile};
-use super::object::{FileObject, shorten};
+use super::object::{FileObject, shorten, unknown_key};
 use super::opened::{self, OpenError};
 use super::read::Reader;
 use super::resolve::Surroundings;
-use super::suggest::nearest;
-use crate::aurora::properties;
+use crate::aurora::MOST_MEMBERS;
 use crate::diagnostic::{Code, Problems, Source};
 use crate::json::{self, Kind, Member, Span, SyntaxError, Value};
 use crate::{Config, LoadError, Loaded};
@@ -152,7 +151,8 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, LoadError> {
             let message = format!("the byte 0x{byte:02x} here is not UTF-8");
             let help = "save the file as UTF-8; Aurora put a replacement character there";
             problems.error(Code::InvalidUtf8, &(end..end), message, help);
-            LoadError::new(problems.finish(Source::new(name, good, vec![0..end])))
+            let hidden = std::iter::once(0..end).collect();
+            LoadError::new(problems.finish(Source::new(name, good, hidden)))
         })
 }
 
@@ -194,48 +194,50 @@ fn read_root(
     target: &mut TargetFile,
     reader: &mut Reader,
 ) -> Vec<Span> {
-    let settled = properties::settled_after(members.iter().map(|member| member.key.text.as_str()));
-    let mut ignored = TargetFile::default();
     let mut target_keys = Vec::new();
     let mut seen = HashSet::new();
-    for (index, Member { key, value }) in members.iter().enumerate() {
-        let is_settled = settled.is_some_and(|settled| index >= settled);
-        let known = if is_settled {
-            ignored.set(&key.text, value, reader)
-        } else if target.set(&key.text, value, reader) {
+    let mut cut: Option<Span> = None;
+    for Member { key, value } in members {
+        if let Some(list) = &cut {
+            let key = shorten(&key.text);
+            let message = format!("a list inside `statuses`: Aurora did not read on, to `{key}`");
+            let help = "write the statuses in one list";
+            reader.problems.error(Code::WrongType, list, message, help);
+        }
+        if target.set(&key.text, value, reader) {
             target_keys.push(key.span.clone());
-            true
-        } else {
-            file.set(&key.text, value, reader)
-        };
-        if !known {
-            unknown_root_key(key, reader);
-        } else if !seen.insert(key.text.as_str()) {
-            let counts = if is_settled {
-                "it no longer counts, since all of Aurora's keys came before"
-            } else {
-                "the last one counts"
-            };
-            let message = format!("`{}` is given more than once; {counts}", key.text);
-            let help = "remove all but one";
-            reader
-                .problems
-                .warning(Code::DuplicateKey, &key.span, message, help);
+        } else if !file.set(&key.text, value, reader) {
+            unknown_key(key, &root_keys(), reader);
+            continue;
+        }
+        if !seen.insert(key.text.as_str()) {
+            repeated_root_key(key, members.len(), reader);
+        }
+        if key.text == "statuses" {
+            cut = target.statuses.as_given().and_then(|list| list.cut.clone());
         }
     }
     target_keys
 }
 
-fn unknown_root_key(key: &json::Key, reader: &mut Reader) {
-    let fields = [TargetFile::fields(), ConfigFile::fields()].concat();
-    let help = match nearest(&key.text, fields.iter().map(|field| field.key)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "remove it; Aurora refused unknown keys too".to_owned(),
-    };
-    let message = format!("unknown key `{}`", shorten(&key.text));
-    reader
-        .problems
-        .error(Code::UnknownKey, &key.span, message, help);
+/// The keys that may stand at the top.
+fn root_keys() -> Vec<&'static str> {
+    [TargetFile::KEYS, ConfigFile::KEYS].concat()
+}
+
+fn repeated_root_key(key: &json::Key, members: usize, reader: &mut Reader) {
+    let (help, name) = ("remove all but one", &key.text);
+    if members > MOST_MEMBERS {
+        let message = format!("`{name}` is given more than once; Aurora refused such a file");
+        reader
+            .problems
+            .error(Code::DuplicateKey, &key.span, message, help);
+    } else {
+        let message = format!("`{name}` is given more than once; the last one counts");
+        reader
+            .problems
+            .warning(Code::DuplicateKey, &key.span, message, help);
+    }
 }
 
 /// Hides every scalar that was not read as something that may be shown.
@@ -263,11 +265,11 @@ fn hide_unread(text: &str, error: &SyntaxError, hidden: &mut Vec<Span>) {
 /// Hides all but punctuation and known keys.
 fn hide_words(text: &str, part: Span, hidden: &mut Vec<Span>) {
     let punctuation = |c: char| c.is_ascii_whitespace() || "{}[]:,\"".contains(c);
-    let known = [TargetFile::fields(), ConfigFile::fields()].concat();
+    let known = root_keys();
     let mut at = part.start;
     for word in text[part.clone()].split(punctuation) {
         let end = at + word.len();
-        if !word.is_empty() && !known.iter().any(|field| field.key == word) {
+        if !word.is_empty() && !known.contains(&word) {
             hidden.push(at..end);
         }
         // One byte for the punctuation, which is ASCII.

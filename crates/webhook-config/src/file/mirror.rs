@@ -1,10 +1,12 @@
 //! The objects of the file.
 
-use super::object::file_object;
-use super::read::{FromValue, Milliseconds, Reader, Spanned, Text};
+use super::object::{file_object, shorten};
+use super::read::{FromValue, Milliseconds, Reader, Slot, Spanned, Text};
 use crate::aurora::statuses::StatusList;
 use crate::diagnostic::Code;
-use crate::json::{Key, Kind, Member, Value};
+use crate::json::{Key, Kind, Member, Span, Value};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 file_object! {
     /// The configuration: the keys of one target, as Aurora's `-webhook_config` had them, or a list
@@ -192,7 +194,16 @@ fn scalar_text(value: &Value) -> Option<&str> {
 /// The headers of a target, in the file's order; of a repeated name the last counts.
 #[derive(Debug)]
 pub(crate) struct HeadersFile {
-    pub(crate) headers: Vec<(Key, SecretFile)>,
+    pub(crate) headers: Vec<HeaderFile>,
+}
+
+/// A header.
+#[derive(Debug)]
+pub(crate) struct HeaderFile {
+    pub(crate) key: Key,
+    pub(crate) span: Span,
+    /// `None` for null.
+    pub(crate) value: Option<SecretFile>,
 }
 
 impl FromValue for HeadersFile {
@@ -201,39 +212,71 @@ impl FromValue for HeadersFile {
             reader.wrong_type(value, "an object of header names and values");
             return None;
         };
-        let mut headers: Vec<(Key, Option<SecretFile>)> = Vec::new();
-        let mut places = std::collections::HashMap::new();
+        let mut headers: Vec<HeaderFile> = Vec::new();
+        let mut places = HashMap::new();
+        let mut is_whole = true;
         for Member { key, value } in members {
-            let read = SecretFile::of_header(key, value, reader);
+            let read = if value.is_null() {
+                Some(None)
+            } else {
+                header_value(value, reader).map(Some)
+            };
+            let Some(read) = read else {
+                is_whole = false;
+                continue;
+            };
+            let header = HeaderFile {
+                key: key.clone(),
+                span: value.span.clone(),
+                value: read,
+            };
             match places.entry(key.text.as_str()) {
-                std::collections::hash_map::Entry::Vacant(entry) => {
+                Entry::Vacant(entry) => {
                     entry.insert(headers.len());
-                    headers.push((key.clone(), read));
+                    headers.push(header);
                 }
-                std::collections::hash_map::Entry::Occupied(entry) => {
-                    let name = super::object::shorten(&key.text);
+                Entry::Occupied(entry) => {
+                    let name = shorten(&key.text);
                     let message =
                         format!("header `{name}` is given more than once; the last one counts");
                     let help = "remove the others";
                     reader
                         .problems
                         .warning(Code::DuplicateKey, &key.span, message, help);
-                    headers[*entry.get()].1 = read;
+                    headers[*entry.get()] = header;
                 }
             }
         }
-        let headers = headers
-            .into_iter()
-            .filter_map(|(key, read)| Some((key, read?)))
-            .collect();
-        Some(HeadersFile { headers })
+        is_whole.then_some(HeadersFile { headers })
     }
+}
+
+/// A header's value, where Aurora took any scalar.
+fn header_value(value: &Value, reader: &mut Reader) -> Option<SecretFile> {
+    let (Kind::Number(_) | Kind::Bool(_)) = &value.kind else {
+        return SecretFile::from_value(value, reader);
+    };
+    let message = format!(
+        "{} where a string should be; sent as written",
+        value.kind_name()
+    );
+    reader.problems.warning(
+        Code::SloppyType,
+        &value.span,
+        message,
+        "put it in double quotes",
+    );
+    let from = SecretFrom::Literal(scalar_text(value)?.to_owned());
+    Some(SecretFile {
+        span: value.span.clone(),
+        from,
+    })
 }
 
 /// A secret, or where it is.
 #[derive(Clone, Debug)]
 pub(crate) struct SecretFile {
-    pub(crate) span: crate::json::Span,
+    pub(crate) span: Span,
     pub(crate) from: SecretFrom,
 }
 
@@ -255,36 +298,6 @@ impl std::fmt::Debug for SecretFrom {
     }
 }
 
-impl SecretFile {
-    /// A header's value, where Aurora took any scalar; null is one that it refused.
-    fn of_header(name: &Key, value: &Value, reader: &mut Reader) -> Option<Self> {
-        let (kind, text) = match &value.kind {
-            Kind::Null => {
-                let message = format!("header `{}` is null", super::object::shorten(&name.text));
-                let help = "give it a value, \"\" if it is to be empty, or remove it";
-                reader
-                    .problems
-                    .error(Code::WrongType, &value.span, message, help);
-                return None;
-            }
-            Kind::Number(_) | Kind::Bool(_) => (value.kind_name(), scalar_text(value)?),
-            _ => return SecretFile::from_value(value, reader),
-        };
-        let message = format!("{kind} where a string should be; sent as written");
-        reader.problems.warning(
-            Code::SloppyType,
-            &value.span,
-            message,
-            "put it in double quotes",
-        );
-        let from = SecretFrom::Literal(text.to_owned());
-        Some(SecretFile {
-            span: value.span.clone(),
-            from,
-        })
-    }
-}
-
 impl FromValue for SecretFile {
     fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
         let span = value.span.clone();
@@ -294,7 +307,7 @@ impl FromValue for SecretFile {
                 let reference = ReferenceFile::from_value(value, reader)?;
                 let help = "write {\"env\": NAME} or {\"file\": PATH}";
                 match (reference.env, reference.file) {
-                    (super::read::Slot::Bad, _) | (_, super::read::Slot::Bad) => return None,
+                    (Slot::Bad, _) | (_, Slot::Bad) => return None,
                     (env, file) => match (env.given(), file.given()) {
                         (Some(Text(env)), None) => SecretFrom::Env(env),
                         (None, Some(Text(file))) => SecretFrom::File(file),
@@ -337,7 +350,7 @@ macro_rules! choice {
                 let names = || <$Enum>::ALL.iter().map(|choice| choice.name());
                 let choice = <$Enum>::ALL.iter().find(|choice| choice.name() == text.value);
                 if choice.is_none() {
-                    let name = super::object::shorten(&text.value);
+                    let name = shorten(&text.value);
                     let message = format!("unknown {} `{name}`", $what);
                     let help = match super::suggest::nearest(&text.value, names()) {
                         Some(near) => format!("did you mean `{near}`?"),

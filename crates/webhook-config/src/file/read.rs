@@ -6,19 +6,14 @@ use crate::json::{Kind, Span, Value};
 use std::collections::HashSet;
 
 /// What was found at a key.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Slot<T> {
+    #[default]
     Absent,
     Null(Span),
     /// Something that could not be read; it has been reported.
     Bad,
     Given(T),
-}
-
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Slot::Absent
-    }
 }
 
 impl<T> Slot<T> {
@@ -176,11 +171,16 @@ impl<T: FromValue> FromValue for Spanned<Vec<T>> {
 
 /// A whole number of milliseconds as Aurora read one: a string or a fraction will do.
 #[derive(Clone, Debug)]
-pub(crate) struct Milliseconds(pub(crate) Spanned<i32>);
+pub(crate) struct Milliseconds {
+    pub(crate) span: Span,
+    /// `None` for an empty string, which was null.
+    pub(crate) value: Option<i32>,
+}
 
 impl FromValue for Milliseconds {
     fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
         reader.show(value);
+        let span = value.span.clone();
         let read = match &value.kind {
             Kind::Number(text) => integer::from_number(text).map(Some),
             Kind::String(text) => integer::from_string(text),
@@ -189,46 +189,39 @@ impl FromValue for Milliseconds {
                 return None;
             }
         };
-        let number = match read {
-            Ok(Some(number)) => number,
-            Ok(None) => {
-                let message = "expected a whole number, found an empty string";
-                reader
-                    .problems
-                    .error(Code::WrongType, &value.span, message, "write it as 5000");
-                return None;
+        match read {
+            Ok(Some(number)) => {
+                let is_plain =
+                    matches!(&value.kind, Kind::Number(text) if text.parse() == Ok(number));
+                if !is_plain {
+                    let found = value.kind_name();
+                    let message =
+                        format!("{found} where a whole number should be; read as {number}");
+                    let help = format!("write {number}");
+                    reader
+                        .problems
+                        .warning(Code::SloppyType, &span, message, help);
+                }
+                Some(Milliseconds {
+                    span,
+                    value: Some(number),
+                })
             }
+            Ok(None) => Some(Milliseconds { span, value: None }),
             Err(NotAnInteger::NoNumber) => {
-                let message = "expected a whole number, found another string";
+                let message = "expected a whole number, found a string that holds none";
                 reader
                     .problems
-                    .error(Code::WrongType, &value.span, message, "write it as 5000");
-                return None;
+                    .error(Code::WrongType, &span, message, "such as 5000");
+                None
             }
             Err(NotAnInteger::TooLarge) => {
-                let message = "the number is too large";
+                let message = "the number is too large or too small";
                 reader
                     .problems
-                    .error(Code::OutOfRange, &value.span, message, "at most 2147483647");
-                return None;
+                    .error(Code::OutOfRange, &span, message, "from 1 to 2147483647");
+                None
             }
-        };
-        let plain = matches!(&value.kind, Kind::Number(text) if text.parse() == Ok(number));
-        if !plain {
-            let message = format!(
-                "{} where a whole number should be; read as {number}",
-                value.kind_name()
-            );
-            reader.problems.warning(
-                Code::SloppyType,
-                &value.span,
-                message,
-                format!("write {number}"),
-            );
         }
-        Some(Milliseconds(Spanned {
-            value: number,
-            span: value.span.clone(),
-        }))
     }
 }

@@ -50,7 +50,7 @@ inline_schema!(Milliseconds, _generator => json_schema!({
 inline_schema!(StatusList, _generator => json_schema!({
     "anyOf": [
         { "type": "array", "items": { "enum": names(ScheduleStatus::ALL.iter().map(|it| it.name()), &["*"]) } },
-        { "type": "array", "contains": { "const": "*" }, "deprecated": true },
+        { "type": "array", "contains": { "anyOf": [{ "const": "*" }, { "type": ["array", "object"] }] }, "deprecated": true },
     ],
 }));
 inline_schema!(FormatText, _generator => json_schema!({ "enum": names(crate::Format::ALL.iter().map(|it| it.name()), &[]) }));

@@ -22,6 +22,13 @@ pub(crate) fn target_url(
             return None;
         }
     };
+    if url.has_odd_host() {
+        let message = "the host holds a character that no host name has";
+        let help = "is a variable not expanded, or a second host added?";
+        reader
+            .problems
+            .warning(Code::OddHost, &text.span, message, help);
+    }
     if url.had_userinfo() {
         let message = "the user name and password of the URL are not sent";
         let help = "Aurora did not send them either; use the header `Authorization`";
@@ -34,22 +41,13 @@ pub(crate) fn target_url(
         reader
             .problems
             .warning(Code::ChangedUrl, &text.span, message, help);
-    } else if url.as_uri().host() != url.to_string().split('/').nth(2).map(host_of) {
+    } else if !url.to_string().is_ascii() {
         let message = format!("requested as {}", url.as_uri());
         reader
             .problems
             .warning(Code::ChangedUrl, &text.span, message, "write it like that");
     }
     Some(url)
-}
-
-/// The host of an authority without user name and password.
-fn host_of(authority: &str) -> &str {
-    let end = authority.rfind(']').map_or(0, |at| at + 1);
-    let port = authority[end..]
-        .find([':', '?'])
-        .map_or(authority.len(), |at| end + at);
-    &authority[..port]
 }
 
 /// The URL of a proxy; what is wrong is reported.

@@ -3,6 +3,7 @@
 //! The source of the rules is Gson's `JsonWriter` with `htmlSafe` on, as `new Gson()` has it: no
 //! blanks, and `<`, `>`, `&`, `=` and `'` escaped, so that JSON can stand in an HTML page.
 
+use super::block::{has_html_suspect, is_html_suspect};
 use super::double::DoubleText;
 use serde_json::ser::Formatter;
 use std::io;
@@ -37,26 +38,17 @@ fn html_escape(bytes: &[u8]) -> Option<(&'static [u8], usize)> {
     })
 }
 
-/// Whether a character that Gson escapes may start with this byte.
-#[inline]
-fn suspect(byte: u8) -> bool {
-    matches!(byte, b'<' | b'>' | b'&' | b'=' | b'\'' | 0xE2)
-}
-
-/// The first suspect byte from `at` on.
+/// The first byte from `at` on with which something may start that Gson escapes.
 #[inline]
 fn next_suspect(bytes: &[u8], mut at: usize) -> Option<usize> {
-    // Sixteen at a time without a branch between, so that they are compared at once.
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        if chunk.iter().fold(false, |any, &byte| any | suspect(byte)) {
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        if has_html_suspect(block) {
             break;
         }
         at += 16;
     }
-    bytes
-        .get(at..)?
-        .iter()
-        .position(|&byte| suspect(byte))
+    let mut rest = bytes.get(at..)?.iter();
+    rest.position(|&byte| is_html_suspect(byte))
         .map(|offset| at + offset)
 }
 

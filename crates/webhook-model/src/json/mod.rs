@@ -1,5 +1,6 @@
 //! JSON text: scanning it, saying where it is wrong, and writing it as Gson does.
 
+mod block;
 mod double;
 pub(crate) mod error;
 pub(crate) mod gson;

@@ -3,6 +3,7 @@
 //! Both readers of this crate, the full one and the header's, stand on this scanner, so that
 //! neither can accept a text that the other calls malformed.
 
+use super::block::{StringMasks, first_special, has_control};
 use super::error::{ReadError, ReadErrorKind};
 use std::borrow::Cow;
 
@@ -57,24 +58,23 @@ impl<'a> Scanner<'a> {
         ReadError::new(kind, message, self.text.as_bytes(), at)
     }
 
-    /// The text was not what JSON or the wire asks for here.
+    /// The value here is not of the type that the wire asks for; or it is not even JSON.
     #[cold]
     pub(crate) fn unexpected(&self, wanted: &str) -> ReadError {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let (kind, found) = match rest.bytes().next() {
-            None => (ReadErrorKind::Syntax, "the end of the text".to_owned()),
-            Some(b'{') => (ReadErrorKind::Type, "an object".to_owned()),
-            Some(b'[') => (ReadErrorKind::Type, "an array".to_owned()),
-            Some(b'"') => (ReadErrorKind::Type, "a string".to_owned()),
-            Some(b'-' | b'0'..=b'9') => (ReadErrorKind::Type, "a number".to_owned()),
-            Some(b't' | b'f') => (ReadErrorKind::Type, "a boolean".to_owned()),
-            Some(b'n') => (ReadErrorKind::Type, "null".to_owned()),
-            Some(_) => {
-                let found = rest.chars().next().unwrap_or_default();
-                (ReadErrorKind::Syntax, format!("{found:?}"))
-            }
+        let mut rest = self.clone();
+        if let Err(error) = rest.skip_value() {
+            return error;
+        }
+        let found = match self.byte() {
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b'"') => "a string",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'n') => "null",
+            _ => "a number",
         };
-        self.error(kind, format!("expected {wanted}, found {found}"))
+        let message = format!("expected {wanted}, found {found}");
+        self.error(ReadErrorKind::Type, message)
     }
 
     #[cold]
@@ -99,6 +99,13 @@ impl<'a> Scanner<'a> {
     /// The next byte that is no blank; the scanner stands on it.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
+        match self.byte() {
+            Some(byte) if byte > b' ' => Some(byte),
+            _ => self.peek_after_blanks(),
+        }
+    }
+
+    fn peek_after_blanks(&mut self) -> Option<u8> {
         loop {
             match self.byte() {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
@@ -404,29 +411,75 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn skip_string(&mut self) -> Result<()> {
         let bytes = self.text.as_bytes();
-        let mut at = self.at + 1;
+        let start = self.at + 1;
+        // Most strings are short and without escapes.
+        let mut at = start;
+        for _ in 0..3 {
+            let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+                break;
+            };
+            if let Some(place) = first_special(u64::from_le_bytes(*word)) {
+                if bytes.get(at + place) == Some(&b'"') {
+                    self.at = at + place + 1;
+                    return Ok(());
+                }
+                break;
+            }
+            at += 8;
+        }
+        self.skip_long_string(start)
+    }
+
+    /// Goes past a string whose text starts at `start`, by blocks.
+    fn skip_long_string(&mut self, start: usize) -> Result<()> {
+        let bytes = self.text.as_bytes();
+        let mut at = start;
+        let mut carried = false;
+        while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<64>()) {
+            if has_control(block) {
+                // In the string, which is an error, or after it.
+                break;
+            }
+            let masks = StringMasks::of(block);
+            let escaped = masks.escaped(&mut carried);
+            let ends = masks.quotes & !escaped;
+            // The bits below the lowest of `ends`; all, if there is none.
+            let inside = ends.wrapping_sub(1) & !ends;
+            // Escaped quotes and backslashes are in order; letters are looked at.
+            let mut letters = escaped & inside & !(masks.quotes | masks.backslashes);
+            while letters != 0 {
+                let letter = at + letters.trailing_zeros() as usize;
+                letters &= letters - 1;
+                // The second half of a surrogate pair went with the first.
+                if letter > self.at {
+                    self.at = letter - 1;
+                    self.escape()?;
+                }
+            }
+            if ends != 0 {
+                self.at = at + ends.trailing_zeros() as usize + 1;
+                return Ok(());
+            }
+            at += 64;
+        }
+        self.skip_string_bytewise(at - usize::from(carried))
+    }
+
+    /// Goes past the rest of a string from `at` on, where no escape has begun.
+    fn skip_string_bytewise(&mut self, at: usize) -> Result<()> {
+        // An escape that was looked at already may end beyond.
+        self.at = at.max(self.at);
         loop {
-            at = plain_until(bytes, at);
-            match bytes.get(at) {
+            self.at = plain_until(self.text.as_bytes(), self.at);
+            match self.byte() {
                 Some(b'"') => {
-                    self.at = at + 1;
+                    self.at += 1;
                     return Ok(());
                 }
                 Some(b'\\') => {
-                    if let Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') =
-                        bytes.get(at + 1)
-                    {
-                        at += 2;
-                    } else {
-                        self.at = at;
-                        self.escape()?;
-                        at = self.at;
-                    }
+                    self.escape()?;
                 }
-                _ => {
-                    self.at = at;
-                    return Err(self.in_string());
-                }
+                _ => return Err(self.in_string()),
             }
         }
     }
@@ -510,12 +563,11 @@ impl<'a> Scanner<'a> {
 /// end of `bytes`.
 #[inline]
 fn plain_until(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let special = special_bytes(u64::from_le_bytes(*chunk));
-        if special != 0 {
-            return at + special.trailing_zeros() as usize / 8;
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        match first_special(u64::from_le_bytes(*word)) {
+            Some(place) => return at + place,
+            None => at += 8,
         }
-        at += 8;
     }
     while let Some(&byte) = bytes.get(at) {
         if byte == b'"' || byte == b'\\' || byte < 0x20 {
@@ -524,18 +576,4 @@ fn plain_until(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
-}
-
-/// The top bit of each byte of `word` that is a quote, a backslash or a control character. Exact
-/// up to the lowest bit set; bits above it may be spurious, since a borrow runs upwards.
-#[inline]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let quotes = quote.wrapping_sub(ONES) & !quote;
-    let backslashes = backslash.wrapping_sub(ONES) & !backslash;
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    (quotes | backslashes | controls) & TOPS
 }

@@ -2,7 +2,7 @@
 
 use heed::{AnyTls, RoTxn};
 
-use super::change::Fault;
+use super::fault::Fault;
 use super::record;
 use super::tables::Tables;
 use crate::{Event, QueueError};
@@ -12,6 +12,9 @@ const MIN_BYTES: u64 = 1 << 20;
 
 /// The largest part that is kept for settlements.
 const MAX_RESERVE: u64 = 64 << 20;
+
+/// What LMDB stores in one value, and the format has room for.
+const MAX_EVENT: u64 = u32::MAX as u64;
 
 /// What settling an owed entry may add: its dead letter without a note, or its attempts. Twice
 /// what it takes on a full page.
@@ -67,7 +70,7 @@ impl Capacity {
         for event in events {
             let size = size(event);
             // An empty queue has some pages in use as well.
-            if size > room - room / 8 || u32::try_from(event.key.len()).is_err() {
+            if size > room - room / 8 || size > MAX_EVENT {
                 return Err(Fault::Refused(QueueError::TooLarge {
                     size,
                     max: room - room / 8,

@@ -1,6 +1,6 @@
 //! One transaction that changes the queue.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -8,28 +8,16 @@ use heed::{PutFlags, RwTxn};
 use siphasher::sip::SipHasher13;
 
 use super::capacity::Capacity;
+use super::fault::{Fault, damage};
 use super::record::{self, Dead, Row};
 use super::tables::Tables;
-use crate::{EntryId, Event, QueueError, Settled, Settlement};
+use crate::{EntryId, Event, Settled, Settlement};
 
 /// The key of the next entry's number in `meta`.
 pub(super) const NEXT: &[u8] = b"next";
 
 /// The numbers of the targets that the queue knows, by name.
 pub(super) type Names = HashMap<Arc<str>, u32>;
-
-/// Why a change was not made.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Storage(heed::Error),
-    Refused(QueueError),
-}
-
-impl From<heed::Error> for Fault {
-    fn from(error: heed::Error) -> Fault {
-        Fault::Storage(error)
-    }
-}
 
 /// A transaction that changes the queue: nothing is, until [`commit`](Change::commit).
 pub(super) struct Change<'q> {
@@ -45,6 +33,9 @@ pub(super) struct Change<'q> {
     added: Vec<(Arc<str>, u32)>,
     /// Targets that it forgot.
     dropped: Vec<u32>,
+    /// How many targets less have to do with an event. Applied together, since targets often
+    /// settle an event in the same group.
+    released: BTreeMap<u64, u32>,
 }
 
 impl<'q> Change<'q> {
@@ -62,11 +53,13 @@ impl<'q> Change<'q> {
             index: HashMap::new(),
             added: Vec::new(),
             dropped: Vec::new(),
+            released: BTreeMap::new(),
         })
     }
 
     /// Makes the change durable; the names of targets, if they are others now.
     pub(super) fn commit(mut self) -> heed::Result<Option<Names>> {
+        self.forget_released()?;
         for (number, row) in &self.rows {
             self.tables
                 .meta
@@ -91,6 +84,7 @@ impl<'q> Change<'q> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
+        self.forget_released()?;
         capacity.admit(self.tables, &self.txn, events)?;
         let mut next = read_next(self.tables.meta.get(&self.txn, NEXT)?)?;
         let mut entries = Vec::with_capacity(events.len());
@@ -191,7 +185,8 @@ impl<'q> Change<'q> {
             let value = record::dead_value(&key, dead);
             return self.tables.dead.put(&mut self.txn, &key, &value);
         }
-        self.release(seq)
+        self.release(seq);
+        Ok(())
     }
 
     /// Makes a dead letter owed again; whether there is one.
@@ -221,7 +216,7 @@ impl<'q> Change<'q> {
             return Ok(false);
         }
         row.dead = row.dead.saturating_sub(1);
-        self.release(entry.0)?;
+        self.release(entry.0);
         Ok(true)
     }
 
@@ -249,7 +244,7 @@ impl<'q> Change<'q> {
             *count = count.saturating_sub(found.len() as u64);
             for seq in found {
                 table.delete(&mut self.txn, &record::target_key(number, seq))?;
-                self.release(seq)?;
+                self.release(seq);
             }
         }
         let all = left > 0;
@@ -298,20 +293,29 @@ impl<'q> Change<'q> {
         Ok(true)
     }
 
-    /// One target less has to do with an event; the last one forgets it.
-    fn release(&mut self, seq: u64) -> heed::Result<()> {
-        let key = record::event_key(seq);
-        let shares = self.tables.shares.get(&self.txn, &key)?;
-        // Without a record there is one target.
-        let shares = shares
-            .and_then(|value| value.try_into().ok())
-            .map_or(1, u32::from_le_bytes);
-        if shares > 1 {
-            let shares = (shares - 1).to_le_bytes();
-            return self.tables.shares.put(&mut self.txn, &key, &shares);
+    /// One target less has to do with an event.
+    fn release(&mut self, seq: u64) {
+        *self.released.entry(seq).or_default() += 1;
+    }
+
+    /// Forgets the events that no target has to do with any longer.
+    fn forget_released(&mut self) -> heed::Result<()> {
+        for (seq, released) in std::mem::take(&mut self.released) {
+            let key = record::event_key(seq);
+            let shares = self.tables.shares.get(&self.txn, &key)?;
+            let left = record::read_shares(shares).saturating_sub(released);
+            if left > 0 {
+                self.tables
+                    .shares
+                    .put(&mut self.txn, &key, &left.to_le_bytes())?;
+                continue;
+            }
+            if shares.is_some() {
+                self.tables.shares.delete(&mut self.txn, &key)?;
+            }
+            self.forget(seq)?;
         }
-        self.tables.shares.delete(&mut self.txn, &key)?;
-        self.forget(seq)
+        Ok(())
     }
 
     /// Removes an event and its entry in the index by key.
@@ -342,7 +346,7 @@ impl<'q> Change<'q> {
         let Some(found) = self.tables.meta.get(&self.txn, &record::row_key(number))? else {
             return Ok(None);
         };
-        let row = Row::read(found).ok_or_else(|| damaged("the row of a target"))?;
+        let row = Row::read(found).ok_or_else(|| damage("the row of a target"))?;
         self.index.insert(name.clone(), self.rows.len());
         self.rows.push((number, row));
         Ok(Some(self.rows.len() - 1))
@@ -380,7 +384,7 @@ pub(super) fn read_next(value: Option<&[u8]>) -> heed::Result<u64> {
         Some(value) => value
             .try_into()
             .map(u64::from_le_bytes)
-            .map_err(|_| damaged("the next entry's number")),
+            .map_err(|_| damage("the next entry's number")),
     }
 }
 
@@ -390,8 +394,4 @@ pub(super) fn hash(identity: [u8; 16], key: &[u8]) -> u32 {
     let mut hasher = SipHasher13::new_with_key(&identity);
     hasher.write(key);
     hasher.finish() as u32
-}
-
-pub(super) fn damaged(what: &str) -> heed::Error {
-    heed::Error::Decoding(format!("{what} is damaged").into())
 }

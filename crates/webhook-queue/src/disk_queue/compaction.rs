@@ -7,7 +7,8 @@ use heed::CompactionOption;
 
 use super::capacity::Capacity;
 use super::directory::{self, COMPACTED, DATA, Directory};
-use super::{check_meta, lacks_room, open_tables, storage};
+use super::fault::storage;
+use super::opening::{check_meta, open_tables};
 use crate::QueueError;
 
 /// What a compaction did.
@@ -50,10 +51,7 @@ pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
     env.prepare_for_closing().wait();
     if let Err(error) = copied {
         directory::remove(&copy)?;
-        return Err(match error {
-            heed::Error::Io(source) if lacks_room(&source) => QueueError::NoSpace { source },
-            error => storage("compact", error),
-        });
+        return Err(storage("compact", error));
     }
     fs::rename(&copy, &data).map_err(directory::io("replace", &data))?;
     directory::sync_directory(directory.path())?;

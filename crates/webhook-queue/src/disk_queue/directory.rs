@@ -58,15 +58,7 @@ impl Directory {
                 if !create {
                     return Err(QueueError::Missing { path: path.into() });
                 }
-                let mut builder = DirBuilder::new();
-                builder
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(path)
-                    .map_err(io("create", path))?;
-                if let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
-                    sync_directory(parent)?;
-                }
+                create_directory(path)?;
             }
             Err(error) => return Err(io("look at", path)(error)),
         }
@@ -118,7 +110,7 @@ impl Directory {
             .and_then(|mut file| file.write_all(&[0; 1 << 16]).and_then(|()| file.sync_all()));
         // If it cannot be removed, the next probe writes over it.
         remove(&probe).ok();
-        written.err().filter(super::lacks_room)
+        written.err().filter(super::fault::lacks_room)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -158,6 +150,28 @@ pub(super) fn remove(path: &Path) -> Result<(), QueueError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// Creates a directory and those above it, each so that it survives a power loss.
+fn create_directory(path: &Path) -> Result<(), QueueError> {
+    let above = path.ancestors().skip(1);
+    let missing = above.clone().take_while(|above| !above.exists()).count();
+    let mut builder = DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(io("create", path))?;
+    for parent in above.take(missing + 1) {
+        // The parent of a relative path is empty.
+        let here = Path::new(".");
+        sync_directory(if parent.as_os_str().is_empty() {
+            here
+        } else {
+            parent
+        })?;
+    }
+    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, QueueError> {

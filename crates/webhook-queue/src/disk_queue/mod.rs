@@ -4,20 +4,22 @@ mod capacity;
 mod change;
 mod compaction;
 mod directory;
+mod fault;
+mod opening;
 mod read;
 mod record;
 mod tables;
 mod verification;
 
 use std::collections::BTreeSet;
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::capacity::Capacity;
-use self::change::{Change, Fault, Names};
-use self::directory::{DATA, Directory};
+use self::change::{Change, Names};
+use self::directory::Directory;
+use self::fault::{Fault, damage};
 use self::read::Snapshot;
 use self::record::Row;
 use self::tables::Tables;
@@ -28,12 +30,11 @@ use crate::{
 pub use self::compaction::{Compaction, compact};
 pub use self::verification::{CorruptEntry, Verification, verify};
 
-/// Keys in `meta`.
-const FORMAT_KEY: &[u8] = b"format";
-const IDENTITY_KEY: &[u8] = b"identity";
-
 /// Entries that [`DiskQueue::drop_target`] forgets in one transaction.
 const DROPPED_AT_ONCE: usize = 1024;
+
+/// Damaged entries that are set aside in one transaction.
+const SET_ASIDE_AT_ONCE: usize = 64;
 
 /// How a [`DiskQueue`] is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,23 +126,16 @@ impl DiskQueue {
         options: &Options,
     ) -> Result<DiskQueue, QueueError> {
         let capacity = Capacity::new(options.max_bytes);
-        let mut tables = open_tables(&directory, capacity.map_size(0))?;
-        let used = tables
-            .env
-            .read_txn()
-            .and_then(|txn| tables.used(&txn))
-            .map_err(|error| storage("read", error))?;
+        let mut tables = opening::open_tables(&directory, capacity.map_size(0))?;
+        let used = tables.env.read_txn().and_then(|txn| tables.used(&txn));
+        let used = used.map_err(|error| fault::storage("read", error))?;
         if capacity.map_size(used) > capacity.map_size(0) {
             drop(tables);
-            tables = open_tables(&directory, capacity.map_size(used))?;
+            tables = opening::open_tables(&directory, capacity.map_size(used))?;
         }
-        tables
-            .env
-            .clear_stale_readers()
-            .map_err(|error| storage("open", error))?;
-        check_meta(&tables, &directory)?;
+        opening::check_meta(&tables, &directory)?;
         directory.finish()?;
-        let names = read_names(&tables).map_err(|error| damaged(&directory, &error))?;
+        let names = opening::read_names(&tables, &directory)?;
         Ok(DiskQueue {
             tables,
             capacity,
@@ -240,28 +234,24 @@ impl DiskQueue {
                 .env
                 .read_txn()
                 .and_then(|txn| self.tables.used(&txn));
+            let max = self.capacity.max;
             // If even this cannot be read, all of it counts as used.
-            let used = used.unwrap_or(self.capacity.max);
             return QueueError::Full {
-                used,
-                max: self.capacity.max,
+                used: used.unwrap_or(max),
+                max,
             };
         }
-        let error = match error {
-            heed::Error::Io(source) if lacks_room(&source) => QueueError::NoSpace { source },
+        let error = match fault::storage(action, error) {
             // LMDB calls it an I/O error when only a part of what it wrote had room.
-            heed::Error::Io(source) => match self.directory.lack_of_room() {
+            error @ QueueError::Storage { .. } => match self.directory.lack_of_room() {
                 Some(source) => QueueError::NoSpace { source },
-                None => storage(action, heed::Error::Io(source)),
+                None => error,
             },
-            error => storage(action, error),
+            error => error,
         };
         // LMDB goes on after all failures but one, that of the page that makes a commit valid.
-        let dead = matches!(
-            self.tables.env.write_txn(),
-            Err(heed::Error::Mdb(heed::MdbError::Panic))
-        );
-        if !dead {
+        let next = self.tables.env.write_txn();
+        if !matches!(next, Err(heed::Error::Mdb(heed::MdbError::Panic))) {
             return error;
         }
         let source = lock(&self.refusing)
@@ -276,26 +266,30 @@ impl DiskQueue {
         read: impl FnOnce(&mut Snapshot<'_>) -> heed::Result<R>,
     ) -> Result<R, QueueError> {
         let mut snapshot =
-            Snapshot::take(&self.tables).map_err(|error| storage("read from", error))?;
-        let result = read(&mut snapshot).map_err(|error| storage("read from", error));
+            Snapshot::take(&self.tables).map_err(|error| fault::storage("read from", error))?;
+        let result = read(&mut snapshot).map_err(|error| fault::storage("read from", error));
         let found = std::mem::take(&mut snapshot.damaged);
         drop(snapshot);
-        for seq in found {
-            self.set_aside(seq);
+        for group in found.chunks(SET_ASIDE_AT_ONCE) {
+            self.set_aside(group);
         }
         result
     }
 
-    /// Sets a damaged entry aside, now or when it is met again.
-    fn set_aside(&self, seq: u64) {
-        let done = self.change("set aside a damaged record of", |change| {
-            Ok(change.set_aside(seq)?)
+    /// Sets damaged entries aside, now or when they are met again.
+    fn set_aside(&self, entries: &[u64]) {
+        let done = self.change("set aside damaged records of", |change| {
+            for &seq in entries {
+                change.set_aside(seq)?;
+            }
+            Ok(())
         });
+        let mut damaged = lock(&self.damaged);
         match done {
-            Ok(_) => lock(&self.damaged).remove(&seq),
-            // It is passed over all the same, and counted.
-            Err(_) => lock(&self.damaged).insert(seq),
-        };
+            Ok(()) => damaged.retain(|seq| !entries.contains(seq)),
+            // They are passed over all the same, and counted.
+            Err(_) => damaged.extend(entries),
+        }
     }
 
     fn names(&self) -> Arc<Names> {
@@ -399,7 +393,7 @@ impl Queue for DiskQueue {
                 let Some(row) = self.tables.meta.get(&snapshot.txn, &key)? else {
                     continue;
                 };
-                let row = Row::read(row).ok_or_else(|| change::damaged("the row of a target"))?;
+                let row = Row::read(row).ok_or_else(|| damage("the row of a target"))?;
                 targets.push(TargetStatistics {
                     target: name.to_owned(),
                     pending: row.pending,
@@ -418,79 +412,6 @@ impl Queue for DiskQueue {
     }
 }
 
-/// Opens the environment and its tables in a locked directory.
-fn open_tables(directory: &Directory, map_size: usize) -> Result<Tables, QueueError> {
-    let path = directory.path();
-    let failed = |error| match error {
-        heed::Error::Io(source) if lacks_room(&source) => QueueError::NoSpace { source },
-        heed::Error::Io(source) => QueueError::Io {
-            action: "open",
-            path: path.into(),
-            source,
-        },
-        error => damaged(directory, &error),
-    };
-    let env = tables::open_env(path, map_size).map_err(failed)?;
-    // What lies beyond the end of the file cannot be read, not even as an error.
-    let needed = (env.info().last_page_number as u64 + 1)
-        .saturating_mul(u64::from(env.unnamed_database_stat().page_size));
-    let found = env.real_disk_size().map_err(failed)?;
-    if found < needed {
-        let detail = format!("{DATA} has {found} of {needed} bytes");
-        return Err(QueueError::Corrupt {
-            path: path.into(),
-            detail,
-        });
-    }
-    Tables::open(env).map_err(failed)
-}
-
-/// Writes what identifies the queue into new tables, and compares it in others.
-fn check_meta(tables: &Tables, directory: &Directory) -> Result<(), QueueError> {
-    let check = || {
-        let mut txn = tables.env.write_txn()?;
-        let mut same = true;
-        let format = directory::FORMAT.to_le_bytes();
-        let identity = directory.identity();
-        for (key, value) in [(FORMAT_KEY, &format[..]), (IDENTITY_KEY, &identity[..])] {
-            same &= match tables.meta.get(&txn, key)? {
-                Some(found) => found == value,
-                None if directory.is_unfinished() => {
-                    tables.meta.put(&mut txn, key, value)?;
-                    true
-                }
-                None => false,
-            };
-        }
-        txn.commit()?;
-        Ok(same)
-    };
-    match check().map_err(|error| storage("open", error))? {
-        true => Ok(()),
-        false => {
-            let detail = format!("{DATA} belongs to another queue");
-            Err(QueueError::Corrupt {
-                path: directory.path().into(),
-                detail,
-            })
-        }
-    }
-}
-
-fn read_names(tables: &Tables) -> heed::Result<Names> {
-    let txn = tables.env.read_txn()?;
-    let mut names = Names::new();
-    for item in tables.meta.prefix_iter(&txn, b"t")? {
-        let (key, value) = item?;
-        let number = record::target_of_row_key(key);
-        let row = Row::read(value)
-            .zip(number)
-            .ok_or_else(|| change::damaged("the row of a target"))?;
-        names.insert(row.0.name.into(), row.1);
-    }
-    Ok(names)
-}
-
 /// The names and numbers of targets in the order of their names.
 fn by_name(names: &Names) -> Vec<(&str, u32)> {
     let mut sorted: Vec<_> = names
@@ -499,27 +420,6 @@ fn by_name(names: &Names) -> Vec<(&str, u32)> {
         .collect();
     sorted.sort_unstable();
     sorted
-}
-
-/// Whether an error says that the disk is full, or what this user or process may write.
-fn lacks_room(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
-fn storage(action: &'static str, error: heed::Error) -> QueueError {
-    let source = match error {
-        heed::Error::Io(error) => error.into(),
-        error => error.into(),
-    };
-    QueueError::Storage { action, source }
-}
-
-fn damaged(directory: &Directory, error: &heed::Error) -> QueueError {
-    QueueError::Corrupt {
-        path: directory.path().into(),
-        detail: error.to_string(),
-    }
 }
 
 /// What is behind these locks is whole whenever they are given up, even by a panic.

@@ -121,3 +121,23 @@ impl Tables {
         Ok(pages * page_size)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use heed::EnvFlags;
+
+    use super::*;
+
+    #[test]
+    fn every_commit_is_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = open_env(dir.path(), 1 << 20).unwrap();
+        let flags = EnvFlags::from_bits_truncate(env.get_flags().unwrap());
+        let weak = EnvFlags::NO_SYNC
+            | EnvFlags::NO_META_SYNC
+            | EnvFlags::MAP_ASYNC
+            | EnvFlags::WRITE_MAP
+            | EnvFlags::NO_LOCK;
+        assert!(!flags.intersects(weak), "{flags:?}");
+    }
+}

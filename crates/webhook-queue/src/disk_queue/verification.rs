@@ -7,8 +7,11 @@ use heed::RoTxn;
 
 use super::capacity::Capacity;
 use super::directory::Directory;
+use super::fault::{damage, storage};
+use super::opening::{check_meta, open_tables, read_names};
+use super::record::Row;
 use super::tables::Tables;
-use super::{Row, change, check_meta, damaged, open_tables, read_names, record, storage};
+use super::{change, record};
 use crate::{EntryId, QueueError};
 
 /// Problems that a [`Verification`] names; it counts all.
@@ -83,14 +86,14 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, QueueError> {
     let directory = Directory::open(dir.as_ref(), false)?;
     let tables = open_tables(&directory, Capacity::new(0).map_size(0))?;
     check_meta(&tables, &directory)?;
-    let names = read_names(&tables).map_err(|error| damaged(&directory, &error))?;
+    let names = read_names(&tables, &directory)?;
     let mut found = Verification::default();
-    let check = || {
+    let mut check = || {
         let txn = tables.env.read_txn()?;
         let mut rows = BTreeMap::new();
         for (name, &number) in &names {
             if let Some(row) = tables.meta.get(&txn, &record::row_key(number))? {
-                let row = Row::read(row).ok_or_else(|| change::damaged("the row of a target"))?;
+                let row = Row::read(row).ok_or_else(|| damage("the row of a target"))?;
                 rows.insert(number, (&**name, row));
             }
         }
@@ -100,7 +103,6 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, QueueError> {
         found.set_aside = tables.aside.len(&txn)?;
         Ok(())
     };
-    let mut check = check;
     check().map_err(|error| storage("verify", error))?;
     Ok(found)
 }
@@ -190,10 +192,7 @@ fn check_events(
                 tables.owed.get(txn, &key)?.is_some() || tables.dead.get(txn, &key)?.is_some();
             holders += u32::from(held);
         }
-        let shares = tables.shares.get(txn, key)?;
-        let shares = shares
-            .and_then(|value| value.try_into().ok())
-            .map_or(1, u32::from_le_bytes);
+        let shares = record::read_shares(tables.shares.get(txn, key)?);
         if shares != holders {
             found.disagree(format!(
                 "entry {seq} is kept for {shares} targets and wanted by {holders}"

@@ -12,8 +12,6 @@ pub(super) struct Writer<T, F> {
     queue: Arc<dyn Queue>,
     line: Arc<Line<T>>,
     on_commit: F,
-    /// Why events wait for room.
-    full: Option<Arc<QueueError>>,
 }
 
 /// The events of a group that are yet to be committed, as a queue wants them, and their tickets.
@@ -40,7 +38,6 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
             queue,
             line,
             on_commit,
-            full: None,
         }
     }
 
@@ -50,12 +47,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         loop {
             match self.line.next() {
                 Work::End => return Vec::new(),
-                Work::GiveUp(events) => {
-                    // Nothing waits for room without a reason.
-                    if let Some(full) = self.full.clone() {
-                        self.fail(Events::new(events), &full);
-                    }
-                }
+                Work::GiveUp(events, full) => self.fail(Events::new(events), &full),
                 Work::Write(events, settlements) => {
                     if let Err(unsettled) = self.write(Events::new(events), settlements) {
                         return unsettled;
@@ -126,8 +118,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                 }
                 QueueError::Full { .. } => {
                     let full = Arc::new(failed);
-                    self.full = Some(full.clone());
-                    if let Err(refused) = self.line.block(events.into_waiting()) {
+                    if let Err(refused) = self.line.block(events.into_waiting(), full.clone()) {
                         self.fail(Events::new(refused), &full);
                     }
                     return;

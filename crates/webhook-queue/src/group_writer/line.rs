@@ -1,15 +1,15 @@
 //! What waits for the writer.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::statistics::WriterStatistics;
 use super::{Limits, Refused, WhenFull};
-use crate::{Event, Settlement};
+use crate::{Event, QueueError, Settlement};
 
 /// How long until what failed is tried again, if nothing new comes before.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Events and settlements that wait for the writer.
 pub(super) struct Line<T> {
@@ -29,8 +29,9 @@ struct State<T> {
     closed: bool,
     /// The writer has ended.
     stopped: bool,
-    /// Until when the events wait for room in the queue, unless it is settled before.
-    blocked: Option<Instant>,
+    /// Until when the events wait for room in the queue, unless it is settled before; and what
+    /// the queue said.
+    blocked: Option<(Instant, Arc<QueueError>)>,
     /// Until when the settlements wait, since they could not be committed.
     failing: Option<Instant>,
     statistics: WriterStatistics,
@@ -40,6 +41,7 @@ struct State<T> {
 pub(super) struct Waiting<T> {
     event: Event,
     ticket: T,
+    /// Until when it may wait for room in the queue.
     deadline: Option<Instant>,
 }
 
@@ -62,7 +64,7 @@ pub(super) enum Work<T> {
     /// Commits these.
     Write(Vec<Waiting<T>>, Vec<Settlement>),
     /// Fails these events, which waited for room in vain.
-    GiveUp(Vec<Waiting<T>>),
+    GiveUp(Vec<Waiting<T>>, Arc<QueueError>),
     /// Ends.
     End,
 }
@@ -95,6 +97,7 @@ impl<T> Line<T> {
         event: Event,
         ticket: T,
         deadline: Option<Instant>,
+        room_until: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
         let mut state = self.lock();
         loop {
@@ -110,7 +113,7 @@ impl<T> Line<T> {
                 state.events.push_back(Waiting {
                     event,
                     ticket,
-                    deadline,
+                    deadline: room_until,
                 });
                 self.work.notify_one();
                 return Ok(());
@@ -179,7 +182,8 @@ impl<T> Line<T> {
             let now = Instant::now();
             if state
                 .blocked
-                .is_some_and(|until| until <= now || state.closed)
+                .as_ref()
+                .is_some_and(|(until, _)| *until <= now || state.closed)
             {
                 state.blocked = None;
             }
@@ -189,14 +193,14 @@ impl<T> Line<T> {
             {
                 state.failing = None;
             }
-            if state.blocked.is_some() {
+            if let Some((_, full)) = state.blocked.clone() {
                 let given_up = state.take_expired(now);
                 if !given_up.is_empty() {
                     self.room.notify_all();
-                    return Work::GiveUp(given_up);
+                    return Work::GiveUp(given_up, full);
                 }
             }
-            let events = match state.blocked {
+            let events = match &state.blocked {
                 Some(_) => Vec::new(),
                 None => state.take_group(&self.limits),
             };
@@ -212,12 +216,13 @@ impl<T> Line<T> {
             if state.closed {
                 return Work::End;
             }
+            let retry = state.blocked.as_ref().map(|(until, _)| *until);
             let deadlines = state
                 .events
                 .iter()
                 .filter_map(|waiting| waiting.deadline)
                 .min();
-            let until = [state.blocked, state.failing, state.blocked.and(deadlines)];
+            let until = [retry, state.failing, retry.and(deadlines)];
             state = match until.into_iter().flatten().min() {
                 None => self
                     .work
@@ -234,7 +239,11 @@ impl<T> Line<T> {
 
     /// Puts events back that the queue had no room for, if they may wait for it; else gives them
     /// back.
-    pub(super) fn block(&self, events: Vec<Waiting<T>>) -> Result<(), Vec<Waiting<T>>> {
+    pub(super) fn block(
+        &self,
+        events: Vec<Waiting<T>>,
+        full: Arc<QueueError>,
+    ) -> Result<(), Vec<Waiting<T>>> {
         let mut state = self.lock();
         if self.limits.when_full == WhenFull::Fail || state.closed {
             return Err(events);
@@ -243,7 +252,7 @@ impl<T> Line<T> {
             state.bytes = state.bytes.saturating_add(size(&waiting.event));
             state.events.push_front(waiting);
         }
-        state.blocked = Some(Instant::now() + RETRY);
+        state.blocked = Some((Instant::now() + RETRY, full));
         Ok(())
     }
 

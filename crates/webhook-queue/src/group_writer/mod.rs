@@ -28,9 +28,9 @@ pub struct Limits {
     pub waiting_bytes: usize,
     /// Events in a group.
     pub group_events: usize,
-    /// Bytes of keys and bodies in a group; one event may always be one. What a group writes is
-    /// in memory until it is on the disk, with up to five pages of 4 KiB of the tables besides for
-    /// each event and settlement.
+    /// Bytes of keys and bodies in a group; one event may always be one. Until a group is on the
+    /// disk, it is in memory as pages of 4 KiB: those of its bodies, and at worst some four of the
+    /// tables for each settlement.
     pub group_bytes: usize,
     /// Settlements in a group.
     pub group_settlements: usize,
@@ -39,14 +39,15 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1024 events and 8 MiB waiting; 512 events, 4 MiB and 1024 settlements a group; `Block`.
+    /// 1024 events and 8 MiB waiting; 512 events, 4 MiB and 768 settlements a group, which is at
+    /// most some 16 MiB of pages; `Block`.
     fn default() -> Limits {
         Limits {
             waiting_events: 1024,
             waiting_bytes: 8 << 20,
             group_events: 512,
             group_bytes: 4 << 20,
-            group_settlements: 1024,
+            group_settlements: 768,
             when_full: WhenFull::Block,
         }
     }
@@ -167,7 +168,7 @@ impl<T: Send + 'static> GroupWriter<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline)
+        self.line.append(event, ticket, deadline, deadline)
     }
 
     /// Hands a settlement to the writer. Never blocks and is never refused: callers bound what they
@@ -241,7 +242,22 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline)
+        self.line.append(event, ticket, deadline, deadline)
+    }
+
+    /// As [`append`](WriterHandle::append), but once handed over, the event may wait for room in
+    /// the queue up to `room_until`, which may be later than the deadline of this call.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_patiently(
+        &self,
+        event: Event,
+        ticket: T,
+        deadline: Option<Instant>,
+        room_until: Instant,
+    ) -> Result<(), Refused<(Event, T)>> {
+        self.line.append(event, ticket, deadline, Some(room_until))
     }
 
     /// As [`GroupWriter::settle`].

@@ -15,7 +15,7 @@ use webhook_queue::{
 use crate::support::{self, View, delivered, event, number};
 
 /// Names the directory that a test's child process works in; the child runs the test's own code.
-const CHILD: &str = "WEBHOOK_QUEUE_TEST_CHILD";
+pub(crate) const CHILD: &str = "WEBHOOK_QUEUE_TEST_CHILD";
 
 const TARGETS: [&str; 2] = ["a", "b"];
 const OPTIONS: Options = Options {
@@ -23,7 +23,7 @@ const OPTIONS: Options = Options {
 };
 
 /// Starts this test binary again, with one test, as a child on `dir`.
-fn child(test: &str, dir: &Path, prefix: &[&str]) -> Child {
+pub(crate) fn child(test: &str, dir: &Path, prefix: &[&str]) -> Child {
     let this = std::env::current_exe().unwrap();
     let mut words = prefix.to_vec();
     words.push(this.to_str().unwrap());
@@ -38,11 +38,19 @@ fn child(test: &str, dir: &Path, prefix: &[&str]) -> Child {
 }
 
 /// Writes lines for the parent at once, past what the test harness captures.
-fn tell(lines: &str) {
+pub(crate) fn tell(lines: &str) {
     let mut out = io::stdout().lock();
     out.write_all(lines.as_bytes())
         .and_then(|()| out.flush())
         .unwrap();
+}
+
+/// Reads what a child tells up to a line; what is returned keeps its output open.
+pub(crate) fn until(child: &mut Child, wanted: &str) -> impl Sized + use<> {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let found = lines.by_ref().any(|line| line.unwrap() == wanted);
+    assert!(found, "the child ended before it told {wanted:?}");
+    lines
 }
 
 fn key(number: u64) -> [u8; 1] {
@@ -367,12 +375,7 @@ fn a_compaction_killed_midway_leaves_the_queue_as_it_was() {
     let mut random = Random(77);
     for round in 0..8 {
         let mut child = child(test, dir.path(), &[]);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        while let Some(Ok(line)) = lines.next() {
-            if line == "begun" {
-                break;
-            }
-        }
+        let _output = until(&mut child, "begun");
         // Any instant of the compaction will do; which one it is, is up to the system.
         for _ in 0..round * random.below(20_000) {
             std::hint::spin_loop();

@@ -10,6 +10,7 @@ use webhook_queue::{
     DiskQueue, EntryId, Event, Options, Queue, QueueError, Settled, Settlement, compact, verify,
 };
 
+use crate::crash;
 use crate::support::{self, View, delivered, event, number};
 
 const OPTIONS: Options = Options {
@@ -104,6 +105,13 @@ fn an_unknown_format_is_refused_and_left_alone() {
 
 #[test]
 fn a_queue_is_open_once() {
+    if let Some(dir) = std::env::var_os(crash::CHILD) {
+        let _queue = open(Path::new(&dir)).unwrap();
+        crash::tell("\nopen\n");
+        loop {
+            std::thread::park();
+        }
+    }
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
     assert!(matches!(open(dir.path()), Err(QueueError::Locked { .. })));
@@ -113,19 +121,16 @@ fn a_queue_is_open_once() {
     ));
     assert!(matches!(verify(dir.path()), Err(QueueError::Locked { .. })));
     drop(queue);
-    // Another process, one of the system's: it holds the lock until its input ends.
-    let mut holder = std::process::Command::new("flock")
-        .arg(dir.path().join("lock"))
-        .args(["sh", "-c", "echo held; cat"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut held = [0; 5];
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
+    let mut holder = crash::child("files::a_queue_is_open_once", dir.path(), &[]);
+    let _output = crash::until(&mut holder, "open");
     let error = open(dir.path()).unwrap_err();
     assert!(matches!(error, QueueError::Locked { .. }) && error.is_retryable());
-    drop(holder.stdin.take());
+    assert!(
+        error
+            .to_string()
+            .contains("close the program that holds it first")
+    );
+    holder.kill().unwrap();
     holder.wait().unwrap();
     open(dir.path()).unwrap();
 }

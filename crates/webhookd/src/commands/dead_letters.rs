@@ -3,8 +3,8 @@
 mod filter;
 mod listing;
 
+use crate::commands::form::Form;
 use crate::commands::place::QueuePlace;
-use crate::commands::queue::Form;
 use anyhow::{Context, Result, bail};
 use filter::Filter;
 use indicatif::{ProgressBar, ProgressStyle};

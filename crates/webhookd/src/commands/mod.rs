@@ -1,10 +1,14 @@
 //! One file a subcommand.
 
+pub(crate) mod check;
+pub(crate) mod config_show;
 pub(crate) mod dead_letters;
+mod form;
 mod place;
 pub(crate) mod queue;
 pub(crate) mod receive;
 pub(crate) mod run;
+pub(crate) mod schema;
 
 use std::io::{IsTerminal, Write};
 use webhook_config::Diagnostics;

@@ -1,5 +1,6 @@
 //! `webhookd queue`: looking at a queue whose program is stopped, and keeping it in order.
 
+use crate::commands::form::Form;
 use crate::commands::place::QueuePlace;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -56,15 +57,6 @@ enum QueueCommand {
         #[arg(long)]
         yes: bool,
     },
-}
-
-/// How a table is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Form {
-    /// For people
-    Text,
-    /// JSON
-    Json,
 }
 
 #[derive(Serialize)]

@@ -1,0 +1,168 @@
+//! Looking at many bytes at once, in plain integers.
+//!
+//! A payload is mostly strings, and these are mostly one long string full of escaped quotes: the
+//! executor's configuration. A branch for each escape would be mispredicted about as often as
+//! not; so long strings are scanned by bit masks, a bit for each byte, and no branch asks for a
+//! byte.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const TOPS: u64 = 0x8080_8080_8080_8080;
+
+/// Bit masks of a block of a string: bit `i` tells of byte `i`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StringMasks {
+    pub(crate) quotes: u64,
+    pub(crate) backslashes: u64,
+}
+
+impl StringMasks {
+    /// The masks of the block.
+    #[inline]
+    pub(crate) fn of(block: &[u8; 64]) -> StringMasks {
+        let mut masks = StringMasks {
+            quotes: 0,
+            backslashes: 0,
+        };
+        let (words, _) = block.as_chunks::<8>();
+        for (index, word) in words.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            masks.quotes |= equal(word, b'"') << (8 * index);
+            masks.backslashes |= equal(word, b'\\') << (8 * index);
+        }
+        masks
+    }
+
+    /// The bytes that a backslash before them escapes. `carried` says whether the last byte of the
+    /// block before was such a backslash, and is set for the next block.
+    ///
+    /// In a run of backslashes each second one is escaped. A subtraction borrows along each run,
+    /// and from the parity of where it started and ended follows whether what stands at its end is
+    /// escaped; for all runs at once. The trick is simdjson's.
+    #[inline]
+    pub(crate) fn escaped(self, carried: &mut bool) -> u64 {
+        const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
+        let first_escaped = u64::from(*carried);
+        let starts = self.backslashes & !first_escaped;
+        let after_runs = ((starts << 1) | ODD).wrapping_sub(starts) ^ ODD;
+        *carried = (after_runs & self.backslashes) >> 63 == 1;
+        after_runs ^ (self.backslashes | first_escaped)
+    }
+}
+
+/// Which of the eight bytes of `word` are `byte`: bit `i` tells of the `i`th lowest.
+#[inline]
+fn equal(word: u64, byte: u8) -> u64 {
+    let differences = word ^ (ONES * u64::from(byte));
+    // The top bit of a sum is clear only where a byte's lower seven bits are all clear.
+    let sums = (differences & !TOPS) + !TOPS;
+    let tops = !(sums | differences) & TOPS;
+    // The multiplication gathers the top bits in the highest byte, in their order.
+    tops.wrapping_mul(0x0002_0408_1020_4081) >> 56
+}
+
+/// Whether a byte of the block is a control character, below U+0020.
+#[inline]
+pub(crate) fn has_control(block: &[u8; 64]) -> bool {
+    block.iter().fold(false, |any, &byte| any | (byte < 0x20))
+}
+
+/// The place in `word` of the first of its eight bytes, from the lowest, that is a quote, a
+/// backslash or a control character.
+#[inline]
+pub(crate) fn first_special(word: u64) -> Option<usize> {
+    let quote = word ^ (ONES * u64::from(b'"'));
+    let backslash = word ^ (ONES * u64::from(b'\\'));
+    let quotes = quote.wrapping_sub(ONES) & !quote;
+    let backslashes = backslash.wrapping_sub(ONES) & !backslash;
+    let controls = word.wrapping_sub(ONES * 0x20) & !word;
+    // Exact up to the lowest bit set; those above may be spurious, since a borrow runs upwards.
+    let special = (quotes | backslashes | controls) & TOPS;
+    (special != 0).then(|| special.trailing_zeros() as usize / 8)
+}
+
+/// Whether something may start in the block that Gson escapes for HTML.
+#[inline]
+pub(crate) fn has_html_suspect(block: &[u8; 16]) -> bool {
+    // `&` and `'` differ in the last bit alone; `<`, `=` and `>` follow each other.
+    let suspect =
+        |byte: u8| (byte & 0xFE == b'&') | (byte.wrapping_sub(b'<') <= 2) | (byte == 0xE2);
+    block.iter().fold(false, |any, &byte| any | suspect(byte))
+}
+
+/// Whether something that Gson escapes for HTML may start with this byte: `& ' < = >`, or the
+/// first byte of U+2028 and U+2029.
+#[inline]
+pub(crate) fn is_html_suspect(byte: u8) -> bool {
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        table[b'&' as usize] = true;
+        table[b'\'' as usize] = true;
+        table[b'<' as usize] = true;
+        table[b'=' as usize] = true;
+        table[b'>' as usize] = true;
+        table[0xE2] = true;
+        table
+    };
+    TABLE[usize::from(byte)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bytes among which the interesting ones, and those beside them, are frequent.
+    fn bytes<const N: usize>() -> impl Strategy<Value = [u8; N]> {
+        let frequent = b"\\\\\\\"!#[]&'%(<=>;?\x1f\x20\x00\x01\xa2\xdc\xe1\xe2\xe3\x7f\x80\xff";
+        let byte = prop_oneof![proptest::sample::select(frequent.to_vec()), any::<u8>()];
+        proptest::collection::vec(byte, N).prop_map(|bytes| bytes.try_into().unwrap())
+    }
+
+    fn mask(bytes: &[u8], wanted: u8) -> u64 {
+        let bits = bytes.iter().enumerate();
+        bits.fold(0, |mask, (index, &byte)| {
+            mask | u64::from(byte == wanted) << index
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn masks_tell_of_each_byte(block in bytes::<64>()) {
+            let masks = StringMasks::of(&block);
+            prop_assert_eq!(masks.quotes, mask(&block, b'"'));
+            prop_assert_eq!(masks.backslashes, mask(&block, b'\\'));
+            prop_assert_eq!(has_control(&block), block.iter().any(|&byte| byte < 0x20));
+        }
+
+        #[test]
+        fn the_first_special_byte_is_found(word in bytes::<8>()) {
+            let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+            let first = first_special(u64::from_le_bytes(word));
+            prop_assert_eq!(first, word.iter().position(special));
+        }
+
+        #[test]
+        fn a_block_is_suspect_where_one_of_its_bytes_is(block in bytes::<16>()) {
+            let any = block.iter().any(|&byte| is_html_suspect(byte));
+            prop_assert_eq!(has_html_suspect(&block), any);
+        }
+
+        #[test]
+        fn a_byte_is_escaped_by_a_backslash_that_is_not(
+            text in proptest::collection::vec(
+                proptest::sample::select(b"\\\\\\\"a".to_vec()), 192,
+            ),
+        ) {
+            let mut carried = false;
+            let mut escaping = false;
+            for block in text.as_chunks::<64>().0 {
+                let escaped = StringMasks::of(block).escaped(&mut carried);
+                for (index, &byte) in block.iter().enumerate() {
+                    prop_assert_eq!(escaped >> index & 1 == 1, escaping, "byte {}", index);
+                    escaping = byte == b'\\' && !escaping;
+                }
+            }
+            prop_assert_eq!(carried, escaping);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! How a command prints what it found.
+
+/// How output is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
