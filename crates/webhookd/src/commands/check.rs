@@ -37,8 +37,7 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(loaded) => (true, &loaded.warnings),
         Err(error) => (false, error.diagnostics()),
     };
-    let tidy = diagnostics.is_empty() || !args.deny_warnings;
-    let valid = is_loaded && tidy;
+    let valid = is_loaded && (!args.deny_warnings || diagnostics.is_empty());
     let mut out = std::io::stdout().lock();
     match args.format {
         Form::Json => {
