@@ -1,5 +1,7 @@
 //! `cachedHashCode` behaves as Java's does.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::thread;
 use webhook_model::{
     AssignedTask, Constraint, IdentityHashes, JobKey, Jvm, Metadata, Release, Resource,

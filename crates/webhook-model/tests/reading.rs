@@ -1,5 +1,7 @@
 //! What the reader accepts, keeps and rejects.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use expect_test::{Expect, expect};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Aurora's own output: read and written again, and its hashes computed again.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;

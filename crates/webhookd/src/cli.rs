@@ -33,9 +33,6 @@ enum Command {
     Config(commands::config_show::ConfigArgs),
     Schema(commands::schema::SchemaArgs),
     Receive(commands::receive::ReceiveArgs),
-    Check(commands::check::CheckArgs),
-    Config(commands::config_show::ConfigArgs),
-    Schema(commands::schema::SchemaArgs),
     Queue(commands::queue::QueueArgs),
     DeadLetters(commands::dead_letters::DeadLettersArgs),
 }
@@ -59,9 +56,6 @@ pub(crate) fn main() -> ExitCode {
         Command::Config(args) => commands::config_show::run(args),
         Command::Schema(args) => commands::schema::run(args),
         Command::Receive(args) => commands::receive::run(args),
-        Command::Check(args) => commands::check::run(args),
-        Command::Config(args) => commands::config_show::run(args),
-        Command::Schema(args) => commands::schema::run(args),
         Command::Queue(args) => commands::queue::run(args),
         Command::DeadLetters(args) => commands::dead_letters::run(args),
     };

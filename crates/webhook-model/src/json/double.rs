@@ -21,7 +21,6 @@ impl DoubleText {
         let (mantissa, exponent) = parts(&digits);
         let exponent: i32 = exponent.parse().unwrap_or_default();
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let or_zero = |digits| if digits == "" { "0" } else { digits };
         let mut text = DoubleText::default();
         if double.is_sign_negative() {
             text.push("-");
@@ -82,6 +81,11 @@ fn digits(double: f64) -> DoubleText {
     } else {
         shortest
     }
+}
+
+/// The digits after the point; there is always one.
+fn or_zero(digits: &str) -> &str {
+    if digits.is_empty() { "0" } else { digits }
 }
 
 /// The mantissa and the exponent.

@@ -1,5 +1,7 @@
 //! Laws that hold for any task and any bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod naive;
 mod tasks;
 
