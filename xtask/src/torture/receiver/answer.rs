@@ -3,6 +3,8 @@
 use crate::torture::history::Answer;
 use crate::torture::mood::Act;
 use crate::torture::targets::GOOD_TIME;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::net::sockopt::set_socket_linger;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,19 +24,26 @@ const GARBAGE: &[&[u8]] = &[
 /// Does it; tells what the sender may make of it, and whether the connection goes on.
 pub(super) fn perform(act: Act, stream: &mut TcpStream) -> (Answer, bool) {
     let began = Instant::now();
-    let success = |written: bool| match written {
-        true if began.elapsed() <= GOOD_TIME => Answer::Yes,
-        _ => Answer::Perhaps,
+    let success = |stream: &TcpStream, written: bool| {
+        let in_time = began.elapsed() <= GOOD_TIME && !has_left(stream);
+        if written && in_time {
+            Answer::Yes
+        } else {
+            Answer::Perhaps
+        }
     };
     match act {
         Act::Accept => {
             let written = stream.write_all(SUCCESS).is_ok();
-            (success(written), written)
+            (success(stream, written), written)
         }
-        Act::AcceptAndLeave => (success(stream.write_all(SUCCESS).is_ok()), false),
+        Act::AcceptAndLeave => {
+            let written = stream.write_all(SUCCESS).is_ok();
+            (success(stream, written), false)
+        }
         Act::Trickle { pause } => {
             let written = trickle(stream, pause);
-            (success(written), written)
+            (success(stream, written), written)
         }
         Act::BreakBody => {
             drop(stream.write_all(&SUCCESS[..HEAD + 5]));
@@ -63,6 +72,16 @@ pub(super) fn perform(act: Act, stream: &mut TcpStream) -> (Answer, bool) {
             (Answer::No, say(stream, 429, &header))
         }
         Act::Refuse(status) => (Answer::Never, say(stream, status, "")),
+    }
+}
+
+/// Whether the sender has closed the connection: it may have lost patience while the request lay
+/// unread, on a machine that has too much to do.
+fn has_left(stream: &TcpStream) -> bool {
+    let mut byte = [0];
+    match rustix::net::recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, received)) => received == 0,
+        Err(error) => error != Errno::AGAIN,
     }
 }
 
