@@ -1,8 +1,14 @@
 //! The product from outside: one file a concern.
 
 mod answers;
+mod backpressure;
+mod cloud_events;
+mod config_check;
 mod deliver;
+mod durable;
 mod independent;
 mod input;
 mod receive;
+mod retry;
 mod signals;
+mod signatures;

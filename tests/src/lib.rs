@@ -7,6 +7,7 @@ mod binary;
 mod fixtures;
 mod folder;
 mod process;
+mod python;
 mod receiver;
 mod summary;
 
@@ -14,6 +15,7 @@ pub use binary::webhookd;
 pub use fixtures::{event, events, events_file, fixture, task_of};
 pub use folder::{Folder, best_effort};
 pub use process::{Ended, Launch, Webhookd};
+pub use python::Python;
 pub use receiver::{ClosedPort, Receiver, Reply, Request};
 pub use rustix::process::Signal;
 pub use summary::Summary;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci | demo | gen-fixtures`.
+//! The project's own commands: `cargo xtask ci | demo | gen-fixtures | measure | torture`.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
@@ -6,7 +6,10 @@ mod ci;
 mod demo;
 mod gen_fixtures;
 mod layers;
+mod measure;
+mod promises;
 mod sources;
+mod torture;
 mod workspace;
 
 use clap::Parser;
@@ -24,6 +27,8 @@ enum Command {
     GenFixtures(gen_fixtures::GenFixturesArgs),
     /// Check each crate's dependencies and sources against the rules of its layer
     Layers,
+    Measure(measure::MeasureArgs),
+    Torture(torture::TortureArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +37,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::GenFixtures(args) => gen_fixtures::run(&args),
         Command::Layers => layers::run(),
+        Command::Measure(args) => measure::run(&args),
+        Command::Torture(args) => torture::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&error);

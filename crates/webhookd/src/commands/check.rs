@@ -37,7 +37,8 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(loaded) => (true, &loaded.warnings),
         Err(error) => (false, error.diagnostics()),
     };
-    let valid = is_loaded && !(args.deny_warnings && !diagnostics.is_empty());
+    let tidy = diagnostics.is_empty() || !args.deny_warnings;
+    let valid = is_loaded && tidy;
     let mut out = std::io::stdout().lock();
     match args.format {
         Form::Json => {

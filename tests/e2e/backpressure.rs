@@ -1,0 +1,94 @@
+//! Bounds: a full queue blocks the feeder, who goes on once there is room.
+
+use crate::deliver::by_task;
+use crate::durable::{acks, reliable};
+use serde_json::json;
+use webhook_tests::{Folder, Launch, Receiver, Reply, Signal, event};
+
+/// The smallest queue that there is, bytes.
+const SMALLEST: u64 = 1 << 20;
+
+/// An event of 20 KB or so.
+fn large(task: &str, number: usize) -> String {
+    let padding = "x".repeat(20_000);
+    event(task, number).replacen('{', &format!("{{\"padding\":\"{padding}\","), 1)
+}
+
+#[test]
+fn a_full_queue_blocks_the_feeder_until_there_is_room() {
+    let receiver = Receiver::always(Reply::status(200).held());
+    let folder = Folder::new();
+    let mut config = reliable(&receiver.url());
+    config["queue"] = json!({ "maxBytes": SMALLEST, "whenFull": "block" });
+    let config = folder.config(&config);
+    // Many times what the queue, and all that waits before it, can hold.
+    let count = 3_000;
+    let events: Vec<_> = (0..count)
+        .map(|number| large(&format!("task-{}", number % 4), number))
+        .collect();
+    let input = folder.write("events.ndjson", events.join("\n"));
+    let process = Launch::with_config(&config)
+        .arg("--events")
+        .arg(input)
+        .args(["--acks", "-"])
+        .spawn();
+    // No answer is out yet, so that nothing is settled and no room comes.
+    process.wait_for_output("\"line\":20,");
+    receiver.wait_for_requests(4);
+    receiver.release();
+    let ended = process.wait().expect_code(0);
+    assert_eq!(by_task(&receiver.bodies()), by_task(&events));
+    assert_eq!(
+        acks(&ended.stdout).len(),
+        count,
+        "each was taken in the end"
+    );
+    assert_eq!(ended.summary().count("/refused"), 0);
+    // Of 60 MB, no more than this was ever kept.
+    let data = std::fs::metadata(folder.path().join("webhook-queue/data.mdb"));
+    let size = data.expect("the queue's data is there").len();
+    assert!(size <= SMALLEST, "{size} bytes on the disk");
+}
+
+#[test]
+fn a_signal_ends_a_webhookd_that_waits_for_room() {
+    let receiver = Receiver::always(Reply::silence());
+    let folder = Folder::new();
+    let mut config = reliable(&receiver.url());
+    config["queue"] = json!({ "maxBytes": SMALLEST });
+    let config = folder.config(&config);
+    let events: Vec<_> = (0..3_000).map(|number| large("one", number)).collect();
+    let input = folder.write("events.ndjson", events.join("\n"));
+    let process = Launch::with_config(&config)
+        .arg("--events")
+        .arg(input)
+        .args(["--acks", "-", "--grace", "100ms"])
+        .spawn();
+    process.wait_for_output("\"line\":1,");
+    receiver.wait_for_requests(1);
+    process.signal(Signal::TERM);
+    let ended = process.wait().expect_code(3);
+    let acknowledged = acks(&ended.stdout).len();
+    assert!((1..3_000).contains(&acknowledged), "{acknowledged}");
+    assert_eq!(ended.summary().count("/owed"), acknowledged as u64);
+}
+
+#[test]
+fn a_full_queue_that_rejects_names_each_line_that_it_did_not_take() {
+    let receiver = Receiver::always(Reply::silence());
+    let folder = Folder::new();
+    let mut config = reliable(&receiver.url());
+    config["queue"] = json!({ "maxBytes": SMALLEST, "whenFull": "reject" });
+    let config = folder.config(&config);
+    let events: Vec<_> = (0..200).map(|number| large("one", number)).collect();
+    let ended = Launch::with_config(&config)
+        .args(["--acks", "-", "--grace", "100ms"])
+        .run(events.join("\n"))
+        .expect_code(3);
+    let acknowledged = acks(&ended.stdout).len() as u64;
+    let summary = ended.summary();
+    assert_eq!(summary.count("/owed"), acknowledged);
+    assert_eq!(acknowledged + summary.count("/refused"), 200);
+    assert!(summary.count("/refused") > 0, "4 MB fit into 1 MB");
+    assert!(ended.stderr.contains("line 200"), "{}", ended.stderr);
+}

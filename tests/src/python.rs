@@ -1,0 +1,106 @@
+//! Python with packages that verify what we send, and share no code with us.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What is installed, each in one version, so that a new release of theirs breaks no test of ours.
+const PACKAGES: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
+
+/// A Python interpreter that has the verifying packages.
+#[derive(Debug)]
+pub struct Python(PathBuf);
+
+impl Python {
+    /// The interpreter of an environment in the target directory, made on first use. `None`, and
+    /// a line on standard error that says why, where there is no Python 3 or no package index.
+    ///
+    /// # Panics
+    ///
+    /// When the target directory cannot be written to.
+    pub fn with_verifiers() -> Option<Python> {
+        match environment() {
+            Ok(python) => Some(Python(python)),
+            Err(why) => {
+                // It is heard where the runner shows the output of tests that pass.
+                drop(writeln!(
+                    std::io::stderr(),
+                    "SKIPPED: nothing was verified independently, since {why}"
+                ));
+                None
+            }
+        }
+    }
+
+    /// Runs a script with this standard input and returns what it printed.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn run(&self, script: &str, input: impl Into<Vec<u8>>) -> String {
+        let mut child = Command::new(&self.0)
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("python starts, as it did before");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let input = input.into();
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().expect("it ends");
+        writer.join().expect("the writer does not panic");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("it prints text")
+    }
+}
+
+fn environment() -> Result<PathBuf, String> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/verifiers"))
+        .join(PACKAGES.join("-").replace("==", "-"));
+    std::fs::create_dir_all(&folder).expect("the target directory can be written to");
+    // Tests run side by side; one of them installs.
+    let lock = File::create(folder.join("lock")).expect("the target directory can be written to");
+    lock.lock().expect("a file can be locked");
+    let complete = folder.join("complete");
+    let python = folder.join("bin/python3");
+    if complete.exists() {
+        return Ok(python);
+    }
+    execute(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    execute(
+        Command::new(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            .args(["--no-input", "--timeout", "15", "--retries", "1"])
+            .args(PACKAGES),
+    )?;
+    File::create(complete).expect("the target directory can be written to");
+    Ok(python)
+}
+
+/// Runs a command that may fail for want of something on this machine.
+fn execute(command: &mut Command) -> Result<(), String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{command:?} does not start: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!(
+        "{command:?} failed: {}",
+        String::from_utf8_lossy(&said).trim()
+    ))
+}

@@ -1,0 +1,151 @@
+//! Figures, what is aimed at, and how it is told.
+
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// What a measurement came to.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    rows: Vec<(String, String)>,
+    aims: Vec<Aim>,
+    /// Promises that were broken: not a matter of the machine.
+    faults: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Aim {
+    text: String,
+    met: bool,
+}
+
+impl Figures {
+    /// A figure that is told.
+    pub(super) fn row(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.rows.push((name.into(), value.into()));
+    }
+
+    /// A figure that is to be at least, or at most, something.
+    pub(super) fn aim(&mut self, name: &str, value: f64, bound: Bound, unit: &str) {
+        let (met, word, bound) = match bound {
+            Bound::AtLeast(bound) => (value >= bound, "at least", bound),
+            Bound::AtMost(bound) => (value <= bound, "at most", bound),
+        };
+        let text = format!("{name} {value:.3}{unit}, to be {word} {bound}{unit}");
+        self.aims.push(Aim { text, met });
+    }
+
+    /// Promises that were broken.
+    pub(super) fn faults(&mut self, faults: impl IntoIterator<Item = String>) {
+        self.faults.extend(faults);
+    }
+
+    /// The table, then aim by aim, then what is broken.
+    pub(super) fn table(&self) -> String {
+        let width = self.rows.iter().map(|(name, _)| name.len()).max();
+        let width = width.unwrap_or(0);
+        let mut text = String::new();
+        for (name, value) in &self.rows {
+            text.push_str(&format!("  {name:width$}  {value}\n"));
+        }
+        for aim in &self.aims {
+            let verdict = if aim.met { "PASS " } else { "SHORT" };
+            text.push_str(&format!("{verdict} {}\n", aim.text));
+        }
+        for fault in &self.faults {
+            text.push_str(&format!("BROKEN {fault}\n"));
+        }
+        if self.faults.is_empty() {
+            text.push_str("PASS  nothing lost, altered or out of order\n");
+        }
+        text
+    }
+
+    /// 1 if a promise is broken, or, when strict, an aim was missed.
+    pub(super) fn exit_code(&self, strict: bool) -> ExitCode {
+        let short = self.aims.iter().any(|aim| !aim.met);
+        if self.faults.is_empty() && !(strict && short) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a figure is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// The middle one, or the mean of the middle two; 0 of none.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match (sorted.len() % 2, sorted.get(middle)) {
+        (_, None) => 0.0,
+        (1, Some(middle)) => *middle,
+        (_, Some(upper)) => (sorted[middle - 1] + upper) / 2.0,
+    }
+}
+
+/// Measures two things in turns, first the one first, then the other, so that what the machine
+/// does besides falls on both alike.
+pub(super) fn in_turns<T>(
+    rounds: u32,
+    mut measure: impl FnMut(bool) -> Result<T>,
+) -> Result<(Vec<T>, Vec<T>)> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        for which in [round % 2 == 0, round % 2 != 0] {
+            let result = measure(which)?;
+            if which { &mut with } else { &mut without }.push(result);
+        }
+    }
+    Ok((with, without))
+}
+
+/// Figures in their order, and their median.
+pub(super) fn shown(values: &[f64], unit: &str) -> String {
+    let each: Vec<String> = values.iter().map(|value| format!("{value:.0}")).collect();
+    format!("{:.0} {unit} (each: {})", median(values), each.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_or_between_two() {
+        assert_eq!(median(&[]), 0.0);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0]), 2.5);
+    }
+
+    #[test]
+    fn each_side_goes_first_as_often() {
+        let mut order = Vec::new();
+        in_turns(2, |with| {
+            order.push(with);
+            Ok(())
+        })
+        .expect("nothing fails");
+        assert_eq!(order, [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_missed_aim_is_told_and_fails_when_strict_alone() {
+        let mut figures = Figures::default();
+        figures.aim("ratio", 0.9, Bound::AtLeast(0.95), "");
+        assert!(
+            figures
+                .table()
+                .contains("SHORT ratio 0.900, to be at least 0.95")
+        );
+        assert_eq!(figures.exit_code(false), ExitCode::SUCCESS);
+        assert_eq!(figures.exit_code(true), ExitCode::FAILURE);
+        figures.faults(["lost".to_owned()]);
+        assert_eq!(figures.exit_code(false), ExitCode::FAILURE);
+    }
+}
