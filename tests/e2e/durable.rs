@@ -1,7 +1,6 @@
 //! Nothing accepted is lost: kill -9, restarts, what is owed at the end, one queue for one
 //! program.
 
-use crate::deliver::by_task;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -39,6 +38,16 @@ pub(crate) fn acks(written: &[u8]) -> BTreeMap<u64, String> {
     let acks: BTreeMap<_, _> = acks.into_iter().collect();
     assert_eq!(acks.len(), count, "a line is acknowledged once");
     acks
+}
+
+/// Events by task, each task's in their order.
+pub(crate) fn by_task<B: AsRef<[u8]>>(events: &[B]) -> BTreeMap<String, Vec<String>> {
+    let mut tasks: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for event in events {
+        let text = String::from_utf8(event.as_ref().to_vec()).expect("events are UTF-8");
+        tasks.entry(task_of(event.as_ref())).or_default().push(text);
+    }
+    tasks
 }
 
 /// The bodies by task, each at its first arrival.

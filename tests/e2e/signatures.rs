@@ -1,7 +1,6 @@
 //! Signatures, verified by the `standardwebhooks` package from PyPI.
 
-use crate::deliver::by_task;
-use crate::durable::reliable;
+use crate::durable::{by_task, reliable};
 use serde_json::{Value, json};
 use webhook_tests::{Folder, Launch, Python, Receiver, Reply, Request, event, events, events_file};
 
