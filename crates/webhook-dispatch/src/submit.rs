@@ -4,7 +4,7 @@ use crate::clock::{Clock, epoch_ms};
 use crate::line::{Line, Live};
 use crate::naming::Names;
 use crate::stats::add;
-use crate::writer::{Completion, Ticket, Writer};
+use crate::writer::{Completion, Patience, Ticket, Writer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -139,10 +139,19 @@ impl Submitter {
     ) -> Result<Receipt, SubmitError> {
         let event = event.into();
         let (confirm, confirmed) = crossbeam_channel::bounded(1);
-        self.submit_with(Arc::clone(&event), Some(deadline), move |result| {
+        let completion = move |result| {
             // Whoever gave up waiting does not want to know.
             drop(confirm.send(result));
-        })?;
+        };
+        let handed_over = self.inner.hand_over(
+            &event,
+            Some(deadline),
+            Patience::UntilDeadline,
+            Box::new(completion),
+        );
+        if let Err(refusal) = handed_over {
+            return Err(SubmitError { event, refusal });
+        }
         let refusal = match confirmed.recv_deadline(deadline) {
             Ok(Ok(receipt)) => return Ok(receipt),
             Ok(Err(refusal)) => refusal,
@@ -162,7 +171,9 @@ impl Submitter {
     }
 
     /// Hands an event over, blocking until the deadline at most (without one, not at all), and
-    /// calls `completion` once it is durable, or was refused after all. Completions come in the
+    /// calls `completion` once it is durable, or was refused after all. An event that was handed
+    /// over waits for room in a full queue beyond the deadline, unless `whenFull` is `reject`:
+    /// refusing it then would put its task's next events before it. Completions come in the
     /// order of the calls, on the queue's writer thread, which they must not block; that of an
     /// event which no reliable target wants comes at once.
     ///
@@ -175,7 +186,10 @@ impl Submitter {
         completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
     ) -> Result<EventId, SubmitError> {
         let event = event.into();
-        match self.inner.hand_over(&event, deadline, Box::new(completion)) {
+        match self
+            .inner
+            .hand_over(&event, deadline, Patience::Endless, Box::new(completion))
+        {
             Ok(id) => Ok(id),
             Err(refusal) => Err(SubmitError { event, refusal }),
         }
@@ -187,6 +201,7 @@ impl Inner {
         &self,
         event: &Arc<[u8]>,
         deadline: Option<Instant>,
+        patience: Patience,
         completion: Completion,
     ) -> Result<EventId, Refusal> {
         if self.closed.load(Ordering::SeqCst) {
@@ -266,7 +281,7 @@ impl Inner {
             .writer
             .as_ref()
             .expect("a dispatcher with a reliable target has a writer");
-        writer.append(stored, ticket, deadline)?;
+        writer.append(stored, ticket, deadline, patience)?;
         for line in chosen().filter(|line| !line.is_reliable()) {
             // Others wait for this event; a best-effort target without room must not hold it up.
             if !line.give(live.clone(), None) {

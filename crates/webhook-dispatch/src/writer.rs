@@ -26,6 +26,15 @@ pub(crate) struct Ticket {
     pub(crate) completion: Completion,
 }
 
+/// How long an event that was handed over waits for room in a full queue, if it may wait at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Up to the deadline of the handing over: somebody waits for the result.
+    UntilDeadline,
+    /// As long as it takes: it was taken, and is not to be given back.
+    Endless,
+}
+
 /// The one thread that writes to the queue.
 pub(crate) struct Writer {
     handle: WriterHandle<Ticket>,
@@ -68,17 +77,20 @@ impl Writer {
         event: Event,
         ticket: Ticket,
         deadline: Option<Instant>,
+        patience: Patience,
     ) -> Result<(), Refusal> {
         self.unwritten.fetch_add(1, Ordering::SeqCst);
-        self.handle
-            .append(event, ticket, deadline)
-            .map_err(|refused| {
-                self.unwritten.fetch_sub(1, Ordering::SeqCst);
-                match refused {
-                    Refused::Closed(_) => Refusal::ShuttingDown,
-                    _ => Refusal::Full,
-                }
-            })
+        let appended = match patience {
+            Patience::UntilDeadline => self.handle.append(event, ticket, deadline),
+            Patience::Endless => self.handle.append_patiently(event, ticket, deadline),
+        };
+        appended.map_err(|refused| {
+            self.unwritten.fetch_sub(1, Ordering::SeqCst);
+            match refused {
+                Refused::Closed(_) => Refusal::ShuttingDown,
+                _ => Refusal::Full,
+            }
+        })
     }
 
     /// Events handed over whose commit has not ended.

@@ -168,7 +168,8 @@ impl<T: Send + 'static> GroupWriter<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline)
+        let give_up = deadline.unwrap_or_else(Instant::now);
+        self.line.append(event, ticket, deadline, Some(give_up))
     }
 
     /// Hands a settlement to the writer. Never blocks and is never refused: callers bound what they
@@ -242,7 +243,23 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline)
+        let give_up = deadline.unwrap_or_else(Instant::now);
+        self.line.append(event, ticket, deadline, Some(give_up))
+    }
+
+    /// As [`append`](Self::append), but the deadline bounds the handing over alone: once the writer
+    /// has the event, it waits for room in the queue for as long as it takes, if
+    /// [`WhenFull::Block`] says so.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_patiently(
+        &self,
+        event: Event,
+        ticket: T,
+        deadline: Option<Instant>,
+    ) -> Result<(), Refused<(Event, T)>> {
+        self.line.append(event, ticket, deadline, None)
     }
 
     /// As [`GroupWriter::settle`].
