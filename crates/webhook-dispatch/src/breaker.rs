@@ -144,3 +144,92 @@ impl Breaker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn fail(breaker: &mut Breaker, probe: Option<u64>, now: Instant) -> bool {
+        breaker.failed(probe, now, |openings| now + SECOND * openings)
+    }
+
+    /// A breaker that was opened at `now`, for a second.
+    fn open(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new();
+        for _ in 1..Breaker::RUN {
+            assert!(!fail(&mut breaker, None, now));
+            assert_eq!(breaker.ask(now), Permit::Granted);
+        }
+        assert!(fail(&mut breaker, None, now));
+        breaker
+    }
+
+    #[test]
+    fn a_run_of_failures_opens_it_and_one_success_in_between_does_not() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new();
+        for _ in 0..100 {
+            for _ in 1..Breaker::RUN {
+                assert!(!fail(&mut breaker, None, now));
+            }
+            breaker.succeeded();
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        let mut breaker = open(now);
+        assert_eq!(breaker.ask(now), Permit::NotBefore(now + SECOND));
+    }
+
+    #[test]
+    fn half_open_it_lets_one_through_and_its_success_closes_it() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        assert_eq!(breaker.ask(later), Permit::Probing);
+        breaker.succeeded();
+        assert_eq!(breaker.ask(later), Permit::Granted);
+    }
+
+    #[test]
+    fn a_failed_probe_opens_it_for_longer() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert!(!fail(&mut breaker, Some(1), later), "it was open before");
+        assert_eq!(breaker.ask(later), Permit::NotBefore(later + 2 * SECOND));
+        assert_eq!(breaker.ask(later + 2 * SECOND), Permit::Probe(2));
+    }
+
+    #[test]
+    fn failures_that_were_under_way_when_it_opened_say_nothing_new() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        assert!(!fail(&mut breaker, None, now));
+        assert_eq!(breaker.ask(now), Permit::NotBefore(now + SECOND));
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert!(!fail(&mut breaker, None, later));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen, "the probe decides");
+    }
+
+    #[test]
+    fn a_probe_that_was_not_made_is_granted_again() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        breaker.unused(1, later);
+        assert_eq!(breaker.ask(later), Permit::Probe(2));
+        breaker.unused(1, later);
+        assert_eq!(
+            breaker.ask(later),
+            Permit::Probing,
+            "an old one gives nothing back"
+        );
+    }
+}

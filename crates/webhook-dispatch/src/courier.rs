@@ -235,10 +235,12 @@ impl Courier {
 
     fn take_commands(&mut self, at: Moment) -> bool {
         let mut any = false;
+        let mut heeded = 0;
         while let Ok(command) = self.commands.try_recv() {
             any = true;
+            heeded += 1;
             match command {
-                Command::Wake => {}
+                Command::Wake => heeded -= 1,
                 Command::OwedAgain(keys) => {
                     self.agenda.owe_again(keys);
                     self.line.behind.store(true, Ordering::SeqCst);
@@ -250,6 +252,10 @@ impl Courier {
                 Command::Restart => self.agenda.gate_mut().restart(),
                 Command::Stop => self.stopping = true,
             }
+        }
+        if heeded > 0 {
+            self.show();
+            self.line.heeded(heeded);
         }
         if !self.agenda.readmit() {
             self.set_alarm(at.now + PAUSE);

@@ -185,7 +185,7 @@ impl Dispatcher {
                     .lines
                     .iter()
                     // One that was told to stop, or to wait, has nothing to be waited for.
-                    .all(|line| line.counters.pending() == 0 || line.counters.is_held())
+                    .all(|line| line.counters.pending() == 0 || line.is_held())
         };
         self.tally
             .wait(None, Instant::now().checked_add(grace), done);

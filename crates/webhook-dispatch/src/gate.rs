@@ -141,3 +141,70 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::breaker::Breaker;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_hold_lasts_as_long_as_the_longest_asked_for() {
+        let now = Instant::now();
+        let mut gate = Gate::new(None, now);
+        gate.hold(now + 3 * SECOND);
+        gate.hold(now + SECOND);
+        assert_eq!(
+            gate.ask(now + 2 * SECOND),
+            Err(Shut::Until(now + 3 * SECOND))
+        );
+        assert!(gate.ask(now + 3 * SECOND).is_ok());
+    }
+
+    #[test]
+    fn what_the_breaker_refuses_costs_nothing_of_the_rate() {
+        let now = Instant::now();
+        let mut gate = Gate::new(Some(1.0), now);
+        let pass = gate.ask(now).unwrap();
+        for _ in 0..Breaker::RUN {
+            gate.failed(pass, now, |_| now + SECOND);
+        }
+        assert!(gate.is_down());
+        for _ in 0..5 {
+            assert!(gate.ask(now + SECOND / 2).is_err());
+        }
+        assert!(gate.ask(now + SECOND).is_ok(), "the probe");
+    }
+
+    #[test]
+    fn gone_stays_shut_until_it_is_started_again_and_a_pause_until_it_ends() {
+        let now = Instant::now();
+        let mut gate = Gate::new(None, now);
+        assert!(gate.stop());
+        assert!(!gate.stop(), "once is enough");
+        assert_eq!(gate.state(), BreakerState::Stopped);
+        assert_eq!(gate.ask(now + 1_000 * SECOND), Err(Shut::UntilChange));
+        gate.restart();
+        gate.pause(true);
+        assert!(gate.is_held());
+        assert_eq!(gate.ask(now), Err(Shut::UntilChange));
+        gate.pause(false);
+        assert!(gate.ask(now).is_ok());
+    }
+
+    #[test]
+    fn an_unused_pass_gives_its_probe_and_its_place_in_the_rate_back() {
+        let now = Instant::now();
+        let mut gate = Gate::new(Some(1.0), now);
+        let pass = gate.ask(now).unwrap();
+        for _ in 0..Breaker::RUN {
+            gate.failed(pass, now, |_| now);
+        }
+        let later = now + SECOND;
+        let probe = gate.ask(later).unwrap();
+        gate.unused(probe, later);
+        assert!(gate.ask(later).is_ok());
+    }
+}

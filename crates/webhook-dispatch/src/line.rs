@@ -45,6 +45,8 @@ pub(crate) struct Line {
     pub(crate) tally: Arc<Tally>,
     events: Sender<Live>,
     commands: Sender<Command>,
+    /// Commands that the courier has not carried out yet.
+    unheeded: AtomicUsize,
     /// Bytes of the bodies in `events`.
     queued_bytes: AtomicUsize,
     /// Handles for events that no queue keeps.
@@ -84,6 +86,7 @@ impl Line {
             tally,
             events,
             commands,
+            unheeded: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             next_entry: AtomicU64::new(1),
             synced: Mutex::new(Vec::new()),
@@ -156,7 +159,18 @@ impl Line {
 
     /// Commands the courier; false when it has ended.
     pub(crate) fn command(&self, command: Command) -> bool {
+        self.unheeded.fetch_add(1, Ordering::SeqCst);
         self.commands.send(command).is_ok()
+    }
+
+    /// The courier has done, and shows, what so many commands asked for.
+    pub(crate) fn heeded(&self, commands: usize) {
+        self.unheeded.fetch_sub(commands, Ordering::SeqCst);
+    }
+
+    /// Whether nothing is sent until somebody says so, and nobody has.
+    pub(crate) fn is_held(&self) -> bool {
+        self.unheeded.load(Ordering::SeqCst) == 0 && self.counters.is_held()
     }
 
     /// The queue has synced a settlement.

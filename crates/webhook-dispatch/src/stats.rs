@@ -339,3 +339,86 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 pub(crate) fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn latencies_are_told_to_about_one_per_cent() {
+        let mut latencies = Latencies::new();
+        assert_eq!(latencies.quantile(0.5), None);
+        for ms in 1..=1000 {
+            latencies.record(MS * ms);
+        }
+        for (q, expected) in [(0.5, 500.0), (0.99, 990.0), (1.0, 1000.0)] {
+            let ms = latencies.quantile(q).unwrap().as_secs_f64() * 1e3;
+            assert!((ms - expected).abs() <= expected / 50.0, "{q}: {ms}");
+        }
+        assert_eq!(latencies.count(), 1000);
+        assert_eq!(latencies.sum(), MS * 500_500);
+        let below = latencies.count_at_most(MS * 100);
+        assert!((99..=102).contains(&below), "{below}");
+    }
+
+    #[test]
+    fn nothing_is_too_short_or_too_long_to_be_counted() {
+        let mut latencies = Latencies::new();
+        latencies.record(Duration::ZERO);
+        latencies.record(Duration::from_secs(1 << 40));
+        assert_eq!(latencies.count(), 2);
+        assert_eq!(latencies.count_at_most(Duration::MAX), 2);
+        let mut sum = Latencies::default();
+        sum.merge(&latencies);
+        sum.merge(&latencies);
+        assert_eq!(sum.count(), 4);
+    }
+
+    #[test]
+    fn attempts_are_counted_as_aurora_counts_them() {
+        let counters = Counters::new();
+        for outcome in Outcome::ALL {
+            counters.attempted(*outcome, MS);
+        }
+        let stats = Stats {
+            targets: vec![counters.snapshot("a", None), counters.snapshot("b", None)],
+            queue: webhook_queue::Statistics::default(),
+        };
+        let expected = [
+            ("webhooks_attempts", 18),
+            ("webhooks_success", 2),
+            ("webhooks_errors", 8),
+            ("webhooks_user_errors", 8),
+        ];
+        assert_eq!(stats.aurora_counters().named(), expected);
+        assert_eq!(stats.targets[0].attempts_of(Outcome::Timeout), 1);
+        assert_eq!(
+            stats.targets[0].attempt_latency.count(),
+            5,
+            "those with an answer"
+        );
+    }
+
+    #[test]
+    fn what_is_settled_before_it_is_counted_is_not_pending() {
+        let counters = Counters::new();
+        counters.pending.fetch_sub(1, Ordering::SeqCst);
+        assert_eq!(counters.pending(), 0);
+        counters.pending.fetch_add(2, Ordering::SeqCst);
+        assert_eq!(counters.pending(), 1);
+    }
+
+    #[test]
+    fn dead_letters_are_counted_by_reason() {
+        let counters = Counters::new();
+        counters.died(Reason::TooOld);
+        counters.died(Reason::TooOld);
+        counters.died(Reason::Refused);
+        let stats = counters.snapshot("a", None);
+        assert!(stats.dead.contains(&(Reason::TooOld, 2)));
+        assert!(stats.dead.contains(&(Reason::AttemptsExhausted, 0)));
+        assert_eq!(stats.dead_letters(), 3);
+    }
+}

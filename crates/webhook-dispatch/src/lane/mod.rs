@@ -9,6 +9,9 @@
 //! what does not fit stays in the queue, to be read back by the task's key. There is no clock, no
 //! I/O and no thread in here: the shell around it says what time it is and does the reading.
 
+#[cfg(test)]
+mod tests;
+
 use slab::Slab;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,7 +23,8 @@ use webhook_queue::{EntryId, EventId};
 pub(crate) struct Bounds {
     /// Events with their bodies, over all lanes.
     pub(crate) window: usize,
-    /// Bytes of these bodies. One event is always let in, however large.
+    /// Bytes of these bodies. One event is always let in, however large, and what one lane reads
+    /// back at once may go over it.
     pub(crate) window_bytes: usize,
     /// Events with their bodies in one lane.
     pub(crate) per_lane: usize,
