@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long acknowledgements may take before a run is killed without them.
+/// How long acknowledgements may take before a run is killed without them, and how long webhookd
+/// may wait for a delivery before it gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long webhookd may take to end when asked to.
+/// How long webhookd goes on delivering when asked to end.
 const GRACE: Duration = Duration::from_millis(300);
 /// How long the delivery of all that is left may take.
 const TO_THE_END: Duration = Duration::from_secs(600);
@@ -106,7 +107,11 @@ impl Campaign {
             rate: plan.rate,
             ends: plan.kind == Kind::Drain,
         };
-        let daemon = self.start(fed, feeding, file_bytes, GRACE)?;
+        let grace = match plan.kind {
+            Kind::Restart => GRACE,
+            _ => PATIENCE,
+        };
+        let daemon = self.start(fed, feeding, file_bytes, grace)?;
         let mut runs = daemon.wait_for_acks(share, PATIENCE);
         if runs {
             runs = daemon.wait_for_end(plan.then);
@@ -131,7 +136,7 @@ impl Campaign {
         let may_end_so = match plan.kind {
             // Without room for a page it cannot even open the queue.
             Kind::DiskFull => killed || code == Some(2),
-            Kind::Drain => killed || matches!(code, Some(0 | 1 | 3)),
+            Kind::Drain => killed || matches!(code, Some(0 | 1)),
             Kind::Restart => matches!(code, Some(0 | 1 | 3)),
             Kind::StartUp | Kind::Flow => killed,
         };
@@ -190,7 +195,7 @@ impl Campaign {
                 rate: None,
                 ends: true,
             };
-            let daemon = self.start(fed, feeding, None, Duration::from_secs(30))?;
+            let daemon = self.start(fed, feeding, None, PATIENCE)?;
             if daemon.wait_for_end(TO_THE_END) {
                 daemon.signal(Signal::KILL)?;
             }

@@ -200,7 +200,7 @@ mod tests {
         let mut load = Load::new(3).unwrap();
         let mut bodies = HashSet::new();
         let mut states = HashSet::new();
-        for _ in 0..8_000 {
+        for _ in 0..4_000 {
             let mut body = Vec::new();
             let event = load.next(&mut body).unwrap();
             let header = EventHeader::read(&body).unwrap();

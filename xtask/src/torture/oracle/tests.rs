@@ -1,7 +1,7 @@
 //! The oracle sees each way in which a promise can be broken, in histories made up for it.
 
 use super::*;
-use crate::torture::history::{Ack, Receiving, Sent};
+use crate::torture::history::{Ack, Answer, Arrival, Dead, Reason, Receiving, RunNumber, Sent};
 
 const FIRST: usize = 0;
 const SECOND: usize = 1;
