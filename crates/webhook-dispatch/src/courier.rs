@@ -241,10 +241,7 @@ impl Courier {
             heeded += 1;
             match command {
                 Command::Wake => heeded -= 1,
-                Command::OwedAgain(keys) => {
-                    self.agenda.owe_again(keys);
-                    self.line.behind.store(true, Ordering::SeqCst);
-                }
+                Command::OwedAgain(keys) => self.agenda.owe_again(keys),
                 Command::Pause(paused) => {
                     self.agenda.gate_mut().pause(paused);
                     self.recall();

@@ -29,7 +29,8 @@ const LIVE: usize = 4096;
 /// Delivers events to the targets of a configuration, on threads of its own.
 ///
 /// Dropped, it tells its threads to stop and does not wait for them; nothing that was accepted for
-/// a reliable target is lost. [`shutdown`](Dispatcher::shutdown) is the orderly end.
+/// a reliable target is lost. [`shutdown`](Dispatcher::shutdown) is the orderly end. Its queue is
+/// closed once all its submitters and monitors are dropped, too.
 pub struct Dispatcher {
     inner: Arc<Inner>,
     couriers: Vec<JoinHandle<()>>,
@@ -131,10 +132,12 @@ impl Dispatcher {
         drained()
     }
 
-    /// Makes dead letters owed again, under their old names; how many were found.
+    /// Makes dead letters of a target owed again, under their old names and as if never attempted;
+    /// how many were found. Of a task, they go before what it is owed and has not been read from
+    /// the queue yet.
     ///
     /// # Errors
-    /// The queue failed; what was replayed before that stays so.
+    /// The queue failed, and nothing was replayed.
     pub fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         let (Some(queue), Some(line)) = (&self.queue, self.line(target)) else {
             return Ok(0);

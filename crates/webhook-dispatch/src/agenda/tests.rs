@@ -559,7 +559,6 @@ impl World {
         if !entries.is_empty() {
             store.replay(name, &entries).unwrap();
             self.agenda.owe_again(keys);
-            self.line.behind.store(true, Ordering::SeqCst);
         }
     }
 
