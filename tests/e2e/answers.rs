@@ -151,7 +151,7 @@ fn any_2xx_is_a_success() {
     for status in [200, 201, 202, 204, 299] {
         // A 204 has no body, and no length either.
         check_success(match status {
-            204 => Reply::raw("HTTP/1.1 204 No Content\r\n\r\n"),
+            204 => Reply::raw("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"),
             status => Reply::status(status),
         });
     }

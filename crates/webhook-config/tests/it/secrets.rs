@@ -40,7 +40,7 @@ fn file(secret: &str) -> String {
         "proxy": format!("http://u:{}@proxy:1", secret.replace(['/', ' ', '=', '@'], "x")),
         "header": { "Authorization": secret },
         "password": secret,
-        "timeoutMs": [secret, { secret: secret }],
+        "timeoutMs": [secret, { "k": secret }],
     })
     .to_string()
 }
@@ -53,8 +53,6 @@ proptest! {
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             text = format!("{value:#}");
         }
-        // The name of a key is shown; here it is the secret.
-        let text = text.replace(&format!("{{\"{secret}\":"), "{\"k\":");
         let mut wounded = text.clone();
         wounded.insert_str(at.min(text.len()), &wound);
         let inner = secret.replace(['/', ' ', '=', '@'], "x");
