@@ -627,5 +627,14 @@ proptest! {
         }
         world.drain();
         world.check_all_arrived();
+        // And the dead arrive, too, when the next process replays them.
+        world.crash(None, 0);
+        for _ in 0..3 {
+            world.turn();
+        }
+        world.replay();
+        world.drain();
+        world.died.clear();
+        world.check_all_arrived();
     }
 }
