@@ -1,6 +1,7 @@
 //! Bounds: a full queue blocks the feeder, who goes on once there is room.
 
-use crate::durable::{acks, by_task, reliable};
+use crate::deliver::by_task;
+use crate::durable::{acks, reliable};
 use serde_json::json;
 use webhook_tests::{Folder, Launch, Receiver, Reply, Signal, event};
 

@@ -38,9 +38,10 @@ pub(crate) fn check_arrived(arrived: &[Vec<u8>], sent: &[Vec<u8>]) {
 }
 
 /// Bodies by task, each task's in their order.
-pub(crate) fn by_task(bodies: &[Vec<u8>]) -> BTreeMap<String, Vec<&[u8]>> {
+pub(crate) fn by_task<B: AsRef<[u8]>>(bodies: &[B]) -> BTreeMap<String, Vec<&[u8]>> {
     let mut tasks: BTreeMap<String, Vec<&[u8]>> = BTreeMap::new();
     for body in bodies {
+        let body = body.as_ref();
         tasks.entry(task_of(body)).or_default().push(body);
     }
     tasks

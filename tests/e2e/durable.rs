@@ -1,6 +1,7 @@
 //! Nothing accepted is lost: kill -9, restarts, what is owed at the end, one queue for one
 //! program.
 
+use crate::deliver::by_task;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -40,25 +41,14 @@ pub(crate) fn acks(written: &[u8]) -> BTreeMap<u64, String> {
     acks
 }
 
-/// Events by task, each task's in their order.
-pub(crate) fn by_task<B: AsRef<[u8]>>(events: &[B]) -> BTreeMap<String, Vec<String>> {
-    let mut tasks: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for event in events {
-        let text = String::from_utf8(event.as_ref().to_vec()).expect("events are UTF-8");
-        tasks.entry(task_of(event.as_ref())).or_default().push(text);
-    }
-    tasks
-}
-
-/// The bodies by task, each at its first arrival.
-fn first_arrivals(requests: &[Request]) -> BTreeMap<String, Vec<String>> {
+/// The bodies at their first arrival, in that order.
+fn first_arrivals(requests: &[Request]) -> Vec<&[u8]> {
     let mut seen = HashSet::new();
-    let first: Vec<_> = requests
+    requests
         .iter()
-        .map(|request| request.body.clone())
-        .filter(|body| seen.insert(body.clone()))
-        .collect();
-    by_task(&first)
+        .map(|request| request.body.as_slice())
+        .filter(|body| seen.insert(*body))
+        .collect()
 }
 
 /// Events of several tasks in turns.
@@ -109,7 +99,7 @@ fn a_kill_in_mid_stream_loses_nothing_acknowledged_and_keeps_each_tasks_order() 
     assert_eq!(ended.summary().count("/owed"), 0);
 
     let requests = receiver.requests();
-    assert_eq!(first_arrivals(&requests), by_task(&events));
+    assert_eq!(by_task(&first_arrivals(&requests)), by_task(&events));
     for (body, id) in ids {
         assert!(
             requests.iter().any(

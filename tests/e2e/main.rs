@@ -3,6 +3,7 @@
 mod answers;
 mod backpressure;
 mod cloud_events;
+mod config_check;
 mod deliver;
 mod durable;
 mod independent;

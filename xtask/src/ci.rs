@@ -72,6 +72,10 @@ const STEPS: &[Step] = &[
         name: "demo",
         run: demo,
     },
+    Step {
+        name: "torture, the short form",
+        run: torture,
+    },
 ];
 
 /// Runs the steps. Exits 1 when one fails, naming it.
@@ -172,6 +176,22 @@ fn deny() -> Result<Outcome> {
 fn demo() -> Result<Outcome> {
     let xtask = std::env::current_exe().context("cannot tell where xtask is")?;
     execute(Command::new(xtask).args(["demo", "--profile", "dev"]))
+}
+
+/// A few kills; `cargo xtask torture` alone makes fifty.
+fn torture() -> Result<Outcome> {
+    let xtask = std::env::current_exe().context("cannot tell where xtask is")?;
+    execute(Command::new(xtask).args([
+        "torture",
+        "--profile",
+        "dev",
+        "--rounds",
+        "6",
+        "--events",
+        "6000",
+        "--seed",
+        "5",
+    ]))
 }
 
 fn passed(result: Result<()>) -> Result<Outcome> {

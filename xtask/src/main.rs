@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci | demo | gen-fixtures | measure`.
+//! The project's own commands: `cargo xtask ci | demo | gen-fixtures | measure | torture`.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
@@ -7,7 +7,9 @@ mod demo;
 mod gen_fixtures;
 mod layers;
 mod measure;
+mod promises;
 mod sources;
+mod torture;
 mod workspace;
 
 use clap::Parser;
@@ -26,6 +28,7 @@ enum Command {
     /// Check each crate's dependencies and sources against the rules of its layer
     Layers,
     Measure(measure::MeasureArgs),
+    Torture(torture::TortureArgs),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Command::GenFixtures(args) => gen_fixtures::run(&args),
         Command::Layers => layers::run(),
         Command::Measure(args) => measure::run(&args),
+        Command::Torture(args) => torture::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&error);

@@ -34,13 +34,18 @@ pub(crate) fn looks_secret(name: &str, value: &str) -> bool {
     let scheme = ["basic ", "digest ", "negotiate ", "api"]
         .iter()
         .any(|it| lower.starts_with(it));
+    named || scheme || looks_random(value) || value.contains('@')
+}
+
+/// Whether a text holds what a machine has drawn: a long run of letters and digits.
+pub(crate) fn looks_random(text: &str) -> bool {
     let part = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
-    let random = value.split(|c| !part(c)).any(|run| {
-        let mixed = run.contains(|c: char| c.is_ascii_digit())
+    let is_random = |run: &str| {
+        let is_mixed = run.contains(|c: char| c.is_ascii_digit())
             && run.contains(|c: char| c.is_ascii_alphabetic());
-        run.len() >= 16 && mixed || run.len() >= 40
-    });
-    named || scheme || random || value.contains('@')
+        run.len() >= 16 && is_mixed || run.len() >= 40
+    };
+    text.starts_with("whsec_") || text.split(|c| !part(c)).any(is_random)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub(crate) struct Breaker {
     failures: u32,
     /// How often it has opened since it was last closed.
     openings: u32,
+    /// Probes let through so far: each has its number.
+    probes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub enum BreakerState {
 pub(crate) enum Permit {
     /// Go ahead.
     Granted,
+    /// Go ahead, as the probe of this number.
+    Probe(u64),
     /// Not before this time.
     NotBefore(Instant),
     /// Not while the probe is under way.
@@ -67,10 +71,11 @@ impl Breaker {
             state: State::Closed,
             failures: 0,
             openings: 0,
+            probes: 0,
         }
     }
 
-    /// Asks for an attempt; in an open breaker whose back-off is over, a granted one is the probe.
+    /// Asks for an attempt; in an open breaker whose back-off is over, it is the probe.
     pub(crate) fn ask(&mut self, now: Instant) -> Permit {
         match self.state {
             State::Closed => Permit::Granted,
@@ -78,40 +83,55 @@ impl Breaker {
             State::Open { until } if now < until => Permit::NotBefore(until),
             State::Open { .. } => {
                 self.state = State::Probing;
-                Permit::Granted
+                self.probes += 1;
+                Permit::Probe(self.probes)
             }
         }
     }
 
-    /// Gives back a permit that was not used.
-    pub(crate) fn unused(&mut self, now: Instant) {
-        if self.state == State::Probing {
+    /// Gives back the permit of a probe that was not made.
+    pub(crate) fn unused(&mut self, probe: u64, now: Instant) {
+        if self.is_current(probe) {
             self.state = State::Open { until: now };
         }
     }
 
     /// The receiver answered as one that is alive.
     pub(crate) fn succeeded(&mut self) {
-        *self = Breaker::new();
+        *self = Breaker {
+            probes: self.probes,
+            ..Breaker::new()
+        };
     }
 
-    /// An attempt failed. `back_off` tells how long to stay open, from the number of openings in
-    /// a row (from 1). True when this opened it from closed.
-    pub(crate) fn failed(&mut self, now: Instant, back_off: impl FnOnce(u32) -> Instant) -> bool {
+    /// An attempt failed, that of `probe` if it was one. `back_off` tells until when to stay open,
+    /// from the number of openings in a row (from 1). True when this opened it from closed.
+    pub(crate) fn failed(
+        &mut self,
+        probe: Option<u64>,
+        now: Instant,
+        back_off: impl FnOnce(u32) -> Instant,
+    ) -> bool {
         self.failures = self.failures.saturating_add(1);
-        match self.state {
+        let opens = match self.state {
+            State::Closed => self.failures >= Breaker::RUN,
             // Attempts that were under way when it opened say nothing new.
             State::Open { .. } => false,
-            State::Closed if self.failures < Breaker::RUN => false,
-            State::Closed | State::Probing => {
-                let first = self.state == State::Closed;
-                self.openings = self.openings.saturating_add(1);
-                self.state = State::Open {
-                    until: back_off(self.openings).max(now),
-                };
-                first
-            }
+            State::Probing => probe.is_some_and(|probe| self.is_current(probe)),
+        };
+        if !opens {
+            return false;
         }
+        let first = self.state == State::Closed;
+        self.openings = self.openings.saturating_add(1);
+        self.state = State::Open {
+            until: back_off(self.openings).max(now),
+        };
+        first
+    }
+
+    fn is_current(&self, probe: u64) -> bool {
+        self.state == State::Probing && probe == self.probes
     }
 
     /// Its state, to be shown.
@@ -122,5 +142,94 @@ impl Breaker {
             State::Open { .. } => BreakerState::Open,
             State::Probing => BreakerState::HalfOpen,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn fail(breaker: &mut Breaker, probe: Option<u64>, now: Instant) -> bool {
+        breaker.failed(probe, now, |openings| now + SECOND * openings)
+    }
+
+    /// A breaker that was opened at `now`, for a second.
+    fn open(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new();
+        for _ in 1..Breaker::RUN {
+            assert!(!fail(&mut breaker, None, now));
+            assert_eq!(breaker.ask(now), Permit::Granted);
+        }
+        assert!(fail(&mut breaker, None, now));
+        breaker
+    }
+
+    #[test]
+    fn a_run_of_failures_opens_it_and_one_success_in_between_does_not() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new();
+        for _ in 0..100 {
+            for _ in 1..Breaker::RUN {
+                assert!(!fail(&mut breaker, None, now));
+            }
+            breaker.succeeded();
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        let mut breaker = open(now);
+        assert_eq!(breaker.ask(now), Permit::NotBefore(now + SECOND));
+    }
+
+    #[test]
+    fn half_open_it_lets_one_through_and_its_success_closes_it() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        assert_eq!(breaker.ask(later), Permit::Probing);
+        breaker.succeeded();
+        assert_eq!(breaker.ask(later), Permit::Granted);
+    }
+
+    #[test]
+    fn a_failed_probe_opens_it_for_longer() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert!(!fail(&mut breaker, Some(1), later), "it was open before");
+        assert_eq!(breaker.ask(later), Permit::NotBefore(later + 2 * SECOND));
+        assert_eq!(breaker.ask(later + 2 * SECOND), Permit::Probe(2));
+    }
+
+    #[test]
+    fn failures_that_were_under_way_when_it_opened_say_nothing_new() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        assert!(!fail(&mut breaker, None, now));
+        assert_eq!(breaker.ask(now), Permit::NotBefore(now + SECOND));
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert!(!fail(&mut breaker, None, later));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen, "the probe decides");
+    }
+
+    #[test]
+    fn a_probe_that_was_not_made_is_granted_again() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        breaker.unused(1, later);
+        assert_eq!(breaker.ask(later), Permit::Probe(2));
+        breaker.unused(1, later);
+        assert_eq!(
+            breaker.ask(later),
+            Permit::Probing,
+            "an old one gives nothing back"
+        );
     }
 }

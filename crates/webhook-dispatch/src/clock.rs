@@ -24,6 +24,26 @@ impl Clock for SystemClock {
     }
 }
 
+/// One moment, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) now: Instant,
+    pub(crate) wall: SystemTime,
+}
+
+impl Moment {
+    pub(crate) fn of(clock: &dyn Clock) -> Moment {
+        Moment {
+            now: clock.now(),
+            wall: clock.wall(),
+        }
+    }
+
+    pub(crate) fn epoch_ms(self) -> u64 {
+        epoch_ms(self.wall)
+    }
+}
+
 /// Milliseconds since the epoch; 0 before it.
 pub(crate) fn epoch_ms(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH)

@@ -85,3 +85,53 @@ pub fn rfc3339(epoch_ms: i64) -> Option<String> {
     let at = jiff::Timestamp::from_millisecond(epoch_ms).ok()?;
     Some(at.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn a_note_reads_back() {
+        let obituary = Obituary {
+            reason: Reason::AttemptsExhausted,
+            outcome: Some(Outcome::ServerError),
+            status: Some(503),
+            detail: "the receiver answered 503".to_owned(),
+            response: "over \"capacity\"\n".to_owned(),
+            first_attempt_at: Some(1),
+            last_attempt_at: Some(2),
+        };
+        let note = obituary.to_note();
+        expect![[
+            r#"{"reason":"attempts-exhausted","outcome":"server-error","status":503,"detail":"the receiver answered 503","response":"over \"capacity\"\n","firstAttemptAt":1,"lastAttemptAt":2}"#
+        ]]
+        .assert_eq(std::str::from_utf8(&note).unwrap());
+        assert_eq!(Obituary::from_note(&note).unwrap(), obituary);
+    }
+
+    #[test]
+    fn a_note_need_hold_no_more_than_the_reason() {
+        let obituary = Obituary::from_note(br#"{"reason":"too-old","later":"additions"}"#).unwrap();
+        assert_eq!(obituary.reason, Reason::TooOld);
+        assert_eq!(obituary.to_note(), br#"{"reason":"too-old"}"#);
+        assert!(Obituary::from_note(b"\x00").is_err());
+    }
+
+    #[test]
+    fn a_response_is_kept_to_its_first_kib_whatever_it_holds() {
+        assert_eq!(excerpt(b"no"), "no");
+        assert_eq!(excerpt(&[b'a'; 5000]).len(), RESPONSE_KEPT);
+        // A character that the bound cuts in two, and bytes that are none.
+        let cut = "ä".repeat(600);
+        assert!(excerpt(&cut.as_bytes()[1..]).ends_with('\u{fffd}'));
+    }
+
+    #[test]
+    fn times_are_utc_to_the_millisecond() {
+        assert_eq!(rfc3339(0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        let at = rfc3339(1_451_606_400_007);
+        assert_eq!(at.as_deref(), Some("2016-01-01T00:00:00.007Z"));
+        assert_eq!(rfc3339(i64::MAX), None);
+    }
+}

@@ -1,6 +1,5 @@
 //! The dispatcher: starts the threads, owns them, and ends them.
 
-use crate::breaker::BreakerState;
 use crate::clock::{Clock, SystemClock};
 use crate::courier::{Backing, Courier, Ledger, Supplies};
 use crate::line::{Command, Line, Tally};
@@ -14,8 +13,9 @@ use crate::transport::Connector;
 use crate::trouble::{Observer, Silent};
 use crate::ureq_transport::HttpConnector;
 use crate::writer::Writer;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -23,10 +23,14 @@ use std::time::{Duration, Instant};
 use webhook_config::Config;
 use webhook_queue::{DiskQueue, EntryId, Options, Queue, QueueError};
 
+/// Events on their way to a courier, at most: its channel is allocated whole.
+const LIVE: usize = 4096;
+
 /// Delivers events to the targets of a configuration, on threads of its own.
 ///
 /// Dropped, it tells its threads to stop and does not wait for them; nothing that was accepted for
-/// a reliable target is lost. [`shutdown`](Dispatcher::shutdown) is the orderly end.
+/// a reliable target is lost. [`shutdown`](Dispatcher::shutdown) is the orderly end. Its queue is
+/// closed once all its submitters and monitors are dropped, too.
 pub struct Dispatcher {
     inner: Arc<Inner>,
     couriers: Vec<JoinHandle<()>>,
@@ -128,25 +132,30 @@ impl Dispatcher {
         drained()
     }
 
-    /// Makes dead letters owed again, under their old names; how many were found.
+    /// Makes dead letters of a target owed again, under their old names and as if never attempted;
+    /// how many were found. Of a task, they go before what it is owed and has not been read from
+    /// the queue yet.
     ///
     /// # Errors
-    /// The queue failed; what was replayed before that stays so.
+    /// The queue failed, and nothing was replayed.
     pub fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         let (Some(queue), Some(line)) = (&self.queue, self.line(target)) else {
             return Ok(0);
         };
-        let mut keys = Vec::new();
-        let wanted: std::collections::HashSet<EntryId> = entries.iter().copied().collect();
-        queue.dead_letters(Some(target), None, &mut |dead| {
-            if wanted.contains(&dead.owed.entry) {
-                keys.push(Box::from(dead.owed.key));
-            }
-            std::ops::ControlFlow::Continue(())
-        })?;
+        let mut keys: HashSet<Box<[u8]>> = HashSet::new();
+        for &entry in entries {
+            let before = entry.0.checked_sub(1).map(EntryId);
+            queue.dead_letters(Some(target), before, &mut |dead| {
+                if dead.owed.entry == entry && !keys.contains(dead.owed.key) {
+                    keys.insert(Box::from(dead.owed.key));
+                }
+                ControlFlow::Break(())
+            })?;
+        }
         let found = queue.replay(target, entries)?;
-        line.counters.pending.fetch_add(found, Ordering::SeqCst);
-        line.command(Command::OwedAgain(keys));
+        let pending = i64::try_from(found).unwrap_or(i64::MAX);
+        line.counters.pending.fetch_add(pending, Ordering::SeqCst);
+        line.command(Command::OwedAgain(keys.into_iter().collect()));
         Ok(found)
     }
 
@@ -172,16 +181,14 @@ impl Dispatcher {
     /// way and ends every thread. What reliable targets are owed stays in the queue.
     pub fn shutdown(mut self, grace: Duration) -> ShutdownReport {
         self.inner.closed.store(true, Ordering::SeqCst);
-        // A target that was told to stop, or to wait, has nothing to be waited for.
-        let held =
-            |line: &Line| line.counters.snapshot(&line.name, None).breaker == BreakerState::Stopped;
         let inner = Arc::clone(&self.inner);
         let done = || {
             inner.unwritten() == 0
                 && inner
                     .lines
                     .iter()
-                    .all(|line| line.counters.pending.load(Ordering::SeqCst) == 0 || held(line))
+                    // One that was told to stop, or to wait, has nothing to be waited for.
+                    .all(|line| line.counters.pending() == 0 || line.is_held())
         };
         self.tally
             .wait(None, Instant::now().checked_add(grace), done);
@@ -200,7 +207,8 @@ impl Dispatcher {
             .and_then(|queue| queue.statistics().ok())
             .unwrap_or_default();
         ShutdownReport {
-            drained,
+            // What was submitted at the last moment may be pending now.
+            drained: drained && self.pending() == 0,
             stats: self.inner.snapshot(queue),
         }
     }
@@ -324,7 +332,7 @@ impl DispatcherBuilder {
                 Arc::clone(&self.clock),
             )
             .map_err(unusable)?;
-            let (events_in, events) = crossbeam_channel::bounded(target.window().get());
+            let (events_in, events) = crossbeam_channel::bounded(target.window().get().min(LIVE));
             let (commands_in, commands) = crossbeam_channel::bounded(16);
             let line = Line::new(
                 Arc::clone(&target),
@@ -333,7 +341,9 @@ impl DispatcherBuilder {
                 commands_in,
             );
             let owed = pending.get(target.name().as_str()).copied().unwrap_or(0);
-            line.counters.pending.store(owed, Ordering::SeqCst);
+            line.counters
+                .pending
+                .store(i64::try_from(owed).unwrap_or(i64::MAX), Ordering::SeqCst);
             lines.push(Arc::new(line));
             benches.push((Arc::new(bench), events, commands));
         }
@@ -357,6 +367,7 @@ impl DispatcherBuilder {
             writer,
             names,
             clock: Arc::clone(&self.clock),
+            observer: Arc::clone(&self.observer),
             max_event_bytes: self.config.max_event_bytes(),
             closed: AtomicBool::new(false),
             lines,

@@ -5,7 +5,8 @@ use crate::breaker::{Breaker, BreakerState, Permit};
 use crate::rate::RateLimit;
 use std::time::Instant;
 
-/// The gate of a target. Events of a best-effort target pass all but the rate limit.
+/// The gate of a target. That of a best-effort target hears of no failures, so that the rate limit
+/// and a pause are all that shuts it.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     breaker: Breaker,
@@ -18,8 +19,8 @@ pub(crate) struct Gate {
 /// Leave to make one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pass {
-    /// Whether it is the one attempt of a half-open breaker.
-    is_probe: bool,
+    /// The number of the probe, if it is the one attempt of a half-open breaker.
+    probe: Option<u64>,
 }
 
 /// Why an attempt may not start.
@@ -57,9 +58,10 @@ impl Gate {
             rate.take(now).map_err(Shut::Until)?;
         }
         let shut = match self.breaker.ask(now) {
-            Permit::Granted => {
+            Permit::Granted => return Ok(Pass { probe: None }),
+            Permit::Probe(number) => {
                 return Ok(Pass {
-                    is_probe: self.breaker.state() == BreakerState::HalfOpen,
+                    probe: Some(number),
                 });
             }
             Permit::NotBefore(until) => Shut::Until(until),
@@ -73,8 +75,8 @@ impl Gate {
 
     /// A granted attempt was not made.
     pub(crate) fn unused(&mut self, pass: Pass, now: Instant) {
-        if pass.is_probe {
-            self.breaker.unused(now);
+        if let Some(probe) = pass.probe {
+            self.breaker.unused(probe, now);
         }
         if let Some(rate) = &mut self.rate {
             rate.give_back();
@@ -89,8 +91,13 @@ impl Gate {
     }
 
     /// An attempt failed; true if this shut the gate.
-    pub(crate) fn failed(&mut self, now: Instant, back_off: impl FnOnce(u32) -> Instant) -> bool {
-        self.breaker.failed(now, back_off)
+    pub(crate) fn failed(
+        &mut self,
+        pass: Pass,
+        now: Instant,
+        back_off: impl FnOnce(u32) -> Instant,
+    ) -> bool {
+        self.breaker.failed(pass.probe, now, back_off)
     }
 
     /// Lets nothing through before `until`.
@@ -110,7 +117,7 @@ impl Gate {
 
     /// Forgets what the receiver asked for and how it failed.
     pub(crate) fn restart(&mut self) {
-        self.breaker = Breaker::new();
+        self.breaker.succeeded();
         self.hold_until = None;
         self.gone = false;
     }
@@ -120,6 +127,11 @@ impl Gate {
         self.breaker.state() != BreakerState::Closed
     }
 
+    /// Whether nothing gets through until somebody says so.
+    pub(crate) fn is_held(&self) -> bool {
+        self.gone || self.paused
+    }
+
     /// Its state, to be shown.
     pub(crate) fn state(&self) -> BreakerState {
         if self.gone {
@@ -127,5 +139,72 @@ impl Gate {
         } else {
             self.breaker.state()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::breaker::Breaker;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_hold_lasts_as_long_as_the_longest_asked_for() {
+        let now = Instant::now();
+        let mut gate = Gate::new(None, now);
+        gate.hold(now + 3 * SECOND);
+        gate.hold(now + SECOND);
+        assert_eq!(
+            gate.ask(now + 2 * SECOND),
+            Err(Shut::Until(now + 3 * SECOND))
+        );
+        assert!(gate.ask(now + 3 * SECOND).is_ok());
+    }
+
+    #[test]
+    fn what_the_breaker_refuses_costs_nothing_of_the_rate() {
+        let now = Instant::now();
+        let mut gate = Gate::new(Some(1.0), now);
+        let pass = gate.ask(now).unwrap();
+        for _ in 0..Breaker::RUN {
+            gate.failed(pass, now, |_| now + SECOND);
+        }
+        assert!(gate.is_down());
+        for _ in 0..5 {
+            assert!(gate.ask(now + SECOND / 2).is_err());
+        }
+        assert!(gate.ask(now + SECOND).is_ok(), "the probe");
+    }
+
+    #[test]
+    fn gone_stays_shut_until_it_is_started_again_and_a_pause_until_it_ends() {
+        let now = Instant::now();
+        let mut gate = Gate::new(None, now);
+        assert!(gate.stop());
+        assert!(!gate.stop(), "once is enough");
+        assert_eq!(gate.state(), BreakerState::Stopped);
+        assert_eq!(gate.ask(now + 1_000 * SECOND), Err(Shut::UntilChange));
+        gate.restart();
+        gate.pause(true);
+        assert!(gate.is_held());
+        assert_eq!(gate.ask(now), Err(Shut::UntilChange));
+        gate.pause(false);
+        assert!(gate.ask(now).is_ok());
+    }
+
+    #[test]
+    fn an_unused_pass_gives_its_probe_and_its_place_in_the_rate_back() {
+        let now = Instant::now();
+        let mut gate = Gate::new(Some(1.0), now);
+        let pass = gate.ask(now).unwrap();
+        for _ in 0..Breaker::RUN {
+            gate.failed(pass, now, |_| now);
+        }
+        let later = now + SECOND;
+        let probe = gate.ask(later).unwrap();
+        gate.unused(probe, later);
+        assert!(gate.ask(later).is_ok());
     }
 }

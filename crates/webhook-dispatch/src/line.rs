@@ -2,7 +2,6 @@
 
 use crate::stats::{Counters, add};
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,14 +45,25 @@ pub(crate) struct Line {
     pub(crate) tally: Arc<Tally>,
     events: Sender<Live>,
     commands: Sender<Command>,
+    /// Commands that the courier has not carried out yet.
+    unheeded: AtomicUsize,
     /// Bytes of the bodies in `events`.
     queued_bytes: AtomicUsize,
     /// Handles for events that no queue keeps.
     next_entry: AtomicU64,
-    /// Settled, but not synced yet: what the queue still says is owed.
-    settling: Mutex<HashSet<EntryId>>,
-    /// Whether the courier waits for `settling` to become smaller.
+    /// What was synced since the courier last asked.
+    synced: Mutex<Vec<Synced>>,
+    /// Whether the courier waits for that.
     waits_for_sync: AtomicBool,
+}
+
+/// A settlement that the queue has synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Synced {
+    /// This entry is owed no longer.
+    Settled(EntryId),
+    /// An attempt was noted.
+    Noted,
 }
 
 impl Line {
@@ -76,9 +86,10 @@ impl Line {
             tally,
             events,
             commands,
+            unheeded: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             next_entry: AtomicU64::new(1),
-            settling: Mutex::new(HashSet::new()),
+            synced: Mutex::new(Vec::new()),
             waits_for_sync: AtomicBool::new(false),
         }
     }
@@ -148,42 +159,42 @@ impl Line {
 
     /// Commands the courier; false when it has ended.
     pub(crate) fn command(&self, command: Command) -> bool {
+        self.unheeded.fetch_add(1, Ordering::SeqCst);
         self.commands.send(command).is_ok()
     }
 
-    /// Notes what is about to be settled for good.
-    pub(crate) fn settling(&self, entry: EntryId) {
-        self.unsynced().insert(entry);
+    /// The courier has done, and shows, what so many commands asked for.
+    pub(crate) fn heeded(&self, commands: usize) {
+        self.unheeded.fetch_sub(commands, Ordering::SeqCst);
     }
 
-    /// The queue has synced this settlement.
-    pub(crate) fn synced(&self, entry: EntryId) {
-        self.unsynced().remove(&entry);
+    /// Whether nothing is sent until somebody says so, and nobody has.
+    pub(crate) fn is_held(&self) -> bool {
+        self.unheeded.load(Ordering::SeqCst) == 0 && self.counters.is_held()
+    }
+
+    /// The queue has synced a settlement.
+    pub(crate) fn synced(&self, synced: Synced) {
+        self.synced_so_far().push(synced);
         if self.waits_for_sync.swap(false, Ordering::SeqCst) {
             self.wake();
         }
     }
 
-    /// Whether the queue says that this is owed although it was settled.
-    pub(crate) fn is_settling(&self, entry: EntryId) -> bool {
-        self.unsynced().contains(&entry)
+    /// What was synced since this was last asked.
+    pub(crate) fn take_synced(&self) -> Vec<Synced> {
+        std::mem::take(&mut *self.synced_so_far())
     }
 
-    /// How many more events may be settled before a sync. When there are none, the courier is
-    /// woken by the next one.
-    pub(crate) fn room_to_settle(&self) -> usize {
-        let window = self.target.window().get();
-        let room = || window.saturating_sub(self.unsynced().len());
-        if room() > 0 {
-            return room();
-        }
+    /// Has the courier woken by the next sync. False if there was one already.
+    pub(crate) fn wake_on_sync(&self) -> bool {
         self.waits_for_sync.store(true, Ordering::SeqCst);
         // A sync may have come before it could know that somebody waits.
-        room()
+        self.synced_so_far().is_empty()
     }
 
-    fn unsynced(&self) -> std::sync::MutexGuard<'_, HashSet<EntryId>> {
-        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    fn synced_so_far(&self) -> std::sync::MutexGuard<'_, Vec<Synced>> {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

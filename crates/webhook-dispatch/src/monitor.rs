@@ -5,7 +5,6 @@ use crate::stats::{Stats, get};
 use crate::submit::Inner;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use webhook_queue::{Queue, QueueError, Statistics, WriterStatistics};
 
@@ -82,11 +81,7 @@ impl Inner {
     pub(crate) fn pending(&self) -> u64 {
         // What is written now is pending before it is no longer unwritten.
         let unwritten = self.unwritten();
-        let owed: u64 = self
-            .lines
-            .iter()
-            .map(|line| line.counters.pending.load(Ordering::SeqCst))
-            .sum();
+        let owed: u64 = self.lines.iter().map(|line| line.counters.pending()).sum();
         unwritten + owed
     }
 

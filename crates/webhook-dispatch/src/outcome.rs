@@ -11,11 +11,11 @@ use std::fmt;
 pub enum Outcome {
     /// The receiver took it: any 2xx.
     Success,
-    /// A redirect, which is never followed, or any other status below 400 that is no success.
+    /// A redirect, which is never followed: 3xx.
     Redirect,
     /// The receiver refused it: 4xx.
     ClientError,
-    /// The receiver failed: 5xx, or a status that HTTP does not know.
+    /// The receiver failed: 5xx, or a status outside 200 to 599.
     ServerError,
     /// The receiver answered 200 and said inside that a record failed.
     RecordError,
@@ -111,5 +111,59 @@ pub fn judge(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
             TransportErrorKind::Connect => (Outcome::Connect, Verdict::Failed),
             TransportErrorKind::Io | TransportErrorKind::Stopped => (Outcome::Io, Verdict::Failed),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: u16) -> (Outcome, Verdict) {
+        judge(&Ok(Answer {
+            status,
+            retry_after: None,
+            body: Vec::new(),
+            complete: true,
+        }))
+    }
+
+    #[test]
+    fn every_status_is_judged() {
+        for status in 100..=999 {
+            let expected = match status {
+                200..=299 => (Outcome::Success, Verdict::Delivered),
+                400 | 413 | 422 => (Outcome::ClientError, Verdict::Refused),
+                410 => (Outcome::ClientError, Verdict::Gone),
+                300..=399 => (Outcome::Redirect, Verdict::Failed),
+                401..=499 => (Outcome::ClientError, Verdict::Failed),
+                _ => (Outcome::ServerError, Verdict::Failed),
+            };
+            assert_eq!(judged(status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn no_answer_is_tried_again() {
+        use TransportErrorKind::{Connect, Io, Stopped, Timeout};
+        for (kind, outcome) in [
+            (Timeout, Outcome::Timeout),
+            (Connect, Outcome::Connect),
+            (Io, Outcome::Io),
+            (Stopped, Outcome::Io),
+        ] {
+            let error = TransportError {
+                kind,
+                message: String::new(),
+            };
+            assert_eq!(judge(&Err(error)), (outcome, Verdict::Failed));
+            assert!(!outcome.is_answer());
+        }
+    }
+
+    #[test]
+    fn names_tell_outcomes_apart() {
+        let names: std::collections::HashSet<_> =
+            Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
+        assert_eq!(names.len(), Outcome::ALL.len());
     }
 }

@@ -48,3 +48,55 @@ impl RateLimit {
         self.tokens = (self.tokens + 1.0).min(self.most);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_more_start_than_the_rate_allows(
+            per_second in 1..2_000_u32,
+            steps in proptest::collection::vec(0..50_000_u64, 1..300),
+        ) {
+            let start = Instant::now();
+            let mut rate = RateLimit::new(f64::from(per_second), start);
+            let (mut now, mut taken) = (start, 0_u32);
+            for micros in steps {
+                now += Duration::from_micros(micros);
+                while rate.take(now).is_ok() {
+                    taken += 1;
+                }
+            }
+            let gained = (now - start).as_secs_f64() * f64::from(per_second);
+            let burst = (f64::from(per_second) / 10.0).max(1.0);
+            prop_assert!(f64::from(taken) <= gained + burst + 0.001);
+            prop_assert!(f64::from(taken) >= gained.min(1.0).floor());
+        }
+
+        #[test]
+        fn who_comes_when_told_is_let_through(per_second in 1..1_000_000_u32) {
+            let mut now = Instant::now();
+            let mut rate = RateLimit::new(f64::from(per_second), now);
+            for _ in 0..200_000 { // enough to empty any bucket
+                let Err(at) = rate.take(now) else { continue };
+                prop_assert!(at > now);
+                prop_assert!(at - now <= Duration::from_secs(1));
+                now = at + Duration::from_micros(1);
+                prop_assert!(rate.take(now).is_ok());
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_taken_again() {
+        let now = Instant::now();
+        let mut rate = RateLimit::new(1.0, now);
+        assert_eq!(rate.take(now), Ok(()));
+        assert!(rate.take(now).is_err());
+        rate.give_back();
+        assert_eq!(rate.take(now), Ok(()));
+    }
+}

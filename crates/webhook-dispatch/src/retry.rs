@@ -78,7 +78,13 @@ pub fn next_attempt(
     let Some(left) = policy.max_age().checked_sub(age).filter(|d| !d.is_zero()) else {
         return Next::TooOld;
     };
-    let jittered = ceiling(policy, attempts).mul_f64(draw.clamp(0.0, 1.0));
+    // No number at all is the least surprising as the longest wait.
+    let draw = if draw.is_nan() {
+        1.0
+    } else {
+        draw.clamp(0.0, 1.0)
+    };
+    let jittered = ceiling(policy, attempts).mul_f64(draw);
     let wait = jittered.min(left);
     Next::After(wait.max(retry_after.unwrap_or(Duration::ZERO)))
 }
@@ -113,4 +119,138 @@ pub fn retry_after(value: &[u8], now: SystemTime, policy: &RetryPolicy) -> Optio
     let until = httpdate::parse_http_date(text).ok()?;
     let wait = until.duration_since(now).ok()?;
     Some(wait.min(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::num::NonZeroU32;
+    use std::time::UNIX_EPOCH;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    prop_compose! {
+        fn policy()(
+            initial in 1..10_000_u32,
+            factor in 1..100_000_u32,
+            multiplier in 1.0..1000.0,
+            age in 1..1_000_000_000_u32,
+            attempts in proptest::option::of(1..100_u32),
+        ) -> RetryPolicy {
+            let max = MS * initial + MS * factor;
+            let attempts = attempts.and_then(NonZeroU32::new);
+            RetryPolicy::new(MS * initial, max, multiplier, MS * age, attempts).unwrap()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_never_under_retry_after_nor_over_the_ceiling(
+            policy in policy(),
+            attempts in 1..u32::MAX,
+            age in 0..2_000_000_000_u32,
+            asked in proptest::option::of(0..10_000_000_u32),
+            draw in any::<f64>(),
+        ) {
+            let (age, asked) = (MS * age, asked.map(|ms| MS * ms));
+            match next_attempt(&policy, attempts, age, asked, draw) {
+                Next::After(wait) => {
+                    let asked = asked.unwrap_or(Duration::ZERO);
+                    prop_assert!(wait >= asked);
+                    prop_assert!(wait <= ceiling(&policy, attempts).max(asked));
+                    prop_assert!(policy.max_attempts().is_none_or(|most| attempts < most.get()));
+                    prop_assert!(age < policy.max_age());
+                    prop_assert!(age + wait <= policy.max_age().max(age + asked));
+                }
+                Next::AttemptsExhausted => {
+                    prop_assert!(policy.max_attempts().is_some_and(|most| attempts >= most.get()));
+                }
+                Next::TooOld => prop_assert!(age >= policy.max_age()),
+            }
+        }
+
+        #[test]
+        fn the_ceiling_grows_up_to_the_longest_wait(policy in policy(), attempts in 1..10_000_u32) {
+            prop_assert_eq!(ceiling(&policy, 1), policy.initial());
+            prop_assert!(ceiling(&policy, attempts) <= ceiling(&policy, attempts + 1));
+            prop_assert!(ceiling(&policy, attempts) <= policy.max());
+        }
+
+        #[test]
+        fn an_event_that_always_fails_is_given_up(policy in policy(), draw in 0.01..1.0) {
+            let mut age = Duration::ZERO;
+            let mut attempts = 0;
+            loop {
+                attempts += 1;
+                match next_attempt(&policy, attempts, age, None, draw) {
+                    Next::After(wait) => age += wait.max(policy.max_age() / 1_000),
+                    Next::AttemptsExhausted | Next::TooOld => break,
+                }
+                prop_assert!(attempts <= 1_001);
+            }
+        }
+
+        #[test]
+        fn no_value_of_retry_after_asks_for_more_than_four_times_the_longest_wait(
+            value in proptest::collection::vec(any::<u8>(), 0..40),
+            digits in "[0-9]{1,30}",
+        ) {
+            let policy = RetryPolicy::default();
+            for value in [value, digits.into_bytes()] {
+                let wait = retry_after(&value, UNIX_EPOCH, &policy);
+                prop_assert!(wait.unwrap_or_default() <= policy.max() * 4);
+            }
+        }
+    }
+
+    /// What a receiver asks for by this value at 1994-11-06T08:49:07Z.
+    fn asked(value: &str) -> Option<u64> {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_747);
+        retry_after(value.as_bytes(), now, &RetryPolicy::default()).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn retry_after_is_seconds() {
+        assert_eq!(asked("0"), Some(0));
+        assert_eq!(asked("120"), Some(120));
+        assert_eq!(asked(" 7 "), Some(7));
+        assert_eq!(asked("2400"), Some(2400));
+        assert_eq!(
+            asked("2401"),
+            Some(2400),
+            "four times the ten minutes of the default"
+        );
+        assert_eq!(
+            asked("99999999999999999999999"),
+            Some(2400),
+            "more than a u64 holds"
+        );
+    }
+
+    #[test]
+    fn retry_after_is_a_date_in_any_of_the_three_forms() {
+        assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT"), Some(30));
+        assert_eq!(asked("Sunday, 06-Nov-94 08:49:37 GMT"), Some(30));
+        assert_eq!(asked("Sun Nov  6 08:49:37 1994"), Some(30));
+        assert_eq!(asked("Fri, 31 Dec 9999 23:59:59 GMT"), Some(2400));
+    }
+
+    #[test]
+    fn what_is_neither_and_a_date_that_has_passed_ask_for_nothing() {
+        for value in ["", " ", "-5", "+5", "1.5", "5s", "0x10", "soon", "٣"] {
+            assert_eq!(asked(value), None, "{value:?}");
+        }
+        assert_eq!(asked("Sun, 06 Nov 1994 08:49:06 GMT"), None);
+        assert_eq!(asked("Sun, 06 Nov 1994 25:49:37 GMT"), None);
+        let bytes = retry_after(b"\xff\xfe", UNIX_EPOCH, &RetryPolicy::default());
+        assert_eq!(bytes, None);
+    }
+
+    #[test]
+    fn a_draw_that_is_no_number_is_a_wait_all_the_same() {
+        let policy = RetryPolicy::default();
+        let next = next_attempt(&policy, 1, Duration::ZERO, None, f64::NAN);
+        assert_eq!(next, Next::After(policy.initial()));
+    }
 }

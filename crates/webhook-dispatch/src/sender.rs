@@ -11,7 +11,7 @@ use crate::sign::{Signer, WEBHOOK_ATTEMPT, WEBHOOK_ID};
 use crate::transport::{
     Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +50,7 @@ pub(crate) enum Report {
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) due: Due,
+    pub(crate) pass: Pass,
     pub(crate) outcome: Outcome,
     pub(crate) verdict: Verdict,
     /// What happened, for people; empty on success.
@@ -140,16 +141,36 @@ impl Bench {
     }
 }
 
+/// Says that a sender has ended, however it came to that: its courier waits to hear it.
+struct Leaving<'a> {
+    number: usize,
+    bench: &'a Bench,
+    reports: &'a Sender<Report>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.bench
+            .stoppers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.number);
+        // A courier that is gone does not miss us.
+        drop(self.reports.send(Report::Ended(self.number)));
+    }
+}
+
 /// The life of a sender. `number` names it among its target's.
 pub(crate) fn run(number: usize, bench: &Bench, jobs: &Receiver<Job>, reports: &Sender<Report>) {
+    let _leaving = Leaving {
+        number,
+        bench,
+        reports,
+    };
     let mut transport = None;
-    loop {
-        let job = match jobs.recv_timeout(IDLE) {
-            Ok(job) => job,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-        };
+    while let Ok(job) = jobs.recv_timeout(IDLE) {
         let report = if job.gate == bench.gate.load(Ordering::SeqCst) && !bench.stopping() {
-            Report::Attempted(Box::new(attempt(number, bench, &mut transport, job.due)))
+            Report::Attempted(Box::new(attempt(number, bench, &mut transport, job)))
         } else {
             Report::Untried(job.due, job.pass)
         };
@@ -157,20 +178,13 @@ pub(crate) fn run(number: usize, bench: &Bench, jobs: &Receiver<Job>, reports: &
             return;
         }
     }
-    bench
-        .stoppers
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .remove(&number);
-    // A courier that is gone does not miss us.
-    drop(reports.send(Report::Ended(number)));
 }
 
 fn attempt(
     number: usize,
     bench: &Bench,
     transport: &mut Option<Box<dyn Transport>>,
-    due: Due,
+    Job { due, pass, .. }: Job,
 ) -> Attempt {
     let started = bench.clock.now();
     let started_at = epoch_ms(bench.clock.wall());
@@ -189,6 +203,7 @@ fn attempt(
     });
     Attempt {
         due,
+        pass,
         outcome: came_to.outcome,
         verdict: came_to.verdict,
         detail: came_to.detail,
@@ -264,7 +279,7 @@ fn exchange(
         Err(error) => CameTo {
             outcome,
             verdict,
-            stopped: error.kind == TransportErrorKind::Stopped,
+            stopped: error.kind == TransportErrorKind::Stopped && bench.stopping(),
             detail: error.message,
             ..CameTo::default()
         },

@@ -59,3 +59,44 @@ impl std::fmt::Debug for Signer {
         write!(f, "Signer({} secrets)", self.keys.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use webhook_config::SigningSecret;
+
+    const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
+    const AT: i64 = 1_649_367_553;
+    const BODY: &[u8] = br#"{"email":"test@example.com","username":"test_user"}"#;
+    const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    const SIGNATURE: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
+
+    fn signed(secrets: &[&str], body: &[u8]) -> HeaderMap {
+        let secrets = secrets
+            .iter()
+            .map(|secret| SigningSecret::parse(secret).unwrap())
+            .collect();
+        let signer = Signer::new(&Signing::new(secrets).unwrap()).unwrap();
+        let mut headers = HeaderMap::new();
+        signer.sign(ID, AT, body, &mut headers).unwrap();
+        headers
+    }
+
+    #[test]
+    fn a_signature_is_that_of_the_standards_own_example() {
+        let headers = signed(&[SECRET], BODY);
+        assert_eq!(headers[WEBHOOK_SIGNATURE], SIGNATURE);
+        assert_eq!(headers[WEBHOOK_TIMESTAMP], "1649367553");
+        assert_ne!(signed(&[SECRET], b"{}")[WEBHOOK_SIGNATURE], SIGNATURE);
+    }
+
+    #[test]
+    fn each_secret_signs_so_that_secrets_can_be_rotated() {
+        let other = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let headers = signed(&[other, SECRET], BODY);
+        let signatures = headers[WEBHOOK_SIGNATURE].to_str().unwrap();
+        let (first, second) = signatures.split_once(' ').unwrap();
+        assert_eq!(second, SIGNATURE);
+        assert_eq!(signed(&[other], BODY)[WEBHOOK_SIGNATURE], first);
+    }
+}

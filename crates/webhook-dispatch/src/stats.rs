@@ -2,10 +2,11 @@
 
 use crate::breaker::BreakerState;
 use crate::dead_letter::Reason;
+use crate::gate::Gate;
 use crate::outcome::Outcome;
 use hdrhistogram::Histogram;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -217,13 +218,16 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) unfinished: AtomicU64,
     /// Accepted and neither delivered nor given up, what the queue held at the start included.
-    pub(crate) pending: AtomicU64,
+    /// Below 0 for a moment when what was just accepted is settled before it is counted.
+    pub(crate) pending: AtomicI64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) waiting_tasks: AtomicU64,
     pub(crate) in_memory: AtomicU64,
     attempts: [AtomicU64; Outcome::ALL.len()],
     dead: [AtomicU64; 3],
     breaker: Mutex<BreakerState>,
+    /// Whether nothing is sent until somebody says so.
+    held: AtomicBool,
     latencies: Mutex<(Latencies, Latencies)>,
 }
 
@@ -239,13 +243,14 @@ impl Counters {
             failed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             unfinished: AtomicU64::new(0),
-            pending: AtomicU64::new(0),
+            pending: AtomicI64::new(0),
             in_flight: AtomicU64::new(0),
             waiting_tasks: AtomicU64::new(0),
             in_memory: AtomicU64::new(0),
             attempts: Default::default(),
             dead: Default::default(),
             breaker: Mutex::new(BreakerState::Closed),
+            held: AtomicBool::new(false),
             latencies: Mutex::new((Latencies::new(), Latencies::new())),
         }
     }
@@ -276,8 +281,19 @@ impl Counters {
         self.dead.iter().map(get).sum()
     }
 
-    pub(crate) fn set_breaker(&self, state: BreakerState) {
-        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    /// Events accepted and neither delivered nor given up.
+    pub(crate) fn pending(&self) -> u64 {
+        u64::try_from(self.pending.load(Ordering::SeqCst)).unwrap_or(0)
+    }
+
+    pub(crate) fn show_gate(&self, gate: &Gate) {
+        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = gate.state();
+        self.held.store(gate.is_held(), Ordering::SeqCst);
+    }
+
+    /// Whether nothing is sent until somebody says so.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::SeqCst)
     }
 
     fn latencies(&self) -> std::sync::MutexGuard<'_, (Latencies, Latencies)> {
@@ -288,7 +304,7 @@ impl Counters {
 
     pub(crate) fn snapshot(&self, name: &str, oldest_pending_age: Option<Duration>) -> TargetStats {
         let (attempt_latency, delivery_latency) = self.latencies().clone();
-        let pending = get(&self.pending);
+        let pending = self.pending();
         TargetStats {
             name: name.to_owned(),
             accepted: get(&self.accepted),
@@ -322,4 +338,87 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 
 pub(crate) fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn latencies_are_told_to_about_one_per_cent() {
+        let mut latencies = Latencies::new();
+        assert_eq!(latencies.quantile(0.5), None);
+        for ms in 1..=1000 {
+            latencies.record(MS * ms);
+        }
+        for (q, expected) in [(0.5, 500.0), (0.99, 990.0), (1.0, 1000.0)] {
+            let ms = latencies.quantile(q).unwrap().as_secs_f64() * 1e3;
+            assert!((ms - expected).abs() <= expected / 50.0, "{q}: {ms}");
+        }
+        assert_eq!(latencies.count(), 1000);
+        assert_eq!(latencies.sum(), MS * 500_500);
+        let below = latencies.count_at_most(MS * 100);
+        assert!((99..=102).contains(&below), "{below}");
+    }
+
+    #[test]
+    fn nothing_is_too_short_or_too_long_to_be_counted() {
+        let mut latencies = Latencies::new();
+        latencies.record(Duration::ZERO);
+        latencies.record(Duration::from_secs(1 << 40));
+        assert_eq!(latencies.count(), 2);
+        assert_eq!(latencies.count_at_most(Duration::MAX), 2);
+        let mut sum = Latencies::default();
+        sum.merge(&latencies);
+        sum.merge(&latencies);
+        assert_eq!(sum.count(), 4);
+    }
+
+    #[test]
+    fn attempts_are_counted_as_aurora_counts_them() {
+        let counters = Counters::new();
+        for outcome in Outcome::ALL {
+            counters.attempted(*outcome, MS);
+        }
+        let stats = Stats {
+            targets: vec![counters.snapshot("a", None), counters.snapshot("b", None)],
+            queue: webhook_queue::Statistics::default(),
+        };
+        let expected = [
+            ("webhooks_attempts", 18),
+            ("webhooks_success", 2),
+            ("webhooks_errors", 8),
+            ("webhooks_user_errors", 8),
+        ];
+        assert_eq!(stats.aurora_counters().named(), expected);
+        assert_eq!(stats.targets[0].attempts_of(Outcome::Timeout), 1);
+        assert_eq!(
+            stats.targets[0].attempt_latency.count(),
+            5,
+            "those with an answer"
+        );
+    }
+
+    #[test]
+    fn what_is_settled_before_it_is_counted_is_not_pending() {
+        let counters = Counters::new();
+        counters.pending.fetch_sub(1, Ordering::SeqCst);
+        assert_eq!(counters.pending(), 0);
+        counters.pending.fetch_add(2, Ordering::SeqCst);
+        assert_eq!(counters.pending(), 1);
+    }
+
+    #[test]
+    fn dead_letters_are_counted_by_reason() {
+        let counters = Counters::new();
+        counters.died(Reason::TooOld);
+        counters.died(Reason::TooOld);
+        counters.died(Reason::Refused);
+        let stats = counters.snapshot("a", None);
+        assert!(stats.dead.contains(&(Reason::TooOld, 2)));
+        assert!(stats.dead.contains(&(Reason::AttemptsExhausted, 0)));
+        assert_eq!(stats.dead_letters(), 3);
+    }
 }

@@ -4,12 +4,16 @@ use crate::clock::{Clock, epoch_ms};
 use crate::line::{Line, Live};
 use crate::naming::Names;
 use crate::stats::add;
-use crate::writer::{Completion, Patience, Ticket, Writer};
+use crate::trouble::{Observer, Trouble};
+use crate::writer::{Completion, Ticket, Writer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use webhook_model::{EventHeader, ReadError};
 use webhook_queue::{EntryId, Event, EventId, QueueError};
+
+/// How much of a submitter's time is kept for the queue's answer, at most.
+const ANSWER: Duration = Duration::from_millis(20);
 
 /// What an accepted event got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,7 @@ pub(crate) struct Inner {
     pub(crate) writer: Option<Arc<Writer>>,
     pub(crate) names: Names,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) max_event_bytes: usize,
     pub(crate) closed: AtomicBool,
 }
@@ -143,10 +148,13 @@ impl Submitter {
             // Whoever gave up waiting does not want to know.
             drop(confirm.send(result));
         };
+        // The last moments are for the answer: that of a full queue shall come in time.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let room_until = deadline - (left / 8).min(ANSWER);
         let handed_over = self.inner.hand_over(
             &event,
-            Some(deadline),
-            Patience::UntilDeadline,
+            Some(room_until),
+            Some(room_until),
             Box::new(completion),
         );
         if let Err(refusal) = handed_over {
@@ -160,22 +168,30 @@ impl Submitter {
         Err(SubmitError { event, refusal })
     }
 
-    /// Hands an event over without ever blocking. It is durable a moment later; who must know
-    /// when uses [`submit`](Self::submit) or [`submit_with`](Self::submit_with).
+    /// Hands an event over without ever blocking. It is durable a moment later, or, while the
+    /// queue is full and `whenFull` is `block`, as soon as there is room. Should the queue refuse
+    /// it after all, its disk failing say, only the observer is told
+    /// ([`Trouble::NotAccepted`]); who must know uses [`submit`](Self::submit) or
+    /// [`submit_with`](Self::submit_with).
     ///
     /// # Errors
     /// The event was not accepted, and is given back; [`Refusal`] says why, and whether to submit
     /// it again.
     pub fn try_submit(&self, event: impl Into<Arc<[u8]>>) -> Result<EventId, SubmitError> {
-        self.submit_with(event.into(), None, |_| {})
+        let observer = Arc::clone(&self.inner.observer);
+        self.submit_with(event.into(), None, move |result| {
+            if let Err(refusal) = result {
+                observer.trouble(&Trouble::NotAccepted { refusal: &refusal });
+            }
+        })
     }
 
     /// Hands an event over, blocking until the deadline at most (without one, not at all), and
-    /// calls `completion` once it is durable, or was refused after all. An event that was handed
-    /// over waits for room in a full queue beyond the deadline, unless `whenFull` is `reject`:
-    /// refusing it then would put its task's next events before it. Completions come in the
-    /// order of the calls, on the queue's writer thread, which they must not block; that of an
-    /// event which no reliable target wants comes at once.
+    /// calls `completion` once, when it is durable, or was refused after all. Once handed over, an
+    /// event waits for room in a full queue as long as it takes if `whenFull` is `block`; at the
+    /// shutdown, one that still waits is refused. Completions come in the order of the calls, on
+    /// the queue's writer thread, which they must not block; that of an event which no reliable
+    /// target wants comes at once. A panic in one is caught.
     ///
     /// # Errors
     /// The event was not handed over and is given back; `completion` is not called.
@@ -186,10 +202,10 @@ impl Submitter {
         completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
     ) -> Result<EventId, SubmitError> {
         let event = event.into();
-        match self
+        let handed_over = self
             .inner
-            .hand_over(&event, deadline, Patience::Endless, Box::new(completion))
-        {
+            .hand_over(&event, deadline, None, Box::new(completion));
+        match handed_over {
             Ok(id) => Ok(id),
             Err(refusal) => Err(SubmitError { event, refusal }),
         }
@@ -201,7 +217,7 @@ impl Inner {
         &self,
         event: &Arc<[u8]>,
         deadline: Option<Instant>,
-        patience: Patience,
+        room_until: Option<Instant>,
         completion: Completion,
     ) -> Result<EventId, Refusal> {
         if self.closed.load(Ordering::SeqCst) {
@@ -220,13 +236,7 @@ impl Inner {
         let wanted: Vec<bool> = self
             .lines
             .iter()
-            .map(|line| {
-                let wanted = line.target.accepts(&header);
-                if !wanted {
-                    add(&line.counters.filtered, 1);
-                }
-                wanted
-            })
+            .map(|line| line.target.accepts(&header))
             .collect();
         let id = self.names.next();
         let live = Live {
@@ -252,7 +262,10 @@ impl Inner {
             reliable,
         };
         if reliable == 0 {
-            return self.give(chosen(), &live, deadline, receipt, completion);
+            self.give(chosen(), &live, deadline, receipt)?;
+            self.count_filtered(&wanted);
+            completion(Ok(receipt));
+            return Ok(id);
         }
         let route = if reliable == self.reliable.lines.len() {
             self.reliable.clone()
@@ -281,7 +294,8 @@ impl Inner {
             .writer
             .as_ref()
             .expect("a dispatcher with a reliable target has a writer");
-        writer.append(stored, ticket, deadline, patience)?;
+        writer.append(stored, ticket, deadline, room_until)?;
+        self.count_filtered(&wanted);
         for line in chosen().filter(|line| !line.is_reliable()) {
             // Others wait for this event; a best-effort target without room must not hold it up.
             if !line.give(live.clone(), None) {
@@ -298,19 +312,29 @@ impl Inner {
         live: &Live,
         deadline: Option<Instant>,
         receipt: Receipt,
-        completion: Completion,
-    ) -> Result<EventId, Refusal> {
+    ) -> Result<(), Refusal> {
         let alone = receipt.targets == 1;
         for line in lines {
             let given = line.give(live.clone(), if alone { deadline } else { None });
             if !given && alone {
-                return Err(Refusal::Full);
+                return Err(if self.closed.load(Ordering::SeqCst) {
+                    Refusal::ShuttingDown
+                } else {
+                    Refusal::Full
+                });
             }
             if !given {
                 add(&line.counters.dropped, 1);
             }
         }
-        completion(Ok(receipt));
-        Ok(receipt.id)
+        Ok(())
+    }
+
+    fn count_filtered(&self, wanted: &[bool]) {
+        for (line, wanted) in self.lines.iter().zip(wanted) {
+            if !wanted {
+                add(&line.counters.filtered, 1);
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::dead_letter::Reason;
 use crate::outcome::Outcome;
+use crate::submit::Refusal;
 use std::fmt;
 use std::time::Duration;
 use webhook_queue::{EventId, QueueError};
@@ -44,6 +45,11 @@ pub enum Trouble<'a> {
     TargetStopped {
         /// The target.
         target: &'a str,
+    },
+    /// An event that [`try_submit`](crate::Submitter::try_submit) had taken was refused after all.
+    NotAccepted {
+        /// Why.
+        refusal: &'a Refusal,
     },
     /// The queue could not be read; it is tried again.
     QueueUnreadable {
@@ -111,6 +117,9 @@ impl fmt::Display for Trouble<'_> {
                 "target {target}: answered 410 Gone; its events are kept, and nothing is sent \
                  until the configuration is loaded again"
             ),
+            Trouble::NotAccepted { refusal } => {
+                write!(f, "an event that was submitted was lost: {refusal}")
+            }
             Trouble::QueueUnreadable { target, error } => {
                 write!(f, "target {target}: the queue cannot be read: {error}")
             }

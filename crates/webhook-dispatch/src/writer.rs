@@ -1,18 +1,22 @@
 //! The queue's writer, and what follows a commit: couriers are told, submitters are answered.
 
 use crate::courier::Ledger;
-use crate::line::{Line, Live};
+use crate::line::{Line, Live, Synced};
 use crate::stats::add;
 use crate::submit::{Receipt, Refusal};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use webhook_queue::{
     Appended, Committed, Event, GroupWriter, Limits, Queue, QueueError, Refused, Settled,
     Settlement, WriterHandle, WriterStatistics,
 };
+
+/// As good as for ever, and no more than a clock can count.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Called once an event is durable, or was refused after all.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
@@ -26,20 +30,15 @@ pub(crate) struct Ticket {
     pub(crate) completion: Completion,
 }
 
-/// How long an event that was handed over waits for room in a full queue, if it may wait at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Up to the deadline of the handing over: somebody waits for the result.
-    UntilDeadline,
-    /// As long as it takes: it was taken, and is not to be given back.
-    Endless,
-}
-
 /// The one thread that writes to the queue.
 pub(crate) struct Writer {
     handle: WriterHandle<Ticket>,
     group: Mutex<Option<GroupWriter<Ticket>>>,
     unwritten: Arc<AtomicU64>,
+    /// Whether the queue had no room for the last event, and nothing was settled since.
+    full: Arc<AtomicBool>,
+    /// Whether events that a full queue has no room for are refused at once.
+    rejects: bool,
 }
 
 impl Writer {
@@ -49,6 +48,7 @@ impl Writer {
         when_full: webhook_config::WhenFull,
     ) -> std::io::Result<Writer> {
         let unwritten = Arc::new(AtomicU64::new(0));
+        let full = Arc::new(AtomicBool::new(false));
         let by_name: HashMap<Arc<str>, Arc<Line>> = lines
             .iter()
             .map(|line| (Arc::clone(&line.name), Arc::clone(line)))
@@ -60,37 +60,45 @@ impl Writer {
             },
             ..Limits::default()
         };
-        let counted = Arc::clone(&unwritten);
+        let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
+        let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
         let group = GroupWriter::start(queue, limits, move |committed| {
-            follow(committed, &by_name, &counted);
+            follow(committed, &by_name, &counted, &is_full);
         })?;
         Ok(Writer {
             handle: group.handle(),
             group: Mutex::new(Some(group)),
             unwritten,
+            full,
+            rejects,
         })
     }
 
-    /// Hands an event to the queue. Its ticket's completion is called unless this fails.
+    /// Hands an event to the queue, blocking up to `deadline`. Its ticket's completion is called
+    /// unless this fails. Once handed over it waits for room in a full queue up to `room_until`,
+    /// or as long as it takes, if the configuration has it wait at all.
     pub(crate) fn append(
         &self,
         event: Event,
         ticket: Ticket,
         deadline: Option<Instant>,
-        patience: Patience,
+        room_until: Option<Instant>,
     ) -> Result<(), Refusal> {
+        if deadline.is_none() && self.rejects && self.full.load(Ordering::SeqCst) {
+            // It would be refused only after it was handed over.
+            return Err(Refusal::Full);
+        }
         self.unwritten.fetch_add(1, Ordering::SeqCst);
-        let appended = match patience {
-            Patience::UntilDeadline => self.handle.append(event, ticket, deadline),
-            Patience::Endless => self.handle.append_patiently(event, ticket, deadline),
-        };
-        appended.map_err(|refused| {
-            self.unwritten.fetch_sub(1, Ordering::SeqCst);
-            match refused {
-                Refused::Closed(_) => Refusal::ShuttingDown,
-                _ => Refusal::Full,
-            }
-        })
+        let room_until = room_until.unwrap_or_else(|| Instant::now() + FOREVER);
+        self.handle
+            .append_patiently(event, ticket, deadline, room_until)
+            .map_err(|refused| {
+                self.unwritten.fetch_sub(1, Ordering::SeqCst);
+                match refused {
+                    Refused::Closed(_) => Refusal::ShuttingDown,
+                    _ => Refusal::Full,
+                }
+            })
     }
 
     /// Events handed over whose commit has not ended.
@@ -136,13 +144,17 @@ fn follow(
     committed: Committed<Ticket>,
     lines: &HashMap<Arc<str>, Arc<Line>>,
     unwritten: &AtomicU64,
+    full: &AtomicBool,
 ) {
+    if !committed.settled.is_empty() {
+        full.store(false, Ordering::SeqCst);
+    }
     for settlement in &committed.settled {
-        if matches!(settlement.outcome, Settled::Attempted { .. }) {
-            continue;
-        }
         if let Some(line) = lines.get(&settlement.target) {
-            line.synced(settlement.entry);
+            line.synced(match settlement.outcome {
+                Settled::Attempted { .. } => Synced::Noted,
+                _ => Synced::Settled(settlement.entry),
+            });
         }
     }
     for Appended {
@@ -154,6 +166,7 @@ fn follow(
     {
         let result = match result {
             Ok(entry) => {
+                full.store(false, Ordering::SeqCst);
                 let live = Live {
                     entry,
                     id: event.id,
@@ -170,11 +183,16 @@ fn follow(
                 Ok(ticket.receipt)
             }
             Err(error) => Err(match *error {
-                QueueError::Full { .. } => Refusal::Full,
+                QueueError::Full { .. } => {
+                    full.store(true, Ordering::SeqCst);
+                    Refusal::Full
+                }
                 _ => Refusal::Queue(error),
             }),
         };
-        (ticket.completion)(result);
+        let completion = ticket.completion;
+        // A panic of its own must not end the writer for all others.
+        drop(catch_unwind(AssertUnwindSafe(|| completion(result))));
         unwritten.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -8,6 +8,7 @@ use crate::hash::visit::{Hashed, Site, Visitor};
 use crate::json::error::ReadError;
 use crate::json::gson::Gson;
 use crate::json::scan::Scanner;
+use crate::release::Span;
 use crate::{EventHeader, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
@@ -174,13 +175,17 @@ impl TaskStateChange {
         self.layout
     }
 
-    /// The same, written in another layout from now on.
+    /// The same, written in another layout from now on. Of a release's layout, what that release
+    /// does not have is dropped, and what becomes equal in a set by that is there once.
     ///
     /// Cached hashes stay: they are those of the release and JVM that computed them. See
     /// [`TaskStateChange::rebuilt`].
     #[must_use]
     pub fn with_layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
+        if let (Layout::Of(release), Some(task)) = (layout, &mut self.task) {
+            task.restrict(release);
+        }
         self
     }
 
@@ -199,15 +204,20 @@ impl TaskStateChange {
         }
         struct AskInSets<'j>(&'j Jvm);
         impl Visitor for AskInSets<'_> {
+            fn hashes(&self, span: Span) -> bool {
+                span.holds(self.0.release())
+            }
+
             fn visit(&mut self, node: &dyn Hashed, site: &Site<'_>) {
                 if let (true, Ok(hash)) = (site.asked, node.afresh(self.0)) {
                     node.cached().set(hash);
                 }
             }
         }
-        self.walk(&mut Forget);
-        self.walk(&mut AskInSets(jvm));
-        self.with_layout(Layout::Of(jvm.release()))
+        let change = self.with_layout(Layout::Of(jvm.release()));
+        change.walk(&mut Forget);
+        change.walk(&mut AskInSets(jvm));
+        change
     }
 
     /// Whether a scheduler of this release may have written the payload: whether it is the same

@@ -29,10 +29,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(commands::run::RunArgs),
-    Receive(commands::receive::ReceiveArgs),
     Check(commands::check::CheckArgs),
     Config(commands::config_show::ConfigArgs),
     Schema(commands::schema::SchemaArgs),
+    Receive(commands::receive::ReceiveArgs),
     Queue(commands::queue::QueueArgs),
     DeadLetters(commands::dead_letters::DeadLettersArgs),
 }
@@ -52,10 +52,10 @@ pub(crate) fn main() -> ExitCode {
     };
     let ended = match command {
         Command::Run(args) => commands::run::run(args),
-        Command::Receive(args) => commands::receive::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Config(args) => commands::config_show::run(args),
         Command::Schema(args) => commands::schema::run(args),
+        Command::Receive(args) => commands::receive::run(args),
         Command::Queue(args) => commands::queue::run(args),
         Command::DeadLetters(args) => commands::dead_letters::run(args),
     };

@@ -13,7 +13,7 @@ use webhook_model::{AssignedTask, ScheduledTask, TaskConfig, TaskEvent, TaskStat
 const START: i64 = 1_464_992_060_258;
 
 /// A cluster whose scheduler has just started.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     random: Random,
     /// Each instance of each job, with the task that fills it.
     places: Vec<Place>,
@@ -39,7 +39,7 @@ struct Task {
 impl Cluster {
     /// A cluster of `jobs` jobs with `instances` each; some of these were running before the
     /// scheduler started.
-    pub(super) fn new(seed: u64, jobs: usize, instances: usize) -> Self {
+    pub(crate) fn new(seed: u64, jobs: usize, instances: usize) -> Self {
         let mut random = Random::new(seed);
         let mut places = Vec::with_capacity(jobs * instances);
         for number in 0..jobs {
@@ -83,7 +83,7 @@ impl Cluster {
     }
 
     /// Appends the JSON of the next event to `buffer`.
-    pub(super) fn next_event(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+    pub(crate) fn next_event(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
         let Cluster {
             random,
             places,

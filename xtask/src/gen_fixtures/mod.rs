@@ -9,7 +9,8 @@ mod sample;
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
-use cluster::Cluster;
+pub(crate) use cluster::Cluster;
+pub(crate) use random::Random;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};

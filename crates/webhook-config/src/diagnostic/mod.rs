@@ -227,6 +227,11 @@ impl Problems {
         });
     }
 
+    /// Whether no more will be listed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() > MOST_LISTED
+    }
+
     pub(crate) fn count_errors(&self) -> usize {
         self.0
             .iter()

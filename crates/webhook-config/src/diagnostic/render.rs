@@ -46,13 +46,33 @@ pub(super) fn render(source: &Source, list: &[Diagnostic], color: bool) -> Strin
             Some(help) => group.element(Level::HELP.message(help.as_str())),
             None => group,
         };
-        text.push_str(&renderer.render(&[group]));
-        text.push_str("\n\n");
+        for line in renderer.render(&[group]).lines() {
+            // The mark of a snippet without a path of its own, which has been given above it.
+            if !is_bare_mark(line) {
+                text.push_str(line.trim_end());
+                text.push('\n');
+            }
+        }
+        text.push('\n');
     }
     if list.len() > MOST_SHOWN {
         text.push_str(&format!("... and {} more\n\n", list.len() - MOST_SHOWN));
     }
     text
+}
+
+/// Whether a line shows `:::` and nothing else, colours aside.
+fn is_bare_mark(line: &str) -> bool {
+    let mut shown = String::new();
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        if c == '\u{1b}' {
+            rest.by_ref().find(|c| *c == 'm');
+        } else {
+            shown.push(c);
+        }
+    }
+    shown.trim() == ":::"
 }
 
 /// The part of a line that is shown, and the place in it.

@@ -2,11 +2,10 @@
 
 use super::convert;
 use super::mirror::{ConfigFile, TargetFile};
-use super::object::{FileObject, shorten};
+use super::object::{FileObject, shorten, unknown_key};
 use super::opened::{self, OpenError};
 use super::read::Reader;
 use super::resolve::Surroundings;
-use super::suggest::nearest;
 use crate::aurora::MOST_MEMBERS;
 use crate::diagnostic::{Code, Problems, Source};
 use crate::json::{self, Kind, Member, Span, SyntaxError, Value};
@@ -208,7 +207,7 @@ fn read_root(
         if target.set(&key.text, value, reader) {
             target_keys.push(key.span.clone());
         } else if !file.set(&key.text, value, reader) {
-            unknown_root_key(key, reader);
+            unknown_key(key, &root_keys(), reader);
             continue;
         }
         if !seen.insert(key.text.as_str()) {
@@ -219,6 +218,11 @@ fn read_root(
         }
     }
     target_keys
+}
+
+/// The keys that may stand at the top.
+fn root_keys() -> Vec<&'static str> {
+    [TargetFile::KEYS, ConfigFile::KEYS].concat()
 }
 
 fn repeated_root_key(key: &json::Key, members: usize, reader: &mut Reader) {
@@ -234,18 +238,6 @@ fn repeated_root_key(key: &json::Key, members: usize, reader: &mut Reader) {
             .problems
             .warning(Code::DuplicateKey, &key.span, message, help);
     }
-}
-
-fn unknown_root_key(key: &json::Key, reader: &mut Reader) {
-    let fields = [TargetFile::fields(), ConfigFile::fields()].concat();
-    let help = match nearest(&key.text, fields.iter().map(|field| field.key)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "remove it; Aurora refused unknown keys too".to_owned(),
-    };
-    let message = format!("unknown key `{}`", shorten(&key.text));
-    reader
-        .problems
-        .error(Code::UnknownKey, &key.span, message, help);
 }
 
 /// Hides every scalar that was not read as something that may be shown.
@@ -273,11 +265,11 @@ fn hide_unread(text: &str, error: &SyntaxError, hidden: &mut Vec<Span>) {
 /// Hides all but punctuation and known keys.
 fn hide_words(text: &str, part: Span, hidden: &mut Vec<Span>) {
     let punctuation = |c: char| c.is_ascii_whitespace() || "{}[]:,\"".contains(c);
-    let known = [TargetFile::fields(), ConfigFile::fields()].concat();
+    let known = root_keys();
     let mut at = part.start;
     for word in text[part.clone()].split(punctuation) {
         let end = at + word.len();
-        if !word.is_empty() && !known.iter().any(|field| field.key == word) {
+        if !word.is_empty() && !known.contains(&word) {
             hidden.push(at..end);
         }
         // One byte for the punctuation, which is ASCII.

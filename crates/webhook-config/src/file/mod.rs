@@ -18,6 +18,6 @@ mod url_check;
 
 pub(crate) use field::{Field, Presence};
 pub(crate) use loading::{load, parse};
-pub(crate) use mirror::{ConfigFile, TargetFile};
+pub(crate) use mirror::{ConfigFile, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile};
 pub(crate) use object::FileObject;
 pub(crate) use read::{FromValue, Reader};

@@ -4,11 +4,15 @@ use super::field::Field;
 use super::read::{FromValue, Reader, Slot};
 use super::suggest::nearest;
 use crate::diagnostic::Code;
-use crate::json::{Kind, Member, Span, Value};
+use crate::json::{Key, Kind, Member, Span, Value};
+use crate::secret::{MASK, looks_random};
 
 /// An object of known keys.
 pub(crate) trait FileObject: Default {
     /// Its keys.
+    const KEYS: &'static [&'static str];
+
+    /// What is known of its keys, in the same order.
     fn fields() -> Vec<Field>;
 
     /// Sets the field of a key; whether there is one.
@@ -22,7 +26,7 @@ pub(crate) trait FileObject: Default {
         let mut seen = std::collections::HashSet::new();
         for Member { key, value } in members {
             if !self.set(&key.text, value, reader) {
-                unknown_key::<Self>(key, reader);
+                unknown_key(key, Self::KEYS, reader);
             } else if !seen.insert(key.text.as_str()) {
                 let message = format!(
                     "`{}` is given more than once; the last one counts",
@@ -39,17 +43,19 @@ pub(crate) trait FileObject: Default {
     }
 }
 
-pub(crate) fn unknown_key<O: FileObject>(key: &crate::json::Key, reader: &mut Reader) {
-    let keys = O::fields();
-    let help = match nearest(&key.text, keys.iter().map(|field| field.key)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            let keys: Vec<_> = keys
-                .iter()
-                .map(|field| format!("`{}`", field.key))
-                .collect();
-            format!("the keys here are {}", keys.join(", "))
-        }
+/// Reports a key that is none of the known ones.
+pub(crate) fn unknown_key(key: &Key, known: &[&'static str], reader: &mut Reader) {
+    if looks_random(&key.text) {
+        reader.hidden.push(key.span.clone());
+    }
+    let help = if reader.problems.is_full() {
+        // Nobody will see it, and finding it takes time.
+        String::new()
+    } else if let Some(near) = nearest(&key.text, known.iter().copied()) {
+        format!("did you mean `{near}`?")
+    } else {
+        let keys: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
+        format!("the keys here are {}", keys.join(", "))
     };
     let message = format!("unknown key `{}`", shorten(&key.text));
     reader
@@ -57,8 +63,12 @@ pub(crate) fn unknown_key<O: FileObject>(key: &crate::json::Key, reader: &mut Re
         .error(Code::UnknownKey, &key.span, message, help);
 }
 
-/// At most 60 characters of a text, and none that would break a message's line.
+/// At most 60 characters of a text, and none that would break a message's line. A text that can
+/// only be a credential in a wrong place is masked.
 pub(crate) fn shorten(text: &str) -> String {
+    if looks_random(text) {
+        return MASK.to_owned();
+    }
     let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
     if text.chars().nth(60).is_some() {
         short.push('\u{2026}');
@@ -110,6 +120,8 @@ macro_rules! file_object {
         }
 
         impl $crate::file::object::FileObject for $Name {
+            const KEYS: &'static [&'static str] = &[$($key),*];
+
             fn fields() -> Vec<$crate::file::field::Field> {
                 vec![$($crate::file::field::Field {
                     key: $key,

@@ -113,6 +113,13 @@ impl Parser<'_> {
         }
     }
 
+    /// A key without a value may be a value that slipped into its place.
+    fn distrust_from(&mut self, start: usize) {
+        if let Some(error) = &mut self.error {
+            error.token_start = error.token_start.min(start);
+        }
+    }
+
     /// A value, or the part of it before the error.
     fn value(&mut self, depth: usize) -> Option<Value> {
         let start = self.at;
@@ -204,12 +211,16 @@ impl Parser<'_> {
             if self.peek() != Some(b':') {
                 let message = format!("expected `:` after the key, found {}", self.found());
                 self.fail(message, Some("put a colon between key and value"));
+                self.distrust_from(start);
                 break;
             }
             self.at += 1;
             self.skip_blanks();
             let value = self.value(depth + 1);
-            members.extend(value.map(|value| Member { key, value }));
+            match value {
+                Some(value) => members.push(Member { key, value }),
+                None => self.distrust_from(start),
+            }
             if self.error.is_some() || !self.next_item(b'}', "object") {
                 break;
             }

@@ -47,6 +47,12 @@ impl<T: Eq + Hash> Set<T> {
         }
     }
 
+    /// Changes each element, and leaves the first of those that are equal then.
+    pub(crate) fn change_each(&mut self, change: impl FnMut(&mut T)) {
+        self.elements.iter_mut().for_each(change);
+        drop_repeated(&mut self.elements);
+    }
+
     /// Whether an equal element is in the set.
     #[must_use]
     pub fn contains(&self, element: &T) -> bool {
@@ -75,22 +81,25 @@ fn first_repeated<T: Eq + Hash>(elements: &[T]) -> Option<(usize, usize)> {
     Some((first, index))
 }
 
+/// Leaves the first of equal elements.
+fn drop_repeated<T: Eq + Hash>(elements: &mut Vec<T>) {
+    if first_repeated(elements).is_none() {
+        return;
+    }
+    let mut seen = HashSet::new();
+    let first: Vec<bool> = elements
+        .iter()
+        .map(|element| seen.insert(element))
+        .collect();
+    let mut first = first.into_iter();
+    elements.retain(|_| first.next().unwrap_or(true));
+}
+
 impl<T: Eq + Hash + JavaHash> FromIterator<T> for Set<T> {
     fn from_iter<I: IntoIterator<Item = T>>(iter: I) -> Self {
-        let given: Vec<T> = iter.into_iter().collect();
-        let asked = given.len() > 1;
-        let elements = if first_repeated(&given).is_none() {
-            given
-        } else {
-            let mut seen = HashSet::new();
-            let fresh: Vec<bool> = given.iter().map(|element| seen.insert(element)).collect();
-            drop(seen);
-            given
-                .into_iter()
-                .zip(fresh)
-                .filter_map(|(element, new)| new.then_some(element))
-                .collect()
-        };
+        let mut elements: Vec<T> = iter.into_iter().collect();
+        let asked = elements.len() > 1;
+        drop_repeated(&mut elements);
         if asked {
             for element in &elements {
                 let hash = element.java_hash(&Asking::caching(Jvm::fixed()));

@@ -187,6 +187,17 @@ macro_rules! structure {
                 std::hash::Hash::hash(self, state);
             }
 
+            fn restrict(&mut self, release: $crate::Release) {
+                let _ = release;
+                $(
+                    if !$span.holds(release) {
+                        self.$field = None;
+                    } else if let Some(value) = &mut self.$field {
+                        $crate::field::FieldValue::restrict(value, release);
+                    }
+                )*
+            }
+
             fn walk<V: $crate::hash::visit::Visitor>(
                 &self,
                 site: &$crate::hash::visit::Site<'_>,
@@ -195,7 +206,9 @@ macro_rules! structure {
                 let site = site.asked_if(visitor.asks(self));
                 $(
                     if let Some(value) = &self.$field {
-                        $crate::field::FieldValue::walk(value, &site.member($wire), visitor);
+                        let member = site.member($wire);
+                        let member = if visitor.hashes($span) { member } else { member.unasked() };
+                        $crate::field::FieldValue::walk(value, &member, visitor);
                     }
                 )*
                 visitor.visit(self, &site);

@@ -9,7 +9,7 @@ use crate::hash::visit::{Hashed, Site, Visitor};
 use crate::hash::{Asking, Fold, JavaHash, Jvm, Unhashable};
 use crate::json::error::{ReadError, ReadErrorKind};
 use crate::json::scan::Scanner;
-use crate::release::Layout;
+use crate::release::{Layout, Release};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -54,6 +54,8 @@ pub(crate) trait Variant: Clone + fmt::Debug + Eq + Hash + Sized {
     fn write_value<S: Serializer>(&self, layout: Layout, serializer: S) -> Result<S::Ok, S::Error>;
 
     fn value_hash(&self, asking: &Asking<'_>) -> Result<i32, Unhashable>;
+
+    fn restrict_value(&mut self, release: Release);
 
     fn walk_value<V: Visitor>(&self, site: &Site<'_>, visitor: &mut V);
 
@@ -305,6 +307,10 @@ impl<T: Variant> FieldValue for Union<T> {
         self.hash(state);
     }
 
+    fn restrict(&mut self, release: Release) {
+        self.variant.restrict_value(release);
+    }
+
     fn walk<V: Visitor>(&self, site: &Site<'_>, visitor: &mut V) {
         let site = site.asked_if(visitor.asks(self));
         self.variant.walk_value(&site.member("value"), visitor);
@@ -448,6 +454,15 @@ macro_rules! union {
                     $Union::Unknown(variant) => {
                         $crate::field::union::unknown_hash(stringify!($Union), variant, asking)
                     }
+                }
+            }
+
+            fn restrict_value(&mut self, release: $crate::Release) {
+                match self {
+                    $($Union::$Arm(value) => {
+                        $crate::field::FieldValue::restrict(value, release);
+                    })*
+                    $Union::Unknown(_) => {}
                 }
             }
 

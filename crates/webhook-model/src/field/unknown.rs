@@ -66,7 +66,7 @@ impl Hash for RawJson {
 /// The fields of an object that this crate does not know, each with its place among those that
 /// it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct UnknownFields(Option<Box<Vec<UnknownField>>>);
+pub(crate) struct UnknownFields(Vec<UnknownField>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct UnknownField {
@@ -87,11 +87,10 @@ impl UnknownFields {
         scanner: &mut Scanner<'_>,
     ) -> Result<(), ReadError> {
         let value = RawJson::read(scanner).map_err(|error| error.in_member(name))?;
-        let fields = self.0.get_or_insert_default();
         // Known fields are written in declaration order. Where they were read in another, an
         // unknown field keeps its order among the unknown ones.
-        let after = fields.last().map_or(after, |last| after.max(last.after));
-        fields.push(UnknownField {
+        let after = self.0.last().map_or(after, |last| after.max(last.after));
+        self.0.push(UnknownField {
             after,
             name: name.to_owned(),
             value,
@@ -102,8 +101,7 @@ impl UnknownFields {
     /// Writes those that come after the first `after` of the known fields.
     #[inline]
     pub(crate) fn write<M: SerializeMap>(&self, after: usize, map: &mut M) -> Result<(), M::Error> {
-        let Some(fields) = &self.0 else { return Ok(()) };
-        for field in fields.iter().filter(|field| field.after == after) {
+        for field in self.0.iter().filter(|field| field.after == after) {
             map.serialize_entry(&field.name, field.value.raw())?;
         }
         Ok(())
@@ -111,15 +109,13 @@ impl UnknownFields {
 
     /// The name of the first, if there is any.
     pub(crate) fn first(&self) -> Option<&str> {
-        self.0
-            .as_ref()
-            .and_then(|fields| fields.first())
-            .map(|field| field.name.as_str())
+        self.0.first().map(|field| field.name.as_str())
     }
 
     /// The names and JSON texts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let fields = self.0.iter().flat_map(|fields| fields.iter());
-        fields.map(|field| (field.name.as_str(), field.value.text()))
+        self.0
+            .iter()
+            .map(|field| (field.name.as_str(), field.value.text()))
     }
 }

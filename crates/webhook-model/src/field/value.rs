@@ -7,7 +7,7 @@ use crate::hash::visit::{Site, Visitor};
 use crate::hash::{Asking, JavaHash, Unhashable};
 use crate::json::error::{ReadError, ReadErrorKind};
 use crate::json::scan::Scanner;
-use crate::release::Layout;
+use crate::release::{Layout, Release};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::hash::{Hash, Hasher};
 
@@ -29,6 +29,9 @@ pub(crate) trait FieldValue: JavaHash + Sized {
 
     /// A hash that is the same for values that are the same.
     fn digest<H: Hasher>(&self, state: &mut H);
+
+    /// Drops the fields that `release` does not have.
+    fn restrict(&mut self, _release: Release) {}
 
     /// Leads `visitor` past all hashed structs in the value.
     fn walk<V: Visitor>(&self, _site: &Site<'_>, _visitor: &mut V) {}
@@ -254,6 +257,12 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Vec<T> {
         self.hash(state);
     }
 
+    fn restrict(&mut self, release: Release) {
+        for element in self {
+            element.restrict(release);
+        }
+    }
+
     fn walk<V: Visitor>(&self, site: &Site<'_>, visitor: &mut V) {
         for (index, element) in self.iter().enumerate() {
             element.walk(&site.element(index), visitor);
@@ -290,6 +299,11 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Set<T> {
 
     fn digest<H: Hasher>(&self, state: &mut H) {
         self.hash(state);
+    }
+
+    fn restrict(&mut self, release: Release) {
+        // Elements may differ in what the release does not have.
+        self.change_each(|element| element.restrict(release));
     }
 
     fn walk<V: Visitor>(&self, site: &Site<'_>, visitor: &mut V) {

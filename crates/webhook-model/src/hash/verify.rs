@@ -3,6 +3,7 @@
 use super::jvm::{Jvm, Unhashable};
 use super::visit::{Hashed, Site, Visitor};
 use crate::TaskStateChange;
+use crate::release::Span;
 use std::fmt;
 
 /// Whose hash somebody had asked for before the payload was written.
@@ -72,6 +73,10 @@ impl Visitor for Check<'_> {
             Asked::TaskConfig => node.type_name() == "TaskConfig",
             Asked::ScheduledTask => node.type_name() == "ScheduledTask",
         }
+    }
+
+    fn hashes(&self, span: Span) -> bool {
+        span.holds(self.jvm.release())
     }
 
     fn visit(&mut self, node: &dyn Hashed, site: &Site<'_>) {

@@ -3,6 +3,7 @@
 use super::JavaHash;
 use super::cached::CachedHash;
 use super::jvm::{Asking, Jvm, Unhashable};
+use crate::release::Span;
 use std::fmt;
 
 /// A struct or union that remembers its hash.
@@ -59,6 +60,14 @@ impl<'p> Site<'p> {
         }
     }
 
+    /// The same, not asked through what holds it.
+    pub(crate) fn unasked(self) -> Site<'p> {
+        Site {
+            asked: false,
+            ..self
+        }
+    }
+
     pub(crate) fn asked_if(self, asked: bool) -> Site<'p> {
         Site {
             asked: self.asked || asked,
@@ -90,6 +99,11 @@ pub(crate) trait Visitor {
     /// Whether Java has asked `node` for its hash, and with it all that is in it.
     fn asks(&self, _node: &dyn Hashed) -> bool {
         false
+    }
+
+    /// Whether the hash of a struct takes in the fields that these releases have.
+    fn hashes(&self, _span: Span) -> bool {
+        true
     }
 
     fn visit(&mut self, node: &dyn Hashed, site: &Site<'_>);

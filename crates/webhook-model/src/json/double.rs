@@ -1,14 +1,15 @@
 //! Doubles as Java writes them: `Double.toString` of JDK 19 and newer.
 //!
-//! The digits are the fewest that read back as the same double, but two at least; among these,
-//! the nearest to it. The rule is that of Raffaello Giulietti's paper "The Schubfach way to render
-//! doubles", which JDK 19 adopted.
+//! The digits are the fewest that read back as the same double; among these, the nearest to it; of
+//! two that are equally near, the even ones. Two are written at least: where one would do, the
+//! nearest two of the same exponent. So the smallest double is `4.9E-324` and the next `1.0E-323`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-/// The text of a double: at most 24 bytes (`-2.2250738585072014E-308`).
+/// The text of a double.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DoubleText {
+    /// Long enough for any double: `-2.2250738585072014E-308` has 24 bytes.
     bytes: [u8; 32],
     length: usize,
 }
@@ -16,15 +17,9 @@ pub(crate) struct DoubleText {
 impl DoubleText {
     /// The text of `double`, which is finite.
     pub(crate) fn new(double: f64) -> Self {
-        let mut digits = DoubleText::default();
-        digits.scientific(format_args!("{:e}", double.abs()));
-        if digits.as_str().find(['e', '.']) == Some(1) && digits.bytes[1] == b'e' {
-            // One digit would do; of the decimals with two, the nearest is written.
-            digits = DoubleText::default();
-            digits.scientific(format_args!("{:.1e}", double.abs()));
-        }
-        let (mantissa, exponent) = digits.as_str().split_once('e').unwrap_or(("0", "0"));
-        let exponent: i32 = exponent.parse().unwrap_or(0);
+        let digits = digits(double.abs());
+        let (mantissa, exponent) = parts(&digits);
+        let exponent: i32 = exponent.parse().unwrap_or_default();
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let mut text = DoubleText::default();
         if double.is_sign_negative() {
@@ -32,29 +27,17 @@ impl DoubleText {
         }
         match exponent {
             0..=6 => {
-                let shift = exponent as usize;
-                let (left, right) = fraction.split_at(shift.min(fraction.len()));
-                text.push(whole);
-                text.push(left);
-                text.zeros(shift - left.len());
-                text.push(".");
-                text.push(if right.is_empty() { "0" } else { right });
+                let places = exponent as usize;
+                let (left, right) = fraction.split_at(places.min(fraction.len()));
+                text.append(format_args!("{whole}{left:0<places$}.{}", or_zero(right)));
             }
             -3..=-1 => {
-                text.push("0.");
-                text.zeros((-1 - exponent) as usize);
-                text.push(whole);
-                // `1.0` without its point has a nought too many at its end.
-                text.push(fraction.trim_end_matches('0'));
+                let zeros = (-1 - exponent) as usize;
+                // `1.0` without its point has a zero too many at its end.
+                let fraction = fraction.trim_end_matches('0');
+                text.append(format_args!("0.{:0<zeros$}{whole}{fraction}", ""));
             }
-            _ => {
-                text.push(whole);
-                text.push(".");
-                text.push(if fraction.is_empty() { "0" } else { fraction });
-                text.push("E");
-                // Writing to this buffer cannot fail: it is longer than any double.
-                text.scientific(format_args!("{exponent}"));
-            }
+            _ => text.append(format_args!("{whole}.{}E{exponent}", or_zero(fraction))),
         }
         text
     }
@@ -63,33 +46,57 @@ impl DoubleText {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    fn scientific(&mut self, text: std::fmt::Arguments<'_>) {
-        self.write_fmt(text)
-            .expect("the buffer is longer than any double");
-    }
-
     fn push(&mut self, text: &str) {
-        self.scientific(format_args!("{text}"));
+        self.append(format_args!("{text}"));
     }
 
-    fn zeros(&mut self, count: usize) {
-        for _ in 0..count {
-            self.push("0");
-        }
+    fn append(&mut self, text: fmt::Arguments<'_>) {
+        self.write_fmt(text)
+            .expect("no double's text is longer than the buffer");
     }
 }
 
-impl std::fmt::Write for DoubleText {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+/// The digits to write of a double that is not negative, as `1.5e-7` or `1e21`.
+fn digits(double: f64) -> DoubleText {
+    let mut shortest = DoubleText::default();
+    shortest.append(format_args!("{double:e}"));
+    let count = parts(&shortest).0.len().max(2) - 1;
+    // Different decimals of up to 15 digits never read back as one normal double, so what was
+    // found is the only one of its length.
+    if (2..=15).contains(&count) && double.is_normal() {
+        return shortest;
+    }
+    // The shortest decimal may be one of two that are equally near: Java takes the even one, as
+    // rounding to that many digits does.
+    let mut nearest = DoubleText::default();
+    let precision = count.max(2) - 1;
+    nearest.append(format_args!("{double:.precision$e}"));
+    let same_exponent = parts(&nearest).1 == parts(&shortest).1;
+    if same_exponent && nearest.as_str().parse() == Ok(double) {
+        nearest
+    } else {
+        shortest
+    }
+}
+
+/// The digits after the point; there is always one.
+fn or_zero(digits: &str) -> &str {
+    if digits.is_empty() { "0" } else { digits }
+}
+
+/// The mantissa and the exponent.
+fn parts(digits: &DoubleText) -> (&str, &str) {
+    digits.as_str().split_once('e').unwrap_or_default()
+}
+
+impl fmt::Write for DoubleText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.length + text.len();
-        let place = self
-            .bytes
-            .get_mut(self.length..end)
-            .ok_or(std::fmt::Error)?;
+        let place = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
         place.copy_from_slice(text.as_bytes());
         self.length = end;
         Ok(())

@@ -58,24 +58,23 @@ impl<'a> Scanner<'a> {
         ReadError::new(kind, message, self.text.as_bytes(), at)
     }
 
-    /// The text was not what JSON or the wire asks for here.
+    /// The value here is not of the type that the wire asks for; or it is not even JSON.
     #[cold]
     pub(crate) fn unexpected(&self, wanted: &str) -> ReadError {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let (kind, found) = match rest.bytes().next() {
-            None => (ReadErrorKind::Syntax, "the end of the text".to_owned()),
-            Some(b'{') => (ReadErrorKind::Type, "an object".to_owned()),
-            Some(b'[') => (ReadErrorKind::Type, "an array".to_owned()),
-            Some(b'"') => (ReadErrorKind::Type, "a string".to_owned()),
-            Some(b'-' | b'0'..=b'9') => (ReadErrorKind::Type, "a number".to_owned()),
-            Some(b't' | b'f') => (ReadErrorKind::Type, "a boolean".to_owned()),
-            Some(b'n') => (ReadErrorKind::Type, "null".to_owned()),
-            Some(_) => {
-                let found = rest.chars().next().unwrap_or_default();
-                (ReadErrorKind::Syntax, format!("{found:?}"))
-            }
+        let mut rest = self.clone();
+        if let Err(error) = rest.skip_value() {
+            return error;
+        }
+        let found = match self.byte() {
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b'"') => "a string",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'n') => "null",
+            _ => "a number",
         };
-        self.error(kind, format!("expected {wanted}, found {found}"))
+        let message = format!("expected {wanted}, found {found}");
+        self.error(ReadErrorKind::Type, message)
     }
 
     #[cold]

@@ -1,6 +1,6 @@
 //! One transaction that changes the queue.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -33,6 +33,9 @@ pub(super) struct Change<'q> {
     added: Vec<(Arc<str>, u32)>,
     /// Targets that it forgot.
     dropped: Vec<u32>,
+    /// How many targets less have to do with an event. Applied together, since targets often
+    /// settle an event in the same group.
+    released: BTreeMap<u64, u32>,
 }
 
 impl<'q> Change<'q> {
@@ -50,11 +53,13 @@ impl<'q> Change<'q> {
             index: HashMap::new(),
             added: Vec::new(),
             dropped: Vec::new(),
+            released: BTreeMap::new(),
         })
     }
 
     /// Makes the change durable; the names of targets, if they are others now.
     pub(super) fn commit(mut self) -> heed::Result<Option<Names>> {
+        self.forget_released()?;
         for (number, row) in &self.rows {
             self.tables
                 .meta
@@ -79,6 +84,7 @@ impl<'q> Change<'q> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
+        self.forget_released()?;
         capacity.admit(self.tables, &self.txn, events)?;
         let mut next = read_next(self.tables.meta.get(&self.txn, NEXT)?)?;
         let mut entries = Vec::with_capacity(events.len());
@@ -179,7 +185,8 @@ impl<'q> Change<'q> {
             let value = record::dead_value(&key, dead);
             return self.tables.dead.put(&mut self.txn, &key, &value);
         }
-        self.release(seq)
+        self.release(seq);
+        Ok(())
     }
 
     /// Makes a dead letter owed again; whether there is one.
@@ -209,7 +216,7 @@ impl<'q> Change<'q> {
             return Ok(false);
         }
         row.dead = row.dead.saturating_sub(1);
-        self.release(entry.0)?;
+        self.release(entry.0);
         Ok(true)
     }
 
@@ -237,7 +244,7 @@ impl<'q> Change<'q> {
             *count = count.saturating_sub(found.len() as u64);
             for seq in found {
                 table.delete(&mut self.txn, &record::target_key(number, seq))?;
-                self.release(seq)?;
+                self.release(seq);
             }
         }
         let all = left > 0;
@@ -286,20 +293,29 @@ impl<'q> Change<'q> {
         Ok(true)
     }
 
-    /// One target less has to do with an event; the last one forgets it.
-    fn release(&mut self, seq: u64) -> heed::Result<()> {
-        let key = record::event_key(seq);
-        let shares = self.tables.shares.get(&self.txn, &key)?;
-        // Without a record there is one target.
-        let shares = shares
-            .and_then(|value| value.try_into().ok())
-            .map_or(1, u32::from_le_bytes);
-        if shares > 1 {
-            let shares = (shares - 1).to_le_bytes();
-            return self.tables.shares.put(&mut self.txn, &key, &shares);
+    /// One target less has to do with an event.
+    fn release(&mut self, seq: u64) {
+        *self.released.entry(seq).or_default() += 1;
+    }
+
+    /// Forgets the events that no target has to do with any longer.
+    fn forget_released(&mut self) -> heed::Result<()> {
+        for (seq, released) in std::mem::take(&mut self.released) {
+            let key = record::event_key(seq);
+            let shares = self.tables.shares.get(&self.txn, &key)?;
+            let left = record::read_shares(shares).saturating_sub(released);
+            if left > 0 {
+                self.tables
+                    .shares
+                    .put(&mut self.txn, &key, &left.to_le_bytes())?;
+                continue;
+            }
+            if shares.is_some() {
+                self.tables.shares.delete(&mut self.txn, &key)?;
+            }
+            self.forget(seq)?;
         }
-        self.tables.shares.delete(&mut self.txn, &key)?;
-        self.forget(seq)
+        Ok(())
     }
 
     /// Removes an event and its entry in the index by key.

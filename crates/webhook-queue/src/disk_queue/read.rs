@@ -170,3 +170,52 @@ fn with_attempts<'a>(event: Owed<'a>, value: &[u8]) -> Owed<'a> {
         ..event
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+
+    use crate::disk_queue::change::hash;
+    use crate::{DiskQueue, Event, EventId, Options, Queue, Settled, Settlement};
+
+    #[test]
+    fn keys_whose_hashes_are_equal_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options { max_bytes: 8 << 20 }).unwrap();
+        // Some hundred thousand keys are enough for two of them to have the same 32 bits.
+        let mut seen = HashMap::new();
+        let pair = (0_u32..).find_map(|number| {
+            let other = seen.insert(hash(queue.identity(), &number.to_le_bytes()), number)?;
+            Some([other.to_le_bytes(), number.to_le_bytes()])
+        });
+        let pair = pair.unwrap();
+        let events: Vec<Event> = (0..6_usize)
+            .map(|at| Event {
+                id: EventId([at as u8; 16]),
+                key: Arc::from(pair[at % 2]),
+                body: [].into(),
+                accepted_at: 0,
+                targets: ["t".into()].into(),
+            })
+            .collect();
+        let entries = queue.commit(&events, &[]).unwrap();
+        let delivered = Settlement {
+            target: "t".into(),
+            entry: entries[2],
+            outcome: Settled::Delivered,
+        };
+        queue.commit(&[], &[delivered]).unwrap();
+        let ids = |key: &[u8]| {
+            let mut ids = Vec::new();
+            let mut visit = |owed: crate::Owed<'_>| {
+                ids.push(owed.id.0[0]);
+                ControlFlow::Continue(())
+            };
+            queue.owed_of_key("t", key, None, &mut visit).unwrap();
+            ids
+        };
+        assert_eq!((ids(&pair[0]), ids(&pair[1])), (vec![0, 4], vec![1, 3, 5]));
+    }
+}

@@ -157,6 +157,13 @@ pub(super) fn read_owed(value: &[u8]) -> (u32, u64) {
     read().unwrap_or_default()
 }
 
+/// How many targets an event is kept for, of what lies in `shares`: one if nothing does.
+pub(super) fn read_shares(value: Option<&[u8]>) -> u32 {
+    value
+        .and_then(|value| value.try_into().ok())
+        .map_or(1, u32::from_le_bytes)
+}
+
 /// A value in `dead`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Dead<'a> {

@@ -192,10 +192,7 @@ fn check_events(
                 tables.owed.get(txn, &key)?.is_some() || tables.dead.get(txn, &key)?.is_some();
             holders += u32::from(held);
         }
-        let shares = tables.shares.get(txn, key)?;
-        let shares = shares
-            .and_then(|value| value.try_into().ok())
-            .map_or(1, u32::from_le_bytes);
+        let shares = record::read_shares(tables.shares.get(txn, key)?);
         if shares != holders {
             found.disagree(format!(
                 "entry {seq} is kept for {shares} targets and wanted by {holders}"

@@ -41,6 +41,7 @@ struct State<T> {
 pub(super) struct Waiting<T> {
     event: Event,
     ticket: T,
+    /// Until when it may wait for room in the queue.
     deadline: Option<Instant>,
 }
 
@@ -91,14 +92,12 @@ impl<T> Line<T> {
         }
     }
 
-    /// Blocks for room in the line up to `deadline`; in the queue, the event then waits for room
-    /// up to `give_up`, or for as long as it takes.
     pub(super) fn append(
         &self,
         event: Event,
         ticket: T,
         deadline: Option<Instant>,
-        give_up: Option<Instant>,
+        room_until: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
         let mut state = self.lock();
         loop {
@@ -114,7 +113,7 @@ impl<T> Line<T> {
                 state.events.push_back(Waiting {
                     event,
                     ticket,
-                    deadline: give_up,
+                    deadline: room_until,
                 });
                 self.work.notify_one();
                 return Ok(());
@@ -307,7 +306,7 @@ impl<T> State<T> {
 
     /// Takes the events that wait no longer.
     fn take_expired(&mut self, now: Instant) -> Vec<Waiting<T>> {
-        let expired = |waiting: &Waiting<T>| waiting.deadline.is_some_and(|at| at <= now);
+        let expired = |waiting: &Waiting<T>| waiting.deadline.is_none_or(|at| at <= now);
         if !self.events.iter().any(expired) {
             return Vec::new();
         }

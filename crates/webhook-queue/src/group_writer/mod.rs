@@ -168,8 +168,7 @@ impl<T: Send + 'static> GroupWriter<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        let give_up = deadline.unwrap_or_else(Instant::now);
-        self.line.append(event, ticket, deadline, Some(give_up))
+        self.line.append(event, ticket, deadline, deadline)
     }
 
     /// Hands a settlement to the writer. Never blocks and is never refused: callers bound what they
@@ -243,13 +242,11 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        let give_up = deadline.unwrap_or_else(Instant::now);
-        self.line.append(event, ticket, deadline, Some(give_up))
+        self.line.append(event, ticket, deadline, deadline)
     }
 
-    /// As [`append`](Self::append), but the deadline bounds the handing over alone: once the writer
-    /// has the event, it waits for room in the queue for as long as it takes, if
-    /// [`WhenFull::Block`] says so.
+    /// As [`append`](WriterHandle::append), but once handed over, the event may wait for room in
+    /// the queue up to `room_until`, which may be later than the deadline of this call.
     ///
     /// # Errors
     /// As there.
@@ -258,8 +255,9 @@ impl<T> WriterHandle<T> {
         event: Event,
         ticket: T,
         deadline: Option<Instant>,
+        room_until: Instant,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline, None)
+        self.line.append(event, ticket, deadline, Some(room_until))
     }
 
     /// As [`GroupWriter::settle`].

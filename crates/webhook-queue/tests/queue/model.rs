@@ -98,7 +98,7 @@ fn settlement(of: &[EntryId], (target, entry, outcome): &(usize, usize, Outcome)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn the_disk_and_the_memory_agree_over_reopening(steps in prop::collection::vec(step(), 1..24)) {

@@ -37,7 +37,7 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(loaded) => (true, &loaded.warnings),
         Err(error) => (false, error.diagnostics()),
     };
-    let valid = is_loaded && !(args.deny_warnings && !diagnostics.is_empty());
+    let valid = is_loaded && (!args.deny_warnings || diagnostics.is_empty());
     let mut out = std::io::stdout().lock();
     match args.format {
         Form::Json => {

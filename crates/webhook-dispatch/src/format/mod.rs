@@ -5,6 +5,9 @@
 //! binding: in binary mode the event is the body and its attributes are `ce-` headers, in
 //! structured mode it lies under `data`.
 
+#[cfg(test)]
+mod tests;
+
 use crate::dead_letter::rfc3339;
 use crate::outcome::{Outcome, Verdict};
 use crate::transport::Answer;

@@ -9,6 +9,9 @@
 //! what does not fit stays in the queue, to be read back by the task's key. There is no clock, no
 //! I/O and no thread in here: the shell around it says what time it is and does the reading.
 
+#[cfg(test)]
+mod tests;
+
 use slab::Slab;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,7 +23,8 @@ use webhook_queue::{EntryId, EventId};
 pub(crate) struct Bounds {
     /// Events with their bodies, over all lanes.
     pub(crate) window: usize,
-    /// Bytes of these bodies. One event is always let in, however large.
+    /// Bytes of these bodies. One event is always let in, however large, and what one lane reads
+    /// back at once may go over it.
     pub(crate) window_bytes: usize,
     /// Events with their bodies in one lane.
     pub(crate) per_lane: usize,
@@ -194,17 +198,18 @@ impl Lanes {
 
     /// The next event to be attempted, which is in flight from now on.
     pub(crate) fn take(&mut self) -> Option<Due> {
-        self.take_if(|_| true)
+        self.take_where(|_| true)
     }
 
-    /// The next event to be attempted, if `wanted` says so.
-    pub(crate) fn take_if(&mut self, wanted: impl FnOnce(&Delivery) -> bool) -> Option<Due> {
-        let &id = self.ready.front()?;
+    /// The first of the events that could be attempted and are `wanted`; in flight from now on.
+    pub(crate) fn take_where(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Option<Due> {
+        let place = self.ready.iter().position(|id| {
+            let first = self.lanes[id.0].events.front();
+            first.is_some_and(|(delivery, _)| wanted(delivery))
+        })?;
+        let id = self.ready.remove(place)?;
         let lane = &mut self.lanes[id.0];
-        let (delivery, body) = lane.events.front().expect("a ready lane has an event");
-        if !wanted(delivery) {
-            return None;
-        }
+        let (delivery, body) = lane.events.front()?;
         let due = Due {
             lane: id,
             key: Arc::clone(&lane.key),
@@ -212,7 +217,6 @@ impl Lanes {
             body: Arc::clone(body),
         };
         lane.state = State::InFlight;
-        self.ready.pop_front();
         Some(due)
     }
 
@@ -224,8 +228,16 @@ impl Lanes {
         self.ready.push_front(id);
     }
 
+    /// The event in flight was attempted, which is all that changes: it is the next again.
+    pub(crate) fn again(&mut self, id: LaneId, tried: Delivery) {
+        if let Some((delivery, _)) = self.lanes[id.0].events.front_mut() {
+            *delivery = tried;
+        }
+        self.untried(id);
+    }
+
     /// The event in flight is delivered, or given up: the lane's next one may go.
-    pub(crate) fn settled(&mut self, id: LaneId) {
+    pub(crate) fn settled(&mut self, id: LaneId, now: Instant) {
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::InFlight);
         if let Some((_, body)) = lane.events.pop_front() {
@@ -233,8 +245,12 @@ impl Lanes {
             self.held_bytes -= body.len();
         }
         lane.waiting = None;
-        if !lane.events.is_empty() {
-            self.make_ready(id);
+        if let Some(&(next, _)) = lane.events.front() {
+            match next.not_before.filter(|at| *at > now) {
+                // It failed before, and what was settled now came back from among the dead.
+                Some(at) => self.wait(id, next, at),
+                None => self.make_ready(id),
+            }
         } else if lane.more {
             lane.state = State::Reading;
             self.reading.push_back(id);
@@ -245,15 +261,7 @@ impl Lanes {
 
     /// The event in flight failed and is tried again at `at`. The lane gives its memory back.
     pub(crate) fn retry(&mut self, id: LaneId, failed: Delivery, at: Instant) {
-        let lane = &mut self.lanes[id.0];
-        debug_assert_eq!(lane.state, State::InFlight);
-        self.held -= lane.events.len();
-        self.held_bytes -= lane
-            .events
-            .iter()
-            .map(|(_, body)| body.len())
-            .sum::<usize>();
-        lane.events = VecDeque::new();
+        debug_assert_eq!(self.lanes[id.0].state, State::InFlight);
         self.wait(id, failed, at);
     }
 
@@ -358,8 +366,13 @@ impl Lanes {
         self.waiting.len()
     }
 
+    /// Has a lane wait, which gives its memory back.
     fn wait(&mut self, id: LaneId, delivery: Delivery, at: Instant) {
         let lane = &mut self.lanes[id.0];
+        for (_, body) in std::mem::take(&mut lane.events) {
+            self.held -= 1;
+            self.held_bytes -= body.len();
+        }
         lane.state = State::Waiting;
         lane.more = true;
         lane.waiting = Some(delivery);

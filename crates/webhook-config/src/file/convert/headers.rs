@@ -1,0 +1,93 @@
+//! The headers of a target of the file.
+
+use super::Context;
+use crate::diagnostic::Code;
+use crate::file::mirror::{HeaderFile, HeadersFile};
+use crate::file::object::shorten;
+use crate::file::read::Reader;
+use crate::header::{Header, InvalidHeader, check_name};
+use crate::json::Span;
+use crate::secret::looks_secret;
+
+pub(super) fn convert_headers(
+    file: HeadersFile,
+    context: &Context<'_>,
+    reader: &mut Reader,
+) -> Option<Vec<Header>> {
+    let mut headers = Vec::new();
+    let mut is_whole = true;
+    for HeaderFile { key, span, value } in file.headers {
+        let name = shorten(&key.text);
+        if let Err(error) = check_name(&key.text) {
+            let (code, help) = match error {
+                InvalidHeader::Refused => (Code::RefusedHeader, "remove it".to_owned()),
+                _ => (Code::InvalidHeaderName, error.to_string()),
+            };
+            let message = match error {
+                InvalidHeader::Refused => {
+                    format!("header `{name}` is set by the HTTP client itself")
+                }
+                _ => format!("`{name}` cannot be the name of a header"),
+            };
+            reader.problems.error(code, &key.span, message, help);
+            is_whole = false;
+            continue;
+        }
+        let Some(secret) = value else {
+            let message = format!("header `{name}` is null");
+            let help = "give it a value, \"\" if it is to be empty, or remove it";
+            reader.problems.error(Code::WrongType, &span, message, help);
+            is_whole = false;
+            continue;
+        };
+        let Some(resolved) = context.surroundings.secret(&secret, reader) else {
+            is_whole = false;
+            continue;
+        };
+        if looks_secret(&key.text, &resolved.text) {
+            context
+                .surroundings
+                .warn_if_exposed(&format!("header `{name}`"), &secret, reader);
+        }
+        match Header::new(&key.text, &resolved.text, resolved.source) {
+            Ok(header) => {
+                warn_of_header(&header, &secret.span, reader);
+                headers.push(header);
+            }
+            Err(error) => {
+                let message = format!("header `{name}` has a value that cannot be sent");
+                let code = Code::InvalidHeaderValue;
+                reader
+                    .problems
+                    .error(code, &secret.span, message, error.to_string());
+                is_whole = false;
+            }
+        }
+    }
+    is_whole.then_some(headers)
+}
+
+fn warn_of_header(header: &Header, span: &Span, reader: &mut Reader) {
+    let name = shorten(header.written_name());
+    if header.is_changed() {
+        let message = format!("header `{name}` is not sent as written");
+        let help = "HTTP carries Latin-1 on one line: what is beyond it goes out as `?`, a control \
+                    character or line break as a blank";
+        reader
+            .problems
+            .warning(Code::ChangedHeaderValue, span, message, help);
+    }
+    if header.name() == http::header::CONTENT_TYPE {
+        let value = header.text().to_ascii_lowercase();
+        let charset = value
+            .split_once("charset=")
+            .map(|(_, charset)| charset.trim_matches(['"', ' ']));
+        if charset.is_some_and(|charset| !charset.starts_with("utf-8")) {
+            let message = "the header names a charset, but the body is UTF-8";
+            let help = "remove the charset, or write charset=utf-8";
+            reader
+                .problems
+                .warning(Code::ContentTypeCharset, span, message, help);
+        }
+    }
+}

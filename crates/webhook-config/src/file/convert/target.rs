@@ -1,0 +1,230 @@
+//! A target of the file.
+
+use super::credentials::{convert_signing, convert_tls};
+use super::filters::{jobs, statuses};
+use super::headers::convert_headers;
+use super::retry::convert_retry;
+use super::{Context, number, opening, required};
+use crate::diagnostic::Code;
+use crate::file::mirror::TargetFile;
+use crate::file::read::{Milliseconds, Reader, Slot, Spanned, Text};
+use crate::file::url_check;
+use crate::json::Span;
+use crate::limits;
+use crate::name::TargetName;
+use crate::target::{Delivery, Format, Target};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+pub(super) fn convert_target(
+    file: TargetFile,
+    context: &Context<'_>,
+    reader: &mut Reader,
+) -> Option<Target> {
+    let brace = opening(&file.span);
+    let url_text = required(
+        file.url,
+        "targetURL",
+        "a URL such as \"http://localhost:5000/\"",
+        &brace,
+        context,
+        reader,
+    );
+    let url = url_text.and_then(|url| {
+        hide_userinfo(&url.0, context, reader);
+        url_check::target_url(&url.0, raw(&url.0.span, context), reader)
+    });
+    let headers = required(
+        file.headers,
+        "headers",
+        "an object, {} if there are none",
+        &brace,
+        context,
+        reader,
+    );
+    let headers = headers.and_then(|headers| convert_headers(headers, context, reader));
+    let timeout = required(
+        file.timeout,
+        "timeoutMsec",
+        "a number of milliseconds such as 5000",
+        &brace,
+        context,
+        reader,
+    );
+    let connect_timeout = timeout.and_then(|timeout| connect_timeout(&timeout, reader));
+    let name = match file.name {
+        Slot::Given(Text(name)) => target_name(&name, reader),
+        _ => Some(TargetName::default()),
+    };
+    let response_timeout = number(
+        &file.response_timeout,
+        limits::TIMEOUT_MSEC,
+        "responseTimeoutMsec",
+        reader,
+    );
+    let statuses = file
+        .statuses
+        .given()
+        .map(|list| statuses(&list, reader))
+        .unwrap_or_default();
+    let jobs = file
+        .jobs
+        .given()
+        .map(|list| jobs(&list, reader))
+        .unwrap_or_default();
+    let delivery = file
+        .delivery
+        .as_given()
+        .map_or(Delivery::default(), |delivery| delivery.0);
+    if let (Delivery::BestEffort, Slot::Given(retry)) = (delivery, &file.retry) {
+        let message = "`retry` has no effect: a best-effort delivery is tried once";
+        let help = "remove `retry`, or set `delivery` to \"reliable\"";
+        reader
+            .problems
+            .warning(Code::Ineffective, &opening(&retry.span), message, help);
+    }
+    let retry = file
+        .retry
+        .given()
+        .map(|retry| convert_retry(&retry, reader))
+        .unwrap_or_default();
+    let concurrency = number(
+        &file.concurrency,
+        limits::CONCURRENCY,
+        "concurrency",
+        reader,
+    );
+    let window = number(&file.window, limits::WINDOW, "window", reader);
+    let max_per_second = number(
+        &file.max_per_second,
+        limits::MAX_PER_SECOND,
+        "maxPerSecond",
+        reader,
+    );
+    let max_response_bytes = number(
+        &file.max_response_bytes,
+        limits::MAX_RESPONSE_BYTES,
+        "maxResponseBytes",
+        reader,
+    );
+    let signing = file
+        .signing
+        .given()
+        .and_then(|signing| convert_signing(signing, context, reader));
+    let tls_place = file.tls.as_given().map(|tls| opening(&tls.span));
+    let tls = file
+        .tls
+        .given()
+        .map(|tls| convert_tls(tls, context, reader))
+        .unwrap_or_default();
+    if let (Some(place), Some(url)) = (tls_place, &url)
+        && !tls.is_default()
+        && url.as_uri().scheme() == Some(&http::uri::Scheme::HTTP)
+    {
+        let message = "`tls` has no effect: the URL is not https";
+        reader.problems.warning(
+            Code::Ineffective,
+            &place,
+            message,
+            "use https, or remove `tls`",
+        );
+    }
+    let proxy = file.proxy.given().and_then(|proxy| {
+        hide_userinfo(&proxy.0, context, reader);
+        url_check::proxy_url(&proxy.0, raw(&proxy.0.span, context), reader)
+    });
+    let format = file
+        .format
+        .as_given()
+        .map_or(Format::default(), |format| format.0);
+    let mut builder = Target::builder(url?)
+        .name(name?)
+        .headers(headers?)
+        .connect_timeout(connect_timeout?)
+        .statuses(statuses)
+        .jobs(jobs)
+        .initial_events(file.initial_events.given().unwrap_or(true))
+        .format(format)
+        .delivery(delivery)
+        .retry(retry)
+        .max_per_second(max_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)))
+        .signing(signing)
+        .tls(tls)
+        .proxy(proxy);
+    if let Some(timeout) = response_timeout {
+        builder = builder.response_timeout(Duration::from_millis(timeout));
+    }
+    if let Some(concurrency) = concurrency.and_then(non_zero) {
+        builder = builder.concurrency(concurrency);
+    }
+    if let Some(window) = window.and_then(non_zero) {
+        builder = builder.window(window);
+    }
+    if let Some(bytes) = max_response_bytes {
+        builder = builder.max_response_bytes(bytes);
+    }
+    builder.build().ok()
+}
+
+fn non_zero(number: u64) -> Option<NonZeroUsize> {
+    NonZeroUsize::new(usize::try_from(number).ok()?)
+}
+
+/// The text of the file at a place.
+fn raw<'a>(span: &Span, context: &Context<'a>) -> &'a str {
+    context.text.get(span.clone()).unwrap_or_default()
+}
+
+/// Masks the user name and password of a URL, which end at its last `@`.
+fn hide_userinfo(url: &Spanned<String>, context: &Context<'_>, reader: &mut Reader) {
+    let raw = raw(&url.span, context);
+    // Behind an escape, the `@` is not where it seems to be: then all of it stays masked.
+    if !raw.contains('\\')
+        && let Some(end) = raw.rfind('@')
+    {
+        let start = raw.find("//").map_or(1, |at| at + 2).min(end);
+        reader.show_at(&url.span);
+        reader
+            .hidden
+            .push(url.span.start + start..url.span.start + end);
+    }
+}
+
+fn target_name(name: &Spanned<String>, reader: &mut Reader) -> Option<TargetName> {
+    TargetName::new(name.value.as_str())
+        .map_err(|error| {
+            let message = "this is not a name";
+            reader
+                .problems
+                .error(Code::InvalidName, &name.span, message, error.to_string());
+        })
+        .ok()
+}
+
+fn connect_timeout(timeout: &Milliseconds, reader: &mut Reader) -> Option<Duration> {
+    let Milliseconds { span, value } = timeout;
+    let Some(value) = value else {
+        let message = "expected a whole number, found an empty string";
+        reader
+            .problems
+            .error(Code::WrongType, span, message, "such as 5000");
+        return None;
+    };
+    let msec = u64::try_from(*value)
+        .ok()
+        .filter(|msec| limits::TIMEOUT_MSEC.contains(*msec));
+    let Some(msec) = msec else {
+        let message = format!("a time-out of {value} ms");
+        let help = "from 1 to 2147483647; Aurora took none, or 100 ms, for a number under 1";
+        reader.problems.error(Code::OutOfRange, span, message, help);
+        return None;
+    };
+    if msec < limits::SHORT_TIMEOUT_MSEC {
+        let message = format!("{msec} ms to connect only reaches receivers near by");
+        let help = "such as 5000; `responseTimeoutMsec` bounds the answer";
+        reader
+            .problems
+            .warning(Code::ShortTimeout, span, message, help);
+    }
+    Some(Duration::from_millis(msec))
+}

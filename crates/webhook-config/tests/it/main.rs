@@ -1,0 +1,35 @@
+//! The crate from outside: one file a concern.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod aurora;
+mod bounds;
+mod diagnostics;
+mod reference;
+mod round_trip;
+mod schema;
+mod secrets;
+
+use webhook_config::{Config, Diagnostics, LoadError, Loaded, Severity};
+
+/// Reads a text as `webhook.json`.
+fn parse(text: &str) -> Result<Loaded, LoadError> {
+    Config::parse("webhook.json", text.as_bytes())
+}
+
+/// The problems of a text, whether it is valid or not.
+fn problems(text: &str) -> Diagnostics {
+    match parse(text) {
+        Ok(loaded) => loaded.warnings,
+        Err(error) => error.diagnostics().clone(),
+    }
+}
+
+/// The codes of a text's errors.
+fn errors(text: &str) -> Vec<&'static str> {
+    let problems = problems(text);
+    let errors = problems
+        .iter()
+        .filter(|it| it.severity() == Severity::Error);
+    errors.map(|it| it.code().as_str()).collect()
+}

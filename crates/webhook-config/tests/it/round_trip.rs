@@ -1,0 +1,93 @@
+//! A configuration written out and read again is the same.
+
+use crate::parse;
+use proptest::prelude::*;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+use webhook_config::{
+    Config, Delivery, Format, JobFilter, QueueSettings, RetryPolicy, StatusFilter, Target,
+    TargetName, TargetUrl, WhenFull,
+};
+use webhook_model::ScheduleStatus;
+
+fn retry() -> impl Strategy<Value = RetryPolicy> {
+    (
+        1u64..1_000_000,
+        0u64..1_000_000,
+        1.0f64..1000.0,
+        1u64..1_000_000_000,
+        any::<u32>(),
+    )
+        .prop_map(|(initial, more, multiplier, age, attempts)| {
+            let msec = Duration::from_millis;
+            let attempts = NonZeroU32::new(attempts);
+            RetryPolicy::new(
+                msec(initial),
+                msec(initial + more),
+                multiplier,
+                msec(age),
+                attempts,
+            )
+            .unwrap()
+        })
+}
+
+prop_compose! {
+    fn target()(
+        name in "[a-zA-Z0-9_-]{1,64}",
+        url in "https?://[a-z]{1,8}(:[1-9][0-9]{0,3})?(/[a-z0-9]{0,5}){0,3}(\\?[a-z=&]{1,9})?",
+        headers in prop::collection::btree_map("X-[A-E]{1,3}", "[a-z\u{e9} ]{0,8}", 0..4),
+        timeouts in (1u64..=2_147_483_647, 1u64..=2_147_483_647),
+        statuses in prop::option::of(prop::collection::vec(prop::sample::select(ScheduleStatus::ALL), 0..5)),
+        jobs in prop::option::of(prop::collection::vec("[a-z*]{1,4}/[a-z]{1,4}/[a-z]{1,3}\\*{0,2}", 0..3)),
+        initial_events in any::<bool>(),
+        format in prop::sample::select(Format::ALL),
+        delivery in prop::sample::select(Delivery::ALL),
+        retry in retry(),
+        sizes in (1usize..=4096, 1usize..=1 << 20, 1u64..=64 << 20),
+        rate in prop::option::of(1u32..=1_000_000),
+    ) -> Target {
+        let jobs = jobs.map(|patterns| patterns.iter().map(|it| it.parse().unwrap()).collect());
+        let mut builder = Target::builder(TargetUrl::parse(&url).unwrap())
+            .name(TargetName::new(name).unwrap())
+            .connect_timeout(Duration::from_millis(timeouts.0))
+            .response_timeout(Duration::from_millis(timeouts.1))
+            .statuses(statuses.map_or(StatusFilter::All, StatusFilter::only))
+            .jobs(jobs.map_or(JobFilter::All, JobFilter::Matching))
+            .initial_events(initial_events)
+            .format(format)
+            .delivery(delivery)
+            .retry(retry)
+            .concurrency(NonZeroUsize::new(sizes.0).unwrap())
+            .window(NonZeroUsize::new(sizes.1).unwrap())
+            .max_response_bytes(sizes.2)
+            .max_per_second(rate.and_then(NonZeroU32::new));
+        for (name, value) in headers {
+            builder = builder.header(&name, value.trim());
+        }
+        builder.build().unwrap()
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_configuration_written_out_and_read_again_is_the_same(
+        targets in prop::collection::vec(target(), 1..4),
+        dir in "[a-z/]{1,9}", bytes in 1u64 << 20..=16 << 40, is_rejecting in any::<bool>(),
+        max_event_bytes in 1024usize..=64 << 20,
+    ) {
+        let when_full = if is_rejecting { WhenFull::Reject } else { WhenFull::Block };
+        let queue = QueueSettings::new(dir).with_max_bytes(bytes).with_when_full(when_full);
+        let mut builder = Config::builder().queue(queue).max_event_bytes(max_event_bytes);
+        let mut names = std::collections::HashSet::new();
+        for target in targets {
+            if names.insert(target.name().clone()) {
+                builder = builder.target(target);
+            }
+        }
+        let config = builder.build().unwrap();
+        let text = serde_json::to_string_pretty(&config.show()).unwrap();
+        let again = parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+        prop_assert_eq!(again.config, config);
+    }
+}

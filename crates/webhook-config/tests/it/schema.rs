@@ -1,0 +1,140 @@
+//! The JSON Schema, by an independent validator.
+
+use crate::parse;
+use serde_json::{Value, json};
+
+fn validator() -> jsonschema::Validator {
+    let schema = webhook_config::json_schema();
+    assert_eq!(
+        schema["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+    jsonschema::draft202012::new(&schema).expect("the schema is one")
+}
+
+#[test]
+fn the_schema_is_valid_by_its_own_schema() {
+    jsonschema::draft202012::meta::validate(&webhook_config::json_schema()).unwrap();
+}
+
+#[test]
+fn a_file_that_is_accepted_is_valid_by_the_schema() {
+    let validator = validator();
+    let mut checked = 0;
+    let cases = include_str!("../data/config-cases.ndjson")
+        .lines()
+        .map(|line| {
+            let case: Value = serde_json::from_str(line).unwrap();
+            case["config"].as_str().unwrap().to_owned()
+        });
+    let more = [
+        include_str!("../data/several.json").to_owned(),
+        r#"{"headers":{},"targetURL":"http://x/","timeoutMsec":5,"statuses":[["*"]]}"#.to_owned(),
+        r#"{"headers":{"A":1.5},"targetURL":"url:HTTP://x/","timeoutMsec":" 5 ","tls":null,"retry":null,"queue":null,"signing":null,"name":null,"format":null,"jobs":null}"#.to_owned(),
+    ];
+    for text in cases.chain(more) {
+        // Text after the brace is beyond a schema.
+        if let (Ok(_), Ok(value)) = (parse(&text), serde_json::from_str::<Value>(&text)) {
+            let errors: Vec<_> = validator
+                .iter_errors(&value)
+                .map(|it| it.to_string())
+                .collect();
+            assert!(errors.is_empty(), "{text}: {errors:?}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "{checked}");
+}
+
+#[test]
+fn the_effective_configuration_is_valid_by_the_schema() {
+    let config = parse(include_str!("../data/several.json")).unwrap().config;
+    let shown = serde_json::to_value(config.show()).unwrap();
+    let errors: Vec<_> = validator()
+        .iter_errors(&shown)
+        .map(|it| it.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn plain_mistakes_are_invalid_by_the_schema() {
+    let validator = validator();
+    let good = json!({ "targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000 });
+    assert!(validator.is_valid(&good));
+    for (key, value) in [
+        ("timeoutMs", json!(5)),
+        ("targetURL", json!("ftp://x/")),
+        ("targetURL", json!(null)),
+        ("headers", json!({ "A B": "x" })),
+        ("headers", json!({ "A": { "evn": "X" } })),
+        ("timeoutMsec", json!(true)),
+        ("statuses", json!(["LOSt"])),
+        ("format", json!("xml")),
+        ("concurrency", json!(0)),
+        ("retry", json!({ "maxAttempt": 1 })),
+        ("targets", json!([good])),
+    ] {
+        let mut bad = good.clone();
+        bad[key] = value;
+        assert!(!validator.is_valid(&bad), "{bad}");
+    }
+    assert!(!validator.is_valid(&json!({ "queue": {} })));
+}
+
+#[test]
+fn the_defaults_of_the_schema_are_those_in_force() {
+    let config =
+        parse(r#"{"targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000}"#).unwrap();
+    let shown = serde_json::to_value(config.config.show()).unwrap();
+    let schema = webhook_config::json_schema();
+    let mut compared = 0;
+    for (object, shown) in [
+        (&schema["$defs"]["Target"], &shown["targets"][0]),
+        (&schema["$defs"]["Retry"], &shown["targets"][0]["retry"]),
+        (&schema["$defs"]["Queue"], &shown["queue"]),
+    ] {
+        for (key, property) in object["properties"].as_object().unwrap() {
+            if let Some(default) = property.get("default") {
+                assert_eq!(&shown[key], default, "{key}");
+                compared += 1;
+            }
+        }
+    }
+    assert_eq!(
+        shown["maxEventBytes"],
+        schema["properties"]["maxEventBytes"]["default"]
+    );
+    assert!(compared > 15, "{compared}");
+}
+
+#[test]
+fn every_key_is_read() {
+    let schema = webhook_config::json_schema();
+    for (object, path) in [
+        ("Target", ""),
+        ("Retry", "retry"),
+        ("Tls", "tls"),
+        ("Queue", "queue"),
+        ("Signing", "signing"),
+    ] {
+        for key in schema["$defs"][object]["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+        {
+            // No key takes a list that holds a list.
+            let mut file = json!({ "targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000 });
+            match path {
+                "" => file[key] = json!([[]]),
+                _ => file[path] = json!({ key: [[]] }),
+            }
+            let codes = crate::problems(&file.to_string());
+            let codes: Vec<_> = codes.iter().map(|it| it.code().as_str()).collect();
+            assert!(
+                codes.contains(&"wrong-type") || codes.contains(&"sloppy-type"),
+                "{key}: {codes:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! No secret is in any output.
+
+use crate::{parse, problems};
+use proptest::prelude::*;
+use serde_json::json;
+use webhook_config::Config;
+
+/// All that is ever printed of a text.
+fn outputs(text: &str) -> String {
+    let problems = problems(text);
+    let mut all = format!(
+        "{problems:?}\n{problems}\n{}\n{}\n{}",
+        problems.render(false),
+        problems.render(true),
+        serde_json::to_string(&problems).unwrap(),
+    );
+    match parse(text) {
+        Ok(loaded) => {
+            all += &format!("{loaded:?}\n{:?}", loaded.config);
+            all += &serde_json::to_string(&loaded.config.show()).unwrap();
+        }
+        Err(error) => all += &format!("{error}\n{error:?}"),
+    }
+    all
+}
+
+/// A secret's text: long enough not to be found by chance.
+fn secret() -> impl Strategy<Value = String> {
+    "S3[a-zA-Z0-9+/=._~:@ -]{16,30}[a-z0-9]{16}"
+}
+
+/// A file with secrets at all places where one can stand, and then with a mistake.
+fn file(secret: &str) -> String {
+    json!({
+        "targetURL": format!("https://user:{}@example.com/", secret.replace(['/', ' ', '=', '@'], "x")),
+        "headers": { "Authorization": secret, "X-Api-Key": format!("Bearer {secret}") },
+        "timeoutMsec": 5000,
+        "signing": { "secrets": [secret, format!("whsec_{secret}")] },
+        "tls": { "clientKey": secret },
+        "proxy": format!("http://u:{}@proxy:1", secret.replace(['/', ' ', '=', '@'], "x")),
+        "header": { "Authorization": secret },
+        "password": secret,
+        "timeoutMs": [secret, { secret: secret }],
+    })
+    .to_string()
+}
+
+proptest! {
+    #[test]
+    fn a_secret_is_in_no_output(secret in secret(), at in 0usize..700, wound in "[\"\\\\{},x]{0,2}", pretty: bool) {
+        let mut text = file(&secret);
+        if pretty {
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            text = format!("{value:#}");
+        }
+        // The name of a key is shown; here it is the secret.
+        let text = text.replace(&format!("{{\"{secret}\":"), "{\"k\":");
+        let mut wounded = text.clone();
+        wounded.insert_str(at.min(text.len()), &wound);
+        let inner = secret.replace(['/', ' ', '=', '@'], "x");
+        for text in [text, wounded] {
+            let all = outputs(&text);
+            // A wound within the secret makes two of it.
+            prop_assert!(!all.contains(&secret), "{}", all);
+            prop_assert!(!all.contains(&inner), "{}", all);
+        }
+    }
+}
+
+#[test]
+fn a_valid_file_shows_the_names_and_sources_of_secrets_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("token"), "Bearer hunter2-from-file\r\n").unwrap();
+    let file = json!({
+        "targetURL": "https://user:hunter2@example.com/",
+        "headers": {
+            "X-From-File": { "file": "token" },
+            "X-From-Env": { "env": "CARGO_MANIFEST_DIR" },
+            "Authorization": "Basic hunter2",
+            "Content-Type": "application/json",
+        },
+        "timeoutMsec": 5000,
+        "signing": { "secrets": ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"] },
+    });
+    let path = dir.path().join("webhook.json");
+    std::fs::write(&path, file.to_string()).unwrap();
+    let loaded = Config::load(&path).unwrap();
+    let target = &loaded.config.targets()[0];
+    assert_eq!(target.headers()["x-from-file"], "Bearer hunter2-from-file");
+    assert_eq!(target.headers()["x-from-env"], env!("CARGO_MANIFEST_DIR"));
+    let shown = serde_json::to_string(&loaded.config.show()).unwrap();
+    let debugged = format!("{loaded:?}");
+    for output in [&shown, &debugged] {
+        for secret in ["hunter2", "whsec_", "C2FVs", env!("CARGO_MANIFEST_DIR")] {
+            assert!(!output.contains(secret), "{secret} in {output}");
+        }
+    }
+    assert!(
+        debugged.contains("CARGO_MANIFEST_DIR"),
+        "the source is named: {debugged}"
+    );
+    assert!(
+        shown.contains(r#""Content-Type":"application/json""#),
+        "{shown}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_literal_secret_in_a_file_for_everybody_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("webhook.json");
+    let text = r#"{"targetURL": "http://x/", "headers": {"Authorization": "x", "A": "b"}, "timeoutMsec": 500}"#;
+    std::fs::write(&path, text).unwrap();
+    for (mode, expected) in [(0o644, 1), (0o640, 0), (0o600, 0)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = Config::load(&path).unwrap().warnings;
+        let exposed = warnings
+            .iter()
+            .filter(|it| it.code().as_str() == "exposed-secret");
+        assert_eq!(exposed.count(), expected, "{mode:o}");
+    }
+}

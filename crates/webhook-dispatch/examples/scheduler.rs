@@ -1,0 +1,115 @@
+//! A small scheduler that tells of its tasks by webhook.
+//!
+//! ```text
+//! cargo run -p webhookd -- receive                          # in another terminal
+//! cargo run -p webhook-dispatch --example scheduler -- http://127.0.0.1:5000/
+//! ```
+//!
+//! It runs the tasks of a job through their lives and submits an event for every transition. Stop
+//! the receiver and run it: what could not be delivered stays in the queue, in the directory that
+//! it prints, and the next run delivers it first.
+
+#![expect(clippy::print_stdout, reason = "a program for people to watch")]
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use webhook_config::{Config, QueueSettings, Target, TargetUrl};
+use webhook_dispatch::{Dispatcher, Observer, Submitter, Trouble};
+use webhook_model::ScheduleStatus::{self, Assigned, Finished, Init, Pending, Running, Starting};
+use webhook_model::{AssignedTask, JobKey, ScheduledTask, TaskConfig, TaskStateChange};
+
+/// Tasks of the job.
+const TASKS: i32 = 20;
+
+/// How long the scheduler lets itself be held up by one event.
+const AT_MOST: Duration = Duration::from_secs(1);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1);
+    let url = url.as_deref().unwrap_or("http://127.0.0.1:5000/");
+    let queue = std::env::temp_dir().join("webhook-example-scheduler");
+    println!("telling {url}; what is owed is kept in {}", queue.display());
+
+    let target = Target::builder(TargetUrl::parse(url)?)
+        .connect_timeout(Duration::from_millis(500))
+        .header("Content-Type", "application/json")
+        .build()?;
+    let config = Config::builder()
+        .target(target)
+        .queue(QueueSettings::new(queue))
+        .build()?;
+    let dispatcher = Dispatcher::builder(config)
+        .observer(Arc::new(Log))
+        .start()?;
+
+    let submitter = dispatcher.submitter();
+    let job = JobKey::new("www-data", "prod", "hello");
+    let run = epoch_ms()?;
+    let mut tasks: Vec<ScheduledTask> = (0..TASKS)
+        .map(|instance| {
+            let id = format!("www-data-prod-hello-{instance}-{run}");
+            ScheduledTask::new(AssignedTask::new(
+                id,
+                instance,
+                TaskConfig::new(job.clone()),
+            ))
+        })
+        .collect();
+    let life = [Init, Pending, Assigned, Starting, Running, Finished];
+    for step in life.windows(2) {
+        for task in &mut tasks {
+            *task = enter(&submitter, task.clone(), step[0], step[1])?;
+        }
+        println!("{} tasks are {} now", tasks.len(), step[1]);
+    }
+
+    let report = dispatcher.shutdown(Duration::from_secs(5));
+    for target in &report.stats.targets {
+        println!(
+            "target {}: {} accepted, {} delivered, {} attempts failed and were followed by \
+             another, {} dead letters, {} pending; median {:?}",
+            target.name,
+            target.accepted,
+            target.delivered,
+            target.retried,
+            target.dead_letters(),
+            target.pending,
+            target.delivery_latency.quantile(0.5).unwrap_or_default(),
+        );
+    }
+    if report.drained {
+        println!("all of it arrived");
+    } else {
+        println!("the rest is safe in the queue; the next run goes on with it");
+    }
+    Ok(())
+}
+
+/// Lets a task enter a state, and tells of it: the task has entered it only once the event is
+/// durable, as a scheduler that must not forget to tell would have it.
+fn enter(
+    submitter: &Submitter,
+    task: ScheduledTask,
+    from: ScheduleStatus,
+    to: ScheduleStatus,
+) -> Result<ScheduledTask, Box<dyn Error>> {
+    let task = task.entered(to, i64::try_from(epoch_ms()?)?);
+    let event = TaskStateChange::transition(task.clone(), from).to_json()?;
+    submitter.submit(event, Instant::now() + AT_MOST)?;
+    Ok(task)
+}
+
+fn epoch_ms() -> Result<u128, Box<dyn Error>> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())
+}
+
+/// Says what goes wrong.
+#[derive(Debug)]
+struct Log;
+
+impl Observer for Log {
+    fn trouble(&self, trouble: &Trouble<'_>) {
+        println!("{trouble}");
+    }
+}

@@ -1,0 +1,307 @@
+//! Lanes against a naive model: a `Vec` of events for each task, of which the first may go.
+
+use super::*;
+use proptest::prelude::*;
+use std::time::Duration;
+
+const BOUNDS: Bounds = Bounds {
+    window: 6,
+    window_bytes: 60,
+    per_lane: 2,
+    lanes: 5,
+};
+const TASKS: u8 = 4;
+/// Bytes of each body.
+const BODY: usize = 12;
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    /// The next event of a task is accepted.
+    Accept(u8),
+    /// Everything that there is room for is offered, and read back.
+    Fill,
+    Take,
+    Settle(usize),
+    Retry(usize, u64),
+    Untried(usize),
+    Pass(u64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..TASKS).prop_map(Op::Accept),
+        6 => Just(Op::Fill),
+        6 => Just(Op::Take),
+        5 => (0..8_usize).prop_map(Op::Settle),
+        3 => (0..8_usize, 1..50_u64).prop_map(|(which, ms)| Op::Retry(which, ms)),
+        1 => (0..8_usize).prop_map(Op::Untried),
+        3 => (1..30_u64).prop_map(Op::Pass),
+    ]
+}
+
+/// An event that is not settled, as a queue would hold it.
+#[derive(Clone, Copy)]
+struct Stored {
+    task: u8,
+    delivery: Delivery,
+}
+
+struct Model {
+    lanes: Lanes,
+    /// All that is owed, in the order accepted.
+    queue: Vec<Stored>,
+    /// The last event offered.
+    cursor: u64,
+    accepted: u64,
+    in_flight: Vec<Due>,
+    now: Instant,
+}
+
+impl Model {
+    fn new() -> Model {
+        Model {
+            lanes: Lanes::new(BOUNDS),
+            queue: Vec::new(),
+            cursor: 0,
+            accepted: 0,
+            in_flight: Vec::new(),
+            now: Instant::now(),
+        }
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Accept(task) => {
+                self.accepted += 1;
+                self.queue.push(Stored {
+                    task,
+                    delivery: delivery(self.accepted),
+                });
+            }
+            Op::Fill => self.fill(),
+            Op::Take => self.take(),
+            Op::Settle(which) => self.end(which, |model, due| {
+                model
+                    .queue
+                    .retain(|stored| stored.delivery.entry != due.delivery.entry);
+                model.lanes.settled(due.lane, model.now);
+            }),
+            Op::Retry(which, ms) => self.end(which, |model, due| {
+                let at = model.now + Duration::from_millis(ms);
+                let mut failed = due.delivery;
+                failed.attempts += 1;
+                failed.not_before = Some(at);
+                for stored in &mut model.queue {
+                    if stored.delivery.entry == failed.entry {
+                        stored.delivery = failed;
+                    }
+                }
+                model.lanes.retry(due.lane, failed, at);
+            }),
+            Op::Untried(which) => self.end(which, |model, due| model.lanes.untried(due.lane)),
+            Op::Pass(ms) => self.now += Duration::from_millis(ms),
+        }
+        self.check();
+    }
+
+    fn fill(&mut self) {
+        let now = self.now;
+        self.lanes.wake(now);
+        while let Some((lane, key)) = self.lanes.to_read() {
+            let most = self.lanes.read_at_most();
+            let of_task =
+                |stored: &&Stored| [stored.task] == *key && stored.delivery.entry.0 <= self.cursor;
+            let owed: Vec<_> = self.queue.iter().filter(of_task).collect();
+            let more = owed.len() > most;
+            let events = owed
+                .into_iter()
+                .take(most)
+                .map(|stored| (stored.delivery, body()))
+                .collect();
+            self.lanes.refill(lane, events, more, now);
+        }
+        for stored in &self.queue {
+            if stored.delivery.entry.0 <= self.cursor {
+                continue;
+            }
+            let key = [stored.task];
+            let shared = || Arc::from(key);
+            match self.lanes.offer(&key, stored.delivery, now, shared, body) {
+                Offered::Taken | Offered::Held => self.cursor = stored.delivery.entry.0,
+                Offered::Full => break,
+            }
+        }
+    }
+
+    fn take(&mut self) {
+        let Some(due) = self.lanes.take() else {
+            return;
+        };
+        let task = due.key[0];
+        assert!(
+            self.in_flight.iter().all(|other| other.key != due.key),
+            "one event of a task is in flight at a time"
+        );
+        let first = self.queue.iter().find(|stored| stored.task == task);
+        let first = first.expect("what is in flight is owed").delivery;
+        assert_eq!(
+            due.delivery.entry, first.entry,
+            "the first of its task goes first"
+        );
+        assert_eq!(due.delivery.attempts, first.attempts);
+        assert!(
+            first.not_before.is_none_or(|at| at <= self.now),
+            "it is tried again no sooner than was said"
+        );
+        self.in_flight.push(due);
+    }
+
+    fn end(&mut self, which: usize, how: impl FnOnce(&mut Model, Due)) {
+        if !self.in_flight.is_empty() {
+            let due = self.in_flight.swap_remove(which % self.in_flight.len());
+            how(self, due);
+        }
+    }
+
+    fn check(&self) {
+        let lanes = &self.lanes;
+        assert!(lanes.held <= BOUNDS.window);
+        assert!(lanes.held_bytes < BOUNDS.window_bytes + BOUNDS.per_lane * BODY);
+        assert!(lanes.lanes.len() <= BOUNDS.lanes);
+        let mut held = 0;
+        for (_, lane) in &lanes.lanes {
+            held += lane.events.len();
+            assert!(lane.events.len() <= BOUNDS.per_lane);
+            if matches!(lane.state, State::Waiting | State::Reading) {
+                assert!(lane.events.is_empty(), "a lane that waits holds no bodies");
+            }
+        }
+        assert_eq!(held, lanes.held);
+        assert_eq!(held * BODY, lanes.held_bytes);
+        let busy = lanes.ready.len() + lanes.waiting.len() + lanes.reading.len();
+        assert_eq!(
+            busy + self.in_flight.len(),
+            lanes.lanes.len(),
+            "no lane is forgotten"
+        );
+        assert_eq!(lanes.by_key.len(), lanes.lanes.len());
+    }
+}
+
+fn delivery(entry: u64) -> Delivery {
+    Delivery {
+        entry: EntryId(entry),
+        id: EventId(u128::from(entry).to_be_bytes()),
+        accepted_at: 0,
+        attempts: 0,
+        submitted: None,
+        first_attempt_at: None,
+        not_before: None,
+    }
+}
+
+fn body() -> Arc<[u8]> {
+    Arc::from([0; BODY])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_first_of_each_task_goes_and_nothing_is_lost_and_memory_is_bounded(
+        ops in proptest::collection::vec(op(), 1..200),
+    ) {
+        let mut model = Model::new();
+        for op in ops {
+            model.apply(op);
+        }
+        for _ in 0..=model.accepted {
+            model.apply(Op::Pass(100));
+            model.apply(Op::Fill);
+            while model.lanes.has_ready() {
+                model.apply(Op::Take);
+            }
+            while !model.in_flight.is_empty() {
+                model.apply(Op::Settle(0));
+            }
+        }
+        prop_assert_eq!(model.queue.len(), 0, "what was accepted is settled in the end");
+        prop_assert_eq!(model.lanes.lanes.len(), 0, "a task that owes nothing has no lane");
+    }
+}
+
+fn offer(lanes: &mut Lanes, task: u8, entry: u64, now: Instant) -> Offered {
+    lanes.offer(&[task], delivery(entry), now, || Arc::from([task]), body)
+}
+
+#[test]
+fn a_task_waiting_for_its_retry_does_not_hold_another() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(BOUNDS);
+    offer(&mut lanes, 1, 1, now);
+    let stuck = lanes.take().unwrap();
+    lanes.retry(stuck.lane, stuck.delivery, now + Duration::from_secs(60));
+    for entry in 2..=200 {
+        assert_eq!(offer(&mut lanes, 1, 2 * entry, now), Offered::Held);
+        assert_eq!(offer(&mut lanes, 2, 2 * entry + 1, now), Offered::Taken);
+        let due = lanes.take().unwrap();
+        assert_eq!(&*due.key, &[2]);
+        lanes.settled(due.lane, now);
+        assert_eq!(
+            lanes.held(),
+            0,
+            "what waits behind the stuck event takes no memory"
+        );
+    }
+    assert!(lanes.take().is_none());
+}
+
+#[test]
+fn a_busy_task_does_not_fill_the_window() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(BOUNDS);
+    for entry in 1..=50 {
+        assert_ne!(offer(&mut lanes, 1, entry, now), Offered::Full);
+    }
+    assert_eq!(lanes.held(), BOUNDS.per_lane);
+    assert_eq!(offer(&mut lanes, 2, 51, now), Offered::Taken);
+}
+
+#[test]
+fn an_event_larger_than_the_window_still_goes() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(BOUNDS);
+    let large = || Arc::from(vec![0; 10 * BOUNDS.window_bytes]);
+    let offered = lanes.offer(&[1], delivery(1), now, || Arc::from([1]), large);
+    assert_eq!(offered, Offered::Taken);
+    assert_eq!(offer(&mut lanes, 2, 2, now), Offered::Full);
+    let due = lanes.take().unwrap();
+    lanes.settled(due.lane, now);
+    assert_eq!(offer(&mut lanes, 2, 2, now), Offered::Taken);
+}
+
+#[test]
+fn a_lane_that_waits_takes_up_what_its_task_is_owed_again() {
+    let now = Instant::now();
+    let later = now + Duration::from_secs(1);
+    let mut lanes = Lanes::new(BOUNDS);
+    offer(&mut lanes, 1, 2, now);
+    let failed = lanes.take().unwrap();
+    let mut tried = failed.delivery;
+    tried.not_before = Some(later);
+    lanes.retry(failed.lane, tried, later);
+    assert!(lanes.owed_again(&[1]));
+    lanes.wake(later);
+    let (lane, _) = lanes.to_read().unwrap();
+    // Entry 1 came back from among the dead, and goes before 2.
+    lanes.refill(
+        lane,
+        vec![(delivery(1), body()), (tried, body())],
+        false,
+        later,
+    );
+    let first = lanes.take().unwrap();
+    assert_eq!(first.delivery.entry, EntryId(1));
+    lanes.settled(first.lane, later);
+    assert_eq!(lanes.take().unwrap().delivery.entry, EntryId(2));
+}

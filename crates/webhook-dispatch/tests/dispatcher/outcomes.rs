@@ -1,0 +1,221 @@
+//! What follows from an attempt.
+
+use crate::support::*;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+use webhook_config::Delivery;
+use webhook_dispatch::{BreakerState, Clock, Obituary, Outcome, Reason};
+use webhook_queue::{MemoryQueue, Queue};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn memory() -> Arc<dyn Queue> {
+    Arc::new(MemoryQueue::new(1 << 30))
+}
+
+/// The dead letters of target `a`: each one's body, attempts and obituary.
+fn dead(queue: &Arc<dyn Queue>) -> Vec<(String, u32, Obituary)> {
+    let mut found = Vec::new();
+    queue
+        .dead_letters(Some("a"), None, &mut |dead| {
+            found.push((
+                String::from_utf8(dead.owed.body.to_vec()).unwrap(),
+                dead.owed.attempts,
+                Obituary::from_note(dead.note).unwrap(),
+            ));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    found
+}
+
+#[test]
+fn a_body_that_is_refused_does_not_hold_its_task() {
+    for status in [400, 413, 422] {
+        let receiver = Receiver::new(move |received| match received.number() {
+            0 => Reply::Status(status),
+            _ => Reply::Status(200),
+        });
+        let queue = memory();
+        let dispatcher = dispatcher(config([target("a")]), &queue, &receiver)
+            .start()
+            .unwrap();
+        submit(&dispatcher.submitter(), "t", 0);
+        submit(&dispatcher.submitter(), "t", 1);
+        assert!(dispatcher.shutdown(PATIENCE).drained);
+        let numbers: Vec<_> =
+            receiver.look(|state| state.asked.iter().map(Received::number).collect());
+        assert_eq!(numbers, [0, 1]);
+        let dead = dead(&queue);
+        assert_eq!(dead.len(), 1);
+        let (body, attempts, obituary) = &dead[0];
+        assert_eq!(body.as_bytes(), event("t", 0));
+        assert_eq!(*attempts, 1);
+        assert_eq!(obituary.reason, Reason::Refused);
+        assert_eq!(obituary.outcome, Some(Outcome::ClientError));
+        assert_eq!(obituary.status, Some(status));
+        assert_eq!(obituary.response, "as you wish");
+        assert!(obituary.first_attempt_at.is_some());
+        assert_eq!(obituary.first_attempt_at, obituary.last_attempt_at);
+    }
+}
+
+#[test]
+fn an_event_that_has_had_all_its_attempts_is_a_dead_letter() {
+    let receiver = Receiver::new(|_| Reply::Status(302));
+    let queue = memory();
+    let dispatcher = dispatcher(config([target("a")]), &queue, &receiver)
+        .retry(Arc::new(AtOnce {
+            attempts: 3,
+            ..AtOnce::default()
+        }))
+        .start()
+        .unwrap();
+    let id = submit(&dispatcher.submitter(), "t", 0);
+    let report = dispatcher.shutdown(PATIENCE);
+    assert!(report.drained, "a dead letter is not pending");
+    let asked: Vec<_> = receiver.look(|state| {
+        let attempts = state
+            .asked
+            .iter()
+            .map(|asked| (asked.id.clone(), asked.attempt));
+        attempts.collect()
+    });
+    assert_eq!(asked, [(id.clone(), 1), (id.clone(), 2), (id, 3)]);
+    let dead = dead(&queue);
+    assert_eq!(dead[0].1, 3);
+    assert_eq!(dead[0].2.reason, Reason::AttemptsExhausted);
+    assert_eq!(report.stats.targets[0].retried, 2);
+    assert_eq!(report.stats.targets[0].dead_letters(), 1);
+}
+
+#[test]
+fn gone_stops_a_target_which_keeps_its_events_until_it_is_started_again() {
+    let gone = Arc::new(Mutex::new(true));
+    let answer = Arc::clone(&gone);
+    let receiver =
+        Receiver::new(move |_| Reply::Status(if *answer.lock().unwrap() { 410 } else { 200 }));
+    let one = NonZeroUsize::new(1).unwrap();
+    let dispatcher = dispatcher(config([target("a").concurrency(one)]), &memory(), &receiver)
+        .start()
+        .unwrap();
+    let id = submit(&dispatcher.submitter(), "t", 0);
+    receiver.wait("the first attempt", |state| state.asked.len() == 1);
+    for number in 1..10 {
+        submit(&dispatcher.submitter(), "t", number);
+    }
+    while dispatcher.stats().unwrap().targets[0].breaker != BreakerState::Stopped {
+        std::thread::yield_now();
+    }
+    assert_eq!(dispatcher.pending(), 10);
+    assert_eq!(receiver.look(|state| state.asked.len()), 1);
+    *gone.lock().unwrap() = false;
+    assert!(dispatcher.restart("a"));
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+    receiver.look(|state| {
+        assert_eq!((&*state.taken[0].id, state.taken[0].attempt), (&*id, 2));
+        assert_eq!(state.taken.len(), 10);
+    });
+}
+
+#[test]
+fn a_target_that_is_down_costs_one_attempt_per_back_off() {
+    let receiver = Receiver::new(|_| Reply::Status(500));
+    let one = NonZeroUsize::new(1).unwrap();
+    let dispatcher = dispatcher(config([target("a").concurrency(one)]), &memory(), &receiver)
+        .retry(Arc::new(AtOnce {
+            breaker: HOUR,
+            ..AtOnce::default()
+        }))
+        .start()
+        .unwrap();
+    for number in 0..100 {
+        submit(&dispatcher.submitter(), &format!("t{number}"), number);
+    }
+    while dispatcher.stats().unwrap().targets[0].breaker != BreakerState::Open {
+        std::thread::yield_now();
+    }
+    // More of them change nothing.
+    for number in 0..100 {
+        submit(&dispatcher.submitter(), &format!("u{number}"), number);
+    }
+    let report = dispatcher.shutdown(Duration::ZERO);
+    // The sender may have taken its next before the tenth failure was heard of.
+    let asked = receiver.look(|state| state.asked.len());
+    assert!((10..=11).contains(&asked), "{asked}");
+    assert_eq!(report.stats.targets[0].pending, 200);
+}
+
+#[test]
+fn retry_after_holds_the_target_and_not_one_task() {
+    let receiver = Receiver::new(|_| Reply::Later("3600"));
+    let one = NonZeroUsize::new(1).unwrap();
+    let dispatcher = dispatcher(config([target("a").concurrency(one)]), &memory(), &receiver)
+        .start()
+        .unwrap();
+    submit(&dispatcher.submitter(), "t", 0);
+    while dispatcher.stats().unwrap().targets[0].waiting_tasks != 1 {
+        std::thread::yield_now();
+    }
+    for number in 0..50 {
+        submit(&dispatcher.submitter(), &format!("u{number}"), number);
+    }
+    let report = dispatcher.shutdown(Duration::ZERO);
+    assert_eq!(receiver.look(|state| state.asked.len()), 1);
+    assert_eq!(report.stats.targets[0].pending, 51);
+}
+
+/// A clock that stands still.
+struct Stopped(Instant);
+
+impl Clock for Stopped {
+    fn now(&self) -> Instant {
+        self.0
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + 500_000 * HOUR
+    }
+}
+
+#[test]
+fn no_more_attempts_start_than_the_rate_limit_allows() {
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let limited = target("a").max_per_second(NonZeroU32::new(30));
+    let dispatcher = dispatcher(config([limited]), &memory(), &receiver)
+        .clock(Arc::new(Stopped(Instant::now())))
+        .start()
+        .unwrap();
+    for number in 0..20 {
+        submit(&dispatcher.submitter(), &format!("t{number}"), number);
+    }
+    // A tenth of a second's worth may start at once; without time there is no more.
+    receiver.wait("what may start at once", |state| state.taken.len() == 3);
+    let report = dispatcher.shutdown(Duration::ZERO);
+    assert_eq!(receiver.look(|state| state.asked.len()), 3);
+    assert_eq!(report.stats.targets[0].pending, 17);
+}
+
+#[test]
+fn a_best_effort_target_gets_one_attempt_and_its_task_goes_on() {
+    let receiver = Receiver::new(|received| match received.number() {
+        0 => Reply::Status(503),
+        1 => Reply::Later("3600"),
+        2 => Reply::Status(410),
+        3 => Reply::Panic,
+        _ => Reply::Status(200),
+    });
+    let config = config([target("a").delivery(Delivery::BestEffort)]);
+    let dispatcher = dispatcher(config, &memory(), &receiver).start().unwrap();
+    for number in 0..5 {
+        submit(&dispatcher.submitter(), "t", number);
+    }
+    let report = dispatcher.shutdown(PATIENCE);
+    assert!(report.drained);
+    let numbers: Vec<_> = receiver.look(|state| state.asked.iter().map(Received::number).collect());
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+    let stats = &report.stats.targets[0];
+    assert_eq!((stats.delivered, stats.failed, stats.pending), (1, 4, 0));
+}

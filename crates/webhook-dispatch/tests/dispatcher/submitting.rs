@@ -1,0 +1,167 @@
+//! What a submitter is told.
+
+use crate::support::*;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use webhook_config::{Config, Delivery, QueueSettings, StatusFilter, WhenFull};
+use webhook_dispatch::Refusal;
+use webhook_queue::{MemoryQueue, Queue};
+
+fn memory() -> Arc<dyn Queue> {
+    Arc::new(MemoryQueue::new(1 << 30))
+}
+
+fn with_when_full(when_full: WhenFull) -> Config {
+    let config = config([target("a")]);
+    let settings = config.queue().clone().with_when_full(when_full);
+    config.with_queue(settings)
+}
+
+#[test]
+fn a_full_queue_gives_the_event_back_and_takes_it_once_there_is_room() {
+    for when_full in [WhenFull::Block, WhenFull::Reject] {
+        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(2_000));
+        let receiver = Receiver::new(|_| Reply::Status(200));
+        let dispatcher = dispatcher(with_when_full(when_full), &queue, &receiver)
+            .start()
+            .unwrap();
+        let submitter = dispatcher.submitter();
+        assert!(dispatcher.pause("a", true));
+        let mut taken = 0;
+        let refused = loop {
+            let soon = Instant::now() + Duration::from_millis(200);
+            match submitter.submit(event("t", taken), soon) {
+                Ok(_) => taken += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(taken > 0);
+        assert!(
+            matches!(refused.refusal, Refusal::Full),
+            "{when_full:?}: {:?}",
+            refused.refusal
+        );
+        assert_eq!(&refused.event[..], event("t", taken));
+        assert!(dispatcher.pause("a", false));
+        receiver.wait("room", |state| state.taken.len() == taken as usize);
+        loop {
+            // The room is there once the settlements are synced.
+            match submitter.submit(Arc::clone(&refused.event), soon()) {
+                Ok(_) => break,
+                Err(error) => assert!(matches!(error.refusal, Refusal::Full)),
+            }
+        }
+        assert!(dispatcher.shutdown(PATIENCE).drained);
+        let numbers: Vec<_> =
+            receiver.look(|state| state.taken.iter().map(Received::number).collect());
+        assert_eq!(numbers, (0..=taken).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_was_handed_over_waits_for_room_in_a_queue_that_blocks() {
+    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(2_000));
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let dispatcher = dispatcher(with_when_full(WhenFull::Block), &queue, &receiver)
+        .start()
+        .unwrap();
+    assert!(dispatcher.pause("a", true));
+    for number in 0..100 {
+        let submitter = dispatcher.submitter();
+        submitter.try_submit(event("t", number)).unwrap();
+    }
+    assert!(dispatcher.pause("a", false));
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+    assert_eq!(receiver.look(|state| state.taken.len()), 100);
+}
+
+#[test]
+fn a_completion_is_called_once_and_its_panic_is_its_own() {
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let dispatcher = dispatcher(config([target("a")]), &memory(), &receiver)
+        .start()
+        .unwrap();
+    let submitter = dispatcher.submitter();
+    submitter
+        .submit_with(event("t", 0), None, |_| panic!("a completion that panics"))
+        .unwrap();
+    let (tell, told) = mpsc::channel();
+    for number in 1..100 {
+        let tell = tell.clone();
+        submitter
+            .submit_with(event("t", number), Some(soon()), move |result| {
+                tell.send((number, result.is_ok())).unwrap();
+            })
+            .unwrap();
+    }
+    drop(tell);
+    let told: Vec<_> = told.iter().collect();
+    let expected: Vec<_> = (1..100).map(|number| (number, true)).collect();
+    assert_eq!(told, expected, "in the order of the calls");
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+    assert_eq!(receiver.look(|state| state.taken.len()), 100);
+}
+
+#[test]
+fn what_is_no_event_is_given_back_and_counted_nowhere() {
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let small = Config::builder()
+        .target(target("a").build().unwrap())
+        .max_event_bytes(1 << 10)
+        .build()
+        .unwrap();
+    let dispatcher = dispatcher(small, &memory(), &receiver).start().unwrap();
+    let submitter = dispatcher.submitter();
+    let refusal = |event: &[u8]| submitter.try_submit(event).unwrap_err().refusal;
+    assert!(matches!(refusal(b""), Refusal::NotAnEvent(_)));
+    assert!(matches!(refusal(b"{\"task\":"), Refusal::NotAnEvent(_)));
+    assert!(matches!(refusal(b"{}"), Refusal::NoTask));
+    let long = [b' '; 1025];
+    assert!(matches!(
+        refusal(&long),
+        Refusal::TooLarge {
+            length: 1025,
+            max: 1024
+        }
+    ));
+    let report = dispatcher.shutdown(PATIENCE);
+    assert_eq!(report.stats.targets[0].accepted, 0);
+    assert_eq!(report.stats.targets[0].filtered, 0);
+}
+
+#[test]
+fn a_receipt_says_who_wants_the_event() {
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let nothing = StatusFilter::Only(Default::default());
+    let config = config([
+        target("all"),
+        target("none").statuses(nothing),
+        target("some-day").delivery(Delivery::BestEffort),
+    ]);
+    let dispatcher = dispatcher(config, &memory(), &receiver).start().unwrap();
+    let receipt = dispatcher
+        .submitter()
+        .submit(event("t", 0), soon())
+        .unwrap();
+    assert_eq!((receipt.targets, receipt.reliable), (2, 1));
+    assert!(receipt.is_safe());
+    let report = dispatcher.shutdown(PATIENCE);
+    let filtered: Vec<_> = report.stats.targets.iter().map(|t| t.filtered).collect();
+    assert_eq!(filtered, [0, 1, 0]);
+}
+
+#[test]
+fn a_queue_that_is_in_use_is_told_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let config = config([target("a")]).with_queue(QueueSettings::new(dir.path()));
+        let receiver = Receiver::new(|_| Reply::Status(200));
+        webhook_dispatch::Dispatcher::builder(config)
+            .connector(Arc::new(InProcess(receiver)))
+            .start()
+    };
+    let running = start().unwrap();
+    let error = start().unwrap_err();
+    assert!(matches!(error, webhook_dispatch::StartError::Queue(_)));
+    assert!(running.shutdown(PATIENCE).drained);
+}

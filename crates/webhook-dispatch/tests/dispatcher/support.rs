@@ -1,0 +1,260 @@
+//! A receiver in this process, and a dispatcher that delivers to it.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+use webhook_config::{Config, RetryPolicy, Target, TargetBuilder, TargetName, TargetUrl};
+use webhook_dispatch::retry::Next;
+use webhook_dispatch::{
+    Answer, Connector, Dispatcher, DispatcherBuilder, Request, Retry, Stopper, SubmitError,
+    Submitter, Transport, TransportError, TransportErrorKind,
+};
+use webhook_queue::Queue;
+
+/// Longer than anything here takes: a test that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request as a receiver sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) target: String,
+    pub(crate) id: String,
+    pub(crate) attempt: u32,
+    pub(crate) body: String,
+}
+
+impl Received {
+    /// The task of an event that [`event`] made.
+    pub(crate) fn task(&self) -> &str {
+        self.body.split('"').nth(7).unwrap()
+    }
+
+    /// The number of an event that [`event`] made.
+    pub(crate) fn number(&self) -> u32 {
+        let (_, number) = self.body.rsplit_once(':').unwrap();
+        number.trim_end_matches('}').parse().unwrap()
+    }
+}
+
+/// What a receiver does with a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reply {
+    Status(u16),
+    /// 429, with this `Retry-After`.
+    Later(&'static str),
+    /// No answer until the dispatcher gives up.
+    Hang,
+    Panic,
+}
+
+type Handler = dyn Fn(&Received) -> Reply + Send + Sync;
+
+/// Answers requests by a rule, and remembers those that it answered with success.
+pub(crate) struct Receiver {
+    handler: Box<Handler>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// All requests.
+    pub(crate) asked: Vec<Received>,
+    /// Those that were answered with success.
+    pub(crate) taken: Vec<Received>,
+}
+
+impl Receiver {
+    pub(crate) fn new(
+        handler: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Arc<Receiver> {
+        Arc::new(Receiver {
+            handler: Box::new(handler),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state.lock().unwrap())
+    }
+
+    /// Waits until this is so.
+    pub(crate) fn wait(&self, what: &str, done: impl Fn(&State) -> bool) {
+        let state = self.state.lock().unwrap();
+        let (state, waited) = self
+            .changed
+            .wait_timeout_while(state, PATIENCE, |state| !done(state))
+            .unwrap();
+        assert!(
+            !waited.timed_out(),
+            "{what} did not come about; {:#?}",
+            state.asked
+        );
+    }
+
+    /// The numbers of the events that were taken, by target and task, in order, each once.
+    pub(crate) fn arrivals(&self) -> HashMap<(String, String), Vec<u32>> {
+        let mut arrivals: HashMap<_, Vec<u32>> = HashMap::new();
+        self.look(|state| {
+            for taken in &state.taken {
+                arrivals
+                    .entry((taken.target.clone(), taken.task().to_owned()))
+                    .or_default()
+                    .push(taken.number());
+            }
+        });
+        arrivals
+    }
+}
+
+/// Connects every target to one [`Receiver`].
+pub(crate) struct InProcess(pub(crate) Arc<Receiver>);
+
+struct InProcessTransport {
+    target: String,
+    receiver: Arc<Receiver>,
+    stopped: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Connector for InProcess {
+    fn transport(&self, target: &Target) -> Result<Box<dyn Transport>, TransportError> {
+        Ok(Box::new(InProcessTransport {
+            target: target.name().to_string(),
+            receiver: Arc::clone(&self.0),
+            stopped: Arc::default(),
+        }))
+    }
+}
+
+impl Transport for InProcessTransport {
+    fn send(&mut self, request: Request<'_>) -> Result<Answer, TransportError> {
+        let header = |name: &str| request.headers[name].to_str().unwrap().to_owned();
+        let received = Received {
+            target: self.target.clone(),
+            id: header("webhook-id"),
+            attempt: header("webhook-attempt").parse().unwrap(),
+            body: String::from_utf8(request.body.to_vec()).unwrap(),
+        };
+        let reply = (self.receiver.handler)(&received);
+        {
+            let mut state = self.receiver.state.lock().unwrap();
+            state.asked.push(received.clone());
+            if matches!(reply, Reply::Status(200..=299)) {
+                state.taken.push(received);
+            }
+        }
+        self.receiver.changed.notify_all();
+        let answer = |status, retry_after: Option<&str>| {
+            Ok(Answer {
+                status,
+                retry_after: retry_after.map(|value| value.as_bytes().to_vec()),
+                body: b"as you wish".to_vec(),
+                complete: true,
+            })
+        };
+        match reply {
+            Reply::Status(status) => answer(status, None),
+            Reply::Later(when) => answer(429, Some(when)),
+            Reply::Panic => panic!("a transport that panics"),
+            Reply::Hang => {
+                let (stopped, changed) = &*self.stopped;
+                let stopped = stopped.lock().unwrap();
+                let (_stopped, waited) = changed
+                    .wait_timeout_while(stopped, PATIENCE, |stopped| !*stopped)
+                    .unwrap();
+                assert!(!waited.timed_out(), "nobody cut it short");
+                Err(TransportError {
+                    kind: TransportErrorKind::Stopped,
+                    message: "stopped".to_owned(),
+                })
+            }
+        }
+    }
+
+    fn stopper(&self) -> Stopper {
+        let stopped = Arc::clone(&self.stopped);
+        Box::new(move || {
+            *stopped.0.lock().unwrap() = true;
+            stopped.1.notify_all();
+        })
+    }
+}
+
+/// Tries again at once, up to so many attempts; an opened breaker stays so for this long.
+pub(crate) struct AtOnce {
+    pub(crate) attempts: u32,
+    pub(crate) breaker: Duration,
+}
+
+impl Default for AtOnce {
+    fn default() -> AtOnce {
+        AtOnce {
+            attempts: u32::MAX,
+            breaker: Duration::from_millis(1),
+        }
+    }
+}
+
+impl Retry for AtOnce {
+    fn next(
+        &self,
+        _: &RetryPolicy,
+        attempts: u32,
+        _: Duration,
+        retry_after: Option<Duration>,
+    ) -> Next {
+        if attempts >= self.attempts {
+            Next::AttemptsExhausted
+        } else {
+            Next::After(retry_after.unwrap_or(Duration::from_millis(1)))
+        }
+    }
+
+    fn breaker(&self, _: &RetryPolicy, _: u32) -> Duration {
+        self.breaker
+    }
+}
+
+pub(crate) fn target(name: &str) -> TargetBuilder {
+    Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
+        .name(name.parse::<TargetName>().unwrap())
+        .concurrency(NonZeroUsize::new(4).unwrap())
+}
+
+pub(crate) fn config(targets: impl IntoIterator<Item = TargetBuilder>) -> Config {
+    let mut config = Config::builder();
+    for target in targets {
+        config = config.target(target.build().unwrap());
+    }
+    config.build().unwrap()
+}
+
+/// A dispatcher that keeps events in `queue`, sends them to `receiver` and tries again at once.
+pub(crate) fn dispatcher(
+    config: Config,
+    queue: &Arc<dyn Queue>,
+    receiver: &Arc<Receiver>,
+) -> DispatcherBuilder {
+    Dispatcher::builder(config)
+        .queue(Arc::clone(queue))
+        .connector(Arc::new(InProcess(Arc::clone(receiver))))
+        .retry(Arc::new(AtOnce::default()))
+}
+
+pub(crate) fn event(task: &str, number: u32) -> Vec<u8> {
+    format!(r#"{{"task":{{"assignedTask":{{"taskId":"{task}"}}}},"number":{number}}}"#).into_bytes()
+}
+
+pub(crate) fn soon() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Submits an event; its id as receivers see it.
+pub(crate) fn submit(submitter: &Submitter, task: &str, number: u32) -> String {
+    let receipt = submitter
+        .submit(event(task, number), soon())
+        .unwrap_or_else(|error: SubmitError| panic!("{error}"));
+    webhook_dispatch::webhook_id(receipt.id)
+}

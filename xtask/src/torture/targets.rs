@@ -1,0 +1,130 @@
+//! The targets: what each wants, and how webhookd is told of them.
+
+use super::history::Receiving;
+use super::load::Event;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long webhookd waits for an answer.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// A whole success that took no longer than this cannot have been taken for a time-out.
+pub(super) const GOOD_TIME: Duration = Duration::from_millis(200);
+
+const TERMINAL: &[&str] = &["FAILED", "FINISHED", "KILLED", "LOST"];
+
+/// A target of the torture.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) name: &'static str,
+    window: usize,
+    concurrency: usize,
+    max_attempts: Option<u32>,
+    filter: Filter,
+}
+
+/// What a target wants.
+#[derive(Clone, Copy, Debug)]
+enum Filter {
+    All,
+    /// Tasks that have ended.
+    Terminal,
+    /// Transitions of one environment's jobs.
+    Production,
+}
+
+/// All of them: a wide one, a narrow one, one that gives up, and one that wants a part.
+pub(super) const TARGETS: &[Target] = &[
+    Target {
+        name: "wide",
+        window: 1024,
+        concurrency: 16,
+        max_attempts: None,
+        filter: Filter::All,
+    },
+    Target {
+        name: "narrow",
+        window: 64,
+        concurrency: 4,
+        max_attempts: None,
+        filter: Filter::All,
+    },
+    Target {
+        name: "impatient",
+        window: 256,
+        concurrency: 8,
+        max_attempts: Some(5),
+        filter: Filter::Terminal,
+    },
+    Target {
+        name: "choosy",
+        window: 256,
+        concurrency: 8,
+        max_attempts: None,
+        filter: Filter::Production,
+    },
+];
+
+impl Target {
+    fn wants(&self, event: &Event<'_>) -> bool {
+        match self.filter {
+            Filter::All => true,
+            Filter::Terminal => TERMINAL.contains(&event.status),
+            Filter::Production => event.environment == "prod" && event.old_status.is_some(),
+        }
+    }
+
+    pub(super) fn receiving(&self) -> Receiving {
+        Receiving {
+            name: self.name,
+            // What was delivered and not yet synced, and what was under way.
+            most_repeated: self.window + 2 * self.concurrency,
+            gives_up: self.max_attempts.is_some(),
+        }
+    }
+
+    fn config(&self, url: &str) -> Value {
+        let mut config = json!({
+            "name": self.name,
+            "targetURL": url,
+            "headers": { "Content-Type": "application/json" },
+            "timeoutMsec": 1000,
+            "responseTimeoutMsec": RESPONSE_TIMEOUT.as_millis() as u64,
+            "window": self.window,
+            "concurrency": self.concurrency,
+            "retry": {
+                "initialMsec": 5,
+                "maxMsec": 200,
+                "maxAttempts": self.max_attempts,
+            },
+        });
+        match self.filter {
+            Filter::All => {}
+            Filter::Terminal => config["statuses"] = json!(TERMINAL),
+            Filter::Production => {
+                config["jobs"] = json!(["*/prod/*"]);
+                config["initialEvents"] = json!(false);
+            }
+        }
+        config
+    }
+}
+
+/// The targets that want an event: bit *n* is target *n*.
+pub(super) fn wanted(event: &Event<'_>) -> u32 {
+    let mut wanted = 0;
+    for (index, target) in TARGETS.iter().enumerate() {
+        wanted |= u32::from(target.wants(event)) << index;
+    }
+    wanted
+}
+
+/// A webhook.json that reaches the targets at `urls`.
+pub(super) fn webhook_json(urls: &[String]) -> Value {
+    let targets: Vec<Value> = TARGETS
+        .iter()
+        .zip(urls)
+        .map(|(target, url)| target.config(url))
+        .collect();
+    json!({ "targets": targets, "queue": { "maxBytes": 4_u64 << 30 } })
+}
