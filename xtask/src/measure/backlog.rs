@@ -73,18 +73,26 @@ pub(super) fn measure(bench: &Bench, args: &BacklogArgs) -> Result<Figures> {
     let restarted = Instant::now();
     let (mut webhookd, stdin) = Webhookd::start(&bench.binary, folder.path(), "10m")?;
     drop(stdin);
-    receiver.wait_for(expected, DEADLINE);
+    let mut processor = Vec::new();
+    let mut before = webhookd.processor_time();
+    for tenth in 1..=10 {
+        receiver.wait_for(expected * tenth / 10, DEADLINE);
+        let now = webhookd.processor_time();
+        let used = now.saturating_sub(before).as_secs_f64() * 1e6;
+        processor.push(used / (expected as f64 / 10.0));
+        before = now;
+    }
     let draining_peak = webhookd.take_peak();
     let (status, said) = webhookd.finish()?;
     if !status.success() {
         figures.faults([format!("webhookd ended with {status}: {said}")]);
     }
-    let (first, faults, start, end, whole, repeated) = receiver.arrivals(|arrivals| {
+    let (first, faults, tenths, whole, repeated) = receiver.arrivals(|arrivals| {
+        let tenths = (0..10).map(|tenth| arrivals.rate_between(tenth * 10, tenth * 10 + 9));
         (
             arrivals.started_at,
             arrivals.faults("the backlog", expected),
-            arrivals.rate_between(0, 9),
-            arrivals.rate_between(90, 99),
+            tenths.collect::<Vec<_>>(),
             arrivals.rate(),
             arrivals.repeated,
         )
@@ -92,8 +100,13 @@ pub(super) fn measure(bench: &Bench, args: &BacklogArgs) -> Result<Figures> {
     figures.faults(faults);
     let to_first = first.map_or(f64::INFINITY, |first| (first - restarted).as_secs_f64());
     figures.row("drained", format!("{whole:.0} events/s"));
-    figures.row("first tenth", format!("{start:.0} events/s"));
-    figures.row("last tenth", format!("{end:.0} events/s"));
+    let each: Vec<_> = tenths.iter().map(|rate| format!("{rate:.0}")).collect();
+    figures.row("tenth by tenth", format!("{} events/s", each.join(", ")));
+    let each: Vec<_> = processor.iter().map(|us| format!("{us:.0}")).collect();
+    figures.row(
+        "processor for an event",
+        format!("{} us, tenth by tenth", each.join(", ")),
+    );
     figures.row("delivered more than once", repeated.to_string());
     figures.aim(
         "peak RssAnon while it builds",
@@ -115,7 +128,7 @@ pub(super) fn measure(bench: &Bench, args: &BacklogArgs) -> Result<Figures> {
     );
     figures.aim(
         "last tenth to first tenth",
-        end / start,
+        tenths[9] / tenths[0],
         Bound::AtLeast(0.9),
         "",
     );

@@ -127,6 +127,14 @@ impl Webhookd {
         mib(self.memory.peak.swap(0, Ordering::SeqCst))
     }
 
+    /// The processor time that it has used so far, which others on the machine do not change much.
+    pub(super) fn processor_time(&self) -> Duration {
+        processor_ticks(self.child.id()).map_or(Duration::ZERO, |ticks| {
+            let per_second = rustix::param::clock_ticks_per_second().max(1);
+            Duration::from_secs_f64(ticks as f64 / per_second as f64)
+        })
+    }
+
     /// Kills it, as kill -9 does.
     pub(super) fn kill(mut self) -> Result<()> {
         self.child.kill().context("cannot kill webhookd")?;
@@ -196,6 +204,17 @@ fn rss_anon(pid: u32) -> Option<u64> {
     let status = read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Clock ticks spent in the program and, for it, in the system: `proc(5)`, fields 14 and 15 of
+/// `/proc/PID/stat`.
+fn processor_ticks(pid: u32) -> Option<u64> {
+    let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, in parentheses, may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
 }
 
 fn mib(kib: u64) -> f64 {

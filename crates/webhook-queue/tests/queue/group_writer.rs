@@ -363,6 +363,23 @@ fn a_full_queue_refuses_events_and_takes_settlements() {
 }
 
 #[test]
+fn an_event_that_is_appended_patiently_outlasts_its_deadline() {
+    let (queue, writer, reports) = full(WhenFull::Block);
+    let handle = writer.handle();
+    // Both deadlines are over at once; only one of them is about the room in the queue.
+    let over = Some(Instant::now());
+    handle.append_patiently(small(2), 2, over).unwrap();
+    handle.append(small(3), 3, over).unwrap();
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert!(ticket == 3 && result.is_err());
+    writer.settle(delivered("t", EntryId(1)));
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert!(ticket == 2 && result.is_ok());
+    assert_eq!(queue.statistics().unwrap().events, 2);
+    writer.shutdown().unwrap();
+}
+
+#[test]
 fn events_wait_in_order_for_room_in_a_full_queue() {
     let (queue, writer, reports) = full(WhenFull::Block);
     for number in 2..6 {
