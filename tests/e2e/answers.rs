@@ -196,6 +196,6 @@ fn a_connection_closed_between_two_events_is_replaced() {
 
 #[test]
 fn answers_are_bytes() {
-    let head = b"HTTP/1.1 200 \xff\r\nX-Name: caf\xe9\r\nContent-Length: 2\r\n\r\n\xff\xfe";
+    let head = b"HTTP/1.1 200 \xff\r\nX-Name: caf\xe9\r\nConnection: close\r\nContent-Length: 2\r\n\r\n\xff\xfe";
     check_success(Reply::raw(head.to_vec()));
 }

@@ -368,7 +368,8 @@ fn an_event_that_is_appended_patiently_outlasts_its_deadline() {
     let handle = writer.handle();
     // Both deadlines are over at once; only one of them is about the room in the queue.
     let over = Some(Instant::now());
-    handle.append_patiently(small(2), 2, over).unwrap();
+    let later = late().expect("it is a deadline");
+    handle.append_patiently(small(2), 2, over, later).unwrap();
     handle.append(small(3), 3, over).unwrap();
     let (ticket, result) = reports.events(1).pop().unwrap();
     assert!(ticket == 3 && result.is_err());
