@@ -6,8 +6,8 @@ use crate::field::unknown::UnknownFields;
 use crate::field::value::FieldValue;
 use crate::hash::visit::{Hashed, Site, Visitor};
 use crate::json::error::ReadError;
-use crate::json::gson::Gson;
 use crate::json::scan::Scanner;
+use crate::json::write::{Fault, Writer};
 use crate::release::Span;
 use crate::{EventHeader, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -313,8 +313,7 @@ impl TaskStateChange {
         if let Some(path) = self.unwritable() {
             return Err(WriteError { path });
         }
-        let mut serializer = serde_json::Serializer::with_formatter(buffer, Gson);
-        let written = self.serialize(&mut serializer);
+        let written = self.serialize(&mut Writer::new(buffer));
         written.expect("the doubles are finite, and a vector takes all bytes");
         Ok(())
     }
@@ -332,8 +331,11 @@ impl TaskStateChange {
                 WriteError { path },
             ));
         }
-        let mut serializer = serde_json::Serializer::with_formatter(writer, Gson);
-        self.serialize(&mut serializer).map_err(io::Error::from)
+        match self.serialize(&mut Writer::new(writer)) {
+            Ok(()) => Ok(()),
+            Err(Fault::Io(error)) => Err(error),
+            Err(Fault::Value(message)) => Err(io::Error::new(io::ErrorKind::InvalidData, message)),
+        }
     }
 
     fn unwritable(&self) -> Option<String> {
@@ -353,7 +355,8 @@ impl PartialEq for TaskStateChange {
 
 impl Eq for TaskStateChange {}
 
-/// Serializes in its layout; with [`Gson`] for a formatter, to the bytes that Aurora posts.
+/// Serializes in its layout; with [`Gson`](crate::Gson) for a formatter, to the bytes that Aurora
+/// posts.
 impl Serialize for TaskStateChange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

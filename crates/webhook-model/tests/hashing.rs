@@ -189,3 +189,14 @@ fn what_a_release_does_not_have_is_not_in_its_hash() {
         hash(other(), Release::V0_17)
     );
 }
+
+#[test]
+fn the_table_in_the_documentation_is_the_fixed_one() {
+    let page = include_str!("../../../docs/wire-format.md");
+    for (constant, identity) in IdentityHashes::fixed().entries() {
+        assert!(
+            page.contains(&format!("| `{constant}` | {identity} |")),
+            "{constant}"
+        );
+    }
+}

@@ -10,7 +10,12 @@ use webhook_model::{EventHeader, IdentityHashes, Jvm, Release, TaskStateChange};
 const SAMPLE: &[u8] = include_bytes!("../../tests/data/sample-exact.json");
 
 fn main() {
-    divan::main();
+    // Long enough samples that a timer tick or an interrupt does not count.
+    divan::Divan::default()
+        .sample_size(200)
+        .sample_count(300)
+        .config_with_args()
+        .main();
 }
 
 fn sample() -> TaskStateChange {

@@ -326,7 +326,7 @@ pub(crate) fn write_unknown<S: Serializer>(
     variant: &UnknownVariant,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    variant.value.raw().serialize(serializer)
+    variant.value.serialize(serializer)
 }
 
 /// With the fixed table, an unknown value hashes as its text; with another, not at all.

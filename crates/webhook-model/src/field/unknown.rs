@@ -2,7 +2,8 @@
 
 use crate::json::error::{ReadError, ReadErrorKind};
 use crate::json::scan::Scanner;
-use serde::ser::SerializeMap;
+use crate::json::write::RAW_JSON;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use std::hash::{Hash, Hasher};
 
@@ -25,9 +26,11 @@ impl RawJson {
     pub(crate) fn text(&self) -> &str {
         self.0.get()
     }
+}
 
-    pub(crate) fn raw(&self) -> &RawValue {
-        &self.0
+impl Serialize for RawJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(RAW_JSON, &self.0)
     }
 }
 
@@ -102,7 +105,7 @@ impl UnknownFields {
     #[inline]
     pub(crate) fn write<M: SerializeMap>(&self, after: usize, map: &mut M) -> Result<(), M::Error> {
         for field in self.0.iter().filter(|field| field.after == after) {
-            map.serialize_entry(&field.name, field.value.raw())?;
+            map.serialize_entry(&field.name, &field.value)?;
         }
         Ok(())
     }

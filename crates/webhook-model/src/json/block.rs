@@ -70,40 +70,85 @@ pub(crate) fn has_control(block: &[u8; 64]) -> bool {
 /// backslash or a control character.
 #[inline]
 pub(crate) fn first_special(word: u64) -> Option<usize> {
+    let special = special_in(word);
+    (special != 0).then(|| special.trailing_zeros() as usize / 8)
+}
+
+/// The top bits of the bytes that are a quote, a backslash or a control character.
+///
+/// Exact up to the lowest bit set; those above may be spurious, since a borrow runs upwards.
+#[inline]
+fn special_in(word: u64) -> u64 {
     let quote = word ^ (ONES * u64::from(b'"'));
     let backslash = word ^ (ONES * u64::from(b'\\'));
     let quotes = quote.wrapping_sub(ONES) & !quote;
     let backslashes = backslash.wrapping_sub(ONES) & !backslash;
     let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    // Exact up to the lowest bit set; those above may be spurious, since a borrow runs upwards.
-    let special = (quotes | backslashes | controls) & TOPS;
-    (special != 0).then(|| special.trailing_zeros() as usize / 8)
+    (quotes | backslashes | controls) & TOPS
 }
 
-/// Whether something may start in the block that Gson escapes for HTML.
+/// The place of the first byte of `text` that may be to escape, as Gson escapes: a quote, a
+/// backslash, a control character, `& ' < = >`, U+2028 or U+2029; or its length, if there is none.
+///
+/// None of these is overlooked; it stops as well at `?`, and at all that starts with the byte that
+/// the last two start with.
 #[inline]
-pub(crate) fn has_html_suspect(block: &[u8; 16]) -> bool {
-    // `&` and `'` differ in the last bit alone; `<`, `=` and `>` follow each other.
-    let suspect =
-        |byte: u8| (byte & 0xFE == b'&') | (byte.wrapping_sub(b'<') <= 2) | (byte == 0xE2);
-    block.iter().fold(false, |any, &byte| any | suspect(byte))
+pub(crate) fn first_to_escape(text: &[u8]) -> usize {
+    let to_escape = |byte: &u8| TO_ESCAPE[usize::from(*byte)];
+    // In a text full of escapes, plain runs are shorter than it takes to look at words.
+    let (head, long) = text.split_at(text.len().min(16));
+    if let Some(place) = head.iter().position(to_escape) {
+        return place;
+    }
+    let (words, tail) = long.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = special_in(word) | suspects_in(word);
+        if found != 0 {
+            return head.len() + 8 * index + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let in_tail = tail.iter().position(to_escape);
+    in_tail.map_or(text.len(), |place| text.len() - tail.len() + place)
 }
 
-/// Whether something that Gson escapes for HTML may start with this byte: `& ' < = >`, or the
-/// first byte of U+2028 and U+2029.
+/// Whether what [`first_to_escape`] looks for may start with a byte.
+const TO_ESCAPE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    let others = b"\"\\&'<=>?\xe2";
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
+
+/// Whether something may be in the text that Gson escapes for HTML: `& ' < = >`, U+2028 or U+2029.
 #[inline]
-pub(crate) fn is_html_suspect(byte: u8) -> bool {
-    const TABLE: [bool; 256] = {
-        let mut table = [false; 256];
-        table[b'&' as usize] = true;
-        table[b'\'' as usize] = true;
-        table[b'<' as usize] = true;
-        table[b'=' as usize] = true;
-        table[b'>' as usize] = true;
-        table[0xE2] = true;
-        table
-    };
-    TABLE[usize::from(byte)]
+pub(crate) fn may_need_html_escape(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    words
+        .iter()
+        .any(|word| suspects_in(u64::from_le_bytes(*word)) != 0)
+        || rest.iter().any(|&byte| suspects_in(u64::from(byte)) != 0)
+}
+
+/// The top bits of the bytes that are `&` or `'`, or from `<` to `?`, or 0xE2; exact up to the
+/// lowest bit set.
+#[inline]
+fn suspects_in(word: u64) -> u64 {
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    // `&` and `'` differ in the lowest bit, those from `<` to `?` in the lowest two.
+    let ampersand = (word & (ONES * 0xFE)) ^ (ONES * u64::from(b'&'));
+    let angles = (word & (ONES * 0xFC)) ^ (ONES * u64::from(b'<'));
+    let separator = word ^ (ONES * 0xE2);
+    (zeros(ampersand) | zeros(angles) | zeros(separator)) & TOPS
 }
 
 #[cfg(test)]
@@ -142,9 +187,17 @@ mod tests {
         }
 
         #[test]
-        fn a_block_is_suspect_where_one_of_its_bytes_is(block in bytes::<16>()) {
-            let any = block.iter().any(|&byte| is_html_suspect(byte));
-            prop_assert_eq!(has_html_suspect(&block), any);
+        fn no_character_that_gson_escapes_is_overlooked(
+            text in bytes::<40>(),
+            start in 0usize..40,
+            length in 0usize..40,
+        ) {
+            let text = &text[start..(start + length).min(40)];
+            let suspect = |byte: &u8| b"&'<=>?\xe2".contains(byte);
+            prop_assert_eq!(may_need_html_escape(text), text.iter().any(suspect));
+            let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+            let first = text.iter().position(|byte| suspect(byte) || special(byte));
+            prop_assert_eq!(first_to_escape(text), first.unwrap_or(text.len()));
         }
 
         #[test]

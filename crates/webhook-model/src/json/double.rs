@@ -66,12 +66,12 @@ fn digits(double: f64) -> DoubleText {
     shortest.append(format_args!("{double:e}"));
     let count = parts(&shortest).0.len().max(2) - 1;
     // Different decimals of up to 15 digits never read back as one normal double, so what was
-    // found is the only one of its length.
-    if (2..=15).contains(&count) && double.is_normal() {
+    // found is the only one of its length, and a second digit would be 0.
+    if count <= 15 && (double.is_normal() || double == 0.0) {
         return shortest;
     }
-    // The shortest decimal may be one of two that are equally near: Java takes the even one, as
-    // rounding to that many digits does.
+    // What was found may be one of two that are equally near: Java takes the even one, as rounding
+    // to that many digits does.
     let mut nearest = DoubleText::default();
     let precision = count.max(2) - 1;
     nearest.append(format_args!("{double:.precision$e}"));

@@ -3,7 +3,7 @@
 //! The source of the rules is Gson's `JsonWriter` with `htmlSafe` on, as `new Gson()` has it: no
 //! blanks, and `<`, `>`, `&`, `=` and `'` escaped, so that JSON can stand in an HTML page.
 
-use super::block::{has_html_suspect, is_html_suspect};
+use super::block::may_need_html_escape;
 use super::double::DoubleText;
 use serde_json::ser::Formatter;
 use std::io;
@@ -21,11 +21,21 @@ use std::io;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gson;
 
-/// How Gson escapes the character at the start of `bytes`, where serde_json does not, and how many
-/// bytes that character has.
+/// How Gson escapes the character that `text` starts with, and how many bytes that has; `None` if it
+/// writes it as it is.
 #[inline]
-fn html_escape(bytes: &[u8]) -> Option<(&'static [u8], usize)> {
-    Some(match bytes {
+pub(super) fn escape_at(text: &[u8]) -> Option<(&'static [u8], usize)> {
+    match *text.first()? {
+        b'"' => Some((b"\\\"", 1)),
+        b'\\' => Some((b"\\\\", 1)),
+        control @ 0..0x20 => Some((CONTROLS.get(usize::from(control))?, 1)),
+        _ => html_escape_at(text),
+    }
+}
+
+/// The same for the characters that need not be escaped in JSON.
+fn html_escape_at(text: &[u8]) -> Option<(&'static [u8], usize)> {
+    Some(match text {
         [b'<', ..] => (b"\\u003c", 1),
         [b'>', ..] => (b"\\u003e", 1),
         [b'&', ..] => (b"\\u0026", 1),
@@ -38,18 +48,31 @@ fn html_escape(bytes: &[u8]) -> Option<(&'static [u8], usize)> {
     })
 }
 
-/// The first byte from `at` on with which something may start that Gson escapes.
-#[inline]
-fn next_suspect(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        if has_html_suspect(block) {
-            break;
+/// The escapes of the control characters, from U+0000 on.
+#[rustfmt::skip]
+const CONTROLS: [&[u8]; 32] = [
+    b"\\u0000", b"\\u0001", b"\\u0002", b"\\u0003", b"\\u0004", b"\\u0005", b"\\u0006", b"\\u0007",
+    b"\\b", b"\\t", b"\\n", b"\\u000b", b"\\f", b"\\r", b"\\u000e", b"\\u000f",
+    b"\\u0010", b"\\u0011", b"\\u0012", b"\\u0013", b"\\u0014", b"\\u0015", b"\\u0016", b"\\u0017",
+    b"\\u0018", b"\\u0019", b"\\u001a", b"\\u001b", b"\\u001c", b"\\u001d", b"\\u001e", b"\\u001f",
+];
+
+/// Writes a part of a string, with the escapes that serde_json leaves out.
+fn write_html_safe<W: ?Sized + io::Write>(writer: &mut W, fragment: &str) -> io::Result<()> {
+    let bytes = fragment.as_bytes();
+    let (mut written, mut at) = (0, 0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match html_escape_at(rest) {
+            Some((escape, length)) => {
+                writer.write_all(bytes.get(written..at).unwrap_or_default())?;
+                writer.write_all(escape)?;
+                at += length;
+                written = at;
+            }
+            None => at += 1,
         }
-        at += 16;
     }
-    let mut rest = bytes.get(at..)?.iter();
-    rest.position(|&byte| is_html_suspect(byte))
-        .map(|offset| at + offset)
+    writer.write_all(bytes.get(written..).unwrap_or_default())
 }
 
 impl Formatter for Gson {
@@ -64,21 +87,9 @@ impl Formatter for Gson {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        let bytes = fragment.as_bytes();
-        let mut written = 0;
-        let mut at = 0;
-        while let Some(next) = next_suspect(bytes, at) {
-            let (plain, rest) = bytes.split_at(next);
-            match html_escape(rest) {
-                Some((escape, length)) => {
-                    writer.write_all(plain.get(written..).unwrap_or_default())?;
-                    writer.write_all(escape)?;
-                    at = next + length;
-                    written = at;
-                }
-                None => at = next + 1,
-            }
+        if may_need_html_escape(fragment.as_bytes()) {
+            return write_html_safe(writer, fragment);
         }
-        writer.write_all(bytes.get(written..).unwrap_or_default())
+        writer.write_all(fragment.as_bytes())
     }
 }

@@ -5,3 +5,4 @@ mod double;
 pub(crate) mod error;
 pub(crate) mod gson;
 pub(crate) mod scan;
+pub(crate) mod write;

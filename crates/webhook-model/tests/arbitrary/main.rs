@@ -88,6 +88,14 @@ proptest! {
     }
 
     #[test]
+    fn serde_json_with_the_formatter_writes_the_same(change in tasks::change()) {
+        let mut json = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut json, Gson);
+        serde::Serialize::serialize(&change, &mut serializer).unwrap();
+        prop_assert_eq!(json, change.to_json().unwrap());
+    }
+
+    #[test]
     fn a_naive_implementation_computes_the_same_hash(
         change in tasks::change(),
         release in tasks::release(),
