@@ -367,10 +367,12 @@ fn an_event_that_is_appended_patiently_outlasts_its_deadline() {
     let (queue, writer, reports) = full(WhenFull::Block);
     let handle = writer.handle();
     // Both deadlines are over at once; only one of them is about the room in the queue.
-    let over = Some(Instant::now());
-    let later = late().expect("it is a deadline");
-    handle.append_patiently(small(2), 2, over, later).unwrap();
-    handle.append(small(3), 3, over).unwrap();
+    let over = Instant::now();
+    let patience = over + Duration::from_secs(3600);
+    handle
+        .append_patiently(small(2), 2, Some(over), patience)
+        .unwrap();
+    handle.append(small(3), 3, Some(over)).unwrap();
     let (ticket, result) = reports.events(1).pop().unwrap();
     assert!(ticket == 3 && result.is_err());
     writer.settle(delivered("t", EntryId(1)));
