@@ -19,17 +19,10 @@ impl StringMasks {
     /// The masks of the block.
     #[inline]
     pub(crate) fn of(block: &[u8; 64]) -> StringMasks {
-        let mut masks = StringMasks {
-            quotes: 0,
-            backslashes: 0,
-        };
-        let (words, _) = block.as_chunks::<8>();
-        for (index, word) in words.iter().enumerate() {
-            let word = u64::from_le_bytes(*word);
-            masks.quotes |= equal(word, b'"') << (8 * index);
-            masks.backslashes |= equal(word, b'\\') << (8 * index);
+        StringMasks {
+            quotes: mask(block, |byte| byte == b'"'),
+            backslashes: mask(block, |byte| byte == b'\\'),
         }
-        masks
     }
 
     /// The bytes that a backslash before them escapes. `carried` says whether the last byte of the
@@ -49,15 +42,39 @@ impl StringMasks {
     }
 }
 
-/// Which of the eight bytes of `word` are `byte`: bit `i` tells of the `i`th lowest.
+/// The mask of the bytes that are `wanted`.
 #[inline]
-fn equal(word: u64, byte: u8) -> u64 {
-    let differences = word ^ (ONES * u64::from(byte));
-    // The top bit of a sum is clear only where a byte's lower seven bits are all clear.
-    let sums = (differences & !TOPS) + !TOPS;
-    let tops = !(sums | differences) & TOPS;
-    // The multiplication gathers the top bits in the highest byte, in their order.
-    tops.wrapping_mul(0x0002_0408_1020_4081) >> 56
+fn mask(block: &[u8; 64], wanted: impl Fn(u8) -> bool) -> u64 {
+    // The compiler makes of this loop a few comparisons of 16 bytes or more each.
+    let flags = block.map(|byte| u8::from(wanted(byte)));
+    let (words, _) = flags.as_chunks::<8>();
+    words.iter().enumerate().fold(0, |mask, (index, word)| {
+        // The multiplication gathers the flags in the highest byte, in their order.
+        let bits = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        mask | bits << (8 * index)
+    })
+}
+
+/// The mask of the bytes for which [`may_be_to_escape`] holds.
+#[inline]
+pub(crate) fn mask_to_escape(block: &[u8; 64]) -> u64 {
+    // `&` and `'` differ in the last bit alone, those from `<` to `?` in the last two.
+    mask(block, |byte| {
+        (byte < 0x20)
+            | (byte == b'"')
+            | (byte == b'\\')
+            | (byte & 0xFE == b'&')
+            | (byte & 0xFC == b'<')
+            | (byte == 0xE2)
+    })
+}
+
+/// Whether a character may start with this byte that Gson escapes: a quote, a backslash, a control
+/// character, `& ' < = >`, U+2028 or U+2029. None of these is overlooked; true as well for `?`, and
+/// for all that starts with the byte that the last two start with.
+#[inline]
+pub(crate) fn may_be_to_escape(byte: u8) -> bool {
+    TO_ESCAPE[usize::from(byte)]
 }
 
 /// Whether a byte of the block is a control character, below U+0020.
@@ -87,32 +104,6 @@ fn special_in(word: u64) -> u64 {
     (quotes | backslashes | controls) & TOPS
 }
 
-/// The place of the first byte of `text` that may be to escape, as Gson escapes: a quote, a
-/// backslash, a control character, `& ' < = >`, U+2028 or U+2029; or its length, if there is none.
-///
-/// None of these is overlooked; it stops as well at `?`, and at all that starts with the byte that
-/// the last two start with.
-#[inline]
-pub(crate) fn first_to_escape(text: &[u8]) -> usize {
-    let to_escape = |byte: &u8| TO_ESCAPE[usize::from(*byte)];
-    // In a text full of escapes, plain runs are shorter than it takes to look at words.
-    let (head, long) = text.split_at(text.len().min(16));
-    if let Some(place) = head.iter().position(to_escape) {
-        return place;
-    }
-    let (words, tail) = long.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = special_in(word) | suspects_in(word);
-        if found != 0 {
-            return head.len() + 8 * index + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let in_tail = tail.iter().position(to_escape);
-    in_tail.map_or(text.len(), |place| text.len() - tail.len() + place)
-}
-
-/// Whether what [`first_to_escape`] looks for may start with a byte.
 const TO_ESCAPE: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -163,10 +154,10 @@ mod tests {
         proptest::collection::vec(byte, N).prop_map(|bytes| bytes.try_into().unwrap())
     }
 
-    fn mask(bytes: &[u8], wanted: u8) -> u64 {
+    fn naive_mask(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> u64 {
         let bits = bytes.iter().enumerate();
         bits.fold(0, |mask, (index, &byte)| {
-            mask | u64::from(byte == wanted) << index
+            mask | u64::from(wanted(byte)) << index
         })
     }
 
@@ -174,8 +165,8 @@ mod tests {
         #[test]
         fn masks_tell_of_each_byte(block in bytes::<64>()) {
             let masks = StringMasks::of(&block);
-            prop_assert_eq!(masks.quotes, mask(&block, b'"'));
-            prop_assert_eq!(masks.backslashes, mask(&block, b'\\'));
+            prop_assert_eq!(masks.quotes, naive_mask(&block, |byte| byte == b'"'));
+            prop_assert_eq!(masks.backslashes, naive_mask(&block, |byte| byte == b'\\'));
             prop_assert_eq!(has_control(&block), block.iter().any(|&byte| byte < 0x20));
         }
 
@@ -187,6 +178,11 @@ mod tests {
         }
 
         #[test]
+        fn the_mask_has_what_may_be_to_escape(block in bytes::<64>()) {
+            prop_assert_eq!(mask_to_escape(&block), naive_mask(&block, may_be_to_escape));
+        }
+
+        #[test]
         fn no_character_that_gson_escapes_is_overlooked(
             text in bytes::<40>(),
             start in 0usize..40,
@@ -195,9 +191,6 @@ mod tests {
             let text = &text[start..(start + length).min(40)];
             let suspect = |byte: &u8| b"&'<=>?\xe2".contains(byte);
             prop_assert_eq!(may_need_html_escape(text), text.iter().any(suspect));
-            let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-            let first = text.iter().position(|byte| suspect(byte) || special(byte));
-            prop_assert_eq!(first_to_escape(text), first.unwrap_or(text.len()));
         }
 
         #[test]

@@ -4,7 +4,7 @@
 //! string twice for that: for what JSON escapes, and for what Gson escapes besides. Here both are
 //! looked for at once, eight bytes at a time; all else is the formatter's.
 
-use super::block::first_to_escape;
+use super::block::{mask_to_escape, may_be_to_escape};
 use super::gson::{Gson, escape_at};
 use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::ser::Formatter;
@@ -26,29 +26,131 @@ impl<W: io::Write> Writer<W> {
     }
 
     fn string(&mut self, string: &str) -> io::Result<()> {
+        let bytes = string.as_bytes();
         Gson.begin_string(&mut self.out)?;
-        let mut rest = string.as_bytes();
-        loop {
-            let (plain, from_escape) = rest.split_at(first_to_escape(rest));
-            self.out.write_all(plain)?;
-            let Some((&first, others)) = from_escape.split_first() else {
-                return Gson.end_string(&mut self.out);
-            };
-            rest = others;
-            match first {
-                // The most frequent ones apart: two bytes are copied faster than so many.
-                b'"' => self.out.write_all(b"\\\"")?,
-                b'\\' => self.out.write_all(b"\\\\")?,
-                _ => match escape_at(from_escape) {
-                    Some((escape, length)) => {
-                        self.out.write_all(escape)?;
-                        rest = from_escape.get(length..).unwrap_or_default();
-                    }
-                    // A character that only starts as one to escape does.
-                    None => self.out.write_all(&[first])?,
-                },
+        let mut written = if bytes.len() < 64 {
+            0
+        } else {
+            self.blocks(bytes)?
+        };
+        // What is left is short.
+        let mut at = written;
+        while let Some(&byte) = bytes.get(at) {
+            if may_be_to_escape(byte)
+                && let Some((escape, length)) = escape_at(bytes.get(at..).unwrap_or_default())
+            {
+                self.out
+                    .write_all(bytes.get(written..at).unwrap_or_default())?;
+                self.out.write_all(escape)?;
+                at += length;
+                written = at;
+            } else {
+                at += 1;
             }
         }
+        self.out
+            .write_all(bytes.get(written..).unwrap_or_default())?;
+        Gson.end_string(&mut self.out)
+    }
+
+    /// Writes the whole blocks of a long string, but perhaps a plain run at their end; returns how
+    /// much of `bytes` is written.
+    fn blocks(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut staging = Staging::new();
+        let mut written = 0;
+        let (blocks, _) = bytes.as_chunks::<64>();
+        for (index, block) in blocks.iter().enumerate() {
+            let mut places = mask_to_escape(block);
+            while places != 0 {
+                let at = 64 * index + places.trailing_zeros() as usize;
+                places &= places - 1;
+                let from = bytes.get(at..).unwrap_or_default();
+                let Some((escape, length)) = escape_at(from) else {
+                    continue;
+                };
+                let plain = bytes.get(written..).unwrap_or_default();
+                staging.push(plain, at - written, &mut self.out)?;
+                match from.first() {
+                    // The most frequent ones apart, by copies of a fixed length.
+                    Some(b'"') => staging.push_pair(*b"\\\"", &mut self.out)?,
+                    Some(b'\\') => staging.push_pair(*b"\\\\", &mut self.out)?,
+                    _ => staging.push(escape, escape.len(), &mut self.out)?,
+                }
+                written = at + length;
+            }
+        }
+        staging.flush(&mut self.out)?;
+        Ok(written)
+    }
+}
+
+/// Short pieces on their way to the output, joined to longer ones.
+///
+/// A copy of so many bytes branches on the number, which differs from piece to piece; a copy of
+/// always as many does not. So each short piece is copied with what happens to follow it, which the
+/// next piece overwrites.
+struct Staging {
+    bytes: [u8; 256],
+    length: usize,
+}
+
+/// What a piece is copied with at least.
+const PIECE: usize = 16;
+
+impl Staging {
+    fn new() -> Self {
+        Staging {
+            bytes: [0; 256],
+            length: 0,
+        }
+    }
+
+    /// Adds two bytes.
+    #[inline]
+    fn push_pair(&mut self, pair: [u8; 2], out: &mut impl io::Write) -> io::Result<()> {
+        if self.length + PIECE > self.bytes.len() {
+            self.flush(out)?;
+        }
+        let place = self.bytes.get_mut(self.length..);
+        if let Some(place) = place.and_then(|place| place.first_chunk_mut::<2>()) {
+            *place = pair;
+            self.length += 2;
+        }
+        Ok(())
+    }
+
+    /// Adds the first `length` bytes of `text`.
+    #[inline(always)]
+    fn push(&mut self, text: &[u8], length: usize, out: &mut impl io::Write) -> io::Result<()> {
+        if self.length + PIECE > self.bytes.len() {
+            self.flush(out)?;
+        }
+        if let (true, Some(piece)) = (length <= PIECE, text.first_chunk::<PIECE>())
+            && let Some(place) = self.bytes.get_mut(self.length..)
+            && let Some(place) = place.first_chunk_mut::<PIECE>()
+        {
+            *place = *piece;
+            self.length += length;
+            return Ok(());
+        }
+        let text = text.get(..length).unwrap_or_default();
+        match self.bytes.get_mut(self.length..self.length + length) {
+            Some(place) => {
+                place.copy_from_slice(text);
+                self.length += length;
+                Ok(())
+            }
+            None => {
+                self.flush(out)?;
+                out.write_all(text)
+            }
+        }
+    }
+
+    fn flush(&mut self, out: &mut impl io::Write) -> io::Result<()> {
+        let staged = self.bytes.get(..self.length).unwrap_or_default();
+        self.length = 0;
+        out.write_all(staged)
     }
 }
 
