@@ -123,7 +123,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     drop(feeder);
     let acknowledged = acks.map_or(Ok(()), Acks::finish);
 
-    let summary = Summary::new(counts, &report.stats, started.elapsed());
+    let summary = Summary::new(counts, &report, started.elapsed());
     match args.summary {
         SummaryForm::None => {}
         SummaryForm::Text => complain(&summary.to_string()),
