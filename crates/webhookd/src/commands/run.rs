@@ -7,7 +7,7 @@ use crate::input::{Input, Line};
 use crate::signals::Signals;
 use crate::summary::{Read, Summary};
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -116,6 +116,9 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     } else {
         Duration::ZERO
     };
+    if let Some(acks) = &acks {
+        acks.hurry(args.grace);
+    }
     let report = dispatcher.shutdown(grace);
     ticker.stop();
     console.finish();
@@ -134,7 +137,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
             drop(writeln!(std::io::stderr().lock(), "{json}"));
         }
     }
-    read.with_context(|| format!("cannot read on in {}", args.events.display()))?;
+    read.with_context(|| format!("cannot read on in {}", shown(&args.events)))?;
     acknowledged?;
     Ok(if summary.owed > 0 {
         complain(&format!(
@@ -169,6 +172,14 @@ fn load(args: &RunArgs) -> Result<Option<Config>> {
             config.with_queue(settings)
         }
     }))
+}
+
+/// The input's name, for people.
+fn shown(events: &Path) -> std::borrow::Cow<'_, str> {
+    if events == Path::new("-") {
+        return "standard input".into();
+    }
+    events.to_string_lossy()
 }
 
 /// Hands lines to the dispatcher.
