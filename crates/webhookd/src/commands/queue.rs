@@ -139,7 +139,7 @@ fn print_stats(out: &mut impl Write, statistics: &Statistics, bound: Option<u64>
     let bound = bound.map_or_else(String::new, |bound| format!(" of {}", bytes(bound)));
     writeln!(out, "{events} events, {}{bound} in use", bytes(*used))?;
     if *corrupt > 0 {
-        writeln!(out, "{corrupt} damaged records are set aside")?;
+        writeln!(out, "damaged records set aside: {corrupt}")?;
     }
     writeln!(
         out,
@@ -201,7 +201,7 @@ fn print_verification(out: &mut impl Write, place: &QueuePlace) -> Result<ExitCo
     }
     writeln!(
         out,
-        "{} damaged records, {} contradictions",
+        "damaged records: {}; contradictions: {}",
         found.corrupt_count, found.disagreement_count
     )?;
     Ok(ExitCode::FAILURE)

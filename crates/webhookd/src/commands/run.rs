@@ -140,9 +140,12 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     read.with_context(|| format!("cannot read on in {}", shown(&args.events)))?;
     acknowledged?;
     Ok(if summary.owed > 0 {
+        let owed = match summary.owed {
+            1 => "1 delivery is".to_owned(),
+            owed => format!("{owed} deliveries are"),
+        };
         complain(&format!(
-            "{} deliveries are still owed, and safe in the queue: run webhookd again to go on",
-            summary.owed
+            "{owed} still owed, and safe in the queue: run webhookd again to go on"
         ));
         ExitCode::from(OWED)
     } else if summary.all_well() {
