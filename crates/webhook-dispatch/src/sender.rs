@@ -1,7 +1,7 @@
 //! A sender: a thread that takes a target's jobs, one at a time, and blocks on each.
 
 use crate::clock::{Clock, epoch_ms};
-use crate::dead_letter::excerpt;
+use crate::dead_letter::{excerpt, legible};
 use crate::format;
 use crate::gate::Pass;
 use crate::lane::Due;
@@ -206,7 +206,7 @@ fn attempt(
         pass,
         outcome: came_to.outcome,
         verdict: came_to.verdict,
-        detail: came_to.detail,
+        detail: legible(&came_to.detail),
         status: came_to.status,
         retry_after: came_to.retry_after,
         response: came_to.response,

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -23,6 +23,8 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn install() -> Result<Signals> {
         let asked = Arc::new(AtomicBool::new(false));
+        // A file that may not grow is an error of the writing, and no reason to end.
+        flag::register(SIGXFSZ, Arc::default()).context("cannot wait for signals")?;
         let (bell, ringer) = UnixStream::pair().context("cannot wait for signals")?;
         for signal in [SIGTERM, SIGINT] {
             let ringer = ringer.try_clone().context("cannot wait for signals")?;

@@ -101,7 +101,23 @@ pub(crate) fn run(args: DeadLettersArgs) -> Result<ExitCode> {
     }
 }
 
+/// Refuses a target that the queue does not know: misspelt, it would just match nothing.
+fn check_target(queue: &DiskQueue, filter: &Filter) -> Result<()> {
+    let known = queue.statistics().context("cannot read the queue")?.targets;
+    let known: Vec<&str> = known.iter().map(|known| known.target.as_str()).collect();
+    if let Some(wanted) = filter.target()
+        && !known.contains(&wanted)
+    {
+        bail!(
+            "no target {wanted:?} in this queue; it knows: {}",
+            known.join(", ")
+        );
+    }
+    Ok(())
+}
+
 fn list(queue: &DiskQueue, filter: &Filter, format: Form) -> Result<ExitCode> {
+    check_target(queue, filter)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     if format == Form::Text {
         listing::head(&mut out)?;
@@ -124,7 +140,9 @@ fn list(queue: &DiskQueue, filter: &Filter, format: Form) -> Result<ExitCode> {
         .context("cannot read the dead letters")?;
     // `| head` wants no more; that is no failure.
     match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
         _ => Ok(ExitCode::SUCCESS),
     }
 }
@@ -166,6 +184,7 @@ fn change(
         (false, true) => bail!("--all and a filter contradict each other: leave one out"),
         _ => {}
     }
+    check_target(queue, filter)?;
     let targets = queue.statistics()?.targets;
     let bar = ProgressBar::new(targets.iter().map(|target| target.dead).sum()).with_style(
         ProgressStyle::with_template("{bar:30} {pos} of {len} looked at, {msg}")

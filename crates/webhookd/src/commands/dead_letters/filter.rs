@@ -5,7 +5,7 @@ use std::time::Duration;
 use webhook_config::JobPattern;
 use webhook_dispatch::{Obituary, parse_webhook_id};
 use webhook_model::{EventHeader, StatusName};
-use webhook_queue::DeadLetter;
+use webhook_queue::{DeadLetter, EventId};
 
 /// Those for which all of this is true.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,8 +16,8 @@ pub(crate) struct Filter {
     target: Option<String>,
 
     /// With this webhook-id
-    #[arg(long, value_name = "ID")]
-    id: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    id: Option<EventId>,
 
     /// Of this task id
     #[arg(long, value_name = "TASK")]
@@ -71,10 +71,7 @@ impl Filter {
         self.target
             .as_deref()
             .is_none_or(|name| name == letter.target)
-            && self
-                .id
-                .as_deref()
-                .is_none_or(|id| parse_webhook_id(id) == Some(owed.id))
+            && self.id.is_none_or(|id| id == owed.id)
             && self
                 .task
                 .as_deref()
@@ -119,6 +116,11 @@ impl Filter {
     }
 }
 
+fn parse_id(text: &str) -> Result<EventId, String> {
+    parse_webhook_id(text)
+        .ok_or_else(|| "a webhook-id is evt_ and 32 hexadecimal digits".to_owned())
+}
+
 fn parse_pattern(text: &str) -> Result<JobPattern, String> {
     text.parse()
         .map_err(|error: webhook_config::InvalidJobPattern| error.to_string())
@@ -144,6 +146,13 @@ fn parse_time(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_is_none_is_refused_and_does_not_just_match_nothing() {
+        let id = format!("evt_{}", "0a".repeat(16));
+        assert_eq!(parse_id(&id), Ok(EventId([10; 16])));
+        assert!(parse_id("0a0a").is_err());
+    }
 
     #[test]
     fn times_are_read_in_both_forms() {
