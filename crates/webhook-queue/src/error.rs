@@ -116,6 +116,18 @@ pub enum QueueError {
         known: u32,
     },
 
+    /// The queue's files were deleted while it was open. New events are refused; what was accepted
+    /// before can still be delivered by this process, and is gone with it.
+    #[error(
+        "the queue in {} was deleted while it was in use: nothing new is accepted; let what is \
+         pending be delivered, then start anew",
+        path.display()
+    )]
+    Deleted {
+        /// Where it was.
+        path: PathBuf,
+    },
+
     /// The queue is open already, in another process or in this one.
     #[error("the queue in {} is in use: close the program that holds it first", path.display())]
     Locked {

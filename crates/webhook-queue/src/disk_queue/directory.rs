@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::QueueError;
@@ -42,10 +42,25 @@ pub(super) struct Directory {
     /// Whether the queue in it is yet to be created.
     unfinished: bool,
     /// Holds the lock.
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
+    /// Whether the queue is still where its files were opened: what is written to files that were
+    /// deleted is gone with this process.
+    ///
+    /// # Errors
+    /// [`Deleted`](QueueError::Deleted) if they were.
+    pub(super) fn check_exists(&self) -> Result<(), QueueError> {
+        let held = self.lock.metadata().map_err(io("look at", &self.path))?;
+        if held.nlink() == 0 {
+            return Err(QueueError::Deleted {
+                path: self.path.clone(),
+            });
+        }
+        Ok(())
+    }
+
     /// Locks the queue in `path`. If there is none, `create` makes one up to the point where only
     /// its tables are missing, for [`finish`](Directory::finish) to complete.
     pub(super) fn open(path: &Path, create: bool) -> Result<Directory, QueueError> {
@@ -88,7 +103,7 @@ impl Directory {
             path: path.into(),
             identity,
             unfinished,
-            _lock: lock,
+            lock,
         })
     }
 

@@ -307,6 +307,9 @@ impl Queue for DiskQueue {
         appends: &[Event],
         settlements: &[Settlement],
     ) -> Result<Vec<EntryId>, QueueError> {
+        if !appends.is_empty() {
+            self.directory.check_exists()?;
+        }
         self.change("commit to", |change| {
             for settlement in settlements {
                 change.settle(settlement, &self.capacity)?;

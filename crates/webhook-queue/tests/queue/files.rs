@@ -31,6 +31,21 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_queue_whose_files_were_deleted_accepts_nothing_and_settles_on() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("queue");
+    let queue = open(&dir).unwrap();
+    let entry = queue.commit(&[event(1, b"key", 10, ["t"])], &[]).unwrap()[0];
+    fs::remove_dir_all(&dir).unwrap();
+    let refused = queue
+        .commit(&[event(2, b"key", 10, ["t"])], &[])
+        .unwrap_err();
+    assert!(matches!(refused, QueueError::Deleted { .. }), "{refused}");
+    queue.commit(&[], &[delivered("t", entry)]).unwrap();
+    assert_eq!(queue.statistics().unwrap().events, 0);
+}
+
+#[test]
 fn a_queue_is_created_for_its_owner_alone_and_keeps_its_identity() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("deep/queue");
