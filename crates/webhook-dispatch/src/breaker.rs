@@ -37,7 +37,8 @@ pub enum BreakerState {
     Open,
     /// One attempt is under way to find out.
     HalfOpen,
-    /// The receiver said 410 Gone: nothing is tried until the configuration is loaded again.
+    /// The receiver said 410 Gone: nothing is tried until the target is started again
+    /// ([`Dispatcher::restart`](crate::Dispatcher::restart)).
     Stopped,
 }
 

@@ -75,6 +75,9 @@ pub enum StartError {
 pub struct ShutdownReport {
     /// Whether everything accepted was delivered, or given up, before the end.
     pub drained: bool,
+    /// Deliveries that came to nothing, since the queue's record of the event turned out to be
+    /// damaged: it was set aside, and is owed to nobody.
+    pub damaged: u64,
     /// The last figures. What is `pending` is safe in the queue; what is `unfinished` is lost.
     pub stats: Stats,
 }
@@ -201,14 +204,13 @@ impl Dispatcher {
         if let Some(writer) = &self.inner.writer {
             writer.shutdown();
         }
-        let queue = self
-            .queue
-            .as_ref()
-            .and_then(|queue| queue.statistics().ok())
-            .unwrap_or_default();
+        let queue = self.queue.as_ref().map(|queue| queue.statistics());
+        let queue = queue.and_then(Result::ok).unwrap_or_default();
+        let damaged = self.inner.leave_out_damaged(&queue);
         ShutdownReport {
             // What was submitted at the last moment may be pending now.
             drained: drained && self.pending() == 0,
+            damaged,
             stats: self.inner.snapshot(queue),
         }
     }

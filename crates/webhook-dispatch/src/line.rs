@@ -216,7 +216,7 @@ impl Tally {
     }
 
     /// Waits until `done`, or until nothing has been settled for `patience`, or until `deadline`;
-    /// whether it is done.
+    /// whether it is done. A patience longer than a clock can count has no end.
     pub(crate) fn wait(
         &self,
         patience: Option<Duration>,
@@ -231,10 +231,8 @@ impl Tally {
                 break true;
             }
             let now = Instant::now();
-            let give_up = [patience.map(|patience| moved_at + patience), deadline]
-                .into_iter()
-                .flatten()
-                .min();
+            let patient_until = patience.and_then(|patience| moved_at.checked_add(patience));
+            let give_up = [patient_until, deadline].into_iter().flatten().min();
             // What changes without a word, a command to stop say, is seen this often.
             let mut wait = Duration::from_millis(100);
             if let Some(give_up) = give_up {
@@ -256,5 +254,17 @@ impl Tally {
         drop(progress);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         finished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patience_beyond_what_a_clock_counts_waits_until_it_is_done() {
+        let asked = std::cell::Cell::new(0);
+        let done = || asked.replace(asked.get() + 1) > 0;
+        assert!(Tally::default().wait(Some(Duration::MAX), None, done));
     }
 }

@@ -85,6 +85,20 @@ impl Inner {
         unwritten + owed
     }
 
+    /// Takes what the queue says for what is pending: an event that was set aside is not, but
+    /// nobody was told. How much that was. Only once nothing is settled any more; until then the
+    /// queue is behind.
+    pub(crate) fn leave_out_damaged(&self, queue: &Statistics) -> u64 {
+        let mut damaged = 0;
+        for known in &queue.targets {
+            let mut lines = self.lines.iter().filter(|line| line.is_reliable());
+            if let Some(line) = lines.find(|line| *line.name == *known.target) {
+                damaged += line.counters.leave_pending(known.pending);
+            }
+        }
+        damaged
+    }
+
     pub(crate) fn snapshot(&self, queue: Statistics) -> Stats {
         let now = epoch_ms(self.clock.wall());
         let targets = self

@@ -286,6 +286,13 @@ impl Counters {
         u64::try_from(self.pending.load(Ordering::SeqCst)).unwrap_or(0)
     }
 
+    /// Takes `left` for what is pending; by how much that is less.
+    pub(crate) fn leave_pending(&self, left: u64) -> u64 {
+        let stored = i64::try_from(left).unwrap_or(i64::MAX);
+        let before = self.pending.swap(stored, Ordering::SeqCst);
+        u64::try_from(before).unwrap_or(0).saturating_sub(left)
+    }
+
     pub(crate) fn show_gate(&self, gate: &Gate) {
         *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = gate.state();
         self.held.store(gate.is_held(), Ordering::SeqCst);

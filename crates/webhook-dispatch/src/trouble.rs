@@ -41,7 +41,8 @@ pub enum Trouble<'a> {
         /// The target.
         target: &'a str,
     },
-    /// A target answered 410: it gets nothing until the configuration is loaded again.
+    /// A target answered 410: it gets nothing until it is started again
+    /// ([`Dispatcher::restart`](crate::Dispatcher::restart)), or the program is.
     TargetStopped {
         /// The target.
         target: &'a str,
@@ -115,7 +116,7 @@ impl fmt::Display for Trouble<'_> {
             Trouble::TargetStopped { target } => write!(
                 f,
                 "target {target}: answered 410 Gone; its events are kept, and nothing is sent \
-                 until the configuration is loaded again"
+                 until it is started again"
             ),
             Trouble::NotAccepted { refusal } => {
                 write!(f, "an event that was submitted was lost: {refusal}")

@@ -1,40 +1,74 @@
 //! `--acks`: a line for each event that a feeder need not send again.
 
-use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use webhook_dispatch::webhook_id;
 use webhook_queue::EventId;
 
 /// Acknowledgements that may wait to be written.
 const WAITING: usize = 64 * 1024;
+/// How often a sender that waits for the writer looks whether it still may.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Writes acknowledgements, on a thread of its own: `{"line":7,"id":"evt_…"}`.
 pub(crate) struct Acks {
     lines: Sender<(u64, EventId)>,
     failed: Arc<AtomicBool>,
+    hurry: Arc<Hurry>,
+    /// Disconnected once the thread has ended.
+    ended: Receiver<()>,
     thread: JoinHandle<std::io::Result<()>>,
+}
+
+/// Until when whoever reads the acknowledgements is waited for.
+#[derive(Default)]
+struct Hurry {
+    /// Not set: as long as it takes. `None`: later than a clock can count.
+    until: OnceLock<Option<Instant>>,
+    /// Whether an acknowledgement was left out.
+    left_out: AtomicBool,
+}
+
+impl Hurry {
+    fn until(&self) -> Option<Instant> {
+        self.until.get().copied().flatten()
+    }
 }
 
 /// Hands acknowledgements over; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AckSender {
     lines: Sender<(u64, EventId)>,
+    hurry: Arc<Hurry>,
 }
 
 impl AckSender {
-    /// Waits for the writer if it must: an acknowledgement is never left out.
+    /// Waits for the writer if it must. An acknowledgement is left out only if it is not taken
+    /// by the end that [`Acks::hurry`] sets.
     pub(crate) fn send(&self, line: u64, id: EventId) {
-        match self.lines.try_send((line, id)) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+        let mut ack = match self.lines.try_send((line, id)) {
             // A writer that failed is told of at the end.
-            Err(TrySendError::Full(ack)) => drop(self.lines.send(ack)),
+            Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+            Err(TrySendError::Full(ack)) => ack,
+        };
+        while self
+            .hurry
+            .until()
+            .is_none_or(|until| Instant::now() < until)
+        {
+            match self.lines.send_timeout(ack, STEP) {
+                Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
+                Err(SendTimeoutError::Timeout(back)) => ack = back,
+            }
         }
+        self.hurry.left_out.store(true, Ordering::SeqCst);
     }
 }
 
@@ -50,7 +84,12 @@ impl Acks {
                     format!("cannot write acknowledgements to {}", path.display())
                 })?)
             };
-        let (lines, waiting) = crossbeam_channel::bounded(WAITING);
+        Acks::writing(out, WAITING)
+    }
+
+    fn writing(out: Box<dyn Write + Send>, waiting: usize) -> Result<Acks> {
+        let (lines, waiting) = crossbeam_channel::bounded(waiting);
+        let (ending, ended) = crossbeam_channel::bounded(0);
         let failed = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&failed);
         let thread = std::thread::Builder::new()
@@ -58,12 +97,15 @@ impl Acks {
             .spawn(move || {
                 let result = write(out, &waiting);
                 flag.store(result.is_err(), Ordering::SeqCst);
+                drop::<Sender<()>>(ending);
                 result
             })
             .context("cannot start a thread")?;
         Ok(Acks {
             lines,
             failed,
+            hurry: Arc::default(),
+            ended,
             thread,
         })
     }
@@ -71,6 +113,7 @@ impl Acks {
     pub(crate) fn sender(&self) -> AckSender {
         AckSender {
             lines: self.lines.clone(),
+            hurry: Arc::clone(&self.hurry),
         }
     }
 
@@ -79,9 +122,28 @@ impl Acks {
         self.failed.load(Ordering::SeqCst)
     }
 
+    /// From now on, a reader that takes nothing is waited for up to `grace` in all: one that
+    /// stands still must not keep webhookd from ending.
+    pub(crate) fn hurry(&self, grace: Duration) {
+        self.hurry
+            .until
+            .get_or_init(|| Instant::now().checked_add(grace));
+    }
+
     /// Writes what is left. Every [`AckSender`] must be gone.
     pub(crate) fn finish(self) -> Result<()> {
         drop(self.lines);
+        let in_time = match self.hurry.until() {
+            Some(until) => self.ended.recv_deadline(until) != Err(RecvTimeoutError::Timeout),
+            None => true,
+        };
+        if !in_time || self.hurry.left_out.load(Ordering::SeqCst) {
+            // The thread ends with the process.
+            bail!(
+                "whoever reads the acknowledgements did not take all of them within --grace: what \
+                 was not acknowledged may have been accepted all the same"
+            );
+        }
         let written = self
             .thread
             .join()
@@ -106,4 +168,68 @@ fn write(out: Box<dyn Write + Send>, lines: &Receiver<(u64, EventId)>) -> std::i
 fn write_line(out: &mut impl Write, line: u64, id: EventId) -> std::io::Result<()> {
     let id = webhook_id(id);
     writeln!(out, r#"{{"line":{line},"id":"{id}"}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that takes something for each permit, and everything once there are no more.
+    struct Gated {
+        permits: Receiver<()>,
+        taken: Sender<Vec<u8>>,
+    }
+
+    impl Write for Gated {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _permit = self.permits.recv();
+            drop(self.taken.send(bytes.to_vec()));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gated() -> (Acks, Sender<()>, Receiver<Vec<u8>>) {
+        let (permit, permits) = crossbeam_channel::unbounded();
+        let (taken, text) = crossbeam_channel::unbounded();
+        (
+            Acks::writing(Box::new(Gated { permits, taken }), 2).unwrap(),
+            permit,
+            text,
+        )
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_does_not_keep_it_from_ending() {
+        let (acks, permit, _text) = gated();
+        let sender = acks.sender();
+        acks.hurry(Duration::ZERO);
+        for line in 1..=10 {
+            sender.send(line, EventId([1; 16]));
+        }
+        drop(sender);
+        let error = acks.finish().unwrap_err().to_string();
+        assert!(error.contains("--grace"), "{error}");
+        drop(permit);
+    }
+
+    #[test]
+    fn a_slow_reader_gets_every_line() {
+        let (acks, permit, text) = gated();
+        let sender = acks.sender();
+        let feeder = std::thread::spawn(move || {
+            for line in 1..=100 {
+                sender.send(line, EventId([1; 16]));
+            }
+        });
+        drop(permit);
+        feeder.join().unwrap();
+        acks.hurry(Duration::MAX);
+        acks.finish().unwrap();
+        let written: Vec<u8> = text.iter().flatten().collect();
+        assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 100);
+    }
 }

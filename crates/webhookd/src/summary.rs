@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
-use webhook_dispatch::{Latencies, Outcome, Stats, TargetStats};
+use webhook_dispatch::{Latencies, Outcome, ShutdownReport, TargetStats};
 
 /// What came of a run. Deliveries are counted for each target: an event for three targets that all
 /// take it is three deliveries.
@@ -24,6 +24,8 @@ pub(crate) struct Summary {
     pub(crate) filtered: u64,
     /// Best-effort events without an answer at the end: lost.
     pub(crate) unfinished: u64,
+    /// Deliveries lost to damaged records of the queue.
+    pub(crate) damaged: u64,
     /// Still owed at the end: safe in the queue.
     pub(crate) owed: u64,
     pub(crate) seconds: f64,
@@ -64,7 +66,8 @@ pub(crate) struct Read {
 }
 
 impl Summary {
-    pub(crate) fn new(read: Read, stats: &Stats, took: Duration) -> Summary {
+    pub(crate) fn new(read: Read, report: &ShutdownReport, took: Duration) -> Summary {
+        let stats = &report.stats;
         let seconds = took.as_secs_f64();
         let sum = |count: fn(&TargetSummary) -> u64, targets: &[TargetSummary]| {
             targets.iter().map(count).sum()
@@ -82,6 +85,7 @@ impl Summary {
             failed: sum(|target| target.failed, &targets),
             filtered: sum(|target| target.filtered, &targets),
             unfinished: sum(|target| target.unfinished, &targets),
+            damaged: report.damaged,
             owed: sum(|target| target.owed, &targets),
             seconds,
             events_per_second: read.events as f64 / seconds.max(f64::EPSILON),
@@ -93,7 +97,8 @@ impl Summary {
 
     /// Whether everything that was read arrived, or was not wanted.
     pub(crate) fn all_well(&self) -> bool {
-        self.rejected + self.refused + self.failed + self.unfinished + self.owed == 0
+        let lost = self.failed + self.unfinished + self.damaged;
+        self.rejected + self.refused + lost + self.owed == 0
     }
 }
 
@@ -135,6 +140,7 @@ impl fmt::Display for Summary {
         for (count, what) in [
             (self.owed, "still owed"),
             (self.unfinished, "unfinished"),
+            (self.damaged, "lost to damaged records of the queue"),
             (self.filtered, "filtered out"),
             (self.rejected, "lines rejected"),
             (self.refused, "refused by the queue"),

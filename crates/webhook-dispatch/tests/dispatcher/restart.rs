@@ -167,3 +167,43 @@ fn dead_letters_are_replayed_by_a_dispatcher_that_was_owed_nothing() {
     assert!(second.shutdown(PATIENCE).drained);
     assert_eq!(taking.look(|state| state.taken.len()), 1);
 }
+
+#[test]
+fn an_event_whose_record_is_damaged_is_counted_and_owed_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || -> Arc<dyn Queue> {
+        Arc::new(DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 26 }).unwrap())
+    };
+    let queue = open();
+    let receiver = Receiver::new(|_| Reply::Hang);
+    let first = dispatcher(config([target("a")]), &queue, &receiver)
+        .start()
+        .unwrap();
+    for task in ["t1", "damaged", "t2"] {
+        submit(&first.submitter(), task, 0);
+    }
+    drop((first.shutdown(Duration::ZERO), queue));
+    let path = dir.path().join("data.mdb");
+    let mut data = std::fs::read(&path).unwrap();
+    let body = event("damaged", 0);
+    let places: Vec<usize> = (0..data.len() - body.len())
+        .filter(|&at| data[at..].starts_with(&body))
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        data[at] ^= 1;
+    }
+    std::fs::write(&path, data).unwrap();
+
+    let queue = open();
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let second = dispatcher(config([target("a")]), &queue, &receiver)
+        .start()
+        .unwrap();
+    receiver.wait("what is whole", |state| state.taken.len() == 2);
+    let report = second.shutdown(Duration::from_millis(100));
+    assert!(!report.drained);
+    assert_eq!(report.damaged, 1);
+    assert_eq!(report.stats.targets[0].pending, 0);
+    assert_eq!(report.stats.queue.corrupt, 1);
+}

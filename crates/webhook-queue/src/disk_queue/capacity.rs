@@ -98,7 +98,8 @@ impl Capacity {
 
     /// Bytes in use, and those that settling all that is owed may add.
     fn charged(&self, tables: &Tables, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
-        Ok(tables.used(txn)? + tables.owed.len(txn)? * SETTLEMENT)
+        let to_settle = tables.owed.len(txn)?.saturating_mul(SETTLEMENT);
+        Ok(tables.used(txn)?.saturating_add(to_settle))
     }
 }
 

@@ -10,8 +10,8 @@ use webhook_config::{Config, Diagnostics, Severity};
 
 /// Check a configuration file; exit 0 if it is valid, 1 if not
 ///
-/// The file is read exactly as a start or a reload would: the environment variables and files that
-/// it names must be there.
+/// The file is read exactly as a start would: the environment variables and files that it names
+/// must be there.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
     /// The file

@@ -31,6 +31,11 @@ impl QueuePlace {
             .with_context(|| format!("cannot open the queue in {}", dir.display()))
     }
 
+    /// Whether its bound is known: it is the configuration's, and is not kept in the queue.
+    pub(crate) fn knows_bound(&self) -> bool {
+        self.webhook_config.is_some()
+    }
+
     fn settings(&self) -> Result<(PathBuf, Options)> {
         if let Some(dir) = &self.queue {
             return Ok((dir.clone(), Options::default()));

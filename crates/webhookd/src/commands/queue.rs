@@ -63,7 +63,8 @@ enum QueueCommand {
 struct StatsJson<'a> {
     events: u64,
     bytes: u64,
-    max_bytes: u64,
+    /// `None` when the queue was named without a configuration.
+    max_bytes: Option<u64>,
     corrupt: u64,
     targets: Vec<TargetJson<'a>>,
 }
@@ -84,9 +85,13 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
                 .open()?
                 .statistics()
                 .context("cannot read the queue")?;
+            let bound = place.knows_bound().then_some(statistics.max_bytes);
             match format {
-                Form::Text => print_stats(&mut out, &statistics)?,
-                Form::Json => writeln!(out, "{}", serde_json::to_string(&as_json(&statistics))?)?,
+                Form::Text => print_stats(&mut out, &statistics, bound)?,
+                Form::Json => {
+                    let json = serde_json::to_string(&as_json(&statistics, bound))?;
+                    writeln!(out, "{json}")?;
+                }
             }
         }
         QueueCommand::Compact { place } => {
@@ -124,22 +129,17 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_stats(out: &mut impl Write, statistics: &Statistics) -> Result<()> {
+fn print_stats(out: &mut impl Write, statistics: &Statistics, bound: Option<u64>) -> Result<()> {
     let Statistics {
         events,
         bytes: used,
-        max_bytes,
         corrupt,
         ..
     } = statistics;
-    writeln!(
-        out,
-        "{events} events, {} of {} in use",
-        bytes(*used),
-        bytes(*max_bytes)
-    )?;
+    let bound = bound.map_or_else(String::new, |bound| format!(" of {}", bytes(bound)));
+    writeln!(out, "{events} events, {}{bound} in use", bytes(*used))?;
     if *corrupt > 0 {
-        writeln!(out, "{corrupt} damaged records are set aside")?;
+        writeln!(out, "damaged records set aside: {corrupt}")?;
     }
     writeln!(
         out,
@@ -160,11 +160,11 @@ fn print_stats(out: &mut impl Write, statistics: &Statistics) -> Result<()> {
     Ok(())
 }
 
-fn as_json(statistics: &Statistics) -> StatsJson<'_> {
+fn as_json(statistics: &Statistics, bound: Option<u64>) -> StatsJson<'_> {
     StatsJson {
         events: statistics.events,
         bytes: statistics.bytes,
-        max_bytes: statistics.max_bytes,
+        max_bytes: bound,
         corrupt: statistics.corrupt,
         targets: statistics
             .targets
@@ -201,7 +201,7 @@ fn print_verification(out: &mut impl Write, place: &QueuePlace) -> Result<ExitCo
     }
     writeln!(
         out,
-        "{} damaged records, {} contradictions",
+        "damaged records: {}; contradictions: {}",
         found.corrupt_count, found.disagreement_count
     )?;
     Ok(ExitCode::FAILURE)

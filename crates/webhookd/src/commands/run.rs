@@ -7,7 +7,7 @@ use crate::input::{Input, Line};
 use crate::signals::Signals;
 use crate::summary::{Read, Summary};
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -116,6 +116,9 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     } else {
         Duration::ZERO
     };
+    if let Some(acks) = &acks {
+        acks.hurry(args.grace);
+    }
     let report = dispatcher.shutdown(grace);
     ticker.stop();
     console.finish();
@@ -123,7 +126,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     drop(feeder);
     let acknowledged = acks.map_or(Ok(()), Acks::finish);
 
-    let summary = Summary::new(counts, &report.stats, started.elapsed());
+    let summary = Summary::new(counts, &report, started.elapsed());
     match args.summary {
         SummaryForm::None => {}
         SummaryForm::Text => complain(&summary.to_string()),
@@ -134,12 +137,15 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
             drop(writeln!(std::io::stderr().lock(), "{json}"));
         }
     }
-    read.with_context(|| format!("cannot read on in {}", args.events.display()))?;
+    read.with_context(|| format!("cannot read on in {}", shown(&args.events)))?;
     acknowledged?;
     Ok(if summary.owed > 0 {
+        let owed = match summary.owed {
+            1 => "1 delivery is".to_owned(),
+            owed => format!("{owed} deliveries are"),
+        };
         complain(&format!(
-            "{} deliveries are still owed, and safe in the queue: run webhookd again to go on",
-            summary.owed
+            "{owed} still owed, and safe in the queue: run webhookd again to go on"
         ));
         ExitCode::from(OWED)
     } else if summary.all_well() {
@@ -169,6 +175,14 @@ fn load(args: &RunArgs) -> Result<Option<Config>> {
             config.with_queue(settings)
         }
     }))
+}
+
+/// The input's name, for people.
+fn shown(events: &Path) -> std::borrow::Cow<'_, str> {
+    if events == Path::new("-") {
+        return "standard input".into();
+    }
+    events.to_string_lossy()
 }
 
 /// Hands lines to the dispatcher.

@@ -1,7 +1,7 @@
 //! A receiver's part: reads payloads from standard input, a line each, and prints what happened.
 //!
 //! ```text
-//! cargo run --example receiver -p webhook-model < tests/fixtures/events.ndjson
+//! cargo run --example read-payloads -p webhook-model < tests/fixtures/events.ndjson
 //! ```
 
 use std::io::{self, BufRead, Write};

@@ -1,7 +1,7 @@
 //! A scheduler's part: builds a task, lets it change its state, and prints the payload.
 //!
 //! ```text
-//! cargo run --example scheduler -p webhook-model
+//! cargo run --example write-payloads -p webhook-model
 //! ```
 
 use std::io::{self, Write};
