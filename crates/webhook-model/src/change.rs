@@ -8,6 +8,7 @@ use crate::hash::visit::{Hashed, Site, Visitor};
 use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
 use crate::json::write::{Fault, Writer};
+use crate::old_state::{LaidOldState, OldState};
 use crate::release::Span;
 use crate::{EventHeader, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -38,80 +39,6 @@ pub struct TaskStateChange {
     unknown: UnknownFields,
 }
 
-/// `oldState`, in each form met on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-enum OldState {
-    /// No such member, or null.
-    #[default]
-    Absent,
-    /// `{}`, or `{"value":"PENDING"}` from 0.20 on: Guava's `Optional`, by its fields.
-    Optional {
-        value: Option<StatusName<'static>>,
-        unknown: UnknownFields,
-    },
-    /// `"PENDING"`.
-    Plain(StatusName<'static>),
-}
-
-impl OldState {
-    fn status(&self) -> Option<&StatusName<'static>> {
-        match self {
-            OldState::Absent => None,
-            OldState::Optional { value, .. } => value.as_ref(),
-            OldState::Plain(status) => Some(status),
-        }
-    }
-
-    fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
-        match scanner.peek() {
-            Some(b'"') => StatusName::read(scanner).map(OldState::Plain),
-            _ => {
-                scanner.enter_object("an object or a state")?;
-                let mut value = None;
-                let mut unknown = UnknownFields::default();
-                let mut reached = 0;
-                let mut first = true;
-                while let Some(key) = scanner.next_key(&mut first)? {
-                    if key == "value" {
-                        read_field(scanner, "value", &mut value)?;
-                        reached = 1;
-                    } else {
-                        unknown.keep(reached, &key, scanner)?;
-                    }
-                }
-                Ok(OldState::Optional { value, unknown })
-            }
-        }
-    }
-}
-
-/// `oldState`, to be written in a layout.
-struct LaidOldState<'a>(&'a OldState, Layout);
-
-impl Serialize for LaidOldState<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let none = UnknownFields::default();
-        let (value, unknown) = match (self.0, self.1) {
-            (OldState::Plain(status), Layout::AsRead) => {
-                return serializer.serialize_str(status.name());
-            }
-            (OldState::Optional { value, unknown }, _) => (value.as_ref(), unknown),
-            (other, _) => (other.status(), &none),
-        };
-        let value = value.filter(|_| match self.1 {
-            Layout::AsRead => true,
-            Layout::Of(release) => release.writes_old_state(),
-        });
-        let mut map = serializer.serialize_map(None)?;
-        unknown.write(0, &mut map)?;
-        if let Some(value) = value {
-            map.serialize_entry("value", value.name())?;
-        }
-        unknown.write(1, &mut map)?;
-        map.end()
-    }
-}
-
 impl TaskStateChange {
     /// The event of a task that the scheduler has loaded, from its storage at start-up say: there
     /// is no old state.
@@ -119,10 +46,7 @@ impl TaskStateChange {
     pub fn initialized(task: ScheduledTask) -> Self {
         TaskStateChange {
             task: Some(task),
-            old_state: OldState::Optional {
-                value: None,
-                unknown: UnknownFields::default(),
-            },
+            old_state: OldState::optional(None),
             layout: Layout::Of(Release::LATEST),
             unknown: UnknownFields::default(),
         }
@@ -132,10 +56,7 @@ impl TaskStateChange {
     #[must_use]
     pub fn transition(task: ScheduledTask, old: ScheduleStatus) -> Self {
         let mut change = TaskStateChange::initialized(task);
-        change.old_state = OldState::Optional {
-            value: Some(old.into()),
-            unknown: UnknownFields::default(),
-        };
+        change.old_state = OldState::optional(Some(old));
         change
     }
 

@@ -153,19 +153,11 @@ impl Task {
     fn enter(&mut self, status: ScheduleStatus, at: i64, random: &mut Random) {
         let mut task = std::mem::take(&mut self.scheduled);
         if status == Assigned {
-            let assigned = task.assigned_task().cloned().unwrap_or_default();
             let host = random.below(400);
-            let ports = [
-                ("http", 31_000 + random.below(1_000) as i32),
-                ("health", 31_999),
-            ];
-            let assigned = assigned
-                .on_host(
-                    format!("20160603-210000-16842879-5050-1337-S{host}"),
-                    format!("host{host:03}.example.com"),
-                )
-                .with_assigned_ports(ports);
-            task = task.with_assigned_task(assigned);
+            let agent = format!("20160603-210000-16842879-5050-1337-S{host}");
+            let host = format!("host{host:03}.example.com");
+            let http = 31_000 + random.below(999) as i32;
+            task = task.on_host(agent, host, [("http", http), ("health", 31_999)]);
         }
         if status == Partitioned {
             let times = task.times_partitioned() + 1;

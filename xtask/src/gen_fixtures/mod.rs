@@ -13,7 +13,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use random::Random;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -62,15 +62,18 @@ pub(crate) fn run(args: &GenFixturesArgs) -> Result<ExitCode> {
 
 /// Writes `count` events, a line each.
 fn stream(count: u64, seed: u64, out: &mut dyn Write) -> Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, out);
-    let mut cluster = Cluster::new(seed, 200, 25);
-    let mut line = Vec::with_capacity(1 << 13);
+    const WRITE_FROM: usize = 1 << 20;
+    let mut cluster = Cluster::new(seed, 100, 10);
+    let mut lines = Vec::with_capacity(2 * WRITE_FROM);
     for _ in 0..count {
-        line.clear();
-        cluster.next_event(&mut line)?;
-        line.push(b'\n');
-        out.write_all(&line)?;
+        cluster.next_event(&mut lines)?;
+        lines.push(b'\n');
+        if lines.len() >= WRITE_FROM {
+            out.write_all(&lines)?;
+            lines.clear();
+        }
     }
+    out.write_all(&lines)?;
     Ok(out.flush()?)
 }
 

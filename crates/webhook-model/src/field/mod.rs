@@ -1,8 +1,10 @@
 //! What a field of Aurora's structs can hold, and how each kind is read, written and hashed.
 
+pub(crate) mod accessors;
 pub(crate) mod structure;
 pub(crate) mod union;
 pub(crate) mod unknown;
 pub(crate) mod value;
+pub(crate) mod variant;
 
 pub(crate) use value::{FieldValue, Laid};

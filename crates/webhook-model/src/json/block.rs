@@ -120,6 +120,26 @@ const TO_ESCAPE: [bool; 256] = {
     table
 };
 
+/// Whether a byte is in the text for which [`may_be_to_escape`] holds.
+#[inline]
+pub(crate) fn any_to_escape(text: &[u8]) -> bool {
+    let in_word = |word: u64| special_in(word) | suspects_in(word);
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        // The last word may overlap the one before it; so no byte is left over.
+        let inner = text.get(8..).unwrap_or_default().as_chunks::<8>().0;
+        let inner = inner
+            .iter()
+            .fold(0, |any, word| any | in_word(u64::from_le_bytes(*word)));
+        let ends = in_word(u64::from_le_bytes(*first)) | in_word(u64::from_le_bytes(*last));
+        return inner | ends != 0;
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return in_word(u64::from(first) << 32 | u64::from(last)) != 0;
+    }
+    text.iter().any(|&byte| may_be_to_escape(byte))
+}
+
 /// Whether something may be in the text that Gson escapes for HTML: `& ' < = >`, U+2028 or U+2029.
 #[inline]
 pub(crate) fn may_need_html_escape(text: &[u8]) -> bool {
@@ -191,6 +211,8 @@ mod tests {
             let text = &text[start..(start + length).min(40)];
             let suspect = |byte: &u8| b"&'<=>?\xe2".contains(byte);
             prop_assert_eq!(may_need_html_escape(text), text.iter().any(suspect));
+            let any = text.iter().any(|&byte| may_be_to_escape(byte));
+            prop_assert_eq!(any_to_escape(text), any);
         }
 
         #[test]

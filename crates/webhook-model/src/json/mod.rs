@@ -5,4 +5,5 @@ mod double;
 pub(crate) mod error;
 pub(crate) mod gson;
 pub(crate) mod scan;
+mod string;
 pub(crate) mod write;

@@ -4,7 +4,7 @@
 //! string twice for that: for what JSON escapes, and for what Gson escapes besides. Here both are
 //! looked for at once, eight bytes at a time; all else is the formatter's.
 
-use super::block::{mask_to_escape, may_be_to_escape};
+use super::block::{any_to_escape, mask_to_escape, may_be_to_escape};
 use super::gson::{Gson, escape_at};
 use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::ser::Formatter;
@@ -28,11 +28,13 @@ impl<W: io::Write> Writer<W> {
     fn string(&mut self, string: &str) -> io::Result<()> {
         let bytes = string.as_bytes();
         Gson.begin_string(&mut self.out)?;
-        let mut written = if bytes.len() < 64 {
-            0
-        } else {
-            self.blocks(bytes)?
-        };
+        let mut written = 0;
+        if bytes.len() >= 64 {
+            written = self.blocks(bytes)?;
+        } else if !any_to_escape(bytes) {
+            self.out.write_all(bytes)?;
+            return Gson.end_string(&mut self.out);
+        }
         // What is left is short.
         let mut at = written;
         while let Some(&byte) = bytes.get(at) {

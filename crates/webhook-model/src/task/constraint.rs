@@ -2,7 +2,7 @@
 
 use crate::Union;
 use crate::field::structure::structure;
-use crate::field::union::union;
+use crate::field::variant::union;
 use crate::release::Span;
 
 structure! {

@@ -3,7 +3,7 @@
 use crate::Union;
 use crate::field::FieldValue;
 use crate::field::structure::structure;
-use crate::field::union::union;
+use crate::field::variant::union;
 use crate::hash::identity::Constant;
 use crate::hash::{Asking, JavaHash, Unhashable};
 use crate::json::error::ReadError;

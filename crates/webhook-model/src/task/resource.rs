@@ -1,6 +1,6 @@
 //! What a task needs of its host.
 
-use crate::field::union::union;
+use crate::field::variant::union;
 
 union! {
     /// An amount of something that a task needs of its host.

@@ -88,6 +88,19 @@ impl ScheduledTask {
         self
     }
 
+    /// The same task on a host that has given it these ports.
+    #[must_use]
+    pub fn on_host(
+        mut self,
+        slave_id: impl Into<String>,
+        slave_host: impl Into<String>,
+        ports: impl IntoIterator<Item = (impl Into<String>, i32)>,
+    ) -> Self {
+        let assigned = self.assigned_task.take().unwrap_or_default();
+        let assigned = assigned.on_host(slave_id, slave_host);
+        self.with_assigned_task(assigned.with_assigned_ports(ports))
+    }
+
     pub(crate) fn status_field(&self) -> Option<&StatusName<'static>> {
         self.status.as_ref()
     }

@@ -1,7 +1,7 @@
 //! How many of a job's instances maintenance must leave running (from 0.21).
 
 use crate::field::structure::structure;
-use crate::field::union::union;
+use crate::field::variant::union;
 use crate::release::Span;
 
 union! {

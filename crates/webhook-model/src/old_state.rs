@@ -1,0 +1,91 @@
+//! The state that a task was in before.
+
+use crate::field::FieldValue;
+use crate::field::structure::read_field;
+use crate::field::unknown::UnknownFields;
+use crate::json::error::ReadError;
+use crate::json::scan::Scanner;
+use crate::{Layout, ScheduleStatus, StatusName};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// `oldState`, in each form met on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum OldState {
+    /// No such member, or null.
+    #[default]
+    Absent,
+    /// `{}`, or `{"value":"PENDING"}` from 0.20 on: Guava's `Optional`, by its fields.
+    Optional {
+        value: Option<StatusName<'static>>,
+        unknown: UnknownFields,
+    },
+    /// `"PENDING"`.
+    Plain(StatusName<'static>),
+}
+
+impl OldState {
+    /// As Aurora writes it: of a transition from `value`, or of an initial event.
+    pub(crate) fn optional(value: Option<ScheduleStatus>) -> Self {
+        OldState::Optional {
+            value: value.map(StatusName::from),
+            unknown: UnknownFields::default(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Option<&StatusName<'static>> {
+        match self {
+            OldState::Absent => None,
+            OldState::Optional { value, .. } => value.as_ref(),
+            OldState::Plain(status) => Some(status),
+        }
+    }
+
+    pub(crate) fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
+        match scanner.peek() {
+            Some(b'"') => StatusName::read(scanner).map(OldState::Plain),
+            _ => {
+                scanner.enter_object("an object or a state")?;
+                let mut value = None;
+                let mut unknown = UnknownFields::default();
+                let mut reached = 0;
+                let mut first = true;
+                while let Some(key) = scanner.next_key(&mut first)? {
+                    if key == "value" {
+                        read_field(scanner, "value", &mut value)?;
+                        reached = 1;
+                    } else {
+                        unknown.keep(reached, &key, scanner)?;
+                    }
+                }
+                Ok(OldState::Optional { value, unknown })
+            }
+        }
+    }
+}
+
+/// `oldState`, to be written in a layout.
+pub(crate) struct LaidOldState<'a>(pub(crate) &'a OldState, pub(crate) Layout);
+
+impl Serialize for LaidOldState<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let none = UnknownFields::default();
+        let (value, unknown) = match (self.0, self.1) {
+            (OldState::Plain(status), Layout::AsRead) => {
+                return serializer.serialize_str(status.name());
+            }
+            (OldState::Optional { value, unknown }, _) => (value.as_ref(), unknown),
+            (other, _) => (other.status(), &none),
+        };
+        let value = value.filter(|_| match self.1 {
+            Layout::AsRead => true,
+            Layout::Of(release) => release.writes_old_state(),
+        });
+        let mut map = serializer.serialize_map(None)?;
+        unknown.write(0, &mut map)?;
+        if let Some(value) = value {
+            map.serialize_entry("value", value.name())?;
+        }
+        unknown.write(1, &mut map)?;
+        map.end()
+    }
+}
