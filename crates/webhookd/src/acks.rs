@@ -14,6 +14,9 @@ use webhook_queue::EventId;
 
 /// Acknowledgements that may wait to be written.
 const WAITING: usize = 64 * 1024;
+/// How long a reader has for what is left, though the time that it is waited for be over: the end
+/// of the deliveries may have used up all of it.
+const LAST: Duration = Duration::from_secs(1);
 /// How often a sender that waits for the writer looks whether it still may.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -134,7 +137,10 @@ impl Acks {
     pub(crate) fn finish(self) -> Result<()> {
         drop(self.lines);
         let in_time = match self.hurry.until() {
-            Some(until) => self.ended.recv_deadline(until) != Err(RecvTimeoutError::Timeout),
+            Some(until) => {
+                let until = until.max(Instant::now() + LAST);
+                self.ended.recv_deadline(until) != Err(RecvTimeoutError::Timeout)
+            }
             None => true,
         };
         if !in_time || self.hurry.left_out.load(Ordering::SeqCst) {
@@ -214,6 +220,19 @@ mod tests {
         let error = acks.finish().unwrap_err().to_string();
         assert!(error.contains("--grace"), "{error}");
         drop(permit);
+    }
+
+    #[test]
+    fn a_reader_that_takes_them_has_time_for_the_last_though_the_grace_is_over() {
+        let (acks, permit, text) = gated();
+        let sender = acks.sender();
+        sender.send(1, EventId([1; 16]));
+        drop(sender);
+        acks.hurry(Duration::ZERO);
+        let reader = std::thread::spawn(move || drop(permit));
+        acks.finish().unwrap();
+        reader.join().unwrap();
+        assert!(text.iter().next().is_some());
     }
 
     #[test]
