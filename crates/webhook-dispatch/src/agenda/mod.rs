@@ -49,7 +49,7 @@ pub(crate) struct Agenda {
     following: bool,
     /// Tasks that are owed something again that may lie before the cursor.
     owed_again: VecDeque<Box<[u8]>>,
-    /// Tasks of which nothing was found but what `settling` hides: looked at again after a sync.
+    /// Tasks of which `settling` hid something: looked at again after a sync.
     look_again: Vec<Box<[u8]>>,
     /// Settled for good, and not known to be synced: a reading of the queue may still show it.
     settling: HashSet<EntryId>,

@@ -131,7 +131,7 @@ impl Agenda {
                 ControlFlow::Continue(())
             })?;
             any = true;
-            if hidden && events.is_empty() {
+            if hidden {
                 // It may have been owed again since its settlement was synced.
                 self.look_again.push(Box::from(&*key));
             }
