@@ -176,9 +176,20 @@ impl FromValue for ProxyText {
 
 /// Lets a URL be shown, unless it may hold a password.
 fn show_url(value: &Value, reader: &mut Reader) {
-    if !matches!(&value.kind, Kind::String(text) if text.contains('@')) {
+    if !matches!(&value.kind, Kind::String(text) if may_hold_password(text)) {
         reader.show(value);
     }
+}
+
+/// Whether there is an `@`, or what follows the host's colon is no port: then it may be a password
+/// whose `@` was lost, to a stray quotation mark say.
+fn may_hold_password(url: &str) -> bool {
+    let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let behind_colon = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_port = behind_colon.bytes().all(|byte| byte.is_ascii_digit());
+    // The last colon may be within an IPv6 address.
+    url.contains('@') || !(is_port || behind_colon.ends_with(']'))
 }
 
 /// The text of a scalar, as Aurora read one where it wanted a string.
