@@ -46,9 +46,12 @@ struct Known {
 }
 
 impl RecentKeys {
-    /// Knows none yet. `secret` are sixteen bytes that nobody who chooses keys knows.
+    /// Knows none yet.
     #[must_use]
-    pub fn new(window: DuplicateWindow, secret: [u8; 16]) -> RecentKeys {
+    pub fn new(window: DuplicateWindow) -> RecentKeys {
+        let mut secret = [0; 16];
+        // Without randomness it works as well, for keys that nobody chose to collide.
+        getrandom::fill(&mut secret).ok();
         RecentKeys {
             window,
             secret,
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     fn keys(age_ms: u64, keys: u64) -> RecentKeys {
-        RecentKeys::new(DuplicateWindow { age_ms, keys }, [7; 16])
+        RecentKeys::new(DuplicateWindow { age_ms, keys })
     }
 
     #[test]

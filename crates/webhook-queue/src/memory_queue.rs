@@ -66,13 +66,10 @@ impl MemoryQueue {
     /// As [`new`](MemoryQueue::new), with another window. What known keys take is not counted.
     #[must_use]
     pub fn with_window(max_bytes: u64, window: DuplicateWindow) -> MemoryQueue {
-        let mut secret = [0; 16];
-        // Without randomness it works as well, for keys that nobody chose to collide.
-        getrandom::fill(&mut secret).ok();
         MemoryQueue {
             max_bytes,
             state: Mutex::default(),
-            recent: Mutex::new(RecentKeys::new(window, secret)),
+            recent: Mutex::new(RecentKeys::new(window)),
         }
     }
 
