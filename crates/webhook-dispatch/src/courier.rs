@@ -14,6 +14,7 @@ use crate::stats::add;
 use crate::trouble::{Follows, Observer, Trouble};
 use crossbeam_channel::{Receiver, Select, Sender};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -22,6 +23,9 @@ use webhook_queue::{Queue, QueueError, Settlement};
 
 /// How long an unreadable queue, or a thread that cannot be started, is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a submitter still has a roster that was replaced.
+const LAST_GUESTS: Duration = Duration::from_millis(10);
 
 /// Where a reliable target's events are read and settled.
 #[derive(Clone)]
@@ -42,8 +46,9 @@ pub(crate) struct Supplies {
     pub(crate) backing: Option<Backing>,
     pub(crate) retry: Arc<dyn Retry>,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) events: Receiver<Live>,
-    pub(crate) commands: Receiver<Command>,
+    /// The couriers that served a target of this name before: each holds the other end until it
+    /// has ended, and nothing is sent before.
+    pub(crate) after: Vec<Receiver<Infallible>>,
 }
 
 pub(crate) struct Courier {
@@ -60,7 +65,10 @@ pub(crate) struct Courier {
     jobs_in: Receiver<Job>,
     reports: Receiver<Report>,
     reports_out: Sender<Report>,
-    senders: HashMap<usize, JoinHandle<()>>,
+    /// All that run, those of former settings included.
+    senders: HashMap<usize, Hired>,
+    /// How many of them have the settings of now.
+    current: usize,
     next_sender: usize,
     /// When there may be something to do although nobody says so.
     alarm: Option<Instant>,
@@ -69,51 +77,69 @@ pub(crate) struct Courier {
     /// Whether something was settled that nobody was told of yet.
     progress: bool,
     stopping: bool,
+    after: Vec<Receiver<Infallible>>,
+    /// The number of its retirement, if its target is none any more.
+    retirement: Option<u64>,
+}
+
+/// A sender at work.
+struct Hired {
+    thread: JoinHandle<()>,
+    bench: Arc<Bench>,
 }
 
 impl Courier {
     pub(crate) fn new(supplies: Supplies) -> Courier {
         let target = &supplies.bench.target;
         let concurrency = target.concurrency().get();
-        // What the agenda hands out at most.
-        let (jobs, jobs_in) = crossbeam_channel::bounded(concurrency * 2);
+        let (jobs, jobs_in) = job_channel(&supplies.bench);
         let (reports_out, reports) = crossbeam_channel::bounded(concurrency * 4);
         let clock = Arc::clone(&supplies.bench.clock);
         let agenda = Agenda::new(target, supplies.backing.is_some(), clock.now());
         Courier {
+            events: supplies.line.events(),
+            commands: supplies.line.commands(),
             line: supplies.line,
             bench: supplies.bench,
             backing: supplies.backing,
             retry: supplies.retry,
             observer: supplies.observer,
             clock,
-            events: supplies.events,
-            commands: supplies.commands,
             agenda,
             jobs: Some(jobs),
             jobs_in,
             reports,
             reports_out,
             senders: HashMap::new(),
+            current: 0,
             next_sender: 0,
             alarm: None,
             read_after: None,
             progress: false,
             stopping: false,
+            after: supplies.after,
+            retirement: None,
         }
     }
 
-    /// Works until it is told to stop; then every attempt under way is cut short.
+    /// Works until it is told to stop, when every attempt under way is cut short, or until it has
+    /// retired, when there is none.
     pub(crate) fn run(mut self) {
+        self.let_others_end();
         while !self.stopping {
             let at = Moment::of(&*self.clock);
             self.alarm = None;
             let mut busy = self.take_reports(at);
-            busy |= self.take_commands(at);
+            // Events before commands: what was accepted after a command is sent as it says.
             busy |= self.take_events(at);
+            busy |= self.take_commands(at);
             busy |= self.read(at);
             busy |= self.hand_out(at);
+            self.miss();
             self.show();
+            if self.has_retired(at.now) {
+                break;
+            }
             if !busy && !self.stopping {
                 self.wait(at.now);
             }
@@ -149,9 +175,10 @@ impl Courier {
             Report::Attempted(attempt) => self.follow(&attempt, at),
             Report::Untried(due, pass) => self.agenda.untried(due.lane, pass, at.now),
             Report::Ended(number) => {
-                if let Some(thread) = self.senders.remove(&number) {
+                if let Some(sender) = self.senders.remove(&number) {
+                    self.current -= usize::from(Arc::ptr_eq(&sender.bench, &self.bench));
                     // It has said its last word; a panic outside an attempt shows here.
-                    drop(thread.join());
+                    drop(sender.thread.join());
                 }
             }
         }
@@ -161,6 +188,9 @@ impl Courier {
     fn follow(&mut self, attempt: &Attempt, at: Moment) {
         let ruling = self.agenda.judge(attempt, at, &*self.retry);
         if attempt.stopped {
+            if let Some(settlement) = ruling.settlement {
+                self.settle(settlement);
+            }
             return;
         }
         self.line.counters.attempted(attempt.outcome, attempt.took);
@@ -247,6 +277,14 @@ impl Courier {
                     self.recall();
                 }
                 Command::Restart => self.agenda.gate_mut().restart(),
+                Command::Reopen => self.agenda.gate_mut().reopen(),
+                Command::Reconfigure(bench) => self.reconfigure(bench, at.now),
+                Command::Retire(number) => self.retire(number, at.now),
+                Command::Revive(bench) => {
+                    self.retirement = None;
+                    self.agenda.gate_mut().pause(false);
+                    self.reconfigure(bench, at.now);
+                }
                 Command::Stop => self.stopping = true,
             }
         }
@@ -262,6 +300,7 @@ impl Courier {
 
     fn take_events(&mut self, at: Moment) -> bool {
         let mut any = false;
+        let leaving = self.backing.is_some() && self.retirement.is_some();
         for _ in 0..READ_AT_ONCE {
             if self.backing.is_none() && !self.agenda.has_room() {
                 // Nobody else has these: they wait in the channel.
@@ -272,7 +311,7 @@ impl Courier {
             };
             any = true;
             self.line.taken(&live);
-            if !self.agenda.learn(live, at.now) {
+            if leaving || !self.agenda.learn(live, at.now) {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
         }
@@ -288,6 +327,9 @@ impl Courier {
         let Some(backing) = &self.backing else {
             return false;
         };
+        if self.retirement.is_some() {
+            return false;
+        }
         if let Some(after) = self.read_after.filter(|after| *after > at.now) {
             self.set_alarm(after);
             return false;
@@ -318,6 +360,9 @@ impl Courier {
         let Some(jobs) = self.jobs.clone() else {
             return false;
         };
+        if self.backing.is_some() && self.retirement.is_some() {
+            return false;
+        }
         let mut any = false;
         loop {
             match self.agenda.next(at.now) {
@@ -358,11 +403,14 @@ impl Courier {
 
     fn start_senders(&mut self, now: Instant) {
         let concurrency = self.bench.target.concurrency().get();
-        let wanted = self.agenda.outstanding().min(concurrency);
-        while self.senders.len() < wanted {
+        // Those of former settings count, too; but if they all hang, one begins all the same.
+        let former = self.senders.len() - self.current;
+        let most = concurrency.saturating_sub(former).max(1);
+        let wanted = self.agenda.outstanding().min(most);
+        while self.current < wanted {
             let number = self.next_sender;
             self.next_sender += 1;
-            let bench = Arc::clone(&self.bench);
+            let (bench, its_bench) = (Arc::clone(&self.bench), Arc::clone(&self.bench));
             let jobs = self.jobs_in.clone();
             let reports = self.reports_out.clone();
             let started = std::thread::Builder::new()
@@ -370,7 +418,9 @@ impl Courier {
                 .spawn(move || sender::run(number, &bench, &jobs, &reports));
             match started {
                 Ok(thread) => {
-                    self.senders.insert(number, thread);
+                    let bench = its_bench;
+                    self.senders.insert(number, Hired { thread, bench });
+                    self.current += 1;
                 }
                 Err(error) => {
                     self.observer.trouble(&Trouble::SenderNotStarted {
@@ -384,13 +434,100 @@ impl Courier {
         }
     }
 
+    /// Waits until those have ended that served a target of this name before: their attempts under
+    /// way are older than any of its own.
+    fn let_others_end(&mut self) {
+        for over in std::mem::take(&mut self.after) {
+            loop {
+                self.take_commands(Moment::of(&*self.clock));
+                self.show();
+                let mut select = Select::new();
+                let ended = select.recv(&over);
+                select.recv(&self.commands);
+                if self.stopping || select.ready() == ended {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Goes on under other settings. Attempts under way end under theirs, and their senders after
+    /// them, as they get no more; what was handed out and not begun is taken back.
+    fn reconfigure(&mut self, bench: Arc<Bench>, now: Instant) {
+        self.take_back(now);
+        let (jobs, jobs_in) = job_channel(&bench);
+        (self.jobs, self.jobs_in) = (Some(jobs), jobs_in);
+        self.agenda.reconfigure(&bench.target, now);
+        self.bench = bench;
+        self.current = 0;
+    }
+
+    fn take_back(&mut self, now: Instant) {
+        while let Ok(job) = self.jobs_in.try_recv() {
+            self.agenda.untried(job.due.lane, job.pass, now);
+        }
+    }
+
+    /// The target is none any more. What the queue has stays there; what is in memory alone is
+    /// delivered, paused or not.
+    fn retire(&mut self, number: u64, now: Instant) {
+        self.retirement = Some(number);
+        if self.backing.is_some() {
+            self.take_back(now);
+        } else {
+            self.agenda.gate_mut().pause(false);
+        }
+    }
+
+    /// Whether it has ended: nothing is under way or unsettled, and nobody can give it any more.
+    fn has_retired(&mut self, now: Instant) -> bool {
+        let Some(number) = self.retirement else {
+            return false;
+        };
+        if self.backing.is_some() {
+            if !self.agenda.is_settled() {
+                return false;
+            }
+            // Whoever serves the target next reads the queue first.
+            self.line.behind.store(true, Ordering::SeqCst);
+        } else if self.line.is_present() {
+            self.set_alarm(now + LAST_GUESTS);
+            return false;
+        } else if !self.agenda.is_done() || !self.events.is_empty() {
+            return false;
+        }
+        self.line.end_by(number)
+    }
+
+    /// Finds out what the queue no longer shows although it was to be delivered: it was set aside,
+    /// its record being damaged, and is owed to nobody.
+    fn miss(&mut self) {
+        if self.backing.is_none() || self.retirement.is_some() || !self.agenda.is_done() {
+            return;
+        }
+        // In this order: what is counted was told before.
+        let missing = self.line.counters.pending();
+        let told = self.events.is_empty() && self.commands.is_empty();
+        if missing == 0 || !told || self.line.behind.load(Ordering::SeqCst) {
+            return;
+        }
+        self.line.counters.miss(missing);
+        self.observer.trouble(&Trouble::RecordsDamaged {
+            target: &self.line.name,
+            events: missing,
+        });
+        self.line.tally.progressed();
+    }
+
     fn set_alarm(&mut self, at: Instant) {
         self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
     }
 
     /// Blocks until there is something to do.
     fn wait(&mut self, now: Instant) {
-        if self.agenda.wants_sync() && !self.line.wake_on_sync() {
+        let wants_sync =
+            self.agenda.wants_sync() || (self.retirement.is_some() && !self.agenda.is_settled());
+        if wants_sync && !self.line.wake_on_sync() {
             return;
         }
         let wake = match (self.alarm, self.agenda.next_wake()) {
@@ -426,12 +563,19 @@ impl Courier {
     /// Cuts short what is under way, and joins every sender.
     fn finish(mut self) {
         self.jobs = None;
-        self.bench.stop();
+        for sender in self.senders.values() {
+            sender.bench.stop();
+        }
         while !self.senders.is_empty() {
             match self.reports.recv() {
                 Ok(report) => self.take_report(report, Moment::of(&*self.clock)),
                 Err(_) => break,
             }
+        }
+        if !self.stopping {
+            // It has retired: nothing is left, and the line may be another courier's by now.
+            self.line.tally.progressed();
+            return;
         }
         if self.backing.is_none() {
             let unfinished = self.line.counters.pending.swap(0, Ordering::SeqCst);
@@ -441,6 +585,11 @@ impl Courier {
             );
         }
         self.show();
-        self.line.tally.progressed();
+        self.line.end();
     }
+}
+
+/// Room for what the agenda hands out at most.
+fn job_channel(bench: &Bench) -> (Sender<Job>, Receiver<Job>) {
+    crossbeam_channel::bounded(bench.target.concurrency().get() * 2)
 }
