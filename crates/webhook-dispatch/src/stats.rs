@@ -293,6 +293,13 @@ impl Counters {
         self.dead.iter().map(get).sum()
     }
 
+    /// Nothing is in memory any more.
+    pub(crate) fn forget_memory(&self) {
+        for figure in [&self.in_flight, &self.waiting_tasks, &self.in_memory] {
+            figure.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Events accepted and neither delivered nor given up.
     pub(crate) fn pending(&self) -> u64 {
         u64::try_from(self.pending.load(Ordering::SeqCst)).unwrap_or(0)

@@ -3,13 +3,17 @@
 //! It carries news to the [`Agenda`] and its decisions to the senders, the queue's writer, the
 //! counters and the observer. It never blocks but to wait for news.
 
+mod senders;
+mod succession;
+
+use self::senders::{Hired, job_channel};
 use crate::agenda::{Agenda, READ_AT_ONCE, Ruling, Step};
 use crate::clock::{Clock, Moment};
 use crate::gate::Shut;
 use crate::lane::Delivery;
 use crate::line::{Command, Line, Live};
 use crate::retry::Retry;
-use crate::sender::{self, Attempt, Bench, Job, Report};
+use crate::sender::{Attempt, Bench, Job, Report};
 use crate::stats::add;
 use crate::trouble::{Follows, Observer, Trouble};
 use crossbeam_channel::{Receiver, Select, Sender};
@@ -17,15 +21,11 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use webhook_queue::{Queue, QueueError, Settlement};
 
 /// How long an unreadable queue, or a thread that cannot be started, is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether a submitter still has a roster that was replaced.
-const LAST_GUESTS: Duration = Duration::from_millis(10);
 
 /// Where a reliable target's events are read and settled.
 #[derive(Clone)]
@@ -77,15 +77,10 @@ pub(crate) struct Courier {
     /// Whether something was settled that nobody was told of yet.
     progress: bool,
     stopping: bool,
+    /// Who has to end before it begins.
     after: Vec<Receiver<Infallible>>,
     /// The number of its retirement, if its target is none any more.
     retirement: Option<u64>,
-}
-
-/// A sender at work.
-struct Hired {
-    thread: JoinHandle<()>,
-    bench: Arc<Bench>,
 }
 
 impl Courier {
@@ -300,7 +295,6 @@ impl Courier {
 
     fn take_events(&mut self, at: Moment) -> bool {
         let mut any = false;
-        let leaving = self.backing.is_some() && self.retirement.is_some();
         for _ in 0..READ_AT_ONCE {
             if self.backing.is_none() && !self.agenda.has_room() {
                 // Nobody else has these: they wait in the channel.
@@ -311,7 +305,7 @@ impl Courier {
             };
             any = true;
             self.line.taken(&live);
-            if leaving || !self.agenda.learn(live, at.now) {
+            if self.is_leaving() || !self.agenda.learn(live, at.now) {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
         }
@@ -327,7 +321,7 @@ impl Courier {
         let Some(backing) = &self.backing else {
             return false;
         };
-        if self.retirement.is_some() {
+        if self.is_leaving() {
             return false;
         }
         if let Some(after) = self.read_after.filter(|after| *after > at.now) {
@@ -355,12 +349,32 @@ impl Courier {
         self.set_alarm(now + PAUSE);
     }
 
+    /// Finds out what the queue no longer shows although it was to be delivered: it was set aside,
+    /// its record being damaged, and is owed to nobody.
+    fn miss(&mut self) {
+        if self.backing.is_none() || self.is_leaving() || !self.agenda.is_done() {
+            return;
+        }
+        // In this order: what is counted was told before.
+        let missing = self.line.counters.pending();
+        let told = self.events.is_empty() && self.commands.is_empty();
+        if missing == 0 || !told || self.line.behind.load(Ordering::SeqCst) {
+            return;
+        }
+        self.line.counters.miss(missing);
+        self.observer.trouble(&Trouble::RecordsDamaged {
+            target: &self.line.name,
+            events: missing,
+        });
+        self.line.tally.progressed();
+    }
+
     /// Hands out what is ready, as far as the gate lets it through.
     fn hand_out(&mut self, at: Moment) -> bool {
         let Some(jobs) = self.jobs.clone() else {
             return false;
         };
-        if self.backing.is_some() && self.retirement.is_some() {
+        if self.is_leaving() {
             return false;
         }
         let mut any = false;
@@ -401,124 +415,6 @@ impl Courier {
         any
     }
 
-    fn start_senders(&mut self, now: Instant) {
-        let concurrency = self.bench.target.concurrency().get();
-        // Those of former settings count, too; but if they all hang, one begins all the same.
-        let former = self.senders.len() - self.current;
-        let most = concurrency.saturating_sub(former).max(1);
-        let wanted = self.agenda.outstanding().min(most);
-        while self.current < wanted {
-            let number = self.next_sender;
-            self.next_sender += 1;
-            let (bench, its_bench) = (Arc::clone(&self.bench), Arc::clone(&self.bench));
-            let jobs = self.jobs_in.clone();
-            let reports = self.reports_out.clone();
-            let started = std::thread::Builder::new()
-                .name(format!("send-{}-{number}", self.line.name))
-                .spawn(move || sender::run(number, &bench, &jobs, &reports));
-            match started {
-                Ok(thread) => {
-                    let bench = its_bench;
-                    self.senders.insert(number, Hired { thread, bench });
-                    self.current += 1;
-                }
-                Err(error) => {
-                    self.observer.trouble(&Trouble::SenderNotStarted {
-                        target: &self.line.name,
-                        detail: &error.to_string(),
-                    });
-                    self.set_alarm(now + PAUSE);
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Waits until those have ended that served a target of this name before: their attempts under
-    /// way are older than any of its own.
-    fn let_others_end(&mut self) {
-        for over in std::mem::take(&mut self.after) {
-            loop {
-                self.take_commands(Moment::of(&*self.clock));
-                self.show();
-                let mut select = Select::new();
-                let ended = select.recv(&over);
-                select.recv(&self.commands);
-                if self.stopping || select.ready() == ended {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Goes on under other settings. Attempts under way end under theirs, and their senders after
-    /// them, as they get no more; what was handed out and not begun is taken back.
-    fn reconfigure(&mut self, bench: Arc<Bench>, now: Instant) {
-        self.take_back(now);
-        let (jobs, jobs_in) = job_channel(&bench);
-        (self.jobs, self.jobs_in) = (Some(jobs), jobs_in);
-        self.agenda.reconfigure(&bench.target, now);
-        self.bench = bench;
-        self.current = 0;
-    }
-
-    fn take_back(&mut self, now: Instant) {
-        while let Ok(job) = self.jobs_in.try_recv() {
-            self.agenda.untried(job.due.lane, job.pass, now);
-        }
-    }
-
-    /// The target is none any more. What the queue has stays there; what is in memory alone is
-    /// delivered, paused or not.
-    fn retire(&mut self, number: u64, now: Instant) {
-        self.retirement = Some(number);
-        if self.backing.is_some() {
-            self.take_back(now);
-        } else {
-            self.agenda.gate_mut().pause(false);
-        }
-    }
-
-    /// Whether it has ended: nothing is under way or unsettled, and nobody can give it any more.
-    fn has_retired(&mut self, now: Instant) -> bool {
-        let Some(number) = self.retirement else {
-            return false;
-        };
-        if self.backing.is_some() {
-            if !self.agenda.is_settled() {
-                return false;
-            }
-            // Whoever serves the target next reads the queue first.
-            self.line.behind.store(true, Ordering::SeqCst);
-        } else if self.line.is_present() {
-            self.set_alarm(now + LAST_GUESTS);
-            return false;
-        } else if !self.agenda.is_done() || !self.events.is_empty() {
-            return false;
-        }
-        self.line.end_by(number)
-    }
-
-    /// Finds out what the queue no longer shows although it was to be delivered: it was set aside,
-    /// its record being damaged, and is owed to nobody.
-    fn miss(&mut self) {
-        if self.backing.is_none() || self.retirement.is_some() || !self.agenda.is_done() {
-            return;
-        }
-        // In this order: what is counted was told before.
-        let missing = self.line.counters.pending();
-        let told = self.events.is_empty() && self.commands.is_empty();
-        if missing == 0 || !told || self.line.behind.load(Ordering::SeqCst) {
-            return;
-        }
-        self.line.counters.miss(missing);
-        self.observer.trouble(&Trouble::RecordsDamaged {
-            target: &self.line.name,
-            events: missing,
-        });
-        self.line.tally.progressed();
-    }
-
     fn set_alarm(&mut self, at: Instant) {
         self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
     }
@@ -526,11 +422,12 @@ impl Courier {
     /// Blocks until there is something to do.
     fn wait(&mut self, now: Instant) {
         let wants_sync =
-            self.agenda.wants_sync() || (self.retirement.is_some() && !self.agenda.is_settled());
+            self.agenda.wants_sync() || (self.is_leaving() && !self.agenda.is_settled());
         if wants_sync && !self.line.wake_on_sync() {
             return;
         }
-        let wake = match (self.alarm, self.agenda.next_wake()) {
+        let next = self.agenda.next_wake().filter(|_| !self.is_leaving());
+        let wake = match (self.alarm, next) {
             (Some(alarm), Some(wake)) => Some(alarm.min(wake)),
             (alarm, wake) => alarm.or(wake),
         };
@@ -559,37 +456,4 @@ impl Courier {
         set(&counters.in_memory, self.agenda.held() + self.events.len());
         counters.show_gate(self.agenda.gate());
     }
-
-    /// Cuts short what is under way, and joins every sender.
-    fn finish(mut self) {
-        self.jobs = None;
-        for sender in self.senders.values() {
-            sender.bench.stop();
-        }
-        while !self.senders.is_empty() {
-            match self.reports.recv() {
-                Ok(report) => self.take_report(report, Moment::of(&*self.clock)),
-                Err(_) => break,
-            }
-        }
-        if !self.stopping {
-            // It has retired: nothing is left, and the line may be another courier's by now.
-            self.line.tally.progressed();
-            return;
-        }
-        if self.backing.is_none() {
-            let unfinished = self.line.counters.pending.swap(0, Ordering::SeqCst);
-            add(
-                &self.line.counters.unfinished,
-                u64::try_from(unfinished).unwrap_or(0),
-            );
-        }
-        self.show();
-        self.line.end();
-    }
-}
-
-/// Room for what the agenda hands out at most.
-fn job_channel(bench: &Bench) -> (Sender<Job>, Receiver<Job>) {
-    crossbeam_channel::bounded(bench.target.concurrency().get() * 2)
 }
