@@ -2,7 +2,7 @@
 
 use crate::sender::Bench;
 use crate::stats::{Counters, add};
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -17,6 +17,39 @@ pub(crate) struct Live {
     pub(crate) body: Arc<[u8]>,
     pub(crate) accepted_at: u64,
     pub(crate) submitted: Instant,
+}
+
+/// What a courier hears of an event.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// It was accepted; with its number. Of a best-effort target, the number says nothing.
+    Live(Live, u64),
+    /// It is about to be committed. `after` is the number of the last event before it that this
+    /// was not said of.
+    Early {
+        /// The event. Its entry says nothing.
+        live: Live,
+        /// That number.
+        after: u64,
+    },
+    /// What was said to be about to be committed is.
+    Told {
+        /// The event.
+        id: EventId,
+        /// Where the queue has it.
+        entry: EntryId,
+        /// Its number.
+        number: u64,
+    },
+}
+
+impl Notice {
+    fn bytes(&self) -> usize {
+        match self {
+            Notice::Live(live, _) | Notice::Early { live, .. } => live.body.len(),
+            Notice::Told { .. } => 0,
+        }
+    }
 }
 
 /// What a courier is told to do.
@@ -53,7 +86,7 @@ pub(crate) struct Line {
     /// Whether the courier has missed an event and reads the queue instead.
     pub(crate) behind: AtomicBool,
     pub(crate) tally: Arc<Tally>,
-    events: (Sender<Live>, Receiver<Live>),
+    events: (Sender<Notice>, Receiver<Notice>),
     commands: (Sender<Command>, Receiver<Command>),
     /// [`WORKING`], [`ENDED`], or the number of the courier's retirement.
     courier: AtomicU64,
@@ -65,6 +98,12 @@ pub(crate) struct Line {
     queued_bytes: AtomicUsize,
     /// Handles for events that no queue keeps.
     next_entry: AtomicU64,
+    /// The number of the last event on its way to the queue.
+    last_number: AtomicU64,
+    /// The number of the last of them that the courier was not told of early.
+    unannounced: AtomicU64,
+    /// Told of early, and refused by the queue after all.
+    withdrawn: Mutex<Vec<EventId>>,
     /// What was synced since the courier last asked.
     synced: Mutex<Vec<Synced>>,
     /// Whether the courier waits for that.
@@ -115,6 +154,9 @@ impl Line {
             unheeded: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             next_entry: AtomicU64::new(1),
+            last_number: AtomicU64::new(0),
+            unannounced: AtomicU64::new(0),
+            withdrawn: Mutex::default(),
             synced: Mutex::new(Vec::new()),
             waits_for_sync: AtomicBool::new(false),
         }
@@ -125,7 +167,7 @@ impl Line {
     }
 
     /// Where its courier hears of events.
-    pub(crate) fn events(&self) -> Receiver<Live> {
+    pub(crate) fn events(&self) -> Receiver<Notice> {
         self.events.1.clone()
     }
 
@@ -181,6 +223,9 @@ impl Line {
     /// Another courier begins: what the queue holds comes first.
     pub(crate) fn begin(&self) {
         self.behind.store(self.reliable, Ordering::SeqCst);
+        // What the one before it was told of early, this one was not.
+        let last = self.last_number.load(Ordering::SeqCst);
+        self.unannounced.fetch_max(last, Ordering::SeqCst);
         self.courier.store(WORKING, Ordering::SeqCst);
     }
 
@@ -191,19 +236,69 @@ impl Line {
 
     /// Tells the courier of an event that the queue has. Never blocks: a courier that does not
     /// keep up reads the queue.
-    pub(crate) fn tell(&self, live: Live) {
-        if !self.behind.load(Ordering::SeqCst) && self.has_room(live.body.len()) {
-            let bytes = live.body.len();
-            self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-            match self.events.0.try_send(live) {
-                Ok(()) => return,
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                    self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                }
-            }
+    pub(crate) fn tell(&self, live: Live, number: u64) {
+        self.tell_in_order(Notice::Live(live, number));
+    }
+
+    /// Tells the courier that the queue has an event that it was told of early.
+    pub(crate) fn told(&self, id: EventId, entry: EntryId, number: u64) {
+        self.tell_in_order(Notice::Told { id, entry, number });
+    }
+
+    fn tell_in_order(&self, notice: Notice) {
+        if self.behind.load(Ordering::SeqCst) || !self.notify(notice) {
+            self.behind.store(true, Ordering::SeqCst);
+            self.wake();
         }
-        self.behind.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells the courier of an event that is about to be committed; whether it could be told.
+    /// Numbers must come in the order in which their events will be committed.
+    pub(crate) fn tell_early(&self, live: Live, number: u64) -> bool {
+        let after = self.unannounced.load(Ordering::SeqCst);
+        self.last_number.store(number, Ordering::SeqCst);
+        let told = self.notify(Notice::Early { live, after });
+        if !told {
+            self.pass_over(number);
+        }
+        told
+    }
+
+    /// Does not tell the courier of an event that is about to be committed.
+    pub(crate) fn pass_over(&self, number: u64) {
+        self.last_number.store(number, Ordering::SeqCst);
+        self.unannounced.fetch_max(number, Ordering::SeqCst);
+    }
+
+    /// Tells the courier that the queue refused an event that it was told of early.
+    pub(crate) fn withdraw(&self, id: EventId) {
+        self.withdrawn_so_far().push(id);
         self.wake();
+    }
+
+    /// What was withdrawn since this was last asked.
+    pub(crate) fn take_withdrawn(&self) -> Vec<EventId> {
+        std::mem::take(&mut *self.withdrawn_so_far())
+    }
+
+    fn withdrawn_so_far(&self) -> std::sync::MutexGuard<'_, Vec<EventId>> {
+        self.withdrawn
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something to the courier, if there is room for it.
+    fn notify(&self, notice: Notice) -> bool {
+        let bytes = notice.bytes();
+        if !self.has_room(bytes) {
+            return false;
+        }
+        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let told = self.events.0.try_send(notice).is_ok();
+        if !told {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        told
     }
 
     /// Gives a best-effort target an event, waiting for room until the deadline.
@@ -217,8 +312,8 @@ impl Line {
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.counters.pending.fetch_add(1, Ordering::SeqCst);
         let given = match deadline {
-            None => self.events.0.try_send(live).is_ok(),
-            Some(deadline) => match self.events.0.send_deadline(live, deadline) {
+            None => self.events.0.try_send(Notice::Live(live, 0)).is_ok(),
+            Some(deadline) => match self.events.0.send_deadline(Notice::Live(live, 0), deadline) {
                 Ok(()) => true,
                 Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => false,
             },
@@ -246,9 +341,9 @@ impl Line {
     }
 
     /// The courier has this one out of the channel.
-    pub(crate) fn taken(&self, live: &Live) {
+    pub(crate) fn taken(&self, notice: &Notice) {
         self.queued_bytes
-            .fetch_sub(live.body.len(), Ordering::Relaxed);
+            .fetch_sub(notice.bytes(), Ordering::Relaxed);
     }
 
     fn wake(&self) {

@@ -380,6 +380,10 @@ impl Inner {
             submitted: live.submitted,
             receipt,
             completion,
+            // What may turn out to be known already waits until it is known not to be.
+            may_be_early: key.is_none() && submission.id.is_none(),
+            number: 0,
+            early: 0,
         };
         let storage = self
             .storage()

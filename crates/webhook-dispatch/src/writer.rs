@@ -18,6 +18,10 @@ use webhook_queue::{
 /// As good as for ever, and no more than a clock can count.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+/// An event for more targets than these is told of when it is committed, and not before: whoever
+/// submits the next one waits meanwhile.
+const EARLY_LINES: usize = 8;
+
 /// Called once an event is durable, or was refused after all.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
 
@@ -33,11 +37,19 @@ pub(crate) struct Ticket {
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
+    /// Whether couriers may be told of it before it is committed.
+    pub(crate) may_be_early: bool,
+    /// Its number in the order of commits, from 1.
+    pub(crate) number: u64,
+    /// The lines that were told of it early, a bit for each.
+    pub(crate) early: u64,
 }
 
 /// The one thread that writes to the queue.
 pub(crate) struct Writer {
     handle: WriterHandle<Ticket>,
+    /// The number of the last event handed over.
+    last_number: AtomicU64,
     group: Mutex<Option<GroupWriter<Ticket>>>,
     unwritten: Arc<AtomicU64>,
     /// Whether the queue had no room for the last event, and nothing was settled since.
@@ -68,6 +80,7 @@ impl Writer {
         })?;
         Ok(Writer {
             handle: group.handle(),
+            last_number: AtomicU64::new(0),
             group: Mutex::new(Some(group)),
             unwritten,
             full,
@@ -92,7 +105,9 @@ impl Writer {
         self.unwritten.fetch_add(1, Ordering::SeqCst);
         let room_until = room_until.unwrap_or_else(|| Instant::now() + FOREVER);
         self.handle
-            .append_patiently(event, ticket, deadline, room_until)
+            .append_patiently(event, ticket, deadline, room_until, |event, ticket| {
+                self.announce(event, ticket);
+            })
             .map_err(|refused| {
                 self.unwritten.fetch_sub(1, Ordering::SeqCst);
                 match refused {
@@ -100,6 +115,23 @@ impl Writer {
                     _ => Refusal::Full,
                 }
             })
+    }
+
+    /// Tells the couriers of an event that has its place in the order of commits, so that it may
+    /// be sent while it is being written.
+    fn announce(&self, event: &Event, ticket: &mut Ticket) {
+        ticket.number = self.last_number.fetch_add(1, Ordering::SeqCst) + 1;
+        let early = ticket.may_be_early
+            && ticket.lines.len() <= EARLY_LINES
+            // It may have to wait for long, and be refused after all.
+            && !self.full.load(Ordering::SeqCst);
+        for (bit, line) in ticket.lines.iter().enumerate() {
+            if !early {
+                line.pass_over(ticket.number);
+            } else if line.tell_early(live(EntryId(0), event, ticket), ticket.number) {
+                ticket.early |= 1 << bit;
+            }
+        }
     }
 
     /// Events handed over whose commit has not ended.
@@ -165,7 +197,7 @@ fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, fu
         let result = match result {
             Ok(Accepted::Stored(entry)) => {
                 full.store(false, Ordering::SeqCst);
-                tell(entry, event, &ticket);
+                tell(entry, &event, &ticket);
                 Ok(ticket.receipt)
             }
             Ok(repeated) => Ok(Receipt {
@@ -173,13 +205,16 @@ fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, fu
                 duplicate: true,
                 ..ticket.receipt
             }),
-            Err(error) => Err(match *error {
-                QueueError::Full { .. } => {
-                    full.store(true, Ordering::SeqCst);
-                    Refusal::Full
-                }
-                _ => Refusal::Queue(error),
-            }),
+            Err(error) => {
+                withdraw(&event, &ticket);
+                Err(match *error {
+                    QueueError::Full { .. } => {
+                        full.store(true, Ordering::SeqCst);
+                        Refusal::Full
+                    }
+                    _ => Refusal::Queue(error),
+                })
+            }
         };
         let completion = ticket.completion;
         // A panic of its own must not end the writer for all others.
@@ -189,22 +224,44 @@ fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, fu
 }
 
 /// Tells the couriers of an event that is durable now.
-fn tell(entry: EntryId, event: Event, ticket: &Ticket) {
-    let live = Live {
-        entry,
-        id: event.id,
-        key: event.key,
-        body: event.body,
-        accepted_at: event.accepted_at,
-        submitted: ticket.submitted,
-    };
-    for line in ticket.lines.iter() {
+fn tell(entry: EntryId, event: &Event, ticket: &Ticket) {
+    for (bit, line) in ticket.lines.iter().enumerate() {
         add(&line.counters.accepted, 1);
         // Told before it is counted: of what is counted, the courier knows.
-        line.tell(live.clone());
+        if ticket.was_told_early(bit) {
+            line.told(event.id, entry, ticket.number);
+        } else {
+            line.tell(live(entry, event, ticket), ticket.number);
+        }
         line.counters.pending.fetch_add(1, Ordering::SeqCst);
     }
     for line in &ticket.unless_known {
-        line.give_or_drop(&live);
+        line.give_or_drop(&live(entry, event, ticket));
+    }
+}
+
+/// Tells the couriers that they heard too early of an event.
+fn withdraw(event: &Event, ticket: &Ticket) {
+    for (bit, line) in ticket.lines.iter().enumerate() {
+        if ticket.was_told_early(bit) {
+            line.withdraw(event.id);
+        }
+    }
+}
+
+fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> Live {
+    Live {
+        entry,
+        id: event.id,
+        key: Arc::clone(&event.key),
+        body: Arc::clone(&event.body),
+        accepted_at: event.accepted_at,
+        submitted: ticket.submitted,
+    }
+}
+
+impl Ticket {
+    fn was_told_early(&self, bit: usize) -> bool {
+        bit < EARLY_LINES && self.early & (1 << bit) != 0
     }
 }

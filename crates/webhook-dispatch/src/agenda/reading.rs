@@ -37,15 +37,7 @@ impl Agenda {
             // The queue was, or will be, read for it.
             return true;
         }
-        let delivery = Delivery {
-            entry: live.entry,
-            id: live.id,
-            accepted_at: live.accepted_at,
-            attempts: 0,
-            submitted: Some(live.submitted),
-            first_attempt_at: None,
-            not_before: None,
-        };
+        let delivery = Delivery::of(&live, Some(live.entry));
         let (key, body) = (live.key, live.body);
         let shared_key = || Arc::clone(&key);
         match self.lanes.offer(&key, delivery, now, shared_key, || body) {
@@ -82,7 +74,7 @@ impl Agenda {
     /// waits to be written, is bounded by the window.
     pub(super) fn room_to_settle(&self) -> usize {
         self.window
-            .saturating_sub(self.settling.len() + self.noting)
+            .saturating_sub(self.settling.len() + self.noting + self.early.outcomes())
     }
 
     /// Learns that these tasks are owed something that was settled before. What lies after the
@@ -154,13 +146,13 @@ impl Agenda {
         }
         let mut seen = 0_usize;
         let mut full = false;
-        let (lanes, cursor, settling) = (&mut self.lanes, &mut self.cursor, &self.settling);
-        queue.owed(&self.name, *cursor, &mut |owed| {
-            if settling.contains(&owed.entry) {
-                *cursor = Some(owed.entry);
+        let name = Arc::clone(&self.name);
+        queue.owed(&name, self.cursor, &mut |owed| {
+            if self.settling.contains(&owed.entry) || self.meet(owed.id, owed.entry) {
+                self.cursor = Some(owed.entry);
                 return ControlFlow::Continue(());
             }
-            let offered = lanes.offer(
+            let offered = self.lanes.offer(
                 owed.key,
                 stored(&owed, at),
                 at.now,
@@ -171,7 +163,7 @@ impl Agenda {
                 full = true;
                 return ControlFlow::Break(());
             }
-            *cursor = Some(owed.entry);
+            self.cursor = Some(owed.entry);
             seen += 1;
             if seen >= READ_AT_ONCE {
                 return ControlFlow::Break(());
@@ -185,6 +177,9 @@ impl Agenda {
         // it may not have been, and the next reading, which begins after it, finds them: so only
         // one that ends without a new gap is the last.
         self.following = !behind.swap(false, Ordering::SeqCst);
+        if self.following {
+            self.met_all();
+        }
         Ok(true)
     }
 }
@@ -193,7 +188,7 @@ impl Agenda {
 fn stored(owed: &Owed<'_>, at: Moment) -> Delivery {
     let wait = owed.not_before.saturating_sub(at.epoch_ms());
     Delivery {
-        entry: owed.entry,
+        entry: Some(owed.entry),
         id: owed.id,
         accepted_at: owed.accepted_at,
         attempts: owed.attempts,

@@ -1,7 +1,8 @@
 //! An agenda, its lanes and a queue against a naive record of what was accepted and what arrived,
 //! with a crash possible between any two operations and within a commit.
 //!
-//! *Simulated*, on one thread and without a clock, so that a failing case shrinks: submissions;
+//! *Simulated*, on one thread and without a clock, so that a failing case shrinks: submissions, told
+//! of early or not;
 //! groups that are committed, that fail, and that a crash catches in the middle, after which the
 //! group has happened or has not (and nobody was told); the time between a commit and its telling,
 //! in which the queue is read; a commit, told at once, in the middle of a reading of the queue,
@@ -17,7 +18,7 @@
 
 use super::*;
 use crate::clock::Moment;
-use crate::line::{Command, Live, Synced, Tally};
+use crate::line::{Command, Live, Notice, Synced, Tally};
 use crate::outcome::{Outcome, Verdict};
 use crate::retry::{Next, Retry, ceiling, next_attempt};
 use crate::sender::Attempt;
@@ -60,14 +61,23 @@ impl Retry for Longest {
 
 /// What a commit did, until it is told.
 enum News {
-    Accepted(Live),
+    Accepted(Live, Numbered),
+    Refused(EventId, Numbered),
     Synced(Synced),
+}
+
+/// How an event is told of.
+#[derive(Clone, Copy)]
+struct Numbered {
+    number: u64,
+    early: bool,
 }
 
 /// What waits for a commit, and what waits to be told of one.
 #[derive(Default)]
 struct Staged {
     appends: Vec<Event>,
+    numbers: Vec<Numbered>,
     settlements: Vec<Settlement>,
     untold: VecDeque<News>,
     /// What is stored, in order: what the naive model knows of acceptance.
@@ -88,6 +98,7 @@ impl Store {
         let mut staged = self.staged.lock().unwrap();
         let Staged {
             appends,
+            numbers,
             settlements,
             untold,
             stored,
@@ -100,17 +111,23 @@ impl Store {
             }));
         }
         let entries = entries.iter().filter_map(Accepted::entry);
-        for (event, entry) in appends.drain(..).zip(entries) {
+        let appended = appends.drain(..).zip(numbers.drain(..));
+        for ((event, number), entry) in appended.zip(entries) {
             stored.push((event.key[0], event.id));
-            untold.push_back(News::Accepted(Live {
-                entry,
-                id: event.id,
-                key: event.key,
-                body: event.body,
-                accepted_at: event.accepted_at,
-                submitted: Instant::now(),
-            }));
+            untold.push_back(News::Accepted(live(entry, &event), number));
         }
+    }
+
+    fn fail(&self) {
+        let mut staged = self.staged.lock().unwrap();
+        let Staged {
+            appends,
+            numbers,
+            untold,
+            ..
+        } = &mut *staged;
+        let refused = appends.drain(..).zip(numbers.drain(..));
+        untold.extend(refused.map(|(event, number)| News::Refused(event.id, number)));
     }
 
     fn tell(&self, most: usize) {
@@ -118,7 +135,12 @@ impl Store {
         for _ in 0..most {
             match self.staged.lock().unwrap().untold.pop_front() {
                 None => break,
-                Some(News::Accepted(live)) => line.tell(live),
+                Some(News::Accepted(live, told)) if told.early => {
+                    line.told(live.id, live.entry, told.number);
+                }
+                Some(News::Accepted(live, told)) => line.tell(live, told.number),
+                Some(News::Refused(id, told)) if told.early => line.withdraw(id),
+                Some(News::Refused(..)) => {}
                 Some(News::Synced(synced)) => line.synced(synced),
             }
         }
@@ -129,6 +151,17 @@ impl Store {
             self.commit();
             self.tell(usize::MAX);
         }
+    }
+}
+
+fn live(entry: EntryId, event: &Event) -> Live {
+    Live {
+        entry,
+        id: event.id,
+        key: Arc::clone(&event.key),
+        body: Arc::clone(&event.body),
+        accepted_at: event.accepted_at,
+        submitted: Instant::now(),
     }
 }
 
@@ -250,6 +283,7 @@ impl Queue for Store {
 enum Op {
     Submit {
         task: u8,
+        early: bool,
     },
     Commit,
     /// The group fails: its events are refused, its settlements kept.
@@ -296,7 +330,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(How::Untried),
     ];
     prop_oneof![
-        12 => (0..TASKS).prop_map(|task| Op::Submit { task }),
+        12 => (0..TASKS, prop::bool::weighted(0.8))
+            .prop_map(|(task, early)| Op::Submit { task, early }),
         8 => Just(Op::Commit),
         1 => Just(Op::CommitFails),
         8 => (1..6_usize).prop_map(Op::Tell),
@@ -315,7 +350,9 @@ struct World {
     target: Arc<Target>,
     store: Store,
     line: Arc<Line>,
-    events: Receiver<Live>,
+    events: Receiver<Notice>,
+    /// Refused, and maybe not heard of early yet.
+    withdrawn: Vec<EventId>,
     _commands: Receiver<Command>,
     agenda: Agenda,
     under_way: Vec<(Due, Pass)>,
@@ -347,7 +384,7 @@ fn target() -> Target {
 fn incarnation(
     target: &Arc<Target>,
     now: Instant,
-) -> (Arc<Line>, Receiver<Live>, Receiver<Command>, Agenda) {
+) -> (Arc<Line>, Receiver<Notice>, Receiver<Command>, Agenda) {
     let name = Arc::from(target.name().as_str());
     let line = Line::new(name, true, CHANNEL, Arc::new(Tally::default()));
     let (events, commands) = (line.events(), line.commands());
@@ -380,6 +417,7 @@ impl World {
             store,
             line,
             events,
+            withdrawn: Vec::new(),
             _commands: commands,
             agenda,
             under_way: Vec::new(),
@@ -395,9 +433,9 @@ impl World {
 
     fn apply(&mut self, op: Op) {
         match op {
-            Op::Submit { task } => self.submit(task),
+            Op::Submit { task, early } => self.submit(task, early),
             Op::Commit => self.store.commit(),
-            Op::CommitFails => self.store.staged.lock().unwrap().appends.clear(),
+            Op::CommitFails => self.store.fail(),
             Op::Tell(most) => self.store.tell(most),
             Op::Turn => self.turn(),
             Op::TurnWithRace => {
@@ -416,25 +454,36 @@ impl World {
             Op::Replay => self.replay(),
         }
         assert!(self.agenda.held() <= WINDOW, "the window is a bound");
-        let unsynced = self.agenda.settling.len() + self.agenda.noting + self.under_way.len();
+        let unsynced = self.agenda.settling.len()
+            + self.agenda.noting
+            + self.agenda.early.outcomes()
+            + self.under_way.len();
         assert!(
             unsynced <= WINDOW,
             "a crash may deliver no more than that twice"
         );
     }
 
-    fn submit(&mut self, task: u8) {
+    fn submit(&mut self, task: u8, early: bool) {
         self.submitted += 1;
         let mut id = [0; 16];
         id[..4].copy_from_slice(&self.submitted.to_be_bytes());
-        self.store.staged.lock().unwrap().appends.push(Event {
+        let event = Event {
             id: EventId(id),
             key: Arc::from([task]),
             body: Arc::from(id),
             accepted_at: self.at.epoch_ms(),
             targets: Arc::from([Arc::from(self.target.name().as_str())]),
             idempotency_key: None,
-        });
+        };
+        let number = u64::from(self.submitted);
+        let early = early && self.line.tell_early(live(EntryId(0), &event), number);
+        if !early {
+            self.line.pass_over(number);
+        }
+        let mut staged = self.store.staged.lock().unwrap();
+        staged.appends.push(event);
+        staged.numbers.push(Numbered { number, early });
     }
 
     fn pass(&mut self, ms: u64) {
@@ -447,11 +496,15 @@ impl World {
     fn turn(&mut self) {
         let at = self.at;
         self.agenda.synced(&self.line.take_synced());
-        while let Ok(live) = self.events.try_recv() {
-            self.line.taken(&live);
-            if !self.agenda.learn(live, at.now) {
+        self.withdrawn.extend(self.line.take_withdrawn());
+        while let Ok(notice) = self.events.try_recv() {
+            self.line.taken(&notice);
+            if !self.hear(notice) {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
+        }
+        for id in std::mem::take(&mut self.withdrawn) {
+            self.agenda.withdraw(id);
         }
         if self.agenda.follows() && self.line.behind.load(Ordering::SeqCst) {
             self.agenda.fall_behind();
@@ -461,9 +514,31 @@ impl World {
         self.agenda
             .read_on(&self.store, &self.line.behind, at)
             .unwrap();
+        let written = self.agenda.to_write();
+        self.store
+            .staged
+            .lock()
+            .unwrap()
+            .settlements
+            .extend(written);
         while let Step::Attempt(due, pass) = self.agenda.next(at.now) {
             self.check_order(&due);
             self.under_way.push((due, pass));
+        }
+    }
+
+    fn hear(&mut self, notice: Notice) -> bool {
+        let now = self.at.now;
+        match notice {
+            Notice::Live(live, number) => {
+                self.agenda.told_live(number);
+                self.agenda.learn(live, now)
+            }
+            Notice::Early { live, after } => {
+                self.agenda.learn_early(live, after, now);
+                true
+            }
+            Notice::Told { id, entry, number } => self.agenda.told(id, entry, number, now),
         }
     }
 
@@ -476,11 +551,17 @@ impl World {
             assert_ne!(other.key, due.key, "two events of a task are under way");
         }
         assert!(!self.settled.contains(&id), "{id:?} was settled already");
-        let stored = &self.store.staged.lock().unwrap().stored;
-        for (task, before) in stored.iter().take_while(|(_, other)| *other != id) {
-            if [*task] == *due.key {
+        let staged = self.store.staged.lock().unwrap();
+        let waiting = staged.appends.iter().map(|event| (event.key[0], event.id));
+        let before = staged.stored.iter().copied().chain(waiting);
+        if !before.clone().any(|(_, other)| other == id) {
+            // It was refused, which is not told yet.
+            return;
+        }
+        for (task, before) in before.take_while(|(_, other)| *other != id) {
+            if [task] == *due.key {
                 assert!(
-                    self.arrived.contains_key(before) || self.died.contains(before),
+                    self.arrived.contains_key(&before) || self.died.contains(&before),
                     "{id:?} is sent before {before:?} of its task is settled"
                 );
             }
@@ -528,9 +609,13 @@ impl World {
         } else {
             *self.excused.entry(id).or_default() += 1;
         }
-        let settlement = ruling.settlement.expect("every judgement is written down");
         let mut staged = self.store.staged.lock().unwrap();
-        staged.settlements.push(settlement);
+        let later = ruling.withdrawn || self.agenda.early.outcomes() > 0;
+        assert!(
+            ruling.settlement.is_some() || later,
+            "every judgement is written down"
+        );
+        staged.settlements.extend(ruling.settlement);
     }
 
     fn crash(&mut self, group: Option<bool>, arrived: u8) {
@@ -541,6 +626,7 @@ impl World {
             let mut staged = self.store.staged.lock().unwrap();
             // What was committed and not told counts as accepted all the same: it is stored.
             staged.appends.clear();
+            staged.numbers.clear();
             staged.settlements.clear();
             staged.untold.clear();
         }
@@ -555,6 +641,7 @@ impl World {
         *self.store.line.lock().unwrap() = Arc::clone(&line);
         self.line = line;
         self.events = events;
+        self.withdrawn.clear();
         self._commands = commands;
         self.agenda = agenda;
     }
@@ -599,7 +686,7 @@ impl World {
                 self.finish(0, How::Delivered);
             }
             self.pass(1_000);
-            if self.owed() == 0 && self.store.staged.lock().unwrap().appends.is_empty() {
+            if self.owed() == 0 && self.agenda.is_done() {
                 return;
             }
         }
@@ -632,7 +719,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_crashes_what_is_accepted_arrives_in_order_or_is_a_dead_letter(

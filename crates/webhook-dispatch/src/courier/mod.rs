@@ -7,11 +7,11 @@ mod senders;
 mod succession;
 
 use self::senders::{Hired, job_channel};
-use crate::agenda::{Agenda, READ_AT_ONCE, Ruling, Step};
+use crate::agenda::{Agenda, READ_AT_ONCE, Ruling, Step, Was};
 use crate::clock::{Clock, Moment};
 use crate::gate::Shut;
 use crate::lane::Delivery;
-use crate::line::{Command, Line, Live};
+use crate::line::{Command, Line, Notice};
 use crate::retry::Retry;
 use crate::sender::{Attempt, Bench, Job, Report};
 use crate::stats::add;
@@ -22,7 +22,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use webhook_queue::{Queue, QueueError, Settlement};
+use webhook_queue::{EventId, Queue, QueueError, Settlement};
 
 /// How long an unreadable queue, or a thread that cannot be started, is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -58,7 +58,9 @@ pub(crate) struct Courier {
     retry: Arc<dyn Retry>,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
-    events: Receiver<Live>,
+    events: Receiver<Notice>,
+    /// Refused by the queue after they were told of early; that may not have been heard yet.
+    withdrawn: Vec<EventId>,
     commands: Receiver<Command>,
     agenda: Agenda,
     jobs: Option<Sender<Job>>,
@@ -93,6 +95,7 @@ impl Courier {
         let agenda = Agenda::new(target, supplies.backing.is_some(), clock.now());
         Courier {
             events: supplies.line.events(),
+            withdrawn: Vec::new(),
             commands: supplies.line.commands(),
             line: supplies.line,
             bench: supplies.bench,
@@ -201,6 +204,10 @@ impl Courier {
             Some(Follows::Nothing) => add(&counters.failed, 1),
             Some(Follows::Stop) => {}
         }
+        if ruling.withdrawn {
+            // It is not counted as owed, as what is settled is.
+            counters.pending.fetch_add(1, Ordering::SeqCst);
+        }
         if ruling.over {
             self.settled(&attempt.due.delivery, at);
         }
@@ -294,18 +301,31 @@ impl Courier {
     }
 
     fn take_events(&mut self, at: Moment) -> bool {
+        self.withdrawn.extend(self.line.take_withdrawn());
         let mut any = false;
         for _ in 0..READ_AT_ONCE {
             if self.backing.is_none() && !self.agenda.has_room() {
                 // Nobody else has these: they wait in the channel.
                 break;
             }
-            let Ok(live) = self.events.try_recv() else {
+            let Ok(notice) = self.events.try_recv() else {
+                self.take_withdrawn();
                 break;
             };
             any = true;
-            self.line.taken(&live);
-            if self.is_leaving() || !self.agenda.learn(live, at.now) {
+            self.line.taken(&notice);
+            let taken = match notice {
+                Notice::Live(live, number) => {
+                    self.agenda.told_live(number);
+                    self.agenda.learn(live, at.now)
+                }
+                Notice::Early { live, after } => {
+                    self.agenda.learn_early(live, after, at.now);
+                    true
+                }
+                Notice::Told { id, entry, number } => self.agenda.told(id, entry, number, at.now),
+            };
+            if self.is_leaving() || !taken {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
         }
@@ -313,7 +333,25 @@ impl Courier {
             self.agenda.fall_behind();
             any |= !self.agenda.follows();
         }
+        self.write_outcomes();
         any
+    }
+
+    /// Forgets what the queue refused, once all is heard that was said of it before.
+    fn take_withdrawn(&mut self) {
+        for id in std::mem::take(&mut self.withdrawn) {
+            if self.agenda.withdraw(id) == Was::Settled {
+                // It was counted as settled, and will not be counted as accepted.
+                self.line.counters.pending.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Has the queue told what came of events that it has only now.
+    fn write_outcomes(&mut self) {
+        for settlement in self.agenda.to_write() {
+            self.settle(settlement);
+        }
     }
 
     /// Reads from the queue what there is room for: first the tasks that have waited.
@@ -334,6 +372,7 @@ impl Courier {
             let on = self.agenda.read_on(queue, &self.line.behind, at)?;
             Ok(back || on)
         });
+        self.write_outcomes();
         read.unwrap_or_else(|error| {
             self.unreadable(&error, at.now);
             false
@@ -406,7 +445,9 @@ impl Courier {
             any = true;
             self.line.counters.died(crate::dead_letter::Reason::TooOld);
             self.settled(&delivery, at);
-            self.settle(settlement);
+            if let Some(settlement) = settlement {
+                self.settle(settlement);
+            }
         }
         if let Some(at) = self.agenda.next_expiry() {
             self.set_alarm(at);

@@ -81,6 +81,8 @@ impl Courier {
                 Err(_) => break,
             }
         }
+        // What was committed by now has its outcome written down with it.
+        self.take_events(Moment::of(&*self.clock));
         if !self.stopping {
             // It has retired: what it still knows of lies in the queue, and the line may be
             // another courier's by now.

@@ -33,6 +33,8 @@ impl Courier {
     pub(super) fn retire(&mut self, number: u64, now: Instant) {
         self.retirement = Some(number);
         if self.backing.is_some() {
+            // What it hears of from now on is for whoever comes after it.
+            self.agenda.fall_behind();
             self.take_back(now);
         } else {
             self.agenda.gate_mut().pause(false);

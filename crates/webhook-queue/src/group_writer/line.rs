@@ -98,7 +98,9 @@ impl<T> Line<T> {
         ticket: T,
         deadline: Option<Instant>,
         room_until: Option<Instant>,
+        queued: impl FnOnce(&Event, &mut T),
     ) -> Result<(), Refused<(Event, T)>> {
+        let mut ticket = ticket;
         let mut state = self.lock();
         loop {
             if state.closed {
@@ -110,6 +112,7 @@ impl<T> Line<T> {
                     && bytes <= self.limits.waiting_bytes);
             if fits {
                 state.bytes = bytes;
+                queued(&event, &mut ticket);
                 state.events.push_back(Waiting {
                     event,
                     ticket,
