@@ -6,6 +6,7 @@ mod acks;
 mod cli;
 mod commands;
 mod console;
+mod dead_letters;
 mod input;
 mod signals;
 mod summary;
