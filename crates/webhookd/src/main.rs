@@ -2,14 +2,16 @@
 //!
 //! *Architecture invariant*: there is no delivery logic here; this crate wires the others.
 
-mod acks;
+mod admin;
 mod cli;
 mod commands;
 mod console;
 mod dead_letters;
-mod input;
+mod http;
 mod signals;
+mod sources;
 mod summary;
+mod wiring;
 
 use std::process::ExitCode;
 
