@@ -139,6 +139,11 @@ impl Fleet {
         }
     }
 
+    /// The line of a reliable target that there has been: its own if it was removed.
+    pub(crate) fn former(&self, target: &str) -> Option<&Arc<Line>> {
+        self.lines.get(&(Arc::from(target), true))
+    }
+
     /// Puts a configuration in force.
     pub(crate) fn deploy(
         &mut self,
@@ -292,9 +297,7 @@ impl Fleet {
         let queue = match &self.given {
             Some(queue) => Arc::clone(queue),
             None => {
-                let options = Options {
-                    max_bytes: settings.max_bytes(),
-                };
+                let options = Options::with_max_bytes(settings.max_bytes());
                 let queue = DiskQueue::open(settings.dir(), &options);
                 Arc::new(queue.map_err(ReloadError::Queue)?)
             }
