@@ -9,6 +9,7 @@ mod durable;
 mod independent;
 mod input;
 mod receive;
+mod repair;
 mod retry;
 mod signals;
 mod signatures;
