@@ -75,6 +75,7 @@ mod submit;
 mod transport;
 mod trouble;
 mod ureq_transport;
+mod wire;
 mod writer;
 
 pub use breaker::BreakerState;
