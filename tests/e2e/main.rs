@@ -12,3 +12,4 @@ mod receive;
 mod retry;
 mod signals;
 mod signatures;
+mod tls;

@@ -60,6 +60,7 @@ mod dead_letter;
 mod dispatcher;
 mod format;
 mod gate;
+mod headers;
 mod lane;
 mod line;
 mod monitor;

@@ -10,13 +10,13 @@
 //! through a proxy. What it reads from and writes to is our [`Wire`]: one write and one read a
 //! request, where its own transport needs seven calls.
 
+use crate::headers::OUR_NAME;
 use crate::resolve::Lookups;
 use crate::transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
 use crate::wire::{self, Wire};
-use http::HeaderValue;
-use http::header::{ACCEPT, RETRY_AFTER, USER_AGENT};
+use http::header::RETRY_AFTER;
 use std::io::{ErrorKind, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -31,9 +31,6 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error, Timeout};
 use webhook_config::Target;
-
-/// What is told of us to receivers whose target sets no `User-Agent`.
-const OUR_NAME: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));
 
 /// Buffers of what lies above the socket, TLS: a payload's usual size and some.
 const BUFFER: usize = 16 * 1024;
@@ -189,15 +186,7 @@ impl HttpTransport {
         let mut outgoing = http::Request::new(request.body);
         *outgoing.method_mut() = http::Method::POST;
         *outgoing.uri_mut() = self.uri.clone();
-        let headers = outgoing.headers_mut();
-        *headers = request.headers;
-        // ureq would make them anew each time.
-        headers
-            .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(OUR_NAME));
-        headers
-            .entry(ACCEPT)
-            .or_insert(HeaderValue::from_static("*/*"));
+        *outgoing.headers_mut() = request.headers;
         let response = self.agent.run(outgoing)?;
         let (parts, body) = response.into_parts();
         let mut answer = Answer {
