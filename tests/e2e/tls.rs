@@ -6,7 +6,8 @@ use rcgen::{
     date_time_ymd,
 };
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use webhook_tests::{Folder, Launch, Summary, best_effort, event};
 
@@ -198,6 +199,67 @@ fn a_private_authority_is_trusted_over_one_connection_in_tls_1_2_and_1_3() {
             assert_eq!(request["connections"], 1, "it is kept");
         }
     }
+}
+
+/// Takes one connection, and leads it to the port that it asks for; what it asked with.
+fn tunnel() -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    let address = listener.local_addr().expect("a listener has an address");
+    let thread = std::thread::spawn(move || {
+        let (near, _) = listener.accept().expect("somebody connects");
+        let mut reader = BufReader::new(&near);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(reader.read_line(&mut head).expect("text"), 0, "{head}");
+        }
+        let authority = head.split(' ').nth(1).expect("CONNECT host:port");
+        let far = TcpStream::connect(authority).expect("the server listens");
+        (&near)
+            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            .expect("the client reads");
+        std::thread::scope(|scope| {
+            scope.spawn(|| pass(&near, &far));
+            pass(&far, &near);
+        });
+        head
+    });
+    (format!("http://user:pass@{address}"), thread)
+}
+
+/// Passes on what comes, to its end.
+fn pass(mut from: &TcpStream, mut to: &TcpStream) {
+    // Either side may end it.
+    drop(std::io::copy(&mut from, &mut to));
+    drop(to.shutdown(Shutdown::Both));
+}
+
+#[test]
+fn a_proxy_is_told_the_servers_name_and_nothing_else() {
+    let authority = Authority::new();
+    authority.issue_for_hosts("server", &["localhost"]);
+    let Some(server) = Server::start(&authority, "server", "-", "1.3") else {
+        return;
+    };
+    let (proxy, head) = tunnel();
+    let url = format!("https://localhost:{}/", server.port);
+    let folder = Folder::new();
+    let mut config = best_effort(&url);
+    config["timeoutMsec"] = 60_000.into();
+    config["proxy"] = proxy.into();
+    config["tls"] = json!({ "caFile": authority.path("ca.pem") });
+    let lines: String = (0..5).map(|number| event("one", number) + "\n").collect();
+    let _ended = Launch::with_config(&folder.config(&config))
+        .run(lines)
+        .expect_code(0);
+    let head = head.join().expect("the proxy does not panic");
+    let line = format!("CONNECT localhost:{} HTTP/1.1\r\n", server.port);
+    assert!(head.starts_with(&line), "{head}");
+    // base64 of "user:pass"
+    let credentials = "Proxy-Authorization: Basic dXNlcjpwYXNz\r\n";
+    assert!(head.contains(credentials), "{head}");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 5);
+    assert_eq!(requests[4]["connections"], 1, "the tunnel is kept");
 }
 
 #[test]
