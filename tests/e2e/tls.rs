@@ -123,7 +123,8 @@ impl Server {
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                eprintln!("SKIPPED: python3 is not installed");
+                let skipped = "SKIPPED: python3 is not installed";
+                drop(writeln!(std::io::stderr(), "{skipped}"));
                 return None;
             }
             Err(error) => panic!("python3 does not start: {error}"),
