@@ -13,3 +13,4 @@ mod repair;
 mod retry;
 mod signals;
 mod signatures;
+mod tls;

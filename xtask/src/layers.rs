@@ -81,6 +81,7 @@ const RULES: &[Rule] = &[
             "http",
             "httpdate",
             "jiff",
+            "rustix",
             "serde",
             "serde_json",
             "slab",

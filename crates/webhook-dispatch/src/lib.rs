@@ -65,6 +65,7 @@ mod dispatcher;
 mod fleet;
 mod format;
 mod gate;
+mod headers;
 mod lane;
 mod line;
 mod monitor;
@@ -84,6 +85,7 @@ mod submit;
 mod transport;
 mod trouble;
 mod ureq_transport;
+mod wire;
 mod writer;
 
 pub use breaker::BreakerState;

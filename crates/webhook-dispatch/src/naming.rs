@@ -1,6 +1,5 @@
 //! Names for events: the `webhook-id` of each.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use webhook_queue::EventId;
 
@@ -36,12 +35,27 @@ impl Names {
 /// An event's name as receivers see it: `evt_` and 32 hexadecimal digits.
 #[must_use]
 pub fn webhook_id(id: EventId) -> String {
-    let mut text = String::with_capacity(36);
-    text.push_str("evt_");
-    for byte in id.0 {
-        write!(text, "{byte:02x}").expect("a String takes all that is written");
+    IdText::new(id).as_str().to_owned()
+}
+
+/// What [`webhook_id`] says, without an allocation.
+#[derive(Debug)]
+pub(crate) struct IdText([u8; 36]);
+
+impl IdText {
+    pub(crate) fn new(id: EventId) -> IdText {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"evt_00000000000000000000000000000000";
+        for (digits, byte) in text[4..].chunks_exact_mut(2).zip(id.0) {
+            digits[0] = HEX[usize::from(byte >> 4)];
+            digits[1] = HEX[usize::from(byte & 15)];
+        }
+        IdText(text)
     }
-    text
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("it is ASCII")
+    }
 }
 
 /// Reads what [`webhook_id`] wrote.

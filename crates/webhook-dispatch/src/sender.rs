@@ -4,15 +4,15 @@ use crate::clock::{Clock, epoch_ms};
 use crate::dead_letter::{excerpt, legible};
 use crate::format;
 use crate::gate::Pass;
+use crate::headers::Headers;
 use crate::lane::Due;
-use crate::naming::webhook_id;
+use crate::naming::IdText;
 use crate::outcome::{Outcome, Verdict, judge};
-use crate::sign::{Signer, WEBHOOK_ATTEMPT, WEBHOOK_ID};
+use crate::sign::Signer;
 use crate::transport::{
     Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
 use crossbeam_channel::{Receiver, Sender};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,9 +20,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use webhook_config::Target;
-
-/// When the request was made, in epoch milliseconds: the name that Aurora gave it from 0.16 on.
-const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
 
 /// How long a sender waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(10);
@@ -72,6 +69,7 @@ pub(crate) struct Bench {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signer: Option<Signer>,
+    headers: Headers,
     /// Goes up whenever jobs that were handed out must not be tried any more.
     pub(crate) gate: AtomicU64,
     stopping: AtomicBool,
@@ -85,11 +83,13 @@ impl Bench {
         clock: Arc<dyn Clock>,
     ) -> Result<Bench, String> {
         let signer = target.signing().map(Signer::new).transpose()?;
+        let headers = Headers::new(&target);
         Ok(Bench {
             target,
             connector,
             clock,
             signer,
+            headers,
             gate: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             stoppers: Mutex::new(HashMap::new()),
@@ -126,21 +126,6 @@ impl Bench {
             });
         }
         Ok(transport)
-    }
-
-    /// The headers that every request of the target has, to start from.
-    fn headers(&self, due: &Due, started_at: u64) -> HeaderMap {
-        let mut headers = self.target.headers().clone();
-        // Aurora adds its own after the file's, even if the file names it too.
-        headers.append(TIMESTAMP, HeaderValue::from(started_at));
-        let id = HeaderValue::try_from(webhook_id(due.delivery.id))
-            .expect("an id is letters, digits and one underscore");
-        headers.insert(WEBHOOK_ID, id);
-        headers.insert(
-            WEBHOOK_ATTEMPT,
-            HeaderValue::from(due.delivery.attempts.saturating_add(1)),
-        );
-        headers
     }
 }
 
@@ -320,19 +305,20 @@ fn send(
         Some(transport) => transport,
         None => transport.insert(bench.transport(number)?),
     };
-    let mut headers = bench.headers(due, started_at);
-    let id = webhook_id(due.delivery.id);
+    let id = IdText::new(due.delivery.id);
+    let mut headers = bench.headers.of(&due.delivery, &id, started_at);
+    let id = id.as_str();
     let encoded = format::encode(
         bench.target.format(),
         &due.body,
-        &id,
+        id,
         due.delivery.accepted_at,
         &mut headers,
     );
     if let Some(signer) = &bench.signer {
         let seconds = i64::try_from(started_at / 1000).unwrap_or(i64::MAX);
         signer
-            .sign(&id, seconds, &encoded.body, &mut headers)
+            .sign(id, seconds, &encoded.body, &mut headers)
             .map_err(|message| TransportError {
                 kind: TransportErrorKind::Io,
                 message,

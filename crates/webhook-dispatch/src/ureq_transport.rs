@@ -4,28 +4,38 @@
 //! clients that browse: here, redirects are outcomes and not followed, every status is an answer,
 //! no proxy is taken from the environment, and the response is read up to a bound. Names are
 //! resolved by [`Lookups`], since ureq's own resolver starts a thread for every request that has
-//! a time-out.
+//! a time-out; and only where a connection is to be made.
+//!
+//! ureq speaks HTTP, keeps the phases' time-outs, and wraps a connection in TLS and leads it
+//! through a proxy. What it reads from and writes to is our [`Wire`]: one write, one read and one
+//! look a request, where its own transport makes twelve system calls.
 
+use crate::headers::OUR_NAME;
 use crate::resolve::Lookups;
 use crate::transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
+use crate::wire::{self, Wire};
 use http::header::RETRY_AFTER;
 use std::io::{ErrorKind, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport as layer;
+use ureq::unversioned::transport::Connector as _;
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Either, NextTimeout, RustlsConnector,
+    ShutdownHandle,
+};
 use ureq::{Agent, Error, Timeout};
 use webhook_config::Target;
 
-/// What is told of us to receivers whose target sets no `User-Agent`.
-const USER_AGENT: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));
-
-/// Read and write buffers of a connection, in bytes: a payload's usual size and some.
+/// Buffers of what lies above the socket, TLS: a payload's usual size and some.
 const BUFFER: usize = 16 * 1024;
+/// The longest head of an answer, in bytes.
+const ANSWER_HEAD: usize = 64 * 1024;
 
 /// Sends over HTTP/1.1 and TLS, with one kept connection for each transport.
 #[derive(Debug, Default)]
@@ -47,9 +57,16 @@ impl Connector for HttpConnector {
         let resolver = CachedResolver {
             lookups: Arc::clone(&self.lookups),
             patience: target.connect_timeout().max(Duration::from_secs(5)),
+            open: Arc::default(),
         };
+        // In this order: a tunnel through the proxy, where there is one; else a socket of our
+        // own, as at the beginning of the tunnel; and TLS above either.
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(WireConnector(resolver.clone()))
+                .chain(RustlsConnector::default());
         Ok(Box::new(HttpTransport {
-            agent: Agent::with_parts(config, DefaultConnector::default(), resolver),
+            agent: Agent::with_parts(config, connector, resolver),
             uri: target.url().as_uri().clone(),
             max_response_bytes: target.max_response_bytes(),
             stopped: Arc::new(AtomicBool::new(false)),
@@ -72,7 +89,8 @@ fn agent_config(target: &Target) -> Result<ureq::config::Config, TransportError>
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(proxy)
-        .user_agent(USER_AGENT)
+        .user_agent(OUR_NAME)
+        .max_response_header_size(ANSWER_HEAD)
         .accept_encoding("")
         .tls_config(tls_config(target)?)
         .input_buffer_size(BUFFER)
@@ -236,42 +254,166 @@ fn explain_timeout(phase: Timeout) -> &'static str {
     }
 }
 
-#[derive(Debug)]
+/// Finds addresses where a connection is to be made; where one is kept, no look-up is needed.
+#[derive(Clone, Debug)]
 struct CachedResolver {
     lookups: Arc<Lookups>,
     patience: Duration,
+    /// Connections that there are; a transport has one at most, and uses it for the next request.
+    open: Arc<AtomicUsize>,
+}
+
+impl CachedResolver {
+    fn look_up(&self, uri: &http::Uri) -> Result<Arc<[std::net::SocketAddr]>, Error> {
+        let host = uri.host().ok_or(Error::HostNotFound)?;
+        let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+            Some("https") => 443,
+            _ => 80,
+        });
+        self.lookups
+            .resolve(host, port, self.patience)
+            .map_err(|error| match error.kind() {
+                ErrorKind::TimedOut => Error::Timeout(Timeout::Resolve),
+                _ => Error::HostNotFound,
+            })
+    }
 }
 
 impl Resolver for CachedResolver {
     fn resolve(
         &self,
         uri: &http::Uri,
-        config: &ureq::config::Config,
+        _config: &ureq::config::Config,
         _timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let host = uri.host().ok_or(Error::HostNotFound)?;
-        let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
-            Some("https") => 443,
-            Some("socks4" | "socks4a" | "socks5" | "socks") => 1080,
-            _ => 80,
-        });
-        let found = self
-            .lookups
-            .resolve(host, port, self.patience)
-            .map_err(|error| match error.kind() {
-                ErrorKind::TimedOut => Error::Timeout(Timeout::Resolve),
-                _ => Error::HostNotFound,
-            })?;
         let mut addresses = self.empty();
-        let family = config.ip_family();
-        let wanted = family.keep_wanted(found.iter().copied());
-        // ureq keeps at most sixteen.
-        for address in wanted.take(16) {
-            addresses.push(address);
-        }
-        if addresses.is_empty() {
-            return Err(Error::HostNotFound);
+        if self.open.load(Ordering::Relaxed) == 0 {
+            // ureq keeps at most sixteen.
+            for address in self.look_up(uri)?.iter().take(16) {
+                addresses.push(*address);
+            }
         }
         Ok(addresses)
+    }
+}
+
+/// Makes the socket that all else is built on.
+#[derive(Debug)]
+struct WireConnector(CachedResolver);
+
+impl<In: layer::Transport> layer::Connector<In> for WireConnector {
+    type Out = Either<In, WireTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        if let Some(tunnel) = chained {
+            return Ok(Some(Either::A(tunnel)));
+        }
+        let looked_up;
+        let mut addresses: &[std::net::SocketAddr] = &details.addrs;
+        if addresses.is_empty() {
+            // The kept connection turned out to be closed.
+            looked_up = self.0.look_up(details.uri)?;
+            addresses = &looked_up;
+        }
+        let stream = wire::connect(addresses, *details.timeout.after)
+            .map_err(|error| in_time(error, details.timeout))?;
+        let open = Arc::clone(&self.0.open);
+        open.fetch_add(1, Ordering::Relaxed);
+        let transport = WireTransport {
+            wire: Wire::new(stream),
+            open,
+        };
+        let weak: Weak<dyn ShutdownHandle> = Arc::downgrade(transport.wire.stream()) as _;
+        (details.register_shutdown)(weak)?;
+        Ok(Some(Either::B(transport)))
+    }
+}
+
+/// A [`Wire`] as ureq wants it.
+#[derive(Debug)]
+struct WireTransport {
+    wire: Wire,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for WireTransport {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl layer::Transport for WireTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.wire
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let mut amount = amount;
+        // No time-out is set that could be the reason in this one's stead.
+        if timeout.reason == Timeout::SendRequest {
+            self.wire.begin(*timeout.after);
+            if self.wire.hold(amount) {
+                return Ok(());
+            }
+            amount = 0;
+        }
+        self.wire
+            .send(amount, *timeout.after)
+            .map_err(|error| in_time(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if timeout.reason == Timeout::RecvBody {
+            self.wire.answer_is_here();
+        }
+        self.wire
+            .receive(*timeout.after)
+            .map_err(|error| in_time(error, timeout))
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.wire.is_fit()
+    }
+}
+
+/// A time-out is that of its phase.
+fn in_time(error: std::io::Error, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::TimedOut => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
+    }
+}
+
+impl Buffers for Wire {
+    fn output(&mut self) -> &mut [u8] {
+        self.room()
+    }
+
+    fn input(&self) -> &[u8] {
+        Wire::input(self)
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        self.rooms().0
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.appended(amount);
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.consume(amount);
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        self.rooms()
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.has_news()
     }
 }

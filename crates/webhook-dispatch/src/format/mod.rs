@@ -29,8 +29,20 @@ pub(crate) struct Encoded<'a> {
     pub(crate) body: Cow<'a, [u8]>,
 }
 
-/// Puts an event into a format, and the headers that the format wants into `headers`, unless
-/// they are there already.
+/// Adds the headers that are the same for every event, unless they are there already.
+pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
+    let content_type = match format {
+        Format::KafkaRestV2 => {
+            or_insert(headers, ACCEPT, "application/vnd.kafka.v2+json");
+            "application/vnd.kafka.json.v2+json"
+        }
+        Format::CloudEventsStructured => "application/cloudevents+json; charset=UTF-8",
+        _ => "application/json",
+    };
+    or_insert(headers, CONTENT_TYPE, content_type);
+}
+
+/// Puts an event into a format, and what the format says of it into `headers`.
 pub(crate) fn encode<'a>(
     format: Format,
     event: &'a [u8],
@@ -39,13 +51,8 @@ pub(crate) fn encode<'a>(
     headers: &mut HeaderMap,
 ) -> Encoded<'a> {
     match format {
-        Format::KafkaRestV2 => {
-            or_insert(headers, CONTENT_TYPE, "application/vnd.kafka.json.v2+json");
-            or_insert(headers, ACCEPT, "application/vnd.kafka.v2+json");
-            kafka_record(event)
-        }
+        Format::KafkaRestV2 => kafka_record(event),
         Format::CloudEventsBinary => {
-            or_insert(headers, CONTENT_TYPE, "application/json");
             let about = About::of(event, accepted_at);
             for (name, value) in [
                 ("ce-specversion", "1.0"),
@@ -62,11 +69,6 @@ pub(crate) fn encode<'a>(
             Encoded { body: event.into() }
         }
         Format::CloudEventsStructured => {
-            or_insert(
-                headers,
-                CONTENT_TYPE,
-                "application/cloudevents+json; charset=UTF-8",
-            );
             let about = About::of(event, accepted_at);
             let attributes = Attributes {
                 specversion: "1.0",
@@ -86,10 +88,7 @@ pub(crate) fn encode<'a>(
             body.push(b'}');
             Encoded { body: body.into() }
         }
-        _ => {
-            or_insert(headers, CONTENT_TYPE, "application/json");
-            Encoded { body: event.into() }
-        }
+        _ => Encoded { body: event.into() },
     }
 }
 

@@ -6,6 +6,7 @@ const EVENT: &str = r#"{"task":{"assignedTask":{"taskId":"www-data-prod-hello-0-
 /// What is sent for an event: the headers, an empty line, and the body.
 fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
     let mut headers = headers;
+    prepare(format, &mut headers);
     let encoded = encode(format, event.as_bytes(), "evt_1", 1_000, &mut headers);
     let mut text = String::new();
     let mut lines: Vec<String> = headers

@@ -1,0 +1,207 @@
+//! What counts as an answer, however it is framed and whatever follows it.
+
+use crate::peer::{Client, OK, Peer};
+use webhook_config::{Target, TargetUrl};
+use webhook_dispatch::{Answer, TransportErrorKind};
+
+/// The answer when a peer writes these bytes and closes.
+fn answer(bytes: impl Into<Vec<u8>>) -> Answer {
+    let peer = Peer::once(bytes);
+    peer.client().post(b"body").unwrap()
+}
+
+fn check(bytes: &[u8], status: u16, body: &[u8], complete: bool) {
+    let text = String::from_utf8_lossy(bytes);
+    let answer = answer(bytes);
+    assert_eq!(answer.status, status, "{text}");
+    assert_eq!(answer.body, body, "{text}");
+    assert_eq!(answer.complete, complete, "{text}");
+}
+
+/// What a peer writes is no answer.
+fn check_none(bytes: impl Into<Vec<u8>>) -> String {
+    let peer = Peer::once(bytes);
+    let (kind, message) = peer.client().error();
+    assert_eq!(kind, TransportErrorKind::Io, "{message}");
+    message
+}
+
+#[test]
+fn a_body_is_framed_by_its_length_by_chunks_or_by_the_end() {
+    check(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        200,
+        b"abc",
+        true,
+    );
+    check(b"HTTP/1.1 201 Created\r\n\r\nabc", 201, b"abc", true);
+    check(
+        b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n\
+          2;name=value\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+        503,
+        b"abc",
+        true,
+    );
+    check(b"HTTP/1.0 200 OK\r\n\r\nabc", 200, b"abc", true);
+    check(
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab",
+        200,
+        b"ab",
+        true,
+    );
+}
+
+#[test]
+fn a_status_is_an_answer_though_its_body_is_cut_off() {
+    check(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc",
+        200,
+        b"abc",
+        false,
+    );
+    check(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+        200,
+        b"abc",
+        false,
+    );
+    check(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        200,
+        b"",
+        false,
+    );
+}
+
+#[test]
+fn some_statuses_have_no_body() {
+    for status in [204, 304] {
+        let head = format!("HTTP/1.1 {status} Status\r\n\r\n");
+        let peer = Peer::always(head);
+        let mut client = peer.client();
+        assert_eq!((client.status(), client.status()), (status, status));
+        assert_eq!(peer.connections(), 1, "nothing is waited for");
+    }
+}
+
+#[test]
+fn interim_answers_are_passed_over() {
+    let mut bytes = b"HTTP/1.1 100 Continue\r\n\r\n\
+                      HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+        .to_vec();
+    bytes.extend_from_slice(OK);
+    let peer = Peer::always(bytes);
+    let mut client = peer.client();
+    assert_eq!((client.status(), client.status()), (200, 200));
+    assert_eq!(peer.connections(), 1);
+}
+
+#[test]
+fn an_answer_may_come_byte_by_byte() {
+    let peer = Peer::start(|_, connection| {
+        while connection.request().is_some() {
+            for byte in
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+            {
+                connection.write(&[*byte]);
+            }
+        }
+    });
+    let mut client = peer.client();
+    for _ in 0..2 {
+        let answer = client.post(b"body").unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"abc"[..]));
+    }
+    assert_eq!(peer.connections(), 1);
+}
+
+#[test]
+fn the_head_of_an_answer_has_bounds() {
+    let many = |count: usize| "x-name: value\r\n".repeat(count);
+    let long = |length: usize| format!("x-name: {}\r\n", "v".repeat(length));
+    let head = |fields: String| format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n");
+    for fields in [
+        many(100),
+        long(60_000),
+        long(16 * 1024),
+        many(100) + &long(30_000),
+    ] {
+        assert_eq!(answer(head(fields)).status, 200);
+    }
+    for fields in [many(1000), long(100_000), long(10 << 20)] {
+        check_none(head(fields));
+    }
+}
+
+#[test]
+fn what_is_not_http_is_no_answer() {
+    for bytes in [
+        &b"SSH-2.0-x\r\n"[..],
+        b"\0\0\0\0\r\n\r\n",
+        b"HTTP/1.1 2OO OK\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n",
+        b"<html>\r\n\r\n",
+        &[0xff; 1000],
+    ] {
+        check_none(bytes);
+    }
+}
+
+#[test]
+fn an_answer_that_ends_within_its_head_is_none() {
+    let gone = "the receiver closed the connection before it had answered";
+    assert_eq!(check_none(""), gone);
+    for length in [1, 10, 17, 30] {
+        check_none(&OK[..length]);
+    }
+}
+
+#[test]
+fn what_is_not_tls_is_no_connection() {
+    let peer = Peer::start(|_, connection| {
+        connection.write(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        connection.wait_for_the_end();
+    });
+    let target = TargetUrl::parse(&peer.url("https")).unwrap();
+    let (kind, message) = Client::of(Target::builder(target)).error();
+    assert_eq!(kind, TransportErrorKind::Connect, "{message}");
+    assert!(message.starts_with("TLS: "), "{message}");
+}
+
+#[test]
+fn an_interim_answer_alone_is_none() {
+    check_none("HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+#[test]
+fn a_peer_that_ends_its_direction_or_resets_gives_no_answer() {
+    for resets in [false, true] {
+        let peer = Peer::start(move |_, connection| {
+            connection.request().unwrap();
+            if resets {
+                connection.reset();
+            } else {
+                connection.half_close();
+                connection.wait_for_the_end();
+            }
+        });
+        let (kind, message) = peer.client().error();
+        assert_eq!(kind, TransportErrorKind::Io, "{message}");
+    }
+}
+
+/// The receiver has made up its mind before it has read everything, and closes what it did not
+/// read: a reset, after the answer.
+#[test]
+fn an_answer_before_the_body_is_sent_counts() {
+    let peer = Peer::start(|_, connection| {
+        connection.head().unwrap();
+        connection.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge");
+    });
+    let mut client = peer.client();
+    for _ in 0..2 {
+        let answer = client.post(&vec![b'x'; 64 << 20]).unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (413, &b"large"[..]));
+    }
+    assert_eq!(peer.connections(), 2);
+}

@@ -1,0 +1,10 @@
+//! What the HTTP client holds to, over real sockets, against peers that misbehave by script.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod answers;
+mod peer;
+mod proxy;
+mod reuse;
+mod stopping;
+mod timeouts;

@@ -1,0 +1,139 @@
+//! A connection is kept for the next request, unless it cannot be.
+
+use crate::peer::{Connection, OK, Peer};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+#[test]
+fn head_and_body_come_in_one_piece_on_one_connection() {
+    let peer = Peer::start(|_, connection| {
+        for _ in 0..3 {
+            let piece = String::from_utf8(connection.piece()).unwrap();
+            let (head, body) = piece.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
+            assert_eq!(body, "x".repeat(3500));
+            connection.write(OK);
+        }
+        connection.wait_for_the_end();
+    });
+    let mut client = peer.client();
+    for _ in 0..3 {
+        assert_eq!(
+            client.post("x".repeat(3500).as_bytes()).unwrap().status,
+            200
+        );
+    }
+    assert_eq!(peer.connections(), 1);
+}
+
+#[test]
+fn bodies_of_every_size_arrive_as_they_are() {
+    let (sent, received) = channel();
+    let sent = Mutex::new(sent);
+    let peer = Peer::start(move |_, connection| {
+        while let Some((_, body)) = connection.request() {
+            sent.lock().unwrap().send(body).unwrap();
+            connection.write(OK);
+        }
+    });
+    let mut client = peer.client();
+    for size in [0, 1, 8_000, 16_000, 16_384, 16_385, 100_000, 1 << 20, 1] {
+        let body: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        assert_eq!(client.post(&body).unwrap().status, 200);
+        assert!(received.recv().unwrap() == body, "{size}");
+    }
+    assert_eq!(peer.connections(), 1);
+}
+
+#[test]
+fn long_headers_arrive_as_they_are() {
+    let peer = Peer::start(|_, connection| {
+        while let Some((head, _)) = connection.request() {
+            assert_eq!(head.matches(&"v".repeat(5000)).count(), 5);
+            connection.write(OK);
+        }
+    });
+    let mut client = peer.client();
+    for _ in 0..2 {
+        let mut headers = http::HeaderMap::new();
+        for name in ["x-a", "x-b", "x-c", "x-d", "x-e"] {
+            headers.insert(name, "v".repeat(5000).parse().unwrap());
+        }
+        let body = &[b'x'; 10_000][..];
+        let answer = client.0.send(webhook_dispatch::Request { headers, body });
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    assert_eq!(peer.connections(), 1);
+}
+
+/// The second of two requests goes out on a new connection, after the first one's did this.
+fn check_replaced(script: impl Fn(&mut Connection) + Send + Sync + 'static) {
+    let (did, done) = channel();
+    let did = Mutex::new(did);
+    let peer = Peer::start(move |_, connection| {
+        connection.request().unwrap();
+        script(connection);
+        did.lock().unwrap().send(()).unwrap();
+        connection.wait_for_the_end();
+    });
+    let mut client = peer.client();
+    for connections in 1..=3 {
+        assert!(matches!(client.status(), 200 | 204));
+        // Only then has the peer done all that it does.
+        done.recv().unwrap();
+        assert_eq!(peer.connections(), connections);
+    }
+}
+
+#[test]
+fn a_connection_that_the_peer_closed_since_is_replaced() {
+    check_replaced(|connection| {
+        connection.write(OK);
+        connection.half_close();
+    });
+}
+
+#[test]
+fn bytes_that_nobody_asked_for_are_not_taken_for_the_next_answer() {
+    // With the answer, and after it.
+    check_replaced(|connection| {
+        connection.write(&[OK, b"HTTP/1.1 500 Not Yours\r\n\r\n"].concat());
+    });
+    check_replaced(|connection| {
+        connection.write(OK);
+        connection.write(b"HTTP/1.1 500 Not Yours\r\n\r\n");
+    });
+    check_replaced(|connection| {
+        connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd");
+    });
+    check_replaced(|connection| {
+        connection.write(b"HTTP/1.1 204 No Content\r\n\r\nbody");
+    });
+}
+
+#[test]
+fn a_peer_that_says_so_has_its_connection_closed() {
+    check_replaced(|connection| {
+        connection.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    });
+    check_replaced(|connection| {
+        connection.write(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+}
+
+#[test]
+fn an_answer_too_long_to_be_read_costs_the_connection() {
+    let long = "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n".to_owned();
+    let long = long + &"x".repeat(10_000_000);
+    let peer = Peer::start(move |_, connection| {
+        connection.request().unwrap();
+        connection.write(long.as_bytes());
+    });
+    let mut client = peer.client();
+    for connections in 1..=2 {
+        let answer = client.post(b"body").unwrap();
+        assert!(!answer.complete);
+        assert!(answer.body.len() < 10_000_000);
+        assert_eq!(peer.connections(), connections);
+    }
+}

@@ -1,0 +1,58 @@
+//! The end of a dispatcher does not wait for its receivers.
+
+use crate::peer::{PATIENCE, Peer};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use webhook_dispatch::TransportErrorKind;
+
+const SENDERS: usize = 256;
+
+#[test]
+fn hundreds_of_blocked_senders_end_at_once() {
+    let (came, comes) = channel();
+    let came = Mutex::new(came);
+    let peer = Peer::start(move |_, connection| {
+        connection.request().unwrap();
+        came.lock().unwrap().send(()).unwrap();
+        connection.wait_for_the_end();
+    });
+    let mut stoppers = Vec::new();
+    let mut threads = Vec::new();
+    for _ in 0..SENDERS {
+        let mut client = peer.client();
+        stoppers.push(client.0.stopper());
+        threads.push(std::thread::spawn(move || (client.error(), client.error())));
+    }
+    for _ in 0..SENDERS {
+        comes.recv_timeout(PATIENCE).unwrap();
+    }
+    for stop in stoppers {
+        stop();
+    }
+    for thread in threads {
+        let (first, second) = thread.join().unwrap();
+        assert_eq!(first.0, TransportErrorKind::Stopped, "{}", first.1);
+        assert_eq!(second.0, TransportErrorKind::Stopped, "{}", second.1);
+    }
+    assert_eq!(peer.connections(), SENDERS);
+}
+
+#[test]
+fn a_sender_that_is_not_read_from_ends_at_once() {
+    let (came, comes) = channel();
+    let came = Mutex::new(came);
+    let peer = Peer::start(move |_, connection| {
+        connection.head().unwrap();
+        came.lock().unwrap().send(()).unwrap();
+        // Until the client is gone, nothing more is read.
+        while connection.write(b"") && !connection.piece().is_empty() {
+            std::thread::yield_now();
+        }
+    });
+    let mut client = peer.client();
+    let stop = client.0.stopper();
+    let thread = std::thread::spawn(move || client.post(&vec![b'x'; 64 << 20]).unwrap_err().kind);
+    comes.recv_timeout(PATIENCE).unwrap();
+    stop();
+    assert_eq!(thread.join().unwrap(), TransportErrorKind::Stopped);
+}
