@@ -87,7 +87,7 @@ mod tests {
             target = target.header(name, value);
         }
         let delivery = Delivery {
-            entry: EntryId(1),
+            entry: Some(EntryId(1)),
             id: EventId([0xab; 16]),
             accepted_at: 1,
             attempts,

@@ -102,6 +102,8 @@ pub(crate) struct Line {
     last_number: AtomicU64,
     /// The number of the last of them that the courier was not told of early.
     unannounced: AtomicU64,
+    /// Whether the courier does not know that the queue has something that it was told of early.
+    unheard: AtomicBool,
     /// Told of early, and refused by the queue after all.
     withdrawn: Mutex<Vec<EventId>>,
     /// What was synced since the courier last asked.
@@ -156,6 +158,7 @@ impl Line {
             next_entry: AtomicU64::new(1),
             last_number: AtomicU64::new(0),
             unannounced: AtomicU64::new(0),
+            unheard: AtomicBool::new(false),
             withdrawn: Mutex::default(),
             synced: Mutex::new(Vec::new()),
             waits_for_sync: AtomicBool::new(false),
@@ -237,19 +240,25 @@ impl Line {
     /// Tells the courier of an event that the queue has. Never blocks: a courier that does not
     /// keep up reads the queue.
     pub(crate) fn tell(&self, live: Live, number: u64) {
-        self.tell_in_order(Notice::Live(live, number));
-    }
-
-    /// Tells the courier that the queue has an event that it was told of early.
-    pub(crate) fn told(&self, id: EventId, entry: EntryId, number: u64) {
-        self.tell_in_order(Notice::Told { id, entry, number });
-    }
-
-    fn tell_in_order(&self, notice: Notice) {
-        if self.behind.load(Ordering::SeqCst) || !self.notify(notice) {
+        if self.behind.load(Ordering::SeqCst) || !self.notify(Notice::Live(live, number)) {
             self.behind.store(true, Ordering::SeqCst);
             self.wake();
         }
+    }
+
+    /// Tells the courier that the queue has an event that it was told of early. One that has
+    /// missed another since is told, too: it sees that from `behind`.
+    pub(crate) fn told(&self, id: EventId, entry: EntryId, number: u64) {
+        if !self.notify(Notice::Told { id, entry, number }) {
+            self.unheard.store(true, Ordering::SeqCst);
+            self.behind.store(true, Ordering::SeqCst);
+            self.wake();
+        }
+    }
+
+    /// Whether the courier could not be told that the queue has something. Asked once.
+    pub(crate) fn take_unheard(&self) -> bool {
+        self.unheard.swap(false, Ordering::SeqCst)
     }
 
     /// Tells the courier of an event that is about to be committed; whether it could be told.

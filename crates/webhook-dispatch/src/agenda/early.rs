@@ -11,9 +11,10 @@ use super::Agenda;
 use crate::lane::{Delivery, Withdrawn};
 use crate::line::Live;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
-use webhook_queue::{EntryId, EventId, Settled, Settlement};
+use webhook_queue::{EntryId, EventId, Queue, QueueError, Settled, Settlement};
 
 /// What is known early.
 #[derive(Debug, Default)]
@@ -163,6 +164,29 @@ impl Agenda {
         }
     }
 
+    /// Looks in the queue for the events of outcomes that wait for them.
+    pub(crate) fn look_up(&mut self, queue: &dyn Queue) -> Result<(), QueueError> {
+        let mut found = Vec::new();
+        for (id, known) in &self.early.events {
+            if matches!(known.stage, Stage::Taken(Some(_)) | Stage::Over(_)) {
+                queue.owed_of_key(&self.name, &known.key, None, &mut |owed| {
+                    if owed.id == *id {
+                        found.push((*id, owed.entry));
+                        return ControlFlow::Break(());
+                    }
+                    ControlFlow::Continue(())
+                })?;
+            }
+        }
+        for (id, entry) in found {
+            if let Some(known) = self.early.events.get_mut(&id) {
+                known.entry = Some(entry);
+            }
+            self.write_down(id, entry);
+        }
+        Ok(())
+    }
+
     /// Has the queue told what came of an event that it has now.
     fn write_down(&mut self, id: EventId, entry: EntryId) {
         let Some(known) = self.early.events.get_mut(&id) else {
@@ -199,7 +223,7 @@ impl Agenda {
     }
 
     /// What the queue is to be told of events that it did not have when it came about.
-    pub(crate) fn to_write(&mut self) -> Vec<Settlement> {
+    pub(crate) fn take_outcomes(&mut self) -> Vec<Settlement> {
         std::mem::take(&mut self.to_write)
     }
 

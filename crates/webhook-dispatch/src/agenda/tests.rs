@@ -514,7 +514,7 @@ impl World {
         self.agenda
             .read_on(&self.store, &self.line.behind, at)
             .unwrap();
-        let written = self.agenda.to_write();
+        let written = self.agenda.take_outcomes();
         self.store
             .staged
             .lock()
@@ -538,7 +538,12 @@ impl World {
                 self.agenda.learn_early(live, after, now);
                 true
             }
-            Notice::Told { id, entry, number } => self.agenda.told(id, entry, number, now),
+            Notice::Told { id, entry, number } => {
+                if self.line.behind.load(Ordering::SeqCst) {
+                    self.agenda.fall_behind();
+                }
+                self.agenda.told(id, entry, number, now)
+            }
         }
     }
 

@@ -323,7 +323,13 @@ impl Courier {
                     self.agenda.learn_early(live, after, at.now);
                     true
                 }
-                Notice::Told { id, entry, number } => self.agenda.told(id, entry, number, at.now),
+                Notice::Told { id, entry, number } => {
+                    if self.line.behind.load(Ordering::SeqCst) {
+                        // There may be something before it that was not told.
+                        self.agenda.fall_behind();
+                    }
+                    self.agenda.told(id, entry, number, at.now)
+                }
             };
             if self.is_leaving() || !taken {
                 self.line.behind.store(true, Ordering::SeqCst);
@@ -349,7 +355,7 @@ impl Courier {
 
     /// Has the queue told what came of events that it has only now.
     fn write_outcomes(&mut self) {
-        for settlement in self.agenda.to_write() {
+        for settlement in self.agenda.take_outcomes() {
             self.settle(settlement);
         }
     }

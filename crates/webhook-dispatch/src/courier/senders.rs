@@ -81,8 +81,6 @@ impl Courier {
                 Err(_) => break,
             }
         }
-        // What was committed by now has its outcome written down with it.
-        self.take_events(Moment::of(&*self.clock));
         if !self.stopping {
             // It has retired: what it still knows of lies in the queue, and the line may be
             // another courier's by now.
@@ -90,6 +88,8 @@ impl Courier {
             self.line.tally.progressed();
             return;
         }
+        // What was committed by now has its outcome written down with it.
+        self.take_events(Moment::of(&*self.clock));
         if self.backing.is_none() {
             let unfinished = self.line.counters.pending.swap(0, Ordering::SeqCst);
             add(

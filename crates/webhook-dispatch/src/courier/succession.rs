@@ -51,7 +51,13 @@ impl Courier {
         let Some(number) = self.retirement else {
             return false;
         };
-        if self.backing.is_some() {
+        if let Some(backing) = &self.backing {
+            if self.line.take_unheard()
+                && let Err(error) = self.agenda.look_up(&*backing.queue)
+            {
+                self.unreadable(&error, now);
+            }
+            self.write_outcomes();
             if !self.agenda.is_settled() {
                 return false;
             }

@@ -211,10 +211,9 @@ fn a_removed_best_effort_target_is_given_what_is_in_memory() {
     assert_eq!((a.delivered + a.dropped, a.unfinished), (8, 0));
     assert!(a.delivered >= 4);
     let of_a = || receiver.arrivals()[&("a".to_owned(), "t".to_owned())].clone();
-    assert_eq!(
-        of_a(),
-        (0..u32::try_from(a.delivered).unwrap()).collect::<Vec<_>>()
-    );
+    // Which found no room depends on how quickly the first were taken.
+    assert_eq!(of_a().len() as u64, a.delivered);
+    assert!(of_a().is_sorted(), "{:?}", of_a());
     // And once more, after its end.
     control.reload(both()).unwrap();
     submit(&submitter, "t", 8);
