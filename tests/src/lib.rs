@@ -4,6 +4,7 @@
 //! Nothing here waits by sleeping: every wait is for a thing, with [`DEADLINE`].
 
 mod binary;
+mod client;
 mod fixtures;
 mod folder;
 mod process;
@@ -12,6 +13,7 @@ mod receiver;
 mod summary;
 
 pub use binary::webhookd;
+pub use client::{Answer, Client, post, post_bytes};
 pub use fixtures::{event, events, events_file, fixture, task_of};
 pub use folder::{Folder, best_effort};
 pub use process::{Ended, Launch, Webhookd};
