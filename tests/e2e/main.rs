@@ -10,6 +10,7 @@ mod independent;
 mod ingest;
 mod input;
 mod receive;
+mod repair;
 mod retry;
 mod signals;
 mod signatures;
