@@ -11,6 +11,7 @@ mod process;
 mod python;
 mod receiver;
 mod summary;
+mod transcripts;
 
 pub use binary::webhookd;
 pub use client::{Answer, Client, post, post_bytes};
@@ -21,6 +22,7 @@ pub use python::Python;
 pub use receiver::{ClosedPort, Receiver, Reply, Request};
 pub use rustix::process::Signal;
 pub use summary::Summary;
+pub use transcripts::{Transcript, has_curl, transcripts};
 
 /// How long a test waits for something before it fails. A passing test waits for nothing near
 /// as long; a machine under load may.

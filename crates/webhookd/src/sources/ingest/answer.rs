@@ -30,6 +30,9 @@ struct Accepted {
     targets: usize,
     /// How many of them are reliable.
     reliable: usize,
+    /// Whether it was accepted before, under the same key.
+    #[serde(skip_serializing_if = "is_false")]
+    duplicate: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,8 +89,8 @@ impl Complaint {
     pub(super) fn unconfirmed() -> Complaint {
         Complaint::new(
             StatusCode::GATEWAY_TIMEOUT,
-            "the queue did not confirm it in time: it may be accepted yet; sent again, it may be \
-             delivered twice",
+            "the queue did not confirm it in time: it may be accepted yet; send it again, with \
+             the same Idempotency-Key lest it be delivered twice",
         )
     }
 
@@ -114,6 +117,10 @@ pub(super) fn is_passing(status: StatusCode) -> bool {
     )
 }
 
+pub(super) fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// 200, not 202: Aurora's own counters take every other status for a failure.
 pub(super) fn accepted(receipt: &Receipt) -> Answer {
     let id = webhook_id(receipt.id);
@@ -122,6 +129,7 @@ pub(super) fn accepted(receipt: &Receipt) -> Answer {
         id,
         targets: receipt.targets,
         reliable: receipt.reliable,
+        duplicate: receipt.duplicate,
     };
     let mut answer = json(StatusCode::OK, &accepted);
     answer.headers_mut().insert(WEBHOOK_ID, header);

@@ -1,9 +1,10 @@
 //! Several events in one body, a line each.
 
 use super::Ingest;
-use super::answer::{Answer, Complaint, is_passing, json};
+use super::answer::{Answer, Complaint, is_false, is_passing, json};
 use super::body::Pieces;
 use super::budget::Held;
+use super::given::Given;
 use super::handover::{Pending, Tried};
 use super::splitter::{Line, Splitter};
 use hyper::StatusCode;
@@ -24,6 +25,7 @@ const MOST_CHARS: usize = 300;
 /// What came of the lines so far.
 pub(super) struct Batch<'a> {
     ingest: &'a Ingest,
+    given: &'a Given,
     told: Vec<Told>,
     /// Lines that are not told yet, since one before them is awaited.
     waiting: VecDeque<(u64, Fate)>,
@@ -68,6 +70,8 @@ enum AnsweredLine<'a> {
         id: String,
         targets: usize,
         reliable: usize,
+        #[serde(skip_serializing_if = "is_false")]
+        duplicate: bool,
     },
     Refused {
         line: u64,
@@ -87,9 +91,10 @@ struct AnsweredStop<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(ingest: &'a Ingest) -> Batch<'a> {
+    pub(super) fn new(ingest: &'a Ingest, given: &'a Given) -> Batch<'a> {
         Batch {
             ingest,
+            given,
             told: Vec::new(),
             waiting: VecDeque::new(),
             held: Held::default(),
@@ -191,7 +196,11 @@ impl<'a> Batch<'a> {
     /// Hands over one event. While there is no room, those before it are waited for.
     async fn event(&mut self, number: u64, mut event: Arc<[u8]>, mut held: Arc<Held>) {
         loop {
-            match self.ingest.handover.try_once(event, held) {
+            match self
+                .ingest
+                .handover
+                .try_once(event, held, self.given, Some(number))
+            {
                 Tried::Pending(pending) => {
                     return self.waiting.push_back((number, Fate::Awaited(pending)));
                 }
@@ -199,7 +208,12 @@ impl<'a> Batch<'a> {
                 Tried::Full(back) => (event, held) = (back.event, back.held),
             }
             if !self.await_first().await {
-                match self.ingest.handover.hand_over(event, held).await {
+                match self
+                    .ingest
+                    .handover
+                    .hand_over(event, held, self.given, Some(number))
+                    .await
+                {
                     Ok(pending) => self.waiting.push_back((number, Fate::Awaited(pending))),
                     // What follows must not overtake it.
                     Err(why) => self.stop(number, why),
@@ -282,6 +296,7 @@ impl Told {
                 id: webhook_id(receipt.id),
                 targets: receipt.targets,
                 reliable: receipt.reliable,
+                duplicate: receipt.duplicate,
             },
             Err(why) => AnsweredLine::Refused {
                 line: self.line,

@@ -2,6 +2,7 @@
 
 use super::answer::Complaint;
 use super::budget::Held;
+use super::given::Given;
 use crate::sources::Intake;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +46,13 @@ pub(super) enum Tried {
 
 impl Handover {
     /// Hands over an event. The memory that is held for it is let go of with its fate.
-    pub(super) fn try_once(&self, event: Arc<[u8]>, held: Arc<Held>) -> Tried {
+    pub(super) fn try_once(
+        &self,
+        event: Arc<[u8]>,
+        held: Arc<Held>,
+        given: &Given,
+        line: Option<u64>,
+    ) -> Tried {
         let (tell, fate) = oneshot::channel();
         let kept = Arc::clone(&held);
         let intake = Arc::clone(&self.intake);
@@ -57,7 +64,8 @@ impl Handover {
             // Whoever does not wait any longer was told so.
             drop(tell.send(result));
         };
-        match self.submitter.submit_with(event, None, completion) {
+        let submission = given.submission(event, line);
+        match self.submitter.submit_with(submission, None, completion) {
             Ok(_) => {
                 self.intake.event();
                 Tried::Pending(Pending {
@@ -81,11 +89,13 @@ impl Handover {
         &self,
         mut event: Arc<[u8]>,
         mut held: Arc<Held>,
+        given: &Given,
+        line: Option<u64>,
     ) -> Result<Pending, Complaint> {
         let until = Instant::now() + PATIENCE;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.try_once(event, held) {
+            match self.try_once(event, held, given, line) {
                 Tried::Pending(pending) => return Ok(pending),
                 Tried::Refused(complaint) => return Err(complaint),
                 Tried::Full(_) if Instant::now() >= until => return Err(Complaint::busy()),

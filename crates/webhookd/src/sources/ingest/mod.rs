@@ -10,6 +10,7 @@ mod batch;
 mod body;
 mod budget;
 mod form;
+mod given;
 mod handover;
 mod options;
 mod service;

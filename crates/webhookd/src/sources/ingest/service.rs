@@ -6,6 +6,7 @@ use super::batch::Batch;
 use super::body::Pieces;
 use super::budget::Held;
 use super::form::Form;
+use super::given::Given;
 use crate::http::Activity;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -42,6 +43,7 @@ impl Ingest {
         if let Err(answer) = keys.check_head(&head.headers) {
             return Ok(*answer);
         }
+        let given = Given::of(&head.headers)?;
         match Form::of(&head.headers)? {
             Form::Event => {
                 pieces.allow(self.max_event_bytes)?;
@@ -50,11 +52,11 @@ impl Ingest {
                 if let Err(answer) = keys.check_body(&head.headers, &event) {
                     return Ok(*answer);
                 }
-                self.one_event(event, held).await
+                self.one_event(event, held, &given).await
             }
             Form::Lines => {
                 pieces.allow(self.max_body)?;
-                let mut batch = Batch::new(self);
+                let mut batch = Batch::new(self, &given);
                 if !keys.needs_signature() {
                     batch.take(pieces).await;
                     return Ok(batch.finish().await);
@@ -71,14 +73,22 @@ impl Ingest {
         }
     }
 
-    async fn one_event(&self, event: Arc<[u8]>, held: Held) -> Result<Answer, Complaint> {
+    async fn one_event(
+        &self,
+        event: Arc<[u8]>,
+        held: Held,
+        given: &Given,
+    ) -> Result<Answer, Complaint> {
         if event.trim_ascii().is_empty() {
             return Err(Complaint::new(
                 StatusCode::BAD_REQUEST,
                 "the body is empty; send an event as JSON",
             ));
         }
-        let pending = self.handover.hand_over(event, Arc::new(held)).await?;
+        let pending = self
+            .handover
+            .hand_over(event, Arc::new(held), given, None)
+            .await?;
         let receipt = pending.fate().await?;
         Ok(answer::accepted(&receipt))
     }
