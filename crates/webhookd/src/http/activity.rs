@@ -80,10 +80,13 @@ impl Activity {
         }
     }
 
-    /// Returns once the peer has taken too long, or had to give way.
+    /// Returns once the peer has taken too long, or had to give way. A head's time may be exceeded
+    /// by as much again.
     pub(super) async fn over(&self, limits: &Limits) {
         loop {
-            let deadline = self.deadline(limits);
+            // A head may begin while it sleeps.
+            let next_look = Instant::now() + limits.head_timeout;
+            let deadline = self.deadline(limits).min(next_look);
             tokio::select! {
                 () = self.evicted.notified() => return,
                 () = tokio::time::sleep_until(deadline.into()) => {

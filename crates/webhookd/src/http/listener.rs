@@ -9,6 +9,10 @@ use std::task;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+/// Connections that may wait to be accepted, if the system allows as many. Those beyond try again
+/// after a second.
+const BACKLOG: i32 = 4096;
+
 /// Accepts connections.
 #[derive(Debug)]
 pub(crate) enum Listener {
@@ -26,6 +30,8 @@ impl Listener {
         let listener = std::net::TcpListener::bind(address).with_context(|| {
             format!("cannot listen on {address}; {option} takes HOST:PORT, port 0 picks a free one")
         })?;
+        rustix::net::listen(&listener, BACKLOG)
+            .with_context(|| format!("cannot listen on {address}"))?;
         Ok(Listener::Tcp(listener))
     }
 
