@@ -254,6 +254,53 @@ impl Webhookd {
         );
     }
 
+    /// Waits until it takes events over HTTP, and returns where: `http://127.0.0.1:PORT/`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not at the deadline.
+    pub fn listens(&self) -> String {
+        self.told_url("events are taken on ")
+    }
+
+    /// The URL that it tells after these words.
+    ///
+    /// # Panics
+    ///
+    /// When it does not tell it until the deadline.
+    pub fn told_url(&self, words: &str) -> String {
+        let find = |seen: &Seen| {
+            let said = String::from_utf8_lossy(&seen.stderr).into_owned();
+            let (_, after) = said.split_once(words)?;
+            let (url, _) = after.split_once('\n')?;
+            Some(url.trim().to_owned())
+        };
+        let seen = self
+            .progress
+            .wait(&format!("a URL after `{words}`"), |seen| {
+                find(seen).is_some()
+            });
+        find(&seen).expect("it was waited for")
+    }
+
+    /// Bytes of memory that it has of its own, files that it has mapped left out.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not tell.
+    pub fn anonymous_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
+        let status = std::fs::read_to_string(path).expect("it is running");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib
+            .and_then(|kib| kib.parse().ok())
+            .expect("it is told in kB");
+        kib * 1024
+    }
+
     /// Its standard error so far.
     pub fn error_so_far(&self) -> String {
         let seen = self.progress.seen.lock().expect("no holder panics");

@@ -15,6 +15,7 @@ use std::time::Duration;
 const LIMITS: Limits = Limits {
     connections: 256,
     head_timeout: Duration::from_secs(30),
+    idle_timeout: Duration::from_secs(120),
     head_bytes: 16 * 1024,
     headers: 100,
 };
@@ -34,13 +35,17 @@ pub(crate) fn listen(
     routes: Router,
     console: &Console,
 ) -> Result<()> {
-    let listener = if address.contains(':') {
-        Listener::bind(address, "--admin")?
+    let passed = address == "systemd" || address.starts_with("fd:");
+    let listeners = if passed || address.contains(':') {
+        Listener::open(address, "--admin", "admin")?
     } else {
-        Listener::bind(&format!("127.0.0.1:{address}"), "--admin")?
+        vec![Listener::bind(&format!("127.0.0.1:{address}"), "--admin")?]
     };
-    console.say(&format!("operators are answered on {listener}"));
-    server.serve(listener, LIMITS, TowerToHyperService::new(routes))
+    for listener in listeners {
+        console.say(&format!("operators are answered on {listener}"));
+        server.serve(listener, LIMITS, TowerToHyperService::new(routes.clone()))?;
+    }
+    Ok(())
 }
 
 /// Answers the commands that repair, on a socket in the queue's directory.
