@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use webhook_queue::{
     Appended, Committed, Event, GroupWriter, Limits, Queue, QueueError, Refused, Settled,
@@ -20,6 +20,9 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Called once an event is durable, or was refused after all.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
+
+/// The reliable targets that there have been, by name. A reload adds to them.
+pub(crate) type Lines = Arc<RwLock<HashMap<Arc<str>, Arc<Line>>>>;
 
 /// What goes with an event through the queue's writer.
 pub(crate) struct Ticket {
@@ -44,15 +47,11 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         queue: Arc<dyn Queue>,
-        lines: &[Arc<Line>],
+        lines: Lines,
         when_full: webhook_config::WhenFull,
     ) -> std::io::Result<Writer> {
         let unwritten = Arc::new(AtomicU64::new(0));
         let full = Arc::new(AtomicBool::new(false));
-        let by_name: HashMap<Arc<str>, Arc<Line>> = lines
-            .iter()
-            .map(|line| (Arc::clone(&line.name), Arc::clone(line)))
-            .collect();
         let limits = Limits {
             when_full: match when_full {
                 webhook_config::WhenFull::Block => webhook_queue::WhenFull::Block,
@@ -63,7 +62,7 @@ impl Writer {
         let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
         let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
         let group = GroupWriter::start(queue, limits, move |committed| {
-            follow(committed, &by_name, &counted, &is_full);
+            follow(committed, &lines, &counted, &is_full);
         })?;
         Ok(Writer {
             handle: group.handle(),
@@ -140,15 +139,11 @@ impl fmt::Debug for Writer {
 }
 
 /// Runs on the writer's thread after each commit.
-fn follow(
-    committed: Committed<Ticket>,
-    lines: &HashMap<Arc<str>, Arc<Line>>,
-    unwritten: &AtomicU64,
-    full: &AtomicBool,
-) {
+fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, full: &AtomicBool) {
     if !committed.settled.is_empty() {
         full.store(false, Ordering::SeqCst);
     }
+    let lines = lines.read().unwrap_or_else(PoisonError::into_inner);
     for settlement in &committed.settled {
         if let Some(line) = lines.get(&settlement.target) {
             line.synced(match settlement.outcome {
@@ -157,6 +152,7 @@ fn follow(
             });
         }
     }
+    drop(lines);
     for Appended {
         event,
         ticket,
@@ -177,8 +173,9 @@ fn follow(
                 };
                 for line in ticket.lines.iter() {
                     add(&line.counters.accepted, 1);
-                    line.counters.pending.fetch_add(1, Ordering::SeqCst);
+                    // Told before it is counted: of what is counted, the courier knows.
                     line.tell(live.clone());
+                    line.counters.pending.fetch_add(1, Ordering::SeqCst);
                 }
                 Ok(ticket.receipt)
             }

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod faults;
 mod order;
 mod outcomes;
+mod reload;
+mod replacing;
 mod restart;
 mod submitting;
 mod support;
