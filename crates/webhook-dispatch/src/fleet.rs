@@ -292,9 +292,7 @@ impl Fleet {
         let queue = match &self.given {
             Some(queue) => Arc::clone(queue),
             None => {
-                let options = Options {
-                    max_bytes: settings.max_bytes(),
-                };
+                let options = Options::with_max_bytes(settings.max_bytes());
                 let queue = DiskQueue::open(settings.dir(), &options);
                 Arc::new(queue.map_err(ReloadError::Queue)?)
             }

@@ -29,6 +29,7 @@
 //! - What [`submit`](Submitter::submit) accepted for a reliable target is delivered to it or kept
 //!   as a dead letter, whatever crashes. It may arrive more than once, always under the same
 //!   `webhook-id`.
+//! - An event that is submitted twice under one key is accepted once: see [`Submission`].
 //! - An event is not sent to a target before the ones accepted before it, of the same task, are
 //!   settled there. Different tasks and different targets do not wait for each other; but at most
 //!   32,768 tasks of a target may wait for their retry before it reads no further in its queue.
@@ -69,12 +70,14 @@ mod naming;
 mod outcome;
 mod outside;
 mod rate;
+mod repair;
 mod resolve;
 pub mod retry;
 mod roster;
 mod sender;
 mod sign;
 mod stats;
+mod submission;
 mod submit;
 mod transport;
 mod trouble;
@@ -90,9 +93,11 @@ pub use format::CLOUD_EVENT_TYPE;
 pub use monitor::{Monitor, Progress};
 pub use naming::{parse_webhook_id, webhook_id};
 pub use outcome::{Outcome, Verdict, judge};
+pub use repair::RepairError;
 pub use retry::{FullJitter, Retry};
 pub use sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 pub use stats::{AuroraCounters, Latencies, Stats, TargetStats};
+pub use submission::Submission;
 pub use submit::{Receipt, Refusal, SubmitError, Submitter};
 pub use transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,

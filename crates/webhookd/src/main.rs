@@ -6,10 +6,12 @@ mod admin;
 mod cli;
 mod commands;
 mod console;
+mod dead_letters;
 mod http;
 mod signals;
 mod sources;
 mod summary;
+mod units;
 mod wiring;
 
 use std::process::ExitCode;

@@ -99,7 +99,7 @@ fn reload_invalid(control: &Control) {
 fn a_hundred_reloads_under_load_lose_and_reorder_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let queue: Arc<dyn Queue> =
-        Arc::new(DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 27 }).unwrap());
+        Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 27)).unwrap());
     let receiver = Receiver::new(moody);
     let running = dispatcher(configs()[0].clone(), &queue, &receiver)
         .start()
