@@ -14,7 +14,7 @@ use webhook_queue::{EntryId, Queue, QueueError};
 /// may outlive the dispatcher, whose queue stays open as long.
 #[derive(Clone)]
 pub struct Control {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What a reload did. Targets are known by their names.

@@ -5,6 +5,7 @@
 
 use crate::control::Control;
 use std::ops::ControlFlow;
+use std::sync::PoisonError;
 use webhook_queue::{DeadLetter, EntryId, QueueError, SetAside, Statistics, Verification};
 
 /// Dead letters that are shown from one snapshot of the queue. As long as one is held, the queue
@@ -135,7 +136,8 @@ impl Control {
     }
 
     /// Forgets all that a target which is gone from the configuration is owed, its dead letters
-    /// included; how many entries that were. There is no way back. Blocks until that is durable.
+    /// included; how many entries that were. There is no way back. Blocks until that is durable, and
+    /// keeps reloads waiting.
     /// What was accepted for it before it went, and is being written just now, may stay; then drop
     /// it once more.
     ///
@@ -144,6 +146,9 @@ impl Control {
     /// [`UnknownTarget`](RepairError::UnknownTarget): nothing was changed. If the queue failed, a
     /// part may be forgotten; it can be repeated.
     pub fn drop_target(&self, target: &str) -> Result<u64, RepairError> {
+        // No other configuration comes into force meanwhile.
+        let fleet = self.inner.fleet.lock();
+        let _fleet = fleet.unwrap_or_else(PoisonError::into_inner);
         // To a best-effort target the queue's entries of its name mean nothing.
         if self.line(target).is_some_and(|line| line.is_reliable()) {
             let target = target.to_owned();
