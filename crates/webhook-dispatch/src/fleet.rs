@@ -139,6 +139,11 @@ impl Fleet {
         }
     }
 
+    /// The line of a reliable target that there has been: its own if it was removed.
+    pub(crate) fn former(&self, target: &str) -> Option<&Arc<Line>> {
+        self.lines.get(&(Arc::from(target), true))
+    }
+
     /// Puts a configuration in force.
     pub(crate) fn deploy(
         &mut self,

@@ -39,6 +39,8 @@
 //! - A best-effort target gets one attempt for each event, in order, as Aurora gave; what its
 //!   receiver asks for by 410 or `Retry-After` is not heard. Where an event is for other targets,
 //!   too, it is dropped for one that has no room, and counted.
+//! - [`Control::reload`] replaces the configuration and keeps all of this: no event is lost,
+//!   reordered, or sent twice for it.
 //! - An event that has outlived `maxAgeMsec` is given up after its next failed attempt; while the
 //!   receiver is known to be down, without one.
 //!

@@ -25,6 +25,15 @@ pub enum RepairError {
         /// The target.
         target: String,
     },
+    /// The target was removed, and an attempt at delivering to it is under way.
+    #[error(
+        "target {target:?} has left the configuration, and an attempt is under way still: try again \
+         in a while"
+    )]
+    UnderWay {
+        /// The target.
+        target: String,
+    },
     /// The queue has nothing of such a target.
     #[error("no target {target:?} in this queue; it knows: {}", known.join(", "))]
     UnknownTarget {
@@ -142,23 +151,34 @@ impl Control {
     /// it once more.
     ///
     /// # Errors
-    /// [`Configured`](RepairError::Configured) and
+    /// [`Configured`](RepairError::Configured), [`UnderWay`](RepairError::UnderWay) and
     /// [`UnknownTarget`](RepairError::UnknownTarget): nothing was changed. If the queue failed, a
     /// part may be forgotten; it can be repeated.
     pub fn drop_target(&self, target: &str) -> Result<u64, RepairError> {
         // No other configuration comes into force meanwhile.
         let fleet = self.inner.fleet.lock();
-        let _fleet = fleet.unwrap_or_else(PoisonError::into_inner);
+        let fleet = fleet.unwrap_or_else(PoisonError::into_inner);
         // To a best-effort target the queue's entries of its name mean nothing.
         if self.line(target).is_some_and(|line| line.is_reliable()) {
             let target = target.to_owned();
             return Err(RepairError::Configured { target });
         }
+        let former = fleet.former(target);
+        if former.is_some_and(|line| line.is_running()) {
+            let target = target.to_owned();
+            return Err(RepairError::UnderWay { target });
+        }
         let known = self.queue_statistics()?.targets;
+        let dead = known.iter().find(|known| known.target == target);
+        let dead = dead.map_or(0, |known| known.dead);
         let mut known: Vec<String> = known.into_iter().map(|known| known.target).collect();
         match self.queue() {
             Some(queue) if known.iter().any(|known| known == target) => {
-                Ok(queue.drop_target(target)?)
+                let dropped = queue.drop_target(target)?;
+                if let Some(line) = former {
+                    line.counters.leave(dropped.saturating_sub(dead));
+                }
+                Ok(dropped)
             }
             _ => {
                 known.sort_unstable();

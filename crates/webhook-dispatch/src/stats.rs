@@ -313,11 +313,16 @@ impl Counters {
         add(&self.damaged, damaged);
     }
 
+    /// So many that were pending are owed no more.
+    pub(crate) fn leave(&self, dropped: u64) {
+        let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
+        self.pending.fetch_sub(dropped, Ordering::SeqCst);
+    }
+
     /// So many that were pending turned out to be damaged.
     pub(crate) fn miss(&self, damaged: u64) {
         add(&self.damaged, damaged);
-        let damaged = i64::try_from(damaged).unwrap_or(i64::MAX);
-        self.pending.fetch_sub(damaged, Ordering::SeqCst);
+        self.leave(damaged);
     }
 
     pub(crate) fn show_gate(&self, gate: &Gate) {

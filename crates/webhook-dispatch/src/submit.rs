@@ -322,9 +322,9 @@ impl Inner {
                 .iter()
                 .zip(&wanted)
                 .filter(|(_, wanted)| **wanted)
-                .map(|(seat, _)| &seat.line)
+                .map(|(seat, _)| seat)
         };
-        let reliable = chosen().filter(|line| line.is_reliable()).count();
+        let reliable = chosen().filter(|seat| seat.line.is_reliable()).count();
         let receipt = Receipt {
             id,
             targets: wanted.iter().filter(|wanted| **wanted).count(),
@@ -342,7 +342,9 @@ impl Inner {
                 }));
                 return Ok(first);
             }
-            if let Err(refusal) = self.give(chosen(), &live, deadline, receipt) {
+            if let Err(refusal) =
+                self.give(chosen().map(|seat| &seat.line), &live, deadline, receipt)
+            {
                 if let Some(key) = key {
                     self.recent().forget(key, id);
                 }
@@ -357,6 +359,7 @@ impl Inner {
         } else {
             Route::new(
                 chosen()
+                    .map(|seat| &seat.line)
                     .filter(|line| line.is_reliable())
                     .cloned()
                     .collect(),
@@ -372,7 +375,7 @@ impl Inner {
         };
         // Whether an event that has a key is a duplicate is known only after the commit.
         let (later, now): (Vec<_>, Vec<_>) = chosen()
-            .filter(|line| !line.is_reliable())
+            .filter(|seat| !seat.line.is_reliable())
             .cloned()
             .partition(|_| key.is_some());
         let ticket = Ticket {
@@ -389,8 +392,8 @@ impl Inner {
             .writer
             .append(stored, ticket, deadline, room_until)?;
         roster.count_filtered(&wanted);
-        for line in now {
-            line.give_or_drop(&live);
+        for seat in now {
+            seat.line.give_or_drop(&live);
         }
         Ok(id)
     }

@@ -2,6 +2,7 @@
 
 use crate::courier::Ledger;
 use crate::line::{Line, Live, Synced};
+use crate::roster::Seat;
 use crate::stats::add;
 use crate::submit::{Receipt, Refusal};
 use std::collections::HashMap;
@@ -28,8 +29,9 @@ pub(crate) type Lines = Arc<RwLock<HashMap<Arc<str>, Arc<Line>>>>;
 pub(crate) struct Ticket {
     /// The reliable targets that are owed it.
     pub(crate) lines: Arc<[Arc<Line>]>,
-    /// The best-effort targets that get it if it turns out to be no duplicate.
-    pub(crate) unless_known: Vec<Arc<Line>>,
+    /// The best-effort targets that get it if it turns out to be no duplicate. Should they be removed
+    /// meanwhile, their couriers wait for it.
+    pub(crate) unless_known: Vec<Seat>,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
@@ -204,7 +206,7 @@ fn tell(entry: EntryId, event: Event, ticket: &Ticket) {
         line.tell(live.clone());
         line.counters.pending.fetch_add(1, Ordering::SeqCst);
     }
-    for line in &ticket.unless_known {
-        line.give_or_drop(&live);
+    for seat in &ticket.unless_known {
+        seat.line.give_or_drop(&live);
     }
 }

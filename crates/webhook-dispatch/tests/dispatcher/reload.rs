@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, mpsc};
 use webhook_config::{Config, Delivery, TargetBuilder};
-use webhook_dispatch::{Control, ReloadError, Submitter};
+use webhook_dispatch::{Control, ReloadError, Submission, Submitter};
 use webhook_queue::{DiskQueue, Options, Queue};
 
 const RELOADS: usize = 100;
@@ -68,7 +68,12 @@ fn feed(submitter: &Submitter, own: usize, permits: &mpsc::Receiver<()>, wanted:
     for () in permits {
         for _ in 0..EVENTS {
             let task = format!("{own}-{}", number % TASKS);
-            let receipt = submitter.submit(event(&task, number), soon()).unwrap();
+            let mut submission = Submission::new(event(&task, number));
+            if own == 0 {
+                // Best-effort targets get these after the commit.
+                submission = submission.idempotency_key(number.to_le_bytes());
+            }
+            let receipt = submitter.submit(submission, soon()).unwrap();
             let met = of.iter().find(|names| names.len() == receipt.targets);
             let mut wanted = wanted.lock().unwrap();
             for name in met.unwrap() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use webhook_config::{Delivery, QueueSettings, TargetBuilder, WhenFull};
-use webhook_dispatch::{BreakerState, Dispatcher, ReloadError, TargetStats};
+use webhook_dispatch::{BreakerState, Dispatcher, ReloadError, RepairError, TargetStats};
 use webhook_queue::{MemoryQueue, Queue};
 
 fn memory() -> Arc<dyn Queue> {
@@ -220,6 +220,32 @@ fn a_removed_best_effort_target_is_given_what_is_in_memory() {
     submit(&submitter, "t", 8);
     assert!(running.shutdown(PATIENCE).drained);
     assert_eq!(of_a().last(), Some(&8));
+}
+
+#[test]
+fn what_a_removed_target_is_owed_is_dropped_once_nothing_is_under_way() {
+    let door = Door::default();
+    let (receiver, begun) = behind(&door, 503, |received| received.number() == 0);
+    let both = || config([target("a"), best_effort("b")]);
+    let running = dispatcher(both(), &memory(), &receiver).start().unwrap();
+    let control = running.control();
+    for number in 0..5 {
+        submit(&running.submitter(), "t", number);
+    }
+    begin(&begun);
+    control.reload(config([best_effort("b")])).unwrap();
+    let error = control.drop_target("a").unwrap_err();
+    assert!(matches!(error, RepairError::UnderWay { .. }), "{error}");
+    door.open();
+    wait_until_gone(&running);
+    assert_eq!(removed(&running).pending, 5);
+    assert_eq!(control.drop_target("a").unwrap(), 5);
+    assert_eq!(removed(&running).pending, 0);
+    control.reload(both()).unwrap();
+    submit(&running.submitter(), "t", 5);
+    let report = running.shutdown(PATIENCE);
+    assert!(report.drained, "{:#?}", report.stats);
+    assert_eq!(report.stats.targets[0].delivered, 1);
 }
 
 #[test]
