@@ -1,5 +1,6 @@
 //! The product from outside: one file a concern.
 
+mod admin;
 mod answers;
 mod backpressure;
 mod cloud_events;
@@ -9,7 +10,11 @@ mod durable;
 mod independent;
 mod ingest;
 mod input;
+mod logs;
+mod metrics;
+mod notify;
 mod receive;
+mod reload;
 mod repair;
 mod retry;
 mod signals;

@@ -37,7 +37,8 @@ pub(super) fn all() -> Routes {
     let mut routes = api::add(routes);
     let mut index = String::new();
     for (method, path) in &routes.known {
-        writeln!(index, "{method:<6} {path}").expect("a String takes whatever is written");
+        writeln!(index, "{:<6} {path}", method.as_str())
+            .expect("a String takes whatever is written");
     }
     routes = routes.get("/", async move || index.clone());
     routes

@@ -5,9 +5,9 @@ use crate::cli::UNUSABLE;
 use crate::console::{self, Console, complain};
 use crate::daemon::{Chores, Daemon};
 use crate::http::Server;
-use crate::log::{self, LogArgs, LogObserver, Screen};
+use crate::log::{self, LogArgs, LogObserver, Readers, Screen};
 use crate::notify;
-use crate::reload::{Cause, ConfigFile, Look, ReloadArgs, Reloader};
+use crate::reload::{self, Cause, ConfigFile, Look, ReloadArgs, Reloader};
 use crate::signals::Signals;
 use crate::sources::acks::Acks;
 use crate::sources::follow::Follower;
@@ -118,10 +118,10 @@ const OWED: u8 = 3;
 /// Nothing was delivered: the configuration, the input, the queue or the system is at fault.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let screen = Screen::default();
-    log::install(&args.log, &screen)?;
+    let readers = log::install(&args.log, &screen)?;
     let file = ConfigFile::new(args.webhook_config.clone(), args.queue.clone());
     let look = file.look();
-    let Some(config) = told(&look) else {
+    let Some(config) = told(&look, readers) else {
         return Ok(ExitCode::from(UNUSABLE));
     };
     let queue = config
@@ -320,17 +320,16 @@ fn total_length(sources: &[Lines]) -> Option<u64> {
 }
 
 /// The configuration, or none; its problems are told.
-fn told(look: &Look) -> Option<Config> {
-    match &look.found {
-        Ok((config, warnings)) => {
-            super::print_diagnostics(warnings);
-            Some(config.clone())
-        }
-        Err(diagnostics) => {
-            super::print_diagnostics(diagnostics);
-            None
-        }
+fn told(look: &Look, readers: Readers) -> Option<Config> {
+    let (config, diagnostics) = match &look.found {
+        Ok((config, warnings)) => (Some(config.clone()), warnings),
+        Err(diagnostics) => (None, diagnostics),
+    };
+    match readers {
+        Readers::People => super::print_diagnostics(diagnostics),
+        Readers::Programs => reload::log_diagnostics(diagnostics),
     }
+    config
 }
 
 impl RunArgs {

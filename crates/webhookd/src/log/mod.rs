@@ -55,11 +55,18 @@ enum LogFormat {
     Auto,
 }
 
-/// Has everything logged from now on.
+/// For whom it is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    People,
+    Programs,
+}
+
+/// Has everything logged from now on; for whom.
 ///
 /// # Errors
 /// The level is none.
-pub(crate) fn install(args: &LogArgs, screen: &Screen) -> Result<()> {
+pub(crate) fn install(args: &LogArgs, screen: &Screen) -> Result<Readers> {
     let level = EnvFilter::builder()
         .parse(&args.log_level)
         .with_context(|| {
@@ -86,5 +93,10 @@ pub(crate) fn install(args: &LogArgs, screen: &Screen) -> Result<()> {
     tracing_subscriber::registry()
         .with(layer.with_filter(level).with_filter(ours))
         .try_init()
-        .context("cannot log")
+        .context("cannot log")?;
+    Ok(if json {
+        Readers::Programs
+    } else {
+        Readers::People
+    })
 }

@@ -226,7 +226,8 @@ fn log_failure(cause: Cause, error: &NotReloaded) {
     }
 }
 
-fn log_diagnostics(diagnostics: &Diagnostics) {
+/// Logs what is wrong with a file, a line for each problem.
+pub(crate) fn log_diagnostics(diagnostics: &Diagnostics) {
     for diagnostic in diagnostics.iter().take(LOGGED) {
         let (file, line, column) = (diagnostics.file(), diagnostic.line(), diagnostic.column());
         let severity = diagnostic.severity().as_str();

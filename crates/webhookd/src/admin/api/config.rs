@@ -8,7 +8,7 @@ use crate::reload::{Cause, NotReloaded, Reload};
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
 use webhook_config::Diagnostics;
 
@@ -33,7 +33,7 @@ struct Changes {
 pub(super) struct Shown {
     path: String,
     hash: String,
-    config: Value,
+    config: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -78,7 +78,7 @@ impl ReloadedJson {
 
 pub(super) async fn show(State(daemon): State<Arc<Daemon>>) -> Result<Json<Shown>, Problem> {
     let shown = blocking(move || {
-        let config = serde_json::to_value(daemon.control.config().show());
+        let config = to_raw_value(&daemon.control.config().show());
         config.map(|config| Shown {
             path: daemon.reloader.file().path().display().to_string(),
             hash: daemon.reloader.state().hash,

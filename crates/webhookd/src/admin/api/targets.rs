@@ -6,8 +6,8 @@ use super::answer::{Json, blocking};
 use crate::daemon::{Daemon, Snapshot};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use webhook_dispatch::{Control, Latencies, TargetStats};
@@ -20,12 +20,27 @@ pub(super) struct Targets {
 #[derive(Serialize)]
 pub(super) struct TargetJson {
     name: String,
-    url: Value,
-    delivery: Value,
+    url: String,
+    delivery: String,
     paused: bool,
     breaker: &'static str,
     stats: StatsJson,
-    settings: Value,
+    settings: Box<RawValue>,
+}
+
+/// The targets of a configuration as it is shown.
+#[derive(Deserialize)]
+struct ShownTargets {
+    targets: Vec<Box<RawValue>>,
+}
+
+/// What is told of a target's settings besides them all.
+#[derive(Deserialize)]
+struct Settings {
+    name: String,
+    #[serde(rename = "targetURL")]
+    url: String,
+    delivery: String,
 }
 
 #[derive(Serialize)]
@@ -130,31 +145,45 @@ fn all(daemon: &Daemon) -> Result<Vec<TargetJson>, Problem> {
     if let Some(error) = &snapshot.unreadable {
         return Err(Problem::failed(error));
     }
-    let config = daemon.control.config();
-    let shown = serde_json::to_value(config.show()).map_err(|error| Problem::failed(&error))?;
-    let settings = shown["targets"].as_array().cloned().unwrap_or_default();
-    let stats = snapshot.stats.targets.iter();
-    Ok(stats
-        .filter_map(|target| {
-            // One that a reload has just removed has no settings any more.
-            let settings = settings.iter().find(|it| it["name"] == *target.name)?;
-            Some(TargetJson::new(target, settings.clone(), &snapshot))
-        })
-        .collect())
+    let settings = settings(daemon).map_err(|error| Problem::failed(&error))?;
+    let mut targets = Vec::new();
+    for (settings, shown) in settings {
+        // One that a reload has just added has no figures yet.
+        let mut stats = snapshot.stats.targets.iter();
+        if let Some(target) = stats.find(|target| target.name == settings.name) {
+            targets.push(TargetJson::new(target, settings, shown, &snapshot));
+        }
+    }
+    Ok(targets)
+}
+
+/// The settings of all targets, as the file has them.
+fn settings(daemon: &Daemon) -> serde_json::Result<Vec<(Settings, Box<RawValue>)>> {
+    let shown = serde_json::to_string(&daemon.control.config().show())?;
+    let shown: ShownTargets = serde_json::from_str(&shown)?;
+    let targets = shown.targets.into_iter();
+    targets
+        .map(|target| Ok((serde_json::from_str(target.get())?, target)))
+        .collect()
 }
 
 impl TargetJson {
-    fn new(target: &TargetStats, settings: Value, snapshot: &Snapshot) -> TargetJson {
+    fn new(
+        target: &TargetStats,
+        settings: Settings,
+        shown: Box<RawValue>,
+        snapshot: &Snapshot,
+    ) -> TargetJson {
         let queued = &snapshot.stats.queue.targets;
         let held = queued.iter().find(|queued| queued.target == target.name);
         TargetJson {
-            name: target.name.clone(),
-            url: settings["targetURL"].clone(),
-            delivery: settings["delivery"].clone(),
+            name: settings.name,
+            url: settings.url,
+            delivery: settings.delivery,
             paused: target.paused,
             breaker: name_of(target.breaker),
             stats: StatsJson::new(target, held.map_or(0, |queued| queued.dead)),
-            settings,
+            settings: shown,
         }
     }
 }
