@@ -1,5 +1,6 @@
 //! The product from outside: one file a concern.
 
+mod admin;
 mod answers;
 mod backpressure;
 mod cloud_events;
@@ -11,7 +12,11 @@ mod hostile;
 mod independent;
 mod ingest;
 mod input;
+mod logs;
+mod metrics;
+mod notify;
 mod receive;
+mod reload;
 mod repair;
 mod retry;
 mod signals;

@@ -3,6 +3,7 @@
 //! *Architecture invariant*: the product is driven from outside, as an operator would drive it.
 //! Nothing here waits by sleeping: every wait is for a thing, with [`DEADLINE`].
 
+mod admin;
 mod binary;
 mod client;
 mod fixtures;
@@ -13,6 +14,7 @@ mod receiver;
 mod summary;
 mod transcripts;
 
+pub use admin::Admin;
 pub use binary::webhookd;
 pub use client::{Answer, Client, free_port, post, post_bytes, raise_descriptors};
 pub use fixtures::{event, events, events_file, fixture, task_of};

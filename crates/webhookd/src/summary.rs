@@ -66,10 +66,15 @@ impl Summary {
             targets.iter().map(count).sum()
         };
         let mut latencies = Latencies::default();
-        for target in &stats.targets {
+        for target in stats.targets.iter().chain(&stats.removed) {
             latencies.merge(&target.attempt_latency);
         }
-        let targets: Vec<_> = stats.targets.iter().map(TargetSummary::new).collect();
+        let mut targets: Vec<_> = stats.targets.iter().map(TargetSummary::new).collect();
+        // What a removed target is owed stays in the queue, and waits for nobody.
+        targets.extend(stats.removed.iter().map(|target| TargetSummary {
+            owed: 0,
+            ..TargetSummary::new(target)
+        }));
         Summary {
             events: read.events,
             rejected: read.rejected,

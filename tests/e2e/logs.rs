@@ -1,0 +1,114 @@
+//! Logs: a line for trouble, none for success, and no secret anywhere.
+
+use serde_json::{Value, json};
+use webhook_tests::{Admin, Folder, Launch, Receiver, Reply, event};
+
+#[test]
+fn an_events_trouble_is_one_line_with_fields_and_its_success_is_none() {
+    let refuses = Receiver::always(Reply::status(422));
+    let takes = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&crate::admin::two_targets(&refuses.url(), &takes.url()));
+    let ended = Launch::with_config(&config)
+        .args(["--log-format", "json"])
+        .run(event("one", 1) + "\n")
+        .expect_code(1);
+    let lines: Vec<Value> = ended
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"))
+        // The summary is no log line.
+        .filter(|line| line.get("delivered").is_none())
+        // Nor of an event is what the file is warned of.
+        .filter(|line| line.get("file").is_none())
+        .collect();
+    let [line] = &lines[..] else {
+        panic!("{lines:#?}");
+    };
+    let id = refuses.requests()[0].header("webhook-id").to_string();
+    for (field, expected) in [
+        ("level", json!("WARN")),
+        ("target", json!("audit")),
+        ("task", json!("one")),
+        ("id", json!(id)),
+        ("attempt", json!(1)),
+        ("outcome", json!("4xx")),
+        ("follows", json!("dead-letter")),
+        ("reason", json!("refused")),
+    ] {
+        assert_eq!(line[field], expected, "{field} of {line:#}");
+    }
+}
+
+#[test]
+fn the_level_is_heeded_and_a_wrong_one_is_refused() {
+    let refuses = Receiver::always(Reply::status(422));
+    let folder = Folder::new();
+    let config = folder.config(&crate::admin::two_targets(&refuses.url(), &refuses.url()));
+    let run = |launch: Launch| launch.run(event("one", 1) + "\n");
+    let quiet = run(Launch::with_config(&config).env("WEBHOOKD_LOG", "error"));
+    assert!(!quiet.stderr.contains("attempt 1"), "{}", quiet.stderr);
+    let usual = run(Launch::with_config(&config));
+    assert!(usual.stderr.contains("attempt 1"), "{}", usual.stderr);
+    let wrong = run(Launch::with_config(&config).args(["--log-level", "a=b=c"]));
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.stderr.contains("--log-level"), "{}", wrong.stderr);
+}
+
+#[test]
+fn no_secret_and_no_payload_is_told_anywhere() {
+    let receiver = Receiver::always(Reply::status(503).body("\u{1b}[2J hidden-answer"));
+    let folder = Folder::new();
+    let token = folder.write("token", "hidden-file-token");
+    let secret = "whsec_aGlkZGVuLXNlY3JldC1oaWRkZW4tc2VjcmV0";
+    let url = receiver
+        .url()
+        .replace("http://", "http://user:hidden-password@");
+    let config = folder.config(&json!({
+        "targets": [{
+            "name": "audit",
+            "targetURL": url,
+            "headers": {
+                "Authorization": "Bearer hidden-header",
+                "X-Token": { "file": token },
+            },
+            "timeoutMsec": 30_000,
+            "retry": { "initialMsec": 1, "maxMsec": 1, "maxAttempts": 3 },
+            "signing": { "secrets": [secret] },
+        }],
+        "queue": { "dir": "queue" },
+    }));
+    let mut process = Launch::with_config(&config)
+        .args(["--admin", "0", "--log-level", "trace"])
+        .spawn();
+    let admin = Admin::of(&process);
+    let body = event("one", 1).replace("RUNNING", "RUNNING\",\"x\":\"hidden-body");
+    process.write(body + "\n{\"x\":\"hidden-bad-line\n");
+    admin.wait_for("audit", "deadHeld", 1);
+    let reloaded = admin.post("/api/v1/reload", "");
+    let mut told = String::from_utf8(reloaded.body).expect("it is UTF-8");
+    for path in [
+        "/metrics",
+        "/vars",
+        "/vars.json",
+        "/readyz",
+        "/api/v1/status",
+        "/api/v1/targets",
+        "/api/v1/targets/audit",
+        "/api/v1/queue",
+        "/api/v1/config",
+    ] {
+        told.push_str(&admin.text(path));
+    }
+    process.close_input();
+    let ended = process.wait();
+    told.push_str(&ended.stderr);
+    assert!(ended.stderr.contains("attempt 3"), "{}", ended.stderr);
+    for secret in ["hidden", "aGlkZGVu"] {
+        let at = told
+            .find(secret)
+            .map(|at| told[at.saturating_sub(300)..].to_owned());
+        assert!(at.is_none(), "{secret}: {at:?}");
+    }
+    assert!(!told.contains('\u{1b}'), "{told}");
+}

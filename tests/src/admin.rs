@@ -1,0 +1,101 @@
+//! What an operator asks of a running `webhookd`.
+
+use crate::{Answer, Client, DEADLINE, Webhookd};
+use serde_json::Value;
+use std::time::Instant;
+
+/// The operators' interface of a running `webhookd`.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    url: String,
+}
+
+impl Admin {
+    /// That of a process which was started with `--admin 0`.
+    pub fn of(process: &Webhookd) -> Admin {
+        Admin {
+            url: process.told_url("operators are answered on "),
+        }
+    }
+
+    /// Where it is: `http://127.0.0.1:PORT/`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Asks, with these header lines besides `Host`, which they may replace.
+    ///
+    /// # Panics
+    ///
+    /// When no answer comes.
+    pub fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+        let host = self.url.trim_start_matches("http://").trim_end_matches('/');
+        let mut request = format!("{method} {path} HTTP/1.1\r\n");
+        if !headers.iter().any(|line| line.starts_with("Host:")) {
+            request.push_str(&format!("Host: {host}\r\n"));
+        }
+        for line in headers {
+            request.push_str(&format!("{line}\r\n"));
+        }
+        request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        let mut client = Client::connect(&self.url).expect("it listens");
+        // A body that is too large is answered before its end.
+        drop(client.send(request));
+        client.answer().expect("it is answered")
+    }
+
+    /// A JSON document.
+    ///
+    /// # Panics
+    ///
+    /// When the answer is none.
+    pub fn get(&self, path: &str) -> Value {
+        let answer = self.ask("GET", path, &[], "");
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.json()
+    }
+
+    /// A text.
+    ///
+    /// # Panics
+    ///
+    /// When the answer is none.
+    pub fn text(&self, path: &str) -> String {
+        let answer = self.ask("GET", path, &[], "");
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        String::from_utf8(answer.body).expect("it is UTF-8")
+    }
+
+    /// Posts JSON, or nothing.
+    ///
+    /// # Panics
+    ///
+    /// When no answer comes.
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        let json = ["Content-Type: application/json"];
+        self.ask(
+            "POST",
+            path,
+            if body.is_empty() { &[] } else { &json },
+            body,
+        )
+    }
+
+    /// Waits until a number of a target is this, by its name in `/api/v1/targets/{name}`'s `stats`.
+    ///
+    /// # Panics
+    ///
+    /// When it is not at the deadline.
+    pub fn wait_for(&self, target: &str, figure: &str, count: u64) {
+        let path = format!("/api/v1/targets/{target}");
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let stats = &self.get(&path)["stats"];
+            if stats[figure].as_u64() == Some(count) {
+                return;
+            }
+            assert!(Instant::now() < until, "{figure} of {target} in {stats}");
+            std::thread::yield_now();
+        }
+    }
+}
