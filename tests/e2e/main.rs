@@ -10,5 +10,6 @@ mod independent;
 mod input;
 mod receive;
 mod retry;
+mod send;
 mod signals;
 mod signatures;

@@ -65,6 +65,7 @@ mod line;
 mod monitor;
 mod naming;
 mod outcome;
+mod prepare;
 mod rate;
 mod resolve;
 pub mod retry;
@@ -73,6 +74,7 @@ mod sign;
 mod stats;
 mod submit;
 mod transport;
+mod trial;
 mod trouble;
 mod ureq_transport;
 mod writer;
@@ -92,5 +94,6 @@ pub use submit::{Receipt, Refusal, SubmitError, Submitter};
 pub use transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
+pub use trial::{Trial, TrialError, attempt_once};
 pub use trouble::{Follows, Observer, Silent, Trouble};
 pub use ureq_transport::HttpConnector;

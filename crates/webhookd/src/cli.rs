@@ -35,6 +35,14 @@ enum Command {
     Receive(commands::receive::ReceiveArgs),
     Queue(commands::queue::QueueArgs),
     DeadLetters(commands::dead_letters::DeadLettersArgs),
+    Send(commands::send::SendArgs),
+    Completions(commands::completions::CompletionsArgs),
+    Man(commands::man::ManArgs),
+}
+
+/// The whole command line, for what describes it.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Exit status for bad usage, an unusable configuration and unreadable input.
@@ -58,6 +66,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Receive(args) => commands::receive::run(args),
         Command::Queue(args) => commands::queue::run(args),
         Command::DeadLetters(args) => commands::dead_letters::run(args),
+        Command::Send(args) => commands::send::run(args),
+        Command::Completions(args) => commands::completions::run(args),
+        Command::Man(args) => commands::man::run(&args),
     };
     ended.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));
