@@ -8,6 +8,7 @@ mod deliver;
 mod durable;
 mod independent;
 mod input;
+mod packaging;
 mod receive;
 mod retry;
 mod send;
