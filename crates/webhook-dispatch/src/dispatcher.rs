@@ -1,6 +1,7 @@
 //! The dispatcher: starts the threads, owns them, and ends them.
 
 use crate::clock::{Clock, SystemClock};
+use crate::control::Control;
 use crate::courier::{Backing, Courier, Ledger, Supplies};
 use crate::line::{Command, Line, Tally};
 use crate::monitor::Monitor;
@@ -13,15 +14,14 @@ use crate::transport::Connector;
 use crate::trouble::{Observer, Silent};
 use crate::ureq_transport::HttpConnector;
 use crate::writer::Writer;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use webhook_config::Config;
-use webhook_queue::{DiskQueue, EntryId, Options, Queue, QueueError};
+use webhook_queue::{DiskQueue, Options, Queue, QueueError};
 
 /// Events on their way to a courier, at most: its channel is allocated whole.
 const LIVE: usize = 4096;
@@ -34,7 +34,6 @@ const LIVE: usize = 4096;
 pub struct Dispatcher {
     inner: Arc<Inner>,
     couriers: Vec<JoinHandle<()>>,
-    queue: Option<Arc<dyn Queue>>,
     tally: Arc<Tally>,
 }
 
@@ -106,8 +105,13 @@ impl Dispatcher {
     pub fn monitor(&self) -> Monitor {
         Monitor {
             inner: Arc::clone(&self.inner),
-            queue: self.queue.clone(),
         }
+    }
+
+    /// What changes what it does, also from other threads.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control::new(Arc::clone(&self.inner))
     }
 
     /// Its figures.
@@ -135,51 +139,6 @@ impl Dispatcher {
         drained()
     }
 
-    /// Makes dead letters of a target owed again, under their old names and as if never attempted;
-    /// how many were found. Of a task, they go before what it is owed and has not been read from
-    /// the queue yet.
-    ///
-    /// # Errors
-    /// The queue failed, and nothing was replayed.
-    pub fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
-        let (Some(queue), Some(line)) = (&self.queue, self.line(target)) else {
-            return Ok(0);
-        };
-        let mut keys: HashSet<Box<[u8]>> = HashSet::new();
-        for &entry in entries {
-            let before = entry.0.checked_sub(1).map(EntryId);
-            queue.dead_letters(Some(target), before, &mut |dead| {
-                if dead.owed.entry == entry && !keys.contains(dead.owed.key) {
-                    keys.insert(Box::from(dead.owed.key));
-                }
-                ControlFlow::Break(())
-            })?;
-        }
-        let found = queue.replay(target, entries)?;
-        let pending = i64::try_from(found).unwrap_or(i64::MAX);
-        line.counters.pending.fetch_add(pending, Ordering::SeqCst);
-        line.command(Command::OwedAgain(keys.into_iter().collect()));
-        Ok(found)
-    }
-
-    /// Sends a target nothing more, or lets it go on; false if there is no such target.
-    #[must_use]
-    pub fn pause(&self, target: &str, paused: bool) -> bool {
-        self.line(target)
-            .is_some_and(|line| line.command(Command::Pause(paused)))
-    }
-
-    /// Forgets that a target failed, or that it answered 410; false if there is no such target.
-    #[must_use]
-    pub fn restart(&self, target: &str) -> bool {
-        self.line(target)
-            .is_some_and(|line| line.command(Command::Restart))
-    }
-
-    fn line(&self, target: &str) -> Option<&Arc<Line>> {
-        self.inner.lines.iter().find(|line| &*line.name == target)
-    }
-
     /// Takes nothing more, waits up to `grace` for what is pending, then cuts short what is under
     /// way and ends every thread. What reliable targets are owed stays in the queue.
     pub fn shutdown(mut self, grace: Duration) -> ShutdownReport {
@@ -204,7 +163,7 @@ impl Dispatcher {
         if let Some(writer) = &self.inner.writer {
             writer.shutdown();
         }
-        let queue = self.queue.as_ref().map(|queue| queue.statistics());
+        let queue = self.inner.queue.as_ref().map(|queue| queue.statistics());
         let queue = queue.and_then(Result::ok).unwrap_or_default();
         let damaged = self.inner.leave_out_damaged(&queue);
         ShutdownReport {
@@ -373,11 +332,11 @@ impl DispatcherBuilder {
             max_event_bytes: self.config.max_event_bytes(),
             closed: AtomicBool::new(false),
             lines,
+            queue,
         });
         let mut dispatcher = Dispatcher {
             inner,
             couriers: Vec::new(),
-            queue,
             tally,
         };
         for (index, (bench, events, commands)) in benches.into_iter().enumerate() {

@@ -55,6 +55,7 @@
 mod agenda;
 mod breaker;
 mod clock;
+mod control;
 mod courier;
 mod dead_letter;
 mod dispatcher;
@@ -81,6 +82,7 @@ mod writer;
 
 pub use breaker::BreakerState;
 pub use clock::{Clock, SystemClock};
+pub use control::Control;
 pub use dead_letter::{Obituary, RESPONSE_KEPT, Reason, rfc3339};
 pub use dispatcher::{Dispatcher, DispatcherBuilder, ShutdownReport, StartError};
 pub use format::CLOUD_EVENT_TYPE;

@@ -6,14 +6,13 @@ use crate::submit::Inner;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use webhook_queue::{Queue, QueueError, Statistics, WriterStatistics};
+use webhook_queue::{QueueError, Statistics, WriterStatistics};
 
 /// Shows a dispatcher's figures. Clones share it; it may outlive the dispatcher, whose queue stays
 /// open as long.
 #[derive(Clone)]
 pub struct Monitor {
     pub(crate) inner: Arc<Inner>,
-    pub(crate) queue: Option<Arc<dyn Queue>>,
 }
 
 /// The figures that change fastest, over all targets.
@@ -34,7 +33,7 @@ impl Monitor {
     /// # Errors
     /// The queue cannot be read.
     pub fn stats(&self) -> Result<Stats, QueueError> {
-        let queue = match &self.queue {
+        let queue = match &self.inner.queue {
             Some(queue) => queue.statistics()?,
             None => Statistics::default(),
         };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use webhook_model::{EventHeader, ReadError};
-use webhook_queue::{EntryId, Event, EventId, QueueError};
+use webhook_queue::{EntryId, Event, EventId, Queue, QueueError};
 
 /// How much of a submitter's time is kept for the queue's answer, at most.
 const ANSWER: Duration = Duration::from_millis(20);
@@ -93,6 +93,7 @@ pub(crate) struct Inner {
     pub(crate) lines: Vec<Arc<Line>>,
     /// The reliable ones of `lines`, for the usual event that all of them want.
     pub(crate) reliable: Route,
+    pub(crate) queue: Option<Arc<dyn Queue>>,
     pub(crate) writer: Option<Arc<Writer>>,
     pub(crate) names: Names,
     pub(crate) clock: Arc<dyn Clock>,

@@ -42,7 +42,7 @@ pub enum Trouble<'a> {
         target: &'a str,
     },
     /// A target answered 410: it gets nothing until it is started again
-    /// ([`Dispatcher::restart`](crate::Dispatcher::restart)), or the program is.
+    /// ([`Control::restart`](crate::Control::restart)), or the program is.
     TargetStopped {
         /// The target.
         target: &'a str,

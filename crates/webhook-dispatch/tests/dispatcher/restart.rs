@@ -123,15 +123,15 @@ fn a_replayed_dead_letter_is_delivered_under_its_old_id() {
         std::thread::yield_now();
     }
     // While it runs: the first two.
-    assert_eq!(running.replay("a", &dead()[..2]).unwrap(), 2);
-    assert_eq!(running.replay("nobody", &dead()).unwrap(), 0);
+    assert_eq!(running.control().replay("a", &dead()[..2]).unwrap(), 2);
+    assert_eq!(running.control().replay("nobody", &dead()).unwrap(), 0);
     assert!(running.drain(Some(PATIENCE), &never));
     assert!(running.shutdown(PATIENCE).drained);
     // By a dispatcher that has seen nothing else: the others.
     let running = start();
     submit(&running.submitter(), "u", 9);
     assert!(running.drain(Some(PATIENCE), &never));
-    assert_eq!(running.replay("a", &dead()).unwrap(), 2);
+    assert_eq!(running.control().replay("a", &dead()).unwrap(), 2);
     assert!(running.shutdown(PATIENCE).drained);
     receiver.look(|state| {
         let taken = state.taken.iter().filter(|taken| taken.task() == "t");
@@ -163,7 +163,7 @@ fn dead_letters_are_replayed_by_a_dispatcher_that_was_owed_nothing() {
             ControlFlow::Break(())
         })
         .unwrap();
-    assert_eq!(second.replay("a", &[entry.unwrap()]).unwrap(), 1);
+    assert_eq!(second.control().replay("a", &[entry.unwrap()]).unwrap(), 1);
     assert!(second.shutdown(PATIENCE).drained);
     assert_eq!(taking.look(|state| state.taken.len()), 1);
 }
