@@ -10,6 +10,7 @@ mod independent;
 mod input;
 mod packaging;
 mod receive;
+mod repair;
 mod retry;
 mod send;
 mod signals;

@@ -9,6 +9,7 @@ use crate::naming::Names;
 use crate::retry::{FullJitter, Retry};
 use crate::sender::Bench;
 use crate::stats::Stats;
+use crate::submission::BEST_EFFORT_WINDOW;
 use crate::submit::{Inner, Route, Submitter};
 use crate::transport::Connector;
 use crate::trouble::{Observer, Silent};
@@ -16,12 +17,12 @@ use crate::ureq_transport::HttpConnector;
 use crate::writer::Writer;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use webhook_config::Config;
-use webhook_queue::{DiskQueue, Options, Queue, QueueError};
+use webhook_queue::{DiskQueue, Options, Queue, QueueError, RecentKeys};
 
 /// Events on their way to a courier, at most: its channel is allocated whole.
 const LIVE: usize = 4096;
@@ -252,9 +253,7 @@ impl DispatcherBuilder {
             Some(queue) if any_reliable => Some(queue),
             None if any_reliable => {
                 let settings = self.config.queue();
-                let options = Options {
-                    max_bytes: settings.max_bytes(),
-                };
+                let options = Options::with_max_bytes(settings.max_bytes());
                 let queue = DiskQueue::open(settings.dir(), &options).map_err(StartError::Queue)?;
                 Some(Arc::new(queue) as Arc<dyn Queue>)
             }
@@ -327,6 +326,7 @@ impl DispatcherBuilder {
             reliable: Route::new(reliable.collect()),
             writer,
             names,
+            recent: Mutex::new(RecentKeys::new(BEST_EFFORT_WINDOW)),
             clock: Arc::clone(&self.clock),
             observer: Arc::clone(&self.observer),
             max_event_bytes: self.config.max_event_bytes(),

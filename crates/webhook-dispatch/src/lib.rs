@@ -68,11 +68,13 @@ mod naming;
 mod outcome;
 mod prepare;
 mod rate;
+mod repair;
 mod resolve;
 pub mod retry;
 mod sender;
 mod sign;
 mod stats;
+mod submission;
 mod submit;
 mod transport;
 mod trial;
@@ -89,9 +91,11 @@ pub use format::CLOUD_EVENT_TYPE;
 pub use monitor::{Monitor, Progress};
 pub use naming::{parse_webhook_id, webhook_id};
 pub use outcome::{Outcome, Verdict, judge};
+pub use repair::RepairError;
 pub use retry::{FullJitter, Retry};
 pub use sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 pub use stats::{AuroraCounters, Latencies, Stats, TargetStats};
+pub use submission::Submission;
 pub use submit::{Receipt, Refusal, SubmitError, Submitter};
 pub use transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,

@@ -141,6 +141,14 @@ impl Line {
         given
     }
 
+    /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
+    /// not: others wait for this event, too.
+    pub(crate) fn give_or_drop(&self, live: &Live) {
+        if !self.give(live.clone(), None) {
+            add(&self.counters.dropped, 1);
+        }
+    }
+
     fn has_room(&self, bytes: usize) -> bool {
         let queued = self.queued_bytes.load(Ordering::Relaxed);
         queued == 0 || queued.saturating_add(bytes) <= Line::WINDOW_BYTES

@@ -4,13 +4,14 @@ use crate::clock::{Clock, epoch_ms};
 use crate::line::{Line, Live};
 use crate::naming::Names;
 use crate::stats::add;
+use crate::submission::Submission;
 use crate::trouble::{Observer, Trouble};
 use crate::writer::{Completion, Ticket, Writer};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use webhook_model::{EventHeader, ReadError};
-use webhook_queue::{EntryId, Event, EventId, Queue, QueueError};
+use webhook_queue::{EntryId, Event, EventId, Queue, QueueError, RecentKeys};
 
 /// How much of a submitter's time is kept for the queue's answer, at most.
 const ANSWER: Duration = Duration::from_millis(20);
@@ -25,11 +26,14 @@ pub struct Receipt {
     pub targets: usize,
     /// How many of them are reliable: to these it will be delivered, or kept as a dead letter.
     pub reliable: usize,
+    /// Whether an event of the same key was accepted before, so that this one was not: `id` is the
+    /// name of that first one. See [`Submission`].
+    pub duplicate: bool,
 }
 
 impl Receipt {
     /// Whether the event need not be submitted again whatever happens: a reliable target is owed
-    /// it, or nobody wants it.
+    /// it (or has had it, if it is a duplicate), or nobody wants it.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.reliable > 0 || self.targets == 0
@@ -96,6 +100,8 @@ pub(crate) struct Inner {
     pub(crate) queue: Option<Arc<dyn Queue>>,
     pub(crate) writer: Option<Arc<Writer>>,
     pub(crate) names: Names,
+    /// The keys of events that only best-effort targets wanted.
+    pub(crate) recent: Mutex<RecentKeys>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) max_event_bytes: usize,
@@ -140,10 +146,11 @@ impl Submitter {
     /// it again.
     pub fn submit(
         &self,
-        event: impl Into<Arc<[u8]>>,
+        event: impl Into<Submission>,
         deadline: Instant,
     ) -> Result<Receipt, SubmitError> {
-        let event = event.into();
+        let submission = event.into();
+        let event = Arc::clone(&submission.event);
         let (confirm, confirmed) = crossbeam_channel::bounded(1);
         let completion = move |result| {
             // Whoever gave up waiting does not want to know.
@@ -153,7 +160,7 @@ impl Submitter {
         let left = deadline.saturating_duration_since(Instant::now());
         let room_until = deadline - (left / 8).min(ANSWER);
         let handed_over = self.inner.hand_over(
-            &event,
+            &submission,
             Some(room_until),
             Some(room_until),
             Box::new(completion),
@@ -178,7 +185,7 @@ impl Submitter {
     /// # Errors
     /// The event was not accepted, and is given back; [`Refusal`] says why, and whether to submit
     /// it again.
-    pub fn try_submit(&self, event: impl Into<Arc<[u8]>>) -> Result<EventId, SubmitError> {
+    pub fn try_submit(&self, event: impl Into<Submission>) -> Result<EventId, SubmitError> {
         let observer = Arc::clone(&self.inner.observer);
         self.submit_with(event.into(), None, move |result| {
             if let Err(refusal) = result {
@@ -192,35 +199,35 @@ impl Submitter {
     /// event waits for room in a full queue as long as it takes if `whenFull` is `block`; at the
     /// shutdown, one that still waits is refused. Completions come in the order of the calls, on
     /// the queue's writer thread, which they must not block; that of an event which no reliable
-    /// target wants comes at once. A panic in one is caught.
+    /// target wants comes at once. A panic in one is caught. The id that is returned at once is the
+    /// event's unless it turns out to be a duplicate, which only the completion is told.
     ///
     /// # Errors
     /// The event was not handed over and is given back; `completion` is not called.
     pub fn submit_with(
         &self,
-        event: impl Into<Arc<[u8]>>,
+        event: impl Into<Submission>,
         deadline: Option<Instant>,
         completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
     ) -> Result<EventId, SubmitError> {
-        let event = event.into();
+        let submission = event.into();
         let handed_over = self
             .inner
-            .hand_over(&event, deadline, None, Box::new(completion));
-        match handed_over {
-            Ok(id) => Ok(id),
-            Err(refusal) => Err(SubmitError { event, refusal }),
-        }
+            .hand_over(&submission, deadline, None, Box::new(completion));
+        let event = submission.event;
+        handed_over.map_err(|refusal| SubmitError { event, refusal })
     }
 }
 
 impl Inner {
     fn hand_over(
         &self,
-        event: &Arc<[u8]>,
+        submission: &Submission,
         deadline: Option<Instant>,
         room_until: Option<Instant>,
         completion: Completion,
     ) -> Result<EventId, Refusal> {
+        let event = &submission.event;
         if self.closed.load(Ordering::SeqCst) {
             return Err(Refusal::ShuttingDown);
         }
@@ -239,7 +246,7 @@ impl Inner {
             .iter()
             .map(|line| line.target.accepts(&header))
             .collect();
-        let id = self.names.next();
+        let id = submission.id.unwrap_or_else(|| self.names.next());
         let live = Live {
             entry: EntryId(0),
             id,
@@ -261,9 +268,25 @@ impl Inner {
             id,
             targets: wanted.iter().filter(|wanted| **wanted).count(),
             reliable,
+            duplicate: false,
         };
+        let key = submission.key();
         if reliable == 0 {
-            self.give(chosen(), &live, deadline, receipt)?;
+            if let Some(first) = key.and_then(|key| self.repeated(key, &live)) {
+                let (id, duplicate) = (first, true);
+                completion(Ok(Receipt {
+                    id,
+                    duplicate,
+                    ..receipt
+                }));
+                return Ok(first);
+            }
+            if let Err(refusal) = self.give(chosen(), &live, deadline, receipt) {
+                if let Some(key) = key {
+                    self.recent().forget(key, id);
+                }
+                return Err(refusal);
+            }
             self.count_filtered(&wanted);
             completion(Ok(receipt));
             return Ok(id);
@@ -284,9 +307,16 @@ impl Inner {
             body: Arc::clone(event),
             accepted_at: live.accepted_at,
             targets: Arc::clone(&route.names),
+            idempotency_key: key.cloned(),
         };
+        // Whether an event that has a key is a duplicate is known only after the commit.
+        let (later, now): (Vec<_>, Vec<_>) = chosen()
+            .filter(|line| !line.is_reliable())
+            .cloned()
+            .partition(|_| key.is_some());
         let ticket = Ticket {
             lines: route.lines,
+            unless_known: later,
             submitted: live.submitted,
             receipt,
             completion,
@@ -297,13 +327,25 @@ impl Inner {
             .expect("a dispatcher with a reliable target has a writer");
         writer.append(stored, ticket, deadline, room_until)?;
         self.count_filtered(&wanted);
-        for line in chosen().filter(|line| !line.is_reliable()) {
-            // Others wait for this event; a best-effort target without room must not hold it up.
-            if !line.give(live.clone(), None) {
-                add(&line.counters.dropped, 1);
-            }
+        for line in now {
+            line.give_or_drop(&live);
         }
         Ok(id)
+    }
+
+    /// The name of the event that this one, which only best-effort targets want, repeats. If there
+    /// is none, it is known from now on.
+    fn repeated(&self, key: &[u8], live: &Live) -> Option<EventId> {
+        let mut recent = self.recent();
+        let first = recent.find(key, live.accepted_at);
+        if first.is_none() {
+            recent.learn(key, live.id, live.accepted_at);
+        }
+        first
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentKeys> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An event that only best-effort targets want. Each of them may be waited for.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use webhook_queue::{
-    Appended, Committed, Event, GroupWriter, Limits, Queue, QueueError, Refused, Settled,
-    Settlement, WriterHandle, WriterStatistics,
+    Accepted, Appended, Committed, EntryId, Event, GroupWriter, Limits, Queue, QueueError, Refused,
+    Settled, Settlement, WriterHandle, WriterStatistics,
 };
 
 /// As good as for ever, and no more than a clock can count.
@@ -25,6 +25,8 @@ pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
 pub(crate) struct Ticket {
     /// The reliable targets that are owed it.
     pub(crate) lines: Arc<[Arc<Line>]>,
+    /// The best-effort targets that get it if it turns out to be no duplicate.
+    pub(crate) unless_known: Vec<Arc<Line>>,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
@@ -165,23 +167,16 @@ fn follow(
     } in committed.appended
     {
         let result = match result {
-            Ok(entry) => {
+            Ok(Accepted::Stored(entry)) => {
                 full.store(false, Ordering::SeqCst);
-                let live = Live {
-                    entry,
-                    id: event.id,
-                    key: event.key,
-                    body: event.body,
-                    accepted_at: event.accepted_at,
-                    submitted: ticket.submitted,
-                };
-                for line in ticket.lines.iter() {
-                    add(&line.counters.accepted, 1);
-                    line.counters.pending.fetch_add(1, Ordering::SeqCst);
-                    line.tell(live.clone());
-                }
+                tell(entry, event, &ticket);
                 Ok(ticket.receipt)
             }
+            Ok(repeated) => Ok(Receipt {
+                id: repeated.duplicate_of().unwrap_or(event.id),
+                duplicate: true,
+                ..ticket.receipt
+            }),
             Err(error) => Err(match *error {
                 QueueError::Full { .. } => {
                     full.store(true, Ordering::SeqCst);
@@ -194,5 +189,25 @@ fn follow(
         // A panic of its own must not end the writer for all others.
         drop(catch_unwind(AssertUnwindSafe(|| completion(result))));
         unwritten.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Tells the couriers of an event that is durable now.
+fn tell(entry: EntryId, event: Event, ticket: &Ticket) {
+    let live = Live {
+        entry,
+        id: event.id,
+        key: event.key,
+        body: event.body,
+        accepted_at: event.accepted_at,
+        submitted: ticket.submitted,
+    };
+    for line in ticket.lines.iter() {
+        add(&line.counters.accepted, 1);
+        line.counters.pending.fetch_add(1, Ordering::SeqCst);
+        line.tell(live.clone());
+    }
+    for line in &ticket.unless_known {
+        line.give_or_drop(&live);
     }
 }

@@ -6,6 +6,7 @@ mod admin;
 mod cli;
 mod commands;
 mod console;
+mod dead_letters;
 mod http;
 mod signals;
 mod sources;

@@ -11,7 +11,7 @@ use webhook_queue::{DiskQueue, MemoryQueue, Options, Queue};
 fn a_restart_goes_on_where_it_stopped_with_the_same_ids_and_attempt_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let open = || -> Arc<dyn Queue> {
-        Arc::new(DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 26 }).unwrap())
+        Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 26)).unwrap())
     };
     let queue = open();
     let before = Receiver::new(|received| match received.attempt {
@@ -172,7 +172,7 @@ fn dead_letters_are_replayed_by_a_dispatcher_that_was_owed_nothing() {
 fn an_event_whose_record_is_damaged_is_counted_and_owed_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let open = || -> Arc<dyn Queue> {
-        Arc::new(DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 26 }).unwrap())
+        Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 26)).unwrap())
     };
     let queue = open();
     let receiver = Receiver::new(|_| Reply::Hang);

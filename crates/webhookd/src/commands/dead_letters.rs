@@ -1,12 +1,11 @@
 //! `webhookd dead-letters`: events that were given up, and sending them again.
 
-mod filter;
 mod listing;
 
 use crate::commands::form::Form;
 use crate::commands::place::QueuePlace;
+use crate::dead_letters::filter::Filter;
 use anyhow::{Context, Result, bail};
-use filter::Filter;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::ops::ControlFlow;

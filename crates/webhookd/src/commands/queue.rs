@@ -1,13 +1,16 @@
 //! `webhookd queue`: looking at a queue whose program is stopped, and keeping it in order.
 
+mod apart;
+
 use crate::commands::form::Form;
 use crate::commands::place::QueuePlace;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::SystemTime;
-use webhook_queue::{DiskQueue, Queue, Statistics, compact, verify};
+use webhook_queue::{DiskQueue, Queue, SetAside, Statistics, compact, verify};
 
 /// Look at the queue of a stopped webhookd, check it, give its free space back
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +45,10 @@ enum QueueCommand {
     Verify {
         #[command(flatten)]
         place: QueuePlace,
+
+        /// Read it in this process: damage to the database's own pages may end it
+        #[arg(long, hide = true)]
+        in_process: bool,
     },
     /// Forget all that one target is owed, its dead letters included
     ///
@@ -66,8 +73,23 @@ struct StatsJson<'a> {
     /// `None` when the queue was named without a configuration.
     max_bytes: Option<u64>,
     corrupt: u64,
+    /// The first thousand of them.
+    set_aside: &'a [Aside],
     targets: Vec<TargetJson<'a>>,
 }
+
+/// An entry that was set aside, since its record is damaged.
+#[derive(Serialize)]
+struct Aside {
+    entry: u64,
+    targets: Vec<String>,
+    reason: String,
+    /// Bytes of the record that are kept.
+    bytes: usize,
+}
+
+/// Entries set aside that are named; all are counted.
+const NAMED: usize = 1_000;
 
 #[derive(Serialize)]
 struct TargetJson<'a> {
@@ -81,15 +103,14 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match args.command {
         QueueCommand::Stats { place, format } => {
-            let statistics = place
-                .open()?
-                .statistics()
-                .context("cannot read the queue")?;
+            let queue = place.open()?;
+            let statistics = queue.statistics().context("cannot read the queue")?;
+            let aside = set_aside(&queue)?;
             let bound = place.knows_bound().then_some(statistics.max_bytes);
             match format {
-                Form::Text => print_stats(&mut out, &statistics, bound)?,
+                Form::Text => print_stats(&mut out, &statistics, &aside, bound)?,
                 Form::Json => {
-                    let json = serde_json::to_string(&as_json(&statistics, bound))?;
+                    let json = serde_json::to_string(&as_json(&statistics, &aside, bound))?;
                     writeln!(out, "{json}")?;
                 }
             }
@@ -103,7 +124,11 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
                 bytes(compaction.after)
             )?;
         }
-        QueueCommand::Verify { place } => return print_verification(&mut out, &place),
+        QueueCommand::Verify {
+            place,
+            in_process: false,
+        } => return apart::verify(&place.dir()?),
+        QueueCommand::Verify { place, .. } => return print_verification(&mut out, &place),
         QueueCommand::DropTarget { target, place, yes } => {
             let queue: DiskQueue = place.open()?;
             let known = queue.statistics()?.targets;
@@ -129,7 +154,47 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_stats(out: &mut impl Write, statistics: &Statistics, bound: Option<u64>) -> Result<()> {
+fn set_aside(queue: &DiskQueue) -> Result<Vec<Aside>> {
+    let mut found = Vec::new();
+    let mut visit = |aside: SetAside<'_>| {
+        found.push(Aside {
+            entry: aside.entry.0,
+            targets: aside.targets.iter().map(ToString::to_string).collect(),
+            reason: aside.reason.to_owned(),
+            bytes: aside.record.len(),
+        });
+        match found.len() < NAMED {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    };
+    queue
+        .set_aside(None, &mut visit)
+        .context("cannot read what is set aside")?;
+    Ok(found)
+}
+
+fn print_aside(out: &mut impl Write, aside: &[Aside]) -> Result<()> {
+    for of in aside {
+        // Names are as found in a file that is damaged somewhere.
+        let targets = of.targets.join(", ").escape_debug().to_string();
+        writeln!(
+            out,
+            "entry {} was set aside: {}; it was for {targets}; {} of it are kept",
+            of.entry,
+            of.reason,
+            bytes(of.bytes as u64)
+        )?;
+    }
+    Ok(())
+}
+
+fn print_stats(
+    out: &mut impl Write,
+    statistics: &Statistics,
+    aside: &[Aside],
+    bound: Option<u64>,
+) -> Result<()> {
     let Statistics {
         events,
         bytes: used,
@@ -140,6 +205,7 @@ fn print_stats(out: &mut impl Write, statistics: &Statistics, bound: Option<u64>
     writeln!(out, "{events} events, {}{bound} in use", bytes(*used))?;
     if *corrupt > 0 {
         writeln!(out, "damaged records set aside: {corrupt}")?;
+        print_aside(out, aside)?;
     }
     writeln!(
         out,
@@ -160,12 +226,17 @@ fn print_stats(out: &mut impl Write, statistics: &Statistics, bound: Option<u64>
     Ok(())
 }
 
-fn as_json(statistics: &Statistics, bound: Option<u64>) -> StatsJson<'_> {
+fn as_json<'a>(
+    statistics: &'a Statistics,
+    aside: &'a [Aside],
+    bound: Option<u64>,
+) -> StatsJson<'a> {
     StatsJson {
         events: statistics.events,
         bytes: statistics.bytes,
         max_bytes: bound,
         corrupt: statistics.corrupt,
+        set_aside: aside,
         targets: statistics
             .targets
             .iter()
@@ -189,6 +260,9 @@ fn print_verification(out: &mut impl Write, place: &QueuePlace) -> Result<ExitCo
         "{} events read; {} entries owed, {} dead letters, {} set aside",
         found.events, found.owed, found.dead, found.set_aside
     )?;
+    if found.set_aside > 0 {
+        print_aside(out, &set_aside(&place.open()?)?)?;
+    }
     for corrupt in &found.corrupt {
         writeln!(out, "entry {}: {}", corrupt.entry.0, corrupt.reason)?;
     }

@@ -1,4 +1,4 @@
-//! Which dead letters a command is about.
+//! Which dead letters somebody asks for.
 
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;

@@ -1,0 +1,3 @@
+//! Dead letters, as the commands see them and whatever else an operator asks by.
+
+pub(crate) mod filter;
