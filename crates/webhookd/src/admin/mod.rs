@@ -1,5 +1,6 @@
 //! `--admin`: what operators and their tools ask of a running program.
 
+pub(crate) mod client;
 mod local;
 
 use crate::console::Console;

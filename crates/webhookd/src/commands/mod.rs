@@ -8,10 +8,14 @@ mod form;
 pub(crate) mod man;
 mod place;
 pub(crate) mod queue;
+pub(crate) mod ready;
 pub(crate) mod receive;
+pub(crate) mod reload;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod send;
+pub(crate) mod targets;
+pub(crate) mod top;
 
 use std::io::{IsTerminal, Write};
 use webhook_config::Diagnostics;

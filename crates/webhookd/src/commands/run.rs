@@ -80,7 +80,7 @@ enum SummaryForm {
     None,
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<u64>().map(Duration::from_secs).ok();
     let parsed = seconds.or_else(|| {
         let signed: jiff::SignedDuration = text.parse().ok()?;
