@@ -10,6 +10,7 @@ mod independent;
 mod input;
 mod packaging;
 mod receive;
+mod remote_repair;
 mod repair;
 mod retry;
 mod send;
