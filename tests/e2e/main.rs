@@ -7,6 +7,7 @@ mod config_check;
 mod deliver;
 mod durable;
 mod independent;
+mod ingest;
 mod input;
 mod packaging;
 mod receive;

@@ -4,14 +4,17 @@
 //! Nothing here waits by sleeping: every wait is for a thing, with [`DEADLINE`].
 
 mod binary;
+mod client;
 mod fixtures;
 mod folder;
 mod process;
 mod python;
 mod receiver;
 mod summary;
+mod transcripts;
 
 pub use binary::webhookd;
+pub use client::{Answer, Client, post, post_bytes};
 pub use fixtures::{event, events, events_file, fixture, task_of};
 pub use folder::{Folder, best_effort};
 pub use process::{Ended, Launch, Webhookd};
@@ -19,6 +22,7 @@ pub use python::Python;
 pub use receiver::{ClosedPort, Receiver, Reply, Request};
 pub use rustix::process::Signal;
 pub use summary::Summary;
+pub use transcripts::{Transcript, has_curl, transcripts};
 
 /// How long a test waits for something before it fails. A passing test waits for nothing near
 /// as long; a machine under load may.

@@ -254,6 +254,40 @@ impl Webhookd {
         );
     }
 
+    /// Waits until it takes events over HTTP, and returns where: `http://127.0.0.1:PORT/`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not at the deadline.
+    pub fn listens(&self) -> String {
+        self.told_url("events are taken on ")
+    }
+
+    /// The URL that it tells after these words.
+    ///
+    /// # Panics
+    ///
+    /// When it does not tell it until the deadline.
+    pub fn told_url(&self, words: &str) -> String {
+        let find = |seen: &Seen| {
+            let said = String::from_utf8_lossy(&seen.stderr).into_owned();
+            let (_, after) = said.split_once(words)?;
+            let (url, _) = after.split_once('\n')?;
+            Some(url.trim().to_owned())
+        };
+        let seen = self
+            .progress
+            .wait(&format!("a URL after `{words}`"), |seen| {
+                find(seen).is_some()
+            });
+        find(&seen).expect("it was waited for")
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// Its standard error so far.
     pub fn error_so_far(&self) -> String {
         let seen = self.progress.seen.lock().expect("no holder panics");

@@ -29,6 +29,7 @@
 //! - What [`submit`](Submitter::submit) accepted for a reliable target is delivered to it or kept
 //!   as a dead letter, whatever crashes. It may arrive more than once, always under the same
 //!   `webhook-id`.
+//! - An event that is submitted twice under one key is accepted once: see [`Submission`].
 //! - An event is not sent to a target before the ones accepted before it, of the same task, are
 //!   settled there. Different tasks and different targets do not wait for each other; but at most
 //!   32,768 tasks of a target may wait for their retry before it reads no further in its queue.

@@ -73,7 +73,8 @@ pub enum Refusal {
     #[error("there was no room for the event in time; try again")]
     Full,
     /// It was handed to the queue, which had not confirmed it by the deadline. It may be accepted
-    /// yet: submitted again, it may be delivered twice, under two names.
+    /// yet: submitted again without a key (see [`Submission`]), it may be delivered twice, under two
+    /// names.
     #[error("the queue did not confirm the event in time; it may or may not have been accepted")]
     Unconfirmed,
     /// The queue did not take it.

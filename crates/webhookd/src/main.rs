@@ -11,6 +11,7 @@ mod http;
 mod signals;
 mod sources;
 mod summary;
+mod units;
 mod wiring;
 
 use std::process::ExitCode;

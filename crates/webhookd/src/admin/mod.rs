@@ -16,6 +16,7 @@ use std::time::Duration;
 const LIMITS: Limits = Limits {
     connections: 256,
     head_timeout: Duration::from_secs(30),
+    idle_timeout: Duration::from_secs(120),
     head_bytes: 16 * 1024,
     headers: 100,
 };

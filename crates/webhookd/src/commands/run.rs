@@ -6,9 +6,11 @@ use crate::console::{Console, complain};
 use crate::http::Server;
 use crate::signals::Signals;
 use crate::sources::acks::Acks;
+use crate::sources::ingest::{IngestOptions, Listening};
 use crate::sources::lines::Lines;
 use crate::sources::{self, Feeder, Intake};
 use crate::summary::Summary;
+use crate::units::parse_duration;
 use crate::wiring::News;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
@@ -36,7 +38,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     webhook_config: PathBuf,
 
-    /// Read events from this file; - is standard input, and the default
+    /// Read events from this file; - is standard input, and the default without --listen
     ///
     /// May be given more than once: all are read at the same time.
     #[arg(long, value_name = "FILE")]
@@ -57,6 +59,9 @@ pub(crate) struct RunArgs {
     /// Answer operators on this address: PORT is 127.0.0.1:PORT, and port 0 picks a free one
     #[arg(long, value_name = "[HOST:]PORT")]
     admin: Option<String>,
+
+    #[command(flatten)]
+    ingest: IngestOptions,
 
     /// How long to wait for deliveries at the end: 30s, 5m, 500ms
     ///
@@ -80,15 +85,6 @@ enum SummaryForm {
     None,
 }
 
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<u64>().map(Duration::from_secs).ok();
-    let parsed = seconds.or_else(|| {
-        let signed: jiff::SignedDuration = text.parse().ok()?;
-        Duration::try_from(signed).ok()
-    });
-    parsed.ok_or_else(|| "write a time as 30s, 5m or 500ms".to_owned())
-}
-
 /// Threads that serve HTTP.
 const HTTP_THREADS: usize = 2;
 /// How long requests under way may take to end once all else has.
@@ -109,6 +105,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         .iter()
         .any(|target| target.delivery() == Delivery::Reliable)
         .then(|| config.queue().dir().to_owned());
+    let opened = args.ingest.open(config.max_event_bytes())?;
     let sources = open_sources(&args, config.max_event_bytes())?;
     let mut server = Server::start(HTTP_THREADS)?;
     let acks = args.acks.as_deref().map(Acks::start).transpose()?;
@@ -140,13 +137,18 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         );
         sources::start(lines, feeder, Arc::clone(&signals), tell.clone())?;
     }
-    let read = attend(&news, running);
+    let listening = opened
+        .map(|opened| opened.start(dispatcher.submitter(), &intake, &console))
+        .transpose()?;
+    let read = attend(&news, running, listening.is_some());
+    let ending = Instant::now();
+    let listening = listening.map(|listening| stop_listening(listening, args.grace));
     if !signals.asked_to_end() && read.is_ok() {
         // What is not through by then is dealt with below.
         let _through = dispatcher.drain(Some(args.grace), signals.flag());
     }
     let grace = if signals.asked_to_end() {
-        args.grace
+        args.grace.saturating_sub(ending.elapsed())
     } else {
         Duration::ZERO
     };
@@ -154,6 +156,9 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         acks.hurry(args.grace);
     }
     let report = dispatcher.shutdown(grace);
+    if let Some(listening) = listening {
+        listening.shutdown(HTTP_GRACE);
+    }
     server.shutdown(HTTP_GRACE);
     ticker.stop();
     console.finish();
@@ -166,12 +171,20 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     Ok(exit_code(&summary))
 }
 
-/// Waits until the sources have ended, or a signal has come.
+/// Accepts no more events over HTTP. Requests under way get the first half of the grace, the
+/// deliveries the rest: nothing is drained while more may come.
+fn stop_listening(mut listening: Listening, grace: Duration) -> Listening {
+    listening.stop(grace / 2);
+    listening
+}
+
+/// Waits until the sources have ended, or a signal has come. While it is `listening` they never
+/// end all.
 ///
 /// # Errors
 /// A source failed.
-fn attend(news: &Receiver<News>, mut running: usize) -> Result<()> {
-    while running > 0 {
+fn attend(news: &Receiver<News>, mut running: usize, listening: bool) -> Result<()> {
+    while running > 0 || listening {
         match news.recv() {
             Ok(News::SourceEnded(result)) => {
                 result?;
@@ -228,7 +241,7 @@ fn exit_code(summary: &Summary) -> ExitCode {
 /// Opens what lines are read from: standard input, if nothing else is named.
 fn open_sources(args: &RunArgs, max_line: usize) -> Result<Vec<Lines>> {
     let standard_input = [PathBuf::from("-")];
-    let paths = if args.events.is_empty() {
+    let paths = if args.events.is_empty() && args.ingest.listen.is_empty() {
         &standard_input[..]
     } else {
         &args.events

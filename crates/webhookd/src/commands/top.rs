@@ -6,7 +6,7 @@ mod snapshot;
 mod view;
 
 use crate::commands::place::Place;
-use crate::commands::run::parse_duration;
+use crate::units::parse_duration;
 use anyhow::{Context, Result, bail};
 use board::Board;
 use snapshot::Source;

@@ -1,37 +1,30 @@
 //! The runtime and the loop that accepts connections.
 
+use super::activity::{Connections, Place};
+use super::limits::Limits;
 use super::listener::{AsyncListener, Listener, Stream};
+use super::watched::Watched;
 use anyhow::{Context, Result};
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What one connection, and all of them together, may use.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Connections open at once; those beyond wait to be accepted.
-    pub(crate) connections: usize,
-    /// How long a peer may take to send a request's head, and how long a connection may be idle.
-    pub(crate) head_timeout: Duration,
-    /// Bytes of a request's head.
-    pub(crate) head_bytes: usize,
-    /// Header fields of a request.
-    pub(crate) headers: usize,
-}
-
 /// Serves HTTP on threads of its own.
+#[derive(Debug)]
 pub(crate) struct Server {
     runtime: Runtime,
     stop: watch::Sender<bool>,
     listening: Vec<JoinHandle<GracefulShutdown>>,
+    /// Set once nothing more is accepted; ends with the last connection.
+    stopping: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -50,6 +43,7 @@ impl Server {
             runtime,
             stop: watch::Sender::new(false),
             listening: Vec::new(),
+            stopping: None,
         })
     }
 
@@ -82,21 +76,33 @@ impl Server {
         Ok(())
     }
 
-    /// Accepts nothing more, lets requests under way end for up to `grace`, and ends.
-    pub(crate) fn shutdown(self, grace: Duration) {
+    /// Accepts nothing more, and lets requests under way end for up to `grace`. Those that have not
+    /// ended by then go on.
+    pub(crate) fn stop(&mut self, grace: Duration) {
         self.stop.send_replace(true);
-        let listening = self.listening;
-        self.runtime.block_on(async {
-            let all = async {
+        let listening = std::mem::take(&mut self.listening);
+        let stopping = self.stopping.get_or_insert_with(|| {
+            self.runtime.spawn(async move {
                 for accepting in listening {
                     if let Ok(connections) = accepting.await {
                         connections.shutdown().await;
                     }
                 }
-            };
-            // What is not answered by then is cut off: that is what the grace means.
-            drop(tokio::time::timeout(grace, all).await);
+            })
         });
+        if stopping.is_finished() {
+            return;
+        }
+        self.runtime.block_on(async {
+            // Whether all have ended is not asked.
+            drop(tokio::time::timeout(grace, stopping).await);
+        });
+    }
+
+    /// Accepts nothing more, lets requests under way end for up to `grace`, and ends. What is not
+    /// answered by then is cut off.
+    pub(crate) fn shutdown(mut self, grace: Duration) {
+        self.stop(grace);
         self.runtime.shutdown_background();
     }
 }
@@ -115,44 +121,83 @@ where
     B::Data: Send,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    let connections = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let watched = GracefulShutdown::new();
+    let connections = Connections::new(limits.connections);
     loop {
         let accepted = tokio::select! {
             accepted = async {
-                let place = Arc::clone(&room).acquire_owned().await;
-                (place, listener.accept().await)
+                match listener.accept().await {
+                    Ok(stream) => Ok((stream, connections.enter().await)),
+                    Err(error) => Err(error),
+                }
             } => accepted,
-            _ = stop.wait_for(|stop| *stop) => return connections,
+            _ = stop.wait_for(|stop| *stop) => return watched,
         };
         match accepted {
-            (place, Ok(stream)) => {
-                let connection =
-                    serve_connection(stream, limits, service.clone(), connections.watcher());
-                tokio::spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+            Ok((stream, place)) => {
+                let watcher = watched.watcher();
+                let (service, stop) = (service.clone(), stop.clone());
+                tokio::spawn(serve_connection(
+                    stream, place, limits, service, watcher, stop,
+                ));
             }
-            // Out of descriptors, most likely: a pause lets connections end.
-            (_, Err(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+            // Out of descriptors, most likely: one has to go.
+            Err(_) => {
+                connections.evict();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 }
 
-async fn serve_connection<S, B>(stream: Stream, limits: Limits, service: S, watcher: Watcher)
-where
+async fn serve_connection<S, B>(
+    stream: Stream,
+    place: Place,
+    limits: Limits,
+    service: S,
+    watcher: Watcher,
+    mut stop: watch::Receiver<bool>,
+) where
     S: Service<Request<Incoming>, Response = hyper::Response<B>>,
     S::Error: std::error::Error + Send + Sync + 'static,
     B: Body + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
+    let activity = &place.activity;
+    // One that sends nothing gets no buffers.
+    tokio::select! {
+        biased;
+        ready = stream.readable() => if ready.is_err() {
+            return;
+        },
+        () = activity.over(&limits) => return,
+        _ = stop.wait_for(|stop| *stop) => return,
+    }
+    let noted = Arc::clone(activity);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let activity = Arc::clone(&noted);
+        activity.works();
+        request.extensions_mut().insert(Arc::clone(&activity));
+        let answer = service.call(request);
+        async move {
+            let answer = answer.await;
+            activity.idle();
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
+        // The activity has that time, and others.
+        .header_read_timeout(None)
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
-        .serve_connection(TokioIo::new(stream), service);
-    // A peer that breaks off, or does not speak HTTP, has been answered as far as it can be.
-    drop(watcher.watch(connection).await);
+        .serve_connection(
+            TokioIo::new(Watched::new(stream, Arc::clone(activity))),
+            service,
+        );
+    tokio::select! {
+        // A peer that breaks off, or does not speak HTTP, has been answered as far as it can be.
+        _ = watcher.watch(connection) => {}
+        () = activity.over(&limits) => {}
+    }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod acks;
 mod feeder;
+pub(crate) mod ingest;
 mod intake;
 pub(crate) mod lines;
 

@@ -1,0 +1,59 @@
+//! What a sender calls its request, so that it may send it twice.
+
+use super::answer::Complaint;
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName};
+use std::sync::Arc;
+use webhook_dispatch::{Submission, WEBHOOK_ID};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of a name.
+const LONGEST: usize = 256;
+
+/// The names that a request came with.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    key: Option<String>,
+    webhook_id: Option<String>,
+}
+
+impl Given {
+    /// # Errors
+    /// A name is no text, or too long.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Given, Complaint> {
+        Ok(Given {
+            key: name(headers, &IDEMPOTENCY_KEY)?,
+            webhook_id: name(headers, &WEBHOOK_ID)?,
+        })
+    }
+
+    /// An event of this request; of several it is that of a line.
+    pub(super) fn submission(&self, event: Arc<[u8]>, line: Option<u64>) -> Submission {
+        let of_line = |name: &str| match line {
+            None => name.to_owned(),
+            Some(line) => format!("{name}#{line}"),
+        };
+        let mut submission = Submission::new(event);
+        if let Some(key) = &self.key {
+            submission = submission.idempotency_key(of_line(key).into_bytes());
+        }
+        if let Some(id) = &self.webhook_id {
+            submission = submission.webhook_id(&of_line(id));
+        }
+        submission
+    }
+}
+
+fn name(headers: &HeaderMap, header: &HeaderName) -> Result<Option<String>, Complaint> {
+    let Some(value) = headers.get(header) else {
+        return Ok(None);
+    };
+    let text = value.to_str().map(str::trim).unwrap_or_default();
+    if text.is_empty() || text.len() > LONGEST {
+        return Err(Complaint::new(
+            StatusCode::BAD_REQUEST,
+            format!("{header} is 1 to {LONGEST} characters of visible ASCII"),
+        ));
+    }
+    Ok(Some(text.to_owned()))
+}

@@ -1,0 +1,161 @@
+//! A client of HTTP that does exactly what it is told, and no more.
+
+use crate::DEADLINE;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its head, with the status line.
+    pub head: String,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads one, interim ones left out.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended, or what comes is no HTTP.
+    pub fn read(reader: &mut impl BufRead) -> std::io::Result<Answer> {
+        loop {
+            let answer = Answer::read_any(reader)?;
+            if answer.status >= 200 {
+                return Ok(answer);
+            }
+        }
+    }
+
+    fn read_any(reader: &mut impl BufRead) -> std::io::Result<Answer> {
+        let odd = |what: &str| std::io::Error::other(what.to_owned());
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let mut answer = Answer {
+            status: status.ok_or_else(|| odd("no status"))?,
+            head,
+            body: Vec::new(),
+        };
+        let length = answer.header("content-length");
+        let length: usize = length.and_then(|text| text.parse().ok()).unwrap_or(0);
+        answer.body = vec![0; length];
+        reader.read_exact(&mut answer.body)?;
+        Ok(answer)
+    }
+
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// Its body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+/// A connection that stays open.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects to `http://HOST:PORT/`.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens there.
+    pub fn connect(url: &str) -> std::io::Result<Client> {
+        let address = url.trim_start_matches("http://").trim_end_matches('/');
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        stream.set_nodelay(true)?;
+        Ok(Client {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// The other side takes no more.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_ref())
+    }
+
+    /// Reads an answer.
+    ///
+    /// # Errors
+    ///
+    /// None comes.
+    pub fn answer(&mut self) -> std::io::Result<Answer> {
+        Answer::read(&mut self.stream)
+    }
+
+    /// Posts a body with these header lines, and reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// None comes.
+    pub fn post(&mut self, headers: &[&str], body: impl AsRef<[u8]>) -> std::io::Result<Answer> {
+        self.send(post_bytes(headers, body))?;
+        self.answer()
+    }
+
+    /// Whether the other side has closed, which is waited for.
+    pub fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+/// The bytes of `POST /` with these header lines.
+pub fn post_bytes(headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let mut request = format!(
+        "POST / HTTP/1.1\r\nHost: webhookd\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for header in headers {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    let mut request = request.into_bytes();
+    request.extend_from_slice(body);
+    request
+}
+
+/// Posts a body on a connection of its own, and reads the answer.
+///
+/// # Panics
+///
+/// When none comes.
+pub fn post(url: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Answer {
+    let mut client = Client::connect(url).expect("it listens");
+    client.post(headers, body).expect("it is answered")
+}
