@@ -113,6 +113,27 @@ impl Client {
         Answer::read(&mut self.stream)
     }
 
+    /// Reads an answer's head alone, and returns its status; an interim one is one, too.
+    ///
+    /// # Errors
+    ///
+    /// None comes.
+    pub fn interim(&mut self) -> std::io::Result<u16> {
+        Ok(Answer::read_any(&mut self.stream)?.status)
+    }
+
+    /// Reads an answer's first line and no more.
+    ///
+    /// # Errors
+    ///
+    /// None comes.
+    pub fn status(&mut self) -> std::io::Result<u16> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        status.ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+    }
+
     /// Posts a body with these header lines, and reads the answer.
     ///
     /// # Errors
@@ -158,4 +179,15 @@ pub fn post_bytes(headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
 pub fn post(url: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Answer {
     let mut client = Client::connect(url).expect("it listens");
     client.post(headers, body).expect("it is answered")
+}
+
+/// A port of 127.0.0.1 that nobody listens on. Who needs the same one twice has no other way; all
+/// others let the system choose.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
 }

@@ -1,31 +1,24 @@
 //! The dispatcher: starts the threads, owns them, and ends them.
 
 use crate::clock::{Clock, SystemClock};
-use crate::control::Control;
-use crate::courier::{Backing, Courier, Ledger, Supplies};
-use crate::line::{Command, Line, Tally};
+use crate::control::{Control, ReloadError};
+use crate::fleet::Fleet;
 use crate::monitor::Monitor;
 use crate::naming::Names;
+use crate::outside::Guarded;
 use crate::retry::{FullJitter, Retry};
-use crate::sender::Bench;
+use crate::roster::Roster;
 use crate::stats::Stats;
-use crate::submission::BEST_EFFORT_WINDOW;
-use crate::submit::{Inner, Route, Submitter};
+use crate::submit::{Inner, Submitter};
 use crate::transport::Connector;
 use crate::trouble::{Observer, Silent};
 use crate::ureq_transport::HttpConnector;
-use crate::writer::Writer;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use webhook_config::Config;
-use webhook_queue::{DiskQueue, Options, Queue, QueueError, RecentKeys};
-
-/// Events on their way to a courier, at most: its channel is allocated whole.
-const LIVE: usize = 4096;
+use webhook_queue::{Queue, QueueError};
 
 /// Delivers events to the targets of a configuration, on threads of its own.
 ///
@@ -34,8 +27,6 @@ const LIVE: usize = 4096;
 /// closed once all its submitters and monitors are dropped, too.
 pub struct Dispatcher {
     inner: Arc<Inner>,
-    couriers: Vec<JoinHandle<()>>,
-    tally: Arc<Tally>,
 }
 
 /// Starts a [`Dispatcher`]. All that touches the world can be replaced.
@@ -67,6 +58,18 @@ pub enum StartError {
     /// The system refused a thread, or randomness.
     #[error("the system refused what a dispatcher needs")]
     System(#[source] std::io::Error),
+}
+
+impl From<ReloadError> for StartError {
+    /// A start is the reload of a dispatcher without targets.
+    fn from(error: ReloadError) -> StartError {
+        match error {
+            ReloadError::Queue(error) => StartError::Queue(error),
+            ReloadError::Target { target, detail } => StartError::Target { target, detail },
+            ReloadError::System(error) => StartError::System(error),
+            error => StartError::System(std::io::Error::other(error)),
+        }
+    }
 }
 
 /// How a dispatcher ended.
@@ -130,55 +133,48 @@ impl Dispatcher {
     }
 
     /// Waits until nothing is pending; whether that came about. Gives up when nothing has been
-    /// settled for `patience`, or `give_up` is set.
+    /// settled for `patience`, when `give_up` is set, and at once when all that is pending is for
+    /// targets that were told to wait, or stopped after a 410.
     #[must_use]
     pub fn drain(&self, patience: Option<Duration>, give_up: &AtomicBool) -> bool {
-        let drained = || self.pending() == 0;
-        self.tally.wait(patience, None, || {
-            drained() || give_up.load(Ordering::SeqCst)
+        self.inner.tally.wait(patience, None, || {
+            self.inner.is_at_rest() || give_up.load(Ordering::SeqCst)
         });
-        drained()
+        self.pending() == 0
     }
 
     /// Takes nothing more, waits up to `grace` for what is pending, then cuts short what is under
     /// way and ends every thread. What reliable targets are owed stays in the queue.
-    pub fn shutdown(mut self, grace: Duration) -> ShutdownReport {
+    pub fn shutdown(self, grace: Duration) -> ShutdownReport {
         self.inner.closed.store(true, Ordering::SeqCst);
-        let inner = Arc::clone(&self.inner);
-        let done = || {
-            inner.unwritten() == 0
-                && inner
-                    .lines
-                    .iter()
-                    // One that was told to stop, or to wait, has nothing to be waited for.
-                    .all(|line| line.counters.pending() == 0 || line.is_held())
-        };
-        self.tally
-            .wait(None, Instant::now().checked_add(grace), done);
+        let inner = &self.inner;
+        // One that was told to stop, or to wait, has nothing to be waited for.
+        let deadline = Instant::now().checked_add(grace);
+        inner.tally.wait(None, deadline, || inner.is_at_rest());
         let drained = self.pending() == 0;
-        self.stop();
-        for courier in self.couriers.drain(..) {
-            // A courier that panicked has left its events in the queue.
-            drop(courier.join());
+        {
+            // After a reload that is under way: it has its couriers stop itself.
+            let fleet = inner.fleet.lock();
+            let mut fleet = fleet.unwrap_or_else(PoisonError::into_inner);
+            inner.stop();
+            fleet.join();
         }
-        if let Some(writer) = &self.inner.writer {
-            writer.shutdown();
+        if let Some(storage) = inner.storage() {
+            storage.writer.shutdown();
         }
-        let queue = self.inner.queue.as_ref().map(|queue| queue.statistics());
+        let queue = inner.storage().map(|storage| storage.queue.statistics());
+        if let Some(Ok(queue)) = &queue {
+            inner.leave_out_damaged(queue);
+        }
         let queue = queue.and_then(Result::ok).unwrap_or_default();
-        let damaged = self.inner.leave_out_damaged(&queue);
+        let stats = inner.snapshot(queue);
+        let targets = stats.targets.iter().chain(&stats.removed);
+        let damaged = targets.map(|target| target.damaged).sum();
         ShutdownReport {
             // What was submitted at the last moment may be pending now.
-            drained: drained && self.pending() == 0,
+            drained: drained && damaged == 0 && self.pending() == 0,
             damaged,
-            stats: self.inner.snapshot(queue),
-        }
-    }
-
-    fn stop(&self) {
-        self.inner.closed.store(true, Ordering::SeqCst);
-        for line in &self.inner.lines {
-            line.command(Command::Stop);
+            stats,
         }
     }
 }
@@ -194,9 +190,7 @@ impl fmt::Debug for Dispatcher {
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         self.inner.closed.store(true, Ordering::SeqCst);
-        if !self.couriers.is_empty() {
-            self.stop();
-        }
+        self.inner.stop();
     }
 }
 
@@ -245,117 +239,18 @@ impl DispatcherBuilder {
     /// # Errors
     /// Nothing was started, and nothing in the queue was changed.
     pub fn start(self) -> Result<Dispatcher, StartError> {
-        let targets = self.config.targets();
-        let any_reliable = targets
-            .iter()
-            .any(|target| target.delivery() == webhook_config::Delivery::Reliable);
-        let queue = match self.queue {
-            Some(queue) if any_reliable => Some(queue),
-            None if any_reliable => {
-                let settings = self.config.queue();
-                let options = Options::with_max_bytes(settings.max_bytes());
-                let queue = DiskQueue::open(settings.dir(), &options).map_err(StartError::Queue)?;
-                Some(Arc::new(queue) as Arc<dyn Queue>)
-            }
-            _ => None,
-        };
-        let pending: HashMap<String, u64> = match &queue {
-            None => HashMap::new(),
-            Some(queue) => queue
-                .statistics()
-                .map_err(StartError::Queue)?
-                .targets
-                .into_iter()
-                .map(|target| (target.target, target.pending))
-                .collect(),
-        };
         let connector = self
             .connector
             .unwrap_or_else(|| Arc::new(HttpConnector::new()));
         let names = Names::new().map_err(StartError::System)?;
-        let tally = Arc::new(Tally::default());
-        let mut lines = Vec::new();
-        let mut benches = Vec::new();
-        for target in targets {
-            let target = Arc::new(target.clone());
-            let unusable = |detail| StartError::Target {
-                target: target.name().to_string(),
-                detail,
-            };
-            // Settings that no sender could use are told now.
-            connector
-                .transport(&target)
-                .map_err(|error| unusable(error.message))?;
-            let bench = Bench::new(
-                Arc::clone(&target),
-                Arc::clone(&connector),
-                Arc::clone(&self.clock),
-            )
-            .map_err(unusable)?;
-            let (events_in, events) = crossbeam_channel::bounded(target.window().get().min(LIVE));
-            let (commands_in, commands) = crossbeam_channel::bounded(16);
-            let line = Line::new(
-                Arc::clone(&target),
-                Arc::clone(&tally),
-                events_in,
-                commands_in,
-            );
-            let owed = pending.get(target.name().as_str()).copied().unwrap_or(0);
-            line.counters
-                .pending
-                .store(i64::try_from(owed).unwrap_or(i64::MAX), Ordering::SeqCst);
-            lines.push(Arc::new(line));
-            benches.push((Arc::new(bench), events, commands));
-        }
-        let writer = match &queue {
-            None => None,
-            Some(queue) => Some(Arc::new(
-                Writer::start(Arc::clone(queue), &lines, self.config.queue().when_full())
-                    .map_err(StartError::System)?,
-            )),
-        };
-        let backing = match (&queue, &writer) {
-            (Some(queue), Some(writer)) => Some(Backing {
-                queue: Arc::clone(queue),
-                ledger: Arc::clone(writer) as Arc<dyn Ledger>,
-            }),
-            _ => None,
-        };
-        let reliable = lines.iter().filter(|line| line.is_reliable()).cloned();
-        let inner = Arc::new(Inner {
-            reliable: Route::new(reliable.collect()),
-            writer,
-            names,
-            recent: Mutex::new(RecentKeys::new(BEST_EFFORT_WINDOW)),
-            clock: Arc::clone(&self.clock),
-            observer: Arc::clone(&self.observer),
-            max_event_bytes: self.config.max_event_bytes(),
-            closed: AtomicBool::new(false),
-            lines,
-            queue,
-        });
-        let mut dispatcher = Dispatcher {
-            inner,
-            couriers: Vec::new(),
-            tally,
-        };
-        for (index, (bench, events, commands)) in benches.into_iter().enumerate() {
-            let line = Arc::clone(&dispatcher.inner.lines[index]);
-            let courier = Courier::new(Supplies {
-                backing: backing.clone().filter(|_| line.is_reliable()),
-                bench,
-                retry: Arc::clone(&self.retry),
-                observer: Arc::clone(&self.observer),
-                events,
-                commands,
-                line: Arc::clone(&line),
-            });
-            let thread = std::thread::Builder::new()
-                .name(format!("lane-{}", line.name))
-                .spawn(move || courier.run())
-                .map_err(StartError::System)?;
-            dispatcher.couriers.push(thread);
-        }
+        let retry = Arc::new(Guarded(self.retry));
+        let fleet = Fleet::new(connector, retry, self.queue);
+        let empty = Roster::new(Arc::new(self.config.clone()), Vec::new(), Vec::new());
+        let clock = Arc::new(Guarded(self.clock));
+        let observer = Arc::new(Guarded(self.observer));
+        let inner = Arc::new(Inner::new(empty, fleet, names, clock, observer));
+        let dispatcher = Dispatcher { inner };
+        dispatcher.control().reload(self.config)?;
         Ok(dispatcher)
     }
 }

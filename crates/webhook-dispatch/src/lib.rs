@@ -39,6 +39,8 @@
 //! - A best-effort target gets one attempt for each event, in order, as Aurora gave; what its
 //!   receiver asks for by 410 or `Retry-After` is not heard. Where an event is for other targets,
 //!   too, it is dropped for one that has no room, and counted.
+//! - [`Control::reload`] replaces the configuration and keeps all of this: no event is lost,
+//!   reordered, or sent twice for it.
 //! - An event that has outlived `maxAgeMsec` is given up after its next failed attempt; while the
 //!   receiver is known to be down, without one.
 //!
@@ -60,6 +62,7 @@ mod control;
 mod courier;
 mod dead_letter;
 mod dispatcher;
+mod fleet;
 mod format;
 mod gate;
 mod lane;
@@ -67,11 +70,13 @@ mod line;
 mod monitor;
 mod naming;
 mod outcome;
+mod outside;
 mod prepare;
 mod rate;
 mod repair;
 mod resolve;
 pub mod retry;
+mod roster;
 mod sender;
 mod sign;
 mod stats;
@@ -85,7 +90,7 @@ mod writer;
 
 pub use breaker::BreakerState;
 pub use clock::{Clock, SystemClock};
-pub use control::Control;
+pub use control::{Control, ReloadError, Reloaded};
 pub use dead_letter::{Obituary, RESPONSE_KEPT, Reason, rfc3339};
 pub use dispatcher::{Dispatcher, DispatcherBuilder, ShutdownReport, StartError};
 pub use format::CLOUD_EVENT_TYPE;

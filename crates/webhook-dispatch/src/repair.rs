@@ -5,6 +5,7 @@
 
 use crate::control::Control;
 use std::ops::ControlFlow;
+use std::sync::PoisonError;
 use webhook_queue::{DeadLetter, EntryId, QueueError, SetAside, Statistics, Verification};
 
 /// Dead letters that are shown from one snapshot of the queue. As long as one is held, the queue
@@ -21,6 +22,15 @@ pub enum RepairError {
          then drop what it is owed"
     )]
     Configured {
+        /// The target.
+        target: String,
+    },
+    /// The target was removed, and an attempt at delivering to it is under way.
+    #[error(
+        "target {target:?} has left the configuration, and an attempt is under way still: try again \
+         in a while"
+    )]
+    UnderWay {
         /// The target.
         target: String,
     },
@@ -135,25 +145,40 @@ impl Control {
     }
 
     /// Forgets all that a target which is gone from the configuration is owed, its dead letters
-    /// included; how many entries that were. There is no way back. Blocks until that is durable.
+    /// included; how many entries that were. There is no way back. Blocks until that is durable, and
+    /// keeps reloads waiting.
     /// What was accepted for it before it went, and is being written just now, may stay; then drop
     /// it once more.
     ///
     /// # Errors
-    /// [`Configured`](RepairError::Configured) and
+    /// [`Configured`](RepairError::Configured), [`UnderWay`](RepairError::UnderWay) and
     /// [`UnknownTarget`](RepairError::UnknownTarget): nothing was changed. If the queue failed, a
     /// part may be forgotten; it can be repeated.
     pub fn drop_target(&self, target: &str) -> Result<u64, RepairError> {
+        // No other configuration comes into force meanwhile.
+        let fleet = self.inner.fleet.lock();
+        let fleet = fleet.unwrap_or_else(PoisonError::into_inner);
         // To a best-effort target the queue's entries of its name mean nothing.
         if self.line(target).is_some_and(|line| line.is_reliable()) {
             let target = target.to_owned();
             return Err(RepairError::Configured { target });
         }
+        let former = fleet.former(target);
+        if former.is_some_and(|line| line.is_running()) {
+            let target = target.to_owned();
+            return Err(RepairError::UnderWay { target });
+        }
         let known = self.queue_statistics()?.targets;
+        let dead = known.iter().find(|known| known.target == target);
+        let dead = dead.map_or(0, |known| known.dead);
         let mut known: Vec<String> = known.into_iter().map(|known| known.target).collect();
         match self.queue() {
             Some(queue) if known.iter().any(|known| known == target) => {
-                Ok(queue.drop_target(target)?)
+                let dropped = queue.drop_target(target)?;
+                if let Some(line) = former {
+                    line.counters.leave(dropped.saturating_sub(dead));
+                }
+                Ok(dropped)
             }
             _ => {
                 known.sort_unstable();

@@ -1,14 +1,16 @@
 //! Handing events over.
 
 use crate::clock::{Clock, epoch_ms};
-use crate::line::{Line, Live};
+use crate::fleet::Fleet;
+use crate::line::{Command, Line, Live, Tally};
 use crate::naming::Names;
+use crate::roster::Roster;
 use crate::stats::add;
-use crate::submission::Submission;
+use crate::submission::{BEST_EFFORT_WINDOW, Submission};
 use crate::trouble::{Observer, Trouble};
 use crate::writer::{Completion, Ticket, Writer};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use webhook_model::{EventHeader, ReadError};
 use webhook_queue::{EntryId, Event, EventId, Queue, QueueError, RecentKeys};
@@ -95,30 +97,36 @@ pub struct Submitter {
 }
 
 pub(crate) struct Inner {
-    pub(crate) lines: Vec<Arc<Line>>,
-    /// The reliable ones of `lines`, for the usual event that all of them want.
-    pub(crate) reliable: Route,
-    pub(crate) queue: Option<Arc<dyn Queue>>,
-    pub(crate) writer: Option<Arc<Writer>>,
+    roster: RwLock<Arc<Roster>>,
+    /// Opened with the first reliable target.
+    storage: OnceLock<Storage>,
+    /// Held by whoever starts or ends couriers, all the while.
+    pub(crate) fleet: Mutex<Fleet>,
     pub(crate) names: Names,
     /// The keys of events that only best-effort targets wanted.
     pub(crate) recent: Mutex<RecentKeys>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) max_event_bytes: usize,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) closed: AtomicBool,
+}
+
+/// Where the events of reliable targets are.
+pub(crate) struct Storage {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) writer: Arc<Writer>,
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Submitter")
-            .field("targets", &self.lines.len())
+            .field("targets", &self.roster().seats.len())
             .finish_non_exhaustive()
     }
 }
 
 /// The reliable targets of an event.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) lines: Arc<[Arc<Line>]>,
     pub(crate) names: Arc<[Arc<str>]>,
@@ -221,6 +229,55 @@ impl Submitter {
 }
 
 impl Inner {
+    pub(crate) fn new(
+        roster: Roster,
+        fleet: Fleet,
+        names: Names,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Inner {
+        Inner {
+            roster: RwLock::new(Arc::new(roster)),
+            storage: OnceLock::new(),
+            fleet: Mutex::new(fleet),
+            names,
+            recent: Mutex::new(RecentKeys::new(BEST_EFFORT_WINDOW)),
+            clock,
+            observer,
+            tally: Arc::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Who is delivered to now. The lock is held no longer than this takes.
+    pub(crate) fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Delivers to others from now on; to whom it did so far.
+    pub(crate) fn replace_roster(&self, roster: Roster) -> Arc<Roster> {
+        let mut current = self.roster.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut current, Arc::new(roster))
+    }
+
+    /// The queue and its writer; none while no target has been reliable.
+    pub(crate) fn storage(&self) -> Option<&Storage> {
+        self.storage.get()
+    }
+
+    /// Has events stored from now on.
+    pub(crate) fn store_in(&self, storage: Storage) {
+        // Whoever holds the fleet is the only one to do so, and only once.
+        drop(self.storage.set(storage));
+    }
+
+    /// Tells every courier to stop.
+    pub(crate) fn stop(&self) {
+        for line in self.roster().lines() {
+            line.command(Command::Stop);
+        }
+    }
+
     fn hand_over(
         &self,
         submission: &Submission,
@@ -232,20 +289,22 @@ impl Inner {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Refusal::ShuttingDown);
         }
-        if event.len() > self.max_event_bytes {
+        let roster = self.roster();
+        let max = roster.config.max_event_bytes();
+        if event.len() > max {
             return Err(Refusal::TooLarge {
                 length: event.len(),
-                max: self.max_event_bytes,
+                max,
             });
         }
         let header = EventHeader::read(event).map_err(Refusal::NotAnEvent)?;
         if !header.has_task {
             return Err(Refusal::NoTask);
         }
-        let wanted: Vec<bool> = self
-            .lines
+        let wanted: Vec<bool> = roster
+            .seats
             .iter()
-            .map(|line| line.target.accepts(&header))
+            .map(|seat| seat.target.accepts(&header))
             .collect();
         let id = submission.id.unwrap_or_else(|| self.names.next());
         let live = Live {
@@ -258,13 +317,14 @@ impl Inner {
             submitted: self.clock.now(),
         };
         let chosen = || {
-            self.lines
+            roster
+                .seats
                 .iter()
                 .zip(&wanted)
                 .filter(|(_, wanted)| **wanted)
-                .map(|(line, _)| line)
+                .map(|(seat, _)| seat)
         };
-        let reliable = chosen().filter(|line| line.is_reliable()).count();
+        let reliable = chosen().filter(|seat| seat.line.is_reliable()).count();
         let receipt = Receipt {
             id,
             targets: wanted.iter().filter(|wanted| **wanted).count(),
@@ -282,21 +342,24 @@ impl Inner {
                 }));
                 return Ok(first);
             }
-            if let Err(refusal) = self.give(chosen(), &live, deadline, receipt) {
+            if let Err(refusal) =
+                self.give(chosen().map(|seat| &seat.line), &live, deadline, receipt)
+            {
                 if let Some(key) = key {
                     self.recent().forget(key, id);
                 }
                 return Err(refusal);
             }
-            self.count_filtered(&wanted);
+            roster.count_filtered(&wanted);
             completion(Ok(receipt));
             return Ok(id);
         }
-        let route = if reliable == self.reliable.lines.len() {
-            self.reliable.clone()
+        let route = if reliable == roster.reliable.lines.len() {
+            roster.reliable.clone()
         } else {
             Route::new(
                 chosen()
+                    .map(|seat| &seat.line)
                     .filter(|line| line.is_reliable())
                     .cloned()
                     .collect(),
@@ -312,7 +375,7 @@ impl Inner {
         };
         // Whether an event that has a key is a duplicate is known only after the commit.
         let (later, now): (Vec<_>, Vec<_>) = chosen()
-            .filter(|line| !line.is_reliable())
+            .filter(|seat| !seat.line.is_reliable())
             .cloned()
             .partition(|_| key.is_some());
         let ticket = Ticket {
@@ -322,14 +385,15 @@ impl Inner {
             receipt,
             completion,
         };
-        let writer = self
+        let storage = self
+            .storage()
+            .expect("a dispatcher with a reliable target has a queue");
+        storage
             .writer
-            .as_ref()
-            .expect("a dispatcher with a reliable target has a writer");
-        writer.append(stored, ticket, deadline, room_until)?;
-        self.count_filtered(&wanted);
-        for line in now {
-            line.give_or_drop(&live);
+            .append(stored, ticket, deadline, room_until)?;
+        roster.count_filtered(&wanted);
+        for seat in now {
+            seat.line.give_or_drop(&live);
         }
         Ok(id)
     }
@@ -372,13 +436,5 @@ impl Inner {
             }
         }
         Ok(())
-    }
-
-    fn count_filtered(&self, wanted: &[bool]) {
-        for (line, wanted) in self.lines.iter().zip(wanted) {
-            if !wanted {
-                add(&line.counters.filtered, 1);
-            }
-        }
     }
 }

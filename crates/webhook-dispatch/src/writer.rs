@@ -2,13 +2,14 @@
 
 use crate::courier::Ledger;
 use crate::line::{Line, Live, Synced};
+use crate::roster::Seat;
 use crate::stats::add;
 use crate::submit::{Receipt, Refusal};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use webhook_queue::{
     Accepted, Appended, Committed, EntryId, Event, GroupWriter, Limits, Queue, QueueError, Refused,
@@ -21,12 +22,16 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// Called once an event is durable, or was refused after all.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
 
+/// The reliable targets that there have been, by name. A reload adds to them.
+pub(crate) type Lines = Arc<RwLock<HashMap<Arc<str>, Arc<Line>>>>;
+
 /// What goes with an event through the queue's writer.
 pub(crate) struct Ticket {
     /// The reliable targets that are owed it.
     pub(crate) lines: Arc<[Arc<Line>]>,
-    /// The best-effort targets that get it if it turns out to be no duplicate.
-    pub(crate) unless_known: Vec<Arc<Line>>,
+    /// The best-effort targets that get it if it turns out to be no duplicate. Should they be removed
+    /// meanwhile, their couriers wait for it.
+    pub(crate) unless_known: Vec<Seat>,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
@@ -46,15 +51,11 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         queue: Arc<dyn Queue>,
-        lines: &[Arc<Line>],
+        lines: Lines,
         when_full: webhook_config::WhenFull,
     ) -> std::io::Result<Writer> {
         let unwritten = Arc::new(AtomicU64::new(0));
         let full = Arc::new(AtomicBool::new(false));
-        let by_name: HashMap<Arc<str>, Arc<Line>> = lines
-            .iter()
-            .map(|line| (Arc::clone(&line.name), Arc::clone(line)))
-            .collect();
         let limits = Limits {
             when_full: match when_full {
                 webhook_config::WhenFull::Block => webhook_queue::WhenFull::Block,
@@ -65,7 +66,7 @@ impl Writer {
         let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
         let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
         let group = GroupWriter::start(queue, limits, move |committed| {
-            follow(committed, &by_name, &counted, &is_full);
+            follow(committed, &lines, &counted, &is_full);
         })?;
         Ok(Writer {
             handle: group.handle(),
@@ -142,15 +143,11 @@ impl fmt::Debug for Writer {
 }
 
 /// Runs on the writer's thread after each commit.
-fn follow(
-    committed: Committed<Ticket>,
-    lines: &HashMap<Arc<str>, Arc<Line>>,
-    unwritten: &AtomicU64,
-    full: &AtomicBool,
-) {
+fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, full: &AtomicBool) {
     if !committed.settled.is_empty() {
         full.store(false, Ordering::SeqCst);
     }
+    let lines = lines.read().unwrap_or_else(PoisonError::into_inner);
     for settlement in &committed.settled {
         if let Some(line) = lines.get(&settlement.target) {
             line.synced(match settlement.outcome {
@@ -159,6 +156,7 @@ fn follow(
             });
         }
     }
+    drop(lines);
     for Appended {
         event,
         ticket,
@@ -204,10 +202,11 @@ fn tell(entry: EntryId, event: Event, ticket: &Ticket) {
     };
     for line in ticket.lines.iter() {
         add(&line.counters.accepted, 1);
-        line.counters.pending.fetch_add(1, Ordering::SeqCst);
+        // Told before it is counted: of what is counted, the courier knows.
         line.tell(live.clone());
+        line.counters.pending.fetch_add(1, Ordering::SeqCst);
     }
-    for line in &ticket.unless_known {
-        line.give_or_drop(&live);
+    for seat in &ticket.unless_known {
+        seat.line.give_or_drop(&live);
     }
 }

@@ -3,7 +3,7 @@
 use crate::wiring::News;
 use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Exit status after a second signal: as a shell reports a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
@@ -75,6 +76,15 @@ impl Signals {
             })
             .context("cannot start a thread")?;
         Ok(())
+    }
+
+    /// Waits so long, or until a signal has come; whether one has.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN)];
+        let time = Timespec::try_from(time).ok();
+        // Woken early, whoever paused looks around a little sooner.
+        let _woken = poll(&mut fds, time.as_ref());
+        self.asked_to_end()
     }
 
     /// Waits until `input` can be read, or has ended, or a signal has come.

@@ -348,10 +348,9 @@ fn incarnation(
     target: &Arc<Target>,
     now: Instant,
 ) -> (Arc<Line>, Receiver<Live>, Receiver<Command>, Agenda) {
-    let (events_in, events) = crossbeam_channel::bounded(CHANNEL);
-    let (commands_in, commands) = crossbeam_channel::bounded(16);
-    let tally = Arc::new(Tally::default());
-    let line = Line::new(Arc::clone(target), tally, events_in, commands_in);
+    let name = Arc::from(target.name().as_str());
+    let line = Line::new(name, true, CHANNEL, Arc::new(Tally::default()));
+    let (events, commands) = (line.events(), line.commands());
     let bounds = Bounds {
         window: WINDOW,
         window_bytes: 1 << 20,

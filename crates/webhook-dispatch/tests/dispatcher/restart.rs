@@ -43,8 +43,8 @@ fn a_restart_goes_on_where_it_stopped_with_the_same_ids_and_attempt_numbers() {
         let attempts: Vec<_> = state.taken.iter().map(|taken| taken.attempt).collect();
         assert_eq!(
             attempts,
-            [2, 1, 1, 1, 1],
-            "the attempt that was cut short is made again"
+            [3, 1, 1, 1, 1],
+            "the attempt that was cut short is made again, under another number"
         );
     });
 }
@@ -197,11 +197,18 @@ fn an_event_whose_record_is_damaged_is_counted_and_owed_no_more() {
 
     let queue = open();
     let receiver = Receiver::new(|_| Reply::Status(200));
+    let listener = Arc::new(Listener::default());
     let second = dispatcher(config([target("a")]), &queue, &receiver)
+        .observer(Arc::clone(&listener) as Arc<dyn webhook_dispatch::Observer>)
         .start()
         .unwrap();
     receiver.wait("what is whole", |state| state.taken.len() == 2);
-    let report = second.shutdown(Duration::from_millis(100));
+    let never = AtomicBool::new(false);
+    assert!(second.drain(None, &never), "nothing is left to wait for");
+    assert_eq!(second.stats().unwrap().targets[0].damaged, 1);
+    let heard = listener.heard();
+    assert!(heard[0].contains("records of 1 of its events"), "{heard:?}");
+    let report = second.shutdown(PATIENCE);
     assert!(!report.drained);
     assert_eq!(report.damaged, 1);
     assert_eq!(report.stats.targets[0].pending, 0);

@@ -6,6 +6,7 @@ use crate::console::{Console, complain};
 use crate::http::Server;
 use crate::signals::Signals;
 use crate::sources::acks::Acks;
+use crate::sources::follow::Follower;
 use crate::sources::ingest::{IngestOptions, Listening};
 use crate::sources::lines::Lines;
 use crate::sources::{self, Feeder, Intake};
@@ -14,7 +15,7 @@ use crate::units::parse_duration;
 use crate::wiring::News;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +45,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     events: Vec<PathBuf>,
 
+    /// Go on reading the files as they grow, over rotation and restarts
+    ///
+    /// A file may be renamed and made anew, cut off, or not be there yet. What is read and safe is
+    /// kept in the queue's directory; a file that is new there is read from its beginning. Runs
+    /// until a signal.
+    #[arg(long, requires = "events")]
+    follow: bool,
+
     /// Keep what is owed in this directory, instead of the configuration's queue.dir
     #[arg(long, value_name = "DIR")]
     queue: Option<PathBuf>,
@@ -52,7 +61,9 @@ pub(crate) struct RunArgs {
     /// standard output
     ///
     /// An event is acknowledged once it is synced to the queue, or when no target wants it. One
-    /// that only best-effort targets want is never safe, and never acknowledged.
+    /// that only best-effort targets want is never safe, and never acknowledged. With several
+    /// --events, "source" names the one that the line is of. Events over HTTP have their answer
+    /// instead.
     #[arg(long, value_name = "FILE")]
     acks: Option<PathBuf>,
 
@@ -105,6 +116,8 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         .iter()
         .any(|target| target.delivery() == Delivery::Reliable)
         .then(|| config.queue().dir().to_owned());
+    let places = config.queue().dir().to_owned();
+    let longest = config.max_event_bytes();
     let opened = args.ingest.open(config.max_event_bytes())?;
     let sources = open_sources(&args, config.max_event_bytes())?;
     let mut server = Server::start(HTTP_THREADS)?;
@@ -127,15 +140,29 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
 
     let (tell, news) = crossbeam_channel::unbounded();
     signals.announce(tell.clone())?;
-    let running = sources.len();
-    for lines in sources {
-        let feeder = Feeder::new(
+    let feeder = |source: &str| {
+        let several = args.events.len() > 1;
+        Feeder::new(
             dispatcher.submitter(),
             console.clone(),
             acks.as_ref(),
             Arc::clone(&intake),
-        );
+            several.then_some(source),
+        )
+    };
+    let mut running = sources.len();
+    for lines in sources {
+        let feeder = feeder(lines.name());
         sources::start(lines, feeder, Arc::clone(&signals), tell.clone())?;
+    }
+    for path in args.events.iter().filter(|_| args.follow) {
+        let feeder = feeder(&path.display().to_string());
+        Follower::new(path.clone(), places.clone(), longest).start(
+            feeder,
+            Arc::clone(&signals),
+            tell.clone(),
+        )?;
+        running += 1;
     }
     let listening = opened
         .map(|opened| opened.start(dispatcher.submitter(), &intake, &console))
@@ -246,8 +273,11 @@ fn open_sources(args: &RunArgs, max_line: usize) -> Result<Vec<Lines>> {
     } else {
         &args.events
     };
-    if args.acks.is_some() && paths.len() > 1 {
-        bail!("--acks names events by their line, so it takes one --events at most");
+    if args.follow {
+        if paths.iter().any(|path| path == Path::new("-")) {
+            bail!("--follow follows files; standard input is read to its end without it");
+        }
+        return Ok(Vec::new());
     }
     paths
         .iter()

@@ -20,9 +20,13 @@ const LAST: Duration = Duration::from_secs(1);
 /// How often a sender that waits for the writer looks whether it still may.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Writes acknowledgements, on a thread of its own: `{"line":7,"id":"evt_…"}`.
+/// An acknowledgement: of which source, if there are several, of which line, under which name.
+type Ack = (Option<Arc<str>>, u64, EventId);
+
+/// Writes acknowledgements, on a thread of its own: `{"line":7,"id":"evt_…"}`, and with `"source"`
+/// before them if there are several.
 pub(crate) struct Acks {
-    lines: Sender<(u64, EventId)>,
+    lines: Sender<Ack>,
     failed: Arc<AtomicBool>,
     hurry: Arc<Hurry>,
     /// Disconnected once the thread has ended.
@@ -48,7 +52,8 @@ impl Hurry {
 /// Hands acknowledgements over; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AckSender {
-    lines: Sender<(u64, EventId)>,
+    source: Option<Arc<str>>,
+    lines: Sender<Ack>,
     hurry: Arc<Hurry>,
 }
 
@@ -56,7 +61,7 @@ impl AckSender {
     /// Waits for the writer if it must. An acknowledgement is left out only if it is not taken
     /// by the end that [`Acks::hurry`] sets.
     pub(crate) fn send(&self, line: u64, id: EventId) {
-        let mut ack = match self.lines.try_send((line, id)) {
+        let mut ack = match self.lines.try_send((self.source.clone(), line, id)) {
             // A writer that failed is told of at the end.
             Ok(()) | Err(TrySendError::Disconnected(_)) => return,
             Err(TrySendError::Full(ack)) => ack,
@@ -113,8 +118,10 @@ impl Acks {
         })
     }
 
-    pub(crate) fn sender(&self) -> AckSender {
+    /// For lines of `source`, which is named if there are several.
+    pub(crate) fn sender(&self, source: Option<&str>) -> AckSender {
         AckSender {
+            source: source.map(Arc::from),
             lines: self.lines.clone(),
             hurry: Arc::clone(&self.hurry),
         }
@@ -158,22 +165,28 @@ impl Acks {
     }
 }
 
-fn write(out: Box<dyn Write + Send>, lines: &Receiver<(u64, EventId)>) -> std::io::Result<()> {
+fn write(out: Box<dyn Write + Send>, lines: &Receiver<Ack>) -> std::io::Result<()> {
     let mut out = BufWriter::new(out);
-    while let Ok((line, id)) = lines.recv() {
-        write_line(&mut out, line, id)?;
+    while let Ok(ack) = lines.recv() {
+        write_line(&mut out, &ack)?;
         // One flush for all that came meanwhile.
-        for (line, id) in lines.try_iter() {
-            write_line(&mut out, line, id)?;
+        for ack in lines.try_iter() {
+            write_line(&mut out, &ack)?;
         }
         out.flush()?;
     }
     out.flush()
 }
 
-fn write_line(out: &mut impl Write, line: u64, id: EventId) -> std::io::Result<()> {
-    let id = webhook_id(id);
-    writeln!(out, r#"{{"line":{line},"id":"{id}"}}"#)
+fn write_line(out: &mut impl Write, (source, line, id): &Ack) -> std::io::Result<()> {
+    let id = webhook_id(*id);
+    match source {
+        None => writeln!(out, r#"{{"line":{line},"id":"{id}"}}"#),
+        Some(source) => {
+            let source = serde_json::Value::from(&**source);
+            writeln!(out, r#"{{"source":{source},"line":{line},"id":"{id}"}}"#)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +224,7 @@ mod tests {
     #[test]
     fn a_reader_that_stands_still_does_not_keep_it_from_ending() {
         let (acks, permit, _text) = gated();
-        let sender = acks.sender();
+        let sender = acks.sender(None);
         acks.hurry(Duration::ZERO);
         for line in 1..=10 {
             sender.send(line, EventId([1; 16]));
@@ -225,7 +238,7 @@ mod tests {
     #[test]
     fn a_reader_that_takes_them_has_time_for_the_last_though_the_grace_is_over() {
         let (acks, permit, text) = gated();
-        let sender = acks.sender();
+        let sender = acks.sender(None);
         sender.send(1, EventId([1; 16]));
         drop(sender);
         acks.hurry(Duration::ZERO);
@@ -238,7 +251,7 @@ mod tests {
     #[test]
     fn a_slow_reader_gets_every_line() {
         let (acks, permit, text) = gated();
-        let sender = acks.sender();
+        let sender = acks.sender(None);
         let feeder = std::thread::spawn(move || {
             for line in 1..=100 {
                 sender.send(line, EventId([1; 16]));

@@ -2,9 +2,11 @@
 
 pub(crate) mod acks;
 mod feeder;
+pub(crate) mod follow;
 pub(crate) mod ingest;
 mod intake;
 pub(crate) mod lines;
+mod splitter;
 
 pub(crate) use feeder::Feeder;
 pub(crate) use intake::{Intake, Read};

@@ -6,7 +6,7 @@ use super::body::Pieces;
 use super::budget::Held;
 use super::given::Given;
 use super::handover::{Pending, Tried};
-use super::splitter::{Line, Splitter};
+use crate::sources::splitter::{Line, Splitter};
 use hyper::StatusCode;
 use serde::Serialize;
 use std::collections::VecDeque;

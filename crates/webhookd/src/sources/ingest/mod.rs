@@ -14,7 +14,6 @@ mod given;
 mod handover;
 mod options;
 mod service;
-mod splitter;
 
 pub(crate) use options::IngestOptions;
 

@@ -1,6 +1,6 @@
-//! Lines out of the pieces of a body, as they come.
+//! Lines out of pieces of text, as they come.
 
-/// Finds the lines of a body that comes in pieces, and keeps no more than one line of it.
+/// Finds the lines of a text that comes in pieces, and keeps no more than one line of it.
 #[derive(Debug)]
 pub(super) struct Splitter {
     /// The beginning of the line that the last piece ended in.
@@ -23,10 +23,16 @@ pub(super) enum Line<'a> {
 }
 
 impl Splitter {
+    /// Lines of at most `longest` bytes.
     pub(super) fn new(longest: usize) -> Splitter {
+        Splitter::after(0, longest)
+    }
+
+    /// Goes on after so many lines.
+    pub(super) fn after(number: u64, longest: usize) -> Splitter {
         Splitter {
             partial: Vec::new(),
-            number: 0,
+            number,
             longest,
             given: false,
             skipping: false,
@@ -88,7 +94,7 @@ impl Splitter {
         None
     }
 
-    /// The line that the body ended in, if it has no line feed.
+    /// The line that the text ended in, if it has no line feed.
     pub(super) fn last(&mut self) -> Option<Line<'_>> {
         let text = self.partial.trim_ascii();
         if self.given || text.is_empty() {

@@ -1,0 +1,206 @@
+//! Where reading goes on after a restart: a small file in the queue's directory.
+
+use super::tracker::Mark;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::fs::{File, Metadata};
+use std::io::Write as _;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a file's beginning that tell it from another with the same inode.
+const BEGINNING: usize = 256;
+
+/// What is kept of a followed file. Paths of files have a place each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The path, as it was given.
+    path: PathBuf,
+    inode: u64,
+    /// Its first bytes, in hexadecimal digits.
+    beginning: String,
+    /// Drawn anew for each file that is read from its beginning: with the offset, it names a line.
+    pub(super) reading: String,
+    offset: u64,
+    line: u64,
+}
+
+impl Place {
+    /// The beginning of a file that was not read before.
+    pub(super) fn start(path: &Path, file: &File) -> Result<Place> {
+        let metadata = metadata(path, file)?;
+        let drawn = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok(Place {
+            path: path.to_owned(),
+            inode: metadata.ino(),
+            beginning: String::new(),
+            reading: format!("{:x}-{:x}", drawn.as_nanos(), std::process::id()),
+            offset: 0,
+            line: 0,
+        })
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            offset: self.offset,
+            line: self.line,
+        }
+    }
+
+    /// Moves on to `mark` in `file`.
+    pub(super) fn advance(&mut self, file: &File, mark: Mark) -> Result<()> {
+        let known = usize::try_from(mark.offset).map_or(BEGINNING, |offset| offset.min(BEGINNING));
+        if self.beginning.len() < 2 * known {
+            self.beginning = beginning(file, known).context("cannot read its beginning")?;
+        }
+        (self.offset, self.line) = (mark.offset, mark.line);
+        Ok(())
+    }
+
+    /// Whether `file` is the one that this is a place in.
+    pub(super) fn is_in(&self, file: &File, metadata: &Metadata) -> bool {
+        metadata.ino() == self.inode
+            && metadata.len() >= self.offset
+            && beginning(file, self.beginning.len() / 2)
+                .is_ok_and(|beginning| beginning == self.beginning)
+    }
+
+    /// The file that this is a place in, if it has another name by now.
+    pub(super) fn find_renamed(&self) -> Option<File> {
+        let folder = match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let entries = std::fs::read_dir(folder).ok()?;
+        entries.flatten().find_map(|entry| {
+            let metadata = entry.metadata().ok()?;
+            if !metadata.is_file() || metadata.ino() != self.inode {
+                return None;
+            }
+            let file = File::open(entry.path()).ok()?;
+            self.is_in(&file, &metadata).then_some(file)
+        })
+    }
+
+    /// Reads the place of `path` in the queue's directory, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub(super) fn load(directory: &Path, path: &Path) -> Result<Option<Place>> {
+        let name = directory.join(file_name(path));
+        let text = match std::fs::read(&name) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", name.display()));
+            }
+        };
+        let place = serde_json::from_slice(&text).with_context(|| {
+            format!(
+                "{} is damaged; without it {} is read from its beginning",
+                name.display(),
+                path.display()
+            )
+        })?;
+        Ok(Some(place))
+    }
+
+    /// Writes it, so that it is there as it was or as it is, whatever happens.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn save(&self, directory: &Path) -> Result<()> {
+        let name = directory.join(file_name(&self.path));
+        let failed = || format!("cannot write {}", name.display());
+        std::fs::create_dir_all(directory).with_context(failed)?;
+        let new = name.with_extension("new");
+        let text = serde_json::to_vec(self).with_context(failed)?;
+        let mut file = File::create(&new).with_context(failed)?;
+        file.write_all(&text).with_context(failed)?;
+        file.sync_data().with_context(failed)?;
+        std::fs::rename(&new, &name).with_context(failed)
+    }
+}
+
+/// A name for each path: its own, in a form that is no path, as far as a name may be long.
+fn file_name(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = "follow-".to_owned();
+    let mut sum: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in path.as_os_str().as_encoded_bytes() {
+        // FNV-1a, so that what is cut off and replaced still counts.
+        sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let shown = path.file_name().unwrap_or_default().to_string_lossy();
+    name.extend(
+        shown
+            .chars()
+            .filter(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_'))
+            .take(64),
+    );
+    name.push_str(&format!("-{sum:016x}.json"));
+    name
+}
+
+fn metadata(path: &Path, file: &File) -> Result<Metadata> {
+    file.metadata()
+        .with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn beginning(file: &File, length: usize) -> std::io::Result<String> {
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
+    let mut text = String::with_capacity(2 * length);
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("a String takes all that is written");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_and_knows_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/events.ndjson");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "0123456789").unwrap();
+        let file = File::open(&path).unwrap();
+        let mut place = Place::start(&path, &file).unwrap();
+        let mark = Mark { offset: 6, line: 2 };
+        place.advance(&file, mark).unwrap();
+        assert_eq!(Place::load(folder.path(), &path).unwrap(), None);
+        place.save(folder.path()).unwrap();
+        let loaded = Place::load(folder.path(), &path).unwrap().unwrap();
+        assert_eq!((&loaded, loaded.mark()), (&place, mark));
+        let is_in = || loaded.is_in(&file, &file.metadata().unwrap());
+        assert!(is_in());
+        std::fs::rename(&path, path.with_extension("1")).unwrap();
+        assert!(loaded.find_renamed().is_some());
+        // Cut off, and written anew with something else.
+        std::fs::write(path.with_extension("1"), "0123").unwrap();
+        assert!(!is_in());
+        std::fs::write(path.with_extension("1"), "x123456789").unwrap();
+        assert!(!is_in());
+        assert!(loaded.find_renamed().is_none());
+    }
+
+    #[test]
+    fn each_path_has_a_name_of_its_own() {
+        let long = "x".repeat(300);
+        let names: std::collections::BTreeSet<_> = ["a", "/a", "b/a", "/ä", "/ö", &long]
+            .map(|path| file_name(Path::new(path)))
+            .into();
+        assert_eq!(names.len(), 6);
+        assert!(
+            names
+                .iter()
+                .all(|name| name.len() < 128 && !name.contains('/'))
+        );
+    }
+}
