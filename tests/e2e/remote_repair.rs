@@ -49,8 +49,9 @@ impl Scene {
                 && !request.line().contains("/taken");
             if refused {
                 Reply::status(422).body("no such \u{1b}column")
-            } else if request.header("x-target") == "pager" {
-                Reply::status(503)
+            } else if ["pager", "old"].contains(&request.header("x-target").as_str()) {
+                // For all events, and for longer than the test.
+                Reply::status(503).header("Retry-After", "3600")
             } else {
                 Reply::status(200)
             }
@@ -65,8 +66,7 @@ impl Scene {
         let mut target = reliable(&format!("{}{path}", self.receiver.url()));
         target["name"] = json!(name);
         target["headers"] = json!({ "X-Target": name });
-        // Once it has failed, it waits for the rest of the test.
-        target["retry"] = json!({ "initialMsec": 86_400_000, "maxMsec": 86_400_000 });
+        target["retry"] = json!({});
         target
     }
 
@@ -109,6 +109,17 @@ impl Scene {
             |letters| letters.lines().count() == 4,
         )
     }
+}
+
+/// Where a webhookd that was started with `--admin` answers, as it says.
+pub(crate) fn admin_of(daemon: &Webhookd) -> String {
+    daemon.wait_for_error("operators are answered on http://");
+    let said = daemon.error_so_far();
+    let (_, rest) = said
+        .split_once("operators are answered on http://")
+        .expect("it was waited for");
+    let end = rest.find(['/', '\n']).expect("the address ends");
+    rest[..end].to_owned()
 }
 
 fn stop(daemon: Webhookd) {
@@ -168,23 +179,18 @@ fn each_command_that_looks_prints_the_same_whether_webhookd_runs_or_not() {
     let first: Value = serde_json::from_str(letters.lines().next().expect("there are four"))
         .expect("each is a document");
     let id = first["id"].as_str().expect("it has an id").to_owned();
-    // So that nothing is under way any more.
-    scene.receiver.wait_for_done(8);
     let (queue, config) = (scene.queue(), scene.config());
     until(
-        "the attempts to be noted",
+        "attempts to fail, and none to be under way",
         || output(&["targets", "list", "--queue", &queue, "--format", "json"]),
         |text| {
             let listed: Value = serde_json::from_str(text).expect("it prints JSON");
-            listed["targets"][1]["stats"]["waitingTasks"] == 4
+            let pager = &listed["targets"][1]["stats"];
+            pager["inFlight"] == 0 && pager["pending"] == 4 && pager["attempts"]["5xx"] != 0
         },
     );
-    let said = daemon.error_so_far();
-    let admin = said
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.split_whitespace().next())
-        .unwrap_or_else(|| panic!("it says where it answers: {said}"));
+    let admin = admin_of(&daemon);
+    let admin = admin.as_str();
 
     let by_directory = looks(&["--queue", &queue], &id);
     let by_config = looks(&["--webhook-config", &config], &id);
