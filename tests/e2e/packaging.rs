@@ -96,8 +96,10 @@ fn each_command_has_a_man_page_that_man_takes() {
     assert_eq!(pages, expected);
 
     let paths = pages.iter().map(|page| out.join(page).into_os_string());
-    let Some(shown) = tool("man", ["--warnings".into(), "-l".into()].into_iter().chain(paths))
-    else {
+    let Some(shown) = tool(
+        "man",
+        ["--warnings".into(), "-l".into()].into_iter().chain(paths),
+    ) else {
         return;
     };
     assert!(shown.status.success(), "{}", said(&shown));

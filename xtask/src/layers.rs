@@ -102,6 +102,7 @@ const RULES: &[Rule] = &[
             "clap_complete",
             "clap_mangen",
             "crossbeam-channel",
+            "hmac-sha256",
             "http-body-util",
             "hyper",
             "hyper-util",

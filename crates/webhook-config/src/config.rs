@@ -48,7 +48,15 @@ impl Config {
     /// # Errors
     /// When it holds an error; all of its problems are in the error.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
-        file::parse(name, bytes)
+        file::parse(Path::new(""), name, bytes)
+    }
+
+    /// Reads a text as if it were a file in `dir`; `name` stands for it in diagnostics.
+    ///
+    /// # Errors
+    /// When it holds an error; all of its problems are in the error.
+    pub fn parse_in(dir: &Path, name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
+        file::parse(dir, name, bytes)
     }
 
     /// The targets; at least one, no two of the same name.

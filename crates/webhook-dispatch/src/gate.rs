@@ -148,6 +148,11 @@ impl Gate {
         }
     }
 
+    /// Whether somebody has paused it.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// Forgets what the receiver asked for and how it failed.
     pub(crate) fn restart(&mut self) {
         self.breaker.succeeded();

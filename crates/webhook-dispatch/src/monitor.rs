@@ -41,6 +41,20 @@ impl Monitor {
         Ok(self.inner.snapshot(queue))
     }
 
+    /// All figures but the queue's, which are zeros, and the ages of what is pending; for when it
+    /// cannot be read.
+    #[must_use]
+    pub fn stats_without_queue(&self) -> Stats {
+        self.inner.snapshot(Statistics::default())
+    }
+
+    /// Whether the queue had no room for the last event, and nothing was settled since.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let storage = self.inner.storage();
+        storage.is_some_and(|storage| storage.writer.is_full())
+    }
+
     /// The figures that change fastest. The queue is not asked.
     #[must_use]
     pub fn progress(&self) -> Progress {

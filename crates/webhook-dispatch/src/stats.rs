@@ -62,6 +62,8 @@ pub struct TargetStats {
     pub in_memory: u64,
     /// Its circuit breaker.
     pub breaker: BreakerState,
+    /// Whether somebody has paused it.
+    pub paused: bool,
     /// Whether the thread that delivers to it runs. That of a removed target ends once nothing is
     /// under way; that of another ends too early if this software is at fault.
     pub courier_running: bool,
@@ -239,6 +241,7 @@ pub(crate) struct Counters {
     breaker: Mutex<BreakerState>,
     /// Whether nothing is sent until somebody says so.
     held: AtomicBool,
+    paused: AtomicBool,
     latencies: Mutex<(Latencies, Latencies)>,
 }
 
@@ -263,6 +266,7 @@ impl Counters {
             dead: Default::default(),
             breaker: Mutex::new(BreakerState::Closed),
             held: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             latencies: Mutex::new((Latencies::new(), Latencies::new())),
         }
     }
@@ -328,6 +332,7 @@ impl Counters {
     pub(crate) fn show_gate(&self, gate: &Gate) {
         *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = gate.state();
         self.held.store(gate.is_held(), Ordering::SeqCst);
+        self.paused.store(gate.is_paused(), Ordering::SeqCst);
     }
 
     /// Whether nothing is sent until somebody says so.
@@ -371,6 +376,7 @@ impl Counters {
             waiting_tasks: get(&self.waiting_tasks),
             in_memory: get(&self.in_memory),
             breaker: *self.breaker.lock().unwrap_or_else(PoisonError::into_inner),
+            paused: self.paused.load(Ordering::SeqCst),
             courier_running,
             attempt_latency,
             delivery_latency,

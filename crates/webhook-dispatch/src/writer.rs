@@ -109,6 +109,11 @@ impl Writer {
         self.unwritten.load(Ordering::SeqCst)
     }
 
+    /// Whether the queue had no room for the last event, and nothing was settled since.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::SeqCst)
+    }
+
     /// What it has done so far.
     pub(crate) fn statistics(&self) -> WriterStatistics {
         self.handle.statistics()

@@ -1,16 +1,20 @@
-//! What is said on standard error.
+//! What is said on standard error, and the line of progress at its end.
 
+use crate::log::{Screen, Sparing, printable};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use webhook_dispatch::{Observer, Trouble};
 
-/// Lines about trouble with single events that are printed in a second; the rest is counted.
-const LINES_A_SECOND: u32 = 20;
-
-/// Says something, whoever listens.
+/// Says why something did not go, or what came of it, whoever listens: in the log, if there is one.
 pub(crate) fn complain(text: &str) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!("{text}");
+    } else {
+        print(&printable(text));
+    }
+}
+
+/// Says something that is no log line, whoever listens.
+pub(crate) fn print(text: &str) {
     // Without a standard error there is nowhere to say that it is gone.
     drop(writeln!(std::io::stderr().lock(), "webhookd: {text}"));
 }
@@ -30,22 +34,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Standard error, with a line of progress at its end when it is a terminal.
+/// The log, with a line of progress below it when it is on a terminal.
 #[derive(Clone)]
 pub(crate) struct Console {
     bar: ProgressBar,
-    limit: Arc<Mutex<Limit>>,
-}
-
-struct Limit {
-    since: Instant,
-    printed: u32,
-    kept_back: u64,
+    sparing: Sparing,
 }
 
 impl Console {
     /// `length` is that of the input in bytes, if it is known.
-    pub(crate) fn new(length: Option<u64>) -> Console {
+    pub(crate) fn new(length: Option<u64>, screen: &Screen) -> Console {
         let bar = match length {
             Some(length) => ProgressBar::new(length).with_style(
                 ProgressStyle::with_template("{bar:30} {percent}% read, {msg} ({elapsed})")
@@ -56,13 +54,10 @@ impl Console {
                     .expect("the template is valid"),
             ),
         };
+        screen.show(bar.clone());
         Console {
             bar,
-            limit: Arc::new(Mutex::new(Limit {
-                since: Instant::now(),
-                printed: 0,
-                kept_back: 0,
-            })),
+            sparing: Sparing::new(),
         }
     }
 
@@ -78,52 +73,24 @@ impl Console {
         self.bar.tick();
     }
 
-    /// Says something, above the line of progress.
+    /// What limits lines that may come thousands of times.
+    pub(crate) fn sparing(&self) -> &Sparing {
+        &self.sparing
+    }
+
+    /// Says something.
     pub(crate) fn say(&self, text: &str) {
-        self.bar.suspend(|| complain(text));
+        tracing::info!("{text}");
     }
 
     /// Says something that may come thousands of times.
     pub(crate) fn say_sparingly(&self, text: &str) {
-        let kept_back = {
-            let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-            if limit.since.elapsed() >= Duration::from_secs(1) {
-                limit.since = Instant::now();
-                limit.printed = 0;
-            }
-            if limit.printed >= LINES_A_SECOND {
-                limit.kept_back += 1;
-                return;
-            }
-            limit.printed += 1;
-            std::mem::take(&mut limit.kept_back)
-        };
-        self.tell_kept_back(kept_back);
-        self.say(text);
+        self.sparing.log(|| tracing::warn!("{text}"));
     }
 
     /// Takes the line of progress away.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
-        let kept_back = {
-            let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut limit.kept_back)
-        };
-        self.tell_kept_back(kept_back);
-    }
-
-    fn tell_kept_back(&self, lines: u64) {
-        if lines > 0 {
-            self.say(&format!("({lines} more like these were not printed)"));
-        }
-    }
-}
-
-impl Observer for Console {
-    fn trouble(&self, trouble: &Trouble<'_>) {
-        match trouble {
-            Trouble::AttemptFailed { .. } => self.say_sparingly(&trouble.to_string()),
-            _ => self.say(&trouble.to_string()),
-        }
+        self.sparing.finish();
     }
 }

@@ -1,12 +1,14 @@
-//! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once.
+//! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once. SIGHUP asks for
+//! the configuration to be read again.
 
 use crate::wiring::News;
 use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -16,11 +18,14 @@ use std::time::Duration;
 /// Exit status after a second signal: as a shell reports a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
 
-/// Whether the process was asked to end.
+/// What the process was asked for.
 pub(crate) struct Signals {
+    /// Whether it was asked to end.
     asked: Arc<AtomicBool>,
-    /// Becomes readable with the first signal.
+    /// Becomes readable with the first signal that asks for that, and stays so.
     bell: UnixStream,
+    /// Has a byte for each SIGHUP that nobody has heeded yet.
+    reload: UnixStream,
 }
 
 impl Signals {
@@ -37,16 +42,26 @@ impl Signals {
                 .and_then(|_| low_level::pipe::register(signal, ringer))
                 .context("cannot wait for signals")?;
         }
-        Ok(Signals { asked, bell })
+        let (reload, ringer) = UnixStream::pair().context("cannot wait for signals")?;
+        reload
+            .set_nonblocking(true)
+            .and_then(|()| low_level::pipe::register(SIGHUP, ringer))
+            .context("cannot wait for signals")?;
+        Ok(Signals {
+            asked,
+            bell,
+            reload,
+        })
     }
 
     /// For tests: no signal comes.
     #[cfg(test)]
     pub(crate) fn none() -> Signals {
-        let (bell, _) = UnixStream::pair().expect("a test may have sockets");
+        let pair = || UnixStream::pair().expect("a test may have sockets").0;
         Signals {
             asked: Arc::default(),
-            bell,
+            bell: pair(),
+            reload: pair(),
         }
     }
 
@@ -60,15 +75,23 @@ impl Signals {
         &self.asked
     }
 
-    /// Has the first signal told as news, from a thread of its own.
-    pub(crate) fn announce(self: &Arc<Self>, news: Sender<News>) -> Result<()> {
+    /// Has the first signal that asks for the end told as news, from a thread of its own, and
+    /// `reload` called on it for each SIGHUP before; those that come during a call are one.
+    pub(crate) fn announce(
+        self: &Arc<Self>,
+        news: Sender<News>,
+        reload: impl Fn() + Send + 'static,
+    ) -> Result<()> {
         let signals = Arc::clone(self);
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
                 while !signals.asked_to_end() {
-                    if signals.wait_for(signals.bell.as_fd()).is_err() {
+                    if signals.wait_for(signals.reload.as_fd()).is_err() {
                         return;
+                    }
+                    if signals.take_reloads() {
+                        reload();
                     }
                 }
                 // Nobody listens any more once the program ends.
@@ -85,6 +108,16 @@ impl Signals {
         // Woken early, whoever paused looks around a little sooner.
         let _woken = poll(&mut fds, time.as_ref());
         self.asked_to_end()
+    }
+
+    /// Whether there was a SIGHUP since this was last asked.
+    fn take_reloads(&self) -> bool {
+        let mut bytes = [0; 64];
+        let mut found = false;
+        while let Ok(1..) = (&self.reload).read(&mut bytes) {
+            found = true;
+        }
+        found
     }
 
     /// Waits until `input` can be read, or has ended, or a signal has come.

@@ -41,13 +41,13 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
     read(&name, &opened.bytes, &surroundings)
 }
 
-pub(crate) fn parse(name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
+pub(crate) fn parse(dir: &Path, name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
     let env = |name: &str| -> Option<OsString> { std::env::var_os(name) };
     read(
         name,
         bytes,
         &Surroundings {
-            dir: Path::new(""),
+            dir,
             env: &env,
             world_readable: false,
         },

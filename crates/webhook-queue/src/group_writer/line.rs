@@ -167,6 +167,7 @@ impl<T> Line<T> {
             waiting_events: state.events.len(),
             waiting_settlements: state.settlements.len(),
             blocked: state.blocked.is_some(),
+            ended: state.stopped,
             ..state.statistics.clone()
         }
     }

@@ -1,7 +1,7 @@
 //! What a writer counts.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::QueueError;
 
@@ -21,6 +21,8 @@ pub struct WriterStatistics {
     pub failures: u64,
     /// Why the last of them failed, if none succeeded since: the queue is not well.
     pub failing: Option<String>,
+    /// When that was; `None` when the queue takes nothing more until it is opened again.
+    pub failed_at: Option<Instant>,
     /// How long commits took, each with its sync, microseconds.
     pub commit_micros: Distribution,
     /// How many events and settlements were in a commit.
@@ -31,6 +33,8 @@ pub struct WriterStatistics {
     pub waiting_settlements: usize,
     /// Whether events wait for room in the queue.
     pub blocked: bool,
+    /// Whether the writer has ended, and nothing more is written.
+    pub ended: bool,
 }
 
 impl WriterStatistics {
@@ -43,6 +47,8 @@ impl WriterStatistics {
             source = cause.source();
         }
         self.failing = Some(message);
+        let is_final = matches!(error, QueueError::Refusing { .. });
+        self.failed_at = (!is_final).then(Instant::now);
     }
 
     pub(super) fn committed(&mut self, took: Duration, events: usize, settlements: usize) {

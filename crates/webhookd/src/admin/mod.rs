@@ -1,15 +1,28 @@
 //! `--admin`: what operators and their tools ask of a running program.
+//!
+//! `docs/openapi.yaml` says what is answered, and is tested against it.
 
+mod api;
 pub(crate) mod client;
+mod guard;
 mod local;
+mod metrics;
+mod options;
+mod probes;
+mod problem;
+mod routes;
+mod vars;
 
-use crate::console::Console;
-use crate::http::{Limits, Listener, Server};
+pub(crate) use options::AdminArgs;
+
+use crate::daemon::Daemon;
+use crate::http::{Limits, Server};
 use anyhow::Result;
 use axum::Router;
-use axum::routing::get;
+use guard::Guard;
 use hyper_util::service::TowerToHyperService;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What its connections may use: operators and their tools are few.
@@ -21,35 +34,33 @@ const LIMITS: Limits = Limits {
     headers: 100,
 };
 
-/// What is answered, on whatever listener.
-pub(crate) fn routes() -> Router {
-    Router::new().route("/livez", get(async || "ok\n"))
-}
-
-/// Answers operators on `address`; a port alone is one of 127.0.0.1.
+/// Answers operators on the address that they asked for, if they did.
 ///
 /// # Errors
-/// The address is none, or is taken.
-pub(crate) fn listen(
-    server: &mut Server,
-    address: &str,
-    routes: Router,
-    console: &Console,
-) -> Result<()> {
-    let listener = if address.contains(':') {
-        Listener::bind(address, "--admin")?
-    } else {
-        Listener::bind(&format!("127.0.0.1:{address}"), "--admin")?
+/// The address is none, or is taken; or the token cannot be read.
+pub(crate) fn listen(server: &mut Server, args: &AdminArgs, daemon: &Arc<Daemon>) -> Result<()> {
+    let Some((listener, guard)) = args.open()? else {
+        return Ok(());
     };
-    console.say(&format!("operators are answered on {listener}"));
-    server.serve(listener, LIMITS, TowerToHyperService::new(routes))
+    tracing::info!("operators are answered on {listener}");
+    serve(server, listener, guard, daemon)
 }
 
 /// Answers the commands that repair, on a socket in the queue's directory.
 ///
 /// # Errors
 /// The socket cannot be made.
-pub(crate) fn listen_in(server: &mut Server, queue: &Path, routes: Router) -> Result<()> {
-    let listener = Listener::Unix(local::bind(queue)?);
-    server.serve(listener, LIMITS, TowerToHyperService::new(routes))
+pub(crate) fn listen_in(server: &mut Server, queue: &Path, daemon: &Arc<Daemon>) -> Result<()> {
+    let listener = crate::http::Listener::Unix(local::bind(queue)?);
+    serve(server, listener, Guard::of_the_file_system(), daemon)
+}
+
+fn serve(
+    server: &mut Server,
+    listener: crate::http::Listener,
+    guard: Guard,
+    daemon: &Arc<Daemon>,
+) -> Result<()> {
+    let router: Router = routes::all().guarded(guard, Arc::clone(daemon));
+    server.serve(listener, LIMITS, TowerToHyperService::new(router))
 }

@@ -1,9 +1,13 @@
 //! `webhookd run`: reads events and delivers them.
 
-use crate::admin;
+use crate::admin::{self, AdminArgs};
 use crate::cli::UNUSABLE;
-use crate::console::{Console, complain};
+use crate::console::{self, Console, complain};
+use crate::daemon::{Chores, Daemon};
 use crate::http::Server;
+use crate::log::{self, LogArgs, LogObserver, Screen};
+use crate::notify;
+use crate::reload::{Cause, ConfigFile, Look, ReloadArgs, Reloader};
 use crate::signals::Signals;
 use crate::sources::acks::Acks;
 use crate::sources::follow::Follower;
@@ -20,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use webhook_config::{Config, Delivery, QueueSettings};
+use webhook_config::{Config, Delivery};
 use webhook_dispatch::{Dispatcher, Monitor};
 
 /// Deliver events: the default command
@@ -67,9 +71,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     acks: Option<PathBuf>,
 
-    /// Answer operators on this address: PORT is 127.0.0.1:PORT, and port 0 picks a free one
-    #[arg(long, value_name = "[HOST:]PORT")]
-    admin: Option<String>,
+    #[command(flatten)]
+    reload: ReloadArgs,
+
+    #[command(flatten)]
+    admin: AdminArgs,
 
     #[command(flatten)]
     ingest: IngestOptions,
@@ -84,6 +90,9 @@ pub(crate) struct RunArgs {
     /// How to report at the end, on standard error
     #[arg(long, value_name = "FORM", value_enum, default_value_t = SummaryForm::Text)]
     summary: SummaryForm,
+
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -108,7 +117,11 @@ const OWED: u8 = 3;
 /// # Errors
 /// Nothing was delivered: the configuration, the input, the queue or the system is at fault.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
-    let Some(config) = load(&args)? else {
+    let screen = Screen::default();
+    log::install(&args.log, &screen)?;
+    let file = ConfigFile::new(args.webhook_config.clone(), args.queue.clone());
+    let look = file.look();
+    let Some(config) = told(&look) else {
         return Ok(ExitCode::from(UNUSABLE));
     };
     let queue = config
@@ -123,23 +136,32 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let mut server = Server::start(HTTP_THREADS)?;
     let acks = args.acks.as_deref().map(Acks::start).transpose()?;
     let signals = Arc::new(Signals::install()?);
-    let console = Console::new(total_length(&sources));
+    let console = Console::new(total_length(&sources), &screen);
     let intake = Arc::new(Intake::default());
     let started = Instant::now();
     let dispatcher = Dispatcher::builder(config)
-        .observer(Arc::new(console.clone()))
+        .observer(Arc::new(LogObserver::new(console.sparing().clone())))
         .start()?;
     let ticker = Ticker::start(&console, dispatcher.monitor(), &intake)?;
-    let routes = admin::routes();
+    let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
+    let daemon = Arc::new(Daemon::new(
+        dispatcher.control(),
+        dispatcher.monitor(),
+        Arc::clone(&intake),
+        Arc::clone(&reloader),
+        args.source_names(),
+    ));
     if let Some(queue) = &queue {
-        admin::listen_in(&mut server, queue, routes.clone())?;
+        admin::listen_in(&mut server, queue, &daemon)?;
     }
-    if let Some(address) = &args.admin {
-        admin::listen(&mut server, address, routes, &console)?;
-    }
+    admin::listen(&mut server, &args.admin, &daemon)?;
 
     let (tell, news) = crossbeam_channel::unbounded();
-    signals.announce(tell.clone())?;
+    signals.announce(tell.clone(), {
+        let reloader = Arc::clone(&reloader);
+        // What came of it is logged and counted.
+        move || drop(reloader.reload(Cause::Signal))
+    })?;
     let feeder = |source: &str| {
         let several = args.events.len() > 1;
         Feeder::new(
@@ -167,6 +189,10 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let listening = opened
         .map(|opened| opened.start(dispatcher.submitter(), &intake, &console))
         .transpose()?;
+    if let Some(listening) = &listening {
+        reloader.also(listening.rereading());
+    }
+    let chores = Chores::start(&daemon, &console, args.reload)?;
     let read = attend(&news, running, listening.is_some());
     let ending = Instant::now();
     let listening = listening.map(|listening| stop_listening(listening, args.grace));
@@ -182,11 +208,14 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     if let Some(acks) = &acks {
         acks.hurry(args.grace);
     }
+    daemon.stop();
+    notify::stopping();
     let report = dispatcher.shutdown(grace);
     if let Some(listening) = listening {
         listening.shutdown(HTTP_GRACE);
     }
     server.shutdown(HTTP_GRACE);
+    chores.stop();
     ticker.stop();
     console.finish();
     let acknowledged = acks.map_or(Ok(()), Acks::finish);
@@ -237,7 +266,7 @@ fn attend(news: &Receiver<News>, mut running: usize, listening: bool) -> Result<
 fn summarize(summary: &Summary, form: SummaryForm) -> Result<()> {
     match form {
         SummaryForm::None => {}
-        SummaryForm::Text => complain(&summary.to_string()),
+        SummaryForm::Text => console::print(&summary.to_string()),
         SummaryForm::Json => {
             use std::io::Write;
             let json = serde_json::to_string(summary).context("cannot write the summary")?;
@@ -290,26 +319,38 @@ fn total_length(sources: &[Lines]) -> Option<u64> {
     sources.iter().map(Lines::length).sum()
 }
 
-/// The configuration, or none when its problems have been told.
-fn load(args: &RunArgs) -> Result<Option<Config>> {
-    let loaded = match Config::load(&args.webhook_config) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            super::print_diagnostics(error.diagnostics());
-            return Ok(None);
+/// The configuration, or none; its problems are told.
+fn told(look: &Look) -> Option<Config> {
+    match &look.found {
+        Ok((config, warnings)) => {
+            super::print_diagnostics(warnings);
+            Some(config.clone())
         }
-    };
-    super::print_diagnostics(&loaded.warnings);
-    let config = loaded.config;
-    Ok(Some(match &args.queue {
-        None => config,
-        Some(dir) => {
-            let settings = QueueSettings::new(dir.clone())
-                .with_max_bytes(config.queue().max_bytes())
-                .with_when_full(config.queue().when_full());
-            config.with_queue(settings)
+        Err(diagnostics) => {
+            super::print_diagnostics(diagnostics);
+            None
         }
-    }))
+    }
+}
+
+impl RunArgs {
+    /// Where events come from, for people.
+    fn source_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .events
+            .iter()
+            .map(|path| match path.display().to_string() {
+                name if name == "-" => "standard input".to_owned(),
+                name => name,
+            })
+            .collect();
+        let listening = self.ingest.listen.iter();
+        names.extend(listening.map(|address| format!("http://{address}/")));
+        if names.is_empty() {
+            names.push("standard input".to_owned());
+        }
+        names
+    }
 }
 
 /// Shows progress a few times a second, on a terminal.

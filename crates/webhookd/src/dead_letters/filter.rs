@@ -41,7 +41,42 @@ pub(crate) struct Filter {
     until: Option<u64>,
 }
 
+/// What a filter says, as it was written; each part as on the command line.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    pub(crate) target: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) task: Option<String>,
+    pub(crate) job: Option<String>,
+    pub(crate) status: Option<String>,
+    pub(crate) since: Option<String>,
+    pub(crate) until: Option<String>,
+}
+
+/// Reads a part, if there is one, and names it if it cannot be read.
+fn part<T>(
+    name: &str,
+    text: Option<String>,
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    let parse = |text: String| parse(&text).map_err(|why| format!("{name} {text:?}: {why}"));
+    text.map(parse).transpose()
+}
+
 impl Filter {
+    /// Reads one that did not come from the command line.
+    pub(crate) fn parse(words: Words) -> Result<Filter, String> {
+        Ok(Filter {
+            target: words.target,
+            id: part("id", words.id, parse_id)?,
+            task: words.task,
+            job: part("job", words.job, parse_pattern)?,
+            status: words.status,
+            since: part("since", words.since, parse_time)?,
+            until: part("until", words.until, parse_time)?,
+        })
+    }
+
     pub(crate) fn target(&self) -> Option<&str> {
         self.target.as_deref()
     }

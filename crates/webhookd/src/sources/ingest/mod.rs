@@ -144,13 +144,10 @@ impl Opened {
 }
 
 impl Listening {
-    /// Reads again what peers have to show.
-    ///
-    /// # Errors
-    /// A file cannot be used. What was in force stays so.
-    #[expect(dead_code, reason = "for the reload of the configuration")]
-    pub(crate) fn reload(&self) -> Result<()> {
-        self.auth.reload()
+    /// What reads again what peers have to show; if it fails, what was in force stays so.
+    pub(crate) fn rereading(&self) -> impl Fn() -> Result<()> + Send + Sync + 'static {
+        let auth = Arc::clone(&self.auth);
+        move || auth.reload()
     }
 
     /// Accepts nothing more, and lets requests under way end for up to `grace`.

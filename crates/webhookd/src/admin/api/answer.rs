@@ -1,0 +1,54 @@
+//! How an answer is made.
+
+use super::super::problem::Problem;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// A JSON document and a line break.
+#[derive(Debug)]
+pub(in crate::admin) struct Json<T> {
+    pub(in crate::admin) value: T,
+    /// Whether it is indented.
+    pub(in crate::admin) pretty: bool,
+}
+
+impl<T> Json<T> {
+    pub(super) fn of(value: T) -> Json<T> {
+        Json {
+            value,
+            pretty: false,
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        let text = if self.pretty {
+            serde_json::to_string_pretty(&self.value)
+        } else {
+            serde_json::to_string(&self.value)
+        };
+        match text {
+            Ok(text) => {
+                let kind = [(header::CONTENT_TYPE, "application/json")];
+                (kind, text + "\n").into_response()
+            }
+            Err(error) => Problem::failed(&error).into_response(),
+        }
+    }
+}
+
+/// Does what may wait for the disk, on a thread that may.
+///
+/// # Errors
+/// It panicked.
+pub(in crate::admin) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!("answering an operator failed: {error}");
+        let detail = "webhookd failed to answer; see its log";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })
+}

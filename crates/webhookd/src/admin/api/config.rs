@@ -1,0 +1,108 @@
+//! `/api/v1/config` and `/api/v1/reload`: what is in force, and putting another in force.
+
+use super::super::problem::Problem;
+use super::answer::{Json, blocking};
+use super::request::{Body, bytes};
+use crate::daemon::Daemon;
+use crate::reload::{Cause, NotReloaded, Reload};
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use webhook_config::Diagnostics;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReloadedJson {
+    hash: String,
+    changes: Changes,
+    restart_needed: Vec<String>,
+    warnings: Diagnostics,
+}
+
+#[derive(Serialize)]
+struct Changes {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
+    unchanged: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Shown {
+    path: String,
+    hash: String,
+    config: Value,
+}
+
+#[derive(Serialize)]
+pub(super) struct Validation {
+    valid: bool,
+    diagnostics: Diagnostics,
+}
+
+pub(super) async fn reload(
+    State(daemon): State<Arc<Daemon>>,
+) -> Result<Json<ReloadedJson>, Problem> {
+    let reloader = Arc::clone(&daemon.reloader);
+    match blocking(move || reloader.reload(Cause::Operator)).await? {
+        Ok(reload) => Ok(Json::of(ReloadedJson::new(reload))),
+        Err(NotReloaded::Invalid(diagnostics)) => {
+            let detail = format!("nothing was changed: {diagnostics}");
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+            Err(problem.with("diagnostics", &diagnostics))
+        }
+        Err(error @ NotReloaded::Impossible(_)) => Err(Problem::conflict(format!(
+            "the file is valid, but nothing was changed: {error}"
+        ))),
+    }
+}
+
+impl ReloadedJson {
+    fn new(reload: Reload) -> ReloadedJson {
+        let reloaded = reload.reloaded;
+        ReloadedJson {
+            hash: reload.hash,
+            changes: Changes {
+                added: reloaded.added,
+                changed: reloaded.changed,
+                removed: reloaded.removed,
+                unchanged: reloaded.unchanged,
+            },
+            restart_needed: reloaded.kept,
+            warnings: reload.warnings,
+        }
+    }
+}
+
+pub(super) async fn show(State(daemon): State<Arc<Daemon>>) -> Result<Json<Shown>, Problem> {
+    let shown = blocking(move || {
+        let config = serde_json::to_value(daemon.control.config().show());
+        config.map(|config| Shown {
+            path: daemon.reloader.file().path().display().to_string(),
+            hash: daemon.reloader.state().hash,
+            config,
+        })
+    });
+    let shown = shown.await?.map_err(|error| Problem::failed(&error))?;
+    Ok(Json::of(shown))
+}
+
+pub(super) async fn validate(
+    State(daemon): State<Arc<Daemon>>,
+    body: Body,
+) -> Result<Json<Validation>, Problem> {
+    let text = bytes(body)?;
+    let checked = blocking(move || daemon.reloader.file().check(&text)).await?;
+    Ok(Json::of(match checked {
+        Ok((_, diagnostics)) => Validation {
+            valid: true,
+            diagnostics,
+        },
+        Err(diagnostics) => Validation {
+            valid: false,
+            diagnostics,
+        },
+    }))
+}

@@ -1,0 +1,303 @@
+//! `/api/v1/dead-letters`: what was given up, and sending it again.
+
+use super::super::problem::Problem;
+use super::answer::{Json, blocking};
+use super::queue::Dropped;
+use super::request::{Body, Query, finish, json, limit};
+use super::selection::{KNOWN, Selection, take_filter};
+use crate::daemon::Daemon;
+use crate::dead_letters::Filter;
+use axum::extract::{Path, Query as Parts, State};
+use axum::http::HeaderMap;
+use serde::Serialize;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use webhook_dispatch::{Control, Obituary, parse_webhook_id, webhook_id};
+use webhook_model::{EventHeader, StatusName};
+use webhook_queue::{DeadLetter, EntryId, QueueError};
+
+/// Dead letters that are looked at for one page.
+const LOOKED_AT: usize = 10_000;
+/// Dead letters that are changed in one transaction.
+const AT_ONCE: usize = 1_000;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeadLetterJson {
+    target: String,
+    entry: u64,
+    id: String,
+    task: String,
+    state: Option<String>,
+    accepted_at: u64,
+    died_at: u64,
+    attempts: u32,
+    bytes: usize,
+    #[serde(flatten)]
+    note: Option<Obituary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Page {
+    dead_letters: Vec<DeadLetterJson>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Full {
+    dead_letters: Vec<DeadLetterJson>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Replayed {
+    replayed: u64,
+}
+
+impl DeadLetterJson {
+    fn new(letter: &DeadLetter<'_>) -> DeadLetterJson {
+        let header = EventHeader::read(letter.owed.body).ok();
+        let state = header.as_ref().and_then(|header| header.new_state.as_ref());
+        DeadLetterJson {
+            target: letter.target.to_owned(),
+            entry: letter.owed.entry.0,
+            id: webhook_id(letter.owed.id),
+            task: String::from_utf8_lossy(letter.owed.key).into_owned(),
+            state: state.map(|state| StatusName::name(state).to_owned()),
+            accepted_at: letter.owed.accepted_at,
+            died_at: letter.died_at,
+            attempts: letter.owed.attempts,
+            bytes: letter.owed.body.len(),
+            note: Obituary::from_note(letter.note).ok(),
+            event: None,
+        }
+    }
+
+    fn with_event(mut self, letter: &DeadLetter<'_>) -> DeadLetterJson {
+        self.event = Some(String::from_utf8_lossy(letter.owed.body).into_owned());
+        self
+    }
+}
+
+pub(super) async fn list(
+    State(daemon): State<Arc<Daemon>>,
+    Parts(mut query): Parts<Query>,
+) -> Result<Json<Page>, Problem> {
+    let limit = limit(&mut query)?;
+    let cursor = query.remove("cursor");
+    let cursor = cursor.as_deref().map(Cursor::parse).transpose()?;
+    let filter = take_filter(&mut query)?;
+    finish(&query, &format!("{KNOWN}, limit, cursor"))?;
+    let page = blocking(move || page(&daemon.control, &filter, cursor, limit)).await?;
+    page.map(Json::of)
+}
+
+/// The last dead letter that was looked at.
+#[derive(Debug, PartialEq, Eq)]
+struct Cursor {
+    target: String,
+    entry: EntryId,
+}
+
+impl Cursor {
+    fn parse(text: &str) -> Result<Cursor, Problem> {
+        let parsed = text.rsplit_once(':').and_then(|(target, entry)| {
+            Some(Cursor {
+                target: target.to_owned(),
+                entry: EntryId(entry.parse().ok()?),
+            })
+        });
+        parsed
+            .ok_or_else(|| Problem::bad_request(format!("{text:?} is no cursor of a page before")))
+    }
+}
+
+fn page(
+    control: &Control,
+    filter: &Filter,
+    cursor: Option<Cursor>,
+    limit: usize,
+) -> Result<Page, Problem> {
+    let failed = |error: QueueError| Problem::failed(&error);
+    let mut found: Vec<DeadLetterJson> = Vec::new();
+    let mut next = None;
+    let mut looked_at = 0;
+    for target in targets(control, filter)? {
+        let after = match &cursor {
+            Some(cursor) if target < cursor.target => continue,
+            Some(cursor) if target == cursor.target => Some(cursor.entry),
+            _ => None,
+        };
+        let mut last = None;
+        let read = control.dead_letters(Some(&target), after, &mut |letter| {
+            if found.len() == limit || looked_at == LOOKED_AT {
+                next = Some(last.unwrap_or(letter.owed.entry));
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
+            last = Some(letter.owed.entry);
+            if filter.matches(&letter) {
+                found.push(DeadLetterJson::new(&letter));
+            }
+            ControlFlow::Continue(())
+        });
+        read.map_err(failed)?;
+        if let Some(EntryId(entry)) = next {
+            // Of a target of which none was looked at, the first is the next.
+            let entry = if last.is_none() {
+                entry.saturating_sub(1)
+            } else {
+                entry
+            };
+            return Ok(Page {
+                dead_letters: found,
+                next: Some(format!("{target}:{entry}")),
+            });
+        }
+    }
+    Ok(Page {
+        dead_letters: found,
+        next: None,
+    })
+}
+
+/// The targets that a filter is about, in the order of their names. One that the queue does not
+/// know is refused: misspelt, it would just match nothing.
+fn targets(control: &Control, filter: &Filter) -> Result<Vec<String>, Problem> {
+    let statistics = control.queue_statistics();
+    let known = statistics.map_err(|error| Problem::failed(&error))?.targets;
+    let mut known: Vec<String> = known.into_iter().map(|known| known.target).collect();
+    known.sort_unstable();
+    let config = control.config();
+    let Some(wanted) = filter.target() else {
+        return Ok(known);
+    };
+    if known.iter().any(|known| known == wanted) {
+        return Ok(vec![wanted.to_owned()]);
+    }
+    let mut configured = config.targets().iter();
+    if configured.any(|target| target.name().as_str() == wanted) {
+        return Ok(Vec::new());
+    }
+    Err(Problem::not_found(format!(
+        "no target {wanted:?}; the queue knows: {}",
+        known.join(", ")
+    )))
+}
+
+pub(super) async fn show(
+    State(daemon): State<Arc<Daemon>>,
+    Path(id): Path<String>,
+) -> Result<Json<Full>, Problem> {
+    let Some(wanted) = parse_webhook_id(&id) else {
+        let detail = format!("{id:?} is no webhook-id: it is evt_ and 32 hexadecimal digits");
+        return Err(Problem::bad_request(detail));
+    };
+    let found = blocking(move || {
+        let mut found = Vec::new();
+        let read = daemon.control.dead_letters(None, None, &mut |letter| {
+            if letter.owed.id == wanted {
+                found.push(DeadLetterJson::new(&letter).with_event(&letter));
+            }
+            ControlFlow::Continue(())
+        });
+        read.map(|()| found)
+    });
+    let dead_letters = found.await?.map_err(|error| Problem::failed(&error))?;
+    if dead_letters.is_empty() {
+        let detail = format!("no dead letter has the webhook-id {id}");
+        return Err(Problem::not_found(detail));
+    }
+    Ok(Json::of(Full { dead_letters }))
+}
+
+pub(super) async fn replay(
+    State(daemon): State<Arc<Daemon>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Replayed>, Problem> {
+    let filter = json::<Selection>(&headers, body)?.filter()?;
+    let replayed = blocking(move || change(&daemon.control, &filter, Control::replay)).await??;
+    tracing::info!(replayed, "an operator replayed {replayed} dead letters");
+    Ok(Json::of(Replayed { replayed }))
+}
+
+pub(super) async fn drop_them(
+    State(daemon): State<Arc<Daemon>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Dropped>, Problem> {
+    let filter = json::<Selection>(&headers, body)?.filter()?;
+    let dropped =
+        blocking(move || change(&daemon.control, &filter, Control::drop_dead_letters)).await??;
+    tracing::warn!(dropped, "an operator dropped {dropped} dead letters");
+    Ok(Json::of(Dropped { dropped }))
+}
+
+/// Does something with all that match, a thousand at a time; how many there were.
+fn change(
+    control: &Control,
+    filter: &Filter,
+    apply: impl Fn(&Control, &str, &[EntryId]) -> Result<u64, QueueError>,
+) -> Result<u64, Problem> {
+    let mut changed = 0;
+    let failed = |changed: u64, error: &QueueError| {
+        let problem = Problem::failed(error);
+        problem.with("changed", changed)
+    };
+    for target in targets(control, filter)? {
+        let mut after = None;
+        loop {
+            let (entries, last) =
+                matching(control, filter, &target, after).map_err(|it| failed(changed, &it))?;
+            changed += apply(control, &target, &entries).map_err(|it| failed(changed, &it))?;
+            if last.is_none() {
+                break;
+            }
+            after = last;
+        }
+    }
+    Ok(changed)
+}
+
+/// Up to a thousand that match, and where to go on.
+fn matching(
+    control: &Control,
+    filter: &Filter,
+    target: &str,
+    after: Option<EntryId>,
+) -> Result<(Vec<EntryId>, Option<EntryId>), QueueError> {
+    let mut entries = Vec::new();
+    let mut last = None;
+    control.dead_letters(Some(target), after, &mut |letter| {
+        if filter.matches(&letter) {
+            entries.push(letter.owed.entry);
+        }
+        if entries.len() >= AT_ONCE {
+            last = Some(letter.owed.entry);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((entries, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back_and_another_text_is_refused() {
+        let cursor = Cursor::parse("audit:7").unwrap();
+        assert_eq!(
+            (cursor.target.as_str(), cursor.entry),
+            ("audit", EntryId(7))
+        );
+        for bad in ["", "audit", "audit:", "audit:x", ":"] {
+            assert!(Cursor::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

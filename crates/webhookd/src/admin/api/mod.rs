@@ -1,0 +1,46 @@
+//! `/api/v1`: looking and repairing, in JSON.
+
+mod answer;
+mod config;
+mod dead_letters;
+mod queue;
+mod request;
+mod selection;
+mod status;
+mod targets;
+
+pub(super) use answer::{Json, blocking};
+
+use super::routes::Routes;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+/// What is answered, and how: the document that is tested against it.
+pub(super) const OPENAPI: &str = include_str!("../../../../../docs/openapi.yaml");
+
+/// Adds all of it.
+pub(super) fn add(routes: Routes) -> Routes {
+    routes
+        .get("/api/v1/openapi.yaml", openapi)
+        .get("/api/v1/status", status::show)
+        .get("/api/v1/targets", targets::list)
+        .get("/api/v1/targets/{name}", targets::show)
+        .post("/api/v1/targets/{name}/pause", targets::pause)
+        .post("/api/v1/targets/{name}/resume", targets::resume)
+        .post("/api/v1/targets/{name}/restart", targets::restart)
+        .get("/api/v1/dead-letters", dead_letters::list)
+        .get("/api/v1/dead-letters/{id}", dead_letters::show)
+        .post("/api/v1/dead-letters/replay", dead_letters::replay)
+        .post("/api/v1/dead-letters/drop", dead_letters::drop_them)
+        .get("/api/v1/queue", queue::show)
+        .post("/api/v1/queue/verify", queue::verify)
+        .get("/api/v1/queue/set-aside", queue::set_aside)
+        .delete("/api/v1/queue/targets/{name}", queue::drop_target)
+        .post("/api/v1/reload", config::reload)
+        .get("/api/v1/config", config::show)
+        .post("/api/v1/config/validate", config::validate)
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/yaml")], OPENAPI)
+}

@@ -1,0 +1,246 @@
+//! `/api/v1/queue`: what is stored, whether it is whole, and forgetting what nobody wants.
+
+use super::super::problem::Problem;
+use super::answer::{Json, blocking};
+use super::request::{Query, finish, limit};
+use crate::daemon::{Daemon, epoch_ms};
+use axum::extract::{Path, Query as Parts, State};
+use serde::Serialize;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+use webhook_config::Delivery;
+use webhook_dispatch::RepairError;
+use webhook_queue::{EntryId, Verification, WriterStatistics};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QueueJson {
+    directory: Option<String>,
+    events: u64,
+    bytes: u64,
+    max_bytes: u64,
+    set_aside: u64,
+    writer: Option<WriterJson>,
+    targets: Vec<QueuedTarget>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WriterJson {
+    events: u64,
+    refused: u64,
+    settlements: u64,
+    failures: u64,
+    failing: Option<String>,
+    waiting_events: usize,
+    waiting_settlements: usize,
+    blocked: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QueuedTarget {
+    name: String,
+    configured: bool,
+    pending: u64,
+    oldest_pending_age_seconds: Option<f64>,
+    dead_letters: u64,
+}
+
+pub(super) async fn show(State(daemon): State<Arc<Daemon>>) -> Result<Json<QueueJson>, Problem> {
+    blocking(move || queue(&daemon)).await?.map(Json::of)
+}
+
+fn queue(daemon: &Daemon) -> Result<QueueJson, Problem> {
+    let failed = |error| Problem::failed(&error);
+    let statistics = daemon.control.queue_statistics().map_err(failed)?;
+    let config = daemon.control.config();
+    let writer = daemon.monitor.writer();
+    let now = epoch_ms(SystemTime::now());
+    let is_reliable = |name: &str| {
+        let mut targets = config.targets().iter();
+        targets.any(|it| it.name().as_str() == name && it.delivery() == Delivery::Reliable)
+    };
+    let targets = statistics.targets.into_iter();
+    Ok(QueueJson {
+        directory: writer
+            .as_ref()
+            .map(|_| config.queue().dir().display().to_string()),
+        events: statistics.events,
+        bytes: statistics.bytes,
+        max_bytes: statistics.max_bytes,
+        set_aside: statistics.corrupt,
+        writer: writer.map(WriterJson::new),
+        targets: targets
+            .map(|target| QueuedTarget {
+                configured: is_reliable(&target.target),
+                name: target.target,
+                pending: target.pending,
+                oldest_pending_age_seconds: target
+                    .oldest_accepted_at
+                    .filter(|_| target.pending > 0)
+                    .map(|at| now.saturating_sub(at) as f64 / 1e3),
+                dead_letters: target.dead,
+            })
+            .collect(),
+    })
+}
+
+impl WriterJson {
+    fn new(writer: WriterStatistics) -> WriterJson {
+        WriterJson {
+            events: writer.events,
+            refused: writer.refused,
+            settlements: writer.settlements,
+            failures: writer.failures,
+            failing: writer.failing,
+            waiting_events: writer.waiting_events,
+            waiting_settlements: writer.waiting_settlements,
+            blocked: writer.blocked,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct VerificationJson {
+    whole: bool,
+    events: u64,
+    owed: u64,
+    dead_letters: u64,
+    set_aside: u64,
+    damaged: Vec<Damaged>,
+    damaged_count: u64,
+    contradictions: Vec<String>,
+    contradiction_count: u64,
+}
+
+#[derive(Serialize)]
+struct Damaged {
+    entry: u64,
+    reason: String,
+}
+
+/// Whether one runs: it reads the whole disk, and two would get in each other's way.
+static VERIFYING: AtomicBool = AtomicBool::new(false);
+
+pub(super) async fn verify(
+    State(daemon): State<Arc<Daemon>>,
+) -> Result<Json<VerificationJson>, Problem> {
+    if VERIFYING.swap(true, Ordering::SeqCst) {
+        return Err(Problem::conflict("the queue is being verified just now"));
+    }
+    let found = blocking(move || {
+        let found = daemon.control.verify();
+        VERIFYING.store(false, Ordering::SeqCst);
+        found
+    });
+    let found = found.await?.map_err(|error| Problem::failed(&error))?;
+    let found = found.unwrap_or_default();
+    Ok(Json::of(VerificationJson::new(found)))
+}
+
+impl VerificationJson {
+    fn new(found: Verification) -> VerificationJson {
+        let damaged = found.corrupt.iter();
+        VerificationJson {
+            whole: found.is_whole(),
+            events: found.events,
+            owed: found.owed,
+            dead_letters: found.dead,
+            set_aside: found.set_aside,
+            damaged: damaged
+                .map(|corrupt| Damaged {
+                    entry: corrupt.entry.0,
+                    reason: corrupt.reason.clone(),
+                })
+                .collect(),
+            damaged_count: found.corrupt_count,
+            contradictions: found.disagreements,
+            contradiction_count: found.disagreement_count,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SetAsidePage {
+    set_aside: Vec<SetAsideJson>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SetAsideJson {
+    entry: u64,
+    targets: Vec<String>,
+    reason: String,
+    bytes: usize,
+}
+
+pub(super) async fn set_aside(
+    State(daemon): State<Arc<Daemon>>,
+    Parts(mut query): Parts<Query>,
+) -> Result<Json<SetAsidePage>, Problem> {
+    let limit = limit(&mut query)?;
+    let after = match query.remove("cursor") {
+        None => None,
+        Some(cursor) => Some(EntryId(cursor.parse().map_err(|_| {
+            Problem::bad_request(format!("{cursor:?} is no cursor of a page before"))
+        })?)),
+    };
+    finish(&query, "limit, cursor")?;
+    let page = blocking(move || page(&daemon, after, limit)).await?;
+    page.map(Json::of)
+}
+
+fn page(daemon: &Daemon, after: Option<EntryId>, limit: usize) -> Result<SetAsidePage, Problem> {
+    let mut set_aside: Vec<SetAsideJson> = Vec::new();
+    let mut next = None;
+    let read = daemon.control.set_aside(after, &mut |found| {
+        if set_aside.len() == limit {
+            next = set_aside.last().map(|last| last.entry.to_string());
+            return ControlFlow::Break(());
+        }
+        set_aside.push(SetAsideJson {
+            entry: found.entry.0,
+            targets: found.targets.iter().map(|it| (*it).to_owned()).collect(),
+            reason: found.reason.to_owned(),
+            bytes: found.record.len(),
+        });
+        ControlFlow::Continue(())
+    });
+    read.map_err(|error| Problem::failed(&error))?;
+    Ok(SetAsidePage { set_aside, next })
+}
+
+#[derive(Serialize)]
+pub(super) struct Dropped {
+    pub(super) dropped: u64,
+}
+
+pub(super) async fn drop_target(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Result<Json<Dropped>, Problem> {
+    let dropped = blocking({
+        let name = name.clone();
+        move || daemon.control.drop_target(&name)
+    });
+    match dropped.await? {
+        Ok(dropped) => {
+            tracing::warn!(
+                target = name,
+                dropped,
+                "target {name}: an operator dropped all that it was owed, {dropped} entries"
+            );
+            Ok(Json::of(Dropped { dropped }))
+        }
+        Err(error @ RepairError::Configured { .. }) => Err(Problem::conflict(error.to_string())),
+        Err(error @ RepairError::UnknownTarget { .. }) => {
+            Err(Problem::not_found(error.to_string()))
+        }
+        Err(error) => Err(Problem::failed(&error)),
+    }
+}

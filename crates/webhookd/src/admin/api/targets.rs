@@ -1,0 +1,201 @@
+//! `/api/v1/targets`: figures and settings of targets; holding them, and letting them go on.
+
+use super::super::metrics::targets::name_of;
+use super::super::problem::Problem;
+use super::answer::{Json, blocking};
+use crate::daemon::{Daemon, Snapshot};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use webhook_dispatch::{Control, Latencies, TargetStats};
+
+#[derive(Serialize)]
+pub(super) struct Targets {
+    targets: Vec<TargetJson>,
+}
+
+#[derive(Serialize)]
+pub(super) struct TargetJson {
+    name: String,
+    url: Value,
+    delivery: Value,
+    paused: bool,
+    breaker: &'static str,
+    stats: StatsJson,
+    settings: Value,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatsJson {
+    accepted: u64,
+    filtered: u64,
+    delivered: u64,
+    retried: u64,
+    failed: u64,
+    dropped: u64,
+    unfinished: u64,
+    damaged: u64,
+    attempts: BTreeMap<&'static str, u64>,
+    dead: BTreeMap<&'static str, u64>,
+    dead_held: u64,
+    pending: u64,
+    oldest_pending_age_seconds: Option<f64>,
+    in_flight: u64,
+    waiting_tasks: u64,
+    in_memory: u64,
+    attempt_seconds: LatencyJson,
+    delivery_seconds: LatencyJson,
+}
+
+#[derive(Serialize)]
+struct LatencyJson {
+    count: u64,
+    sum: f64,
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+    max: Option<f64>,
+}
+
+pub(super) async fn list(State(daemon): State<Arc<Daemon>>) -> Result<Json<Targets>, Problem> {
+    let targets = blocking(move || all(&daemon)).await??;
+    Ok(Json::of(Targets { targets }))
+}
+
+pub(super) async fn show(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Result<Json<TargetJson>, Problem> {
+    let targets = blocking(move || all(&daemon)).await??;
+    let found = targets.into_iter().find(|target| target.name == name);
+    found.map(Json::of).ok_or_else(|| unknown(&name))
+}
+
+pub(super) async fn pause(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    command(&daemon, name, "paused", |control, name| {
+        control.pause(name, true)
+    })
+    .await
+}
+
+pub(super) async fn resume(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    command(&daemon, name, "resumed", |control, name| {
+        control.pause(name, false)
+    })
+    .await
+}
+
+pub(super) async fn restart(
+    State(daemon): State<Arc<Daemon>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    command(&daemon, name, "restarted", Control::restart).await
+}
+
+/// Commands a target. Its channel may be full, so it may wait.
+async fn command(
+    daemon: &Daemon,
+    name: String,
+    done: &'static str,
+    command: fn(&Control, &str) -> bool,
+) -> Result<StatusCode, Problem> {
+    let control = daemon.control.clone();
+    let told = blocking({
+        let name = name.clone();
+        move || command(&control, &name)
+    });
+    if !told.await? {
+        return Err(unknown(&name));
+    }
+    tracing::info!(target = name, "target {name}: {done} by an operator");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) fn unknown(name: &str) -> Problem {
+    Problem::not_found(format!("no target {name:?} in the configuration"))
+}
+
+fn all(daemon: &Daemon) -> Result<Vec<TargetJson>, Problem> {
+    let snapshot = daemon.snapshot();
+    if let Some(error) = &snapshot.unreadable {
+        return Err(Problem::failed(error));
+    }
+    let config = daemon.control.config();
+    let shown = serde_json::to_value(config.show()).map_err(|error| Problem::failed(&error))?;
+    let settings = shown["targets"].as_array().cloned().unwrap_or_default();
+    let stats = snapshot.stats.targets.iter();
+    Ok(stats
+        .filter_map(|target| {
+            // One that a reload has just removed has no settings any more.
+            let settings = settings.iter().find(|it| it["name"] == *target.name)?;
+            Some(TargetJson::new(target, settings.clone(), &snapshot))
+        })
+        .collect())
+}
+
+impl TargetJson {
+    fn new(target: &TargetStats, settings: Value, snapshot: &Snapshot) -> TargetJson {
+        let queued = &snapshot.stats.queue.targets;
+        let held = queued.iter().find(|queued| queued.target == target.name);
+        TargetJson {
+            name: target.name.clone(),
+            url: settings["targetURL"].clone(),
+            delivery: settings["delivery"].clone(),
+            paused: target.paused,
+            breaker: name_of(target.breaker),
+            stats: StatsJson::new(target, held.map_or(0, |queued| queued.dead)),
+            settings,
+        }
+    }
+}
+
+impl StatsJson {
+    fn new(target: &TargetStats, dead_held: u64) -> StatsJson {
+        let attempts = target.attempts.iter();
+        let dead = target.dead.iter();
+        StatsJson {
+            accepted: target.accepted,
+            filtered: target.filtered,
+            delivered: target.delivered,
+            retried: target.retried,
+            failed: target.failed,
+            dropped: target.dropped,
+            unfinished: target.unfinished,
+            damaged: target.damaged,
+            attempts: attempts.map(|(it, count)| (it.name(), *count)).collect(),
+            dead: dead.map(|(it, count)| (it.name(), *count)).collect(),
+            dead_held,
+            pending: target.pending,
+            oldest_pending_age_seconds: target.oldest_pending_age.map(|age| age.as_secs_f64()),
+            in_flight: target.in_flight,
+            waiting_tasks: target.waiting_tasks,
+            in_memory: target.in_memory,
+            attempt_seconds: LatencyJson::new(&target.attempt_latency),
+            delivery_seconds: LatencyJson::new(&target.delivery_latency),
+        }
+    }
+}
+
+impl LatencyJson {
+    fn new(times: &Latencies) -> LatencyJson {
+        let quantile = |q| times.quantile(q).map(|time| time.as_secs_f64());
+        LatencyJson {
+            count: times.count(),
+            sum: times.sum().as_secs_f64(),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            max: times.max().map(|time| time.as_secs_f64()),
+        }
+    }
+}

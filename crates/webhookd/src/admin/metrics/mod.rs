@@ -1,0 +1,44 @@
+//! `/metrics`: all figures in Prometheus's text format, out of one snapshot. Nothing is counted
+//! here, so a scrape holds up nobody.
+
+mod family;
+mod program;
+mod queue;
+pub(super) mod targets;
+
+use super::api::blocking;
+use super::problem::Problem;
+use crate::daemon::{Daemon, Snapshot};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::IntoResponse;
+use family::Families;
+use prometheus::proto::MetricFamily;
+use prometheus::{TEXT_FORMAT, TextEncoder};
+use std::sync::Arc;
+
+/// Answers Prometheus.
+pub(super) async fn answer(
+    State(daemon): State<Arc<Daemon>>,
+) -> Result<impl IntoResponse, Problem> {
+    let text = blocking(move || encode(&daemon, &daemon.snapshot())).await?;
+    let text = text.map_err(|error| Problem::failed(&error))?;
+    let kind: [(HeaderName, HeaderValue); 1] =
+        [(header::CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT))];
+    Ok((kind, text))
+}
+
+fn encode(daemon: &Daemon, snapshot: &Snapshot) -> prometheus::Result<String> {
+    let mut families = gather(daemon, snapshot);
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    TextEncoder::new().encode_to_string(&families)
+}
+
+/// All families.
+fn gather(daemon: &Daemon, snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let mut families = Families::default();
+    targets::add(&mut families, &snapshot.stats);
+    queue::add(&mut families, daemon, snapshot);
+    program::add(&mut families, daemon, snapshot);
+    families.finish()
+}

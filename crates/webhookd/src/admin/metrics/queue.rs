@@ -1,0 +1,135 @@
+//! The queue's figures.
+
+use super::family::{Families, Samples};
+use crate::daemon::{Daemon, Snapshot};
+use webhook_config::Delivery;
+use webhook_queue::{Statistics, WriterStatistics};
+
+pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot) {
+    let Some(writer) = &snapshot.writer else {
+        // There is no queue.
+        return;
+    };
+    if snapshot.unreadable.is_none() {
+        add_content(families, &snapshot.stats.queue);
+        add_removed(families, daemon, &snapshot.stats.queue);
+    }
+    add_writer(families, writer);
+}
+
+fn add_content(families: &mut Families, queue: &Statistics) {
+    for (name, help, value) in [
+        (
+            "webhookd_queue_bytes",
+            "Bytes of the queue in use.",
+            queue.bytes,
+        ),
+        (
+            "webhookd_queue_max_bytes",
+            "Bytes that the queue may use.",
+            queue.max_bytes,
+        ),
+        ("webhookd_queue_events", "Events stored.", queue.events),
+        (
+            "webhookd_queue_set_aside_records",
+            "Entries set aside, since their record is damaged.",
+            queue.corrupt,
+        ),
+    ] {
+        families.gauge(name, help, Samples::one(value as f64));
+    }
+    let mut dead = Samples::default();
+    for target in &queue.targets {
+        dead.value(&[("target", &target.target)], target.dead as f64);
+    }
+    families.gauge(
+        "webhookd_queue_dead_letters",
+        "Dead letters that the queue holds, of targets that were removed, too.",
+        dead,
+    );
+}
+
+fn add_removed(families: &mut Families, daemon: &Daemon, queue: &Statistics) {
+    let config = daemon.control.config();
+    let mut removed = Samples::default();
+    for target in &queue.targets {
+        let mut known = config.targets().iter();
+        let is_owed = known.any(|known| {
+            known.name().as_str() == target.target && known.delivery() == Delivery::Reliable
+        });
+        if !is_owed {
+            removed.value(&[("target", &target.target)], target.pending as f64);
+        }
+    }
+    families.gauge(
+        "webhookd_queue_removed_target_events",
+        "Events that are owed to a target which is no longer in the configuration.",
+        removed,
+    );
+}
+
+fn add_writer(families: &mut Families, writer: &WriterStatistics) {
+    for (name, help, value) in [
+        (
+            "webhookd_queue_stored_events_total",
+            "Events that are durable.",
+            writer.events,
+        ),
+        (
+            "webhookd_queue_refused_events_total",
+            "Events that a commit failed for.",
+            writer.refused,
+        ),
+        (
+            "webhookd_queue_settlements_total",
+            "Settlements that are durable.",
+            writer.settlements,
+        ),
+        (
+            "webhookd_queue_commit_failures_total",
+            "Commits that failed, but for want of room in the queue.",
+            writer.failures,
+        ),
+    ] {
+        families.counter(name, help, Samples::one(value as f64));
+    }
+    for (name, help, value) in [
+        (
+            "webhookd_queue_waiting_events",
+            "Events that wait for the queue's writer.",
+            writer.waiting_events as f64,
+        ),
+        (
+            "webhookd_queue_waiting_settlements",
+            "Settlements that wait for the queue's writer.",
+            writer.waiting_settlements as f64,
+        ),
+        (
+            "webhookd_queue_blocked",
+            "Whether events wait for room in the queue.",
+            f64::from(u8::from(writer.blocked)),
+        ),
+        (
+            "webhookd_queue_failing",
+            "Whether the last commit failed.",
+            f64::from(u8::from(writer.failing.is_some())),
+        ),
+    ] {
+        families.gauge(name, help, Samples::one(value));
+    }
+    let mut times = Samples::default();
+    // From 64 microseconds to 17 seconds.
+    times.distribution(&writer.commit_micros, (6, 24), 0.0, 1e-6);
+    families.histogram(
+        "webhookd_queue_commit_duration_seconds",
+        "How long commits took, each with its sync.",
+        times,
+    );
+    let mut sizes = Samples::default();
+    sizes.distribution(&writer.group_size, (1, 11), 1.0, 1.0);
+    families.histogram(
+        "webhookd_queue_commit_size",
+        "How many events and settlements were in a commit.",
+        sizes,
+    );
+}

@@ -1,0 +1,203 @@
+//! A target's figures, and Aurora's four over all of them.
+
+use super::family::{Families, Samples};
+use webhook_dispatch::{BreakerState, Stats, TargetStats};
+
+/// A metric's name, its help, and what it shows of a target.
+type Figure<T> = (&'static str, &'static str, fn(&TargetStats) -> T);
+
+/// What is counted, of each target.
+const COUNTERS: [Figure<u64>; 9] = [
+    (
+        "webhookd_accepted_events_total",
+        "Events accepted for the target.",
+        |target| target.accepted,
+    ),
+    (
+        "webhookd_filtered_events_total",
+        "Events that the target's filters left out.",
+        |target| target.filtered,
+    ),
+    (
+        "webhookd_delivered_events_total",
+        "Events that the target has.",
+        |target| target.delivered,
+    ),
+    (
+        "webhookd_retries_total",
+        "Attempts that failed and are followed by another.",
+        |target| target.retried,
+    ),
+    (
+        "webhookd_failed_events_total",
+        "Events of a best-effort target whose only attempt failed.",
+        |target| target.failed,
+    ),
+    (
+        "webhookd_dropped_events_total",
+        "Events of a best-effort target for which there was no room.",
+        |target| target.dropped,
+    ),
+    (
+        "webhookd_unfinished_events_total",
+        "Events of a best-effort target that had no answer when it ended.",
+        |target| target.unfinished,
+    ),
+    (
+        "webhookd_damaged_events_total",
+        "Deliveries lost to damaged records of the queue.",
+        |target| target.damaged,
+    ),
+    (
+        "webhookd_given_up_events_total",
+        "Events given up, dead letters and failed best-effort ones together.",
+        |target| target.failed + target.dropped + target.dead_letters(),
+    ),
+];
+
+/// What is so at the moment, of each target.
+const GAUGES: [Figure<f64>; 8] = [
+    (
+        "webhookd_pending_events",
+        "Events owed to the target: accepted, and neither delivered nor given up.",
+        |target| target.pending as f64,
+    ),
+    (
+        "webhookd_oldest_pending_age_seconds",
+        "How long ago the oldest event was accepted that is owed to the target; 0 if none is.",
+        |target| {
+            target
+                .oldest_pending_age
+                .map_or(0.0, |age| age.as_secs_f64())
+        },
+    ),
+    (
+        "webhookd_in_flight_attempts",
+        "Attempts under way.",
+        |target| target.in_flight as f64,
+    ),
+    (
+        "webhookd_waiting_tasks",
+        "Tasks that wait for a retry.",
+        |target| target.waiting_tasks as f64,
+    ),
+    (
+        "webhookd_memory_events",
+        "Events of the target that are in memory.",
+        |target| target.in_memory as f64,
+    ),
+    (
+        "webhookd_target_paused",
+        "Whether somebody has paused the target.",
+        |target| f64::from(u8::from(target.paused)),
+    ),
+    (
+        "webhookd_target_stopped",
+        "Whether the target gets nothing since it answered 410.",
+        |target| f64::from(u8::from(target.breaker == BreakerState::Stopped)),
+    ),
+    (
+        "webhookd_courier_running",
+        "Whether the thread that delivers to the target runs.",
+        |target| f64::from(u8::from(target.courier_running)),
+    ),
+];
+
+pub(super) fn add(families: &mut Families, stats: &Stats) {
+    for (name, help, count) in COUNTERS {
+        families.counter(name, help, each(stats, |target| count(target) as f64));
+    }
+    for (name, help, value) in GAUGES {
+        families.gauge(name, help, each(stats, value));
+    }
+    add_by_kind(families, stats);
+    add_times(families, stats);
+    // A counter's name would have to end in _total, and Aurora's do not.
+    for (name, count) in stats.aurora_counters().named() {
+        let help = format!("As Aurora's scheduler counts: {}.", aurora(name));
+        families.gauge(name, &help, Samples::one(count as f64));
+    }
+}
+
+fn aurora(name: &str) -> &'static str {
+    match name {
+        "webhooks_attempts" => "requests tried",
+        "webhooks_success" => "answers that count as success",
+        "webhooks_errors" => "requests without an answer",
+        _ => "answers of any other status",
+    }
+}
+
+fn each(stats: &Stats, value: impl Fn(&TargetStats) -> f64) -> Samples {
+    let mut samples = Samples::default();
+    for target in &stats.targets {
+        samples.value(&[("target", &target.name)], value(target));
+    }
+    samples
+}
+
+fn add_by_kind(families: &mut Families, stats: &Stats) {
+    let (mut attempts, mut dead, mut breaker) =
+        (Samples::default(), Samples::default(), Samples::default());
+    for target in &stats.targets {
+        let name = ("target", target.name.as_str());
+        for (outcome, count) in &target.attempts {
+            attempts.value(&[name, ("outcome", outcome.name())], *count as f64);
+        }
+        for (reason, count) in &target.dead {
+            dead.value(&[name, ("reason", reason.name())], *count as f64);
+        }
+        for (state, label) in STATES {
+            let is = target.breaker == state;
+            breaker.value(&[name, ("state", label)], f64::from(u8::from(is)));
+        }
+    }
+    families.counter(
+        "webhookd_attempts_total",
+        "Attempts, by what they came to.",
+        attempts,
+    );
+    families.counter(
+        "webhookd_dead_letters_total",
+        "Events given up and kept as dead letters, by reason.",
+        dead,
+    );
+    families.gauge(
+        "webhookd_breaker_state",
+        "The target's circuit breaker: 1 for the state that it is in.",
+        breaker,
+    );
+}
+
+/// A breaker's states, by name.
+const STATES: [(BreakerState, &str); 4] = [
+    (BreakerState::Closed, "closed"),
+    (BreakerState::Open, "open"),
+    (BreakerState::HalfOpen, "half-open"),
+    (BreakerState::Stopped, "stopped"),
+];
+
+/// A state's name.
+pub(in crate::admin) fn name_of(state: BreakerState) -> &'static str {
+    let found = STATES.iter().find(|(known, _)| *known == state);
+    found.map_or("unknown", |(_, name)| name)
+}
+
+fn add_times(families: &mut Families, stats: &Stats) {
+    let (mut attempts, mut deliveries) = (Samples::default(), Samples::default());
+    for target in &stats.targets {
+        let name = [("target", target.name.as_str())];
+        attempts.times(&name, &target.attempt_latency);
+        deliveries.times(&name, &target.delivery_latency);
+    }
+    families.histogram(
+        "webhookd_attempt_duration_seconds",
+        "From the start of an attempt to its answer, of attempts that were answered.",
+        attempts,
+    );
+    families.histogram(
+        "webhookd_delivery_duration_seconds",
+        "From the acceptance of an event to the answer that settled it.",
+        deliveries,
+    );
+}

@@ -1,0 +1,64 @@
+//! Who answers operators, and whom.
+
+use super::guard::{Guard, read_token};
+use crate::http::Listener;
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// Whom to answer
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Operators")]
+pub(crate) struct AdminArgs {
+    /// Answer operators on this address: PORT is 127.0.0.1:PORT, and port 0 picks a free one
+    ///
+    /// Metrics for Prometheus, probes, and an API to look and to repair. The Unix socket admin.sock
+    /// in the queue's directory answers the same to this user alone.
+    #[arg(long, value_name = "[HOST:]PORT")]
+    admin: Option<String>,
+
+    /// Want this file's content as bearer token of every request to --admin but /livez and /readyz
+    ///
+    /// It is read for each request, so that it can be exchanged at any time.
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    admin_token_file: Option<PathBuf>,
+
+    /// Answer to this name, too, when a request's Host names it
+    ///
+    /// Else only localhost and the address itself are answered to: a page that somebody else's name
+    /// server leads to this address must learn nothing.
+    #[arg(long, value_name = "NAME", requires = "admin")]
+    admin_host: Vec<String>,
+}
+
+impl AdminArgs {
+    /// Where to listen, and what to refuse there.
+    pub(super) fn open(&self) -> Result<Option<(Listener, Guard)>> {
+        let Some(address) = &self.admin else {
+            return Ok(None);
+        };
+        let listener = if address.contains(':') {
+            Listener::bind(address, "--admin")?
+        } else {
+            Listener::bind(&format!("127.0.0.1:{address}"), "--admin")?
+        };
+        if let Some(file) = &self.admin_token_file {
+            read_token(file)?;
+        }
+        let bound = match &listener {
+            Listener::Tcp(listener) => listener.local_addr()?.ip(),
+            Listener::Unix(_) => return Ok(None),
+        };
+        if !bound.is_loopback() && self.admin_token_file.is_none() {
+            tracing::warn!(
+                "whoever reaches {listener} can see and change everything: give --admin a \
+                 --admin-token-file, or an address of this machine alone"
+            );
+        }
+        let guard = Guard::of_an_address(
+            bound,
+            self.admin_host.clone(),
+            self.admin_token_file.clone(),
+        );
+        Ok(Some((listener, guard)))
+    }
+}

@@ -1,0 +1,90 @@
+//! What is told while it runs, on standard error: through `tracing`, for people or as JSON.
+//!
+//! A message says all to people; its fields say the same to programs. No payload and no secret is
+//! in either, and events of other crates are left out: what they say is not ours to judge.
+
+mod observer;
+mod screen;
+mod sparing;
+mod text;
+
+pub(crate) use observer::LogObserver;
+pub(crate) use screen::Screen;
+pub(crate) use sparing::Sparing;
+pub(crate) use text::printable;
+
+use anyhow::{Context, Result};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// How to log
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Logs, on standard error")]
+pub(crate) struct LogArgs {
+    /// As text for people, as one JSON document a line, or as text on a terminal and JSON elsewhere
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_enum,
+        default_value_t = LogFormat::Text,
+        env = "WEBHOOKD_LOG_FORMAT"
+    )]
+    log_format: LogFormat,
+
+    /// How much: error, warn, info, debug or off
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "WEBHOOKD_LOG"
+    )]
+    log_level: String,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON document a line
+    Json,
+    /// Text on a terminal, JSON elsewhere
+    Auto,
+}
+
+/// Has everything logged from now on.
+///
+/// # Errors
+/// The level is none.
+pub(crate) fn install(args: &LogArgs, screen: &Screen) -> Result<()> {
+    let level = EnvFilter::builder()
+        .parse(&args.log_level)
+        .with_context(|| {
+            format!(
+                "{:?} is no level to log at; --log-level and WEBHOOKD_LOG take error, warn, info, \
+             debug or off",
+                args.log_level
+            )
+        })?;
+    let ours = filter_fn(|metadata| metadata.target().starts_with("webhook"));
+    let json = match args.log_format {
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(screen.clone());
+    let layer = if json {
+        let json = layer.json().flatten_event(true);
+        let json = json.with_current_span(false).with_span_list(false);
+        json.with_target(false).boxed()
+    } else {
+        layer.event_format(text::Text).boxed()
+    };
+    tracing_subscriber::registry()
+        .with(layer.with_filter(level).with_filter(ours))
+        .try_init()
+        .context("cannot log")
+}

@@ -1,0 +1,102 @@
+//! The configuration file, with what the command line says otherwise.
+
+use hmac_sha256::Hash;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use webhook_config::{Config, Diagnostics, LoadError, Loaded, QueueSettings};
+
+/// Where the configuration is, and what overrules it.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+    queue: Option<PathBuf>,
+}
+
+/// What a look at the file found.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// The SHA-256 of its bytes, in hexadecimal; none if it cannot be read.
+    pub(crate) hash: Option<String>,
+    /// The configuration and its warnings, or what is wrong.
+    pub(crate) found: Result<(Config, Diagnostics), Diagnostics>,
+}
+
+impl ConfigFile {
+    /// `queue` is used instead of the directory that the file names.
+    pub(crate) fn new(path: PathBuf, queue: Option<PathBuf>) -> ConfigFile {
+        ConfigFile { path, queue }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it, and what it refers to.
+    pub(crate) fn look(&self) -> Look {
+        let loaded = Config::load(&self.path);
+        Look {
+            // What is a problem of the file is among the diagnostics.
+            hash: std::fs::read(&self.path).ok().map(|bytes| sha256(&bytes)),
+            found: self.overrule(loaded),
+        }
+    }
+
+    /// Reads a text as if it were the file.
+    pub(crate) fn check(&self, text: &[u8]) -> Result<(Config, Diagnostics), Diagnostics> {
+        let name = self.path.display().to_string();
+        let dir = self.path.parent().unwrap_or(Path::new(""));
+        self.overrule(Config::parse_in(dir, &name, text))
+    }
+
+    fn overrule(
+        &self,
+        loaded: Result<Loaded, LoadError>,
+    ) -> Result<(Config, Diagnostics), Diagnostics> {
+        let Loaded {
+            config, warnings, ..
+        } = loaded.map_err(|error| error.diagnostics().clone())?;
+        let config = match &self.queue {
+            None => config,
+            Some(dir) => {
+                let settings = QueueSettings::new(dir.clone())
+                    .with_max_bytes(config.queue().max_bytes())
+                    .with_when_full(config.queue().when_full());
+                config.with_queue(settings)
+            }
+        };
+        Ok((config, warnings))
+    }
+}
+
+impl Look {
+    /// Whether another look found the same. Secrets that the file refers to count.
+    pub(super) fn is_like(&self, other: &Look) -> bool {
+        self.hash == other.hash
+            && match (&self.found, &other.found) {
+                (Ok((config, _)), Ok((other, _))) => config == other,
+                (Err(problems), Err(other)) => problems.to_string() == other.to_string(),
+                _ => false,
+            }
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in Hash::hash(bytes) {
+        write!(text, "{byte:02x}").expect("a String takes whatever is written");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_what_sha256sum_prints() {
+        assert_eq!(
+            sha256(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}
