@@ -73,7 +73,9 @@ impl Scene {
     fn start(&self, targets: &[Value], args: &[&str]) -> Webhookd {
         let config = json!({ "targets": targets, "queue": { "dir": "queue" } });
         let config = self.folder.config(&config);
-        Launch::with_config(&config).args(args).spawn()
+        // At its end it does not wait for what `pager` is owed.
+        let launch = Launch::with_config(&config).args(["--grace", "0s"]);
+        launch.args(args).spawn()
     }
 
     fn queue(&self) -> String {
