@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use webhook_tests::{Launch, Signal, Webhookd};
+use webhook_tests::{Folder, Launch, Signal, Webhookd, best_effort, event};
 
 /// A running `webhookd receive` and its address.
 struct Running {
@@ -210,4 +210,41 @@ fn an_address_that_cannot_be_listened_on_is_named() {
         "{}",
         ended.stderr
     );
+}
+
+#[test]
+fn only_what_is_signed_by_the_secret_is_taken_when_that_is_asked_for() {
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let folder = Folder::new();
+    let file = folder.write("secret", format!("{secret}\n"));
+    let file = file.to_str().expect("the path is text");
+    let receiver = receive(&["--verify-secret", file]);
+    assert_eq!(receiver.post("{}"), "401");
+    let url = format!("http://{}/", receiver.address);
+    for (signer, code) in [(secret, 0), ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1)] {
+        let mut config = best_effort(&url);
+        config["signing"] = serde_json::json!({ "secrets": [signer] });
+        let config = folder.config(&config);
+        let _ended = Launch::new()
+            .args(["send", "-", "--webhook-config"])
+            .arg(config)
+            .run(event("a", 1))
+            .expect_code(code);
+    }
+    receiver
+        .process
+        .wait_for_error("\nnot verified: without an id: ");
+    receiver.process.wait_for_error("\nverified: evt_");
+    receiver.process.wait_for_error("\nnot verified: evt_");
+    assert_eq!(receiver.finish(), event("a", 1) + "\n");
+
+    for (content, said) in [("", "holds no signing secret"), ("\nabc", "line 2 of ")] {
+        let file = folder.write("bad", content);
+        let ended = Launch::new()
+            .args(["receive", "--listen", "127.0.0.1:0", "--verify-secret"])
+            .arg(file)
+            .run("")
+            .expect_code(2);
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
 }

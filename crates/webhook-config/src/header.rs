@@ -1,7 +1,7 @@
 //! The headers of a target's requests.
 
 use crate::aurora::header as netty;
-use crate::secret::SecretSource;
+use crate::secret::{MASK, SecretSource, looks_secret};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
@@ -86,6 +86,18 @@ impl Header {
     #[must_use]
     pub fn source(&self) -> &SecretSource {
         &self.source
+    }
+
+    /// The value as written, or `***` if it came from the environment or a file, or if it or the
+    /// name looks like a credential.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        let is_literal = self.source == SecretSource::Literal;
+        if is_literal && !looks_secret(&self.written_name, &self.text) {
+            &self.text
+        } else {
+            MASK
+        }
     }
 
     /// The value as written. It may be a secret.

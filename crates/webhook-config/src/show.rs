@@ -5,7 +5,7 @@ use crate::filter::{JobFilter, StatusFilter};
 use crate::header::Header;
 use crate::queue::QueueSettings;
 use crate::retry::RetryPolicy;
-use crate::secret::{MASK, SecretSource, looks_secret};
+use crate::secret::MASK;
 use crate::target::Target;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -140,10 +140,7 @@ impl Serialize for ShownHeaders<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for header in self.0 {
-            let name = header.written_name();
-            let is_literal = *header.source() == SecretSource::Literal;
-            let is_shown = is_literal && !looks_secret(name, header.text());
-            map.serialize_entry(name, if is_shown { header.text() } else { MASK })?;
+            map.serialize_entry(header.written_name(), header.shown())?;
         }
         map.end()
     }

@@ -1,8 +1,8 @@
 //! The headers of an attempt: those that are the same for each are prepared once.
 
 use crate::format;
-use crate::lane::Delivery;
 use crate::naming::IdText;
+use crate::prepare::Occasion;
 use crate::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID};
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -45,9 +45,9 @@ impl Headers {
     }
 
     /// The headers of an attempt that is made now, but for those that come with its body.
-    pub(crate) fn of(&self, delivery: &Delivery, id: &IdText, epoch_ms: u64) -> HeaderMap {
+    pub(crate) fn of(&self, occasion: &Occasion, id: &IdText) -> HeaderMap {
         let mut headers = self.prepared.clone();
-        let stamp = decimal(epoch_ms);
+        let stamp = decimal(occasion.started_at);
         if self.stamped {
             // Aurora adds its own after the file's, even if the file names it too.
             headers.append(TIMESTAMP, stamp);
@@ -57,9 +57,9 @@ impl Headers {
         let id = HeaderValue::from_str(id.as_str())
             .expect("an id is letters, digits and one underscore");
         headers.insert(WEBHOOK_ID, id);
-        let attempt = match delivery.attempts {
-            0 => HeaderValue::from_static("1"),
-            made => decimal(u64::from(made) + 1),
+        let attempt = match occasion.attempt {
+            1 => HeaderValue::from_static("1"),
+            later => decimal(u64::from(later)),
         };
         headers.insert(WEBHOOK_ATTEMPT, attempt);
         headers
@@ -79,26 +79,23 @@ fn decimal(number: u64) -> HeaderValue {
 mod tests {
     use super::*;
     use webhook_config::TargetUrl;
-    use webhook_queue::{EntryId, EventId};
+    use webhook_queue::EventId;
 
-    fn headers(names: &[(&str, &str)], attempts: u32) -> Vec<String> {
+    fn headers(names: &[(&str, &str)], attempt: u32) -> Vec<String> {
         let mut target = Target::builder(TargetUrl::parse("http://localhost/").unwrap());
         for (name, value) in names {
             target = target.header(name, value);
         }
-        let delivery = Delivery {
-            entry: Some(EntryId(1)),
+        let occasion = Occasion {
             id: EventId([0xab; 16]),
+            attempt,
             accepted_at: 1,
-            attempts,
-            submitted: None,
-            first_attempt_at: None,
-            not_before: None,
+            started_at: 1_699_900_000_000,
         };
         let headers = Headers::new(&target.build().unwrap());
-        let id = IdText::new(delivery.id);
+        let id = IdText::new(occasion.id);
         let mut lines: Vec<String> = headers
-            .of(&delivery, &id, 1_699_900_000_000)
+            .of(&occasion, &id)
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
@@ -118,8 +115,8 @@ mod tests {
             "webhook-attempt: 1",
             &id,
         ];
-        assert_eq!(headers(&[], 0), expected);
-        let tenth = headers(&[], 9);
+        assert_eq!(headers(&[], 1), expected);
+        let tenth = headers(&[], 10);
         assert!(tenth.contains(&"webhook-attempt: 10".to_owned()));
     }
 
@@ -132,7 +129,7 @@ mod tests {
             ("Timestamp", "noon"),
             ("Webhook-Id", "mine"),
         ];
-        let lines = headers(&file, 0);
+        let lines = headers(&file, 1);
         for line in [
             "content-type: text/x",
             "user-agent: us",

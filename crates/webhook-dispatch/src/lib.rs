@@ -72,6 +72,7 @@ mod monitor;
 mod naming;
 mod outcome;
 mod outside;
+mod prepare;
 mod rate;
 mod repair;
 mod resolve;
@@ -83,6 +84,7 @@ mod stats;
 mod submission;
 mod submit;
 mod transport;
+mod trial;
 mod trouble;
 mod ureq_transport;
 mod wire;
@@ -106,5 +108,6 @@ pub use submit::{Receipt, Refusal, SubmitError, Submitter};
 pub use transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
+pub use trial::{Trial, TrialError, attempt_once};
 pub use trouble::{Follows, Observer, Silent, Trouble};
 pub use ureq_transport::HttpConnector;

@@ -2,15 +2,14 @@
 
 use crate::clock::{Clock, epoch_ms};
 use crate::dead_letter::{excerpt, legible};
-use crate::format;
 use crate::gate::Pass;
 use crate::headers::Headers;
 use crate::lane::Due;
-use crate::naming::IdText;
-use crate::outcome::{Outcome, Verdict, judge};
+use crate::outcome::{Outcome, Verdict};
+use crate::prepare::{Occasion, assess, prepare};
 use crate::sign::Signer;
 use crate::transport::{
-    Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
+    Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
@@ -259,37 +258,28 @@ fn exchange(
     due: &Due,
     started_at: u64,
 ) -> CameTo {
-    let format = bench.target.format();
     let result = send(number, bench, transport, due, started_at);
-    let (outcome, verdict) = judge(&result);
+    let (outcome, verdict, detail) = assess(bench.target.format(), &result);
+    let came_to = CameTo {
+        outcome,
+        verdict,
+        detail,
+        ..CameTo::default()
+    };
     match result {
-        Ok(answer) => {
-            let mut came_to = CameTo {
-                outcome,
-                verdict,
-                status: Some(answer.status),
-                ..CameTo::default()
-            };
-            if verdict == Verdict::Delivered {
-                let Err((outcome, verdict, detail)) = format::look_inside(format, &answer) else {
-                    return came_to;
-                };
-                came_to.outcome = outcome;
-                came_to.verdict = verdict;
-                came_to.detail = detail;
-            } else {
-                came_to.detail = format!("the receiver answered {}", answer.status);
-            }
-            came_to.response = excerpt(&answer.body);
-            came_to.retry_after = answer.retry_after;
-            came_to
-        }
+        Ok(answer) if verdict == Verdict::Delivered => CameTo {
+            status: Some(answer.status),
+            ..came_to
+        },
+        Ok(answer) => CameTo {
+            status: Some(answer.status),
+            response: excerpt(&answer.body),
+            retry_after: answer.retry_after,
+            ..came_to
+        },
         Err(error) => CameTo {
-            outcome,
-            verdict,
             stopped: error.kind == TransportErrorKind::Stopped && bench.stopping(),
-            detail: error.message,
-            ..CameTo::default()
+            ..came_to
         },
     }
 }
@@ -300,33 +290,27 @@ fn send(
     transport: &mut Option<Box<dyn Transport>>,
     due: &Due,
     started_at: u64,
-) -> Result<crate::transport::Answer, TransportError> {
+) -> Result<Answer, TransportError> {
     let transport = match transport {
         Some(transport) => transport,
         None => transport.insert(bench.transport(number)?),
     };
-    let id = IdText::new(due.delivery.id);
-    let mut headers = bench.headers.of(&due.delivery, &id, started_at);
-    let id = id.as_str();
-    let encoded = format::encode(
-        bench.target.format(),
+    let occasion = Occasion {
+        id: due.delivery.id,
+        attempt: due.delivery.attempts.saturating_add(1),
+        accepted_at: due.delivery.accepted_at,
+        started_at,
+    };
+    let prepared = prepare(
+        &bench.target,
+        &bench.headers,
+        bench.signer.as_ref(),
         &due.body,
-        id,
-        due.delivery.accepted_at,
-        &mut headers,
-    );
-    if let Some(signer) = &bench.signer {
-        let seconds = i64::try_from(started_at / 1000).unwrap_or(i64::MAX);
-        signer
-            .sign(id, seconds, &encoded.body, &mut headers)
-            .map_err(|message| TransportError {
-                kind: TransportErrorKind::Io,
-                message,
-            })?;
-    }
+        &occasion,
+    )?;
     transport.send(Request {
-        headers,
-        body: &encoded.body,
+        headers: prepared.headers,
+        body: &prepared.body,
     })
 }
 

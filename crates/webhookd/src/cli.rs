@@ -35,6 +35,18 @@ enum Command {
     Receive(commands::receive::ReceiveArgs),
     Queue(commands::queue::QueueArgs),
     DeadLetters(commands::dead_letters::DeadLettersArgs),
+    Targets(commands::targets::TargetsArgs),
+    Reload(commands::reload::ReloadArgs),
+    Ready(commands::ready::ReadyArgs),
+    Top(commands::top::TopArgs),
+    Send(commands::send::SendArgs),
+    Completions(commands::completions::CompletionsArgs),
+    Man(commands::man::ManArgs),
+}
+
+/// The whole command line, for what describes it.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Exit status for bad usage, an unusable configuration and unreadable input.
@@ -58,6 +70,13 @@ pub(crate) fn main() -> ExitCode {
         Command::Receive(args) => commands::receive::run(args),
         Command::Queue(args) => commands::queue::run(args),
         Command::DeadLetters(args) => commands::dead_letters::run(args),
+        Command::Targets(args) => commands::targets::run(args),
+        Command::Reload(args) => commands::reload::run(args),
+        Command::Ready(args) => commands::ready::run(args),
+        Command::Top(args) => commands::top::run(args),
+        Command::Send(args) => commands::send::run(args),
+        Command::Completions(args) => commands::completions::run(args),
+        Command::Man(args) => commands::man::run(&args),
     };
     ended.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));

@@ -6,7 +6,7 @@ use rustix::fs::{Mode, OFlags, open};
 use std::fs::Permissions;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// Its name in the directory.
@@ -30,6 +30,15 @@ pub(super) fn bind(queue: &Path) -> Result<UnixListener> {
     let listener = UnixListener::bind(&path).with_context(failed)?;
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).with_context(failed)?;
     Ok(listener)
+}
+
+/// Connects to the program that has a queue open.
+///
+/// # Errors
+/// There is none, or it is another user's.
+pub(super) fn connect(queue: &Path) -> std::io::Result<UnixStream> {
+    let directory = directory(queue)?;
+    UnixStream::connect(short(&directory))
 }
 
 fn directory(queue: &Path) -> rustix::io::Result<OwnedFd> {

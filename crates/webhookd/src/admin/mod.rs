@@ -3,6 +3,7 @@
 //! `docs/openapi.yaml` says what is answered, and is tested against it.
 
 mod api;
+pub(crate) mod client;
 mod guard;
 mod local;
 mod metrics;

@@ -12,7 +12,8 @@ pub(crate) struct AdminArgs {
     /// Answer operators on this address: PORT is 127.0.0.1:PORT, and port 0 picks a free one
     ///
     /// Metrics for Prometheus, probes, and an API to look and to repair. The Unix socket admin.sock
-    /// in the queue's directory answers the same to this user alone.
+    /// in the queue's directory answers the same to this user alone. `systemd` is every socket that
+    /// systemd passes as `admin`, `fd:NAME` one passed under another name.
     #[arg(long, value_name = "[HOST:]PORT")]
     admin: Option<String>,
 

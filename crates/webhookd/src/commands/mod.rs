@@ -1,14 +1,21 @@
 //! One file a subcommand.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod config_show;
 pub(crate) mod dead_letters;
 mod form;
+pub(crate) mod man;
 mod place;
 pub(crate) mod queue;
+pub(crate) mod ready;
 pub(crate) mod receive;
+pub(crate) mod reload;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod send;
+pub(crate) mod targets;
+pub(crate) mod top;
 
 use std::io::{IsTerminal, Write};
 use webhook_config::Diagnostics;

@@ -4,6 +4,7 @@
 //! own, [`printer`], so that a slow terminal holds the answers back but not the signals.
 
 mod printer;
+mod signature;
 
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -15,8 +16,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use printer::{Arrival, Printer};
+use signature::Secrets;
 use std::convert::Infallible;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +70,13 @@ pub(crate) struct ReceiveArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
+    /// Answer 401 to requests that are not signed (Standard Webhooks) by a secret in this file
+    ///
+    /// One `whsec_…` a line, each of them good. Those that are verified are told of on standard
+    /// error; the others are not printed.
+    #[arg(long, value_name = "FILE")]
+    verify_secret: Option<PathBuf>,
+
     /// Print each request line and its headers on standard error, secrets included
     #[arg(long)]
     headers: bool,
@@ -87,6 +97,8 @@ pub(crate) fn run(args: ReceiveArgs) -> Result<ExitCode> {
 }
 
 async fn serve(args: ReceiveArgs) -> Result<ExitCode> {
+    let secrets = args.verify_secret.as_deref().map(Secrets::read);
+    let secrets = secrets.transpose()?;
     // Before anybody can know the address, so that no signal finds its default handler.
     let mut signals = Signals::catch()?;
     let listener = TcpListener::bind(&args.listen).await.with_context(|| {
@@ -103,7 +115,8 @@ async fn serve(args: ReceiveArgs) -> Result<ExitCode> {
     writeln!(std::io::stderr(), "listening on http://{address}/")
         .context("cannot write to standard error")?;
 
-    let receiver = Arc::new(Receiver::new(&args, printer.sender(), Arc::clone(&end)));
+    let receiver = Receiver::new(&args, secrets, printer.sender(), Arc::clone(&end));
+    let receiver = Arc::new(receiver);
     let connections = GracefulShutdown::new();
     loop {
         tokio::select! {
@@ -167,19 +180,26 @@ struct Receiver {
     fail_first: u64,
     count: Option<u64>,
     headers: bool,
+    secrets: Option<Secrets>,
     seen: AtomicU64,
     arrivals: printer::Sender,
     end: Arc<Notify>,
 }
 
 impl Receiver {
-    fn new(args: &ReceiveArgs, arrivals: printer::Sender, end: Arc<Notify>) -> Receiver {
+    fn new(
+        args: &ReceiveArgs,
+        secrets: Option<Secrets>,
+        arrivals: printer::Sender,
+        end: Arc<Notify>,
+    ) -> Receiver {
         Receiver {
             status: StatusCode::from_u16(args.status).expect("clap has checked the range"),
             delay: Duration::from_millis(args.delay_ms),
             fail_first: args.fail_first,
             count: args.count,
             headers: args.headers,
+            secrets,
             seen: AtomicU64::new(0),
             arrivals,
             end,
@@ -197,10 +217,18 @@ impl Receiver {
             return response;
         }
         let head = self.headers.then(|| head_text(&request));
-        let body = match read_body(request.into_body()).await {
+        let (parts, body) = request.into_parts();
+        let body = match read_body(body).await {
             Ok(body) => body,
             Err(status) => return closing(status),
         };
+        if let Some(secrets) = &self.secrets {
+            let (verdict, is_good) = secrets.judge(&parts.headers, &body);
+            report(&verdict);
+            if !is_good {
+                return closing(StatusCode::UNAUTHORIZED);
+            }
+        }
         let number = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
         if self.count.is_some_and(|count| number > count) {
             return closing(FAILURE);

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use webhook_config::JobPattern;
-use webhook_dispatch::{Obituary, parse_webhook_id};
+use webhook_dispatch::{Obituary, parse_webhook_id, rfc3339, webhook_id};
 use webhook_model::{EventHeader, StatusName};
 use webhook_queue::{DeadLetter, EventId};
 
@@ -99,6 +99,24 @@ impl Filter {
             && status.is_none()
             && since.is_none()
             && until.is_none()
+    }
+
+    /// What it says, as the operators' interface takes it.
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
+        let time = |at: u64| i64::try_from(at).ok().and_then(rfc3339);
+        let pairs = [
+            ("target", self.target.clone()),
+            ("id", self.id.map(webhook_id)),
+            ("task", self.task.clone()),
+            ("job", self.job.as_ref().map(|job| job.as_str().to_owned())),
+            ("status", self.status.clone()),
+            ("since", self.since.and_then(time)),
+            ("until", self.until.and_then(time)),
+        ];
+        pairs
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| (name, value)))
+            .collect()
     }
 
     pub(crate) fn matches(&self, letter: &DeadLetter<'_>) -> bool {

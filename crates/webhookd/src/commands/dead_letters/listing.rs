@@ -1,11 +1,63 @@
 //! Printing dead letters.
 
-use serde::Serialize;
-use std::borrow::Cow;
+use serde::{Deserialize, Serialize};
 use std::io::{Result, Write};
 use webhook_dispatch::{Obituary, rfc3339, webhook_id};
 use webhook_model::{EventHeader, StatusName};
 use webhook_queue::DeadLetter;
+
+/// A dead letter, as `--format json` prints it and as the operators' interface gives it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Letter {
+    target: String,
+    entry: u64,
+    id: String,
+    task: String,
+    /// The task's new state, if the event tells it.
+    #[serde(default)]
+    state: Option<String>,
+    accepted_at: u64,
+    died_at: u64,
+    attempts: u32,
+    bytes: usize,
+    #[serde(flatten)]
+    note: Option<Obituary>,
+    /// The event as accepted, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+}
+
+impl Letter {
+    /// Of a queue that this process has open.
+    pub(super) fn of(letter: &DeadLetter<'_>) -> Letter {
+        let header = EventHeader::read(letter.owed.body).ok();
+        let state = header.and_then(|header| header.new_state);
+        Letter {
+            target: letter.target.to_owned(),
+            entry: letter.owed.entry.0,
+            id: webhook_id(letter.owed.id),
+            task: String::from_utf8_lossy(letter.owed.key).into_owned(),
+            state: state
+                .as_ref()
+                .map(|state| StatusName::name(state).to_owned()),
+            accepted_at: letter.owed.accepted_at,
+            died_at: letter.died_at,
+            attempts: letter.owed.attempts,
+            bytes: letter.owed.body.len(),
+            note: Obituary::from_note(letter.note).ok(),
+            event: None,
+        }
+    }
+
+    /// The same with its event.
+    pub(super) fn with_event(letter: &DeadLetter<'_>) -> Letter {
+        Letter {
+            event: Some(String::from_utf8_lossy(letter.owed.body).into_owned()),
+            ..Letter::of(letter)
+        }
+    }
+}
 
 pub(super) fn head(out: &mut impl Write) -> Result<()> {
     writeln!(
@@ -15,14 +67,8 @@ pub(super) fn head(out: &mut impl Write) -> Result<()> {
     )
 }
 
-pub(super) fn line(out: &mut impl Write, letter: &DeadLetter<'_>) -> Result<()> {
-    let header = EventHeader::read(letter.owed.body).ok();
-    let state = header
-        .as_ref()
-        .and_then(|header| header.new_state.as_ref())
-        .map_or("-", StatusName::name);
-    let note = Obituary::from_note(letter.note).ok();
-    let reason = note.as_ref().map_or_else(
+pub(super) fn line(out: &mut impl Write, letter: &Letter) -> Result<()> {
+    let reason = letter.note.as_ref().map_or_else(
         || "?".to_owned(),
         |note| match note.status {
             Some(status) => format!("{} ({status})", note.reason.name()),
@@ -33,55 +79,29 @@ pub(super) fn line(out: &mut impl Write, letter: &DeadLetter<'_>) -> Result<()> 
         out,
         "{:<24} {:<36} {:<12} {:<11} {:>8} {:<18} {}",
         time(letter.died_at),
-        webhook_id(letter.owed.id),
+        letter.id,
         letter.target,
-        state,
-        letter.owed.attempts,
+        legible(letter.state.as_deref().unwrap_or("-")),
+        letter.attempts,
         reason,
-        task(letter)
+        legible(&letter.task)
     )
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Json<'a> {
-    target: &'a str,
-    entry: u64,
-    id: String,
-    task: Cow<'a, str>,
-    accepted_at: u64,
-    died_at: u64,
-    attempts: u32,
-    bytes: usize,
-    #[serde(flatten)]
-    note: Option<Obituary>,
-}
-
-pub(super) fn json(out: &mut impl Write, letter: &DeadLetter<'_>) -> Result<()> {
-    let json = Json {
-        target: letter.target,
-        entry: letter.owed.entry.0,
-        id: webhook_id(letter.owed.id),
-        task: String::from_utf8_lossy(letter.owed.key),
-        accepted_at: letter.owed.accepted_at,
-        died_at: letter.died_at,
-        attempts: letter.owed.attempts,
-        bytes: letter.owed.body.len(),
-        note: Obituary::from_note(letter.note).ok(),
-    };
-    serde_json::to_writer(&mut *out, &json)?;
+pub(super) fn json(out: &mut impl Write, letter: &Letter) -> Result<()> {
+    serde_json::to_writer(&mut *out, letter)?;
     writeln!(out)
 }
 
 /// All that is known of one, and the event itself as the last line.
-pub(super) fn full(out: &mut impl Write, letter: &DeadLetter<'_>) -> Result<()> {
-    writeln!(out, "id:       {}", webhook_id(letter.owed.id))?;
+pub(super) fn full(out: &mut impl Write, letter: &Letter) -> Result<()> {
+    writeln!(out, "id:       {}", letter.id)?;
     writeln!(out, "target:   {}", letter.target)?;
-    writeln!(out, "task:     {}", task(letter))?;
-    writeln!(out, "accepted: {}", time(letter.owed.accepted_at))?;
+    writeln!(out, "task:     {}", legible(&letter.task))?;
+    writeln!(out, "accepted: {}", time(letter.accepted_at))?;
     writeln!(out, "given up: {}", time(letter.died_at))?;
-    writeln!(out, "attempts: {}", letter.owed.attempts)?;
-    if let Ok(note) = Obituary::from_note(letter.note) {
+    writeln!(out, "attempts: {}", letter.attempts)?;
+    if let Some(note) = &letter.note {
         writeln!(out, "reason:   {}", note.reason.name())?;
         if let Some(outcome) = note.outcome {
             writeln!(out, "outcome:  {outcome}")?;
@@ -89,25 +109,21 @@ pub(super) fn full(out: &mut impl Write, letter: &DeadLetter<'_>) -> Result<()> 
         if let Some(status) = note.status {
             writeln!(out, "status:   {status}")?;
         }
-        writeln!(out, "detail:   {}", note.detail.escape_debug())?;
+        writeln!(out, "detail:   {}", legible(&note.detail))?;
         if let Some(at) = note.first_attempt_at {
             writeln!(out, "first:    {}", time(at))?;
         }
         if let Some(at) = note.last_attempt_at {
             writeln!(out, "last:     {}", time(at))?;
         }
-        // What a receiver sent may hold what a terminal obeys.
-        writeln!(out, "response: {}", note.response.escape_debug())?;
+        writeln!(out, "response: {}", legible(&note.response))?;
     }
-    out.write_all(letter.owed.body)?;
-    writeln!(out)
+    writeln!(out, "{}", letter.event.as_deref().unwrap_or_default())
 }
 
-/// The task id, without what a terminal obeys.
-fn task(letter: &DeadLetter<'_>) -> String {
-    String::from_utf8_lossy(letter.owed.key)
-        .escape_debug()
-        .to_string()
+/// Without what a terminal obeys: some of it is a receiver's or a scheduler's.
+fn legible(text: &str) -> String {
+    text.escape_debug().to_string()
 }
 
 fn time(epoch_ms: u64) -> String {

@@ -1,0 +1,81 @@
+//! What one attempt sends, and what is made of its answer: the same for senders and for a trial.
+
+use crate::format;
+use crate::headers::Headers;
+use crate::naming::IdText;
+use crate::outcome::{Outcome, Verdict, judge};
+use crate::sign::Signer;
+use crate::transport::{Answer, TransportError, TransportErrorKind};
+use http::HeaderMap;
+use std::borrow::Cow;
+use webhook_config::{Format, Target};
+use webhook_queue::EventId;
+
+/// Which attempt it is, of which event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Occasion {
+    pub(crate) id: EventId,
+    /// From 1.
+    pub(crate) attempt: u32,
+    /// When the event was accepted, epoch milliseconds.
+    pub(crate) accepted_at: u64,
+    /// When the attempt began, epoch milliseconds.
+    pub(crate) started_at: u64,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Cow<'a, [u8]>,
+}
+
+/// Makes the request of an attempt.
+///
+/// # Errors
+/// It cannot be signed.
+pub(crate) fn prepare<'a>(
+    target: &Target,
+    headers: &Headers,
+    signer: Option<&Signer>,
+    event: &'a [u8],
+    occasion: &Occasion,
+) -> Result<Prepared<'a>, TransportError> {
+    let id = IdText::new(occasion.id);
+    let mut headers = headers.of(occasion, &id);
+    let id = id.as_str();
+    let accepted_at = occasion.accepted_at;
+    let encoded = format::encode(target.format(), event, id, accepted_at, &mut headers);
+    if let Some(signer) = signer {
+        let seconds = i64::try_from(occasion.started_at / 1000).unwrap_or(i64::MAX);
+        signer
+            .sign(id, seconds, &encoded.body, &mut headers)
+            .map_err(|message| TransportError {
+                kind: TransportErrorKind::Io,
+                message,
+            })?;
+    }
+    Ok(Prepared {
+        headers,
+        body: encoded.body,
+    })
+}
+
+/// What an attempt came to, and what happened, for people; that is empty on success.
+pub(crate) fn assess(
+    format: Format,
+    result: &Result<Answer, TransportError>,
+) -> (Outcome, Verdict, String) {
+    let (outcome, verdict) = judge(result);
+    match result {
+        Err(error) => (outcome, verdict, error.message.clone()),
+        Ok(answer) if verdict != Verdict::Delivered => {
+            let detail = format!("the receiver answered {}", answer.status);
+            (outcome, verdict, detail)
+        }
+        Ok(answer) => match format::look_inside(format, answer) {
+            Ok(()) => (outcome, verdict, String::new()),
+            Err(inside) => inside,
+        },
+    }
+}

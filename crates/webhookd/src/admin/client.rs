@@ -1,0 +1,331 @@
+//! Asking a running program: the client's side of the operators' interface.
+
+use super::local;
+use anyhow::{Context, Result, anyhow, bail};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Runtime;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer may take. Replaying and dropping many is done in one request.
+const ANSWER: Duration = Duration::from_secs(300);
+/// The longest answer that is read, in bytes: a page of dead letters and their last answers is
+/// well below it.
+const LONGEST: usize = 256 << 20;
+/// The longest token that is read, in bytes.
+const TOKEN: u64 = 4096;
+
+/// Where a running program is asked.
+#[derive(Clone, Debug)]
+enum Address {
+    /// `HOST:PORT`.
+    Tcp(String),
+    /// The socket in the queue's directory.
+    Local(PathBuf),
+}
+
+/// Asks a running program.
+#[derive(Debug)]
+pub(crate) struct Client {
+    runtime: Runtime,
+    address: Address,
+    /// The value of `Authorization`.
+    token: Option<HeaderValue>,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// The part of problem details, RFC 9457, that people read.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+impl Client {
+    /// Asks at an address: `http://HOST:PORT`, `HOST:PORT`, or a port of this machine.
+    ///
+    /// # Errors
+    /// It is no such address, or the token cannot be read.
+    pub(crate) fn at(address: &str, token_file: Option<&Path>) -> Result<Client> {
+        let authority = authority(address)?;
+        let token = token_file.map(read_token).transpose()?;
+        Client::new(Address::Tcp(authority), token)
+    }
+
+    /// Asks the program that has a queue open.
+    ///
+    /// # Errors
+    /// The system refuses what it takes.
+    pub(crate) fn of_queue(queue: &Path) -> Result<Client> {
+        Client::new(Address::Local(queue.to_owned()), None)
+    }
+
+    fn new(address: Address, token: Option<HeaderValue>) -> Result<Client> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a client")?;
+        Ok(Client {
+            runtime,
+            address,
+            token,
+        })
+    }
+
+    /// GETs JSON.
+    ///
+    /// # Errors
+    /// Nobody answers, or the answer is a problem.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.ask(Method::GET, path, None)?.json()
+    }
+
+    /// POSTs, with a JSON document if there is one to send.
+    ///
+    /// # Errors
+    /// Nobody answers. A problem is an answer.
+    pub(crate) fn post(&self, path: &str, json: Option<&serde_json::Value>) -> Result<Answer> {
+        let body = json.map(serde_json::Value::to_string);
+        self.ask(Method::POST, path, body)
+    }
+
+    /// DELETEs.
+    ///
+    /// # Errors
+    /// Nobody answers. A problem is an answer.
+    pub(crate) fn delete(&self, path: &str) -> Result<Answer> {
+        self.ask(Method::DELETE, path, None)
+    }
+
+    /// Makes one request, on a connection of its own.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub(crate) fn ask(&self, method: Method, path: &str, json: Option<String>) -> Result<Answer> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.host())
+            .header(ACCEPT, "*/*");
+        if json.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let body = Full::new(Bytes::from(json.unwrap_or_default()));
+        let request = request.body(body).context("the request cannot be made")?;
+        self.runtime
+            .block_on(self.exchange(request))
+            .with_context(|| format!("no answer from {self}"))
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        let connecting = async {
+            let stream: Box<dyn Stream> = match &self.address {
+                Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await?),
+                Address::Local(queue) => {
+                    let stream = local::connect(queue)?;
+                    stream.set_nonblocking(true)?;
+                    Box::new(UnixStream::from_std(stream)?)
+                }
+            };
+            anyhow::Ok(stream)
+        };
+        let stream = tokio::time::timeout(CONNECT, connecting)
+            .await
+            .map_err(|_| anyhow!("no connection within {} s", CONNECT.as_secs()))??;
+        let answering = async {
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(Box::into_pin(stream))).await?;
+            let connection = tokio::spawn(connection);
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), LONGEST).collect().await;
+            let body = body.map_err(|error| anyhow!("{error}"))?.to_bytes();
+            connection.abort();
+            anyhow::Ok(Answer { status, body })
+        };
+        tokio::time::timeout(ANSWER, answering)
+            .await
+            .map_err(|_| anyhow!("none within {} s", ANSWER.as_secs()))?
+    }
+
+    fn host(&self) -> &str {
+        match &self.address {
+            Address::Tcp(authority) => authority,
+            Address::Local(_) => "localhost",
+        }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Tcp(authority) => write!(f, "webhookd at {authority}"),
+            Address::Local(queue) => write!(f, "the webhookd that uses {}", queue.display()),
+        }
+    }
+}
+
+impl Answer {
+    /// The document, if all went well.
+    ///
+    /// # Errors
+    /// It is a problem, or none of this shape.
+    pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T> {
+        let answer = self.check()?;
+        serde_json::from_slice(&answer.body)
+            .context("the answer is not what this version of webhookd expects")
+    }
+
+    /// Itself, if all went well.
+    ///
+    /// # Errors
+    /// It is a problem; what it says is the error.
+    pub(crate) fn check(self) -> Result<Answer> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        match self.status {
+            StatusCode::UNAUTHORIZED => bail!("name the token with --admin-token-file"),
+            _ => bail!("{}", self.detail()),
+        }
+    }
+
+    /// What a problem says.
+    pub(crate) fn detail(&self) -> String {
+        match serde_json::from_slice::<Problem>(&self.body) {
+            Ok(problem) => problem.detail,
+            Err(_) => format!("it answered {}: is that webhookd's --admin?", self.status),
+        }
+    }
+}
+
+/// A connection of either kind.
+trait Stream: AsyncRead + AsyncWrite + Send {}
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+/// `HOST:PORT` of what `--admin` was given.
+fn authority(address: &str) -> Result<String> {
+    let wanted = || format!("--admin {address:?}: write http://HOST:PORT, HOST:PORT or PORT");
+    let address = address.trim_end_matches('/');
+    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+    if scheme == "https" {
+        bail!(
+            "{}; webhookd itself speaks no TLS, so a tunnel or proxy must",
+            wanted()
+        );
+    }
+    if scheme != "http" || rest.is_empty() || rest.contains(['/', '@', '?', '#', ' ']) {
+        bail!("{}", wanted());
+    }
+    if rest.parse::<u16>().is_ok() {
+        return Ok(format!("127.0.0.1:{rest}"));
+    }
+    let port = rest
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse::<u16>().ok());
+    port.map(|_| rest.to_owned()).with_context(wanted)
+}
+
+/// The first line of a token's file.
+fn read_token(path: &Path) -> Result<HeaderValue> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(TOKEN).read_to_string(&mut text))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let token = text.trim();
+    if token.is_empty() {
+        bail!("{} is empty; it has to hold the token", path.display());
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        .ok()
+        .with_context(|| format!("{} holds what is no token", path.display()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A part of a path, so that no name leads elsewhere.
+pub(crate) fn segment(text: &str) -> String {
+    encode(text)
+}
+
+/// `name=value` pairs of a query.
+pub(crate) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut query = String::new();
+    for (name, value) in pairs {
+        query.push(if query.is_empty() { '?' } else { '&' });
+        query.push_str(name);
+        query.push('=');
+        query.push_str(&encode(&value));
+    }
+    query
+}
+
+/// All but the unreserved characters of RFC 3986, section 2.3, percent-encoded.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_in_three_ways() {
+        for (address, expected) in [
+            ("9090", "127.0.0.1:9090"),
+            ("box:9090", "box:9090"),
+            ("[::1]:9090", "[::1]:9090"),
+            ("http://box:9090/", "box:9090"),
+        ] {
+            assert_eq!(authority(address).unwrap(), expected);
+        }
+        for bad in [
+            "",
+            "box",
+            "http://",
+            "https://box:1",
+            "ftp://box:1",
+            "http://u@box:1",
+            "a b:1",
+        ] {
+            let error = authority(bad).unwrap_err().to_string();
+            assert!(error.contains("HOST:PORT"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_leads_nowhere_else() {
+        assert_eq!(segment("../a b"), "..%2Fa%20b");
+        let pairs = [("job", "*/x&y".to_owned()), ("since", "2h".to_owned())];
+        assert_eq!(query(pairs), "?job=%2A%2Fx%26y&since=2h");
+        assert_eq!(query([]), "");
+    }
+}

@@ -1,0 +1,79 @@
+//! Dead letters of a running program, which is asked for them.
+
+use super::Change;
+use super::listing::Letter;
+use crate::admin::client::{Client, query};
+use crate::dead_letters::filter::Filter;
+use anyhow::Result;
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::ops::ControlFlow;
+use webhook_dispatch::webhook_id;
+use webhook_queue::EventId;
+
+/// Dead letters in one answer, at most.
+const PAGE: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    dead_letters: Vec<Letter>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Changed {
+    #[serde(alias = "replayed", alias = "dropped")]
+    count: u64,
+}
+
+/// Shows those that match, until it is enough.
+pub(super) fn list(
+    client: &Client,
+    filter: &Filter,
+    visit: &mut dyn FnMut(Letter) -> ControlFlow<()>,
+) -> Result<()> {
+    let mut cursor = None;
+    loop {
+        let mut pairs = filter.pairs();
+        pairs.push(("limit", PAGE.to_string()));
+        pairs.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let page: Page = client.get(&format!("/api/v1/dead-letters{}", query(pairs)))?;
+        for letter in page.dead_letters {
+            if visit(letter).is_break() {
+                return Ok(());
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Those of one event, for each target that it was for, the event included.
+pub(super) fn find(client: &Client, wanted: EventId) -> Result<Vec<Letter>> {
+    let path = format!("/api/v1/dead-letters/{}", webhook_id(wanted));
+    let answer = client.ask(Method::GET, &path, None)?;
+    if answer.status == StatusCode::NOT_FOUND {
+        return Ok(Vec::new());
+    }
+    Ok(answer.json::<Page>()?.dead_letters)
+}
+
+/// Does something with all that match.
+pub(super) fn change(client: &Client, filter: &Filter, change: Change) -> Result<u64> {
+    let mut selection: Map<String, Value> = filter
+        .pairs()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect();
+    if selection.is_empty() {
+        selection.insert("all".to_owned(), Value::from(true));
+    }
+    let path = format!("/api/v1/dead-letters/{}", change.verb());
+    let changed: Changed = client.post(&path, Some(&Value::from(selection)))?.json()?;
+    Ok(changed.count)
+}

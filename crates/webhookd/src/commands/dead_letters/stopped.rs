@@ -1,0 +1,117 @@
+//! Dead letters of a queue whose program is stopped.
+
+use super::Change;
+use super::listing::Letter;
+use crate::dead_letters::filter::Filter;
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::ops::ControlFlow;
+use webhook_queue::{DeadLetter, DiskQueue, EntryId, EventId, Queue};
+
+/// Dead letters that are changed in one transaction.
+const AT_ONCE: usize = 1_000;
+
+/// Refuses a target that the queue does not know: misspelt, it would just match nothing.
+fn check_target(queue: &DiskQueue, filter: &Filter) -> Result<()> {
+    let known = queue.statistics().context("cannot read the queue")?.targets;
+    let known: Vec<&str> = known.iter().map(|known| known.target.as_str()).collect();
+    if let Some(wanted) = filter.target()
+        && !known.contains(&wanted)
+    {
+        bail!(
+            "no target {wanted:?} in this queue; it knows: {}",
+            known.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Shows those that match, until it is enough.
+pub(super) fn list(
+    queue: &DiskQueue,
+    filter: &Filter,
+    visit: &mut dyn FnMut(Letter) -> ControlFlow<()>,
+) -> Result<()> {
+    check_target(queue, filter)?;
+    queue
+        .dead_letters(filter.target(), None, &mut |letter| {
+            if filter.matches(&letter) {
+                visit(Letter::of(&letter))
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .context("cannot read the dead letters")
+}
+
+/// Those of one event, for each target that it was for, the event included.
+pub(super) fn find(queue: &DiskQueue, wanted: EventId) -> Result<Vec<Letter>> {
+    let mut found = Vec::new();
+    queue.dead_letters(None, None, &mut |letter| {
+        if letter.owed.id == wanted {
+            found.push(Letter::with_event(&letter));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// Does something with all that match, a thousand at a time.
+pub(super) fn change(queue: &DiskQueue, filter: &Filter, change: Change) -> Result<u64> {
+    check_target(queue, filter)?;
+    let targets = queue.statistics()?.targets;
+    let bar = ProgressBar::new(targets.iter().map(|target| target.dead).sum()).with_style(
+        ProgressStyle::with_template("{bar:30} {pos} of {len} looked at, {msg}")
+            .expect("the template is valid"),
+    );
+    let mut changed = 0;
+    for target in targets {
+        if filter
+            .target()
+            .is_some_and(|wanted| wanted != target.target)
+        {
+            continue;
+        }
+        let mut after = None;
+        loop {
+            let (entries, last) = matching(queue, filter, &target.target, after, &bar)?;
+            let done = match change {
+                Change::Replay => queue.replay(&target.target, &entries),
+                Change::Drop => queue.drop_dead(&target.target, &entries),
+            };
+            changed +=
+                done.with_context(|| format!("{changed} were {} before it failed", change.done()))?;
+            bar.set_message(format!("{changed} {}", change.done()));
+            if last.is_none() {
+                break;
+            }
+            after = last;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(changed)
+}
+
+/// Up to a thousand that match, and where to go on.
+fn matching(
+    queue: &DiskQueue,
+    filter: &Filter,
+    target: &str,
+    after: Option<EntryId>,
+    bar: &ProgressBar,
+) -> Result<(Vec<EntryId>, Option<EntryId>)> {
+    let mut entries = Vec::new();
+    let mut last = None;
+    queue.dead_letters(Some(target), after, &mut |letter: DeadLetter<'_>| {
+        bar.inc(1);
+        if filter.matches(&letter) {
+            entries.push(letter.owed.entry);
+        }
+        if entries.len() >= AT_ONCE {
+            last = Some(letter.owed.entry);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((entries, last))
+}

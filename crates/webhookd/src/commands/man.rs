@@ -1,0 +1,53 @@
+//! `webhookd man`: man pages, out of the command line itself.
+
+use anyhow::Context;
+use clap::Command;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write man pages: one for webhookd, one for each command
+///
+/// Look at one with: man -l DIR/webhookd-run.1
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// Write them to this directory, which is made if need be
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(args: &ManArgs) -> anyhow::Result<ExitCode> {
+    let folder = &args.out;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the directory {}", folder.display()))?;
+    let mut command = crate::cli::command().disable_help_subcommand(true);
+    command.build();
+    let written = write_pages(&command, folder)?;
+    writeln!(
+        std::io::stdout().lock(),
+        "{written} man pages written to {}",
+        folder.display()
+    )
+    .context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the page of a command and those of the commands below it.
+fn write_pages(command: &Command, folder: &std::path::Path) -> anyhow::Result<usize> {
+    // Once built, a command below another knows its whole name, webhookd-queue-stats.
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    let path = folder.join(format!("{name}.1"));
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone())
+        .title(name.to_uppercase())
+        .source(concat!("webhookd ", env!("CARGO_PKG_VERSION")))
+        .manual("webhookd")
+        .render(&mut page)
+        .and_then(|()| std::fs::write(&path, &page))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let mut written = 1;
+    for below in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+        written += write_pages(below, folder)?;
+    }
+    Ok(written)
+}

@@ -1,0 +1,218 @@
+//! What a queue holds.
+
+use crate::admin::client::{Client, query};
+use anyhow::{Context, Result, bail};
+use indicatif::HumanBytes;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::time::{Duration, SystemTime};
+use webhook_queue::{DiskQueue, Queue};
+
+/// What a queue holds, as `--format json` prints it.
+#[derive(Debug, Serialize)]
+pub(super) struct Holdings {
+    events: u64,
+    bytes: u64,
+    /// `None` when nobody knows it: it is the configuration's.
+    max_bytes: Option<u64>,
+    corrupt: u64,
+    /// The first thousand of them.
+    set_aside: Vec<Aside>,
+    targets: Vec<Holding>,
+}
+
+/// What it holds of one target.
+#[derive(Debug, Serialize)]
+struct Holding {
+    target: String,
+    pending: u64,
+    oldest_age_seconds: Option<f64>,
+    dead: u64,
+}
+
+/// An entry that was set aside, since its record is damaged.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Aside {
+    entry: u64,
+    targets: Vec<String>,
+    reason: String,
+    /// Bytes of the record that are kept.
+    bytes: usize,
+}
+
+/// Entries set aside that are named; all are counted.
+const NAMED: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    directory: Option<String>,
+    events: u64,
+    bytes: u64,
+    max_bytes: u64,
+    set_aside: u64,
+    targets: Vec<ToldTarget>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldTarget {
+    name: String,
+    pending: u64,
+    oldest_pending_age_seconds: Option<f64>,
+    dead_letters: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldAside {
+    set_aside: Vec<Aside>,
+}
+
+impl Holdings {
+    /// Of a queue whose program is stopped.
+    pub(super) fn of(queue: &DiskQueue, knows_bound: bool) -> Result<Holdings> {
+        let statistics = queue.statistics().context("cannot read the queue")?;
+        let targets = statistics.targets.into_iter().map(|target| Holding {
+            pending: target.pending,
+            oldest_age_seconds: target
+                .oldest_accepted_at
+                .filter(|_| target.pending > 0)
+                .map(age),
+            dead: target.dead,
+            target: target.target,
+        });
+        Ok(Holdings {
+            events: statistics.events,
+            bytes: statistics.bytes,
+            max_bytes: knows_bound.then_some(statistics.max_bytes),
+            corrupt: statistics.corrupt,
+            set_aside: Aside::of(queue)?,
+            targets: targets.collect(),
+        })
+    }
+
+    /// As a running program tells.
+    pub(super) fn ask(client: &Client) -> Result<Holdings> {
+        let told: Told = client.get("/api/v1/queue")?;
+        if told.directory.is_none() {
+            bail!("{client} has no queue: every target is best-effort");
+        }
+        let targets = told.targets.into_iter().map(|target| Holding {
+            target: target.name,
+            pending: target.pending,
+            oldest_age_seconds: target.oldest_pending_age_seconds,
+            dead: target.dead_letters,
+        });
+        Ok(Holdings {
+            events: told.events,
+            bytes: told.bytes,
+            max_bytes: Some(told.max_bytes),
+            corrupt: told.set_aside,
+            set_aside: Aside::ask(client, told.set_aside)?,
+            targets: targets.collect(),
+        })
+    }
+
+    /// Whether a target may be dropped.
+    pub(super) fn agree_to_drop(&self, target: &str, yes: bool) -> Result<()> {
+        let Some(found) = self.targets.iter().find(|known| known.target == target) else {
+            let names: Vec<&str> = self.targets.iter().map(|it| it.target.as_str()).collect();
+            bail!(
+                "no target {target:?} in this queue; it knows: {}",
+                names.join(", ")
+            );
+        };
+        if !yes {
+            bail!(
+                "{} pending events and {} dead letters of {target:?} would be gone for good; \
+                 add --yes to do it",
+                found.pending,
+                found.dead
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_text(&self, out: &mut impl Write) -> Result<()> {
+        let bound = self
+            .max_bytes
+            .map_or_else(String::new, |bound| format!(" of {}", HumanBytes(bound)));
+        let used = HumanBytes(self.bytes);
+        writeln!(out, "{} events, {used}{bound} in use", self.events)?;
+        if self.corrupt > 0 {
+            writeln!(out, "damaged records set aside: {}", self.corrupt)?;
+            Aside::write(out, &self.set_aside)?;
+        }
+        writeln!(
+            out,
+            "{:<24} {:>12} {:>14} {:>12}",
+            "TARGET", "PENDING", "OLDEST", "DEAD"
+        )?;
+        for target in &self.targets {
+            let oldest = target
+                .oldest_age_seconds
+                .map_or_else(|| "-".to_owned(), |age| format!("{age:.1} s"));
+            writeln!(
+                out,
+                "{:<24} {:>12} {:>14} {:>12}",
+                target.target, target.pending, oldest, target.dead
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Aside {
+    /// Of a queue that this process has open.
+    pub(super) fn of(queue: &DiskQueue) -> Result<Vec<Aside>> {
+        let mut found = Vec::new();
+        let mut visit = |aside: webhook_queue::SetAside<'_>| {
+            found.push(Aside {
+                entry: aside.entry.0,
+                targets: aside.targets.iter().map(ToString::to_string).collect(),
+                reason: aside.reason.to_owned(),
+                bytes: aside.record.len(),
+            });
+            match found.len() < NAMED {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        };
+        queue
+            .set_aside(None, &mut visit)
+            .context("cannot read what is set aside")?;
+        Ok(found)
+    }
+
+    /// As a running program tells, if there are any.
+    pub(super) fn ask(client: &Client, count: u64) -> Result<Vec<Aside>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let limit = query([("limit", NAMED.to_string())]);
+        let told: ToldAside = client.get(&format!("/api/v1/queue/set-aside{limit}"))?;
+        Ok(told.set_aside)
+    }
+
+    pub(super) fn write(out: &mut impl Write, aside: &[Aside]) -> Result<()> {
+        for of in aside {
+            // Names are as found in a file that is damaged somewhere.
+            let targets = of.targets.join(", ").escape_debug().to_string();
+            let kept = HumanBytes(of.bytes as u64);
+            let (entry, reason) = (of.entry, &of.reason);
+            writeln!(
+                out,
+                "entry {entry} was set aside: {reason}; it was for {targets}; {kept} of it are kept"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Seconds since a time in epoch milliseconds.
+fn age(at: u64) -> f64 {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(at);
+    at.elapsed().map_or(0.0, |age| age.as_secs_f64())
+}

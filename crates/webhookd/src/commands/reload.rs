@@ -1,0 +1,99 @@
+//! `webhookd reload`: has a running program read its configuration again.
+
+use crate::commands::place::Place;
+use anyhow::{Context, Result};
+use hyper::StatusCode;
+use serde::Deserialize;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Have a running webhookd read its configuration again: exit 0 if it is in force, 1 if not
+///
+/// Nothing is dropped or reordered. A file that is not valid changes nothing.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReloadArgs {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reloaded {
+    changes: Changes,
+    restart_needed: Vec<String>,
+    warnings: Vec<Diagnostic>,
+}
+
+#[derive(Deserialize)]
+struct Changes {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
+    unchanged: Vec<String>,
+}
+
+/// What is wrong with the file.
+#[derive(Deserialize)]
+struct Invalid {
+    detail: String,
+    diagnostics: Vec<Diagnostic>,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    severity: String,
+    line: u64,
+    column: u64,
+    message: String,
+    help: Option<String>,
+}
+
+pub(crate) fn run(args: ReloadArgs) -> Result<ExitCode> {
+    let answer = args.place.client()?.post("/api/v1/reload", None)?;
+    let mut out = std::io::stdout().lock();
+    if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
+        let invalid: Invalid = serde_json::from_slice(&answer.body)
+            .context("the answer is not what this version of webhookd expects")?;
+        writeln!(out, "nothing was changed: {}", invalid.detail)?;
+        write_diagnostics(&mut out, &invalid.diagnostics)?;
+        return Ok(ExitCode::FAILURE);
+    }
+    let reloaded: Reloaded = answer.json()?;
+    let Changes {
+        added,
+        changed,
+        removed,
+        unchanged,
+    } = reloaded.changes;
+    writeln!(out, "the configuration is in force")?;
+    for (what, names) in [
+        ("added", added),
+        ("changed", changed),
+        ("removed", removed),
+        ("unchanged", unchanged),
+    ] {
+        if !names.is_empty() {
+            writeln!(out, "  {what}: {}", names.join(", "))?;
+        }
+    }
+    if !reloaded.restart_needed.is_empty() {
+        let keys = reloaded.restart_needed.join(", ");
+        writeln!(out, "  takes effect at the next start: {keys}")?;
+    }
+    write_diagnostics(&mut out, &reloaded.warnings)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_diagnostics(out: &mut impl Write, diagnostics: &[Diagnostic]) -> Result<()> {
+    for it in diagnostics {
+        writeln!(
+            out,
+            "  {}:{}: {}: {}",
+            it.line, it.column, it.severity, it.message
+        )?;
+        if let Some(help) = &it.help {
+            writeln!(out, "    {help}")?;
+        }
+    }
+    Ok(())
+}

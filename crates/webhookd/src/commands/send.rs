@@ -1,0 +1,138 @@
+//! `webhookd send`: one test delivery, before one's eyes.
+
+mod report;
+
+use crate::cli::UNUSABLE;
+use crate::commands::form::Form;
+use anyhow::{Context, Result, bail};
+use report::Report;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use webhook_config::{Config, Target, TargetUrl};
+use webhook_dispatch::{HttpConnector, Verdict, attempt_once};
+use webhook_model::EventHeader;
+
+/// Deliver one event once, and show request, response and timing
+///
+/// The request is made with all settings of the target (headers, format, signature, TLS, proxy,
+/// time-outs), now, and once. The queue is not touched, and the target's filters are not asked.
+/// Host, Content-Length and a User-Agent that the target does not set are not shown.
+///
+/// Exit status: 0 delivered; 1 not; 2 nothing was sent.
+#[derive(Clone, Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("destination").required(true)))]
+pub(crate) struct SendArgs {
+    /// The event, as JSON; - is standard input
+    #[arg(value_name = "EVENT.json")]
+    event: PathBuf,
+
+    /// The webhook.json that the target is in
+    #[arg(long, value_name = "PATH", group = "destination")]
+    webhook_config: Option<PathBuf>,
+
+    /// The target; may be left out where there is one only
+    #[arg(long, value_name = "NAME", requires = "webhook_config")]
+    target: Option<String>,
+
+    /// Send to this URL instead, with no headers of one's own and the defaults for all else
+    #[arg(long, value_name = "URL", group = "destination")]
+    url: Option<String>,
+
+    /// Show the values of headers that may be secrets
+    #[arg(long)]
+    show_secrets: bool,
+
+    /// How to print it
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
+    format: Form,
+}
+
+/// The longest event that is taken where no configuration says it, in bytes.
+const MAX_EVENT: usize = 1 << 20;
+
+pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
+    let (target, max_event) = match (&args.webhook_config, &args.url) {
+        (Some(path), _) => {
+            let loaded = match Config::load(path) {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    super::print_diagnostics(error.diagnostics());
+                    return Ok(ExitCode::from(UNUSABLE));
+                }
+            };
+            super::print_diagnostics(&loaded.warnings);
+            let config = loaded.config;
+            let target = choose(&config, args.target.as_deref())?;
+            (target.clone(), config.max_event_bytes())
+        }
+        (None, Some(url)) => {
+            let url = TargetUrl::parse(url).with_context(|| format!("--url {url:?}"))?;
+            (Target::builder(url).build()?, MAX_EVENT)
+        }
+        (None, None) => bail!("name a target, by --webhook-config PATH or --url URL"),
+    };
+    let event = read_event(&args.event, max_event)?;
+    let header = EventHeader::read(&event)
+        .with_context(|| format!("{} is no event", args.event.display()))?;
+    if !header.has_task {
+        bail!("{} is no event: it has no `task`", args.event.display());
+    }
+    let trial = attempt_once(&target, &event, &HttpConnector::new())?;
+    let report = Report {
+        target: &target,
+        trial: &trial,
+        show_secrets: args.show_secrets,
+        is_filtered_out: !target.accepts(&header),
+    };
+    let mut out = std::io::stdout().lock();
+    match args.format {
+        Form::Text => report.write_text(&mut out),
+        Form::Json => report.write_json(&mut out),
+    }
+    .and_then(|()| out.flush())
+    .context("cannot write to standard output")?;
+    Ok(if trial.verdict == Verdict::Delivered {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The target of this name, or the only one.
+fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Target> {
+    let targets = config.targets();
+    let names = || {
+        let names: Vec<&str> = targets.iter().map(|it| it.name().as_str()).collect();
+        names.join(", ")
+    };
+    match (name, targets) {
+        (None, [only]) => Ok(only),
+        (None, _) => bail!("say which target with --target: {}", names()),
+        (Some(name), _) => targets
+            .iter()
+            .find(|target| target.name().as_str() == name)
+            .with_context(|| format!("no target {name:?} in the file; it names: {}", names())),
+    }
+}
+
+/// Reads an event, without the white space around it: an editor ends a file with a line break,
+/// which is not part of the event.
+fn read_event(path: &Path, max: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let bound = max as u64 + 1_024;
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(bound).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(bound).read_to_end(&mut bytes))
+    }
+    .with_context(|| format!("cannot read {}", path.display()))?;
+    let event = bytes.trim_ascii();
+    if event.len() > max {
+        bail!(
+            "{} is longer than {max} bytes, which is the bound (maxEventBytes)",
+            path.display()
+        );
+    }
+    Ok(event.to_vec())
+}

@@ -1,0 +1,122 @@
+//! What the operators' interface says at one moment.
+
+use crate::admin::client::{Client, segment};
+use anyhow::Result;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Where snapshots come from.
+#[derive(Debug)]
+pub(super) struct Source {
+    client: Client,
+}
+
+/// All that is shown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) status: Status,
+    pub(super) queue: Queue,
+    pub(super) targets: Vec<Target>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    pub(super) version: String,
+    pub(super) uptime_seconds: f64,
+    pub(super) ready: bool,
+    pub(super) reasons: Vec<Reason>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Reason {
+    pub(super) detail: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Queue {
+    /// `None` when every target is best-effort; then there is no queue.
+    pub(super) directory: Option<String>,
+    pub(super) events: u64,
+    pub(super) bytes: u64,
+    pub(super) max_bytes: u64,
+    pub(super) set_aside: u64,
+    pub(super) writer: Option<Writer>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Writer {
+    pub(super) failing: Option<String>,
+    pub(super) blocked: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) paused: bool,
+    pub(super) breaker: String,
+    pub(super) stats: Figures,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Figures {
+    pub(super) accepted: u64,
+    pub(super) delivered: u64,
+    pub(super) attempts: BTreeMap<String, u64>,
+    pub(super) dead_held: u64,
+    pub(super) pending: u64,
+    pub(super) oldest_pending_age_seconds: Option<f64>,
+    pub(super) in_flight: u64,
+    pub(super) waiting_tasks: u64,
+    pub(super) attempt_seconds: Latency,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Latency {
+    pub(super) p50: Option<f64>,
+    pub(super) p99: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Targets {
+    targets: Vec<Target>,
+}
+
+impl Figures {
+    /// Attempts that did not deliver.
+    pub(super) fn failures(&self) -> u64 {
+        let all = self.attempts.iter();
+        all.filter(|(outcome, _)| *outcome != "2xx")
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+impl Source {
+    pub(super) fn new(client: Client) -> Source {
+        Source { client }
+    }
+
+    /// # Errors
+    /// The program does not answer, or has a problem.
+    pub(super) fn look(&self) -> Result<Snapshot> {
+        let Targets { targets } = self.client.get("/api/v1/targets")?;
+        Ok(Snapshot {
+            status: self.client.get("/api/v1/status")?,
+            queue: self.client.get("/api/v1/queue")?,
+            targets,
+        })
+    }
+
+    /// Has a target `pause`, `resume` or `restart`.
+    ///
+    /// # Errors
+    /// It was not done.
+    pub(super) fn tell(&self, target: &str, verb: &str) -> Result<()> {
+        let path = format!("/api/v1/targets/{}/{verb}", segment(target));
+        self.client.post(&path, None)?.check().map(drop)
+    }
+}
