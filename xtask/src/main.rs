@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask ci | demo | gen-fixtures | measure | torture`.
+//! The project's own commands: `cargo xtask bench | ci | demo | gen-fixtures | measure | torture`.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
+mod bench;
 mod ci;
 mod demo;
 mod gen_fixtures;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
     about = "The project's own commands"
 )]
 enum Command {
+    Bench(bench::BenchArgs),
     Ci(ci::CiArgs),
     Demo(demo::DemoArgs),
     GenFixtures(gen_fixtures::GenFixturesArgs),
@@ -33,6 +35,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::GenFixtures(args) => gen_fixtures::run(&args),
