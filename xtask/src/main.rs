@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask bench | ci | demo | gen-fixtures | measure | torture`.
+//! The project's own commands: `cargo xtask bench | ci | demo | gen-fixtures | guard | measure | torture`.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod demo;
 mod gen_fixtures;
+mod guard;
 mod layers;
 mod measure;
 mod promises;
@@ -27,6 +28,7 @@ enum Command {
     Ci(ci::CiArgs),
     Demo(demo::DemoArgs),
     GenFixtures(gen_fixtures::GenFixturesArgs),
+    Guard(guard::GuardArgs),
     /// Check each crate's dependencies and sources against the rules of its layer
     Layers,
     Measure(measure::MeasureArgs),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::GenFixtures(args) => gen_fixtures::run(&args),
+        Command::Guard(args) => guard::run(&args),
         Command::Layers => layers::run(),
         Command::Measure(args) => measure::run(&args),
         Command::Torture(args) => torture::run(&args),
