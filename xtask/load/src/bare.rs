@@ -5,6 +5,10 @@ use crate::message::Messages;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::Duration;
+
+/// How long a sender waits that was told that there is no room.
+const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BareArgs {
@@ -43,8 +47,15 @@ fn send(args: &ClientArgs, plan: &Plan) -> Result<()> {
         request.clear();
         plan.head.write(body.len(), &mut request);
         request.extend_from_slice(body);
-        (&stream).write_all(&request).context("cannot send")?;
-        let answer = answers.next()?.context("closed without an answer")?;
+        let answer = loop {
+            (&stream).write_all(&request).context("cannot send")?;
+            let answer = answers.next()?.context("closed without an answer")?;
+            if !answer.head.starts_with(b"HTTP/1.1 503") {
+                break answer;
+            }
+            // There is no room at the moment, and nothing was taken.
+            std::thread::sleep(PAUSE);
+        };
         ensure!(
             answer.head.starts_with(b"HTTP/1.1 2"),
             "answered: {}",
