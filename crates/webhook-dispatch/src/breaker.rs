@@ -38,7 +38,7 @@ pub enum BreakerState {
     /// One attempt is under way to find out.
     HalfOpen,
     /// The receiver said 410 Gone: nothing is tried until the target is started again
-    /// ([`Dispatcher::restart`](crate::Dispatcher::restart)).
+    /// ([`Control::restart`](crate::Control::restart)).
     Stopped,
 }
 

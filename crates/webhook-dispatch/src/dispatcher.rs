@@ -1,30 +1,24 @@
 //! The dispatcher: starts the threads, owns them, and ends them.
 
 use crate::clock::{Clock, SystemClock};
-use crate::courier::{Backing, Courier, Ledger, Supplies};
-use crate::line::{Command, Line, Tally};
+use crate::control::{Control, ReloadError};
+use crate::fleet::Fleet;
 use crate::monitor::Monitor;
 use crate::naming::Names;
+use crate::outside::Guarded;
 use crate::retry::{FullJitter, Retry};
-use crate::sender::Bench;
+use crate::roster::Roster;
 use crate::stats::Stats;
-use crate::submit::{Inner, Route, Submitter};
+use crate::submit::{Inner, Submitter};
 use crate::transport::Connector;
 use crate::trouble::{Observer, Silent};
 use crate::ureq_transport::HttpConnector;
-use crate::writer::Writer;
-use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use webhook_config::Config;
-use webhook_queue::{DiskQueue, EntryId, Options, Queue, QueueError};
-
-/// Events on their way to a courier, at most: its channel is allocated whole.
-const LIVE: usize = 4096;
+use webhook_queue::{Queue, QueueError};
 
 /// Delivers events to the targets of a configuration, on threads of its own.
 ///
@@ -33,9 +27,6 @@ const LIVE: usize = 4096;
 /// closed once all its submitters and monitors are dropped, too.
 pub struct Dispatcher {
     inner: Arc<Inner>,
-    couriers: Vec<JoinHandle<()>>,
-    queue: Option<Arc<dyn Queue>>,
-    tally: Arc<Tally>,
 }
 
 /// Starts a [`Dispatcher`]. All that touches the world can be replaced.
@@ -67,6 +58,18 @@ pub enum StartError {
     /// The system refused a thread, or randomness.
     #[error("the system refused what a dispatcher needs")]
     System(#[source] std::io::Error),
+}
+
+impl From<ReloadError> for StartError {
+    /// A start is the reload of a dispatcher without targets.
+    fn from(error: ReloadError) -> StartError {
+        match error {
+            ReloadError::Queue(error) => StartError::Queue(error),
+            ReloadError::Target { target, detail } => StartError::Target { target, detail },
+            ReloadError::System(error) => StartError::System(error),
+            error => StartError::System(std::io::Error::other(error)),
+        }
+    }
 }
 
 /// How a dispatcher ended.
@@ -106,8 +109,13 @@ impl Dispatcher {
     pub fn monitor(&self) -> Monitor {
         Monitor {
             inner: Arc::clone(&self.inner),
-            queue: self.queue.clone(),
         }
+    }
+
+    /// What changes what it does, also from other threads.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control::new(Arc::clone(&self.inner))
     }
 
     /// Its figures.
@@ -125,100 +133,48 @@ impl Dispatcher {
     }
 
     /// Waits until nothing is pending; whether that came about. Gives up when nothing has been
-    /// settled for `patience`, or `give_up` is set.
+    /// settled for `patience`, when `give_up` is set, and at once when all that is pending is for
+    /// targets that were told to wait, or stopped after a 410.
     #[must_use]
     pub fn drain(&self, patience: Option<Duration>, give_up: &AtomicBool) -> bool {
-        let drained = || self.pending() == 0;
-        self.tally.wait(patience, None, || {
-            drained() || give_up.load(Ordering::SeqCst)
+        self.inner.tally.wait(patience, None, || {
+            self.inner.is_at_rest() || give_up.load(Ordering::SeqCst)
         });
-        drained()
-    }
-
-    /// Makes dead letters of a target owed again, under their old names and as if never attempted;
-    /// how many were found. Of a task, they go before what it is owed and has not been read from
-    /// the queue yet.
-    ///
-    /// # Errors
-    /// The queue failed, and nothing was replayed.
-    pub fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
-        let (Some(queue), Some(line)) = (&self.queue, self.line(target)) else {
-            return Ok(0);
-        };
-        let mut keys: HashSet<Box<[u8]>> = HashSet::new();
-        for &entry in entries {
-            let before = entry.0.checked_sub(1).map(EntryId);
-            queue.dead_letters(Some(target), before, &mut |dead| {
-                if dead.owed.entry == entry && !keys.contains(dead.owed.key) {
-                    keys.insert(Box::from(dead.owed.key));
-                }
-                ControlFlow::Break(())
-            })?;
-        }
-        let found = queue.replay(target, entries)?;
-        let pending = i64::try_from(found).unwrap_or(i64::MAX);
-        line.counters.pending.fetch_add(pending, Ordering::SeqCst);
-        line.command(Command::OwedAgain(keys.into_iter().collect()));
-        Ok(found)
-    }
-
-    /// Sends a target nothing more, or lets it go on; false if there is no such target.
-    #[must_use]
-    pub fn pause(&self, target: &str, paused: bool) -> bool {
-        self.line(target)
-            .is_some_and(|line| line.command(Command::Pause(paused)))
-    }
-
-    /// Forgets that a target failed, or that it answered 410; false if there is no such target.
-    #[must_use]
-    pub fn restart(&self, target: &str) -> bool {
-        self.line(target)
-            .is_some_and(|line| line.command(Command::Restart))
-    }
-
-    fn line(&self, target: &str) -> Option<&Arc<Line>> {
-        self.inner.lines.iter().find(|line| &*line.name == target)
+        self.pending() == 0
     }
 
     /// Takes nothing more, waits up to `grace` for what is pending, then cuts short what is under
     /// way and ends every thread. What reliable targets are owed stays in the queue.
-    pub fn shutdown(mut self, grace: Duration) -> ShutdownReport {
+    pub fn shutdown(self, grace: Duration) -> ShutdownReport {
         self.inner.closed.store(true, Ordering::SeqCst);
-        let inner = Arc::clone(&self.inner);
-        let done = || {
-            inner.unwritten() == 0
-                && inner
-                    .lines
-                    .iter()
-                    // One that was told to stop, or to wait, has nothing to be waited for.
-                    .all(|line| line.counters.pending() == 0 || line.is_held())
-        };
-        self.tally
-            .wait(None, Instant::now().checked_add(grace), done);
+        let inner = &self.inner;
+        // One that was told to stop, or to wait, has nothing to be waited for.
+        let deadline = Instant::now().checked_add(grace);
+        inner.tally.wait(None, deadline, || inner.is_at_rest());
         let drained = self.pending() == 0;
-        self.stop();
-        for courier in self.couriers.drain(..) {
-            // A courier that panicked has left its events in the queue.
-            drop(courier.join());
+        {
+            // After a reload that is under way: it has its couriers stop itself.
+            let fleet = inner.fleet.lock();
+            let mut fleet = fleet.unwrap_or_else(PoisonError::into_inner);
+            inner.stop();
+            fleet.join();
         }
-        if let Some(writer) = &self.inner.writer {
-            writer.shutdown();
+        if let Some(storage) = inner.storage() {
+            storage.writer.shutdown();
         }
-        let queue = self.queue.as_ref().map(|queue| queue.statistics());
+        let queue = inner.storage().map(|storage| storage.queue.statistics());
+        if let Some(Ok(queue)) = &queue {
+            inner.leave_out_damaged(queue);
+        }
         let queue = queue.and_then(Result::ok).unwrap_or_default();
-        let damaged = self.inner.leave_out_damaged(&queue);
+        let stats = inner.snapshot(queue);
+        let targets = stats.targets.iter().chain(&stats.removed);
+        let damaged = targets.map(|target| target.damaged).sum();
         ShutdownReport {
             // What was submitted at the last moment may be pending now.
-            drained: drained && self.pending() == 0,
+            drained: drained && damaged == 0 && self.pending() == 0,
             damaged,
-            stats: self.inner.snapshot(queue),
-        }
-    }
-
-    fn stop(&self) {
-        self.inner.closed.store(true, Ordering::SeqCst);
-        for line in &self.inner.lines {
-            line.command(Command::Stop);
+            stats,
         }
     }
 }
@@ -234,9 +190,7 @@ impl fmt::Debug for Dispatcher {
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         self.inner.closed.store(true, Ordering::SeqCst);
-        if !self.couriers.is_empty() {
-            self.stop();
-        }
+        self.inner.stop();
     }
 }
 
@@ -285,118 +239,18 @@ impl DispatcherBuilder {
     /// # Errors
     /// Nothing was started, and nothing in the queue was changed.
     pub fn start(self) -> Result<Dispatcher, StartError> {
-        let targets = self.config.targets();
-        let any_reliable = targets
-            .iter()
-            .any(|target| target.delivery() == webhook_config::Delivery::Reliable);
-        let queue = match self.queue {
-            Some(queue) if any_reliable => Some(queue),
-            None if any_reliable => {
-                let settings = self.config.queue();
-                let options = Options {
-                    max_bytes: settings.max_bytes(),
-                };
-                let queue = DiskQueue::open(settings.dir(), &options).map_err(StartError::Queue)?;
-                Some(Arc::new(queue) as Arc<dyn Queue>)
-            }
-            _ => None,
-        };
-        let pending: HashMap<String, u64> = match &queue {
-            None => HashMap::new(),
-            Some(queue) => queue
-                .statistics()
-                .map_err(StartError::Queue)?
-                .targets
-                .into_iter()
-                .map(|target| (target.target, target.pending))
-                .collect(),
-        };
         let connector = self
             .connector
             .unwrap_or_else(|| Arc::new(HttpConnector::new()));
         let names = Names::new().map_err(StartError::System)?;
-        let tally = Arc::new(Tally::default());
-        let mut lines = Vec::new();
-        let mut benches = Vec::new();
-        for target in targets {
-            let target = Arc::new(target.clone());
-            let unusable = |detail| StartError::Target {
-                target: target.name().to_string(),
-                detail,
-            };
-            // Settings that no sender could use are told now.
-            connector
-                .transport(&target)
-                .map_err(|error| unusable(error.message))?;
-            let bench = Bench::new(
-                Arc::clone(&target),
-                Arc::clone(&connector),
-                Arc::clone(&self.clock),
-            )
-            .map_err(unusable)?;
-            let (events_in, events) = crossbeam_channel::bounded(target.window().get().min(LIVE));
-            let (commands_in, commands) = crossbeam_channel::bounded(16);
-            let line = Line::new(
-                Arc::clone(&target),
-                Arc::clone(&tally),
-                events_in,
-                commands_in,
-            );
-            let owed = pending.get(target.name().as_str()).copied().unwrap_or(0);
-            line.counters
-                .pending
-                .store(i64::try_from(owed).unwrap_or(i64::MAX), Ordering::SeqCst);
-            lines.push(Arc::new(line));
-            benches.push((Arc::new(bench), events, commands));
-        }
-        let writer = match &queue {
-            None => None,
-            Some(queue) => Some(Arc::new(
-                Writer::start(Arc::clone(queue), &lines, self.config.queue().when_full())
-                    .map_err(StartError::System)?,
-            )),
-        };
-        let backing = match (&queue, &writer) {
-            (Some(queue), Some(writer)) => Some(Backing {
-                queue: Arc::clone(queue),
-                ledger: Arc::clone(writer) as Arc<dyn Ledger>,
-            }),
-            _ => None,
-        };
-        let reliable = lines.iter().filter(|line| line.is_reliable()).cloned();
-        let inner = Arc::new(Inner {
-            reliable: Route::new(reliable.collect()),
-            writer,
-            names,
-            clock: Arc::clone(&self.clock),
-            observer: Arc::clone(&self.observer),
-            max_event_bytes: self.config.max_event_bytes(),
-            closed: AtomicBool::new(false),
-            lines,
-        });
-        let mut dispatcher = Dispatcher {
-            inner,
-            couriers: Vec::new(),
-            queue,
-            tally,
-        };
-        for (index, (bench, events, commands)) in benches.into_iter().enumerate() {
-            let line = Arc::clone(&dispatcher.inner.lines[index]);
-            let courier = Courier::new(Supplies {
-                backing: backing.clone().filter(|_| line.is_reliable()),
-                bench,
-                retry: Arc::clone(&self.retry),
-                observer: Arc::clone(&self.observer),
-                events,
-                commands,
-                line: Arc::clone(&line),
-            });
-            let thread = std::thread::Builder::new()
-                .name(format!("lane-{}", line.name))
-                .spawn(move || courier.run())
-                .map_err(StartError::System)?;
-            dispatcher.couriers.push(thread);
-        }
+        let retry = Arc::new(Guarded(self.retry));
+        let fleet = Fleet::new(connector, retry, self.queue);
+        let empty = Roster::new(Arc::new(self.config.clone()), Vec::new(), Vec::new());
+        let clock = Arc::new(Guarded(self.clock));
+        let observer = Arc::new(Guarded(self.observer));
+        let inner = Arc::new(Inner::new(empty, fleet, names, clock, observer));
+        let dispatcher = Dispatcher { inner };
+        dispatcher.control().reload(self.config)?;
         Ok(dispatcher)
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Gate {
     hold_until: Option<Instant>,
     gone: bool,
     paused: bool,
+    /// Goes up with each change of settings.
+    era: u32,
 }
 
 /// Leave to make one attempt.
@@ -21,6 +23,8 @@ pub(crate) struct Gate {
 pub(crate) struct Pass {
     /// The number of the probe, if it is the one attempt of a half-open breaker.
     probe: Option<u64>,
+    /// That of the gate when it was granted.
+    era: u32,
 }
 
 /// Why an attempt may not start.
@@ -40,6 +44,7 @@ impl Gate {
             hold_until: None,
             gone: false,
             paused: false,
+            era: 0,
         }
     }
 
@@ -58,12 +63,8 @@ impl Gate {
             rate.take(now).map_err(Shut::Until)?;
         }
         let shut = match self.breaker.ask(now) {
-            Permit::Granted => return Ok(Pass { probe: None }),
-            Permit::Probe(number) => {
-                return Ok(Pass {
-                    probe: Some(number),
-                });
-            }
+            Permit::Granted => return Ok(self.pass(None)),
+            Permit::Probe(number) => return Ok(self.pass(Some(number))),
             Permit::NotBefore(until) => Shut::Until(until),
             Permit::Probing => Shut::UntilChange,
         };
@@ -73,18 +74,36 @@ impl Gate {
         Err(shut)
     }
 
+    fn pass(&self, probe: Option<u64>) -> Pass {
+        Pass {
+            probe,
+            era: self.era,
+        }
+    }
+
+    /// Whether this attempt was made under the settings of now: what comes of one that was not
+    /// says nothing of the receiver that there is now.
+    pub(crate) fn is_current(&self, pass: Pass) -> bool {
+        pass.era == self.era
+    }
+
     /// A granted attempt was not made.
     pub(crate) fn unused(&mut self, pass: Pass, now: Instant) {
         if let Some(probe) = pass.probe {
             self.breaker.unused(probe, now);
         }
-        if let Some(rate) = &mut self.rate {
+        if let Some(rate) = &mut self.rate
+            && pass.era == self.era
+        {
             rate.give_back();
         }
     }
 
     /// The receiver is alive; true if it was not taken to be before.
-    pub(crate) fn succeeded(&mut self) -> bool {
+    pub(crate) fn succeeded(&mut self, pass: Pass) -> bool {
+        if !self.is_current(pass) {
+            return false;
+        }
         let recovered = self.breaker.state() != BreakerState::Closed;
         self.breaker.succeeded();
         recovered
@@ -97,7 +116,7 @@ impl Gate {
         now: Instant,
         back_off: impl FnOnce(u32) -> Instant,
     ) -> bool {
-        self.breaker.failed(pass.probe, now, back_off)
+        self.is_current(pass) && self.breaker.failed(pass.probe, now, back_off)
     }
 
     /// Lets nothing through before `until`.
@@ -113,6 +132,20 @@ impl Gate {
     /// Lets nothing through, or again.
     pub(crate) fn pause(&mut self, paused: bool) {
         self.paused = paused;
+    }
+
+    /// The receiver is tried again, although it said that it is gone.
+    pub(crate) fn reopen(&mut self) {
+        self.gone = false;
+    }
+
+    /// Goes on under other settings, maybe to another receiver: nothing is known of it.
+    pub(crate) fn reconfigure(&mut self, per_second: Option<f64>, now: Instant) {
+        self.restart();
+        self.era = self.era.wrapping_add(1);
+        if self.rate.as_ref().map(RateLimit::per_second) != per_second {
+            self.rate = per_second.map(|per_second| RateLimit::new(per_second, now));
+        }
     }
 
     /// Forgets what the receiver asked for and how it failed.

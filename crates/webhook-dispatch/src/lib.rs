@@ -55,9 +55,11 @@
 mod agenda;
 mod breaker;
 mod clock;
+mod control;
 mod courier;
 mod dead_letter;
 mod dispatcher;
+mod fleet;
 mod format;
 mod gate;
 mod lane;
@@ -65,12 +67,16 @@ mod line;
 mod monitor;
 mod naming;
 mod outcome;
+mod outside;
 mod rate;
+mod repair;
 mod resolve;
 pub mod retry;
+mod roster;
 mod sender;
 mod sign;
 mod stats;
+mod submission;
 mod submit;
 mod transport;
 mod trouble;
@@ -79,15 +85,18 @@ mod writer;
 
 pub use breaker::BreakerState;
 pub use clock::{Clock, SystemClock};
+pub use control::{Control, ReloadError, Reloaded};
 pub use dead_letter::{Obituary, RESPONSE_KEPT, Reason, rfc3339};
 pub use dispatcher::{Dispatcher, DispatcherBuilder, ShutdownReport, StartError};
 pub use format::CLOUD_EVENT_TYPE;
 pub use monitor::{Monitor, Progress};
 pub use naming::{parse_webhook_id, webhook_id};
 pub use outcome::{Outcome, Verdict, judge};
+pub use repair::RepairError;
 pub use retry::{FullJitter, Retry};
 pub use sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 pub use stats::{AuroraCounters, Latencies, Stats, TargetStats};
+pub use submission::Submission;
 pub use submit::{Receipt, Refusal, SubmitError, Submitter};
 pub use transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,

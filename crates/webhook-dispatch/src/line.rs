@@ -1,11 +1,11 @@
 //! What the rest of a dispatcher shares with a target's courier.
 
+use crate::sender::Bench;
 use crate::stats::{Counters, add};
-use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use webhook_config::{Delivery, Target};
 use webhook_queue::{EntryId, EventId};
 
 /// An event on its way to a courier that keeps up.
@@ -30,21 +30,35 @@ pub(crate) enum Command {
     Pause(bool),
     /// Forget that the target failed, or said that it is gone.
     Restart,
+    /// Forget that the target said that it is gone.
+    Reopen,
+    /// Go on under other settings; attempts under way end under theirs.
+    Reconfigure(Arc<Bench>),
+    /// End when nothing is under way any more, by the retirement of this number: the target is
+    /// none any more.
+    Retire(u64),
+    /// Do not retire, and go on under these settings.
+    Revive(Arc<Bench>),
     /// Cut short what is under way, and end.
     Stop,
 }
 
-/// A target as the submitters and the queue's writer see it.
+/// A target as the submitters and the queue's writer see it. It outlives its courier: should the
+/// target be removed and added again, another one takes over what comes along it.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) name: Arc<str>,
-    pub(crate) target: Arc<Target>,
+    reliable: bool,
     pub(crate) counters: Counters,
     /// Whether the courier has missed an event and reads the queue instead.
     pub(crate) behind: AtomicBool,
     pub(crate) tally: Arc<Tally>,
-    events: Sender<Live>,
-    commands: Sender<Command>,
+    events: (Sender<Live>, Receiver<Live>),
+    commands: (Sender<Command>, Receiver<Command>),
+    /// [`WORKING`], [`ENDED`], or the number of the courier's retirement.
+    courier: AtomicU64,
+    /// Shared by all seats of this line in any roster that is still in use.
+    presence: Mutex<Weak<Presence>>,
     /// Commands that the courier has not carried out yet.
     unheeded: AtomicUsize,
     /// Bytes of the bodies in `events`.
@@ -56,6 +70,17 @@ pub(crate) struct Line {
     /// Whether the courier waits for that.
     waits_for_sync: AtomicBool,
 }
+
+/// A line's place in a roster.
+#[derive(Debug)]
+pub(crate) struct Presence;
+
+/// How long a courier may be busy before it is asked whether it is there at all.
+const LISTENS: Duration = Duration::from_millis(100);
+/// A courier works, or will.
+const WORKING: u64 = 0;
+/// There is no courier.
+const ENDED: u64 = 1;
 
 /// A settlement that the queue has synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,20 +97,21 @@ impl Line {
     /// Bytes of bodies that one task reads back at once.
     pub(crate) const LANE_BYTES: usize = 1024 * 1024;
 
-    pub(crate) fn new(
-        target: Arc<Target>,
-        tally: Arc<Tally>,
-        events: Sender<Live>,
-        commands: Sender<Command>,
-    ) -> Line {
+    /// The number of the first retirement.
+    pub(crate) const RETIREMENTS: u64 = 2;
+
+    /// A line that holds `live` events at most on their way to the courier, which it waits for.
+    pub(crate) fn new(name: Arc<str>, reliable: bool, live: usize, tally: Arc<Tally>) -> Line {
         Line {
-            name: Arc::from(target.name().as_str()),
-            behind: AtomicBool::new(target.delivery() == Delivery::Reliable),
-            target,
+            name,
+            behind: AtomicBool::new(reliable),
+            reliable,
             counters: Counters::new(),
             tally,
-            events,
-            commands,
+            events: crossbeam_channel::bounded(live),
+            commands: crossbeam_channel::bounded(16),
+            courier: AtomicU64::new(WORKING),
+            presence: Mutex::default(),
             unheeded: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             next_entry: AtomicU64::new(1),
@@ -95,7 +121,72 @@ impl Line {
     }
 
     pub(crate) fn is_reliable(&self) -> bool {
-        self.target.delivery() == Delivery::Reliable
+        self.reliable
+    }
+
+    /// Where its courier hears of events.
+    pub(crate) fn events(&self) -> Receiver<Live> {
+        self.events.1.clone()
+    }
+
+    /// Where its courier hears what to do.
+    pub(crate) fn commands(&self) -> Receiver<Command> {
+        self.commands.1.clone()
+    }
+
+    /// Held by whoever may give it an event.
+    pub(crate) fn presence(&self) -> Arc<Presence> {
+        let mut known = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        known.upgrade().unwrap_or_else(|| {
+            let presence = Arc::new(Presence);
+            *known = Arc::downgrade(&presence);
+            presence
+        })
+    }
+
+    /// Whether anybody may give it an event.
+    pub(crate) fn is_present(&self) -> bool {
+        let known = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        known.strong_count() > 0
+    }
+
+    /// Whether there is a courier, or will be.
+    pub(crate) fn is_running(&self) -> bool {
+        self.courier.load(Ordering::SeqCst) != ENDED
+    }
+
+    /// Has the courier end when it is ready to.
+    pub(crate) fn retire(&self, number: u64) {
+        let working =
+            self.courier
+                .compare_exchange(WORKING, number, Ordering::SeqCst, Ordering::SeqCst);
+        if working.is_ok() {
+            self.command(Command::Retire(number));
+        }
+    }
+
+    /// The courier ends by this retirement, unless another command has come since.
+    pub(crate) fn end_by(&self, retirement: u64) -> bool {
+        self.courier
+            .compare_exchange(retirement, ENDED, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    /// The courier has ended, however it came to that.
+    pub(crate) fn end(&self) {
+        self.courier.store(ENDED, Ordering::SeqCst);
+        self.tally.progressed();
+    }
+
+    /// Another courier begins: what the queue holds comes first.
+    pub(crate) fn begin(&self) {
+        self.behind.store(self.reliable, Ordering::SeqCst);
+        self.courier.store(WORKING, Ordering::SeqCst);
+    }
+
+    /// Has the courier that is there stay; false if it has ended: then another may begin.
+    pub(crate) fn stay(&self) -> bool {
+        self.courier.swap(WORKING, Ordering::SeqCst) != ENDED
     }
 
     /// Tells the courier of an event that the queue has. Never blocks: a courier that does not
@@ -104,7 +195,7 @@ impl Line {
         if !self.behind.load(Ordering::SeqCst) && self.has_room(live.body.len()) {
             let bytes = live.body.len();
             self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-            match self.events.try_send(live) {
+            match self.events.0.try_send(live) {
                 Ok(()) => return,
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                     self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -126,8 +217,8 @@ impl Line {
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.counters.pending.fetch_add(1, Ordering::SeqCst);
         let given = match deadline {
-            None => self.events.try_send(live).is_ok(),
-            Some(deadline) => match self.events.send_deadline(live, deadline) {
+            None => self.events.0.try_send(live).is_ok(),
+            Some(deadline) => match self.events.0.send_deadline(live, deadline) {
                 Ok(()) => true,
                 Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => false,
             },
@@ -139,6 +230,14 @@ impl Line {
             self.counters.pending.fetch_sub(1, Ordering::SeqCst);
         }
         given
+    }
+
+    /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
+    /// not: others wait for this event, too.
+    pub(crate) fn give_or_drop(&self, live: &Live) {
+        if !self.give(live.clone(), None) {
+            add(&self.counters.dropped, 1);
+        }
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -154,13 +253,20 @@ impl Line {
 
     fn wake(&self) {
         // A courier with a full channel of commands is awake.
-        drop(self.commands.try_send(Command::Wake));
+        drop(self.commands.0.try_send(Command::Wake));
     }
 
     /// Commands the courier; false when it has ended.
-    pub(crate) fn command(&self, command: Command) -> bool {
+    pub(crate) fn command(&self, mut command: Command) -> bool {
         self.unheeded.fetch_add(1, Ordering::SeqCst);
-        self.commands.send(command).is_ok()
+        while self.is_running() {
+            match self.commands.0.send_timeout(command, LISTENS) {
+                Ok(()) => return true,
+                Err(refused) => command = refused.into_inner(),
+            }
+        }
+        self.unheeded.fetch_sub(1, Ordering::SeqCst);
+        false
     }
 
     /// The courier has done, and shows, what so many commands asked for.
@@ -168,8 +274,16 @@ impl Line {
         self.unheeded.fetch_sub(commands, Ordering::SeqCst);
     }
 
+    /// Whether nothing is under way, and nothing will be unless somebody does something.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let counters = &self.counters;
+        counters.pending() == 0
+            || !self.is_running()
+            || (self.is_held() && counters.in_flight.load(Ordering::Relaxed) == 0)
+    }
+
     /// Whether nothing is sent until somebody says so, and nobody has.
-    pub(crate) fn is_held(&self) -> bool {
+    fn is_held(&self) -> bool {
         self.unheeded.load(Ordering::SeqCst) == 0 && self.counters.is_held()
     }
 

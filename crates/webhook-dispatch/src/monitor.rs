@@ -1,19 +1,19 @@
 //! Looking at a dispatcher while it works.
 
 use crate::clock::epoch_ms;
+use crate::line::Line;
 use crate::stats::{Stats, get};
 use crate::submit::Inner;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use webhook_queue::{Queue, QueueError, Statistics, WriterStatistics};
+use webhook_queue::{QueueError, Statistics, WriterStatistics};
 
 /// Shows a dispatcher's figures. Clones share it; it may outlive the dispatcher, whose queue stays
 /// open as long.
 #[derive(Clone)]
 pub struct Monitor {
     pub(crate) inner: Arc<Inner>,
-    pub(crate) queue: Option<Arc<dyn Queue>>,
 }
 
 /// The figures that change fastest, over all targets.
@@ -34,8 +34,8 @@ impl Monitor {
     /// # Errors
     /// The queue cannot be read.
     pub fn stats(&self) -> Result<Stats, QueueError> {
-        let queue = match &self.queue {
-            Some(queue) => queue.statistics()?,
+        let queue = match self.inner.storage() {
+            Some(storage) => storage.queue.statistics()?,
             None => Statistics::default(),
         };
         Ok(self.inner.snapshot(queue))
@@ -46,7 +46,7 @@ impl Monitor {
     pub fn progress(&self) -> Progress {
         let mut delivered = 0;
         let mut failed = 0;
-        for line in &self.inner.lines {
+        for line in self.inner.roster().lines() {
             let counters = &line.counters;
             delivered += get(&counters.delivered);
             failed += get(&counters.failed) + get(&counters.dropped) + counters.dead_letters();
@@ -61,7 +61,8 @@ impl Monitor {
     /// What the queue's writer has done; `None` when no target is reliable.
     #[must_use]
     pub fn writer(&self) -> Option<WriterStatistics> {
-        self.inner.writer.as_ref().map(|writer| writer.statistics())
+        let storage = self.inner.storage();
+        storage.map(|storage| storage.writer.statistics())
     }
 }
 
@@ -74,46 +75,62 @@ impl fmt::Debug for Monitor {
 impl Inner {
     /// Events handed over whose commit has not ended.
     pub(crate) fn unwritten(&self) -> u64 {
-        self.writer.as_ref().map_or(0, |writer| writer.unwritten())
+        self.storage()
+            .map_or(0, |storage| storage.writer.unwritten())
     }
 
     /// Events accepted and neither delivered nor given up, over all targets.
     pub(crate) fn pending(&self) -> u64 {
         // What is written now is pending before it is no longer unwritten.
         let unwritten = self.unwritten();
-        let owed: u64 = self.lines.iter().map(|line| line.counters.pending()).sum();
+        let roster = self.roster();
+        let owed: u64 = roster
+            .delivering()
+            .map(|line| line.counters.pending())
+            .sum();
         unwritten + owed
     }
 
+    /// Whether nothing is pending that will be delivered unless somebody does something.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.unwritten() == 0 && self.roster().delivering().all(|line| line.is_at_rest())
+    }
+
     /// Takes what the queue says for what is pending: an event that was set aside is not, but
-    /// nobody was told. How much that was. Only once nothing is settled any more; until then the
-    /// queue is behind.
-    pub(crate) fn leave_out_damaged(&self, queue: &Statistics) -> u64 {
-        let mut damaged = 0;
+    /// nobody was told. Only once nothing is settled any more; until then the queue is behind.
+    pub(crate) fn leave_out_damaged(&self, queue: &Statistics) {
+        let roster = self.roster();
         for known in &queue.targets {
-            let mut lines = self.lines.iter().filter(|line| line.is_reliable());
-            if let Some(line) = lines.find(|line| *line.name == *known.target) {
-                damaged += line.counters.leave_pending(known.pending);
+            let seat = roster.seat(&known.target);
+            if let Some(line) = seat.map(|seat| &seat.line)
+                && line.is_reliable()
+            {
+                line.counters.leave_pending(known.pending);
             }
         }
-        damaged
     }
 
     pub(crate) fn snapshot(&self, queue: Statistics) -> Stats {
         let now = epoch_ms(self.clock.wall());
-        let targets = self
-            .lines
-            .iter()
-            .map(|line| {
-                let oldest = queue
-                    .targets
-                    .iter()
-                    .find(|known| *known.target == *line.name)
-                    .and_then(|known| known.oldest_accepted_at)
-                    .map(|at| Duration::from_millis(now.saturating_sub(at)));
-                line.counters.snapshot(&line.name, oldest)
-            })
-            .collect();
-        Stats { targets, queue }
+        let roster = self.roster();
+        let snapshot = |line: &Arc<Line>| {
+            let oldest = queue
+                .targets
+                .iter()
+                .find(|known| line.is_reliable() && *known.target == *line.name)
+                .and_then(|known| known.oldest_accepted_at)
+                .map(|at| Duration::from_millis(now.saturating_sub(at)));
+            line.counters
+                .snapshot(&line.name, line.is_running(), oldest)
+        };
+        Stats {
+            targets: roster
+                .seats
+                .iter()
+                .map(|seat| snapshot(&seat.line))
+                .collect(),
+            removed: roster.former.iter().map(snapshot).collect(),
+            queue,
+        }
     }
 }

@@ -25,6 +25,11 @@ impl RateLimit {
         }
     }
 
+    /// Attempts that it gains in a second.
+    pub(crate) fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
     /// Takes one attempt, or says when one may be had.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::transport::{
 use crossbeam_channel::{Receiver, Sender};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,7 +98,9 @@ impl Bench {
 
     /// Makes every attempt under way fail at once, and every later one.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        if self.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
         let stoppers = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner);
         for stop in stoppers.values() {
             stop();
@@ -141,6 +144,14 @@ impl Bench {
     }
 }
 
+impl fmt::Debug for Bench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bench")
+            .field("target", &self.target.name())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Says that a sender has ended, however it came to that: its courier waits to hear it.
 struct Leaving<'a> {
     number: usize,
@@ -170,13 +181,25 @@ pub(crate) fn run(number: usize, bench: &Bench, jobs: &Receiver<Job>, reports: &
     let mut transport = None;
     while let Ok(job) = jobs.recv_timeout(IDLE) {
         let report = if job.gate == bench.gate.load(Ordering::SeqCst) && !bench.stopping() {
-            Report::Attempted(Box::new(attempt(number, bench, &mut transport, job)))
+            report(
+                attempt(number, bench, &mut transport, job),
+                transport.is_some(),
+            )
         } else {
             Report::Untried(job.due, job.pass)
         };
         if reports.send(report).is_err() {
             return;
         }
+    }
+}
+
+/// What an attempt came to, if there was one: before there is a transport, nothing was sent.
+fn report(attempt: Attempt, may_be_sent: bool) -> Report {
+    if attempt.stopped && !may_be_sent {
+        Report::Untried(attempt.due, attempt.pass)
+    } else {
+        Report::Attempted(Box::new(attempt))
     }
 }
 

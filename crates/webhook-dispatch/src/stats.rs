@@ -16,6 +16,9 @@ use std::time::Duration;
 pub struct Stats {
     /// Each target's, in the order of the configuration.
     pub targets: Vec<TargetStats>,
+    /// Those of targets that a reload removed. One may have the name of a target, whose `delivery`
+    /// is another than its own was.
+    pub removed: Vec<TargetStats>,
     /// What the queue holds; zeros when no target is reliable.
     pub queue: webhook_queue::Statistics,
 }
@@ -42,6 +45,9 @@ pub struct TargetStats {
     pub dropped: u64,
     /// Events of a best-effort target that had no answer when the dispatcher stopped.
     pub unfinished: u64,
+    /// Deliveries that came to nothing, since the queue's record of the event turned out to be
+    /// damaged: it was set aside, and is owed to nobody.
+    pub damaged: u64,
     /// Attempts, by what they came to.
     pub attempts: Vec<(Outcome, u64)>,
     /// Events owed to it: accepted, and neither delivered nor given up.
@@ -56,6 +62,9 @@ pub struct TargetStats {
     pub in_memory: u64,
     /// Its circuit breaker.
     pub breaker: BreakerState,
+    /// Whether the thread that delivers to it runs. That of a removed target ends once nothing is
+    /// under way; that of another ends too early if this software is at fault.
+    pub courier_running: bool,
     /// From the start of an attempt to its answer, of attempts that were answered.
     pub attempt_latency: Latencies,
     /// From `submit` to the answer that settled the event.
@@ -107,11 +116,12 @@ impl AuroraCounters {
 }
 
 impl Stats {
-    /// All targets' attempts, counted as Aurora counts.
+    /// All targets' attempts, those of removed ones included, counted as Aurora counts.
     #[must_use]
     pub fn aurora_counters(&self) -> AuroraCounters {
         let mut counters = AuroraCounters::default();
-        for (outcome, count) in self.targets.iter().flat_map(|target| &target.attempts) {
+        let targets = self.targets.iter().chain(&self.removed);
+        for (outcome, count) in targets.flat_map(|target| &target.attempts) {
             counters.attempts += count;
             if *outcome == Outcome::Success {
                 counters.success += count;
@@ -217,6 +227,7 @@ pub(crate) struct Counters {
     pub(crate) failed: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) unfinished: AtomicU64,
+    pub(crate) damaged: AtomicU64,
     /// Accepted and neither delivered nor given up, what the queue held at the start included.
     /// Below 0 for a moment when what was just accepted is settled before it is counted.
     pub(crate) pending: AtomicI64,
@@ -243,6 +254,7 @@ impl Counters {
             failed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             unfinished: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
             pending: AtomicI64::new(0),
             in_flight: AtomicU64::new(0),
             waiting_tasks: AtomicU64::new(0),
@@ -281,16 +293,31 @@ impl Counters {
         self.dead.iter().map(get).sum()
     }
 
+    /// Nothing is in memory any more.
+    pub(crate) fn forget_memory(&self) {
+        for figure in [&self.in_flight, &self.waiting_tasks, &self.in_memory] {
+            figure.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Events accepted and neither delivered nor given up.
     pub(crate) fn pending(&self) -> u64 {
         u64::try_from(self.pending.load(Ordering::SeqCst)).unwrap_or(0)
     }
 
-    /// Takes `left` for what is pending; by how much that is less.
-    pub(crate) fn leave_pending(&self, left: u64) -> u64 {
+    /// Takes `left` for what is pending; what that is less turned out to be damaged.
+    pub(crate) fn leave_pending(&self, left: u64) {
         let stored = i64::try_from(left).unwrap_or(i64::MAX);
         let before = self.pending.swap(stored, Ordering::SeqCst);
-        u64::try_from(before).unwrap_or(0).saturating_sub(left)
+        let damaged = u64::try_from(before).unwrap_or(0).saturating_sub(left);
+        add(&self.damaged, damaged);
+    }
+
+    /// So many that were pending turned out to be damaged.
+    pub(crate) fn miss(&self, damaged: u64) {
+        add(&self.damaged, damaged);
+        let damaged = i64::try_from(damaged).unwrap_or(i64::MAX);
+        self.pending.fetch_sub(damaged, Ordering::SeqCst);
     }
 
     pub(crate) fn show_gate(&self, gate: &Gate) {
@@ -309,7 +336,12 @@ impl Counters {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn snapshot(&self, name: &str, oldest_pending_age: Option<Duration>) -> TargetStats {
+    pub(crate) fn snapshot(
+        &self,
+        name: &str,
+        courier_running: bool,
+        oldest_pending_age: Option<Duration>,
+    ) -> TargetStats {
         let (attempt_latency, delivery_latency) = self.latencies().clone();
         let pending = self.pending();
         TargetStats {
@@ -322,6 +354,7 @@ impl Counters {
             failed: get(&self.failed),
             dropped: get(&self.dropped),
             unfinished: get(&self.unfinished),
+            damaged: get(&self.damaged),
             attempts: Outcome::ALL
                 .iter()
                 .copied()
@@ -333,6 +366,7 @@ impl Counters {
             waiting_tasks: get(&self.waiting_tasks),
             in_memory: get(&self.in_memory),
             breaker: *self.breaker.lock().unwrap_or_else(PoisonError::into_inner),
+            courier_running,
             attempt_latency,
             delivery_latency,
         }
@@ -390,7 +424,8 @@ mod tests {
             counters.attempted(*outcome, MS);
         }
         let stats = Stats {
-            targets: vec![counters.snapshot("a", None), counters.snapshot("b", None)],
+            targets: vec![counters.snapshot("a", true, None)],
+            removed: vec![counters.snapshot("b", false, None)],
             queue: webhook_queue::Statistics::default(),
         };
         let expected = [
@@ -423,7 +458,7 @@ mod tests {
         counters.died(Reason::TooOld);
         counters.died(Reason::TooOld);
         counters.died(Reason::Refused);
-        let stats = counters.snapshot("a", None);
+        let stats = counters.snapshot("a", true, None);
         assert!(stats.dead.contains(&(Reason::TooOld, 2)));
         assert!(stats.dead.contains(&(Reason::AttemptsExhausted, 0)));
         assert_eq!(stats.dead_letters(), 3);

@@ -1,16 +1,19 @@
 //! Handing events over.
 
 use crate::clock::{Clock, epoch_ms};
-use crate::line::{Line, Live};
+use crate::fleet::Fleet;
+use crate::line::{Command, Line, Live, Tally};
 use crate::naming::Names;
+use crate::roster::Roster;
 use crate::stats::add;
+use crate::submission::{BEST_EFFORT_WINDOW, Submission};
 use crate::trouble::{Observer, Trouble};
 use crate::writer::{Completion, Ticket, Writer};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use webhook_model::{EventHeader, ReadError};
-use webhook_queue::{EntryId, Event, EventId, QueueError};
+use webhook_queue::{EntryId, Event, EventId, Queue, QueueError, RecentKeys};
 
 /// How much of a submitter's time is kept for the queue's answer, at most.
 const ANSWER: Duration = Duration::from_millis(20);
@@ -25,11 +28,14 @@ pub struct Receipt {
     pub targets: usize,
     /// How many of them are reliable: to these it will be delivered, or kept as a dead letter.
     pub reliable: usize,
+    /// Whether an event of the same key was accepted before, so that this one was not: `id` is the
+    /// name of that first one. See [`Submission`].
+    pub duplicate: bool,
 }
 
 impl Receipt {
     /// Whether the event need not be submitted again whatever happens: a reliable target is owed
-    /// it, or nobody wants it.
+    /// it (or has had it, if it is a duplicate), or nobody wants it.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.reliable > 0 || self.targets == 0
@@ -90,27 +96,36 @@ pub struct Submitter {
 }
 
 pub(crate) struct Inner {
-    pub(crate) lines: Vec<Arc<Line>>,
-    /// The reliable ones of `lines`, for the usual event that all of them want.
-    pub(crate) reliable: Route,
-    pub(crate) writer: Option<Arc<Writer>>,
+    roster: RwLock<Arc<Roster>>,
+    /// Opened with the first reliable target.
+    storage: OnceLock<Storage>,
+    /// Held by whoever starts or ends couriers, all the while.
+    pub(crate) fleet: Mutex<Fleet>,
     pub(crate) names: Names,
+    /// The keys of events that only best-effort targets wanted.
+    pub(crate) recent: Mutex<RecentKeys>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) max_event_bytes: usize,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) closed: AtomicBool,
+}
+
+/// Where the events of reliable targets are.
+pub(crate) struct Storage {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) writer: Arc<Writer>,
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Submitter")
-            .field("targets", &self.lines.len())
+            .field("targets", &self.roster().seats.len())
             .finish_non_exhaustive()
     }
 }
 
 /// The reliable targets of an event.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) lines: Arc<[Arc<Line>]>,
     pub(crate) names: Arc<[Arc<str>]>,
@@ -139,10 +154,11 @@ impl Submitter {
     /// it again.
     pub fn submit(
         &self,
-        event: impl Into<Arc<[u8]>>,
+        event: impl Into<Submission>,
         deadline: Instant,
     ) -> Result<Receipt, SubmitError> {
-        let event = event.into();
+        let submission = event.into();
+        let event = Arc::clone(&submission.event);
         let (confirm, confirmed) = crossbeam_channel::bounded(1);
         let completion = move |result| {
             // Whoever gave up waiting does not want to know.
@@ -152,7 +168,7 @@ impl Submitter {
         let left = deadline.saturating_duration_since(Instant::now());
         let room_until = deadline - (left / 8).min(ANSWER);
         let handed_over = self.inner.hand_over(
-            &event,
+            &submission,
             Some(room_until),
             Some(room_until),
             Box::new(completion),
@@ -177,7 +193,7 @@ impl Submitter {
     /// # Errors
     /// The event was not accepted, and is given back; [`Refusal`] says why, and whether to submit
     /// it again.
-    pub fn try_submit(&self, event: impl Into<Arc<[u8]>>) -> Result<EventId, SubmitError> {
+    pub fn try_submit(&self, event: impl Into<Submission>) -> Result<EventId, SubmitError> {
         let observer = Arc::clone(&self.inner.observer);
         self.submit_with(event.into(), None, move |result| {
             if let Err(refusal) = result {
@@ -191,54 +207,105 @@ impl Submitter {
     /// event waits for room in a full queue as long as it takes if `whenFull` is `block`; at the
     /// shutdown, one that still waits is refused. Completions come in the order of the calls, on
     /// the queue's writer thread, which they must not block; that of an event which no reliable
-    /// target wants comes at once. A panic in one is caught.
+    /// target wants comes at once. A panic in one is caught. The id that is returned at once is the
+    /// event's unless it turns out to be a duplicate, which only the completion is told.
     ///
     /// # Errors
     /// The event was not handed over and is given back; `completion` is not called.
     pub fn submit_with(
         &self,
-        event: impl Into<Arc<[u8]>>,
+        event: impl Into<Submission>,
         deadline: Option<Instant>,
         completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
     ) -> Result<EventId, SubmitError> {
-        let event = event.into();
+        let submission = event.into();
         let handed_over = self
             .inner
-            .hand_over(&event, deadline, None, Box::new(completion));
-        match handed_over {
-            Ok(id) => Ok(id),
-            Err(refusal) => Err(SubmitError { event, refusal }),
-        }
+            .hand_over(&submission, deadline, None, Box::new(completion));
+        let event = submission.event;
+        handed_over.map_err(|refusal| SubmitError { event, refusal })
     }
 }
 
 impl Inner {
+    pub(crate) fn new(
+        roster: Roster,
+        fleet: Fleet,
+        names: Names,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Inner {
+        Inner {
+            roster: RwLock::new(Arc::new(roster)),
+            storage: OnceLock::new(),
+            fleet: Mutex::new(fleet),
+            names,
+            recent: Mutex::new(RecentKeys::new(BEST_EFFORT_WINDOW)),
+            clock,
+            observer,
+            tally: Arc::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Who is delivered to now. The lock is held no longer than this takes.
+    pub(crate) fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Delivers to others from now on; to whom it did so far.
+    pub(crate) fn replace_roster(&self, roster: Roster) -> Arc<Roster> {
+        let mut current = self.roster.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut current, Arc::new(roster))
+    }
+
+    /// The queue and its writer; none while no target has been reliable.
+    pub(crate) fn storage(&self) -> Option<&Storage> {
+        self.storage.get()
+    }
+
+    /// Has events stored from now on.
+    pub(crate) fn store_in(&self, storage: Storage) {
+        // Whoever holds the fleet is the only one to do so, and only once.
+        drop(self.storage.set(storage));
+    }
+
+    /// Tells every courier to stop.
+    pub(crate) fn stop(&self) {
+        for line in self.roster().lines() {
+            line.command(Command::Stop);
+        }
+    }
+
     fn hand_over(
         &self,
-        event: &Arc<[u8]>,
+        submission: &Submission,
         deadline: Option<Instant>,
         room_until: Option<Instant>,
         completion: Completion,
     ) -> Result<EventId, Refusal> {
+        let event = &submission.event;
         if self.closed.load(Ordering::SeqCst) {
             return Err(Refusal::ShuttingDown);
         }
-        if event.len() > self.max_event_bytes {
+        let roster = self.roster();
+        let max = roster.config.max_event_bytes();
+        if event.len() > max {
             return Err(Refusal::TooLarge {
                 length: event.len(),
-                max: self.max_event_bytes,
+                max,
             });
         }
         let header = EventHeader::read(event).map_err(Refusal::NotAnEvent)?;
         if !header.has_task {
             return Err(Refusal::NoTask);
         }
-        let wanted: Vec<bool> = self
-            .lines
+        let wanted: Vec<bool> = roster
+            .seats
             .iter()
-            .map(|line| line.target.accepts(&header))
+            .map(|seat| seat.target.accepts(&header))
             .collect();
-        let id = self.names.next();
+        let id = submission.id.unwrap_or_else(|| self.names.next());
         let live = Live {
             entry: EntryId(0),
             id,
@@ -249,26 +316,43 @@ impl Inner {
             submitted: self.clock.now(),
         };
         let chosen = || {
-            self.lines
+            roster
+                .seats
                 .iter()
                 .zip(&wanted)
                 .filter(|(_, wanted)| **wanted)
-                .map(|(line, _)| line)
+                .map(|(seat, _)| &seat.line)
         };
         let reliable = chosen().filter(|line| line.is_reliable()).count();
         let receipt = Receipt {
             id,
             targets: wanted.iter().filter(|wanted| **wanted).count(),
             reliable,
+            duplicate: false,
         };
+        let key = submission.key();
         if reliable == 0 {
-            self.give(chosen(), &live, deadline, receipt)?;
-            self.count_filtered(&wanted);
+            if let Some(first) = key.and_then(|key| self.repeated(key, &live)) {
+                let (id, duplicate) = (first, true);
+                completion(Ok(Receipt {
+                    id,
+                    duplicate,
+                    ..receipt
+                }));
+                return Ok(first);
+            }
+            if let Err(refusal) = self.give(chosen(), &live, deadline, receipt) {
+                if let Some(key) = key {
+                    self.recent().forget(key, id);
+                }
+                return Err(refusal);
+            }
+            roster.count_filtered(&wanted);
             completion(Ok(receipt));
             return Ok(id);
         }
-        let route = if reliable == self.reliable.lines.len() {
-            self.reliable.clone()
+        let route = if reliable == roster.reliable.lines.len() {
+            roster.reliable.clone()
         } else {
             Route::new(
                 chosen()
@@ -283,26 +367,46 @@ impl Inner {
             body: Arc::clone(event),
             accepted_at: live.accepted_at,
             targets: Arc::clone(&route.names),
+            idempotency_key: key.cloned(),
         };
+        // Whether an event that has a key is a duplicate is known only after the commit.
+        let (later, now): (Vec<_>, Vec<_>) = chosen()
+            .filter(|line| !line.is_reliable())
+            .cloned()
+            .partition(|_| key.is_some());
         let ticket = Ticket {
             lines: route.lines,
+            unless_known: later,
             submitted: live.submitted,
             receipt,
             completion,
         };
-        let writer = self
+        let storage = self
+            .storage()
+            .expect("a dispatcher with a reliable target has a queue");
+        storage
             .writer
-            .as_ref()
-            .expect("a dispatcher with a reliable target has a writer");
-        writer.append(stored, ticket, deadline, room_until)?;
-        self.count_filtered(&wanted);
-        for line in chosen().filter(|line| !line.is_reliable()) {
-            // Others wait for this event; a best-effort target without room must not hold it up.
-            if !line.give(live.clone(), None) {
-                add(&line.counters.dropped, 1);
-            }
+            .append(stored, ticket, deadline, room_until)?;
+        roster.count_filtered(&wanted);
+        for line in now {
+            line.give_or_drop(&live);
         }
         Ok(id)
+    }
+
+    /// The name of the event that this one, which only best-effort targets want, repeats. If there
+    /// is none, it is known from now on.
+    fn repeated(&self, key: &[u8], live: &Live) -> Option<EventId> {
+        let mut recent = self.recent();
+        let first = recent.find(key, live.accepted_at);
+        if first.is_none() {
+            recent.learn(key, live.id, live.accepted_at);
+        }
+        first
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentKeys> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An event that only best-effort targets want. Each of them may be waited for.
@@ -328,13 +432,5 @@ impl Inner {
             }
         }
         Ok(())
-    }
-
-    fn count_filtered(&self, wanted: &[bool]) {
-        for (line, wanted) in self.lines.iter().zip(wanted) {
-            if !wanted {
-                add(&line.counters.filtered, 1);
-            }
-        }
     }
 }

@@ -42,7 +42,7 @@ pub enum Trouble<'a> {
         target: &'a str,
     },
     /// A target answered 410: it gets nothing until it is started again
-    /// ([`Dispatcher::restart`](crate::Dispatcher::restart)), or the program is.
+    /// ([`Control::restart`](crate::Control::restart)), or the program is.
     TargetStopped {
         /// The target.
         target: &'a str,
@@ -58,6 +58,14 @@ pub enum Trouble<'a> {
         target: &'a str,
         /// Why.
         error: &'a QueueError,
+    },
+    /// Events that a target was owed are not in the queue any more: their records turned out to be
+    /// damaged, and were set aside.
+    RecordsDamaged {
+        /// The target.
+        target: &'a str,
+        /// How many.
+        events: u64,
     },
     /// A sender could not be started; the target has fewer of them for now.
     SenderNotStarted {
@@ -124,6 +132,11 @@ impl fmt::Display for Trouble<'_> {
             Trouble::QueueUnreadable { target, error } => {
                 write!(f, "target {target}: the queue cannot be read: {error}")
             }
+            Trouble::RecordsDamaged { target, events } => write!(
+                f,
+                "target {target}: the queue's records of {events} of its events are damaged and \
+                 were set aside; they will not be delivered"
+            ),
             Trouble::SenderNotStarted { target, detail } => {
                 write!(
                     f,

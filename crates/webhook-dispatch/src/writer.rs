@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use webhook_queue::{
-    Appended, Committed, Event, GroupWriter, Limits, Queue, QueueError, Refused, Settled,
-    Settlement, WriterHandle, WriterStatistics,
+    Accepted, Appended, Committed, EntryId, Event, GroupWriter, Limits, Queue, QueueError, Refused,
+    Settled, Settlement, WriterHandle, WriterStatistics,
 };
 
 /// As good as for ever, and no more than a clock can count.
@@ -21,10 +21,15 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// Called once an event is durable, or was refused after all.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
 
+/// The reliable targets that there have been, by name. A reload adds to them.
+pub(crate) type Lines = Arc<RwLock<HashMap<Arc<str>, Arc<Line>>>>;
+
 /// What goes with an event through the queue's writer.
 pub(crate) struct Ticket {
     /// The reliable targets that are owed it.
     pub(crate) lines: Arc<[Arc<Line>]>,
+    /// The best-effort targets that get it if it turns out to be no duplicate.
+    pub(crate) unless_known: Vec<Arc<Line>>,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
@@ -44,15 +49,11 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         queue: Arc<dyn Queue>,
-        lines: &[Arc<Line>],
+        lines: Lines,
         when_full: webhook_config::WhenFull,
     ) -> std::io::Result<Writer> {
         let unwritten = Arc::new(AtomicU64::new(0));
         let full = Arc::new(AtomicBool::new(false));
-        let by_name: HashMap<Arc<str>, Arc<Line>> = lines
-            .iter()
-            .map(|line| (Arc::clone(&line.name), Arc::clone(line)))
-            .collect();
         let limits = Limits {
             when_full: match when_full {
                 webhook_config::WhenFull::Block => webhook_queue::WhenFull::Block,
@@ -63,7 +64,7 @@ impl Writer {
         let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
         let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
         let group = GroupWriter::start(queue, limits, move |committed| {
-            follow(committed, &by_name, &counted, &is_full);
+            follow(committed, &lines, &counted, &is_full);
         })?;
         Ok(Writer {
             handle: group.handle(),
@@ -140,15 +141,11 @@ impl fmt::Debug for Writer {
 }
 
 /// Runs on the writer's thread after each commit.
-fn follow(
-    committed: Committed<Ticket>,
-    lines: &HashMap<Arc<str>, Arc<Line>>,
-    unwritten: &AtomicU64,
-    full: &AtomicBool,
-) {
+fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, full: &AtomicBool) {
     if !committed.settled.is_empty() {
         full.store(false, Ordering::SeqCst);
     }
+    let lines = lines.read().unwrap_or_else(PoisonError::into_inner);
     for settlement in &committed.settled {
         if let Some(line) = lines.get(&settlement.target) {
             line.synced(match settlement.outcome {
@@ -157,6 +154,7 @@ fn follow(
             });
         }
     }
+    drop(lines);
     for Appended {
         event,
         ticket,
@@ -165,23 +163,16 @@ fn follow(
     } in committed.appended
     {
         let result = match result {
-            Ok(entry) => {
+            Ok(Accepted::Stored(entry)) => {
                 full.store(false, Ordering::SeqCst);
-                let live = Live {
-                    entry,
-                    id: event.id,
-                    key: event.key,
-                    body: event.body,
-                    accepted_at: event.accepted_at,
-                    submitted: ticket.submitted,
-                };
-                for line in ticket.lines.iter() {
-                    add(&line.counters.accepted, 1);
-                    line.counters.pending.fetch_add(1, Ordering::SeqCst);
-                    line.tell(live.clone());
-                }
+                tell(entry, event, &ticket);
                 Ok(ticket.receipt)
             }
+            Ok(repeated) => Ok(Receipt {
+                id: repeated.duplicate_of().unwrap_or(event.id),
+                duplicate: true,
+                ..ticket.receipt
+            }),
             Err(error) => Err(match *error {
                 QueueError::Full { .. } => {
                     full.store(true, Ordering::SeqCst);
@@ -194,5 +185,26 @@ fn follow(
         // A panic of its own must not end the writer for all others.
         drop(catch_unwind(AssertUnwindSafe(|| completion(result))));
         unwritten.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Tells the couriers of an event that is durable now.
+fn tell(entry: EntryId, event: Event, ticket: &Ticket) {
+    let live = Live {
+        entry,
+        id: event.id,
+        key: event.key,
+        body: event.body,
+        accepted_at: event.accepted_at,
+        submitted: ticket.submitted,
+    };
+    for line in ticket.lines.iter() {
+        add(&line.counters.accepted, 1);
+        // Told before it is counted: of what is counted, the courier knows.
+        line.tell(live.clone());
+        line.counters.pending.fetch_add(1, Ordering::SeqCst);
+    }
+    for line in &ticket.unless_known {
+        line.give_or_drop(&live);
     }
 }

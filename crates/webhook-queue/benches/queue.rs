@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use webhook_queue::{
-    DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, compact,
+    Accepted, DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, compact,
 };
 
 const GROUP: usize = 256;
@@ -66,9 +66,7 @@ fn main() {
 }
 
 fn options() -> Options {
-    Options {
-        max_bytes: 64 << 30,
-    }
+    Options::with_max_bytes(64 << 30)
 }
 
 fn report(what: &str, setting: &Setting, took: Duration, bare: Duration) {
@@ -117,7 +115,8 @@ fn steady(queue: &DiskQueue, setting: &Setting, targets: usize, first: u64) -> D
             .drain(..)
             .flat_map(|entry| names.iter().map(move |target| delivered(target, entry)))
             .collect();
-        before.extend(queue.commit(&events, &settlements).unwrap());
+        let accepted = queue.commit(&events, &settlements).unwrap();
+        before.extend(accepted.iter().filter_map(Accepted::entry));
     }
     begun.elapsed()
 }
@@ -137,6 +136,7 @@ fn group_of(setting: &Setting, first: u64, names: &Arc<[Arc<str>]>) -> Vec<Event
             body: body.clone(),
             accepted_at: number,
             targets: names.clone(),
+            idempotency_key: None,
         })
         .collect()
 }

@@ -4,14 +4,15 @@
 //! and no target URL; and nothing that only one process could know is promised by [`Queue`].
 
 mod disk_queue;
+mod duplicates;
 mod error;
 mod group_writer;
 mod memory_queue;
 mod queue;
+mod verification;
 
-pub use disk_queue::{
-    Compaction, CorruptEntry, DiskQueue, Options, SetAside, Verification, compact, verify,
-};
+pub use disk_queue::{Compaction, DiskQueue, Options, compact, verify};
+pub use duplicates::RecentKeys;
 pub use error::QueueError;
 pub use group_writer::{
     Appended, Committed, Distribution, GroupWriter, Limits, Refused, WhenFull, WriterHandle,
@@ -19,3 +20,4 @@ pub use group_writer::{
 };
 pub use memory_queue::MemoryQueue;
 pub use queue::*;
+pub use verification::{CorruptEntry, Verification};

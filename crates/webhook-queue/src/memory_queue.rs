@@ -5,8 +5,8 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    DeadLetter, EntryId, Event, Owed, Queue, QueueError, Settled, Settlement, Statistics,
-    TargetStatistics,
+    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Queue, QueueError, RecentKeys,
+    SetAside, Settled, Settlement, Statistics, TargetStatistics, Verification,
 };
 
 /// Bytes counted for an event besides its key and body.
@@ -23,6 +23,8 @@ pub struct MemoryQueue {
     /// Shared with readers, so that none of them holds the lock while it is shown entries; copied
     /// if it changes meanwhile.
     state: Mutex<Arc<State>>,
+    /// Apart, so that it is never copied. Locked after the state.
+    recent: Mutex<RecentKeys>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -54,26 +56,21 @@ enum Standing {
 }
 
 impl MemoryQueue {
-    /// An empty queue that holds about `max_bytes` of keys, bodies and notes.
+    /// An empty queue that holds about `max_bytes` of keys, bodies and notes, and knows
+    /// idempotency keys as long as [`DuplicateWindow::DEFAULT`] says.
     #[must_use]
     pub fn new(max_bytes: u64) -> MemoryQueue {
+        MemoryQueue::with_window(max_bytes, DuplicateWindow::DEFAULT)
+    }
+
+    /// As [`new`](MemoryQueue::new), with another window. What known keys take is not counted.
+    #[must_use]
+    pub fn with_window(max_bytes: u64, window: DuplicateWindow) -> MemoryQueue {
         MemoryQueue {
             max_bytes,
             state: Mutex::default(),
+            recent: Mutex::new(RecentKeys::new(window)),
         }
-    }
-
-    /// Forgets a target: what it is owed, its dead letters and its name; how many entries that
-    /// were.
-    pub fn drop_target(&self, target: &str) -> u64 {
-        let mut state = self.lock();
-        let state = Arc::make_mut(&mut state);
-        state.targets.remove(target);
-        let entries: Vec<u64> = state.of_target(target).map(|(seq, _)| seq).collect();
-        for &seq in &entries {
-            state.set(seq, target, None);
-        }
-        entries.len() as u64
     }
 
     fn snapshot(&self) -> Arc<State> {
@@ -246,10 +243,18 @@ impl Queue for MemoryQueue {
         &self,
         appends: &[Event],
         settlements: &[Settlement],
-    ) -> Result<Vec<EntryId>, QueueError> {
+    ) -> Result<Vec<Accepted>, QueueError> {
         let mut state = self.lock();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let repeated = |recent: &RecentKeys, event: &Event| {
+            let key = event.idempotency_key.as_deref()?;
+            recent.find(key, event.accepted_at)
+        };
         let mut need = 0;
         for event in appends {
+            if repeated(&recent, event).is_some() {
+                continue;
+            }
             let size = Stored::size(event) + TARGET_OVERHEAD * event.targets.len() as u64;
             if size > self.max_bytes {
                 return Err(QueueError::TooLarge {
@@ -259,7 +264,7 @@ impl Queue for MemoryQueue {
             }
             need += size;
         }
-        if !appends.is_empty() && state.bytes + need > self.max_bytes {
+        if need > 0 && state.bytes + need > self.max_bytes {
             return Err(QueueError::Full {
                 used: state.bytes,
                 max: self.max_bytes,
@@ -269,7 +274,16 @@ impl Queue for MemoryQueue {
         for settlement in settlements {
             state.settle(settlement);
         }
-        Ok(appends.iter().map(|event| state.append(event)).collect())
+        let mut append = |event: &Event| {
+            if let Some(first) = repeated(&recent, event) {
+                return Accepted::Duplicate(first);
+            }
+            if let Some(key) = &event.idempotency_key {
+                recent.learn(key, event.id, event.accepted_at);
+            }
+            Accepted::Stored(state.append(event))
+        };
+        Ok(appends.iter().map(&mut append).collect())
     }
 
     fn owed(
@@ -361,6 +375,39 @@ impl Queue for MemoryQueue {
             }
         }
         Ok(found)
+    }
+
+    fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
+        let mut state = self.lock();
+        let state = Arc::make_mut(&mut state);
+        state.targets.remove(target);
+        let entries: Vec<u64> = state.of_target(target).map(|(seq, _)| seq).collect();
+        for &seq in &entries {
+            state.set(seq, target, None);
+        }
+        Ok(entries.len() as u64)
+    }
+
+    fn set_aside(
+        &self,
+        _after: Option<EntryId>,
+        _visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<Verification, QueueError> {
+        let state = self.snapshot();
+        let count = |is: fn(&Standing) -> bool| {
+            let standings = state.events.values().flat_map(|of| of.standings.values());
+            standings.filter(|standing| is(standing)).count() as u64
+        };
+        Ok(Verification {
+            events: state.events.len() as u64,
+            owed: count(|standing| matches!(standing, Standing::Owed { .. })),
+            dead: count(|standing| matches!(standing, Standing::Dead { .. })),
+            ..Verification::default()
+        })
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {

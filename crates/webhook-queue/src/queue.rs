@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::QueueError;
+use crate::{QueueError, Verification};
 
 /// The name of an event, chosen by the caller: the same over retries, restarts and replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +28,70 @@ pub struct Event {
     /// Names of the targets that are owed it; a name given twice counts once, and an event
     /// without targets gets a handle but is not kept.
     pub targets: Arc<[Arc<str>]>,
+    /// What makes a second submission of it known, if there is such a thing: opaque bytes of any
+    /// length. An event whose key the queue knows is not stored; see [`DuplicateWindow`].
+    pub idempotency_key: Option<Arc<[u8]>>,
+}
+
+/// What became of an event that was given to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Accepted {
+    /// It is stored under this handle.
+    Stored(EntryId),
+    /// Nothing was stored, since an event of the same idempotency key was accepted before, under
+    /// this name.
+    Duplicate(EventId),
+}
+
+impl Accepted {
+    /// Its handle, unless it is a duplicate.
+    #[must_use]
+    pub fn entry(&self) -> Option<EntryId> {
+        match *self {
+            Accepted::Stored(entry) => Some(entry),
+            Accepted::Duplicate(_) => None,
+        }
+    }
+
+    /// The name of the event that it repeats, if it is a duplicate.
+    #[must_use]
+    pub fn duplicate_of(&self) -> Option<EventId> {
+        match *self {
+            Accepted::Stored(_) => None,
+            Accepted::Duplicate(first) => Some(first),
+        }
+    }
+}
+
+/// How long idempotency keys are known. Both bounds hold: a key is forgotten by whichever is
+/// reached first. Age is told by the events' own `accepted_at`; a clock that was set back makes
+/// keys live longer, never shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by callers, `..Default::default()`"
+)]
+pub struct DuplicateWindow {
+    /// Milliseconds for which a key is known after its event was accepted.
+    pub age_ms: u64,
+    /// Keys that are known at most; a new one takes the place of the oldest. 0: none is.
+    pub keys: u64,
+}
+
+impl DuplicateWindow {
+    /// 24 hours and 1,000,000 keys.
+    pub const DEFAULT: DuplicateWindow = DuplicateWindow {
+        age_ms: 24 * 3_600_000,
+        keys: 1_000_000,
+    };
+}
+
+impl Default for DuplicateWindow {
+    /// [`DEFAULT`](DuplicateWindow::DEFAULT).
+    fn default() -> DuplicateWindow {
+        DuplicateWindow::DEFAULT
+    }
 }
 
 /// What became of an entry at one target. Settling what a target is not owed (any longer) has no
@@ -100,6 +164,20 @@ pub struct DeadLetter<'a> {
     pub note: &'a [u8],
 }
 
+/// An entry that was set aside since its stored record is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside<'a> {
+    /// Its handle.
+    pub entry: EntryId,
+    /// The targets that were owed it, or had it as a dead letter.
+    pub targets: Vec<&'a str>,
+    /// What is wrong with it.
+    pub reason: &'a str,
+    /// The record as found, empty if there was none, in the storage's own encoding.
+    pub record: &'a [u8],
+}
+
 /// What a queue holds of one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetStatistics {
@@ -131,8 +209,13 @@ pub struct Statistics {
 
 /// Keeps what is owed. See each method for what is promised when it returns.
 pub trait Queue: Send + Sync + 'static {
-    /// Stores `appends` and applies `settlements`, all or nothing, and returns the appended
-    /// events' handles, in order, once all of it will survive a crash and a power loss.
+    /// Stores `appends` and applies `settlements`, all or nothing, and tells what became of each
+    /// event, in order, once all of it will survive a crash and a power loss.
+    ///
+    /// An event whose idempotency key is known is a duplicate: it is not stored, and needs no
+    /// room. A key is known from the commit of its event on (to the events behind it in the same
+    /// commit as well) for as long as the queue's [`DuplicateWindow`] says, over crashes, and
+    /// whatever became of its event meanwhile. A commit that fails leaves none of its keys known.
     ///
     /// # Errors
     /// Nothing was stored nor applied, unless [`QueueError::Refusing`] says that the storage
@@ -141,7 +224,7 @@ pub trait Queue: Send + Sync + 'static {
         &self,
         appends: &[Event],
         settlements: &[Settlement],
-    ) -> Result<Vec<EntryId>, QueueError>;
+    ) -> Result<Vec<Accepted>, QueueError>;
 
     /// Shows what `target` is owed after `after`, in order, until `visit` breaks.
     ///
@@ -192,6 +275,32 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// Nothing was changed.
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
+
+    /// Forgets a target: what it is owed, its dead letters and its name; how many entries that
+    /// were. May be done in steps, each durable. What is appended for the target meanwhile may stay.
+    ///
+    /// # Errors
+    /// Some entries may be forgotten already, the others are as they were; it can be repeated.
+    fn drop_target(&self, target: &str) -> Result<u64, QueueError>;
+
+    /// Shows the entries after `after` that were set aside since their stored record is damaged,
+    /// in the order accepted, until `visit` breaks. No target is owed them any longer.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn set_aside(
+        &self,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError>;
+
+    /// Reads all that was stored when it was called and checks each record; changes nothing, and
+    /// holds up neither commits nor readers. Takes as long as the storage needs to be read once.
+    ///
+    /// # Errors
+    /// When the storage cannot be read to its end. A damaged record is no error, but part of what
+    /// is returned.
+    fn verify(&self) -> Result<Verification, QueueError>;
 
     /// What it holds.
     ///

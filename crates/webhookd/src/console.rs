@@ -15,6 +15,21 @@ pub(crate) fn complain(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "webhookd: {text}"));
 }
 
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Standard error, with a line of progress at its end when it is a terminal.
 #[derive(Clone)]
 pub(crate) struct Console {

@@ -2,13 +2,15 @@
 //!
 //! *Architecture invariant*: there is no delivery logic here; this crate wires the others.
 
-mod acks;
+mod admin;
 mod cli;
 mod commands;
 mod console;
-mod input;
+mod http;
 mod signals;
+mod sources;
 mod summary;
+mod wiring;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,8 @@
 //! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once.
 
+use crate::wiring::News;
 use anyhow::{Context, Result};
+use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -55,6 +57,24 @@ impl Signals {
     /// Set by the first signal.
     pub(crate) fn flag(&self) -> &AtomicBool {
         &self.asked
+    }
+
+    /// Has the first signal told as news, from a thread of its own.
+    pub(crate) fn announce(self: &Arc<Self>, news: Sender<News>) -> Result<()> {
+        let signals = Arc::clone(self);
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                while !signals.asked_to_end() {
+                    if signals.wait_for(signals.bell.as_fd()).is_err() {
+                        return;
+                    }
+                }
+                // Nobody listens any more once the program ends.
+                drop(news.send(News::AskedToEnd));
+            })
+            .context("cannot start a thread")?;
+        Ok(())
     }
 
     /// Waits until `input` can be read, or has ended, or a signal has come.

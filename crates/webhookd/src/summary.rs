@@ -1,5 +1,6 @@
 //! What came of a run, for people and as JSON.
 
+use crate::sources::Read;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,14 +56,6 @@ pub(crate) struct TargetSummary {
     owed: u64,
     attempts: u64,
     outcomes: BTreeMap<&'static str, u64>,
-}
-
-/// What the input came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Read {
-    pub(crate) events: u64,
-    pub(crate) rejected: u64,
-    pub(crate) refused: u64,
 }
 
 impl Summary {

@@ -105,7 +105,7 @@ fn lane(times: u64) -> Result<()> {
 /// A group into the queue, with the settlements of the one before.
 fn queue(times: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let queue = DiskQueue::open(folder.path(), &Options { max_bytes: 1 << 30 })?;
+    let queue = DiskQueue::open(folder.path(), &Options::with_max_bytes(1 << 30))?;
     let target: Arc<str> = "default".into();
     let targets: Arc<[Arc<str>]> = [Arc::clone(&target)].into();
     let body: Arc<[u8]> = Arc::from(event()?.as_bytes());
@@ -118,11 +118,13 @@ fn queue(times: u64) -> Result<()> {
                 body: Arc::clone(&body),
                 accepted_at: number,
                 targets: Arc::clone(&targets),
+                idempotency_key: None,
             })
             .collect();
         let entries = queue.commit(&events, &settlements)?;
         settlements = entries
             .into_iter()
+            .filter_map(|accepted| accepted.entry())
             .map(|entry| Settlement {
                 target: Arc::clone(&target),
                 entry,

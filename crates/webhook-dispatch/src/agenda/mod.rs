@@ -89,22 +89,14 @@ impl Agenda {
         bounds: Bounds,
         now: Instant,
     ) -> Agenda {
-        let concurrency = target.concurrency().get();
-        let rate = target.max_per_second();
         Agenda {
             name: Arc::from(target.name().as_str()),
             policy: target.retry().clone(),
             reliable,
             window: bounds.window,
-            // As many again as are under way lie ready, so that a sender need not wait for its
-            // next; but not under a rate limit, which counts attempts as they are handed out.
-            most: if rate.is_some() {
-                concurrency
-            } else {
-                concurrency * 2
-            },
+            most: most_handed_out(target),
             lanes: Lanes::new(bounds),
-            gate: Gate::new(rate.map(|rate| f64::from(rate.get())), now),
+            gate: Gate::new(rate_of(target), now),
             cursor: None,
             // What the queue holds from before is read first.
             following: !reliable,
@@ -115,6 +107,26 @@ impl Agenda {
             outstanding: 0,
             next_scan: now,
         }
+    }
+
+    /// Goes on under other settings.
+    pub(crate) fn reconfigure(&mut self, target: &Target, now: Instant) {
+        self.policy = target.retry().clone();
+        self.window = target.window().get();
+        self.most = most_handed_out(target);
+        self.lanes.set_window(self.window);
+        self.gate.reconfigure(rate_of(target), now);
+    }
+
+    /// Whether everything is settled that it knows of, and it has looked at all that there is.
+    pub(crate) fn is_done(&self) -> bool {
+        let nothing_to_look_for = self.owed_again.is_empty() && self.look_again.is_empty();
+        self.following && nothing_to_look_for && self.lanes.is_empty()
+    }
+
+    /// Whether nothing is under way, and the queue knows what came of all that was.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.outstanding == 0 && self.settling.is_empty() && self.noting == 0
     }
 
     /// What is to be attempted now.
@@ -171,4 +183,19 @@ impl Agenda {
     pub(crate) fn held(&self) -> usize {
         self.lanes.held()
     }
+}
+
+/// Attempts that may be handed out at once.
+fn most_handed_out(target: &Target) -> usize {
+    let concurrency = target.concurrency().get();
+    // As many again as are under way lie ready, so that a sender need not wait for its next; but
+    // not under a rate limit, which counts attempts as they are handed out.
+    match target.max_per_second() {
+        Some(_) => concurrency,
+        None => concurrency * 2,
+    }
+}
+
+fn rate_of(target: &Target) -> Option<f64> {
+    target.max_per_second().map(|rate| f64::from(rate.get()))
 }

@@ -39,9 +39,7 @@ impl Agenda {
     pub(crate) fn judge(&mut self, attempt: &Attempt, at: Moment, retry: &dyn Retry) -> Ruling {
         let lane = attempt.due.lane;
         if attempt.stopped {
-            // It may have arrived or not: it stays owed.
-            self.untried(lane, attempt.pass, at.now);
-            return Ruling::default();
+            return self.cut_short(attempt, at);
         }
         self.outstanding -= 1;
         if !self.reliable {
@@ -55,7 +53,7 @@ impl Agenda {
         }
         match attempt.verdict {
             Verdict::Delivered => {
-                let closed = self.gate.succeeded();
+                let closed = self.gate.succeeded(attempt.pass);
                 let settlement =
                     self.settle(lane, attempt.due.delivery.entry, Settled::Delivered, at);
                 Ruling {
@@ -67,20 +65,34 @@ impl Agenda {
             }
             Verdict::Refused => {
                 let asked = self.hold_as_asked(attempt, at);
-                let closed = self.gate.succeeded();
+                let closed = self.gate.succeeded(attempt.pass);
                 Ruling {
                     closed,
                     recall: asked.is_some(),
                     ..self.give_up(attempt, Reason::Refused, at)
                 }
             }
-            Verdict::Gone => self.stop(attempt),
+            Verdict::Gone if self.gate.is_current(attempt.pass) => self.stop(attempt),
             _ => self.try_again(attempt, at, retry),
+        }
+    }
+
+    /// The dispatcher ends while this is under way. It may have arrived or not: it stays owed, and
+    /// the number of the attempt is not used again.
+    fn cut_short(&mut self, attempt: &Attempt, at: Moment) -> Ruling {
+        self.untried(attempt.due.lane, attempt.pass, at.now);
+        let settlement = self.reliable.then(|| self.note(tried(attempt), 0));
+        Ruling {
+            settlement,
+            ..Ruling::default()
         }
     }
 
     /// What the receiver asks for by `Retry-After`, it asks for all its events.
     fn hold_as_asked(&mut self, attempt: &Attempt, at: Moment) -> Option<Duration> {
+        if !self.gate.is_current(attempt.pass) {
+            return None;
+        }
         let value = attempt.retry_after.as_deref()?;
         let wait = retry::retry_after(value, at.wall, &self.policy)?;
         self.gate.hold(at.now + wait);

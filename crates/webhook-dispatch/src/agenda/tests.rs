@@ -31,8 +31,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 use webhook_config::TargetUrl;
 use webhook_queue::{
-    DeadLetter, Event, EventId, MemoryQueue, Owed, Queue, QueueError, Settled, Settlement,
-    Statistics,
+    Accepted, DeadLetter, Event, EventId, MemoryQueue, Owed, Queue, QueueError, SetAside, Settled,
+    Settlement, Statistics, Verification,
 };
 
 const WINDOW: usize = 8;
@@ -99,6 +99,7 @@ impl Store {
                 _ => Synced::Settled(settlement.entry),
             }));
         }
+        let entries = entries.iter().filter_map(Accepted::entry);
         for (event, entry) in appends.drain(..).zip(entries) {
             stored.push((event.key[0], event.id));
             untold.push_back(News::Accepted(Live {
@@ -175,7 +176,7 @@ fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
 }
 
 impl Queue for Store {
-    fn commit(&self, _: &[Event], _: &[Settlement]) -> Result<Vec<EntryId>, QueueError> {
+    fn commit(&self, _: &[Event], _: &[Settlement]) -> Result<Vec<Accepted>, QueueError> {
         unreachable!("an agenda does not write")
     }
 
@@ -222,6 +223,22 @@ impl Queue for Store {
 
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         self.queue.drop_dead(target, entries)
+    }
+
+    fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
+        self.queue.drop_target(target)
+    }
+
+    fn set_aside(
+        &self,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.queue.set_aside(after, visit)
+    }
+
+    fn verify(&self) -> Result<Verification, QueueError> {
+        self.queue.verify()
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {
@@ -331,10 +348,9 @@ fn incarnation(
     target: &Arc<Target>,
     now: Instant,
 ) -> (Arc<Line>, Receiver<Live>, Receiver<Command>, Agenda) {
-    let (events_in, events) = crossbeam_channel::bounded(CHANNEL);
-    let (commands_in, commands) = crossbeam_channel::bounded(16);
-    let tally = Arc::new(Tally::default());
-    let line = Line::new(Arc::clone(target), tally, events_in, commands_in);
+    let name = Arc::from(target.name().as_str());
+    let line = Line::new(name, true, CHANNEL, Arc::new(Tally::default()));
+    let (events, commands) = (line.events(), line.commands());
     let bounds = Bounds {
         window: WINDOW,
         window_bytes: 1 << 20,
@@ -417,6 +433,7 @@ impl World {
             body: Arc::from(id),
             accepted_at: self.at.epoch_ms(),
             targets: Arc::from([Arc::from(self.target.name().as_str())]),
+            idempotency_key: None,
         });
     }
 

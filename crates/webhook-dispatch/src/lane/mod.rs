@@ -356,6 +356,16 @@ impl Lanes {
         !self.ready.is_empty()
     }
 
+    /// Lets so many events into memory from now on. What is there stays.
+    pub(crate) fn set_window(&mut self, window: usize) {
+        self.bounds.window = window;
+    }
+
+    /// Whether no task has a lane.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
     /// Events in memory.
     pub(crate) fn held(&self) -> usize {
         self.held

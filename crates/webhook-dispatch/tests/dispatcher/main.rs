@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod duplicates;
+mod faults;
 mod order;
 mod outcomes;
+mod reload;
+mod repair;
+mod replacing;
 mod restart;
 mod submitting;
 mod support;

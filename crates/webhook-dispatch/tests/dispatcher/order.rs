@@ -58,17 +58,17 @@ fn a_tasks_events_arrive_in_order_whatever_fails() {
 fn a_backlog_larger_than_the_window_and_live_events_keep_their_order() {
     let dir = tempfile::tempdir().unwrap();
     let queue: Arc<dyn Queue> =
-        Arc::new(DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 26 }).unwrap());
+        Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 26)).unwrap());
     let receiver = Receiver::new(unreliable);
     let config = config([target("a").window(NonZeroUsize::new(4).unwrap())]);
     let dispatcher = dispatcher(config, &queue, &receiver).start().unwrap();
     let submitter = dispatcher.submitter();
-    assert!(dispatcher.pause("a", true));
+    assert!(dispatcher.control().pause("a", true));
     let tasks = ["t1", "t2", "t3"];
     let mut pending = Vec::new();
     for number in 0..300 {
         if number == 100 {
-            assert!(dispatcher.pause("a", false));
+            assert!(dispatcher.control().pause("a", false));
         }
         for task in tasks {
             let (confirm, confirmed) = std::sync::mpsc::channel();

@@ -112,7 +112,7 @@ fn gone_stops_a_target_which_keeps_its_events_until_it_is_started_again() {
     assert_eq!(dispatcher.pending(), 10);
     assert_eq!(receiver.look(|state| state.asked.len()), 1);
     *gone.lock().unwrap() = false;
-    assert!(dispatcher.restart("a"));
+    assert!(dispatcher.control().restart("a"));
     assert!(dispatcher.shutdown(PATIENCE).drained);
     receiver.look(|state| {
         assert_eq!((&*state.taken[0].id, state.taken[0].attempt), (&*id, 2));

@@ -11,7 +11,7 @@ use webhook_queue::{DiskQueue, MemoryQueue, Options, Queue};
 fn a_restart_goes_on_where_it_stopped_with_the_same_ids_and_attempt_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let open = || -> Arc<dyn Queue> {
-        Arc::new(DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 26 }).unwrap())
+        Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 26)).unwrap())
     };
     let queue = open();
     let before = Receiver::new(|received| match received.attempt {
@@ -43,8 +43,8 @@ fn a_restart_goes_on_where_it_stopped_with_the_same_ids_and_attempt_numbers() {
         let attempts: Vec<_> = state.taken.iter().map(|taken| taken.attempt).collect();
         assert_eq!(
             attempts,
-            [2, 1, 1, 1, 1],
-            "the attempt that was cut short is made again"
+            [3, 1, 1, 1, 1],
+            "the attempt that was cut short is made again, under another number"
         );
     });
 }
@@ -123,15 +123,15 @@ fn a_replayed_dead_letter_is_delivered_under_its_old_id() {
         std::thread::yield_now();
     }
     // While it runs: the first two.
-    assert_eq!(running.replay("a", &dead()[..2]).unwrap(), 2);
-    assert_eq!(running.replay("nobody", &dead()).unwrap(), 0);
+    assert_eq!(running.control().replay("a", &dead()[..2]).unwrap(), 2);
+    assert_eq!(running.control().replay("nobody", &dead()).unwrap(), 0);
     assert!(running.drain(Some(PATIENCE), &never));
     assert!(running.shutdown(PATIENCE).drained);
     // By a dispatcher that has seen nothing else: the others.
     let running = start();
     submit(&running.submitter(), "u", 9);
     assert!(running.drain(Some(PATIENCE), &never));
-    assert_eq!(running.replay("a", &dead()).unwrap(), 2);
+    assert_eq!(running.control().replay("a", &dead()).unwrap(), 2);
     assert!(running.shutdown(PATIENCE).drained);
     receiver.look(|state| {
         let taken = state.taken.iter().filter(|taken| taken.task() == "t");
@@ -163,7 +163,7 @@ fn dead_letters_are_replayed_by_a_dispatcher_that_was_owed_nothing() {
             ControlFlow::Break(())
         })
         .unwrap();
-    assert_eq!(second.replay("a", &[entry.unwrap()]).unwrap(), 1);
+    assert_eq!(second.control().replay("a", &[entry.unwrap()]).unwrap(), 1);
     assert!(second.shutdown(PATIENCE).drained);
     assert_eq!(taking.look(|state| state.taken.len()), 1);
 }
@@ -172,7 +172,7 @@ fn dead_letters_are_replayed_by_a_dispatcher_that_was_owed_nothing() {
 fn an_event_whose_record_is_damaged_is_counted_and_owed_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let open = || -> Arc<dyn Queue> {
-        Arc::new(DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 26 }).unwrap())
+        Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 26)).unwrap())
     };
     let queue = open();
     let receiver = Receiver::new(|_| Reply::Hang);
@@ -197,11 +197,18 @@ fn an_event_whose_record_is_damaged_is_counted_and_owed_no_more() {
 
     let queue = open();
     let receiver = Receiver::new(|_| Reply::Status(200));
+    let listener = Arc::new(Listener::default());
     let second = dispatcher(config([target("a")]), &queue, &receiver)
+        .observer(Arc::clone(&listener) as Arc<dyn webhook_dispatch::Observer>)
         .start()
         .unwrap();
     receiver.wait("what is whole", |state| state.taken.len() == 2);
-    let report = second.shutdown(Duration::from_millis(100));
+    let never = AtomicBool::new(false);
+    assert!(second.drain(None, &never), "nothing is left to wait for");
+    assert_eq!(second.stats().unwrap().targets[0].damaged, 1);
+    let heard = listener.heard();
+    assert!(heard[0].contains("records of 1 of its events"), "{heard:?}");
+    let report = second.shutdown(PATIENCE);
     assert!(!report.drained);
     assert_eq!(report.damaged, 1);
     assert_eq!(report.stats.targets[0].pending, 0);

@@ -26,7 +26,7 @@ fn a_full_queue_gives_the_event_back_and_takes_it_once_there_is_room() {
             .start()
             .unwrap();
         let submitter = dispatcher.submitter();
-        assert!(dispatcher.pause("a", true));
+        assert!(dispatcher.control().pause("a", true));
         let mut taken = 0;
         let refused = loop {
             let soon = Instant::now() + Duration::from_millis(200);
@@ -42,7 +42,7 @@ fn a_full_queue_gives_the_event_back_and_takes_it_once_there_is_room() {
             refused.refusal
         );
         assert_eq!(&refused.event[..], event("t", taken));
-        assert!(dispatcher.pause("a", false));
+        assert!(dispatcher.control().pause("a", false));
         receiver.wait("room", |state| state.taken.len() == taken as usize);
         loop {
             // The room is there once the settlements are synced.
@@ -65,12 +65,12 @@ fn what_was_handed_over_waits_for_room_in_a_queue_that_blocks() {
     let dispatcher = dispatcher(with_when_full(WhenFull::Block), &queue, &receiver)
         .start()
         .unwrap();
-    assert!(dispatcher.pause("a", true));
+    assert!(dispatcher.control().pause("a", true));
     for number in 0..100 {
         let submitter = dispatcher.submitter();
         submitter.try_submit(event("t", number)).unwrap();
     }
-    assert!(dispatcher.pause("a", false));
+    assert!(dispatcher.control().pause("a", false));
     assert!(dispatcher.shutdown(PATIENCE).drained);
     assert_eq!(receiver.look(|state| state.taken.len()), 100);
 }

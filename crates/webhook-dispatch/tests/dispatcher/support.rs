@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use webhook_config::{Config, RetryPolicy, Target, TargetBuilder, TargetName, TargetUrl};
 use webhook_dispatch::retry::Next;
 use webhook_dispatch::{
-    Answer, Connector, Dispatcher, DispatcherBuilder, Request, Retry, Stopper, SubmitError,
-    Submitter, Transport, TransportError, TransportErrorKind,
+    Answer, Connector, Dispatcher, DispatcherBuilder, Observer, Request, Retry, Stopper,
+    SubmitError, Submitter, Transport, TransportError, TransportErrorKind, Trouble,
 };
 use webhook_queue::Queue;
 
@@ -21,6 +21,7 @@ pub(crate) struct Received {
     pub(crate) target: String,
     pub(crate) id: String,
     pub(crate) attempt: u32,
+    pub(crate) url: String,
     pub(crate) body: String,
 }
 
@@ -36,6 +37,9 @@ impl Received {
         number.trim_end_matches('}').parse().unwrap()
     }
 }
+
+/// The path of a target whose settings cannot be used.
+pub(crate) const UNUSABLE: &str = "/unusable";
 
 /// What a receiver does with a request.
 #[derive(Clone, Copy, Debug)]
@@ -114,14 +118,22 @@ pub(crate) struct InProcess(pub(crate) Arc<Receiver>);
 
 struct InProcessTransport {
     target: String,
+    url: String,
     receiver: Arc<Receiver>,
     stopped: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Connector for InProcess {
     fn transport(&self, target: &Target) -> Result<Box<dyn Transport>, TransportError> {
+        if target.url().as_uri().path() == UNUSABLE {
+            return Err(TransportError {
+                kind: TransportErrorKind::Connect,
+                message: "its certificates cannot be used".to_owned(),
+            });
+        }
         Ok(Box::new(InProcessTransport {
             target: target.name().to_string(),
+            url: target.url().as_uri().to_string(),
             receiver: Arc::clone(&self.0),
             stopped: Arc::default(),
         }))
@@ -133,6 +145,7 @@ impl Transport for InProcessTransport {
         let header = |name: &str| request.headers[name].to_str().unwrap().to_owned();
         let received = Received {
             target: self.target.clone(),
+            url: self.url.clone(),
             id: header("webhook-id"),
             attempt: header("webhook-attempt").parse().unwrap(),
             body: String::from_utf8(request.body.to_vec()).unwrap(),
@@ -217,8 +230,30 @@ impl Retry for AtOnce {
     }
 }
 
+/// Remembers what trouble it was told of.
+#[derive(Default)]
+pub(crate) struct Listener(Mutex<Vec<String>>);
+
+impl Listener {
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Observer for Listener {
+    fn trouble(&self, trouble: &Trouble<'_>) {
+        self.0.lock().unwrap().push(trouble.to_string());
+    }
+}
+
 pub(crate) fn target(name: &str) -> TargetBuilder {
-    Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
+    target_at(name, "/")
+}
+
+/// A target with this path in its URL.
+pub(crate) fn target_at(name: &str, path: &str) -> TargetBuilder {
+    let url = format!("http://localhost:1{path}");
+    Target::builder(TargetUrl::parse(&url).unwrap())
         .name(name.parse::<TargetName>().unwrap())
         .concurrency(NonZeroUsize::new(4).unwrap())
 }

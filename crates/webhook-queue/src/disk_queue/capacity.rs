@@ -5,7 +5,7 @@ use heed::{AnyTls, RoTxn};
 use super::fault::Fault;
 use super::record;
 use super::tables::Tables;
-use crate::{Event, QueueError};
+use crate::{DuplicateWindow, Event, QueueError};
 
 /// The smallest queue.
 const MIN_BYTES: u64 = 1 << 20;
@@ -25,6 +25,13 @@ const PER_EVENT: u64 = 80;
 
 /// What an event takes for each target: its entry in `owed`, and what settling it may add.
 const PER_TARGET: u64 = 48 + SETTLEMENT;
+
+/// What a known idempotency key takes, in both of its tables.
+const PER_KEY: u64 = 160;
+
+/// The part of the queue that known keys may take, as a divisor: less than what an event that
+/// nearly fills an empty queue leaves free.
+const KEYS_PART: u64 = 16;
 
 /// A page of the smallest size that LMDB uses.
 const PAGE: u64 = 4096;
@@ -58,12 +65,20 @@ impl Capacity {
         usize::try_from(least.max(self.max)).unwrap_or(usize::MAX)
     }
 
+    /// How long keys are known, if this is asked for: they may take a part of the queue only.
+    pub(super) fn window(&self, asked: DuplicateWindow) -> DuplicateWindow {
+        DuplicateWindow {
+            keys: asked.keys.min(self.max / KEYS_PART / PER_KEY),
+            ..asked
+        }
+    }
+
     /// Refuses events that do not fit.
-    pub(super) fn admit(
+    pub(super) fn admit<'e>(
         &self,
         tables: &Tables,
         txn: &RoTxn<'_, AnyTls>,
-        events: &[Event],
+        events: impl Iterator<Item = &'e Event>,
     ) -> Result<(), Fault> {
         let room = self.max - self.reserve;
         let mut need = 0_u64;
@@ -106,8 +121,9 @@ impl Capacity {
 /// Bytes that an event may take, rounded up.
 fn size(event: &Event) -> u64 {
     let record = record::event_len(event) as u64;
+    let key = event.idempotency_key.as_ref().map_or(0, |_| PER_KEY);
     pages(record)
-        .saturating_add(PER_EVENT)
+        .saturating_add(PER_EVENT + key)
         .saturating_add(PER_TARGET.saturating_mul(event.targets.len() as u64))
 }
 

@@ -9,9 +9,11 @@ use siphasher::sip::SipHasher13;
 
 use super::capacity::Capacity;
 use super::fault::{Fault, damage};
+use super::known;
 use super::record::{self, Dead, Row};
 use super::tables::Tables;
-use crate::{EntryId, Event, Settled, Settlement};
+use crate::duplicates::fingerprint;
+use crate::{Accepted, DuplicateWindow, EntryId, Event, EventId, Settled, Settlement};
 
 /// The key of the next entry's number in `meta`.
 pub(super) const NEXT: &[u8] = b"next";
@@ -75,29 +77,81 @@ impl<'q> Change<'q> {
         Ok(Some(names))
     }
 
-    /// Appends events in order, if they fit.
+    /// Appends the events that are not known, in order, if they fit.
     pub(super) fn append(
         &mut self,
         events: &[Event],
         capacity: &Capacity,
-    ) -> Result<Vec<EntryId>, Fault> {
+        window: DuplicateWindow,
+    ) -> Result<Vec<Accepted>, Fault> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
         self.forget_released()?;
-        capacity.admit(self.tables, &self.txn, events)?;
+        let new: Vec<_> = events
+            .iter()
+            .map(|event| (event, self.print(event)))
+            .collect();
+        let mut unknown = Vec::with_capacity(events.len());
+        for (event, print) in &new {
+            // What repeats an event of this same group is found when that has been appended.
+            if self.repeated(event, print.as_ref(), window)?.is_none() {
+                unknown.push(*event);
+            }
+        }
+        capacity.admit(self.tables, &self.txn, unknown.into_iter())?;
         let mut next = read_next(self.tables.meta.get(&self.txn, NEXT)?)?;
-        let mut entries = Vec::with_capacity(events.len());
+        let mut accepted = Vec::with_capacity(events.len());
         let mut buffer = Vec::new();
-        for event in events {
+        for (event, print) in &new {
+            if let Some(first) = self.repeated(event, print.as_ref(), window)? {
+                accepted.push(Accepted::Duplicate(first));
+                continue;
+            }
             self.append_one(next, event, &mut buffer)?;
-            entries.push(EntryId(next));
+            if let Some(print) = print {
+                let now = event.accepted_at;
+                known::learn(self.tables, &mut self.txn, print, event.id, (window, now))?;
+            }
+            accepted.push(Accepted::Stored(EntryId(next)));
             next += 1;
         }
-        self.tables
-            .meta
-            .put(&mut self.txn, NEXT, &next.to_le_bytes())?;
-        Ok(entries)
+        // If all are duplicates nothing changes, and there is nothing to sync.
+        if accepted.iter().any(|accepted| accepted.entry().is_some()) {
+            self.tables
+                .meta
+                .put(&mut self.txn, NEXT, &next.to_le_bytes())?;
+        }
+        Ok(accepted)
+    }
+
+    /// What the event's idempotency key is known by.
+    fn print(&self, event: &Event) -> Option<[u8; 16]> {
+        let key = event.idempotency_key.as_deref()?;
+        Some(fingerprint(&self.identity, key))
+    }
+
+    /// The name of the event that this one repeats.
+    fn repeated(
+        &self,
+        event: &Event,
+        print: Option<&[u8; 16]>,
+        window: DuplicateWindow,
+    ) -> heed::Result<Option<EventId>> {
+        match print {
+            None => Ok(None),
+            Some(print) => known::find(self.tables, &self.txn, print, (window, event.accepted_at)),
+        }
+    }
+
+    /// Forgets up to `limit` idempotency keys that a smaller bound has no room for; whether there
+    /// may be more.
+    pub(super) fn trim_known(
+        &mut self,
+        window: DuplicateWindow,
+        limit: usize,
+    ) -> heed::Result<bool> {
+        known::trim(self.tables, &mut self.txn, window, limit)
     }
 
     fn append_one(&mut self, seq: u64, event: &Event, buffer: &mut Vec<u8>) -> heed::Result<()> {

@@ -216,20 +216,20 @@ fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io("open", &name)(error)),
     };
-    let foreign = || QueueError::ForeignDirectory {
-        path: path.into(),
-        found: MARK.into(),
-    };
+    let unreadable = || unreadable_mark(path);
     match file.take(256).read_to_string(&mut text) {
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(foreign()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(unreadable()),
         Err(error) => return Err(io("read", &name)(error)),
     }
     let mut lines = text.lines();
     let found = lines
         .next()
         .and_then(|line| line.strip_prefix(MAGIC))
-        .ok_or_else(foreign)?;
+        .ok_or_else(unreadable)?;
+    if found.is_empty() || !found.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(unreadable());
+    }
     if found != FORMAT.to_string() {
         let (path, found) = (path.into(), found.chars().take(32).collect());
         return Err(QueueError::UnknownVersion {
@@ -243,9 +243,30 @@ fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
         .and_then(parse_identity)
         .ok_or_else(|| QueueError::Corrupt {
             path: path.into(),
-            detail: format!("{MARK} names no identity"),
+            detail: format!(
+                "the second line of the file {MARK} is not 32 hexadecimal digits; if you have a \
+                 copy of that file, put it back"
+            ),
         })?;
     Ok(Some(identity))
+}
+
+/// What a mark means that is none: beside data it was one once, else the directory is not ours.
+fn unreadable_mark(path: &Path) -> QueueError {
+    if path.join(DATA).exists() {
+        let detail = format!(
+            "the file {MARK} does not begin with \"{MAGIC}{FORMAT}\", so it was overwritten or lost \
+             bits; if you have a copy of that file, put it back"
+        );
+        return QueueError::Corrupt {
+            path: path.into(),
+            detail,
+        };
+    }
+    QueueError::ForeignDirectory {
+        path: path.into(),
+        found: MARK.into(),
+    }
 }
 
 fn parse_identity(text: &str) -> Option<[u8; 16]> {

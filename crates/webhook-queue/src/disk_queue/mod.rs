@@ -5,6 +5,7 @@ mod change;
 mod compaction;
 mod directory;
 mod fault;
+mod known;
 mod opening;
 mod read;
 mod record;
@@ -24,11 +25,15 @@ use self::read::Snapshot;
 use self::record::Row;
 use self::tables::Tables;
 use crate::{
-    DeadLetter, EntryId, Event, Owed, Queue, QueueError, Settlement, Statistics, TargetStatistics,
+    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Queue, QueueError, SetAside,
+    Settlement, Statistics, TargetStatistics, Verification,
 };
 
 pub use self::compaction::{Compaction, compact};
-pub use self::verification::{CorruptEntry, Verification, verify};
+pub use self::verification::verify;
+
+/// Keys that are forgotten in one transaction when there are too many.
+const FORGOTTEN_AT_ONCE: usize = 1024;
 
 /// Entries that [`DiskQueue::drop_target`] forgets in one transaction.
 const DROPPED_AT_ONCE: usize = 1024;
@@ -47,14 +52,26 @@ pub struct Options {
     /// 64 MiB, is kept for settlements; appends may use the rest. If the queue holds more already,
     /// it takes nothing new until enough is settled.
     pub max_bytes: u64,
+    /// How long idempotency keys are known. A sixteenth of `max_bytes`, at 160 bytes a key, bounds
+    /// their number as well: a million want 2.4 GiB of `max_bytes`.
+    pub duplicates: DuplicateWindow,
+}
+
+impl Options {
+    /// A bound in bytes, and the default for the rest.
+    #[must_use]
+    pub const fn with_max_bytes(max_bytes: u64) -> Options {
+        Options {
+            max_bytes,
+            duplicates: DuplicateWindow::DEFAULT,
+        }
+    }
 }
 
 impl Default for Options {
-    /// 16 GiB.
+    /// 16 GiB, and [`DuplicateWindow::DEFAULT`].
     fn default() -> Options {
-        Options {
-            max_bytes: 16 << 30,
-        }
+        Options::with_max_bytes(16 << 30)
     }
 }
 
@@ -71,6 +88,8 @@ impl Default for Options {
 pub struct DiskQueue {
     tables: Tables,
     capacity: Capacity,
+    /// How long idempotency keys are known.
+    window: DuplicateWindow,
     /// What the names of targets stand for, as of the last commit.
     names: Mutex<Arc<Names>>,
     /// Held by whoever changes the queue, so that names are published in the order of commits.
@@ -81,18 +100,6 @@ pub struct DiskQueue {
     refusing: Mutex<Option<Arc<QueueError>>>,
     /// Last, so that the lock is given up only after the environment was closed.
     directory: Directory,
-}
-
-/// An entry that was set aside since its stored record is damaged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SetAside<'a> {
-    /// Its handle.
-    pub entry: EntryId,
-    /// The targets that were owed it, or had it as a dead letter.
-    pub targets: Vec<&'a str>,
-    /// The record as found, empty if there was none; `docs/queue-format.md` says what to look for.
-    pub record: &'a [u8],
 }
 
 impl DiskQueue {
@@ -136,69 +143,41 @@ impl DiskQueue {
         opening::check_meta(&tables, &directory)?;
         directory.finish()?;
         let names = opening::read_names(&tables, &directory)?;
-        Ok(DiskQueue {
+        let queue = DiskQueue {
             tables,
             capacity,
+            window: capacity.window(options.duplicates),
             names: Mutex::new(Arc::new(names)),
             changing: Mutex::default(),
             damaged: Mutex::default(),
             refusing: Mutex::default(),
             directory,
-        })
+        };
+        queue.forget_keys_over_bound();
+        Ok(queue)
+    }
+
+    /// Forgets the keys that smaller bounds than before have no room for, so that they do not fill
+    /// a queue that takes nothing new. What fails is tried again at the next opening.
+    fn forget_keys_over_bound(&self) {
+        let over = || {
+            let txn = self.tables.env.read_txn()?;
+            Ok::<_, heed::Error>(self.tables.learnt.len(&txn)? > self.window.keys)
+        };
+        while over().unwrap_or(false) {
+            let trimmed = self.change("forget keys of", |change| {
+                Ok(change.trim_known(self.window, FORGOTTEN_AT_ONCE)?)
+            });
+            if trimmed.is_err() {
+                return;
+            }
+        }
     }
 
     /// Sixteen random bytes that this queue got when it was created and keeps: no other has them.
     #[must_use]
     pub fn identity(&self) -> [u8; 16] {
         self.directory.identity()
-    }
-
-    /// Forgets a target: what it is owed, its dead letters and its name; how many entries that
-    /// were. Done in steps, so that it takes little memory; each is durable.
-    ///
-    /// # Errors
-    /// Some entries may be forgotten already, the others are as they were; it can be repeated.
-    pub fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
-        let mut dropped = 0;
-        loop {
-            let (count, all) = self.change("forget a target of", |change| {
-                Ok(change.drop_target(target, DROPPED_AT_ONCE)?)
-            })?;
-            dropped += count;
-            if all {
-                return Ok(dropped);
-            }
-        }
-    }
-
-    /// Names the entries that were set aside since their stored record is damaged, and who was
-    /// owed them, in the order accepted, until `visit` breaks.
-    ///
-    /// # Errors
-    /// When the storage cannot be read.
-    pub fn set_aside_entries(
-        &self,
-        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
-    ) -> Result<(), QueueError> {
-        self.read(|snapshot| {
-            for item in self.tables.aside.iter(&snapshot.txn)? {
-                let (key, value) = item?;
-                let Ok(seq) = key.try_into().map(u64::from_be_bytes) else {
-                    continue;
-                };
-                let (targets, record) = record::read_aside(value).unwrap_or_default();
-                if visit(SetAside {
-                    entry: EntryId(seq),
-                    targets,
-                    record,
-                })
-                .is_break()
-                {
-                    break;
-                }
-            }
-            Ok(())
-        })
     }
 
     /// Makes a change and commits it.
@@ -216,6 +195,7 @@ impl DiskQueue {
         };
         match committed() {
             Ok((made, renamed)) => {
+                self.keep_length();
                 if let Some(names) = renamed {
                     *lock(&self.names) = Arc::new(names);
                 }
@@ -223,6 +203,21 @@ impl DiskQueue {
             }
             Err(Fault::Refused(error)) => Err(error),
             Err(Fault::Storage(error)) => Err(self.failed(action, error)),
+        }
+    }
+
+    /// Keeps the file as long as it says. LMDB does not write pages that a transaction took at the
+    /// end and gave back; a file without them would look cut off.
+    fn keep_length(&self) {
+        let needed = opening::extent(&self.tables.env);
+        if self
+            .tables
+            .env
+            .real_disk_size()
+            .is_ok_and(|found| found < needed)
+        {
+            // Should it fail, it is seen to when the queue is opened.
+            opening::lengthen(&self.directory, needed).ok();
         }
     }
 
@@ -271,13 +266,13 @@ impl DiskQueue {
         let found = std::mem::take(&mut snapshot.damaged);
         drop(snapshot);
         for group in found.chunks(SET_ASIDE_AT_ONCE) {
-            self.set_aside(group);
+            self.put_aside(group);
         }
         result
     }
 
     /// Sets damaged entries aside, now or when they are met again.
-    fn set_aside(&self, entries: &[u64]) {
+    fn put_aside(&self, entries: &[u64]) {
         let done = self.change("set aside damaged records of", |change| {
             for &seq in entries {
                 change.set_aside(seq)?;
@@ -306,7 +301,7 @@ impl Queue for DiskQueue {
         &self,
         appends: &[Event],
         settlements: &[Settlement],
-    ) -> Result<Vec<EntryId>, QueueError> {
+    ) -> Result<Vec<Accepted>, QueueError> {
         if !appends.is_empty() {
             self.directory.check_exists()?;
         }
@@ -314,7 +309,7 @@ impl Queue for DiskQueue {
             for settlement in settlements {
                 change.settle(settlement, &self.capacity)?;
             }
-            change.append(appends, &self.capacity)
+            change.append(appends, &self.capacity, self.window)
         })
     }
 
@@ -383,6 +378,31 @@ impl Queue for DiskQueue {
             }
             Ok(found)
         })
+    }
+
+    fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
+        let mut dropped = 0;
+        loop {
+            let (count, all) = self.change("forget a target of", |change| {
+                Ok(change.drop_target(target, DROPPED_AT_ONCE)?)
+            })?;
+            dropped += count;
+            if all {
+                return Ok(dropped);
+            }
+        }
+    }
+
+    fn set_aside(
+        &self,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.read(|snapshot| snapshot.set_aside(after, visit))
+    }
+
+    fn verify(&self) -> Result<Verification, QueueError> {
+        verification::read_all(&self.tables, self.identity())
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {

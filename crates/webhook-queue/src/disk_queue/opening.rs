@@ -1,10 +1,15 @@
 //! What is done and checked when a queue is opened.
 
+use std::fs::File;
+
+use heed::{Env, WithoutTls};
+
 use super::change::Names;
 use super::directory::{self, DATA, Directory};
 use super::fault::{self, damage};
 use super::record::{self, Row};
 use super::tables::{self, Tables};
+use super::verification;
 use crate::QueueError;
 
 /// Keys in `meta`.
@@ -21,17 +26,43 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     };
     let env = tables::open_env(path, map_size).map_err(failed)?;
     // What lies beyond the end of the file cannot be read, not even as an error.
-    let needed = (env.info().last_page_number as u64 + 1)
-        .saturating_mul(u64::from(env.unnamed_database_stat().page_size));
     let found = env.real_disk_size().map_err(failed)?;
-    if found < needed {
+    let needed = extent(&env);
+    if found >= needed {
+        return Tables::open(env).map_err(failed);
+    }
+    // Pages at the end that are free need never have been written, if the last commit was cut short
+    // just before it would have made room for them. All else is damage.
+    lengthen(directory, needed)?;
+    let whole = Tables::open(env).ok().filter(|tables| {
+        let read = verification::read_all(tables, directory.identity());
+        read.is_ok_and(|found| found.is_whole())
+    });
+    whole.ok_or_else(|| {
         let detail = format!("{DATA} has {found} of {needed} bytes");
-        return Err(QueueError::Corrupt {
+        // If it keeps its length, it is found damaged all the same.
+        lengthen(directory, found).ok();
+        QueueError::Corrupt {
             path: path.into(),
             detail,
-        });
-    }
-    Tables::open(env).map_err(failed)
+        }
+    })
+}
+
+/// Bytes that the file has with all the pages that were ever used.
+pub(super) fn extent(env: &Env<WithoutTls>) -> u64 {
+    (env.info().last_page_number as u64 + 1)
+        .saturating_mul(u64::from(env.unnamed_database_stat().page_size))
+}
+
+/// Gives the file this length; what is added is no page in use.
+pub(super) fn lengthen(directory: &Directory, bytes: u64) -> Result<(), QueueError> {
+    let data = directory.path().join(DATA);
+    File::options()
+        .write(true)
+        .open(&data)
+        .and_then(|file| file.set_len(bytes))
+        .map_err(directory::io("lengthen", &data))
 }
 
 /// Writes what identifies the queue into new tables, and compares it in others.
@@ -57,7 +88,8 @@ pub(super) fn check_meta(tables: &Tables, directory: &Directory) -> Result<(), Q
     match check().map_err(|error| fault::storage("open", error))? {
         true => Ok(()),
         false => {
-            let detail = format!("{DATA} belongs to another queue");
+            let detail =
+                format!("{DATA} belongs to another queue than FORMAT, or FORMAT lost bits");
             Err(QueueError::Corrupt {
                 path: directory.path().into(),
                 detail,

@@ -6,7 +6,7 @@ use heed::{RoTxn, WithoutTls};
 
 use super::record;
 use super::tables::Tables;
-use crate::{DeadLetter, EntryId, Owed};
+use crate::{DeadLetter, EntryId, Owed, SetAside};
 
 /// A snapshot of the queue.
 pub(super) struct Snapshot<'q> {
@@ -138,6 +138,40 @@ impl<'q> Snapshot<'q> {
         Ok(ControlFlow::Continue(()))
     }
 
+    pub(super) fn set_aside(
+        &self,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> heed::Result<()> {
+        let Some(from) = first_after(after) else {
+            return Ok(());
+        };
+        let low = record::event_key(from);
+        let range = (Bound::Included(&low[..]), Bound::Unbounded);
+        for item in self.tables.aside.range(&self.txn, &range)? {
+            let (key, value) = item?;
+            let Ok(seq) = key.try_into().map(u64::from_be_bytes) else {
+                continue;
+            };
+            let (targets, record) = record::read_aside(value).unwrap_or_default();
+            let reason = match record {
+                [] => "its event is missing",
+                _ => "its event does not match its checksum",
+            };
+            let entry = EntryId(seq);
+            let found = SetAside {
+                entry,
+                targets,
+                reason,
+                record,
+            };
+            if visit(found).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// When the oldest entry that a target is owed was accepted.
     pub(super) fn oldest(&self, target: u32) -> heed::Result<Option<u64>> {
         let prefix = target.to_be_bytes();
@@ -183,7 +217,7 @@ mod tests {
     #[test]
     fn keys_whose_hashes_are_equal_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let queue = DiskQueue::open(dir.path(), &Options { max_bytes: 8 << 20 }).unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(8 << 20)).unwrap();
         // Some hundred thousand keys are enough for two of them to have the same 32 bits.
         let mut seen = HashMap::new();
         let pair = (0_u32..).find_map(|number| {
@@ -198,12 +232,13 @@ mod tests {
                 body: [].into(),
                 accepted_at: 0,
                 targets: ["t".into()].into(),
+                idempotency_key: None,
             })
             .collect();
         let entries = queue.commit(&events, &[]).unwrap();
         let delivered = Settlement {
             target: "t".into(),
-            entry: entries[2],
+            entry: entries[2].entry().unwrap(),
             outcome: Settled::Delivered,
         };
         queue.commit(&[], &[delivered]).unwrap();

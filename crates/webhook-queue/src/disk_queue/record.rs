@@ -252,6 +252,48 @@ pub(super) fn read_aside(value: &[u8]) -> Option<(Vec<&str>, &[u8])> {
     Some((targets, rest))
 }
 
+/// Bytes of a value in `known`.
+const KNOWN: usize = 36;
+
+/// A value in `known`: the place of an idempotency key among those learnt, and its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) number: u64,
+    pub(super) learnt_at: u64,
+    pub(super) id: EventId,
+}
+
+/// The record of the idempotency key with this fingerprint.
+pub(super) fn known_value(print: &[u8], known: Known) -> [u8; KNOWN] {
+    let mut value = [0; KNOWN];
+    value[4..12].copy_from_slice(&known.number.to_le_bytes());
+    value[12..20].copy_from_slice(&known.learnt_at.to_le_bytes());
+    value[20..].copy_from_slice(&known.id.0);
+    let sum = checksum(print, &value[4..]);
+    value[..4].copy_from_slice(&sum.to_le_bytes());
+    value
+}
+
+/// The idempotency key of the record under `print`; nothing if the record is not as written.
+pub(super) fn read_known(print: &[u8], value: &[u8]) -> Option<Known> {
+    let (sum, rest) = value.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*sum) != checksum(print, rest) {
+        return None;
+    }
+    let (number, rest) = rest.split_first_chunk()?;
+    let (learnt_at, id) = rest.split_first_chunk()?;
+    Some(Known {
+        number: u64::from_le_bytes(*number),
+        learnt_at: u64::from_le_bytes(*learnt_at),
+        id: EventId(id.try_into().ok()?),
+    })
+}
+
+/// The number of a key in `learnt`.
+pub(super) fn number_of_learnt(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
 /// The CRC-32 of a record under its key, so that a record in another's place is found too.
 fn checksum(key: &[u8], rest: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -274,6 +316,7 @@ mod tests {
             let targets = [].into();
             let event = Event {
                 id: EventId(id), key: key.into(), body: body.into(), accepted_at, targets,
+                idempotency_key: None,
             };
             let mut record = Vec::new();
             write_event(seq, &event, &mut record);
@@ -293,6 +336,7 @@ mod tests {
                 body: body.into(),
                 accepted_at: 3,
                 targets: [].into(),
+                idempotency_key: None,
             };
             let mut record = Vec::new();
             write_event(9, &event, &mut record);
@@ -307,6 +351,7 @@ mod tests {
             prop_assert!(key_of_event(&bytes).is_none_or(|key| key.len() <= bytes.len()));
             prop_assert!(read_event(1, &bytes).is_none());
             prop_assert!(read_dead(&[0; 12], &bytes).is_none());
+            prop_assert!(read_known(&[0; 16], &bytes).is_none());
             if bytes.len() != 12 {
                 prop_assert_eq!(read_owed(&bytes), (0, 0));
             }
@@ -336,6 +381,7 @@ mod tests {
             body: (*b"{}").into(),
             accepted_at: 0x0102,
             targets: [].into(),
+            idempotency_key: None,
         };
         let mut record = Vec::new();
         write_event(1, &event, &mut record);
@@ -350,6 +396,18 @@ mod tests {
             dead: 2,
             name: "a".into(),
         };
+        let known = Known {
+            number: 5,
+            learnt_at: 6,
+            id: EventId(*b"0123456789abcdef"),
+        };
+        let value = known_value(&[9; 16], known);
+        assert_eq!(
+            value[4..],
+            *b"\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\x000123456789abcdef"
+        );
+        assert_eq!(read_known(&[9; 16], &value), Some(known));
+        assert_eq!(read_known(&[8; 16], &value), None);
         assert_eq!(row.write(), b"\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0a");
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Tables {
     pub(super) by_key: Table,
     pub(super) shares: Table,
     pub(super) aside: Table,
+    pub(super) known: Table,
+    pub(super) learnt: Table,
 }
 
 impl std::fmt::Debug for Tables {
@@ -58,8 +60,8 @@ pub(super) fn open_env(dir: &Path, map_size: usize) -> heed::Result<Env<WithoutT
 }
 
 /// The tables' names in the environment, in the order of the fields of [`Tables`].
-const NAMES: [&str; 7] = [
-    "meta", "events", "owed", "dead", "by_key", "shares", "aside",
+const NAMES: [&str; 9] = [
+    "meta", "events", "owed", "dead", "by_key", "shares", "aside", "known", "learnt",
 ];
 
 impl Tables {
@@ -69,7 +71,17 @@ impl Tables {
         let tables = env
             .create_databases_and_commit(txn, |opener, txn| {
                 let mut create = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
-                let [meta, events, owed, dead, by_key, shares, aside] = NAMES;
+                let [
+                    meta,
+                    events,
+                    owed,
+                    dead,
+                    by_key,
+                    shares,
+                    aside,
+                    known,
+                    learnt,
+                ] = NAMES;
                 let tables = [
                     create(meta)?,
                     create(events)?,
@@ -78,11 +90,26 @@ impl Tables {
                     create(by_key)?,
                     create(shares)?,
                     create(aside)?,
+                    create(known)?,
+                    create(learnt)?,
                 ];
                 Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
             })?
             .commit();
-        let Some([meta, events, owed, dead, by_key, shares, aside]) = tables else {
+        let Some(
+            [
+                meta,
+                events,
+                owed,
+                dead,
+                by_key,
+                shares,
+                aside,
+                known,
+                learnt,
+            ],
+        ) = tables
+        else {
             return Err(heed::Error::Decoding("the tables were not created".into()));
         };
         Ok(Tables {
@@ -94,10 +121,12 @@ impl Tables {
             by_key,
             shares,
             aside,
+            known,
+            learnt,
         })
     }
 
-    fn all(&self) -> [&Table; 7] {
+    fn all(&self) -> [&Table; 9] {
         [
             &self.meta,
             &self.events,
@@ -106,6 +135,8 @@ impl Tables {
             &self.by_key,
             &self.shares,
             &self.aside,
+            &self.known,
+            &self.learnt,
         ]
     }
 
@@ -130,6 +161,43 @@ mod tests {
     use heed::EnvFlags;
 
     use super::*;
+    use crate::{DiskQueue, Event, EventId, Options, Queue, verify};
+
+    #[test]
+    fn a_queue_without_the_tables_of_known_keys_gets_them_when_it_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20))
+            .unwrap()
+            .identity();
+        std::fs::remove_file(dir.path().join("data.mdb")).unwrap();
+        let env = open_env(dir.path(), 1 << 20).unwrap();
+        let txn = env.write_txn().unwrap();
+        env.create_databases_and_commit(txn, |opener, txn| {
+            let mut tables = Vec::new();
+            for name in &NAMES[..7] {
+                tables.push(opener.create_database::<Bytes, Bytes>(txn, Some(name))?);
+            }
+            tables[0].put(txn, b"format", &1_u32.to_le_bytes())?;
+            tables[0].put(txn, b"identity", &identity)?;
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(()))
+        })
+        .unwrap();
+        env.prepare_for_closing().wait();
+
+        assert!(verify(dir.path()).unwrap().is_whole());
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20)).unwrap();
+        let event = Event {
+            id: EventId([1; 16]),
+            key: [].into(),
+            body: [].into(),
+            accepted_at: 0,
+            targets: ["t".into()].into(),
+            idempotency_key: Some([1].into()),
+        };
+        let twice = [event.clone(), event];
+        let accepted = queue.commit(&twice, &[]).unwrap();
+        assert_eq!(accepted[1].duplicate_of(), Some(twice[0].id));
+    }
 
     #[test]
     fn every_commit_is_synced() {

@@ -1,82 +1,31 @@
 //! Reading all of a queue, to see whether it is whole.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 
-use heed::RoTxn;
+use heed::{RoTxn, WithoutTls};
 
 use super::capacity::Capacity;
 use super::directory::Directory;
 use super::fault::{damage, storage};
-use super::opening::{check_meta, open_tables, read_names};
+use super::opening::{check_meta, open_tables};
 use super::record::Row;
 use super::tables::Tables;
 use super::{change, record};
-use crate::{EntryId, QueueError};
+use crate::{QueueError, Verification};
 
-/// Problems that a [`Verification`] names; it counts all.
-const NAMED: usize = 1000;
+/// Events, and bytes of them, that are read from one snapshot: as long as it is held, no space is
+/// used again.
+const EVENTS_AT_ONCE: usize = 1024;
+const BYTES_AT_ONCE: usize = 8 << 20;
 
-/// What was found in a queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Verification {
-    /// Events read.
-    pub events: u64,
-    /// Entries owed, over all targets.
-    pub owed: u64,
-    /// Dead letters, over all targets.
-    pub dead: u64,
-    /// Entries set aside before, since their record was damaged.
-    pub set_aside: u64,
-    /// Damaged records, the first thousand. An event's will be set aside when it is met.
-    pub corrupt: Vec<CorruptEntry>,
-    /// How many there are.
-    pub corrupt_count: u64,
-    /// Where the tables contradict each other, the first thousand. None of it keeps an event from
-    /// being delivered, unless it says so.
-    pub disagreements: Vec<String>,
-    /// How many there are.
-    pub disagreement_count: u64,
-}
-
-/// A damaged record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CorruptEntry {
-    /// The entry.
-    pub entry: EntryId,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl Verification {
-    /// Whether nothing is wrong now. What was set aside before does not count.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.corrupt_count == 0 && self.disagreement_count == 0
-    }
-
-    fn corrupt(&mut self, seq: u64, reason: String) {
-        self.corrupt_count += 1;
-        if self.corrupt.len() < NAMED {
-            self.corrupt.push(CorruptEntry {
-                entry: EntryId(seq),
-                reason,
-            });
-        }
-    }
-
-    fn disagree(&mut self, what: String) {
-        self.disagreement_count += 1;
-        if self.disagreements.len() < NAMED {
-            self.disagreements.push(what);
-        }
-    }
-}
+/// The targets by their numbers.
+type Rows = BTreeMap<u32, Row>;
 
 /// Reads all of the queue in `dir`, which has to be closed, and changes nothing in it. Takes as
-/// long as the disk needs to read it once.
+/// long as the disk needs to read it once. [`Queue::verify`](crate::Queue::verify) does the same
+/// with a queue that is open.
 ///
 /// # Errors
 /// Those of [`DiskQueue::open_existing`](crate::DiskQueue::open_existing), and
@@ -86,32 +35,94 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, QueueError> {
     let directory = Directory::open(dir.as_ref(), false)?;
     let tables = open_tables(&directory, Capacity::new(0).map_size(0))?;
     check_meta(&tables, &directory)?;
-    let names = read_names(&tables, &directory)?;
+    read_all(&tables, directory.identity())
+}
+
+/// Reads what is in the tables now, however they change meanwhile: what each table says of the
+/// others from one snapshot, the events themselves from many.
+pub(super) fn read_all(tables: &Tables, identity: [u8; 16]) -> Result<Verification, QueueError> {
     let mut found = Verification::default();
     let mut check = || {
-        let txn = tables.env.read_txn()?;
-        let mut rows = BTreeMap::new();
-        for (name, &number) in &names {
-            if let Some(row) = tables.meta.get(&txn, &record::row_key(number))? {
-                let row = Row::read(row).ok_or_else(|| damage("the row of a target"))?;
-                rows.insert(number, (&**name, row));
-            }
+        let Some(last) = check_tables(tables, &mut found)? else {
+            return Ok(());
+        };
+        let mut from = record::event_key(0).to_vec();
+        while let Some(next) = check_some_events(tables, identity, (&from, &last), &mut found)? {
+            from = next;
         }
-        check_targets(&tables, &txn, &rows, &mut found)?;
-        let numbers: Vec<u32> = rows.keys().copied().collect();
-        check_events(&tables, &txn, directory.identity(), &numbers, &mut found)?;
-        found.set_aside = tables.aside.len(&txn)?;
         Ok(())
     };
     check().map_err(|error| storage("verify", error))?;
     Ok(found)
 }
 
+/// Checks all but the events themselves; the key of the last of these.
+fn check_tables(tables: &Tables, found: &mut Verification) -> heed::Result<Option<Vec<u8>>> {
+    let txn = tables.env.read_txn()?;
+    let rows = rows(tables, &txn)?;
+    check_targets(tables, &txn, &rows, found)?;
+    check_known(tables, &txn, found)?;
+    found.set_aside = tables.aside.len(&txn)?;
+    let (indexed, events) = (tables.by_key.len(&txn)?, tables.events.len(&txn)?);
+    if indexed > events {
+        let stale = indexed - events;
+        found.disagree(format!(
+            "{stale} entries of the index by key lead nowhere: no harm"
+        ));
+    }
+    let last = tables.events.last(&txn)?;
+    Ok(last.map(|(key, _)| key.to_vec()))
+}
+
+fn rows(tables: &Tables, txn: &RoTxn<'_, WithoutTls>) -> heed::Result<Rows> {
+    let mut rows = Rows::new();
+    for item in tables.meta.prefix_iter(txn, b"t")? {
+        let (key, value) = item?;
+        let number = record::target_of_row_key(key);
+        let (row, number) = Row::read(value)
+            .zip(number)
+            .ok_or_else(|| damage("the row of a target"))?;
+        rows.insert(number, row);
+    }
+    Ok(rows)
+}
+
+/// What is known of idempotency keys agrees with their order.
+fn check_known(
+    tables: &Tables,
+    txn: &RoTxn<'_, WithoutTls>,
+    found: &mut Verification,
+) -> heed::Result<()> {
+    let (mut damaged, mut lost) = (0_u64, 0_u64);
+    for item in tables.known.iter(txn)? {
+        let (print, value) = item?;
+        match record::read_known(print, value) {
+            None => damaged += 1,
+            Some(known) => {
+                let place = tables.learnt.get(txn, &known.number.to_be_bytes())?;
+                lost += u64::from(place != Some(print));
+            }
+        }
+    }
+    if damaged > 0 {
+        found.disagree(format!(
+            "{damaged} idempotency keys do not match their checksum: their events are accepted \
+             anew if they come again"
+        ));
+    }
+    if lost > 0 {
+        found.disagree(format!(
+            "{lost} idempotency keys have no place in their order: they take room, no harm else"
+        ));
+    }
+    Ok(())
+}
+
 /// Each entry at a target has an event, and the targets' counts are right.
 fn check_targets(
     tables: &Tables,
-    txn: &RoTxn<'_, heed::WithoutTls>,
-    rows: &BTreeMap<u32, (&str, Row)>,
+    txn: &RoTxn<'_, WithoutTls>,
+    rows: &Rows,
     found: &mut Verification,
 ) -> heed::Result<()> {
     let mut counts: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
@@ -141,7 +152,8 @@ fn check_targets(
                 "{owed} owed entries and {dead} dead letters belong to a target without a name: \
                  they are not delivered"
             )),
-            Some((name, row)) if (row.pending, row.dead) != (*owed, *dead) => {
+            Some(row) if (row.pending, row.dead) != (*owed, *dead) => {
+                let name = &row.name;
                 found.disagree(format!(
                     "{name} has {owed} owed entries and {dead} dead letters, not {} and {} as \
                      counted",
@@ -151,8 +163,9 @@ fn check_targets(
             Some(_) => {}
         }
     }
-    for (number, (name, row)) in rows {
+    for (number, row) in rows {
         if !counts.contains_key(number) && (row.pending, row.dead) != (0, 0) {
+            let name = &row.name;
             found.disagree(format!(
                 "{name} has no entries, not {} owed and {} dead letters as counted",
                 row.pending, row.dead
@@ -162,48 +175,60 @@ fn check_targets(
     Ok(())
 }
 
-/// Each event matches its checksum, is found by its key, and is kept for as many as want it.
-fn check_events(
+/// Some events of a range: each matches its checksum, is found by its key, and is kept for as many
+/// as want it. The key of the next one.
+fn check_some_events(
     tables: &Tables,
-    txn: &RoTxn<'_, heed::WithoutTls>,
     identity: [u8; 16],
-    targets: &[u32],
+    (from, last): (&[u8], &[u8]),
+    found: &mut Verification,
+) -> heed::Result<Option<Vec<u8>>> {
+    let txn = tables.env.read_txn()?;
+    let targets: Vec<u32> = rows(tables, &txn)?.into_keys().collect();
+    let range = (Bound::Included(from), Bound::Included(last));
+    let (mut events, mut bytes) = (0, 0);
+    for item in tables.events.range(&txn, &range)? {
+        let (key, value) = item?;
+        if events >= EVENTS_AT_ONCE || bytes >= BYTES_AT_ONCE {
+            return Ok(Some(key.to_vec()));
+        }
+        events += 1;
+        bytes += value.len();
+        found.events += 1;
+        check_event(tables, &txn, (identity, &targets), (key, value), found)?;
+    }
+    Ok(None)
+}
+
+fn check_event(
+    tables: &Tables,
+    txn: &RoTxn<'_, WithoutTls>,
+    (identity, targets): ([u8; 16], &[u32]),
+    (key, value): (&[u8], &[u8]),
     found: &mut Verification,
 ) -> heed::Result<()> {
-    for item in tables.events.iter(txn)? {
-        let (key, value) = item?;
-        found.events += 1;
-        let Ok(seq) = key.try_into().map(u64::from_be_bytes) else {
-            found.disagree(format!("an event has the key {key:?}"));
-            continue;
-        };
-        let Some(event) = record::read_event(seq, value) else {
-            found.corrupt(seq, "its event does not match its checksum".into());
-            continue;
-        };
-        let by_key = record::by_key_key(change::hash(identity, event.key), seq);
-        if tables.by_key.get(txn, &by_key)?.is_none() {
-            found.disagree(format!("entry {seq} is not found by its key"));
-        }
-        let mut holders = 0;
-        for &target in targets {
-            let key = record::target_key(target, seq);
-            let held =
-                tables.owed.get(txn, &key)?.is_some() || tables.dead.get(txn, &key)?.is_some();
-            holders += u32::from(held);
-        }
-        let shares = record::read_shares(tables.shares.get(txn, key)?);
-        if shares != holders {
-            found.disagree(format!(
-                "entry {seq} is kept for {shares} targets and wanted by {holders}"
-            ));
-        }
+    let Ok(seq) = key.try_into().map(u64::from_be_bytes) else {
+        found.disagree(format!("an event has the key {key:?}"));
+        return Ok(());
+    };
+    let Some(event) = record::read_event(seq, value) else {
+        found.corrupt(seq, "its event does not match its checksum".into());
+        return Ok(());
+    };
+    let by_key = record::by_key_key(change::hash(identity, event.key), seq);
+    if tables.by_key.get(txn, &by_key)?.is_none() {
+        found.disagree(format!("entry {seq} is not found by its key"));
     }
-    let indexed = tables.by_key.len(txn)?;
-    if indexed > found.events {
-        let stale = indexed - found.events;
+    let mut holders = 0;
+    for &target in targets {
+        let key = record::target_key(target, seq);
+        let held = tables.owed.get(txn, &key)?.is_some() || tables.dead.get(txn, &key)?.is_some();
+        holders += u32::from(held);
+    }
+    let shares = record::read_shares(tables.shares.get(txn, key)?);
+    if shares != holders {
         found.disagree(format!(
-            "{stale} entries of the index by key lead nowhere: no harm"
+            "entry {seq} is kept for {shares} targets and wanted by {holders}"
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::line::{Line, Waiting, Work};
 use super::{Appended, Committed};
-use crate::{EntryId, Event, Queue, QueueError, Settlement};
+use crate::{Accepted, Event, Queue, QueueError, Settlement};
 
 /// What the thread runs.
 pub(super) struct Writer<T, F> {
@@ -141,19 +141,22 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         let begun = Instant::now();
         match self.queue.commit(&events.events[..count], &settlements) {
             Err(error) => Err((error, settlements)),
-            Ok(entries) => {
+            Ok(accepted) => {
                 let took = begun.elapsed();
                 assert_eq!(
-                    entries.len(),
+                    accepted.len(),
                     count,
-                    "a queue returns a handle for each event"
+                    "a queue tells what became of each event"
                 );
-                self.line
-                    .count(|counted| counted.committed(took, count, settlements.len()));
+                let repeated = accepted.iter().filter_map(Accepted::duplicate_of).count();
+                self.line.count(|counted| {
+                    counted.committed(took, count - repeated, settlements.len());
+                    counted.duplicates += repeated as u64;
+                });
                 if !settlements.is_empty() {
                     self.line.unblock();
                 }
-                let appended = events.split(count).appended(entries.into_iter().map(Ok));
+                let appended = events.split(count).appended(accepted.into_iter().map(Ok));
                 (self.on_commit)(Committed {
                     appended,
                     settled: settlements,
@@ -215,7 +218,7 @@ impl<T> Events<T> {
 
     fn appended(
         self,
-        results: impl Iterator<Item = Result<EntryId, Arc<QueueError>>>,
+        results: impl Iterator<Item = Result<Accepted, Arc<QueueError>>>,
     ) -> Vec<Appended<T>> {
         self.events
             .into_iter()

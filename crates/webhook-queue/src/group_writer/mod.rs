@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use self::group::Writer;
 use self::line::Line;
-use crate::{EntryId, Event, Queue, QueueError, Settlement};
+use crate::{Accepted, Event, Queue, QueueError, Settlement};
 
 pub use self::statistics::{Distribution, WriterStatistics};
 
@@ -82,8 +82,9 @@ pub struct Appended<T> {
     pub event: Event,
     /// What was given with it.
     pub ticket: T,
-    /// Its handle, if it is durable now; else why it was not accepted.
-    pub result: Result<EntryId, Arc<QueueError>>,
+    /// Its handle, if it is durable now, or the name of the one that it repeats, which is; else
+    /// why it was not accepted.
+    pub result: Result<Accepted, Arc<QueueError>>,
 }
 
 /// What was not taken, given back.

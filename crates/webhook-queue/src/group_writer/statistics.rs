@@ -11,6 +11,8 @@ use crate::QueueError;
 pub struct WriterStatistics {
     /// Events that are durable.
     pub events: u64,
+    /// Events that were not stored, since they repeat one that is.
+    pub duplicates: u64,
     /// Events that a commit failed for.
     pub refused: u64,
     /// Settlements that are durable.

@@ -18,9 +18,7 @@ use crate::support::{self, View, delivered, event, number};
 pub(crate) const CHILD: &str = "WEBHOOK_QUEUE_TEST_CHILD";
 
 const TARGETS: [&str; 2] = ["a", "b"];
-const OPTIONS: Options = Options {
-    max_bytes: 64 << 20,
-};
+const OPTIONS: Options = Options::with_max_bytes(64 << 20);
 
 /// Starts this test binary again, with one test, as a child on `dir`.
 pub(crate) fn child(test: &str, dir: &Path, prefix: &[&str]) -> Child {
@@ -58,20 +56,23 @@ fn key(number: u64) -> [u8; 1] {
 }
 
 fn nth(number: u64) -> Event {
-    event(number, &key(number), (number % 5 * 1000) as usize, TARGETS)
+    Event {
+        idempotency_key: Some(Arc::from(number.to_le_bytes())),
+        ..event(number, &key(number), (number % 5 * 1000) as usize, TARGETS)
+    }
 }
 
 /// Appends events without end, settles most of them, and tells what was acknowledged.
 fn feed(dir: &Path) {
     let queue = Arc::new(DiskQueue::open(dir, &OPTIONS).unwrap());
-    let entries = queue.commit(&[event(0, b"", 0, [])], &[]).unwrap();
+    let entries = support::stored(&*queue, &[event(0, b"", 0, [])], &[]).unwrap();
     // An event of no target tells the handle that the next event gets; numbers follow from it.
     let next = entries[0].0;
     let (sender, receiver) = std::sync::mpsc::channel();
     let on_commit = move |committed: Committed<u64>| {
         let mut lines = String::new();
         for appended in committed.appended {
-            let entry = appended.result.unwrap();
+            let entry = appended.result.unwrap().entry().unwrap();
             lines += &format!("\nappended {} {}", appended.ticket, entry.0);
             sender.send((appended.ticket, entry)).unwrap();
         }
@@ -164,6 +165,11 @@ fn check(
     settled: &BTreeSet<(String, u64)>,
 ) {
     let queue = DiskQueue::open(dir, &OPTIONS).unwrap();
+    let again: Vec<Event> = appended.keys().map(|&number| nth(number)).collect();
+    let accepted = queue.commit(&again, &[]).unwrap();
+    for (accepted, event) in accepted.iter().zip(&again) {
+        assert_eq!(accepted.duplicate_of(), Some(event.id), "its key is lost");
+    }
     for target in TARGETS {
         let owed = support::owed(&queue, target, None);
         let handles = support::handles(&queue, target);
@@ -258,7 +264,7 @@ fn a_power_loss_in_a_commit_leaves_what_was_before_it() {
                 Some(delivered(TARGETS[at % 2], entry))
             })
             .collect();
-        entries.extend(queue.commit(&appends, &settlements).unwrap());
+        entries.extend(support::stored(&queue, &appends, &settlements).unwrap());
         let after = fs::read(&data).unwrap();
         differing += usize::from(before != after);
         for _ in 0..4 {
@@ -277,7 +283,7 @@ fn a_power_loss_in_a_commit_leaves_what_was_before_it() {
 fn fill(dir: &Path) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let queue = DiskQueue::open(dir, &OPTIONS).unwrap();
-    let first = queue.commit(&[nth(4)], &[]).unwrap()[0];
+    let first = support::stored(&queue, &[nth(4)], &[]).unwrap()[0];
     let maximum = getrlimit(Resource::Fsize).maximum;
     setrlimit(
         Resource::Fsize,
@@ -363,7 +369,7 @@ fn a_compaction_killed_midway_leaves_the_queue_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let queue = DiskQueue::open(dir.path(), &OPTIONS).unwrap();
     let events: Vec<Event> = (0..4000).map(nth).collect();
-    let entries = queue.commit(&events, &[]).unwrap();
+    let entries = support::stored(&queue, &events, &[]).unwrap();
     let settlements: Vec<Settlement> = entries[..3000]
         .iter()
         .flat_map(|&entry| TARGETS.map(|target| delivered(target, entry)))

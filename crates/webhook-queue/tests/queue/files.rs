@@ -13,9 +13,7 @@ use webhook_queue::{
 use crate::crash;
 use crate::support::{self, View, delivered, event, number};
 
-const OPTIONS: Options = Options {
-    max_bytes: 64 << 20,
-};
+const OPTIONS: Options = Options::with_max_bytes(64 << 20);
 
 fn open(dir: &Path) -> Result<DiskQueue, QueueError> {
     DiskQueue::open(dir, &OPTIONS)
@@ -35,7 +33,7 @@ fn a_queue_whose_files_were_deleted_accepts_nothing_and_settles_on() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("queue");
     let queue = open(&dir).unwrap();
-    let entry = queue.commit(&[event(1, b"key", 10, ["t"])], &[]).unwrap()[0];
+    let entry = support::stored(&queue, &[event(1, b"key", 10, ["t"])], &[]).unwrap()[0];
     fs::remove_dir_all(&dir).unwrap();
     let refused = queue
         .commit(&[event(2, b"key", 10, ["t"])], &[])
@@ -119,6 +117,28 @@ fn an_unknown_format_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_mark_that_lost_bits_is_told_as_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let mark = dir.path().join("FORMAT");
+    let text = fs::read(&mark).unwrap();
+    for (at, to) in [(3, b'x'), (0, 0xff), (14, b'\x01'), (20, b'g')] {
+        let mut damaged = text.clone();
+        damaged[at] = to;
+        fs::write(&mark, &damaged).unwrap();
+        let error = verify(dir.path()).unwrap_err();
+        assert!(
+            matches!(&error, QueueError::Corrupt { .. }),
+            "{at}: {error}"
+        );
+        assert!(error.to_string().contains("the file FORMAT"), "{error}");
+        assert!(error.to_string().contains("put it back"), "{error}");
+    }
+    fs::write(&mark, &text).unwrap();
+    open(dir.path()).unwrap();
+}
+
+#[test]
 fn a_queue_is_open_once() {
     if let Some(dir) = std::env::var_os(crash::CHILD) {
         let _queue = open(Path::new(&dir)).unwrap();
@@ -194,7 +214,7 @@ fn data_that_is_missing_cut_or_another_queues_is_named() {
     fs::copy(other.join("data.mdb"), &data).unwrap();
     assert_eq!(
         detail(open(&one).unwrap_err()),
-        "data.mdb belongs to another queue"
+        "data.mdb belongs to another queue than FORMAT, or FORMAT lost bits"
     );
     fs::remove_file(&data).unwrap();
     assert_eq!(detail(open(&one).unwrap_err()), "data.mdb is missing");
@@ -232,7 +252,7 @@ fn a_damaged_event_is_set_aside_and_counted_and_others_go_on() {
             ..event(at, b"k", 0, ["a", "b", "c"])
         })
         .collect();
-    let entries = queue.commit(&events, &[]).unwrap();
+    let entries = support::stored(&queue, &events, &[]).unwrap();
     let died = Settled::Dead {
         attempts: 1,
         died_at: 1,
@@ -287,8 +307,9 @@ fn a_damaged_event_is_set_aside_and_counted_and_others_go_on() {
     assert_eq!(kept(&queue, "b"), [2]);
     let mut aside = Vec::new();
     queue
-        .set_aside_entries(&mut |found| {
+        .set_aside(None, &mut |found| {
             let targets: Vec<String> = found.targets.iter().map(ToString::to_string).collect();
+            assert_eq!(found.reason, "its event does not match its checksum");
             aside.push((found.entry, targets, found.record.len() > 3000));
             ControlFlow::Continue(())
         })
@@ -297,13 +318,15 @@ fn a_damaged_event_is_set_aside_and_counted_and_others_go_on() {
         aside,
         [(entries[1], vec!["a".into(), "b".into(), "c".into()], true)]
     );
+    let mut none = |_: webhook_queue::SetAside<'_>| panic!("it is not after itself");
+    queue.set_aside(Some(entries[1]), &mut none).unwrap();
 }
 
 #[test]
 fn a_dead_letter_without_a_readable_note_is_still_there_to_replay() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
-    let entry = queue.commit(&[event(1, b"k", 10, ["t"])], &[]).unwrap()[0];
+    let entry = support::stored(&queue, &[event(1, b"k", 10, ["t"])], &[]).unwrap()[0];
     let note = b"the note of the test".to_vec();
     let outcome = Settled::Dead {
         attempts: 7,
@@ -346,7 +369,7 @@ fn fill(queue: &DiskQueue, size: usize, targets: &[&str]) -> Vec<EntryId> {
                 )
             })
             .collect();
-        match queue.commit(&events, &[]) {
+        match support::stored(queue, &events, &[]) {
             Ok(added) => entries.extend(added),
             Err(QueueError::Full { used, max }) => {
                 assert!(used <= max);
@@ -360,7 +383,7 @@ fn fill(queue: &DiskQueue, size: usize, targets: &[&str]) -> Vec<EntryId> {
 
 #[test]
 fn a_full_queue_can_be_settled_whatever_the_outcome_and_used_again() {
-    let options = Options { max_bytes: 2 << 20 };
+    let options = Options::with_max_bytes(2 << 20);
     for (size, targets) in [
         (3500, &["a"][..]),
         (10, &["a", "b", "c", "d", "e", "f", "g", "h"]),
@@ -431,7 +454,7 @@ fn a_full_queue_can_be_settled_whatever_the_outcome_and_used_again() {
 #[test]
 fn an_event_that_can_never_fit_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = DiskQueue::open(dir.path(), &Options { max_bytes: 1 << 20 }).unwrap();
+    let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20)).unwrap();
     let error = queue
         .commit(&[event(1, b"k", 1 << 20, ["t"])], &[])
         .unwrap_err();
@@ -450,9 +473,9 @@ fn a_queue_opened_smaller_than_it_is_can_be_drained() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
     let events: Vec<Event> = (0..2000).map(|at| event(at, b"k", 3500, ["t"])).collect();
-    let entries = queue.commit(&events, &[]).unwrap();
+    let entries = support::stored(&queue, &events, &[]).unwrap();
     drop(queue);
-    let small = Options { max_bytes: 1 << 20 };
+    let small = Options::with_max_bytes(1 << 20);
     let queue = DiskQueue::open(dir.path(), &small).unwrap();
     let more = event(9999, b"k", 10, ["t"]);
     let full = queue.commit(std::slice::from_ref(&more), &[]);
@@ -480,7 +503,7 @@ fn what_a_key_is_owed_is_found_across_segments_and_gaps() {
                 _ => event(at, &at.to_le_bytes(), 0, ["t"]),
             })
             .collect();
-        let entries = queue.commit(&events, &[]).unwrap();
+        let entries = support::stored(&queue, &events, &[]).unwrap();
         let gone: Vec<Settlement> = entries
             .iter()
             .zip(&events)
@@ -566,13 +589,7 @@ fn anonymous_memory_does_not_grow_with_what_is_owed() {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
     };
     let dir = tempfile::tempdir().unwrap();
-    let queue = DiskQueue::open(
-        dir.path(),
-        &Options {
-            max_bytes: 256 << 20,
-        },
-    )
-    .unwrap();
+    let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(256 << 20)).unwrap();
     let commit = |group: u64| {
         let events: Vec<Event> = (0..256)
             .map(|at| event(group * 256 + at, &at.to_le_bytes(), 3500, ["t"]))
@@ -609,4 +626,38 @@ fn errors_say_what_to_do() {
         r#"DIR/queue holds "notes.txt" and is no queue: name a directory that is empty or does not exist"#
     ]];
     expected.assert_eq(&message.replace(&dir.path().display().to_string(), "DIR"));
+}
+
+#[test]
+fn free_pages_that_were_never_written_are_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data.mdb");
+    let queue = open(dir.path()).unwrap();
+    let events: Vec<Event> = (0..500)
+        .map(|at| event(at, &at.to_le_bytes(), 3_000, ["t"]))
+        .collect();
+    queue.commit(&events, &[]).unwrap();
+    let in_use = fs::metadata(&data).unwrap().len();
+    assert_eq!(queue.drop_target("t").unwrap(), 500);
+    // Commits that move what is in use to the front.
+    for at in 0..20 {
+        let entry = support::stored(&queue, &[event(at, b"k", 10, ["u"])], &[]).unwrap()[0];
+        queue.commit(&[], &[delivered("u", entry)]).unwrap();
+    }
+    drop(queue);
+    let all = fs::metadata(&data).unwrap().len();
+    assert!(all >= in_use);
+    // As a crash leaves it, before the file is lengthened.
+    let file = fs::File::options().write(true).open(&data).unwrap();
+    file.set_len(all - (16 << 10)).unwrap();
+    let queue = open(dir.path()).unwrap();
+    queue.commit(&events, &[]).unwrap();
+    assert!(queue.verify().unwrap().is_whole());
+    drop(queue);
+    // What is in use is missed.
+    let all = fs::metadata(&data).unwrap().len();
+    file.set_len(all - (16 << 10)).unwrap();
+    let damaged = open(dir.path()).unwrap_err();
+    assert!(matches!(damaged, QueueError::Corrupt { .. }), "{damaged}");
+    assert_eq!(fs::metadata(&data).unwrap().len(), all - (16 << 10));
 }

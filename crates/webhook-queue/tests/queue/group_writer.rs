@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use webhook_queue::{
-    Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed, Queue,
-    QueueError, Refused, Settlement, Statistics, WhenFull,
+    Accepted, Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed, Queue,
+    QueueError, Refused, SetAside, Settlement, Statistics, Verification, WhenFull,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -74,7 +74,7 @@ impl Queue for Gate {
         &self,
         appends: &[Event],
         settlements: &[Settlement],
-    ) -> Result<Vec<EntryId>, QueueError> {
+    ) -> Result<Vec<Accepted>, QueueError> {
         let mut state = self.state.lock().unwrap();
         state.arrived += 1;
         self.changed.notify_all();
@@ -129,6 +129,22 @@ impl Queue for Gate {
         self.inner.drop_dead(target, entries)
     }
 
+    fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
+        self.inner.drop_target(target)
+    }
+
+    fn set_aside(
+        &self,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.inner.set_aside(after, visit)
+    }
+
+    fn verify(&self) -> Result<Verification, QueueError> {
+        self.inner.verify()
+    }
+
     fn statistics(&self) -> Result<Statistics, QueueError> {
         self.inner.statistics()
     }
@@ -149,7 +165,10 @@ impl Reports {
         while found.len() < count {
             found.extend(self.next().appended.into_iter().map(|appended| {
                 assert_eq!(number(appended.event.id), appended.ticket);
-                (appended.ticket, appended.result)
+                (
+                    appended.ticket,
+                    appended.result.map(|accepted| accepted.entry().unwrap()),
+                )
             }));
         }
         found
@@ -308,7 +327,7 @@ fn settling_from_the_callback_does_not_lock_up() {
     let on_commit = move |committed: Committed<u64>| {
         let own = own.get_or_insert_with(|| handle.recv().unwrap());
         for appended in committed.appended {
-            own.settle(delivered("t", appended.result.unwrap()));
+            own.settle(delivered("t", appended.result.unwrap().entry().unwrap()));
         }
         sender.send(committed.settled.len()).unwrap_or_default();
     };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::support::{self, View, event};
 use proptest::prelude::*;
 use webhook_queue::{
-    DiskQueue, EntryId, Event, MemoryQueue, Options, Queue, Settled, Settlement, verify,
+    Accepted, DiskQueue, DuplicateWindow, EntryId, Event, EventId, MemoryQueue, Options, Queue,
+    Settled, Settlement, verify,
 };
 
 const TARGETS: [&str; 3] = ["a", "b", "c"];
@@ -35,6 +36,9 @@ struct Append {
     key: u8,
     size: usize,
     targets: Vec<usize>,
+    /// Which idempotency key, and how much later than the event before it was accepted.
+    once: Option<u8>,
+    later: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -53,10 +57,16 @@ fn step() -> impl Strategy<Value = Step> {
         prop_oneof![0..64_usize, 1900..2200_usize, 3000..9000_usize],
     )
         .prop_flat_map(move |(key, size)| {
-            prop::collection::vec(target(), 0..4).prop_map(move |targets| Append {
-                key,
-                size,
-                targets,
+            let targets = prop::collection::vec(target(), 0..4);
+            let later = prop_oneof![4 => 0..3_u64, 1 => 0..40_u64];
+            (targets, prop::option::of(0..12_u8), later).prop_map(move |(targets, once, later)| {
+                Append {
+                    key,
+                    size,
+                    targets,
+                    once,
+                    later,
+                }
             })
         });
     let outcome = prop_oneof![
@@ -103,28 +113,43 @@ proptest! {
     #[test]
     fn the_disk_and_the_memory_agree_over_reopening(steps in prop::collection::vec(step(), 1..24)) {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { max_bytes: MAX };
+        // So few and so short that both bounds are met.
+        let window = DuplicateWindow { age_ms: 20, keys: 6 };
+        let options = Options { duplicates: window, ..Options::with_max_bytes(MAX) };
         let mut disk = DiskQueue::open(dir.path(), &options).unwrap();
-        let memory = MemoryQueue::new(MAX);
+        let memory = MemoryQueue::with_window(MAX, window);
         // The handles that each queue gave to the same event.
         let (mut on_disk, mut in_memory) = (Vec::new(), Vec::new());
-        let mut number = 0;
+        let (mut number, mut now) = (0, 1_000);
         for step in &steps {
             match step {
                 Step::Commit { appends, settlements } => {
                     let events: Vec<Event> = appends.iter().map(|append| {
                         number += 1;
                         let targets = append.targets.iter().map(|&at| TARGETS[at]);
-                        event(number, &[append.key], append.size, targets)
+                        now += append.later;
+                        Event {
+                            accepted_at: now,
+                            idempotency_key: append.once.map(|once| Arc::from([once])),
+                            ..event(number, &[append.key], append.size, targets)
+                        }
                     }).collect();
                     let of = |handles: &[EntryId]| -> Vec<Settlement> {
                         settlements.iter().map(|given| settlement(handles, given)).collect()
                     };
                     let added = disk.commit(&events, &of(&on_disk)).unwrap();
-                    prop_assert!(added.is_sorted() && on_disk.last() < added.first().or(Some(&EntryId(u64::MAX))));
                     let modelled = memory.commit(&events, &of(&in_memory)).unwrap();
+                    let firsts = |added: &[Accepted]| -> Vec<Option<EventId>> {
+                        added.iter().map(Accepted::duplicate_of).collect()
+                    };
+                    prop_assert_eq!(firsts(&added), firsts(&modelled));
+                    let handles = |added: &[Accepted]| -> Vec<EntryId> {
+                        added.iter().filter_map(Accepted::entry).collect()
+                    };
+                    let added = handles(&added);
+                    prop_assert!(added.is_sorted() && on_disk.last() < added.first().or(Some(&EntryId(u64::MAX))));
                     on_disk.extend(added);
-                    in_memory.extend(modelled);
+                    in_memory.extend(handles(&modelled));
                 }
                 Step::Replay { target, entries } => {
                     let of = |handles: &[EntryId]| -> Vec<EntryId> {
@@ -147,7 +172,7 @@ proptest! {
                 Step::DropTarget(target) => {
                     prop_assert_eq!(
                         disk.drop_target(TARGETS[*target]).unwrap(),
-                        memory.drop_target(TARGETS[*target])
+                        memory.drop_target(TARGETS[*target]).unwrap()
                     );
                 }
                 Step::Reopen => {
@@ -158,6 +183,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(View::of(&disk), View::of(&memory));
+            prop_assert_eq!(disk.verify().unwrap(), memory.verify().unwrap());
         }
         // What was read from the middle is what comes after it.
         let disk: &dyn Queue = &disk;
@@ -183,7 +209,7 @@ proptest! {
 #[test]
 fn keys_of_any_bytes_and_length_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = DiskQueue::open(dir.path(), &Options { max_bytes: MAX }).unwrap();
+    let disk = DiskQueue::open(dir.path(), &Options::with_max_bytes(MAX)).unwrap();
     let keys: [Vec<u8>; 5] = [
         vec![],
         vec![0],

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use webhook_queue::{EntryId, Event, EventId, Owed, Queue, Settled, Settlement};
+use webhook_queue::{EntryId, Event, EventId, Owed, Queue, QueueError, Settled, Settlement};
 
 /// An event whose id, time and body follow from its number.
 pub(crate) fn event<'a>(
@@ -22,7 +22,19 @@ pub(crate) fn event<'a>(
             .collect(),
         accepted_at: 1_000_000 + number,
         targets: targets.into_iter().map(Arc::from).collect(),
+        idempotency_key: None,
     }
+}
+
+/// Commits what is no duplicate; the handles.
+pub(crate) fn stored(
+    queue: &dyn Queue,
+    appends: &[Event],
+    settlements: &[Settlement],
+) -> Result<Vec<EntryId>, QueueError> {
+    let accepted = queue.commit(appends, settlements)?;
+    let entries = accepted.iter().map(|accepted| accepted.entry());
+    Ok(entries.map(|entry| entry.expect("no duplicate")).collect())
 }
 
 /// The number of an event that [`event`] made.

@@ -45,9 +45,7 @@ impl QueuePlace {
         };
         let loaded = Config::load(path)?;
         let settings = loaded.config.queue();
-        let options = Options {
-            max_bytes: settings.max_bytes(),
-        };
+        let options = Options::with_max_bytes(settings.max_bytes());
         Ok((settings.dir().to_owned(), options))
     }
 }

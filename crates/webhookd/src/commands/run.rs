@@ -1,19 +1,24 @@
 //! `webhookd run`: reads events and delivers them.
 
-use crate::acks::{AckSender, Acks};
+use crate::admin;
 use crate::cli::UNUSABLE;
 use crate::console::{Console, complain};
-use crate::input::{Input, Line};
+use crate::http::Server;
 use crate::signals::Signals;
-use crate::summary::{Read, Summary};
-use anyhow::{Context, Result};
-use std::path::{Path, PathBuf};
+use crate::sources::acks::Acks;
+use crate::sources::lines::Lines;
+use crate::sources::{self, Feeder, Intake};
+use crate::summary::Summary;
+use crate::wiring::News;
+use anyhow::{Context, Result, bail};
+use crossbeam_channel::Receiver;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use webhook_config::{Config, QueueSettings};
-use webhook_dispatch::{Dispatcher, Monitor, Receipt, Refusal, SubmitError, Submitter};
+use webhook_config::{Config, Delivery, QueueSettings};
+use webhook_dispatch::{Dispatcher, Monitor};
 
 /// Deliver events: the default command
 ///
@@ -31,9 +36,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     webhook_config: PathBuf,
 
-    /// Read events from this file; - is standard input
-    #[arg(long, value_name = "FILE", default_value = "-")]
-    events: PathBuf,
+    /// Read events from this file; - is standard input, and the default
+    ///
+    /// May be given more than once: all are read at the same time.
+    #[arg(long, value_name = "FILE")]
+    events: Vec<PathBuf>,
 
     /// Keep what is owed in this directory, instead of the configuration's queue.dir
     #[arg(long, value_name = "DIR")]
@@ -46,6 +53,10 @@ pub(crate) struct RunArgs {
     /// that only best-effort targets want is never safe, and never acknowledged.
     #[arg(long, value_name = "FILE")]
     acks: Option<PathBuf>,
+
+    /// Answer operators on this address: PORT is 127.0.0.1:PORT, and port 0 picks a free one
+    #[arg(long, value_name = "[HOST:]PORT")]
+    admin: Option<String>,
 
     /// How long to wait for deliveries at the end: 30s, 5m, 500ms
     ///
@@ -78,6 +89,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "write a time as 30s, 5m or 500ms".to_owned())
 }
 
+/// Threads that serve HTTP.
+const HTTP_THREADS: usize = 2;
+/// How long requests under way may take to end once all else has.
+const HTTP_GRACE: Duration = Duration::from_secs(1);
 /// Exit status when something is still owed, safe in the queue.
 const OWED: u8 = 3;
 
@@ -89,24 +104,43 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let Some(config) = load(&args)? else {
         return Ok(ExitCode::from(UNUSABLE));
     };
-    let input = Input::open(&args.events, config.max_event_bytes())?;
+    let queue = config
+        .targets()
+        .iter()
+        .any(|target| target.delivery() == Delivery::Reliable)
+        .then(|| config.queue().dir().to_owned());
+    let sources = open_sources(&args, config.max_event_bytes())?;
+    let mut server = Server::start(HTTP_THREADS)?;
     let acks = args.acks.as_deref().map(Acks::start).transpose()?;
-    let signals = Signals::install()?;
-    let console = Console::new(input.length());
+    let signals = Arc::new(Signals::install()?);
+    let console = Console::new(total_length(&sources));
+    let intake = Arc::new(Intake::default());
     let started = Instant::now();
     let dispatcher = Dispatcher::builder(config)
         .observer(Arc::new(console.clone()))
         .start()?;
-    let ticker = Ticker::start(&console, dispatcher.monitor())?;
+    let ticker = Ticker::start(&console, dispatcher.monitor(), &intake)?;
+    let routes = admin::routes();
+    if let Some(queue) = &queue {
+        admin::listen_in(&mut server, queue, routes.clone())?;
+    }
+    if let Some(address) = &args.admin {
+        admin::listen(&mut server, address, routes, &console)?;
+    }
 
-    let mut feeder = Feeder {
-        submitter: dispatcher.submitter(),
-        console: console.clone(),
-        acks: acks.as_ref().map(Acks::sender),
-        refused: Arc::new(AtomicU64::new(0)),
-        read: Read::default(),
-    };
-    let read = feeder.feed(input, &signals, &ticker, acks.as_ref());
+    let (tell, news) = crossbeam_channel::unbounded();
+    signals.announce(tell.clone())?;
+    let running = sources.len();
+    for lines in sources {
+        let feeder = Feeder::new(
+            dispatcher.submitter(),
+            console.clone(),
+            acks.as_ref(),
+            Arc::clone(&intake),
+        );
+        sources::start(lines, feeder, Arc::clone(&signals), tell.clone())?;
+    }
+    let read = attend(&news, running);
     if !signals.asked_to_end() && read.is_ok() {
         // What is not through by then is dealt with below.
         let _through = dispatcher.drain(Some(args.grace), signals.flag());
@@ -120,26 +154,62 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         acks.hurry(args.grace);
     }
     let report = dispatcher.shutdown(grace);
+    server.shutdown(HTTP_GRACE);
     ticker.stop();
     console.finish();
-    let counts = feeder.counts();
-    drop(feeder);
     let acknowledged = acks.map_or(Ok(()), Acks::finish);
 
-    let summary = Summary::new(counts, &report, started.elapsed());
-    match args.summary {
+    let summary = Summary::new(intake.so_far(), &report, started.elapsed());
+    summarize(&summary, args.summary)?;
+    read?;
+    acknowledged?;
+    Ok(exit_code(&summary))
+}
+
+/// Waits until the sources have ended, or a signal has come.
+///
+/// # Errors
+/// A source failed.
+fn attend(news: &Receiver<News>, mut running: usize) -> Result<()> {
+    while running > 0 {
+        match news.recv() {
+            Ok(News::SourceEnded(result)) => {
+                result?;
+                running -= 1;
+            }
+            Ok(News::AskedToEnd) | Err(_) => break,
+        }
+    }
+    // They look at the signal themselves, and end one after the other.
+    while running > 0 {
+        match news.recv() {
+            Ok(News::SourceEnded(result)) => {
+                result?;
+                running -= 1;
+            }
+            Ok(News::AskedToEnd) => {}
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+fn summarize(summary: &Summary, form: SummaryForm) -> Result<()> {
+    match form {
         SummaryForm::None => {}
         SummaryForm::Text => complain(&summary.to_string()),
         SummaryForm::Json => {
             use std::io::Write;
-            let json = serde_json::to_string(&summary).context("cannot write the summary")?;
+            let json = serde_json::to_string(summary).context("cannot write the summary")?;
             // Whoever closed standard error does not want the summary.
             drop(writeln!(std::io::stderr().lock(), "{json}"));
         }
     }
-    read.with_context(|| format!("cannot read on in {}", shown(&args.events)))?;
-    acknowledged?;
-    Ok(if summary.owed > 0 {
+    Ok(())
+}
+
+fn exit_code(summary: &Summary) -> ExitCode {
+    if summary.owed > 0 {
         let owed = match summary.owed {
             1 => "1 delivery is".to_owned(),
             owed => format!("{owed} deliveries are"),
@@ -152,7 +222,29 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
+}
+
+/// Opens what lines are read from: standard input, if nothing else is named.
+fn open_sources(args: &RunArgs, max_line: usize) -> Result<Vec<Lines>> {
+    let standard_input = [PathBuf::from("-")];
+    let paths = if args.events.is_empty() {
+        &standard_input[..]
+    } else {
+        &args.events
+    };
+    if args.acks.is_some() && paths.len() > 1 {
+        bail!("--acks names events by their line, so it takes one --events at most");
+    }
+    paths
+        .iter()
+        .map(|path| Lines::open(path, max_line))
+        .collect()
+}
+
+/// Bytes of all sources together; none if one of them has no end to be known.
+fn total_length(sources: &[Lines]) -> Option<u64> {
+    sources.iter().map(Lines::length).sum()
 }
 
 /// The configuration, or none when its problems have been told.
@@ -177,142 +269,19 @@ fn load(args: &RunArgs) -> Result<Option<Config>> {
     }))
 }
 
-/// The input's name, for people.
-fn shown(events: &Path) -> std::borrow::Cow<'_, str> {
-    if events == Path::new("-") {
-        return "standard input".into();
-    }
-    events.to_string_lossy()
-}
-
-/// Hands lines to the dispatcher.
-struct Feeder {
-    submitter: Submitter,
-    console: Console,
-    acks: Option<AckSender>,
-    /// Events that the queue did not take after all.
-    refused: Arc<AtomicU64>,
-    read: Read,
-}
-
-impl Feeder {
-    fn feed(
-        &mut self,
-        mut input: Input,
-        signals: &Signals,
-        ticker: &Ticker,
-        acks: Option<&Acks>,
-    ) -> std::io::Result<()> {
-        loop {
-            ticker.read.store(input.read(), Ordering::Relaxed);
-            match input.next_line(signals)? {
-                None => return Ok(()),
-                Some(Line::TooLong(number)) => self.reject(
-                    number,
-                    "it is longer than maxEventBytes allows; nothing of it was sent",
-                ),
-                Some(Line::Text(number, line)) => {
-                    let event = Arc::from(line);
-                    if !self.submit(number, event, signals) {
-                        return Ok(());
-                    }
-                }
-            }
-            if acks.is_some_and(Acks::failed) {
-                // A feeder that hears nothing would send all of it again.
-                return Ok(());
-            }
-        }
-    }
-
-    /// Hands over one event, however long that takes; false when a signal came first.
-    fn submit(&mut self, number: u64, mut event: Arc<[u8]>, signals: &Signals) -> bool {
-        loop {
-            let acks = self.acks.clone();
-            let refused = Arc::clone(&self.refused);
-            let console = self.console.clone();
-            let completion = move |result: Result<Receipt, Refusal>| match result {
-                Ok(receipt) => {
-                    if let Some(acks) = acks.filter(|_| receipt.is_safe()) {
-                        acks.send(number, receipt.id);
-                    }
-                }
-                Err(refusal) => {
-                    refused.fetch_add(1, Ordering::SeqCst);
-                    console.say_sparingly(&format!("line {number}: {}", chain(&refusal)));
-                }
-            };
-            // In steps, so that a signal is seen while there is no room.
-            let deadline = Instant::now() + Duration::from_millis(100);
-            match self
-                .submitter
-                .submit_with(event, Some(deadline), completion)
-            {
-                Ok(_) => {
-                    self.read.events += 1;
-                    return true;
-                }
-                Err(SubmitError {
-                    event: back,
-                    refusal: Refusal::Full,
-                }) => {
-                    if signals.asked_to_end() {
-                        self.console
-                            .say(&format!("line {number} and what follows were not taken"));
-                        return false;
-                    }
-                    event = back;
-                }
-                Err(error) => {
-                    self.reject(number, &chain(&error.refusal));
-                    return true;
-                }
-            }
-        }
-    }
-
-    fn reject(&mut self, number: u64, why: &str) {
-        self.read.rejected += 1;
-        self.console.say_sparingly(&format!("line {number}: {why}"));
-    }
-
-    fn counts(&self) -> Read {
-        Read {
-            refused: self.refused.load(Ordering::SeqCst),
-            ..self.read
-        }
-    }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Shows progress a few times a second, on a terminal.
 struct Ticker {
-    read: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Ticker {
-    fn start(console: &Console, monitor: Monitor) -> Result<Ticker> {
-        let read = Arc::new(AtomicU64::new(0));
+    fn start(console: &Console, monitor: Monitor, intake: &Arc<Intake>) -> Result<Ticker> {
         let ended = Arc::new(AtomicBool::new(false));
         let mut thread = None;
         if console.shows_progress() {
-            let (console, read, ended) = (console.clone(), Arc::clone(&read), Arc::clone(&ended));
+            let (console, intake, ended) =
+                (console.clone(), Arc::clone(intake), Arc::clone(&ended));
             let spawned = std::thread::Builder::new()
                 .name("progress".to_owned())
                 .spawn(move || {
@@ -322,17 +291,13 @@ impl Ticker {
                             "{} delivered, {} failed, {} pending",
                             progress.delivered, progress.failed, progress.pending
                         );
-                        console.progress(read.load(Ordering::Relaxed), message);
+                        console.progress(intake.bytes(), message);
                         std::thread::park_timeout(Duration::from_millis(100));
                     }
                 });
             thread = Some(spawned.context("cannot start a thread")?);
         }
-        Ok(Ticker {
-            read,
-            ended,
-            thread,
-        })
+        Ok(Ticker { ended, thread })
     }
 
     fn stop(self) {

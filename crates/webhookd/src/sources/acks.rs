@@ -120,9 +120,9 @@ impl Acks {
         }
     }
 
-    /// Whether nobody takes acknowledgements any more.
-    pub(crate) fn failed(&self) -> bool {
-        self.failed.load(Ordering::SeqCst)
+    /// Set once nobody takes acknowledgements any more.
+    pub(crate) fn failure(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.failed)
     }
 
     /// From now on, a reader that takes nothing is waited for up to `grace` in all: one that

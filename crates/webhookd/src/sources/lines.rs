@@ -11,7 +11,8 @@ use std::path::Path;
 const CHUNK: usize = 64 * 1024;
 
 /// What is read, line by line.
-pub(crate) struct Input {
+pub(crate) struct Lines {
+    name: String,
     file: File,
     length: Option<u64>,
     buffer: Vec<u8>,
@@ -35,15 +36,20 @@ pub(crate) enum Line<'a> {
     TooLong(u64),
 }
 
-impl Input {
+impl Lines {
     /// Opens `path`; `-` is standard input. Lines longer than `max_line` bytes are skipped.
-    pub(crate) fn open(path: &Path, max_line: usize) -> Result<Input> {
+    pub(crate) fn open(path: &Path, max_line: usize) -> Result<Lines> {
         if path == Path::new("-") {
             let stdin = io::stdin()
                 .as_fd()
                 .try_clone_to_owned()
                 .context("cannot read standard input")?;
-            return Ok(Input::new(File::from(stdin), None, max_line));
+            return Ok(Lines::new(
+                "standard input".to_owned(),
+                File::from(stdin),
+                None,
+                max_line,
+            ));
         }
         let shown = path.display();
         let file =
@@ -55,11 +61,12 @@ impl Input {
             bail!("cannot read the events in {shown}: it is a directory; name a file");
         }
         let length = metadata.is_file().then_some(metadata.len());
-        Ok(Input::new(file, length, max_line))
+        Ok(Lines::new(shown.to_string(), file, length, max_line))
     }
 
-    fn new(file: File, length: Option<u64>, max_line: usize) -> Input {
-        Input {
+    fn new(name: String, file: File, length: Option<u64>, max_line: usize) -> Lines {
+        Lines {
+            name,
             file,
             length,
             buffer: Vec::new(),
@@ -71,6 +78,11 @@ impl Input {
             max_line,
             skipping: false,
         }
+    }
+
+    /// What is read, for people: a path, or "standard input".
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its length in bytes, of a regular file.
@@ -193,7 +205,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
         io::Seek::rewind(&mut file).unwrap();
-        let mut input = Input::new(file, None, max_line);
+        let mut input = Lines::new(String::new(), file, None, max_line);
         let signals = Signals::none();
         let mut lines = Vec::new();
         while let Some(line) = input.next_line(&signals).unwrap() {

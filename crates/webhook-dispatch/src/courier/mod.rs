@@ -3,20 +3,24 @@
 //! It carries news to the [`Agenda`] and its decisions to the senders, the queue's writer, the
 //! counters and the observer. It never blocks but to wait for news.
 
+mod senders;
+mod succession;
+
+use self::senders::{Hired, job_channel};
 use crate::agenda::{Agenda, READ_AT_ONCE, Ruling, Step};
 use crate::clock::{Clock, Moment};
 use crate::gate::Shut;
 use crate::lane::Delivery;
 use crate::line::{Command, Line, Live};
 use crate::retry::Retry;
-use crate::sender::{self, Attempt, Bench, Job, Report};
+use crate::sender::{Attempt, Bench, Job, Report};
 use crate::stats::add;
 use crate::trouble::{Follows, Observer, Trouble};
 use crossbeam_channel::{Receiver, Select, Sender};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use webhook_queue::{Queue, QueueError, Settlement};
 
@@ -42,8 +46,9 @@ pub(crate) struct Supplies {
     pub(crate) backing: Option<Backing>,
     pub(crate) retry: Arc<dyn Retry>,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) events: Receiver<Live>,
-    pub(crate) commands: Receiver<Command>,
+    /// The couriers that served a target of this name before: each holds the other end until it
+    /// has ended, and nothing is sent before.
+    pub(crate) after: Vec<Receiver<Infallible>>,
 }
 
 pub(crate) struct Courier {
@@ -60,7 +65,10 @@ pub(crate) struct Courier {
     jobs_in: Receiver<Job>,
     reports: Receiver<Report>,
     reports_out: Sender<Report>,
-    senders: HashMap<usize, JoinHandle<()>>,
+    /// All that run, those of former settings included.
+    senders: HashMap<usize, Hired>,
+    /// How many of them have the settings of now.
+    current: usize,
     next_sender: usize,
     /// When there may be something to do although nobody says so.
     alarm: Option<Instant>,
@@ -69,51 +77,64 @@ pub(crate) struct Courier {
     /// Whether something was settled that nobody was told of yet.
     progress: bool,
     stopping: bool,
+    /// Who has to end before it begins.
+    after: Vec<Receiver<Infallible>>,
+    /// The number of its retirement, if its target is none any more.
+    retirement: Option<u64>,
 }
 
 impl Courier {
     pub(crate) fn new(supplies: Supplies) -> Courier {
         let target = &supplies.bench.target;
         let concurrency = target.concurrency().get();
-        // What the agenda hands out at most.
-        let (jobs, jobs_in) = crossbeam_channel::bounded(concurrency * 2);
+        let (jobs, jobs_in) = job_channel(&supplies.bench);
         let (reports_out, reports) = crossbeam_channel::bounded(concurrency * 4);
         let clock = Arc::clone(&supplies.bench.clock);
         let agenda = Agenda::new(target, supplies.backing.is_some(), clock.now());
         Courier {
+            events: supplies.line.events(),
+            commands: supplies.line.commands(),
             line: supplies.line,
             bench: supplies.bench,
             backing: supplies.backing,
             retry: supplies.retry,
             observer: supplies.observer,
             clock,
-            events: supplies.events,
-            commands: supplies.commands,
             agenda,
             jobs: Some(jobs),
             jobs_in,
             reports,
             reports_out,
             senders: HashMap::new(),
+            current: 0,
             next_sender: 0,
             alarm: None,
             read_after: None,
             progress: false,
             stopping: false,
+            after: supplies.after,
+            retirement: None,
         }
     }
 
-    /// Works until it is told to stop; then every attempt under way is cut short.
+    /// Works until it is told to stop, when every attempt under way is cut short, or until it has
+    /// retired, when there is none.
     pub(crate) fn run(mut self) {
+        self.let_others_end();
         while !self.stopping {
             let at = Moment::of(&*self.clock);
             self.alarm = None;
             let mut busy = self.take_reports(at);
-            busy |= self.take_commands(at);
+            // Events before commands: what was accepted after a command is sent as it says.
             busy |= self.take_events(at);
+            busy |= self.take_commands(at);
             busy |= self.read(at);
             busy |= self.hand_out(at);
+            self.miss();
             self.show();
+            if self.has_retired(at.now) {
+                break;
+            }
             if !busy && !self.stopping {
                 self.wait(at.now);
             }
@@ -149,9 +170,10 @@ impl Courier {
             Report::Attempted(attempt) => self.follow(&attempt, at),
             Report::Untried(due, pass) => self.agenda.untried(due.lane, pass, at.now),
             Report::Ended(number) => {
-                if let Some(thread) = self.senders.remove(&number) {
+                if let Some(sender) = self.senders.remove(&number) {
+                    self.current -= usize::from(Arc::ptr_eq(&sender.bench, &self.bench));
                     // It has said its last word; a panic outside an attempt shows here.
-                    drop(thread.join());
+                    drop(sender.thread.join());
                 }
             }
         }
@@ -161,6 +183,9 @@ impl Courier {
     fn follow(&mut self, attempt: &Attempt, at: Moment) {
         let ruling = self.agenda.judge(attempt, at, &*self.retry);
         if attempt.stopped {
+            if let Some(settlement) = ruling.settlement {
+                self.settle(settlement);
+            }
             return;
         }
         self.line.counters.attempted(attempt.outcome, attempt.took);
@@ -247,6 +272,14 @@ impl Courier {
                     self.recall();
                 }
                 Command::Restart => self.agenda.gate_mut().restart(),
+                Command::Reopen => self.agenda.gate_mut().reopen(),
+                Command::Reconfigure(bench) => self.reconfigure(bench, at.now),
+                Command::Retire(number) => self.retire(number, at.now),
+                Command::Revive(bench) => {
+                    self.retirement = None;
+                    self.agenda.gate_mut().pause(false);
+                    self.reconfigure(bench, at.now);
+                }
                 Command::Stop => self.stopping = true,
             }
         }
@@ -272,7 +305,7 @@ impl Courier {
             };
             any = true;
             self.line.taken(&live);
-            if !self.agenda.learn(live, at.now) {
+            if self.is_leaving() || !self.agenda.learn(live, at.now) {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
         }
@@ -288,6 +321,9 @@ impl Courier {
         let Some(backing) = &self.backing else {
             return false;
         };
+        if self.is_leaving() {
+            return false;
+        }
         if let Some(after) = self.read_after.filter(|after| *after > at.now) {
             self.set_alarm(after);
             return false;
@@ -313,11 +349,34 @@ impl Courier {
         self.set_alarm(now + PAUSE);
     }
 
+    /// Finds out what the queue no longer shows although it was to be delivered: it was set aside,
+    /// its record being damaged, and is owed to nobody.
+    fn miss(&mut self) {
+        if self.backing.is_none() || self.is_leaving() || !self.agenda.is_done() {
+            return;
+        }
+        // In this order: what is counted was told before.
+        let missing = self.line.counters.pending();
+        let told = self.events.is_empty() && self.commands.is_empty();
+        if missing == 0 || !told || self.line.behind.load(Ordering::SeqCst) {
+            return;
+        }
+        self.line.counters.miss(missing);
+        self.observer.trouble(&Trouble::RecordsDamaged {
+            target: &self.line.name,
+            events: missing,
+        });
+        self.line.tally.progressed();
+    }
+
     /// Hands out what is ready, as far as the gate lets it through.
     fn hand_out(&mut self, at: Moment) -> bool {
         let Some(jobs) = self.jobs.clone() else {
             return false;
         };
+        if self.is_leaving() {
+            return false;
+        }
         let mut any = false;
         loop {
             match self.agenda.next(at.now) {
@@ -356,44 +415,19 @@ impl Courier {
         any
     }
 
-    fn start_senders(&mut self, now: Instant) {
-        let concurrency = self.bench.target.concurrency().get();
-        let wanted = self.agenda.outstanding().min(concurrency);
-        while self.senders.len() < wanted {
-            let number = self.next_sender;
-            self.next_sender += 1;
-            let bench = Arc::clone(&self.bench);
-            let jobs = self.jobs_in.clone();
-            let reports = self.reports_out.clone();
-            let started = std::thread::Builder::new()
-                .name(format!("send-{}-{number}", self.line.name))
-                .spawn(move || sender::run(number, &bench, &jobs, &reports));
-            match started {
-                Ok(thread) => {
-                    self.senders.insert(number, thread);
-                }
-                Err(error) => {
-                    self.observer.trouble(&Trouble::SenderNotStarted {
-                        target: &self.line.name,
-                        detail: &error.to_string(),
-                    });
-                    self.set_alarm(now + PAUSE);
-                    break;
-                }
-            }
-        }
-    }
-
     fn set_alarm(&mut self, at: Instant) {
         self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
     }
 
     /// Blocks until there is something to do.
     fn wait(&mut self, now: Instant) {
-        if self.agenda.wants_sync() && !self.line.wake_on_sync() {
+        let wants_sync =
+            self.agenda.wants_sync() || (self.is_leaving() && !self.agenda.is_settled());
+        if wants_sync && !self.line.wake_on_sync() {
             return;
         }
-        let wake = match (self.alarm, self.agenda.next_wake()) {
+        let next = self.agenda.next_wake().filter(|_| !self.is_leaving());
+        let wake = match (self.alarm, next) {
             (Some(alarm), Some(wake)) => Some(alarm.min(wake)),
             (alarm, wake) => alarm.or(wake),
         };
@@ -421,26 +455,5 @@ impl Courier {
         set(&counters.waiting_tasks, self.agenda.waiting());
         set(&counters.in_memory, self.agenda.held() + self.events.len());
         counters.show_gate(self.agenda.gate());
-    }
-
-    /// Cuts short what is under way, and joins every sender.
-    fn finish(mut self) {
-        self.jobs = None;
-        self.bench.stop();
-        while !self.senders.is_empty() {
-            match self.reports.recv() {
-                Ok(report) => self.take_report(report, Moment::of(&*self.clock)),
-                Err(_) => break,
-            }
-        }
-        if self.backing.is_none() {
-            let unfinished = self.line.counters.pending.swap(0, Ordering::SeqCst);
-            add(
-                &self.line.counters.unfinished,
-                u64::try_from(unfinished).unwrap_or(0),
-            );
-        }
-        self.show();
-        self.line.tally.progressed();
     }
 }

@@ -1,0 +1,203 @@
+//! Looking into the queue of a running dispatcher, and mending what lies there.
+//!
+//! All of it reads or writes the queue on the calling thread and blocks as long as that takes: not
+//! for a thread that must not wait. Deliveries and submissions go on meanwhile.
+
+use crate::control::Control;
+use std::ops::ControlFlow;
+use webhook_queue::{DeadLetter, EntryId, QueueError, SetAside, Statistics, Verification};
+
+/// Dead letters that are shown from one snapshot of the queue. As long as one is held, the queue
+/// uses no space again.
+const SHOWN_AT_ONCE: usize = 1_000;
+
+/// Why nothing was mended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// The target is in the configuration, so that what it is owed is about to be delivered.
+    #[error(
+        "target {target:?} is in the configuration: take it out and load the configuration again, \
+         then drop what it is owed"
+    )]
+    Configured {
+        /// The target.
+        target: String,
+    },
+    /// The queue has nothing of such a target.
+    #[error("no target {target:?} in this queue; it knows: {}", known.join(", "))]
+    UnknownTarget {
+        /// The target.
+        target: String,
+        /// Those that it knows.
+        known: Vec<String>,
+    },
+    /// The queue failed.
+    #[error("the queue cannot be read or changed")]
+    Queue(#[source] QueueError),
+}
+
+impl From<QueueError> for RepairError {
+    fn from(error: QueueError) -> RepairError {
+        RepairError::Queue(error)
+    }
+}
+
+impl Control {
+    /// Shows dead letters (of one target, or of all) after `after`, by the target's name and then
+    /// in the order accepted, until `visit` breaks. Asked for all targets, it leaves out those of
+    /// each target that are not after `after`. To show them in pages, ask for one target, break
+    /// when a page is full, and go on after its last entry.
+    ///
+    /// Blocks. `visit` is called while a part of the queue is held as it is, so it should not wait
+    /// for anything. Those that die or are replayed meanwhile may or may not be shown.
+    ///
+    /// # Errors
+    /// The queue cannot be read.
+    pub fn dead_letters(
+        &self,
+        target: Option<&str>,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        for of in self.queue_statistics()?.targets {
+            if target.is_none_or(|target| target == of.target)
+                && self.letters_of(&of.target, after, visit)?.is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn letters_of(
+        &self,
+        target: &str,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, QueueError> {
+        let Some(queue) = self.queue() else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let mut next = after;
+        loop {
+            let (mut shown, mut flow) = (0, ControlFlow::Continue(()));
+            queue.dead_letters(Some(target), next, &mut |letter| {
+                next = Some(letter.owed.entry);
+                shown += 1;
+                flow = visit(letter);
+                if shown == SHOWN_AT_ONCE {
+                    return ControlFlow::Break(());
+                }
+                flow
+            })?;
+            if flow.is_break() || shown < SHOWN_AT_ONCE {
+                return Ok(flow);
+            }
+        }
+    }
+
+    /// Shows one dead letter; whether there is one. Blocks.
+    ///
+    /// # Errors
+    /// The queue cannot be read.
+    pub fn dead_letter(
+        &self,
+        target: &str,
+        entry: EntryId,
+        show: impl FnOnce(DeadLetter<'_>),
+    ) -> Result<bool, QueueError> {
+        let Some(queue) = self.queue() else {
+            return Ok(false);
+        };
+        let mut show = Some(show);
+        let before = entry.0.checked_sub(1).map(EntryId);
+        queue.dead_letters(Some(target), before, &mut |letter| {
+            if letter.owed.entry == entry
+                && let Some(show) = show.take()
+            {
+                show(letter);
+            }
+            ControlFlow::Break(())
+        })?;
+        Ok(show.is_none())
+    }
+
+    /// Forgets dead letters of a target; how many were found. Blocks until that is durable.
+    ///
+    /// # Errors
+    /// The queue failed, and nothing was changed.
+    pub fn drop_dead_letters(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        match self.queue() {
+            Some(queue) => queue.drop_dead(target, entries),
+            None => Ok(0),
+        }
+    }
+
+    /// Forgets all that a target which is gone from the configuration is owed, its dead letters
+    /// included; how many entries that were. There is no way back. Blocks until that is durable.
+    /// What was accepted for it before it went, and is being written just now, may stay; then drop
+    /// it once more.
+    ///
+    /// # Errors
+    /// [`Configured`](RepairError::Configured) and
+    /// [`UnknownTarget`](RepairError::UnknownTarget): nothing was changed. If the queue failed, a
+    /// part may be forgotten; it can be repeated.
+    pub fn drop_target(&self, target: &str) -> Result<u64, RepairError> {
+        // To a best-effort target the queue's entries of its name mean nothing.
+        if self.line(target).is_some_and(|line| line.is_reliable()) {
+            let target = target.to_owned();
+            return Err(RepairError::Configured { target });
+        }
+        let known = self.queue_statistics()?.targets;
+        let mut known: Vec<String> = known.into_iter().map(|known| known.target).collect();
+        match self.queue() {
+            Some(queue) if known.iter().any(|known| known == target) => {
+                Ok(queue.drop_target(target)?)
+            }
+            _ => {
+                known.sort_unstable();
+                let target = target.to_owned();
+                Err(RepairError::UnknownTarget { target, known })
+            }
+        }
+    }
+
+    /// Shows the entries after `after` that were set aside since their stored record is damaged,
+    /// in the order accepted, until `visit` breaks. They are owed to nobody any longer. Blocks.
+    ///
+    /// # Errors
+    /// The queue cannot be read.
+    pub fn set_aside(
+        &self,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        match self.queue() {
+            Some(queue) => queue.set_aside(after, visit),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads all of the queue and checks every record; changes nothing. Blocks as long as the disk
+    /// needs to be read once, and takes its share of the disk meanwhile. `None` if there is no
+    /// queue.
+    ///
+    /// # Errors
+    /// The queue cannot be read to its end. A damaged record is no error, but part of what is
+    /// returned.
+    pub fn verify(&self) -> Result<Option<Verification>, QueueError> {
+        self.queue().map(|queue| queue.verify()).transpose()
+    }
+
+    /// What the queue holds, of targets that are gone from the configuration as well. Blocks.
+    ///
+    /// # Errors
+    /// The queue cannot be read.
+    pub fn queue_statistics(&self) -> Result<Statistics, QueueError> {
+        match self.queue() {
+            Some(queue) => queue.statistics(),
+            None => Ok(Statistics::default()),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A hundred reloads while events come in.
+
+use crate::support::*;
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, mpsc};
+use webhook_config::{Config, Delivery, TargetBuilder};
+use webhook_dispatch::{Control, ReloadError, Submitter};
+use webhook_queue::{DiskQueue, Options, Queue};
+
+const RELOADS: usize = 100;
+const SUBMITTERS: usize = 3;
+/// Events of each submitter for each reload.
+const EVENTS: u32 = 8;
+const TASKS: u32 = 3;
+
+/// A target that falls behind all the time.
+fn small(name: &str) -> TargetBuilder {
+    target(name).window(NonZeroUsize::new(6).unwrap())
+}
+
+/// A best-effort target that has room for all that is submitted.
+fn quick(name: &str) -> TargetBuilder {
+    target(name)
+        .delivery(Delivery::BestEffort)
+        .window(NonZeroUsize::new(4096).unwrap())
+}
+
+/// Two configurations; an event's receipt tells by the number of targets which one it met.
+fn configs() -> [Config; 2] {
+    [
+        config([
+            small("stays"),
+            small("changes"),
+            small("goes"),
+            quick("quick"),
+        ]),
+        config([
+            target_at("changes", "/2").concurrency(NonZeroUsize::new(1).unwrap()),
+            small("comes"),
+            small("stays"),
+        ]),
+    ]
+}
+
+fn names(config: &Config) -> Vec<String> {
+    let names = config.targets().iter().map(|target| target.name());
+    names.map(ToString::to_string).collect()
+}
+
+/// Fails now and then, by the event and the attempt.
+fn moody(received: &Received) -> Reply {
+    let seed = received.number() * 31 + received.attempt * 17 + received.task().len() as u32;
+    match seed.wrapping_mul(2_654_435_761) >> 28 {
+        0..3 => Reply::Status(503),
+        3 => Reply::Panic,
+        _ => Reply::Status(200),
+    }
+}
+
+/// Which events of which task each target is to get.
+type Wanted = Mutex<HashMap<(String, String), Vec<u32>>>;
+
+/// Submits events of its own tasks, so many for each permit.
+fn feed(submitter: &Submitter, own: usize, permits: &mpsc::Receiver<()>, wanted: &Wanted) {
+    let of = configs().map(|config| names(&config));
+    let mut number = 0;
+    for () in permits {
+        for _ in 0..EVENTS {
+            let task = format!("{own}-{}", number % TASKS);
+            let receipt = submitter.submit(event(&task, number), soon()).unwrap();
+            let met = of.iter().find(|names| names.len() == receipt.targets);
+            let mut wanted = wanted.lock().unwrap();
+            for name in met.unwrap() {
+                let of_task = wanted.entry((name.clone(), task.clone()));
+                of_task.or_default().push(number);
+            }
+            number += 1;
+        }
+    }
+}
+
+fn reload_invalid(control: &Control) {
+    let before = control.config();
+    let invalid = config([
+        small("stays"),
+        target("new"),
+        target_at("changes", UNUSABLE),
+    ]);
+    let error = control.reload(invalid).unwrap_err();
+    assert!(matches!(error, ReloadError::Target { target, .. } if target == "changes"));
+    assert!(
+        Arc::ptr_eq(&before, &control.config()),
+        "nothing was changed"
+    );
+}
+
+#[test]
+fn a_hundred_reloads_under_load_lose_and_reorder_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue: Arc<dyn Queue> =
+        Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 27)).unwrap());
+    let receiver = Receiver::new(moody);
+    let running = dispatcher(configs()[0].clone(), &queue, &receiver)
+        .start()
+        .unwrap();
+    let control = running.control();
+    let wanted = Wanted::default();
+    std::thread::scope(|scope| {
+        let mut permits = Vec::new();
+        for own in 0..SUBMITTERS {
+            let (permit, permitted) = mpsc::channel();
+            permits.push(permit);
+            let (submitter, wanted) = (running.submitter(), &wanted);
+            scope.spawn(move || feed(&submitter, own, &permitted, wanted));
+        }
+        for round in 1..=RELOADS {
+            let before = receiver.look(|state| state.asked.len());
+            for permit in &permits {
+                permit.send(()).unwrap();
+            }
+            reload_invalid(&control);
+            let reloaded = control.reload(configs()[round % 2].clone()).unwrap();
+            assert_eq!(reloaded.changed, ["changes"]);
+            assert_eq!(reloaded.unchanged, ["stays"]);
+            let (came, went) = (reloaded.added, reloaded.removed);
+            let both = [vec!["comes"], vec!["goes", "quick"]];
+            assert_eq!(
+                [came, went],
+                [&both[(round + 1) % 2], &both[round % 2]].map(Clone::clone)
+            );
+            // The next one comes while something is under way.
+            receiver.wait("an attempt", |state| state.asked.len() > before);
+        }
+    });
+    // What was left for removed targets arrives when they are added again.
+    control
+        .reload(config([
+            small("stays"),
+            small("changes"),
+            small("goes"),
+            small("comes"),
+            quick("quick"),
+        ]))
+        .unwrap();
+    let report = running.shutdown(PATIENCE);
+    assert!(report.drained, "{:#?}", report.stats);
+    assert_eq!(report.stats.queue.events, 0);
+
+    let mut wanted = wanted.into_inner().unwrap();
+    for numbers in wanted.values_mut() {
+        numbers.sort_unstable();
+    }
+    let mut got: HashMap<(String, String), Vec<u32>> = receiver.arrivals();
+    // Best-effort is one attempt for each event, whatever comes of it.
+    got.retain(|(target, _), _| target != "quick");
+    receiver.look(|state| {
+        for asked in state.asked.iter().filter(|asked| asked.target == "quick") {
+            let of_task = got.entry((asked.target.clone(), asked.task().to_owned()));
+            of_task.or_default().push(asked.number());
+        }
+    });
+    assert_eq!(wanted.len(), got.len());
+    for (of, numbers) in wanted {
+        assert_eq!(numbers, got[&of], "{of:?}: each once, and in order");
+    }
+}

@@ -1,0 +1,194 @@
+//! Which idempotency keys are known: kept in memory, and the model of what is kept on the disk.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::{DuplicateWindow, EventId};
+
+/// Keys that are forgotten at most for each that is learnt, so that no event pays for many.
+pub(crate) const FORGOTTEN_AT_ONCE: usize = 4;
+
+/// What a key is known by: its SipHash-2-4 of 128 bits. Keyed with what nobody else knows, so that
+/// nobody can choose keys that collide; by chance, they do not.
+pub(crate) fn fingerprint(secret: &[u8; 16], key: &[u8]) -> [u8; 16] {
+    let mut hasher = SipHasher24::new_with_key(secret);
+    hasher.write(key);
+    hasher.finish128().as_bytes()
+}
+
+impl DuplicateWindow {
+    /// Whether a key that was learnt at one time is known at another, epoch milliseconds.
+    pub(crate) fn covers(&self, learnt_at: u64, now: u64) -> bool {
+        now.saturating_sub(learnt_at) < self.age_ms
+    }
+}
+
+/// The keys of the latest events, in memory: some 100 bytes for each. What it knows ends with the
+/// process.
+#[derive(Clone, Debug)]
+pub struct RecentKeys {
+    window: DuplicateWindow,
+    secret: [u8; 16],
+    /// The number of the next key.
+    next: u64,
+    /// Fingerprints in the order learnt; the last one has the number before `next`.
+    order: VecDeque<[u8; 16]>,
+    known: HashMap<[u8; 16], Known>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    number: u64,
+    learnt_at: u64,
+    id: EventId,
+}
+
+impl RecentKeys {
+    /// Knows none yet.
+    #[must_use]
+    pub fn new(window: DuplicateWindow) -> RecentKeys {
+        let mut secret = [0; 16];
+        // Without randomness it works as well, for keys that nobody chose to collide.
+        getrandom::fill(&mut secret).ok();
+        RecentKeys {
+            window,
+            secret,
+            next: 0,
+            order: VecDeque::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// The name of the event that came with this key, if it is known at the time `now`, epoch
+    /// milliseconds.
+    #[must_use]
+    pub fn find(&self, key: &[u8], now: u64) -> Option<EventId> {
+        let known = self.known.get(&fingerprint(&self.secret, key))?;
+        self.window.covers(known.learnt_at, now).then_some(known.id)
+    }
+
+    /// Knows the key of an event from now on, and forgets the oldest ones that there is no room
+    /// for, or whose time is over.
+    pub fn learn(&mut self, key: &[u8], id: EventId, now: u64) {
+        if self.window.keys == 0 {
+            return;
+        }
+        let print = fingerprint(&self.secret, key);
+        let known = Known {
+            number: self.next,
+            learnt_at: now,
+            id,
+        };
+        self.known.insert(print, known);
+        self.order.push_back(print);
+        self.next += 1;
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if !self.forget_oldest(now) {
+                return;
+            }
+        }
+    }
+
+    /// Forgets a key whose event came to nothing.
+    pub fn forget(&mut self, key: &[u8], id: EventId) {
+        let print = fingerprint(&self.secret, key);
+        if self.known.get(&print).is_some_and(|known| known.id == id) {
+            // Its place in the order is given up in its turn.
+            self.known.remove(&print);
+        }
+    }
+
+    /// Whether the oldest had to go, and did.
+    fn forget_oldest(&mut self, now: u64) -> bool {
+        let Some(oldest) = self.order.front() else {
+            return false;
+        };
+        let number = self.next - self.order.len() as u64;
+        // A key that was learnt anew since has a later place, which counts.
+        let current = self
+            .known
+            .get(oldest)
+            .filter(|known| known.number == number);
+        let over = self.order.len() as u64 > self.window.keys;
+        if !over && current.is_some_and(|known| self.window.covers(known.learnt_at, now)) {
+            return false;
+        }
+        if current.is_some() {
+            self.known.remove(oldest);
+        }
+        self.order.pop_front();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(age_ms: u64, keys: u64) -> RecentKeys {
+        RecentKeys::new(DuplicateWindow { age_ms, keys })
+    }
+
+    #[test]
+    fn a_key_is_known_for_its_time_and_no_longer() {
+        let mut recent = keys(10, 100);
+        recent.learn(b"a", EventId([1; 16]), 1_000);
+        assert_eq!(recent.find(b"a", 1_009), Some(EventId([1; 16])));
+        assert_eq!(recent.find(b"a", 1_010), None);
+        assert_eq!(
+            recent.find(b"a", 0),
+            Some(EventId([1; 16])),
+            "a clock set back"
+        );
+        assert_eq!(recent.find(b"b", 1_000), None);
+    }
+
+    #[test]
+    fn the_oldest_gives_way_to_the_newest() {
+        let mut recent = keys(u64::MAX, 2);
+        for (at, key) in [b"a", b"b", b"c"].into_iter().enumerate() {
+            recent.learn(key, EventId([at as u8; 16]), 0);
+        }
+        assert_eq!(recent.find(b"a", 0), None);
+        assert_eq!(recent.find(b"b", 0), Some(EventId([1; 16])));
+        assert_eq!(recent.find(b"c", 0), Some(EventId([2; 16])));
+    }
+
+    #[test]
+    fn a_key_that_is_learnt_anew_outlives_its_first_place() {
+        let mut recent = keys(10, 2);
+        recent.learn(b"a", EventId([1; 16]), 0);
+        recent.learn(b"a", EventId([2; 16]), 50);
+        recent.learn(b"b", EventId([3; 16]), 50);
+        assert_eq!(recent.find(b"a", 55), Some(EventId([2; 16])));
+    }
+
+    #[test]
+    fn what_is_over_is_given_up_as_new_ones_come() {
+        let mut recent = keys(10, 1_000);
+        for number in 0..1_000_u64 {
+            recent.learn(&number.to_le_bytes(), EventId([0; 16]), number);
+        }
+        assert!(recent.order.len() <= 11, "{}", recent.order.len());
+        assert_eq!(recent.order.len(), recent.known.len());
+    }
+
+    #[test]
+    fn none_is_known_where_none_may_be() {
+        let mut recent = keys(10, 0);
+        recent.learn(b"a", EventId([1; 16]), 0);
+        assert_eq!(recent.find(b"a", 0), None);
+    }
+
+    #[test]
+    fn a_key_whose_event_came_to_nothing_is_forgotten() {
+        let mut recent = keys(10, 10);
+        recent.learn(b"a", EventId([1; 16]), 0);
+        recent.forget(b"a", EventId([2; 16]));
+        assert!(recent.find(b"a", 0).is_some(), "it was another event");
+        recent.forget(b"a", EventId([1; 16]));
+        assert_eq!(recent.find(b"a", 0), None);
+    }
+}
