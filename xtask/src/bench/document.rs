@@ -210,39 +210,46 @@ fn scale_table(dimension: &Dimension) -> String {
 
 /// Whether the cost of all n grows worse than n log n, by its ends, and the power that fits.
 fn verdict(dimension: &Dimension) -> String {
-    let points = total_cost(dimension);
-    let Some((grew, allowed)) = growth(&points) else {
-        return String::new();
-    };
-    let least = points
-        .iter()
-        .map(|point| point.0)
-        .fold(f64::INFINITY, f64::min);
-    let most = points.iter().map(|point| point.0).fold(0.0, f64::max);
-    let word = if grew <= allowed {
-        "no worse than"
-    } else {
-        "**worse than**"
-    };
-    let power = exponent(&points).map_or(String::new(), |power| format!("; it fits n^{power:.2}"));
-    format!(
-        "From {} to {}, the processor time for all of n grew {} times, and n log n {} times: it \
-         grows {word} n log n{power}.",
-        shown_count(least),
-        shown_count(most),
-        shown(grew),
-        shown(allowed),
-    )
+    let lines = besides(dimension).into_iter().filter_map(|beside| {
+        let points = total_cost(dimension, beside);
+        let (grew, allowed) = growth(&points)?;
+        let ends = points.iter().map(|point| point.0);
+        let least = ends.clone().fold(f64::INFINITY, f64::min);
+        let most = ends.fold(0.0, f64::max);
+        let word = if grew <= allowed {
+            "no worse than"
+        } else {
+            "**worse than**"
+        };
+        let power = exponent(&points);
+        let power = power.map_or(String::new(), |power| format!("; it fits n^{power:.2}"));
+        let at = beside.map_or(String::new(), |ms| format!(", with answers after {ms} ms"));
+        Some(format!(
+            "From {} to {}{at}, the processor time for all of n grew {} times, and n log n {} \
+             times: it grows {word} n log n{power}.",
+            shown_count(least),
+            shown_count(most),
+            shown(grew),
+            shown(allowed),
+        ))
+    });
+    lines.collect::<Vec<_>>().join("\n\n")
+}
+
+/// The second numbers of a dimension, each once.
+fn besides(dimension: &Dimension) -> Vec<Option<f64>> {
+    let mut besides: Vec<_> = dimension.points.iter().map(|point| point.beside).collect();
+    besides.dedup();
+    besides
 }
 
 /// The processor time of n together: of a body, an event costs all its bytes; of all else, an
 /// event is one of n.
-fn total_cost(dimension: &Dimension) -> Vec<(f64, f64)> {
+fn total_cost(dimension: &Dimension, beside: Option<f64>) -> Vec<(f64, f64)> {
     let by_bytes = dimension.name == "bodies";
-    let first = dimension.points.first().and_then(|point| point.beside);
     let points = dimension.points.iter();
     points
-        .filter(|point| point.n > 0.0 && point.beside == first)
+        .filter(|point| point.n > 0.0 && point.beside == beside)
         .map(|point| {
             let each = point.sample.sender_us;
             (point.n, if by_bytes { each } else { each * point.n })
@@ -289,8 +296,6 @@ fn scale_plot_name(dimension: &Dimension) -> String {
 }
 
 fn scale_plot(dimension: &Dimension) -> String {
-    let mut besides: Vec<Option<f64>> = dimension.points.iter().map(|point| point.beside).collect();
-    besides.dedup();
     let line = |name: String, beside: Option<f64>, pick: fn(&Point) -> f64| {
         let points = dimension
             .points
@@ -302,7 +307,7 @@ fn scale_plot(dimension: &Dimension) -> String {
         }
     };
     let mut all = Vec::new();
-    for beside in besides {
+    for beside in besides(dimension) {
         let at = beside.map_or(String::new(), |ms| format!(", answers after {ms} ms"));
         all.push(line(format!("processor{at}"), beside, |point| {
             point.sample.sender_us
@@ -317,7 +322,7 @@ fn scale_plot(dimension: &Dimension) -> String {
 }
 
 fn shown_count(n: f64) -> String {
-    if n < 10.0 { format!("{n}") } else { shown(n) }
+    if n < 100.0 { format!("{n}") } else { shown(n) }
 }
 
 fn capital(name: &str) -> String {

@@ -99,7 +99,7 @@ pub(super) fn lines(title: &str, below: &str, lines: &[Line]) -> String {
     ticks.sort_by(f64::total_cmp);
     ticks.dedup();
     for tick in ticks {
-        let name = if tick < 10.0 {
+        let name = if tick < 100.0 {
             format!("{tick}")
         } else {
             shown(tick)
