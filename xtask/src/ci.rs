@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: everything that a change must pass, in order.
 
-use crate::{layers, sources, workspace};
+use crate::{guard, layers, sources, workspace};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 /// Run every check that a change must pass
 ///
 /// Needs Rust (with rustfmt and clippy) and a C compiler. Uses cargo-nextest and cargo-deny
-/// where they are installed.
+/// where they are installed, and valgrind, which it installs where it runs as root and there is
+/// apt-get.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
     /// Run the steps after a failed one as well
@@ -67,6 +68,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "documentation",
         run: documentation,
+    },
+    Step {
+        name: "instructions of the hot paths",
+        run: instructions,
     },
     Step {
         name: "demo",
@@ -185,6 +190,13 @@ fn deny() -> Result<Outcome> {
 fn demo() -> Result<Outcome> {
     let xtask = std::env::current_exe().context("cannot tell where xtask is")?;
     execute(Command::new(xtask).args(["demo", "--profile", "dev"]))
+}
+
+fn instructions() -> Result<Outcome> {
+    Ok(match guard::check()? {
+        guard::Outcome::Passed => Outcome::Passed,
+        guard::Outcome::Skipped(why) => Outcome::Skipped(why),
+    })
 }
 
 /// A few kills; `cargo xtask torture` alone makes fifty.

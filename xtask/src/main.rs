@@ -1,10 +1,12 @@
-//! The project's own commands: `cargo xtask ci | demo | gen-fixtures | measure | torture`.
+//! The project's own commands: `cargo xtask bench | ci | demo | gen-fixtures | guard | measure | torture`.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
+mod bench;
 mod ci;
 mod demo;
 mod gen_fixtures;
+mod guard;
 mod layers;
 mod measure;
 mod promises;
@@ -22,9 +24,11 @@ use std::process::ExitCode;
     about = "The project's own commands"
 )]
 enum Command {
+    Bench(bench::BenchArgs),
     Ci(ci::CiArgs),
     Demo(demo::DemoArgs),
     GenFixtures(gen_fixtures::GenFixturesArgs),
+    Guard(guard::GuardArgs),
     /// Check each crate's dependencies and sources against the rules of its layer
     Layers,
     Measure(measure::MeasureArgs),
@@ -33,9 +37,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::GenFixtures(args) => gen_fixtures::run(&args),
+        Command::Guard(args) => guard::run(&args),
         Command::Layers => layers::run(),
         Command::Measure(args) => measure::run(&args),
         Command::Torture(args) => torture::run(&args),

@@ -18,6 +18,14 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    // What cargo says of the package that it runs, this one: a build script that listens to it
+    // would run again whenever it is built from here and not from a shell.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
     cargo
 }
 
@@ -32,15 +40,14 @@ pub(crate) fn metadata() -> Result<Metadata> {
 
 /// Builds `webhookd` with a cargo profile and returns the path of the binary.
 pub(crate) fn build_webhookd(profile: &str) -> Result<PathBuf> {
+    build("webhookd", profile)
+}
+
+/// Builds a package of one binary, of the same name, and returns the binary's path.
+pub(crate) fn build(package: &str, profile: &str) -> Result<PathBuf> {
     let mut child = cargo()
-        .args([
-            "build",
-            "--locked",
-            "--package",
-            "webhookd",
-            "--profile",
-            profile,
-        ])
+        .args(["build", "--locked", "--package", package])
+        .args(["--profile", profile])
         .arg("--message-format=json-render-diagnostics")
         .stdout(Stdio::piped())
         .spawn()
@@ -49,14 +56,14 @@ pub(crate) fn build_webhookd(profile: &str) -> Result<PathBuf> {
     let mut binary = None;
     for message in Message::parse_stream(BufReader::new(stdout)) {
         if let Message::CompilerArtifact(artifact) = message.context("cargo's messages")?
-            && artifact.target.name == "webhookd"
+            && artifact.target.name == package
             && let Some(path) = artifact.executable
         {
             binary = Some(path.into_std_path_buf());
         }
     }
     if !child.wait().context("cargo build")?.success() {
-        bail!("webhookd does not build");
+        bail!("{package} does not build");
     }
-    binary.context("cargo built webhookd but named no executable")
+    binary.with_context(|| format!("cargo built {package} but named no executable"))
 }

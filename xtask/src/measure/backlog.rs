@@ -135,7 +135,8 @@ pub(super) fn measure(bench: &Bench, args: &BacklogArgs) -> Result<Figures> {
     Ok(figures)
 }
 
-fn ensure_space(folder: &Path, needed: u64) -> Result<()> {
+/// Fails when there is too little room for so many bytes.
+pub(crate) fn ensure_space(folder: &Path, needed: u64) -> Result<()> {
     let found = rustix::fs::statvfs(folder)
         .with_context(|| format!("cannot look at {}", folder.display()))?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);

@@ -14,7 +14,7 @@ const DIGITS: usize = 8;
 
 /// An event of the fixture stream, with places for two numbers.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(crate) struct Load {
     template: Vec<u8>,
     task_at: usize,
     number_at: usize,
@@ -22,16 +22,16 @@ pub(super) struct Load {
 
 /// What tells an event from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Label {
+pub(crate) struct Label {
     /// Which task it is of.
-    pub(super) task: u32,
+    pub(crate) task: u32,
     /// How many events of the task came before.
-    pub(super) number: u32,
+    pub(crate) number: u32,
 }
 
 impl Load {
     /// Takes the fixture whose length is nearest to what a real one has.
-    pub(super) fn new() -> Result<Load> {
+    pub(crate) fn new() -> Result<Load> {
         let path = workspace::root().join("tests/fixtures/events.ndjson");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -71,13 +71,31 @@ impl Load {
         })
     }
 
+    /// An event of about so many bytes, at least 350: the fields of a real one that are read, and
+    /// an executor's configuration that makes up for the rest.
+    pub(crate) fn of_size(bytes: usize) -> Result<Load> {
+        let event = |padding: usize| {
+            format!(
+                r#"{{"task":{{"assignedTask":{{"taskId":"task","slaveHost":"host","task":{{"job":{{"role":"www-data","environment":"prod","name":"hello"}},"executorConfig":{{"name":"AuroraExecutor","data":"{}"}}}},"instanceId":0}},"status":"RUNNING","failureCount":0,"taskEvents":[]}},"oldState":{{"state":"STARTING"}}}}"#,
+                "x".repeat(padding)
+            )
+        };
+        let least = Load::from_event(&event(0))?.size();
+        Load::from_event(&event(bytes.saturating_sub(least)))
+    }
+
+    /// Where the digits of the task's number, and of the number within the task, start.
+    pub(crate) fn places(&self) -> (usize, usize) {
+        (self.task_at, self.number_at)
+    }
+
     /// Bytes of an event.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.template.len()
     }
 
     /// Appends an event to `out`, and a line feed.
-    pub(super) fn write(&self, label: Label, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, label: Label, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.template);
         for (at, number) in [(self.task_at, label.task), (self.number_at, label.number)] {
@@ -88,7 +106,7 @@ impl Load {
     }
 
     /// Reads an event; `None` if it is not, byte for byte, one that [`write`](Self::write) wrote.
-    pub(super) fn read(&self, body: &[u8]) -> Option<Label> {
+    pub(crate) fn read(&self, body: &[u8]) -> Option<Label> {
         if body.len() != self.template.len() {
             return None;
         }
@@ -119,6 +137,18 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_has_the_size_that_was_asked_for() {
+        for size in [350, 1_000, 1_000_000] {
+            let load = Load::of_size(size).expect("it is an event");
+            assert_eq!(load.size(), size);
+            let mut line = Vec::new();
+            load.write(Label { task: 1, number: 2 }, &mut line);
+            let body = line.strip_suffix(b"\n").expect("it is a line");
+            assert!(webhook_model::EventHeader::read(body).is_ok());
+        }
+    }
 
     #[test]
     fn an_event_reads_back_and_an_altered_one_does_not() {

@@ -3,7 +3,7 @@
 use std::fs::read_to_string;
 
 /// The machine, in a few lines: figures without it say nothing.
-pub(super) fn describe() -> String {
+pub(crate) fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get);
     format!(
         "machine: {cores} cores of {}, {} of memory, Linux {}; load {} before",
@@ -16,8 +16,23 @@ pub(super) fn describe() -> String {
     )
 }
 
+/// The same, part by part.
+pub(crate) fn parts() -> Vec<(String, String)> {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get);
+    let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let unknown = || "unknown".to_owned();
+    [
+        ("processor", cpu().unwrap_or_else(unknown)),
+        ("cores", cores.to_string()),
+        ("memory", memory().unwrap_or_else(unknown)),
+        ("kernel", format!("Linux {}", kernel.trim())),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
 /// The load averages over 1, 5 and 15 minutes: what else the machine was doing.
-pub(super) fn load() -> String {
+pub(crate) fn load() -> String {
     let averages = read_to_string("/proc/loadavg").unwrap_or_default();
     averages.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }

@@ -4,13 +4,13 @@
 //! compared is measured in turns on the same machine: ratios, not figures of one day.
 
 mod arrivals;
-mod backlog;
-mod figures;
+pub(crate) mod backlog;
+pub(crate) mod figures;
 mod isolation;
-mod load;
-mod machine;
-mod process;
-mod receiver;
+pub(crate) mod load;
+pub(crate) mod machine;
+pub(crate) mod process;
+pub(crate) mod receiver;
 mod stall;
 mod stuck_task;
 

@@ -200,7 +200,7 @@ impl Memory {
 
 /// Anonymous resident memory, KiB: what the process has taken for itself, without the pages of
 /// files, which the system takes back when it needs them.
-fn rss_anon(pid: u32) -> Option<u64> {
+pub(crate) fn rss_anon(pid: u32) -> Option<u64> {
     let status = read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
@@ -208,7 +208,7 @@ fn rss_anon(pid: u32) -> Option<u64> {
 
 /// Clock ticks spent in the program and, for it, in the system: `proc(5)`, fields 14 and 15 of
 /// `/proc/PID/stat`.
-fn processor_ticks(pid: u32) -> Option<u64> {
+pub(crate) fn processor_ticks(pid: u32) -> Option<u64> {
     let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, in parentheses, may hold anything.
     let (_, fields) = stat.rsplit_once(')')?;
@@ -217,12 +217,12 @@ fn processor_ticks(pid: u32) -> Option<u64> {
     Some(user + system)
 }
 
-fn mib(kib: u64) -> f64 {
+pub(crate) fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
 /// Feeds events on a thread of its own, and then closes the input.
-pub(super) fn feed(
+pub(crate) fn feed(
     mut stdin: ChildStdin,
     load: &Arc<Load>,
     labels: impl Iterator<Item = Label> + Send + 'static,
@@ -245,7 +245,7 @@ pub(super) fn feed(
 }
 
 /// The events of so many tasks from `first_task` on, in turns.
-pub(super) fn in_turns(
+pub(crate) fn in_turns(
     first_task: u32,
     tasks: u32,
     events: u32,
@@ -257,13 +257,13 @@ pub(super) fn in_turns(
 }
 
 /// Sends a signal to a child.
-pub(super) fn signal(child: &Child, signal: Signal) -> Result<()> {
+pub(crate) fn signal(child: &Child, signal: Signal) -> Result<()> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     kill_process(pid.context("a process has an id")?, signal).context("cannot signal a child")
 }
 
 /// Lets the system forget what it has of a file in memory, as after a restart of the machine.
-pub(super) fn evict(file: &Path) -> Result<()> {
+pub(crate) fn evict(file: &Path) -> Result<()> {
     let file = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
     file.sync_all().context("cannot sync")?;
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).context("cannot evict")

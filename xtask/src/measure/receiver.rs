@@ -27,14 +27,14 @@ pub(super) enum Behaviour {
 
 /// A port that refuses connections until a receiver listens on it.
 #[derive(Debug)]
-pub(super) struct Port {
+pub(crate) struct Port {
     socket: OwnedFd,
     address: SocketAddr,
 }
 
 impl Port {
     /// Takes a free one.
-    pub(super) fn take() -> Result<Port> {
+    pub(crate) fn take() -> Result<Port> {
         let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None)
             .context("no socket")?;
         net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).context("no port")?;
@@ -46,7 +46,7 @@ impl Port {
     }
 
     /// `http://127.0.0.1:PORT/`.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 }

@@ -1,0 +1,383 @@
+//! `docs/benchmarks.md` and its plots, written from what was measured. Sections between
+//! `<!-- kept: NAME -->` and `<!-- /kept -->` are written by people, and are kept as they are.
+
+use super::aims::aims;
+use super::part::Part;
+use super::plot::{Bar, Line, bars, lines};
+use super::results::{Dimension, Point, Results};
+use super::statistics::{exponent, growth, shown};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const TEMPLATE: &str = include_str!("template.md");
+const KEPT: &str = "<!-- kept: ";
+const END: &str = "<!-- /kept -->";
+
+/// Writes the document and its plots into a folder; where the document is.
+pub(super) fn write(out: &Path, results: &Results) -> Result<PathBuf> {
+    let path = out.join("benchmarks.md");
+    let plots = out.join("benchmarks");
+    fs::create_dir_all(&plots).with_context(|| format!("cannot make {}", plots.display()))?;
+    for (name, svg) in drawn(results) {
+        let path = plots.join(name);
+        fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let old = fs::read_to_string(&path).unwrap_or_default();
+    let text = keep(&rendered(results), &old)?;
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// The tables, for a terminal.
+pub(super) fn tables(results: &Results) -> String {
+    let mut text = String::new();
+    for table in [
+        aim_table(results),
+        rate_table(results),
+        latency_table(results),
+    ] {
+        text.push_str(&table);
+        text.push('\n');
+    }
+    for dimension in &results.scale {
+        text.push_str(&format!("{}\n{}\n", dimension.name, scale_table(dimension)));
+        text.push_str(&format!("{}\n\n", verdict(dimension)));
+    }
+    text
+}
+
+fn rendered(results: &Results) -> String {
+    let machine = results
+        .machine
+        .iter()
+        .map(|(name, value)| [name.clone(), value.clone()]);
+    let warnings: String = results
+        .warnings
+        .iter()
+        .map(|warning| format!("> **Beware:** {warning}.\n\n"))
+        .collect();
+    let first_look = if results.quick {
+        "> **Beware:** a first look (`--quick`): small numbers, few rounds.\n\n"
+    } else {
+        ""
+    };
+    let values = [
+        ("warnings", format!("{first_look}{warnings}")),
+        ("aims", aim_table(results)),
+        ("rates", rate_table(results)),
+        ("latency", latency_table(results)),
+        ("scale", scale_sections(results)),
+        ("machine", table(&["what", "which"], machine)),
+        ("rounds", results.rounds.to_string()),
+        ("threads", results.threads.to_string()),
+        ("body", shown(results.body as f64)),
+        ("backlog", shown(results.backlog as f64)),
+        ("minutes", format!("{:.0}", results.minutes)),
+    ];
+    let mut text = TEMPLATE.to_owned();
+    for (name, value) in values {
+        text = text.replace(&format!("{{{{{name}}}}}"), value.trim_end());
+    }
+    text
+}
+
+fn aim_table(results: &Results) -> String {
+    let rows = aims(results).into_iter().map(|aim| {
+        let verdict = aim.verdict().to_owned();
+        [aim.name.clone(), aim.wanted(), aim.found(), verdict]
+    });
+    table(
+        &["aim", "wanted", "measured: median (min to max)", ""],
+        rows,
+    )
+}
+
+fn rate_table(results: &Results) -> String {
+    let rows = Part::RATES.iter().filter_map(|&part| {
+        if let Some(why) = results.skipped.get(&part) {
+            return Some([
+                part.title().to_owned(),
+                why.clone(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
+        }
+        let rate = results.spread(part, |sample| sample.rate)?;
+        let middle = |pick| {
+            results
+                .spread(part, pick)
+                .map_or("–".to_owned(), |it| shown(it.median))
+        };
+        let share = results.ratio(part, Part::Bare);
+        Some([
+            part.title().to_owned(),
+            format!(
+                "{} ({} to {})",
+                shown(rate.median),
+                shown(rate.min),
+                shown(rate.max)
+            ),
+            share.map_or("–".to_owned(), |share| shown(share.median)),
+            middle(|sample| sample.sender_us),
+            middle(|sample| sample.receiver_us),
+            middle(|sample| sample.peak_mib),
+        ])
+    });
+    table(
+        &[
+            "sender",
+            "requests/s: median (min to max)",
+            "of the ceiling",
+            "processor µs each",
+            "the receiver's",
+            "RssAnon MiB, at most",
+        ],
+        rows,
+    )
+}
+
+fn latency_table(results: &Results) -> String {
+    let rows = results.latencies.iter().map(|latency| {
+        let at = |which| {
+            latency
+                .spread(which)
+                .map_or("–".to_owned(), |spread| shown(spread.median))
+        };
+        [
+            latency.part.title().to_owned(),
+            shown(latency.rate),
+            at(0),
+            at(1),
+            at(2),
+            at(3),
+            at(4),
+        ]
+    });
+    table(
+        &["µs", "events/s", "p50", "p90", "p99", "p99.9", "most"],
+        rows,
+    )
+}
+
+fn scale_sections(results: &Results) -> String {
+    let mut text = String::new();
+    for dimension in &results.scale {
+        let Dimension { name, what, .. } = dimension;
+        let title = capital(name);
+        text.push_str(&format!(
+            "### {title}\n\n{what}\n\n{}\n![cost of an event]({}/{})\n\n{}\n\n",
+            scale_table(dimension),
+            "benchmarks",
+            scale_plot_name(dimension),
+            verdict(dimension),
+        ));
+    }
+    text
+}
+
+fn scale_table(dimension: &Dimension) -> String {
+    let name = &*dimension.name;
+    let rows = dimension.points.iter().map(|Point { n, beside, sample }| {
+        [
+            shown_count(*n),
+            beside.map_or(String::new(), |ms| format!("{ms} ms")),
+            shown(sample.rate),
+            shown(1e6 / sample.rate),
+            shown(sample.sender_us),
+            shown(sample.peak_mib),
+        ]
+    });
+    let answers = if dimension.points.iter().any(|point| point.beside.is_some()) {
+        "answers after"
+    } else {
+        ""
+    };
+    table(
+        &[
+            name,
+            answers,
+            "deliveries/s",
+            "µs each, by the clock",
+            "processor µs each",
+            "RssAnon MiB, at most",
+        ],
+        rows,
+    )
+}
+
+/// Whether the cost of all n grows worse than n log n, by its ends, and the power that fits.
+fn verdict(dimension: &Dimension) -> String {
+    let lines = besides(dimension).into_iter().filter_map(|beside| {
+        let points = total_cost(dimension, beside);
+        let (grew, allowed) = growth(&points)?;
+        let ends = points.iter().map(|point| point.0);
+        let least = ends.clone().fold(f64::INFINITY, f64::min);
+        let most = ends.fold(0.0, f64::max);
+        let word = if grew <= allowed {
+            "no worse than"
+        } else {
+            "**worse than**"
+        };
+        let power = exponent(&points);
+        let power = power.map_or(String::new(), |power| format!("; it fits n^{power:.2}"));
+        let at = beside.map_or(String::new(), |ms| format!(", with answers after {ms} ms"));
+        Some(format!(
+            "From {} to {}{at}, the processor time for all of n grew {} times, and n log n {} \
+             times: it grows {word} n log n{power}.",
+            shown_count(least),
+            shown_count(most),
+            shown(grew),
+            shown(allowed),
+        ))
+    });
+    lines.collect::<Vec<_>>().join("\n\n")
+}
+
+/// The second numbers of a dimension, each once.
+fn besides(dimension: &Dimension) -> Vec<Option<f64>> {
+    let mut besides: Vec<_> = dimension.points.iter().map(|point| point.beside).collect();
+    besides.dedup();
+    besides
+}
+
+/// The processor time of n together: of a body, an event costs all its bytes; of all else, an
+/// event is one of n.
+fn total_cost(dimension: &Dimension, beside: Option<f64>) -> Vec<(f64, f64)> {
+    let by_bytes = dimension.name == "bodies";
+    let points = dimension.points.iter();
+    points
+        .filter(|point| point.n > 0.0 && point.beside == beside)
+        .map(|point| {
+            let each = point.sample.sender_us;
+            (point.n, if by_bytes { each } else { each * point.n })
+        })
+        .collect()
+}
+
+fn drawn(results: &Results) -> Vec<(String, String)> {
+    let rates = Part::RATES.iter().filter_map(|&part| {
+        Some(Bar {
+            name: part.title().to_owned(),
+            value: results.spread(part, |sample| sample.rate)?,
+            bright: part.is_ours(),
+        })
+    });
+    let costs = Part::RATES.iter().filter_map(|&part| {
+        Some(Bar {
+            name: part.title().to_owned(),
+            value: results.spread(part, |sample| sample.sender_us)?,
+            bright: part.is_ours(),
+        })
+    });
+    let mut plots = Vec::new();
+    if !results.samples.is_empty() {
+        let title = "Requests a second: median, least and most";
+        plots.push((
+            "rates.svg".to_owned(),
+            bars(title, &rates.collect::<Vec<_>>()),
+        ));
+        let title = "Processor time of the sender for each event, µs";
+        plots.push((
+            "costs.svg".to_owned(),
+            bars(title, &costs.collect::<Vec<_>>()),
+        ));
+    }
+    for dimension in &results.scale {
+        plots.push((scale_plot_name(dimension), scale_plot(dimension)));
+    }
+    plots
+}
+
+fn scale_plot_name(dimension: &Dimension) -> String {
+    format!("scale-{}.svg", dimension.name)
+}
+
+fn scale_plot(dimension: &Dimension) -> String {
+    let line = |name: String, beside: Option<f64>, pick: fn(&Point) -> f64| {
+        let points = dimension
+            .points
+            .iter()
+            .filter(|point| point.beside == beside);
+        Line {
+            name,
+            points: points.map(|point| (point.n, pick(point))).collect(),
+        }
+    };
+    let mut all = Vec::new();
+    for beside in besides(dimension) {
+        let at = beside.map_or(String::new(), |ms| format!(", answers after {ms} ms"));
+        all.push(line(format!("processor{at}"), beside, |point| {
+            point.sample.sender_us
+        }));
+        if beside.is_none() {
+            all.push(line("by the clock".to_owned(), beside, |point| {
+                1e6 / point.sample.rate
+            }));
+        }
+    }
+    lines("Cost of a delivery, µs", &dimension.name, &all)
+}
+
+fn shown_count(n: f64) -> String {
+    if n < 100.0 { format!("{n}") } else { shown(n) }
+}
+
+fn capital(name: &str) -> String {
+    let mut chars = name.chars();
+    chars.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}
+
+fn table<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(N));
+    for row in rows {
+        text.push_str(&format!("| {} |\n", row.join(" | ")));
+    }
+    text
+}
+
+/// Puts what people wrote in the old text into the new one's places.
+fn keep(new: &str, old: &str) -> Result<String> {
+    let mut text = String::new();
+    let mut rest = new;
+    while let Some(at) = rest.find(KEPT) {
+        let (before, from) = rest.split_at(at);
+        let (name, content) = section(from).context("the template has an open section")?;
+        text.push_str(before);
+        let kept = sections(old)?.into_iter().find(|(kept, _)| *kept == name);
+        text.push_str(kept.map_or(content, |(_, content)| content));
+        rest = &from[content.len()..];
+    }
+    text.push_str(rest);
+    for (name, _) in sections(old)? {
+        ensure!(
+            text.contains(&format!("{KEPT}{name} -->")),
+            "the kept section {name} has no place in the new document, and would be lost"
+        );
+    }
+    Ok(text)
+}
+
+/// The kept sections of a text: their names, and all of them, markers included.
+fn sections(mut text: &str) -> Result<Vec<(&str, &str)>> {
+    let mut sections = Vec::new();
+    while let Some(at) = text.find(KEPT) {
+        let found = section(&text[at..]).context("a kept section has no end")?;
+        sections.push(found);
+        text = &text[at + found.1.len()..];
+    }
+    Ok(sections)
+}
+
+fn section(text: &str) -> Option<(&str, &str)> {
+    let name = text.strip_prefix(KEPT)?.split(" -->").next()?;
+    let end = text.find(END)? + END.len();
+    Some((name, &text[..end]))
+}
+
+#[cfg(test)]
+mod tests;

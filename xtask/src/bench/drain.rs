@@ -1,0 +1,89 @@
+//! A backlog on disk: filled while nothing listens, then delivered.
+
+use super::child::Measured;
+use super::part::Part;
+use super::results::Sample;
+use super::senders;
+use super::session::{Ends, Session, TASKS, Task, write_events};
+use crate::measure::backlog::ensure_space;
+use crate::measure::process::evict;
+use crate::measure::receiver::Port;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Bytes on the disk for each event: a page and what is written about it, generously.
+const PER_EVENT: u64 = 6_000;
+
+/// A queue that is owed something, to be copied for each round.
+pub(super) struct Backlog {
+    folder: TempDir,
+    pub(super) events: u64,
+}
+
+impl Backlog {
+    /// Has webhookd accept so many events while nothing listens, and end.
+    pub(super) fn fill(session: &Session, events: u64) -> Result<Backlog> {
+        // The queue, its copy, and the events themselves.
+        ensure_space(session.folder.path(), events * PER_EVENT * 3)?;
+        let folder = session.subfolder()?;
+        let file = folder.path().join("events.ndjson");
+        write_events(&file, &session.load, events, TASKS)?;
+        let port = Port::take()?;
+        let mut config = senders::config(session, Part::Durable);
+        config["targetURL"] = port.url().into();
+        let mut webhookd = session.webhookd(folder.path(), &config, Some(&file))?;
+        // It does not wait for a receiver that is not there.
+        webhookd.args(["--grace", "0s"]);
+        let mut filling = Measured::start(webhookd, folder.path())?;
+        while !filling.look()? {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        let status = filling.child.wait().context("webhookd's end")?;
+        // 3: all that was accepted is still owed.
+        ensure!(
+            status.code() == Some(3),
+            "webhookd ended with {status}; it said:\n{}",
+            filling.said()
+        );
+        fs::remove_file(&file).context("cannot remove the events")?;
+        Ok(Backlog { folder, events })
+    }
+
+    /// Delivers a copy of it, of which nothing is cached in memory.
+    pub(super) fn drain(&self, session: &mut Session) -> Result<Sample> {
+        let folder = session.subfolder()?;
+        let queue = copy(
+            &self.folder.path().join("queue"),
+            &folder.path().join("queue"),
+        )?;
+        evict(&queue)?;
+        let config = senders::config(session, Part::Durable);
+        let sender = session.webhookd(folder.path(), &config, None)?;
+        session.measure(
+            sender,
+            Task {
+                requests: self.events,
+                body: session.load.size(),
+                delay_ms: 0,
+                ends: Ends::ByItself,
+            },
+        )
+    }
+}
+
+/// Copies a queue's folder; where its data is.
+fn copy(from: &Path, to: &Path) -> Result<PathBuf> {
+    // `cp` leaves holes, and shares blocks where the file system can.
+    let status = Command::new("cp")
+        .args(["-r", "--reflink=auto", "--sparse=auto"])
+        .args([from, to])
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot start cp")?;
+    ensure!(status.success(), "cp ended with {status}");
+    Ok(to.join("data.mdb"))
+}
