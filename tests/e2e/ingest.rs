@@ -437,6 +437,38 @@ fn a_full_queue_is_told_with_when_to_try_again() {
 }
 
 #[test]
+fn sockets_that_systemd_passes_are_listened_on() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&json!({ "targets": [target("one", &receiver.url())] }));
+    let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    let url = format!("http://{}/", socket.local_addr().expect("it has one"));
+    let run = |name: &str, socket: std::net::TcpListener| {
+        let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null";
+        std::process::Command::new("sh")
+            .args(["-c", script])
+            .arg(webhook_tests::webhookd())
+            .arg("--webhook-config")
+            .arg(&config)
+            .args(["--listen", "systemd"])
+            .env("LISTEN_FDNAMES", name)
+            .current_dir(folder.path())
+            .stdin(std::os::fd::OwnedFd::from(socket))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("there is a shell")
+    };
+    let other = socket.try_clone().expect("it can be cloned");
+    let status = run("other", other).wait().expect("it ends");
+    assert_eq!(status.code(), Some(2), "no socket of that name is passed");
+    let mut process = run("ingest", socket);
+    assert_eq!(post(&url, &[JSON], event("one", 1)).status, 200);
+    receiver.wait_for_requests(1);
+    process.kill().expect("it runs");
+    process.wait().expect("it ends");
+}
+
+#[test]
 fn the_transcripts_in_the_documentation_are_true() {
     if !has_curl() {
         return;

@@ -7,6 +7,8 @@ mod cloud_events;
 mod config_check;
 mod deliver;
 mod durable;
+mod follow;
+mod hostile;
 mod independent;
 mod ingest;
 mod input;

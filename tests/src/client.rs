@@ -1,6 +1,7 @@
 //! A client of HTTP that does exactly what it is told, and no more.
 
 use crate::DEADLINE;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -190,4 +191,19 @@ pub fn post(url: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Answer {
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
     listener.local_addr().expect("it has an address").port()
+}
+
+/// Lets this process open as many files as the system allows it; how many that are.
+///
+/// # Panics
+///
+/// When the system does not let it.
+pub fn raise_descriptors() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("the soft bound may be raised");
+    limit.maximum.unwrap_or(u64::MAX)
 }

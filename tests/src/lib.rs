@@ -16,7 +16,7 @@ mod transcripts;
 
 pub use admin::Admin;
 pub use binary::webhookd;
-pub use client::{Answer, Client, free_port, post, post_bytes};
+pub use client::{Answer, Client, free_port, post, post_bytes, raise_descriptors};
 pub use fixtures::{event, events, events_file, fixture, task_of};
 pub use folder::{Folder, best_effort};
 pub use process::{Ended, Launch, Webhookd};

@@ -283,9 +283,22 @@ impl Webhookd {
         find(&seen).expect("it was waited for")
     }
 
-    /// Its process id.
-    pub fn id(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
+    /// Bytes of memory that it has of its own, files that it has mapped left out.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not tell.
+    pub fn anonymous_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
+        let status = std::fs::read_to_string(path).expect("it is running");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib
+            .and_then(|kib| kib.parse().ok())
+            .expect("it is told in kB");
+        kib * 1024
     }
 
     /// Its standard error so far.

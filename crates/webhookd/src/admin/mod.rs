@@ -36,13 +36,13 @@ const LIMITS: Limits = Limits {
 /// Answers operators on the address that they asked for, if they did.
 ///
 /// # Errors
-/// The address is none, or is taken; or the token cannot be read.
+/// An address is none, or is taken; or the token cannot be read.
 pub(crate) fn listen(server: &mut Server, args: &AdminArgs, daemon: &Arc<Daemon>) -> Result<()> {
-    let Some((listener, guard)) = args.open()? else {
-        return Ok(());
-    };
-    tracing::info!("operators are answered on {listener}");
-    serve(server, listener, guard, daemon)
+    for (listener, guard) in args.open()? {
+        tracing::info!("operators are answered on {listener}");
+        serve(server, listener, guard, daemon)?;
+    }
+    Ok(())
 }
 
 /// Answers the commands that repair, on a socket in the queue's directory.

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub(crate) struct AdminArgs {
     /// Answer operators on this address: PORT is 127.0.0.1:PORT, and port 0 picks a free one
     ///
+    /// `systemd` is the socket that systemd passes under the name `admin`.
+    ///
     /// Metrics for Prometheus, probes, and an API to look and to repair. The Unix socket admin.sock
     /// in the queue's directory answers the same to this user alone.
     #[arg(long, value_name = "[HOST:]PORT")]
@@ -32,21 +34,30 @@ pub(crate) struct AdminArgs {
 
 impl AdminArgs {
     /// Where to listen, and what to refuse there.
-    pub(super) fn open(&self) -> Result<Option<(Listener, Guard)>> {
+    pub(super) fn open(&self) -> Result<Vec<(Listener, Guard)>> {
         let Some(address) = &self.admin else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let listener = if address.contains(':') {
-            Listener::bind(address, "--admin")?
+        let is_passed = address == "systemd" || address.starts_with("fd:");
+        let listeners = if is_passed || address.contains(':') {
+            Listener::open(address, "--admin", "admin")?
         } else {
-            Listener::bind(&format!("127.0.0.1:{address}"), "--admin")?
+            vec![Listener::bind(&format!("127.0.0.1:{address}"), "--admin")?]
         };
         if let Some(file) = &self.admin_token_file {
             read_token(file)?;
         }
-        let bound = match &listener {
+        let guarded = listeners.into_iter().map(|listener| {
+            let guard = self.guard(&listener)?;
+            Ok((listener, guard))
+        });
+        guarded.collect()
+    }
+
+    fn guard(&self, listener: &Listener) -> Result<Guard> {
+        let bound = match listener {
             Listener::Tcp(listener) => listener.local_addr()?.ip(),
-            Listener::Unix(_) => return Ok(None),
+            Listener::Unix(_) => return Ok(Guard::of_the_file_system()),
         };
         if !bound.is_loopback() && self.admin_token_file.is_none() {
             tracing::warn!(
@@ -54,11 +65,10 @@ impl AdminArgs {
                  --admin-token-file, or an address of this machine alone"
             );
         }
-        let guard = Guard::of_an_address(
+        Ok(Guard::of_an_address(
             bound,
             self.admin_host.clone(),
             self.admin_token_file.clone(),
-        );
-        Ok(Some((listener, guard)))
+        ))
     }
 }

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// One of so many connections gives way at once.
+const AT_ONCE: usize = 64;
+
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -77,10 +80,13 @@ impl Activity {
         }
     }
 
-    /// Returns once the peer has taken too long, or had to give way.
+    /// Returns once the peer has taken too long, or had to give way. A head's time may be exceeded
+    /// by as much again.
     pub(super) async fn over(&self, limits: &Limits) {
         loop {
-            let deadline = self.deadline(limits);
+            // A head may begin while it sleeps.
+            let next_look = Instant::now() + limits.head_timeout;
+            let deadline = self.deadline(limits).min(next_look);
             tokio::select! {
                 () = self.evicted.notified() => return,
                 () = tokio::time::sleep_until(deadline.into()) => {
@@ -194,17 +200,23 @@ impl Connections {
 }
 
 impl Open {
-    /// Whose peer has kept us waiting longest.
+    /// Those whose peers have kept us waiting longest: one, or of many a few at once, since looking
+    /// at all of them for each that comes would be slow. False if nobody can be closed.
     fn evict(&mut self) -> bool {
         let waiting = self.connections.iter().filter_map(|(number, activity)| {
             let (stage, since) = activity.now();
             (stage != Stage::Answer).then_some((since, *number))
         });
-        let Some((_, number)) = waiting.min() else {
+        let mut waiting: Vec<_> = waiting.collect();
+        if waiting.is_empty() {
             return false;
-        };
-        if let Some(activity) = self.connections.remove(&number) {
-            activity.evicted.notify_one();
+        }
+        let last = waiting.len() / AT_ONCE;
+        waiting.select_nth_unstable(last);
+        for (_, number) in &waiting[..=last] {
+            if let Some(activity) = self.connections.remove(number) {
+                activity.evicted.notify_one();
+            }
         }
         true
     }

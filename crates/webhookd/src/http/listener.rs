@@ -1,5 +1,6 @@
 //! Where connections come from: a TCP port or a socket in the file system.
 
+use super::activation;
 use anyhow::{Context, Result};
 use std::fmt;
 use std::io;
@@ -7,6 +8,10 @@ use std::pin::Pin;
 use std::task;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Connections that may wait to be accepted, if the system allows as many. Those beyond try again
+/// after a second.
+const BACKLOG: i32 = 4096;
 
 /// Accepts connections.
 #[derive(Debug)]
@@ -25,7 +30,23 @@ impl Listener {
         let listener = std::net::TcpListener::bind(address).with_context(|| {
             format!("cannot listen on {address}; {option} takes HOST:PORT, port 0 picks a free one")
         })?;
+        rustix::net::listen(&listener, BACKLOG)
+            .with_context(|| format!("cannot listen on {address}"))?;
         Ok(Listener::Tcp(listener))
+    }
+
+    /// As [`bind`](Self::bind); but `systemd` is every socket that systemd passes as `passed`, and
+    /// `fd:NAME` those under another name.
+    ///
+    /// # Errors
+    /// The address is none, is taken, or nothing of this name was passed.
+    pub(crate) fn open(address: &str, option: &str, passed: &str) -> Result<Vec<Listener>> {
+        let name = match address.strip_prefix("fd:") {
+            Some(name) => name,
+            None if address == "systemd" => passed,
+            None => return Ok(vec![Listener::bind(address, option)?]),
+        };
+        activation::take(name).with_context(|| format!("cannot use {option} {address}"))
     }
 
     pub(super) fn into_async(self) -> io::Result<AsyncListener> {

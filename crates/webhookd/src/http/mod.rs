@@ -1,6 +1,7 @@
 //! Serving HTTP: the runtime, listeners, and the limits of a connection. What is answered is the
 //! business of the services that are handed in.
 
+mod activation;
 mod activity;
 mod limits;
 mod listener;

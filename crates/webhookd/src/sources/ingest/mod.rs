@@ -70,11 +70,10 @@ impl IngestOptions {
             self.listen_token_file.clone(),
             self.listen_secret_file.clone(),
         )?;
-        let listeners = self
-            .listen
-            .iter()
-            .map(|address| Listener::bind(address, "--listen"))
-            .collect::<Result<_>>()?;
+        let mut listeners = Vec::new();
+        for address in &self.listen {
+            listeners.extend(Listener::open(address, "--listen", "ingest")?);
+        }
         Ok(Some(Opened {
             options: self.clone(),
             connections,

@@ -103,10 +103,12 @@ impl Ingest {
         let Some(first) = pieces.next().await? else {
             return Ok(Arc::from([]));
         };
-        self.budget.add(held, first.len()).await.map_err(busy)?;
         if pieces.is_complete() {
+            // What comes in one piece has its bound in that of connections: whoever sends small
+            // events is served however much memory others take.
             return Ok(Arc::from(&first[..]));
         }
+        self.budget.add(held, first.len()).await.map_err(busy)?;
         // The peer says how long it is; nothing is touched before it has come.
         let mut whole = Vec::with_capacity(first.len() + pieces.remaining());
         whole.extend_from_slice(&first);
