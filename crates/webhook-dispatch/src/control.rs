@@ -149,6 +149,13 @@ impl Control {
         storage.map(|storage| Arc::clone(&storage.queue))
     }
 
+    /// Has the next event find out whether there is room again.
+    pub(crate) fn made_room(&self) {
+        if let Some(storage) = self.inner.storage() {
+            storage.writer.made_room();
+        }
+    }
+
     /// A target of the configuration.
     pub(crate) fn line(&self, target: &str) -> Option<Arc<Line>> {
         let roster = self.inner.roster();

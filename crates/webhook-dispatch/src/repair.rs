@@ -139,7 +139,11 @@ impl Control {
     /// The queue failed, and nothing was changed.
     pub fn drop_dead_letters(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         match self.queue() {
-            Some(queue) => queue.drop_dead(target, entries),
+            Some(queue) => {
+                let dropped = queue.drop_dead(target, entries)?;
+                self.made_room();
+                Ok(dropped)
+            }
             None => Ok(0),
         }
     }
@@ -175,6 +179,7 @@ impl Control {
         match self.queue() {
             Some(queue) if known.iter().any(|known| known == target) => {
                 let dropped = queue.drop_target(target)?;
+                self.made_room();
                 if let Some(line) = former {
                     line.counters.leave(dropped.saturating_sub(dead));
                 }

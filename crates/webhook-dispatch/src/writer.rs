@@ -146,6 +146,11 @@ impl Writer {
         self.full.load(Ordering::SeqCst)
     }
 
+    /// Something that nobody settled is no longer in the queue.
+    pub(crate) fn made_room(&self) {
+        self.full.store(false, Ordering::SeqCst);
+    }
+
     /// What it has done so far.
     pub(crate) fn statistics(&self) -> WriterStatistics {
         self.handle.statistics()

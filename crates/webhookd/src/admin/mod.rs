@@ -37,7 +37,7 @@ const LIMITS: Limits = Limits {
 /// Answers operators on the address that they asked for, if they did.
 ///
 /// # Errors
-/// The address is none, or is taken; or the token cannot be read.
+/// An address is none, or is taken; or the token cannot be read.
 pub(crate) fn listen(server: &mut Server, args: &AdminArgs, daemon: &Arc<Daemon>) -> Result<()> {
     for (listener, guard) in args.open()? {
         tracing::info!("operators are answered on {listener}");
