@@ -202,14 +202,17 @@ impl Agenda {
     }
 }
 
-/// Attempts that may be handed out at once.
-fn most_handed_out(target: &Target) -> usize {
+/// Attempts that lie ready beside those under way, at least: a sender that finds its next one
+/// there neither sleeps nor has to be woken.
+const READY: usize = 64;
+
+/// Attempts that may be handed out at once: those under way, and as many again that lie ready.
+pub(crate) fn most_handed_out(target: &Target) -> usize {
     let concurrency = target.concurrency().get();
-    // As many again as are under way lie ready, so that a sender need not wait for its next; but
-    // not under a rate limit, which counts attempts as they are handed out.
     match target.max_per_second() {
+        // A rate limit counts attempts as they are handed out.
         Some(_) => concurrency,
-        None => concurrency * 2,
+        None => concurrency + concurrency.max(READY),
     }
 }
 

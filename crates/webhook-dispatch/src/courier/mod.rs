@@ -7,7 +7,7 @@ mod senders;
 mod succession;
 
 use self::senders::{Hired, job_channel};
-use crate::agenda::{Agenda, READ_AT_ONCE, Ruling, Step, Was};
+use crate::agenda::{Agenda, READ_AT_ONCE, Ruling, Step, Was, most_handed_out};
 use crate::clock::{Clock, Moment};
 use crate::gate::Shut;
 use crate::lane::Delivery;
@@ -88,9 +88,8 @@ pub(crate) struct Courier {
 impl Courier {
     pub(crate) fn new(supplies: Supplies) -> Courier {
         let target = &supplies.bench.target;
-        let concurrency = target.concurrency().get();
         let (jobs, jobs_in) = job_channel(&supplies.bench);
-        let (reports_out, reports) = crossbeam_channel::bounded(concurrency * 4);
+        let (reports_out, reports) = crossbeam_channel::bounded(most_handed_out(target) * 2);
         let clock = Arc::clone(&supplies.bench.clock);
         let agenda = Agenda::new(target, supplies.backing.is_some(), clock.now());
         Courier {

@@ -1,6 +1,7 @@
 //! A courier's senders: more while there is more to do, others when the settings change.
 
 use super::{Courier, PAUSE};
+use crate::agenda::most_handed_out;
 use crate::clock::Moment;
 use crate::sender::{self, Bench, Job};
 use crate::stats::add;
@@ -104,5 +105,5 @@ impl Courier {
 
 /// Room for what the agenda hands out at most.
 pub(super) fn job_channel(bench: &Bench) -> (Sender<Job>, Receiver<Job>) {
-    crossbeam_channel::bounded(bench.target.concurrency().get() * 2)
+    crossbeam_channel::bounded(most_handed_out(&bench.target))
 }
