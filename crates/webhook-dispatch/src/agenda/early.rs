@@ -10,7 +10,7 @@
 use super::Agenda;
 use crate::lane::{Delivery, Withdrawn};
 use crate::line::Live;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +29,9 @@ pub(super) struct Early {
     withdrawn: Vec<EventId>,
     /// The number of the last event that the queue was told to have.
     told_up_to: u64,
+    /// Read from the queue since all was heard that had been said: they may yet be told of early,
+    /// which is no news.
+    read: HashSet<EventId>,
 }
 
 #[derive(Debug)]
@@ -102,6 +105,9 @@ impl Agenda {
     /// Learns of an event that the queue does not have yet. `after` is the number of the last
     /// event before it that this was not told of early.
     pub(crate) fn learn_early(&mut self, live: Live, after: u64, now: Instant) {
+        if self.early.read.remove(&live.id) {
+            return;
+        }
         let in_turn = self.following
             && self.early.told_up_to >= after
             && !self.early.held_back.contains_key(&live.key);
@@ -214,6 +220,16 @@ impl Agenda {
         if let Some(known) = self.early.forget(id) {
             self.lanes.told(&known.key, id, entry);
         }
+    }
+
+    /// Remembers what was read from the queue, until all is heard that was said before.
+    pub(super) fn has_read(&mut self, id: EventId) {
+        self.early.read.insert(id);
+    }
+
+    /// All is heard that was said before the last reading of the queue.
+    pub(crate) fn heard_all(&mut self) {
+        self.early.read.clear();
     }
 
     /// All that the queue has was met: what has an entry and was not met is settled there.

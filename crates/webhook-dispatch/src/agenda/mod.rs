@@ -18,7 +18,6 @@ mod ruling;
 mod tests;
 
 pub(crate) use early::Was;
-pub(crate) use reading::READ_AT_ONCE;
 pub(crate) use ruling::Ruling;
 
 use crate::gate::{Gate, Pass, Shut};

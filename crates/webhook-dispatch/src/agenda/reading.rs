@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use webhook_queue::{Owed, Queue, QueueError};
 
 /// Entries looked at in one reading of the queue, so that reports are not kept waiting.
-pub(crate) const READ_AT_ONCE: usize = 512;
+const READ_AT_ONCE: usize = 512;
 
 impl Agenda {
     /// Whether live events are learned of; else the queue is read.
@@ -164,6 +164,7 @@ impl Agenda {
                 return ControlFlow::Break(());
             }
             self.cursor = Some(owed.entry);
+            self.has_read(owed.id);
             seen += 1;
             if seen >= READ_AT_ONCE {
                 return ControlFlow::Break(());

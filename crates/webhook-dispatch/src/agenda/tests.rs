@@ -5,7 +5,8 @@
 //! of early or not;
 //! groups that are committed, that fail, and that a crash catches in the middle, after which the
 //! group has happened or has not (and nobody was told); the time between a commit and its telling,
-//! in which the queue is read; a commit, told at once, in the middle of a reading of the queue,
+//! in which the queue is read; a commit just before a reading, of an event whose early telling waits
+//! unheard; a commit, told at once, in the middle of a reading of the queue,
 //! whose snapshot is older; a channel and a window that overflow; attempts that succeed, fail,
 //! fail although they arrived, are refused, or come back untried; attempts under way at a crash,
 //! which arrived or did not; time, back-off, the breaker; attempts exhausted; dead letters replayed.
@@ -91,6 +92,8 @@ struct Store {
     line: Mutex<Arc<Line>>,
     /// Whether the next reading is overtaken by a commit.
     race: Mutex<bool>,
+    /// Submitted, told of early and committed just before the next reading.
+    intruder: Mutex<Option<(Event, u64)>>,
 }
 
 impl Store {
@@ -144,6 +147,26 @@ impl Store {
                 Some(News::Synced(synced)) => line.synced(synced),
             }
         }
+    }
+
+    fn intrude(&self) {
+        let Some((event, number)) = self.intruder.lock().unwrap().take() else {
+            return;
+        };
+        self.take(event, number, true);
+        self.commit();
+    }
+
+    /// Takes an event to be committed.
+    fn take(&self, event: Event, number: u64, early: bool) {
+        let line = self.line.lock().unwrap();
+        let early = early && line.tell_early(live(EntryId(0), &event), number);
+        if !early {
+            line.pass_over(number);
+        }
+        let mut staged = self.staged.lock().unwrap();
+        staged.appends.push(event);
+        staged.numbers.push(Numbered { number, early });
     }
 
     fn overtake(&self) {
@@ -219,6 +242,7 @@ impl Queue for Store {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
+        self.intrude();
         let mut kept = Vec::new();
         self.queue.owed(target, after, &mut keep(&mut kept))?;
         self.overtake();
@@ -233,6 +257,7 @@ impl Queue for Store {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
+        self.intrude();
         let mut kept = Vec::new();
         self.queue
             .owed_of_key(target, key, after, &mut keep(&mut kept))?;
@@ -294,6 +319,10 @@ enum Op {
     Turn,
     /// A turn whose first reading is overtaken by a commit.
     TurnWithRace,
+    /// A turn in which an event is submitted and committed just before the first reading.
+    TurnWithIntruder {
+        task: u8,
+    },
     Finish {
         which: usize,
         how: How,
@@ -337,6 +366,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (1..6_usize).prop_map(Op::Tell),
         12 => Just(Op::Turn),
         4 => Just(Op::TurnWithRace),
+        4 => (0..TASKS).prop_map(|task| Op::TurnWithIntruder { task }),
         14 => (0..8_usize, how).prop_map(|(which, how)| Op::Finish { which, how }),
         5 => (1..60_u64).prop_map(|ms| Op::Pass { ms }),
         1 => (any::<Option<bool>>(), any::<u8>())
@@ -411,6 +441,7 @@ impl World {
             staged: Mutex::default(),
             line: Mutex::new(Arc::clone(&line)),
             race: Mutex::new(false),
+            intruder: Mutex::default(),
         };
         World {
             target,
@@ -443,6 +474,13 @@ impl World {
                 self.turn();
                 *self.store.race.lock().unwrap() = false;
             }
+            Op::TurnWithIntruder { task } => {
+                let intruder = self.event(task);
+                *self.store.intruder.lock().unwrap() = Some(intruder);
+                self.turn();
+                // Nothing was read: it comes all the same.
+                self.store.intrude();
+            }
             Op::Finish { which, how } => {
                 if !self.under_way.is_empty() {
                     let which = which % self.under_way.len();
@@ -465,6 +503,12 @@ impl World {
     }
 
     fn submit(&mut self, task: u8, early: bool) {
+        let (event, number) = self.event(task);
+        self.store.take(event, number, early);
+    }
+
+    /// The next event, and its number.
+    fn event(&mut self, task: u8) -> (Event, u64) {
         self.submitted += 1;
         let mut id = [0; 16];
         id[..4].copy_from_slice(&self.submitted.to_be_bytes());
@@ -476,14 +520,7 @@ impl World {
             targets: Arc::from([Arc::from(self.target.name().as_str())]),
             idempotency_key: None,
         };
-        let number = u64::from(self.submitted);
-        let early = early && self.line.tell_early(live(EntryId(0), &event), number);
-        if !early {
-            self.line.pass_over(number);
-        }
-        let mut staged = self.store.staged.lock().unwrap();
-        staged.appends.push(event);
-        staged.numbers.push(Numbered { number, early });
+        (event, u64::from(self.submitted))
     }
 
     fn pass(&mut self, ms: u64) {
@@ -503,6 +540,7 @@ impl World {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
         }
+        self.agenda.heard_all();
         for id in std::mem::take(&mut self.withdrawn) {
             self.agenda.withdraw(id);
         }

@@ -7,7 +7,7 @@ mod senders;
 mod succession;
 
 use self::senders::{Hired, job_channel};
-use crate::agenda::{Agenda, READ_AT_ONCE, Ruling, Step, Was, most_handed_out};
+use crate::agenda::{Agenda, Ruling, Step, Was, most_handed_out};
 use crate::clock::{Clock, Moment};
 use crate::gate::Shut;
 use crate::lane::Delivery;
@@ -302,7 +302,8 @@ impl Courier {
     fn take_events(&mut self, at: Moment) -> bool {
         self.withdrawn.extend(self.line.take_withdrawn());
         let mut any = false;
-        for _ in 0..READ_AT_ONCE {
+        // What was said before the queue is read again is to be heard before.
+        for _ in 0..=self.events.len() {
             if self.backing.is_none() && !self.agenda.has_room() {
                 // Nobody else has these: they wait in the channel.
                 break;
@@ -334,6 +335,7 @@ impl Courier {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
         }
+        self.agenda.heard_all();
         if self.agenda.follows() && self.line.behind.load(Ordering::SeqCst) {
             self.agenda.fall_behind();
             any |= !self.agenda.follows();
