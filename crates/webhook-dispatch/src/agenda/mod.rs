@@ -41,8 +41,13 @@ pub(crate) struct Agenda {
     policy: RetryPolicy,
     reliable: bool,
     window: usize,
-    /// Attempts that may be handed out at once.
+    /// Attempts that may be handed out at once while all goes well.
     most: usize,
+    /// Attempts that may be handed out at once else: what a receiver that is down is asked before
+    /// that is heard of.
+    cautious: usize,
+    /// Whether the last attempt was a delivery.
+    well: bool,
     lanes: Lanes,
     gate: Gate,
     /// The last entry that the lanes know of.
@@ -101,6 +106,8 @@ impl Agenda {
             reliable,
             window: bounds.window,
             most: most_handed_out(target),
+            cautious: cautiously_handed_out(target),
+            well: false,
             lanes: Lanes::new(bounds),
             gate: Gate::new(rate_of(target), now),
             cursor: None,
@@ -122,6 +129,8 @@ impl Agenda {
         self.policy = target.retry().clone();
         self.window = target.window().get();
         self.most = most_handed_out(target);
+        self.cautious = cautiously_handed_out(target);
+        self.well = false;
         self.lanes.set_window(self.window);
         self.gate.reconfigure(rate_of(target), now);
     }
@@ -142,11 +151,10 @@ impl Agenda {
 
     /// What is to be attempted now.
     pub(crate) fn next(&mut self, now: Instant) -> Step {
-        let most = if self.reliable {
-            self.most.min(self.room_to_settle())
-        } else {
-            self.most
-        };
+        let mut most = if self.well { self.most } else { self.cautious };
+        if self.reliable {
+            most = most.min(self.room_to_settle());
+        }
         if self.outstanding >= most || !self.lanes.has_ready() {
             return Step::Nothing;
         }
@@ -205,7 +213,7 @@ impl Agenda {
 /// there neither sleeps nor has to be woken.
 const READY: usize = 64;
 
-/// Attempts that may be handed out at once: those under way, and as many again that lie ready.
+/// Attempts that may be handed out at once: those under way, and some that lie ready.
 pub(crate) fn most_handed_out(target: &Target) -> usize {
     let concurrency = target.concurrency().get();
     match target.max_per_second() {
@@ -213,6 +221,11 @@ pub(crate) fn most_handed_out(target: &Target) -> usize {
         Some(_) => concurrency,
         None => concurrency + concurrency.max(READY),
     }
+}
+
+/// As many again as are under way lie ready, where it is not known that all goes well.
+fn cautiously_handed_out(target: &Target) -> usize {
+    most_handed_out(target).min(target.concurrency().get() * 2)
 }
 
 fn rate_of(target: &Target) -> Option<f64> {

@@ -43,6 +43,7 @@ impl Agenda {
             return self.cut_short(attempt, at);
         }
         self.outstanding -= 1;
+        self.well = attempt.verdict == Verdict::Delivered;
         if self.was_withdrawn(attempt.due.delivery.id) {
             self.gate.unused(attempt.pass, at.now);
             self.lanes.settled(lane, at.now);
