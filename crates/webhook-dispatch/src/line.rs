@@ -226,9 +226,6 @@ impl Line {
     /// Another courier begins: what the queue holds comes first.
     pub(crate) fn begin(&self) {
         self.behind.store(self.reliable, Ordering::SeqCst);
-        // What the one before it was told of early, this one was not.
-        let last = self.last_number.load(Ordering::SeqCst);
-        self.unannounced.fetch_max(last, Ordering::SeqCst);
         self.courier.store(WORKING, Ordering::SeqCst);
     }
 
@@ -256,6 +253,16 @@ impl Line {
         }
     }
 
+    /// The number of the last event on its way to the queue.
+    pub(crate) fn last_number(&self) -> u64 {
+        self.last_number.load(Ordering::SeqCst)
+    }
+
+    /// Has [`take_unheard`](Line::take_unheard) asked again.
+    pub(crate) fn set_unheard(&self) {
+        self.unheard.store(true, Ordering::SeqCst);
+    }
+
     /// Whether the courier could not be told that the queue has something. Asked once.
     pub(crate) fn take_unheard(&self) -> bool {
         self.unheard.swap(false, Ordering::SeqCst)
@@ -264,8 +271,13 @@ impl Line {
     /// Tells the courier of an event that is about to be committed; whether it could be told.
     /// Numbers must come in the order in which their events will be committed.
     pub(crate) fn tell_early(&self, live: Live, number: u64) -> bool {
-        let after = self.unannounced.load(Ordering::SeqCst);
         self.last_number.store(number, Ordering::SeqCst);
+        if self.behind.load(Ordering::SeqCst) {
+            // It reads the queue, and would only have to keep this in mind.
+            self.pass_over(number);
+            return false;
+        }
+        let after = self.unannounced.load(Ordering::SeqCst);
         let told = self.notify(Notice::Early { live, after });
         if !told {
             self.pass_over(number);

@@ -54,6 +54,8 @@ pub(crate) struct Writer {
     last_number: AtomicU64,
     group: Mutex<Option<GroupWriter<Ticket>>>,
     unwritten: Arc<AtomicU64>,
+    /// Whether the queue did not take the last event.
+    refusing: Arc<AtomicBool>,
     /// Whether the queue had no room for the last event, and nothing was settled since.
     full: Arc<AtomicBool>,
     /// Whether events that a full queue has no room for are refused at once.
@@ -76,15 +78,18 @@ impl Writer {
             ..Limits::default()
         };
         let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
+        let refusing = Arc::new(AtomicBool::new(false));
         let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
+        let is_refusing = Arc::clone(&refusing);
         let group = GroupWriter::start(queue, limits, move |committed| {
-            follow(committed, &lines, &counted, &is_full);
+            follow(committed, &lines, &counted, (&is_full, &is_refusing));
         })?;
         Ok(Writer {
             handle: group.handle(),
             last_number: AtomicU64::new(0),
             group: Mutex::new(Some(group)),
             unwritten,
+            refusing,
             full,
             rejects,
         })
@@ -125,8 +130,8 @@ impl Writer {
         ticket.number = self.last_number.fetch_add(1, Ordering::SeqCst) + 1;
         let early = ticket.may_be_early
             && ticket.lines.len() <= EARLY_LINES
-            // It may have to wait for long, and be refused after all.
-            && !self.full.load(Ordering::SeqCst);
+            // It may have to wait for long, or be refused after all.
+            && !self.refusing.load(Ordering::SeqCst);
         for (bit, line) in ticket.lines.iter().enumerate() {
             if !early {
                 line.pass_over(ticket.number);
@@ -185,7 +190,12 @@ impl fmt::Debug for Writer {
 }
 
 /// Runs on the writer's thread after each commit.
-fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, full: &AtomicBool) {
+fn follow(
+    committed: Committed<Ticket>,
+    lines: &Lines,
+    unwritten: &AtomicU64,
+    (full, refusing): (&AtomicBool, &AtomicBool),
+) {
     if !committed.settled.is_empty() {
         full.store(false, Ordering::SeqCst);
     }
@@ -209,6 +219,7 @@ fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, fu
         let result = match result {
             Ok(Accepted::Stored(entry)) => {
                 full.store(false, Ordering::SeqCst);
+                refusing.store(false, Ordering::SeqCst);
                 tell(entry, &event, &ticket);
                 Ok(ticket.receipt)
             }
@@ -218,6 +229,7 @@ fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, fu
                 ..ticket.receipt
             }),
             Err(error) => {
+                refusing.store(true, Ordering::SeqCst);
                 withdraw(&event, &ticket);
                 Err(match *error {
                     QueueError::Full { .. } => {

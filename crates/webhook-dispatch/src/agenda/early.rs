@@ -29,6 +29,8 @@ pub(super) struct Early {
     withdrawn: Vec<EventId>,
     /// The number of the last event that the queue was told to have.
     told_up_to: u64,
+    /// What has this number or one before it, somebody else may have been told of early.
+    floor: u64,
     /// Read from the queue since all was heard that had been said: they may yet be told of early,
     /// which is no news.
     read: HashSet<EventId>,
@@ -102,6 +104,11 @@ impl Early {
 }
 
 impl Agenda {
+    /// Begins where another has ended, who may have been told early of events up to this number.
+    pub(crate) fn follow_on(&mut self, number: u64) {
+        self.early.floor = number;
+    }
+
     /// Learns of an event that the queue does not have yet. `after` is the number of the last
     /// event before it that this was not told of early.
     pub(crate) fn learn_early(&mut self, live: Live, after: u64, now: Instant) {
@@ -109,7 +116,7 @@ impl Agenda {
             return;
         }
         let in_turn = self.following
-            && self.early.told_up_to >= after
+            && self.early.told_up_to >= after.max(self.early.floor)
             && !self.early.held_back.contains_key(&live.key);
         let delivery = Delivery::of(&live, None);
         if in_turn && self.lanes.offer_early(&live.key, delivery, now, &live.body) {
@@ -170,11 +177,11 @@ impl Agenda {
         }
     }
 
-    /// Looks in the queue for the events of outcomes that wait for them.
+    /// Looks in the queue for the events that it is not known to have.
     pub(crate) fn look_up(&mut self, queue: &dyn Queue) -> Result<(), QueueError> {
         let mut found = Vec::new();
         for (id, known) in &self.early.events {
-            if matches!(known.stage, Stage::Taken(Some(_)) | Stage::Over(_)) {
+            if known.entry.is_none() && !matches!(known.stage, Stage::HeldBack(_)) {
                 queue.owed_of_key(&self.name, &known.key, None, &mut |owed| {
                     if owed.id == *id {
                         found.push((*id, owed.entry));
@@ -198,18 +205,24 @@ impl Agenda {
         let Some(known) = self.early.events.get_mut(&id) else {
             return;
         };
+        let mut over = false;
         let outcome = match &mut known.stage {
             Stage::Taken(noted) => noted.take(),
             Stage::Over(outcome) => {
                 let outcome = outcome.clone();
-                known.stage = Stage::Taken(None);
                 self.settling.insert(entry);
+                // Should the queue owe it again some day, it is none of these any more.
+                over = true;
                 Some(outcome)
             }
             Stage::HeldBack(_) => None,
         };
-        if let Some(outcome) = outcome {
+        if over {
+            self.early.forget(id);
+        } else if outcome.is_some() {
             self.early.outcomes -= 1;
+        }
+        if let Some(outcome) = outcome {
             self.noting += usize::from(matches!(outcome, Settled::Attempted { .. }));
             self.to_write.push(self.settlement(entry, outcome));
         }
@@ -234,8 +247,14 @@ impl Agenda {
 
     /// All that the queue has was met: what has an entry and was not met is settled there.
     pub(super) fn met_all(&mut self) {
-        let early = &mut self.early.events;
-        early.retain(|_, known| known.entry.is_none());
+        let lanes = &mut self.lanes;
+        self.early.events.retain(|id, known| match known.entry {
+            None => true,
+            Some(entry) => {
+                lanes.told(&known.key, *id, entry);
+                false
+            }
+        });
     }
 
     /// What the queue is to be told of events that it did not have when it came about.
@@ -297,6 +316,7 @@ impl Agenda {
         match outcome {
             Settled::Attempted { .. } => self.noting += 1,
             _ => {
+                self.early.forget(delivery.id);
                 self.settling.insert(entry);
             }
         }

@@ -62,7 +62,9 @@ impl Agenda {
                 Synced::Noted => self.noting = self.noting.saturating_sub(1),
             }
         }
-        self.owed_again.extend(self.look_again.drain(..));
+        if !synced.is_empty() {
+            self.owed_again.extend(self.look_again.drain(..));
+        }
     }
 
     /// Whether the next sync is news.

@@ -123,6 +123,7 @@ impl Courier {
     /// retired, when there is none.
     pub(crate) fn run(mut self) {
         self.let_others_end();
+        self.agenda.follow_on(self.line.last_number());
         while !self.stopping {
             let at = Moment::of(&*self.clock);
             self.alarm = None;

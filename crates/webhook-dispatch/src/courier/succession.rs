@@ -55,6 +55,7 @@ impl Courier {
             if self.line.take_unheard()
                 && let Err(error) = self.agenda.look_up(&*backing.queue)
             {
+                self.line.set_unheard();
                 self.unreadable(&error, now);
             }
             self.write_outcomes();
