@@ -455,7 +455,7 @@ fn the_transcripts_of_the_documentation_are_what_is_answered() {
         .as_str()
         .expect("it has an id");
     let places = [
-        ("http://localhost:9090/", admin.url()),
+        ("http://localhost:9480/", admin.url()),
         ("evt_00000000000000000000000000000000", id),
     ];
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md");
@@ -470,7 +470,7 @@ fn the_transcripts_of_the_documentation_are_what_is_answered() {
         let path = path
             .replace("{name}", "audit")
             .replace("{id}", "evt_00000000000000000000000000000000");
-        let url = format!("http://localhost:9090{path}");
+        let url = format!("http://localhost:9480{path}");
         let mut words = found.iter().flat_map(|it| it.command.split_whitespace());
         let shown = words.any(|word| word.trim_matches('\'').split('?').next() == Some(&*url));
         assert!(shown, "{path} has no transcript");

@@ -138,7 +138,7 @@ fn who_follows_the_manual_from_the_top_gets_to_a_replayed_dead_letter() {
     let places = [
         ("127.0.0.1:5000", receiver.as_str()),
         ("127.0.0.1:8080", ingest.as_str()),
-        ("127.0.0.1:9090", admin.as_str()),
+        ("127.0.0.1:9480", admin.as_str()),
     ];
     let folder = Folder::new();
     let running = Running(folder.path());

@@ -81,6 +81,8 @@ pub(crate) enum NotReloaded {
     Invalid(Diagnostics),
     /// It is, but it cannot be put in force.
     Impossible(ReloadError),
+    /// A file that the command line names cannot be read again.
+    Unreadable(anyhow::Error),
 }
 
 impl Reloader {
@@ -163,15 +165,16 @@ impl Reloader {
 
     fn put_in_force(&self, look: Look, hash: &str) -> Result<Reload, NotReloaded> {
         let (config, warnings) = look.found.map_err(NotReloaded::Invalid)?;
+        // Whoever exchanges a token wants to know that the old one is good for nothing now.
+        if let Some(reread) = self.also.get() {
+            reread().map_err(NotReloaded::Unreadable)?;
+        }
         let before = self.control.config();
         let mut reloaded = self
             .control
             .reload(config.clone())
             .map_err(NotReloaded::Impossible)?;
         reloaded.kept.extend(kept_by_sources(&before, &config));
-        if let Some(Err(error)) = self.also.get().map(|reread| reread()) {
-            tracing::error!("{error:#}; what was read before stays in force");
-        }
         Ok(Reload {
             hash: hash.to_owned(),
             reloaded,
@@ -268,6 +271,7 @@ impl fmt::Display for NotReloaded {
         match self {
             NotReloaded::Invalid(_) => f.write_str("the file is not valid"),
             NotReloaded::Impossible(error) => f.write_str(&console::chain(error)),
+            NotReloaded::Unreadable(error) => write!(f, "{error:#}"),
         }
     }
 }

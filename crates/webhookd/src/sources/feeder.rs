@@ -76,6 +76,10 @@ impl Feeder {
     }
 
     /// Whether nobody takes acknowledgements any more.
+    pub(super) fn say_sparingly(&self, text: &str) {
+        self.console.say_sparingly(text);
+    }
+
     pub(super) fn is_deaf(&self) -> bool {
         self.deaf.load(Ordering::SeqCst)
     }

@@ -53,6 +53,10 @@ pub(super) async fn reload(
             let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
             Err(problem.with("diagnostics", &diagnostics))
         }
+        Err(error @ NotReloaded::Unreadable(_)) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("nothing was changed: {error}"),
+        )),
         Err(error @ NotReloaded::Impossible(_)) => Err(Problem::conflict(format!(
             "the file is valid, but nothing was changed: {error}"
         ))),

@@ -84,7 +84,7 @@ impl Follower {
         std::thread::Builder::new()
             .name("source-follow".to_owned())
             .spawn(move || {
-                let followed = self.follow(&mut feeder, &signals);
+                let followed = self.keep_following(&mut feeder, &signals);
                 let followed =
                     followed.with_context(|| format!("cannot follow {}", self.path.display()));
                 // Nobody listens any more once the program ends.
@@ -94,8 +94,37 @@ impl Follower {
         Ok(())
     }
 
-    fn follow(&self, feeder: &mut Feeder, signals: &Signals) -> Result<()> {
+    /// Follows until a signal has come, whatever is in the way of it for a time: a full disk, a
+    /// file that may not be read yet. It goes on at the kept place, and what is read again is
+    /// known by its key.
+    ///
+    /// # Errors
+    /// The kept place cannot be read at the start.
+    fn keep_following(&self, feeder: &mut Feeder, signals: &Signals) -> Result<()> {
         let mut known = Place::load(&self.directory, &self.path)?;
+        loop {
+            let Err(error) = self.follow(known, feeder, signals) else {
+                return Ok(());
+            };
+            let path = self.path.display();
+            feeder.say_sparingly(&format!("cannot follow {path} for now: {error:#}"));
+            known = loop {
+                if signals.pause(AFTER_REFUSAL) {
+                    return Ok(());
+                }
+                if let Ok(known) = Place::load(&self.directory, &self.path) {
+                    break known;
+                }
+            };
+        }
+    }
+
+    fn follow(
+        &self,
+        mut known: Option<Place>,
+        feeder: &mut Feeder,
+        signals: &Signals,
+    ) -> Result<()> {
         if let Some(place) = &known
             && !self.is_current(place)
             && let Some(old) = place.find_renamed()

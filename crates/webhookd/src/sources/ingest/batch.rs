@@ -225,6 +225,7 @@ impl<'a> Batch<'a> {
 
     fn refuse(&mut self, line: u64, why: Complaint) {
         self.refused += 1;
+        self.ingest.note(&format!("line {line}: {}", why.error));
         self.waiting.push_back((line, Fate::Known(why)));
     }
 

@@ -34,9 +34,9 @@ use webhook_dispatch::Submitter;
 const MOST_THREADS: usize = 4;
 
 /// Takes events over HTTP.
-#[derive(Debug)]
 pub(super) struct Ingest {
     handover: Handover,
+    console: Console,
     budget: Budget,
     auth: Arc<Auth>,
     max_event_bytes: usize,
@@ -111,6 +111,7 @@ impl Opened {
                 intake: Arc::clone(intake),
                 sync_timeout: options.sync_timeout,
             },
+            console: console.clone(),
             budget: Budget::new(options.max_in_flight),
             auth: Arc::clone(&self.auth),
             max_event_bytes: self.max_event_bytes,

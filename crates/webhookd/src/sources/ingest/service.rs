@@ -19,7 +19,13 @@ impl Ingest {
         let (head, body) = request.into_parts();
         let mut pieces = Pieces::new(body, activity.clone(), self.body_timeout);
         let answer = self.handle(&head, &mut pieces).await;
-        let answer = answer.unwrap_or_else(|complaint| complaint.answer());
+        let answer = answer.unwrap_or_else(|complaint| {
+            self.note(&format!("{}: {}", complaint.status, complaint.error));
+            complaint.answer()
+        });
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            self.note("401: a request was not signed, or had no token that is known");
+        }
         if !pieces.is_unread() {
             return answer;
         }
@@ -27,6 +33,13 @@ impl Ingest {
             activity.leaves_unread();
         }
         closing(answer)
+    }
+
+    /// Counts, and tells of, what was not taken: its sender alone would know else.
+    pub(super) fn note(&self, why: &str) {
+        self.handover.intake.reject();
+        self.console
+            .say_sparingly(&format!("not taken over HTTP: {why}"));
     }
 
     async fn handle(&self, head: &Parts, pieces: &mut Pieces) -> Result<Answer, Complaint> {
