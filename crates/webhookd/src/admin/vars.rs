@@ -56,7 +56,10 @@ fn vars(daemon: &Daemon, snapshot: &Snapshot) -> BTreeMap<String, Value> {
     }
     let read = daemon.intake.so_far();
     put("webhookd_intake_events".into(), read.events.into());
-    put("webhookd_intake_rejected".into(), read.rejected.into());
+    put(
+        "webhookd_intake_rejected".into(),
+        (read.rejected + read.turned_away).into(),
+    );
     put("webhookd_intake_refused".into(), read.refused.into());
     let queue = &snapshot.stats.queue;
     put("webhookd_queue_bytes".into(), queue.bytes.into());

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Intake {
     events: AtomicU64,
     rejected: AtomicU64,
+    turned_away: AtomicU64,
     refused: AtomicU64,
     bytes: AtomicU64,
 }
@@ -18,6 +19,8 @@ pub(crate) struct Read {
     pub(crate) events: u64,
     /// What was no event.
     pub(crate) rejected: u64,
+    /// Requests, and lines of them, that were not taken over HTTP.
+    pub(crate) turned_away: u64,
     /// Events that the queue did not take after all.
     pub(crate) refused: u64,
 }
@@ -29,6 +32,11 @@ impl Intake {
 
     pub(crate) fn reject(&self) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What a sender was told over HTTP that it is not taken: its fault, and not this run's.
+    pub(crate) fn turn_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn refuse(&self) {
@@ -48,6 +56,7 @@ impl Intake {
         Read {
             events: self.events.load(Ordering::SeqCst),
             rejected: self.rejected.load(Ordering::SeqCst),
+            turned_away: self.turned_away.load(Ordering::SeqCst),
             refused: self.refused.load(Ordering::SeqCst),
         }
     }

@@ -66,7 +66,7 @@ fn status(daemon: &Daemon) -> Status {
         sources: sources.map(|name| Source { name: name.clone() }).collect(),
         intake: IntakeJson {
             events: read.events,
-            rejected: read.rejected,
+            rejected: read.rejected + read.turned_away,
             refused: read.refused,
             bytes: daemon.intake.bytes(),
         },

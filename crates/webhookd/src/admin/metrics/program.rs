@@ -35,7 +35,7 @@ fn add_intake(families: &mut Families, daemon: &Daemon) {
         (
             "webhookd_intake_rejected_total",
             "What came in and was no event.",
-            read.rejected,
+            read.rejected + read.turned_away,
         ),
         (
             "webhookd_intake_refused_total",

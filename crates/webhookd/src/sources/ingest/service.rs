@@ -37,7 +37,7 @@ impl Ingest {
 
     /// Counts, and tells of, what was not taken: its sender alone would know else.
     pub(super) fn note(&self, why: &str) {
-        self.handover.intake.reject();
+        self.handover.intake.turn_away();
         self.console
             .say_sparingly(&format!("not taken over HTTP: {why}"));
     }
