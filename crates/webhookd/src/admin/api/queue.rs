@@ -126,6 +126,15 @@ struct Damaged {
 /// Whether one runs: it reads the whole disk, and two would get in each other's way.
 static VERIFYING: AtomicBool = AtomicBool::new(false);
 
+/// Ends with the verification, however that ends.
+struct Verifying;
+
+impl Drop for Verifying {
+    fn drop(&mut self) {
+        VERIFYING.store(false, Ordering::SeqCst);
+    }
+}
+
 pub(super) async fn verify(
     State(daemon): State<Arc<Daemon>>,
 ) -> Result<Json<VerificationJson>, Problem> {
@@ -133,9 +142,8 @@ pub(super) async fn verify(
         return Err(Problem::conflict("the queue is being verified just now"));
     }
     let found = blocking(move || {
-        let found = daemon.control.verify();
-        VERIFYING.store(false, Ordering::SeqCst);
-        found
+        let _verifying = Verifying;
+        daemon.control.verify()
     });
     let found = found.await?.map_err(|error| Problem::failed(&error))?;
     let found = found.unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What a request is answered: statuses, headers and bodies.
 
+use super::budget::Held;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -136,6 +137,18 @@ pub(super) fn accepted(receipt: &Receipt) -> Answer {
     answer
 }
 
+/// A text, and the memory that is taken for it.
+struct HeldText {
+    text: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for HeldText {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 /// Only POST is served.
 pub(super) fn method_not_allowed() -> Answer {
     let complaint = Complaint::new(
@@ -168,9 +181,16 @@ pub(super) fn closing(mut answer: Answer) -> Answer {
 
 /// An answer with a JSON document and a line feed, which terminals like.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    json_held(status, body, Held::default())
+}
+
+/// As [`json`], of what memory is held for: until the peer has taken it, and not only until it is
+/// made, since a peer need not read.
+pub(super) fn json_held(status: StatusCode, body: &impl Serialize, held: Held) -> Answer {
     let mut text = serde_json::to_vec(body).expect("it has no map with odd keys");
     text.push(b'\n');
-    let mut answer = Response::new(Full::from(text));
+    let text = Bytes::from_owner(HeldText { text, _held: held });
+    let mut answer = Response::new(Full::new(text));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -178,4 +198,25 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
         headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::budget::Budget;
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_memory_of_an_answer_is_held_until_it_is_written() {
+        let budget = Budget::new(10);
+        let mut held = Held::default();
+        budget.add(&mut held, 10).await.unwrap();
+        let answer = json_held(StatusCode::OK, &[1, 2, 3], held);
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(text, "[1,2,3]\n");
+        let mut other = Held::default();
+        assert!(budget.add(&mut other, 1).await.is_err());
+        drop(text);
+        assert!(budget.add(&mut other, 10).await.is_ok());
+    }
 }

@@ -1,7 +1,7 @@
 //! Several events in one body, a line each.
 
 use super::Ingest;
-use super::answer::{Answer, Complaint, is_false, is_passing, json};
+use super::answer::{Answer, Complaint, is_false, is_passing, json_held};
 use super::body::Pieces;
 use super::budget::Held;
 use super::given::Given;
@@ -207,6 +207,10 @@ impl<'a> Batch<'a> {
                 Tried::Refused(why) => return self.refuse(number, why),
                 Tried::Full(back) => (event, held) = (back.event, back.held),
             }
+            if let Some(why) = self.to_be_sent_again() {
+                // What was handed over with it may pass it; nothing that follows does.
+                return self.stop(number, why);
+            }
             if !self.await_first().await {
                 match self
                     .ingest
@@ -246,6 +250,16 @@ impl<'a> Batch<'a> {
         true
     }
 
+    /// Whether the last line that is told is to be sent again, and why what follows is not taken.
+    fn to_be_sent_again(&self) -> Option<Complaint> {
+        let last = self.told.last()?;
+        let refused = last.result.as_ref().err()?;
+        let why = format!("line {} is to be sent again, and this after it", last.line);
+        refused
+            .may_retry()
+            .then(|| Complaint::new(refused.status, why))
+    }
+
     fn stop(&mut self, line: u64, why: Complaint) {
         self.stopped = Some(Stopped { line, why });
     }
@@ -253,7 +267,8 @@ impl<'a> Batch<'a> {
     /// Waits for all that was handed over, and tells of it.
     pub(super) async fn finish(mut self) -> Answer {
         while self.await_first().await {}
-        json(self.status(), &self.answered())
+        let held = std::mem::take(&mut self.held);
+        json_held(self.status(), &self.answered(), held)
     }
 
     /// 2xx only if nothing of the body is to be sent again.

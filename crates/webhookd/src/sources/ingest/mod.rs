@@ -41,6 +41,9 @@ pub(super) struct Ingest {
     auth: Arc<Auth>,
     max_event_bytes: usize,
     max_body: usize,
+    /// Bytes of a signed body of lines: with the answers to them, it must fit into what all
+    /// requests may take.
+    max_signed: usize,
     body_timeout: Duration,
 }
 
@@ -116,6 +119,7 @@ impl Opened {
             auth: Arc::clone(&self.auth),
             max_event_bytes: self.max_event_bytes,
             max_body: options.max_body,
+            max_signed: options.max_in_flight / 2,
             body_timeout: options.body_timeout,
         });
         let limits = Limits {

@@ -13,6 +13,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use std::sync::Arc;
 
+/// Bytes of a body that room is made for on the peer's word.
+const READ_AHEAD: usize = 1 << 20;
+
 impl Ingest {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         let activity = request.extensions().get::<Arc<Activity>>().cloned();
@@ -68,7 +71,12 @@ impl Ingest {
                 self.one_event(event, held, &given).await
             }
             Form::Lines => {
-                pieces.allow(self.max_body)?;
+                // What is signed is read whole, and each of its lines is copied once.
+                let most = match keys.needs_signature() {
+                    true => self.max_body.min(self.max_signed),
+                    false => self.max_body,
+                };
+                pieces.allow(most)?;
                 let mut batch = Batch::new(self, &given);
                 if !keys.needs_signature() {
                     batch.take(pieces).await;
@@ -122,8 +130,8 @@ impl Ingest {
             return Ok(Arc::from(&first[..]));
         }
         self.budget.add(held, first.len()).await.map_err(busy)?;
-        // The peer says how long it is; nothing is touched before it has come.
-        let mut whole = Vec::with_capacity(first.len() + pieces.remaining());
+        // The peer says how long it is; more than this is made room for as it comes.
+        let mut whole = Vec::with_capacity(first.len() + pieces.remaining().min(READ_AHEAD));
         whole.extend_from_slice(&first);
         while let Some(piece) = pieces.next().await? {
             self.budget.add(held, piece.len()).await.map_err(busy)?;
