@@ -73,6 +73,25 @@ fn a_file_is_followed_over_its_making_rotation_and_truncation() {
 }
 
 #[test]
+fn what_is_in_the_way_of_a_file_for_a_time_ends_nothing() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = config(&folder, &receiver);
+    let file = folder.path().join("events.ndjson");
+    let process = follow(&config).spawn();
+    append(&file, 0, 3);
+    expect_in_order(&receiver, 3);
+    // A link to itself cannot be opened, not even by root.
+    std::fs::remove_file(&file).expect("it is there");
+    std::os::unix::fs::symlink("events.ndjson", &file).expect("a link can be made");
+    process.wait_for_error("for now");
+    std::fs::remove_file(&file).expect("it is there");
+    append(&file, 3, 6);
+    expect_in_order(&receiver, 6);
+    end(process);
+}
+
+#[test]
 fn a_restart_reads_on_where_it_was_and_what_was_rotated_meanwhile() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();

@@ -1,5 +1,6 @@
 //! The product from outside: one file a concern.
 
+mod access;
 mod admin;
 mod answers;
 mod backpressure;

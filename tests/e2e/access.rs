@@ -1,0 +1,114 @@
+//! Who is let in, who is not, and who hears of it.
+
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use webhook_tests::{Admin, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, post};
+
+const JSON: &str = "Content-Type: application/json";
+const LINES: &str = "Content-Type: application/x-ndjson";
+
+fn config(url: &str) -> Value {
+    json!({ "headers": {}, "targetURL": url, "timeoutMsec": 30_000 })
+}
+
+fn listening(config: &Path, tokens: &Path) -> Webhookd {
+    Launch::with_config(config)
+        .args(["--listen", "127.0.0.1:0", "--admin", "0"])
+        .arg("--listen-token-file")
+        .arg(tokens)
+        .spawn()
+}
+
+fn end(process: Webhookd) -> String {
+    process.signal(Signal::TERM);
+    process.wait().expect_code(0).stderr
+}
+
+#[test]
+fn what_is_refused_over_http_is_counted_and_told_and_does_not_end_a_run_badly() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let tokens = folder.write("tokens", "sesame\n");
+    let process = listening(&folder.config(&config(&receiver.url())), &tokens);
+    let (url, admin) = (process.listens(), Admin::of(&process));
+    let shown = "Authorization: Bearer sesame";
+    assert_eq!(post(&url, &[JSON], event("one", 1)).status, 401);
+    assert_eq!(post(&url, &[JSON, shown], "{").status, 400);
+    let lines = format!("{}\n{{}}\n", event("one", 2));
+    assert_eq!(post(&url, &[LINES, shown], lines).status, 207);
+    let metrics = admin.text("/metrics");
+    let line = "\nwebhookd_intake_rejected_total 3\n";
+    assert!(metrics.contains(line), "{metrics}");
+    let said = end(process);
+    for what in ["401", "400 Bad Request", "line 2: not a task state change"] {
+        let line = format!("not taken over HTTP: {what}");
+        assert!(said.contains(&line), "{line} in {said}");
+    }
+    assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn a_reload_exchanges_a_token_or_says_that_it_did_not() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let tokens = folder.write("tokens", "old\n");
+    let process = listening(&folder.config(&config(&receiver.url())), &tokens);
+    let (url, admin) = (process.listens(), Admin::of(&process));
+    let status = |token: &str| {
+        let shown = format!("Authorization: Bearer {token}");
+        post(&url, &[JSON, &shown], event("one", 1)).status
+    };
+    folder.write("tokens", "new\n");
+    assert_eq!(admin.post("/api/v1/reload", "").status, 200);
+    assert_eq!((status("old"), status("new")), (401, 200));
+    folder.write("tokens", "");
+    let answer = admin.post("/api/v1/reload", "");
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let metrics = admin.text("/metrics");
+    let failed = "\nwebhookd_config_last_reload_successful 0\n";
+    assert!(metrics.contains(failed), "{metrics}");
+    assert_eq!((status("old"), status("new")), (401, 200));
+    end(process);
+}
+
+#[test]
+fn a_socket_that_somebody_else_made_asks_for_the_token_as_well() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&config(&receiver.url()));
+    let token = folder.write("token", "hush\n");
+    let path = folder.path().join("passed.sock");
+    let socket = UnixListener::bind(&path).expect("a socket can be made");
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null";
+    let mut process = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(webhook_tests::webhookd())
+        .arg("--webhook-config")
+        .arg(&config)
+        .args(["--listen", "127.0.0.1:0", "--admin", "systemd"])
+        .arg("--admin-token-file")
+        .arg(&token)
+        .env("LISTEN_FDNAMES", "admin")
+        .current_dir(folder.path())
+        .stdin(OwnedFd::from(socket))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("there is a shell");
+    let status = |header: &str| {
+        let mut peer = UnixStream::connect(&path).expect("it listens");
+        let request = format!(
+            "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n"
+        );
+        peer.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).expect("it answers");
+        answer.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(status(""), "HTTP/1.1 401 Unauthorized");
+    assert_eq!(status("Authorization: Bearer hush\r\n"), "HTTP/1.1 200 OK");
+    process.kill().expect("it runs");
+    process.wait().expect("it ends");
+}
