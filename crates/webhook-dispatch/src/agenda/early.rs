@@ -346,3 +346,63 @@ impl Delivery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{live, target};
+    use super::super::{Agenda, Step};
+    use crate::line::{Line, Tally};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Instant, UNIX_EPOCH};
+    use webhook_queue::{EntryId, Event, EventId, MemoryQueue};
+
+    fn event(number: u8) -> Event {
+        Event {
+            id: EventId([number; 16]),
+            key: Arc::from([1]),
+            body: Arc::from([number]),
+            accepted_at: 0,
+            targets: Arc::from([]),
+            idempotency_key: None,
+        }
+    }
+
+    /// One that has seen all that an empty queue holds.
+    fn following(now: Instant) -> Agenda {
+        let mut agenda = Agenda::new(&target(), true, now);
+        let queue = MemoryQueue::new(1 << 20);
+        let at = crate::clock::Moment {
+            now,
+            wall: UNIX_EPOCH,
+        };
+        let behind = AtomicBool::new(false);
+        agenda.read_on(&queue, &behind, at).unwrap();
+        assert!(agenda.follows());
+        agenda
+    }
+
+    #[test]
+    fn whoever_comes_after_another_waits_for_what_the_other_was_told_early() {
+        let now = Instant::now();
+        let mut agenda = following(now);
+        agenda.follow_on(4);
+        // Of the same task as the fourth, which nobody knows here.
+        agenda.learn_early(live(EntryId(0), &event(5)), 0, now);
+        assert!(matches!(agenda.next(now), Step::Nothing));
+        assert!(agenda.told(EventId([5; 16]), EntryId(5), 5, now));
+        assert!(matches!(agenda.next(now), Step::Attempt(..)));
+        agenda.learn_early(live(EntryId(0), &event(6)), 0, now);
+        assert_eq!(agenda.held(), 2, "all that the other was told is behind");
+    }
+
+    #[test]
+    fn a_courier_that_is_behind_is_told_nothing_early() {
+        let line = Line::new(Arc::from("a"), true, 8, Arc::new(Tally::default()));
+        assert!(!line.tell_early(live(EntryId(0), &event(1)), 1));
+        assert!(line.events().is_empty(), "it would only have to be kept");
+        line.behind.store(false, Ordering::SeqCst);
+        assert!(line.tell_early(live(EntryId(0), &event(2)), 2));
+        assert_eq!(line.events().len(), 1);
+    }
+}

@@ -177,7 +177,7 @@ impl Store {
     }
 }
 
-fn live(entry: EntryId, event: &Event) -> Live {
+pub(super) fn live(entry: EntryId, event: &Event) -> Live {
     Live {
         entry,
         id: event.id,
@@ -399,7 +399,7 @@ struct World {
     crash_excuse: usize,
 }
 
-fn target() -> Target {
+pub(super) fn target() -> Target {
     let ms = Duration::from_millis;
     let attempts = NonZeroU32::new(4);
     let policy = RetryPolicy::new(ms(10), ms(40), 2.0, ms(86_400_000), attempts).unwrap();

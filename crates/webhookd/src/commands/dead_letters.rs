@@ -6,9 +6,8 @@ mod stopped;
 
 use crate::commands::form::Form;
 use crate::commands::place::{Access, Place};
-use crate::dead_letters::filter::Filter;
+use crate::dead_letters::{Filter, Letter};
 use anyhow::{Context, Result, bail};
-use listing::Letter;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::process::ExitCode;

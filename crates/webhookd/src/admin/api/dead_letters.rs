@@ -6,80 +6,34 @@ use super::queue::Dropped;
 use super::request::{Body, Query, finish, json, limit};
 use super::selection::{KNOWN, Selection, take_filter};
 use crate::daemon::Daemon;
-use crate::dead_letters::Filter;
+use crate::dead_letters::{Filter, Letter, matching};
 use axum::extract::{Path, Query as Parts, State};
 use axum::http::HeaderMap;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use webhook_dispatch::{Control, Obituary, parse_webhook_id, webhook_id};
-use webhook_model::{EventHeader, StatusName};
-use webhook_queue::{DeadLetter, EntryId, QueueError};
+use webhook_dispatch::{Control, parse_webhook_id};
+use webhook_queue::{EntryId, QueueError};
 
 /// Dead letters that are looked at for one page.
 const LOOKED_AT: usize = 10_000;
-/// Dead letters that are changed in one transaction.
-const AT_ONCE: usize = 1_000;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct DeadLetterJson {
-    target: String,
-    entry: u64,
-    id: String,
-    task: String,
-    state: Option<String>,
-    accepted_at: u64,
-    died_at: u64,
-    attempts: u32,
-    bytes: usize,
-    #[serde(flatten)]
-    note: Option<Obituary>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<String>,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Page {
-    dead_letters: Vec<DeadLetterJson>,
+    dead_letters: Vec<Letter>,
     next: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Full {
-    dead_letters: Vec<DeadLetterJson>,
+    dead_letters: Vec<Letter>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Replayed {
     replayed: u64,
-}
-
-impl DeadLetterJson {
-    fn new(letter: &DeadLetter<'_>) -> DeadLetterJson {
-        let header = EventHeader::read(letter.owed.body).ok();
-        let state = header.as_ref().and_then(|header| header.new_state.as_ref());
-        DeadLetterJson {
-            target: letter.target.to_owned(),
-            entry: letter.owed.entry.0,
-            id: webhook_id(letter.owed.id),
-            task: String::from_utf8_lossy(letter.owed.key).into_owned(),
-            state: state.map(|state| StatusName::name(state).to_owned()),
-            accepted_at: letter.owed.accepted_at,
-            died_at: letter.died_at,
-            attempts: letter.owed.attempts,
-            bytes: letter.owed.body.len(),
-            note: Obituary::from_note(letter.note).ok(),
-            event: None,
-        }
-    }
-
-    fn with_event(mut self, letter: &DeadLetter<'_>) -> DeadLetterJson {
-        self.event = Some(String::from_utf8_lossy(letter.owed.body).into_owned());
-        self
-    }
 }
 
 pub(super) async fn list(
@@ -122,7 +76,7 @@ fn page(
     limit: usize,
 ) -> Result<Page, Problem> {
     let failed = |error: QueueError| Problem::failed(&error);
-    let mut found: Vec<DeadLetterJson> = Vec::new();
+    let mut found: Vec<Letter> = Vec::new();
     let mut next = None;
     let mut looked_at = 0;
     for target in targets(control, filter)? {
@@ -140,7 +94,7 @@ fn page(
             looked_at += 1;
             last = Some(letter.owed.entry);
             if filter.matches(&letter) {
-                found.push(DeadLetterJson::new(&letter));
+                found.push(Letter::of(&letter));
             }
             ControlFlow::Continue(())
         });
@@ -200,7 +154,7 @@ pub(super) async fn show(
         let mut found = Vec::new();
         let read = daemon.control.dead_letters(None, None, &mut |letter| {
             if letter.owed.id == wanted {
-                found.push(DeadLetterJson::new(&letter).with_event(&letter));
+                found.push(Letter::with_event(&letter));
             }
             ControlFlow::Continue(())
         });
@@ -251,8 +205,10 @@ fn change(
     for target in targets(control, filter)? {
         let mut after = None;
         loop {
-            let (entries, last) =
-                matching(control, filter, &target, after).map_err(|it| failed(changed, &it))?;
+            let (entries, last) = matching(filter, |visit| {
+                control.dead_letters(Some(&target), after, visit)
+            })
+            .map_err(|it| failed(changed, &it))?;
             changed += apply(control, &target, &entries).map_err(|it| failed(changed, &it))?;
             if last.is_none() {
                 break;
@@ -261,28 +217,6 @@ fn change(
         }
     }
     Ok(changed)
-}
-
-/// Up to a thousand that match, and where to go on.
-fn matching(
-    control: &Control,
-    filter: &Filter,
-    target: &str,
-    after: Option<EntryId>,
-) -> Result<(Vec<EntryId>, Option<EntryId>), QueueError> {
-    let mut entries = Vec::new();
-    let mut last = None;
-    control.dead_letters(Some(target), after, &mut |letter| {
-        if filter.matches(&letter) {
-            entries.push(letter.owed.entry);
-        }
-        if entries.len() >= AT_ONCE {
-            last = Some(letter.owed.entry);
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok((entries, last))
 }
 
 #[cfg(test)]

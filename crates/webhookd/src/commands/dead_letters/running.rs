@@ -1,9 +1,8 @@
 //! Dead letters of a running program, which is asked for them.
 
 use super::Change;
-use super::listing::Letter;
 use crate::admin::client::{Client, query};
-use crate::dead_letters::filter::Filter;
+use crate::dead_letters::{Filter, Letter};
 use anyhow::Result;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;

@@ -1,15 +1,11 @@
 //! Dead letters of a queue whose program is stopped.
 
 use super::Change;
-use super::listing::Letter;
-use crate::dead_letters::filter::Filter;
+use crate::dead_letters::{Filter, Letter, matching};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::ControlFlow;
-use webhook_queue::{DeadLetter, DiskQueue, EntryId, EventId, Queue};
-
-/// Dead letters that are changed in one transaction.
-const AT_ONCE: usize = 1_000;
+use webhook_queue::{DiskQueue, EventId, Queue};
 
 /// Refuses a target that the queue does not know: misspelt, it would just match nothing.
 fn check_target(queue: &DiskQueue, filter: &Filter) -> Result<()> {
@@ -74,7 +70,12 @@ pub(super) fn change(queue: &DiskQueue, filter: &Filter, change: Change) -> Resu
         }
         let mut after = None;
         loop {
-            let (entries, last) = matching(queue, filter, &target.target, after, &bar)?;
+            let (entries, last) = matching(filter, |visit| {
+                queue.dead_letters(Some(&target.target), after, &mut |letter| {
+                    bar.inc(1);
+                    visit(letter)
+                })
+            })?;
             let done = match change {
                 Change::Replay => queue.replay(&target.target, &entries),
                 Change::Drop => queue.drop_dead(&target.target, &entries),
@@ -90,28 +91,4 @@ pub(super) fn change(queue: &DiskQueue, filter: &Filter, change: Change) -> Resu
     }
     bar.finish_and_clear();
     Ok(changed)
-}
-
-/// Up to a thousand that match, and where to go on.
-fn matching(
-    queue: &DiskQueue,
-    filter: &Filter,
-    target: &str,
-    after: Option<EntryId>,
-    bar: &ProgressBar,
-) -> Result<(Vec<EntryId>, Option<EntryId>)> {
-    let mut entries = Vec::new();
-    let mut last = None;
-    queue.dead_letters(Some(target), after, &mut |letter: DeadLetter<'_>| {
-        bar.inc(1);
-        if filter.matches(&letter) {
-            entries.push(letter.owed.entry);
-        }
-        if entries.len() >= AT_ONCE {
-            last = Some(letter.owed.entry);
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok((entries, last))
 }

@@ -1,0 +1,59 @@
+//! A dead letter as JSON: one shape for the commands and for the operators' interface.
+
+use serde::{Deserialize, Serialize};
+use webhook_dispatch::{Obituary, webhook_id};
+use webhook_model::{EventHeader, StatusName};
+use webhook_queue::DeadLetter;
+
+/// A dead letter, as `--format json` prints it and as the operators' interface gives it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Letter {
+    pub(crate) target: String,
+    pub(crate) entry: u64,
+    pub(crate) id: String,
+    pub(crate) task: String,
+    /// The task's new state, if the event tells it.
+    #[serde(default)]
+    pub(crate) state: Option<String>,
+    pub(crate) accepted_at: u64,
+    pub(crate) died_at: u64,
+    pub(crate) attempts: u32,
+    pub(crate) bytes: usize,
+    #[serde(flatten)]
+    pub(crate) note: Option<Obituary>,
+    /// The event as accepted, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) event: Option<String>,
+}
+
+impl Letter {
+    /// Of a queue that this process has open.
+    pub(crate) fn of(letter: &DeadLetter<'_>) -> Letter {
+        let header = EventHeader::read(letter.owed.body).ok();
+        let state = header.and_then(|header| header.new_state);
+        Letter {
+            target: letter.target.to_owned(),
+            entry: letter.owed.entry.0,
+            id: webhook_id(letter.owed.id),
+            task: String::from_utf8_lossy(letter.owed.key).into_owned(),
+            state: state
+                .as_ref()
+                .map(|state| StatusName::name(state).to_owned()),
+            accepted_at: letter.owed.accepted_at,
+            died_at: letter.died_at,
+            attempts: letter.owed.attempts,
+            bytes: letter.owed.body.len(),
+            note: Obituary::from_note(letter.note).ok(),
+            event: None,
+        }
+    }
+
+    /// The same with its event.
+    pub(crate) fn with_event(letter: &DeadLetter<'_>) -> Letter {
+        Letter {
+            event: Some(String::from_utf8_lossy(letter.owed.body).into_owned()),
+            ..Letter::of(letter)
+        }
+    }
+}
