@@ -14,16 +14,20 @@ struct Script {
     pieces: VecDeque<Vec<u8>>,
     then_silent: bool,
     sent: Vec<u8>,
+    /// Until when was sent, and received.
+    untils: Vec<Instant>,
 }
 
 impl Stream for Script {
-    fn send(&mut self, head: &[u8], body: &[u8], _until: Instant) -> Result<()> {
+    fn send(&mut self, head: &[u8], body: &[u8], until: Instant) -> Result<()> {
+        self.untils.push(until);
         self.sent.extend_from_slice(head);
         self.sent.extend_from_slice(body);
         Ok(())
     }
 
-    fn receive(&mut self, room: &mut [u8], _until: Instant) -> Result<usize> {
+    fn receive(&mut self, room: &mut [u8], until: Instant) -> Result<usize> {
+        self.untils.push(until);
         let Some(mut piece) = self.pieces.pop_front() else {
             return if self.then_silent {
                 Err(ErrorKind::TimedOut.into())
@@ -51,7 +55,7 @@ fn connection(pieces: impl IntoIterator<Item = Vec<u8>>, then_silent: bool) -> C
             .filter(|piece| !piece.is_empty())
             .collect(),
         then_silent,
-        sent: Vec::new(),
+        ..Script::default()
     })
 }
 
@@ -274,6 +278,27 @@ fn what_contradicts_itself_is_no_answer() {
         connection([b"HTTP/1.1 200".to_vec()], false).exchange(b"", b"", WITHIN, MOST),
         Err(Fault::Closed)
     ));
+}
+
+#[test]
+fn an_exchange_has_one_deadline_for_all_its_phases() {
+    let pieces = [
+        "HTTP/1.1 100 Go on\r\n\r\n",
+        "HTTP/1.1 200",
+        " OK\r\nContent-Length: 4\r\n\r\n",
+    ];
+    let pieces = pieces.into_iter().chain(["ab", "cd"]);
+    let mut connection = connection(pieces.map(|piece| piece.as_bytes().to_vec()), true);
+    let began = Instant::now();
+    connection.exchange(b"", b"", WITHIN, MOST).unwrap();
+    let (exchange, body) = connection.stream.untils.split_at(4);
+    assert!(
+        exchange.iter().all(|until| *until == exchange[0]),
+        "to the end of the head"
+    );
+    assert!(exchange[0] >= began + WITHIN);
+    assert_eq!(body.len(), 2, "the body has a time of its own");
+    assert!(body[0] == body[1] && body[0] > exchange[0]);
 }
 
 #[test]
