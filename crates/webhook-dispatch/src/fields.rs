@@ -38,11 +38,11 @@ impl Fields {
         })
     }
 
-    /// The value of the first field of this name, which is in lower case.
+    /// The value of the first field of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter()
-            .find(|(other, _)| *other == name)
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     }
 
@@ -127,7 +127,7 @@ mod tests {
         let values: Vec<&[u8]> = fields.iter().map(|(_, value)| value).collect();
         assert_eq!(values[..3], [&b"a: b"[..], b"\xe4", b""]);
         assert_eq!(fields.iter().count(), 4);
-        assert_eq!(fields.get("accept"), Some(&b"a: b"[..]));
+        assert_eq!(fields.get("Accept"), Some(&b"a: b"[..]));
         assert_eq!(fields.get("absent"), None);
     }
 

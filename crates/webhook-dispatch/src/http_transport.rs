@@ -52,14 +52,19 @@ impl Connector for HttpConnector {
 }
 
 /// The first two lines of each request: what is asked for, and of whom. User information is not
-/// part of either.
+/// part of either, nor is a port that the scheme has anyhow.
 fn request_line(uri: &http::Uri) -> Vec<u8> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let slash = if path.starts_with('/') { "" } else { "/" };
     let host = uri.host().unwrap_or_default();
-    let port = uri
-        .port()
-        .map_or_else(String::new, |port| format!(":{}", port.as_str()));
+    let usual = match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    let port = match uri.port_u16() {
+        Some(port) if port != usual => format!(":{port}"),
+        _ => String::new(),
+    };
     format!("POST {slash}{path} HTTP/1.1\r\nhost: {host}{port}\r\n").into_bytes()
 }
 
@@ -341,11 +346,12 @@ mod tests {
             ("http://host", "POST / HTTP/1.1\r\nhost: host\r\n"),
             (
                 "https://host:443/a/b?c=%20d",
-                "POST /a/b?c=%20d HTTP/1.1\r\nhost: host:443\r\n",
+                "POST /a/b?c=%20d HTTP/1.1\r\nhost: host\r\n",
             ),
+            ("https://host:80", "POST / HTTP/1.1\r\nhost: host:80\r\n"),
             (
                 "http://user:secret@[::1]:80?q",
-                "POST /?q HTTP/1.1\r\nhost: [::1]:80\r\n",
+                "POST /?q HTTP/1.1\r\nhost: [::1]\r\n",
             ),
         ] {
             let line = request_line(&url.parse().unwrap());

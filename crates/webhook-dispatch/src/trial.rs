@@ -19,8 +19,8 @@ use webhook_config::Target;
 pub struct Trial {
     /// The name that the event had, its `webhook-id`.
     pub id: String,
-    /// The headers sent, but for those that the transport writes: `Host`, `Content-Length` and,
-    /// where the target sets none, `User-Agent`. Those of the target are marked sensitive.
+    /// The headers sent, but for those that the transport writes: `Host` and `Content-Length`.
+    /// Those of the target are marked sensitive.
     pub headers: HeaderMap,
     /// The body sent.
     pub body: Vec<u8>,
@@ -124,7 +124,9 @@ fn shown(fields: &Fields, target: &Target) -> HeaderMap {
     for (name, value) in fields.iter() {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
-            value.set_sensitive(target.headers().contains_key(&name));
+            let mut said = target.headers().get_all(&name).iter();
+            let is_the_files = said.any(|said| *said == value);
+            value.set_sensitive(is_the_files);
             headers.append(name, value);
         }
     }

@@ -71,8 +71,12 @@ impl Layers {
     ) -> Result<Box<dyn layer::Transport>, Error> {
         let addrs = match self.config.proxy() {
             None => self.resolver.addresses(uri)?,
-            // It resolves the name itself.
-            Some(_) => self.resolver.empty(),
+            Some(proxy) => {
+                // It resolves the target's name itself. Its own is known from here on: the time
+                // to connect is not spent on it.
+                self.resolver.addresses(proxy.uri())?;
+                self.resolver.empty()
+            }
         };
         let details = ConnectionDetails {
             uri,
@@ -91,7 +95,13 @@ impl Layers {
             // Our sockets are watched from the moment that they are there.
             register_shutdown: Arc::new(|_| Ok(())),
         };
-        let transport = (self.chain)(&details)?;
+        let mut transport = (self.chain)(&details)?;
+        // It would be taken for the answer to a request that was not made yet.
+        if !transport.buffers().input().is_empty() {
+            return Err(Error::ConnectProxyFailed(
+                "it sent more than its answer".to_owned(),
+            ));
+        }
         if details.needs_tls() && !transport.is_tls() {
             return Err(Error::TlsRequired);
         }
@@ -122,7 +132,11 @@ impl Stream for Layered {
     }
 
     fn is_quiet(&mut self) -> bool {
-        self.0.buffers().input().is_empty() && self.0.is_open()
+        // What is decrypted and was not received shows in a read that has no time to wait.
+        let no_time = until_then(Instant::now(), Timeout::RecvResponse);
+        self.0.buffers().input().is_empty()
+            && self.0.is_open()
+            && matches!(self.0.await_input(no_time), Err(Error::Timeout(_)))
     }
 }
 
@@ -274,6 +288,11 @@ fn explain(error: &Error) -> TransportError {
         Error::Rustls(what) => (Connect, format!("TLS: {what}")),
         Error::ConnectProxyFailed(what) => (Connect, format!("the proxy refused: {what}")),
         Error::Io(what) => return explain_io(what, Phase::Connecting),
+        // Nobody else speaks HTTP before the connection is there.
+        Error::Protocol(what) => (
+            Connect,
+            format!("the proxy's answer is not HTTP/1.1: {what}"),
+        ),
         other => (Io, other.to_string()),
     };
     TransportError { kind, message }
@@ -324,10 +343,15 @@ impl<In: layer::Transport> layer::Connector<In> for SocketConnector {
         if let Some(tunnel) = chained {
             return Ok(Some(Either::A(tunnel)));
         }
+        let made_by = ends(details.timeout);
         let socket = connect(&details.addrs, *details.timeout.after, &self.0)
             .map_err(|error| in_time(error, Timeout::Connect))?;
         let buffers = LazyBuffers::new(BUFFER, BUFFER);
-        Ok(Some(Either::B(SocketTransport { socket, buffers })))
+        Ok(Some(Either::B(SocketTransport {
+            socket,
+            buffers,
+            made_by,
+        })))
     }
 }
 
@@ -336,6 +360,17 @@ impl<In: layer::Transport> layer::Connector<In> for SocketConnector {
 struct SocketTransport {
     socket: Socket,
     buffers: LazyBuffers,
+    /// When all layers have to be there.
+    made_by: Instant,
+}
+
+impl SocketTransport {
+    fn ends(&self, timeout: NextTimeout) -> Instant {
+        match timeout.reason {
+            Timeout::Connect => ends(timeout).min(self.made_by),
+            _ => ends(timeout),
+        }
+    }
 }
 
 impl layer::Transport for SocketTransport {
@@ -344,25 +379,27 @@ impl layer::Transport for SocketTransport {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let until = self.ends(timeout);
         let output = self.buffers.output();
         let bytes = output.get(..amount).unwrap_or_default();
         self.socket
-            .send(bytes, &[], ends(timeout))
+            .send(bytes, &[], until)
             .map_err(|error| in_time(error, timeout.reason))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let until = self.ends(timeout);
         let room = self.buffers.input_append_buf();
         let received = self
             .socket
-            .receive(room, ends(timeout))
+            .receive(room, until)
             .map_err(|error| in_time(error, timeout.reason))?;
         self.buffers.input_appended(received);
         Ok(received > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        self.socket.is_quiet()
+        self.buffers.input().is_empty() && self.socket.is_quiet()
     }
 }
 

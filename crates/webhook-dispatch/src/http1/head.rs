@@ -68,14 +68,14 @@ fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
     let is_old = response.version == Some(0);
     let mut retry_after = None;
     let mut length = None;
-    let mut coding = None;
+    let mut coding: Option<&[u8]> = None;
     let (mut closes, mut stays) = (false, false);
     for Header { name, value } in response.headers.iter() {
         if name.eq_ignore_ascii_case("content-length") {
             length = Some(content_length(value, length)?);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             // The last coding of the last field is the one that says how long the body is.
-            coding = Some(is_last(value, b"chunked"));
+            coding = last_coding(value).or(coding);
         } else if name.eq_ignore_ascii_case("connection") {
             closes |= lists(value, b"close");
             stays |= lists(value, b"keep-alive");
@@ -84,12 +84,20 @@ fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
         }
     }
     let has_none = matches!(status, 100..=199 | 204 | 304);
-    let framing = match coding {
+    let is_chunked = coding.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    let framing = match length {
         _ if has_none => None,
         // RFC 9112, section 6.3: the coding counts, and not the length. HTTP/1.0 knows no coding.
-        Some(true) if !is_old => Some(Framing::chunked()),
-        Some(_) => Some(Framing::ToTheEnd),
-        None => Some(length.map_or(Framing::ToTheEnd, Framing::Length)),
+        _ if is_chunked && !is_old => Some(Framing::chunked()),
+        Some(length) => Some(Framing::Length(length)),
+        None => Some(Framing::ToTheEnd),
+    };
+    // Where there are both, somebody on the way may have believed the other; and who says that
+    // there is no content may send some all the same.
+    let doubtful = match (coding, length) {
+        (Some(_), Some(_)) => true,
+        (None, None | Some(0)) => false,
+        _ => status == 204,
     };
     Ok(Head {
         status,
@@ -97,8 +105,7 @@ fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
         keeps: !closes
             && (!is_old || stays)
             && status != 101
-            // Of these two, somebody on the way may have believed the other.
-            && !(coding.is_some() && length.is_some())
+            && !doubtful
             && framing != Some(Framing::ToTheEnd),
         framing,
     })
@@ -131,8 +138,9 @@ fn lists(list: &[u8], element: &[u8]) -> bool {
     elements.any(|other| other.trim_ascii().eq_ignore_ascii_case(element))
 }
 
-/// Whether a list ends with this element.
-fn is_last(list: &[u8], element: &[u8]) -> bool {
-    let mut elements = list.rsplit(|byte| *byte == b',');
-    elements.next().is_some_and(|last| lists(last, element))
+/// The last element of a list of codings; `identity`, of an older HTTP, is none.
+fn last_coding(list: &[u8]) -> Option<&[u8]> {
+    list.rsplit(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }

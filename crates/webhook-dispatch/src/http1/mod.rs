@@ -22,6 +22,9 @@ const INPUT: usize = 4 * 1024;
 /// The longest head of an answer, and the longest line within a chunked body, in bytes.
 const LONGEST_HEAD: usize = 64 * 1024;
 
+/// How long an answer is waited for that came before the request was sent, and its time over.
+const ANSWERED: Duration = Duration::from_millis(100);
+
 /// Where bytes go and come.
 pub(crate) trait Stream: Send {
     /// Sends all of both.
@@ -114,6 +117,8 @@ impl<S: Stream> Connection<S> {
         self.stream
             .send(head, body, until)
             .map_err(Fault::Sending)?;
+        // Who answers and does not read has used up the time, but the answer is there.
+        let until = until.max(Instant::now() + ANSWERED);
         let head = self.final_head(until)?;
         let mut answer = Answer {
             status: head.status,

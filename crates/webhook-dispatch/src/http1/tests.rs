@@ -121,7 +121,7 @@ fn a_body_has_the_length_that_its_head_says() {
     );
     check(
         "HTTP/1.1 204 No\r\ncontent-length: 9\r\n\r\n",
-        (204, "", true, true),
+        (204, "", true, false),
     );
     check(
         "HTTP/1.1 304 No\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -177,6 +177,7 @@ fn a_body_of_unknown_length_ends_with_the_connection() {
         "HTTP/1.1 200 OK\r\n",
         "HTTP/1.0 200 OK\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n",
         "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n",
     ] {
         let bytes = format!("{head}\r\nabc").into_bytes();
@@ -240,6 +241,43 @@ fn a_peer_says_whether_the_connection_is_kept() {
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
         (200, "a", true, false),
     );
+}
+
+#[test]
+fn a_coding_that_is_none_does_not_hide_the_length() {
+    for (coding, kept) in [
+        ("identity", true),
+        ("", true),
+        (" , Identity,", true),
+        ("gzip", false),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n");
+        check(
+            &format!("{head}Content-Length: 2\r\n\r\nok"),
+            (200, "ok", true, kept),
+        );
+    }
+    let coding = "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity";
+    let head = format!("HTTP/1.1 200 OK\r\n{coding}\r\n\r\n");
+    check(
+        &format!("{head}1\r\na\r\n0\r\n\r\n"),
+        (200, "a", true, true),
+    );
+}
+
+#[test]
+fn no_content_that_may_have_content_is_not_followed() {
+    for (fields, kept) in [
+        ("", true),
+        ("Content-Length: 0\r\n", true),
+        ("Content-Length: 5\r\n", false),
+        ("Transfer-Encoding: chunked\r\n", false),
+    ] {
+        check(
+            &format!("HTTP/1.1 204 No\r\n{fields}\r\n"),
+            (204, "", true, kept),
+        );
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Socket {
             return Ok(());
         }
         match self.send_all(first, second, until) {
-            Err(error) if is_hang_up(&error) && self.has_input() => {
+            Err(error) if takes_no_more(&error) && self.has_input() => {
                 self.answered = true;
                 Ok(())
             }
@@ -107,10 +107,14 @@ impl Socket {
     }
 }
 
-fn is_hang_up(error: &Error) -> bool {
+/// Whether the peer has hung up, or does not read.
+fn takes_no_more(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
+        ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::TimedOut
     )
 }
 
@@ -224,7 +228,7 @@ mod tests {
         let (mut socket, peer) = pair();
         drop(peer);
         let gone = (0..1000).find_map(|_| socket.send(&[0; 16 * 1024], b"", patience()).err());
-        assert!(is_hang_up(&gone.unwrap()));
+        assert!(takes_no_more(&gone.unwrap()));
     }
 
     #[test]

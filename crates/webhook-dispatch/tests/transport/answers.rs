@@ -1,6 +1,7 @@
 //! What counts as an answer, however it is framed and whatever follows it.
 
 use crate::peer::{Client, OK, Peer};
+use std::time::Duration;
 use webhook_config::{Target, TargetUrl};
 use webhook_dispatch::{Answer, TransportErrorKind};
 
@@ -188,6 +189,22 @@ fn a_peer_that_ends_its_direction_or_resets_gives_no_answer() {
         let (kind, message) = peer.client().error();
         assert_eq!(kind, TransportErrorKind::Io, "{message}");
     }
+}
+
+/// The receiver has made up its mind before it has read everything, and reads no further.
+#[test]
+fn an_answer_counts_though_the_body_is_never_read() {
+    let (gone, is_gone) = std::sync::mpsc::channel::<()>();
+    let is_gone = std::sync::Mutex::new(is_gone);
+    let peer = Peer::start(move |_, connection| {
+        connection.head().unwrap();
+        connection.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+        is_gone.lock().unwrap().recv().unwrap_err();
+    });
+    let target = Target::builder(TargetUrl::parse(&peer.url("http")).unwrap());
+    let mut client = Client::of(target.response_timeout(Duration::from_millis(200)));
+    assert_eq!(client.post(&vec![b'x'; 64 << 20]).unwrap().status, 413);
+    drop(gone);
 }
 
 /// The receiver has made up its mind before it has read everything, and closes what it did not

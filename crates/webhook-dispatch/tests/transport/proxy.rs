@@ -3,17 +3,22 @@
 use crate::peer::{Client, OK, Peer};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
-use webhook_config::{ProxyUrl, Target, TargetUrl};
+use std::time::{Duration, Instant};
+use webhook_config::{ProxyUrl, Target, TargetBuilder, TargetUrl};
 use webhook_dispatch::TransportErrorKind;
 
 /// A client of a target that exists behind the proxy alone.
 fn client(proxy: &Peer, userinfo: &str) -> Client {
+    Client::of(target(proxy, userinfo))
+}
+
+fn target(proxy: &Peer, userinfo: &str) -> TargetBuilder {
     let url = proxy
         .url("http")
         .replace("http://", &format!("http://{userinfo}"));
     let url = ProxyUrl::parse(url.trim_end_matches('/')).unwrap();
     let target = TargetUrl::parse("http://behind.invalid:8080/hook").unwrap();
-    Client::of(Target::builder(target).proxy(Some(url)))
+    Target::builder(target).proxy(Some(url))
 }
 
 #[test]
@@ -60,5 +65,77 @@ fn a_proxy_that_refuses_is_no_connection_and_its_password_is_not_told() {
         assert_eq!(kind, TransportErrorKind::Connect, "{message}");
         assert!(message.starts_with("the proxy refused: "), "{message}");
         assert!(!message.contains("hidden"), "{message}");
+    }
+}
+
+#[test]
+fn bodies_of_every_size_go_through() {
+    let proxy = Peer::start(|_, connection| {
+        connection.head().unwrap();
+        connection.write(b"HTTP/1.1 200 OK\r\n\r\n");
+        while let Some((_, body)) = connection.request() {
+            let sum: u64 = body.iter().map(|byte| u64::from(*byte)).sum();
+            let text = format!("{} {sum}", body.len());
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", text.len());
+            connection.write((head + &text).as_bytes());
+        }
+    });
+    let mut client = client(&proxy, "");
+    for size in [
+        0,
+        1,
+        8_000,
+        16_300,
+        16_340,
+        16_384,
+        16_385,
+        100_000,
+        1 << 20,
+        1,
+    ] {
+        let body: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        let sum: u64 = body.iter().map(|byte| u64::from(*byte)).sum();
+        let answer = client.post(&body).unwrap();
+        assert_eq!(answer.body, format!("{size} {sum}").into_bytes());
+    }
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[test]
+fn a_proxy_that_drips_is_given_up() {
+    let short = Duration::from_millis(200);
+    let proxy = Peer::start(move |_, connection| {
+        connection.head().unwrap();
+        let mut going = connection.write(b"HTTP/1.1 200 OK\r\nx: ");
+        while going {
+            std::thread::sleep(short / 20);
+            going = connection.write(b"x");
+        }
+    });
+    let mut client = Client::of(target(&proxy, "").connect_timeout(short));
+    let began = Instant::now();
+    let (kind, message) = client.error();
+    assert!(began.elapsed() >= short);
+    assert_eq!(kind, TransportErrorKind::Timeout, "{message}");
+    assert_eq!(message, "no connection within timeoutMsec");
+}
+
+#[test]
+fn what_a_proxy_says_wrong_is_said_to_be_the_proxys() {
+    let headers = "a: b\r\n".repeat(30);
+    for bytes in [
+        "SSH-2.0-x\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 200 OK\r\n{headers}\r\n"),
+        // An answer that stood there before the request.
+        "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 500 Early\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    ] {
+        let proxy = Peer::start(move |_, connection| {
+            connection.head().unwrap();
+            connection.write(bytes.as_bytes());
+            connection.wait_for_the_end();
+        });
+        let (kind, message) = client(&proxy, "").error();
+        assert_eq!(kind, TransportErrorKind::Connect, "{message}");
+        assert!(message.starts_with("the proxy"), "{message}");
     }
 }

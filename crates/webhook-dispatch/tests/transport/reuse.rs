@@ -112,6 +112,10 @@ fn bytes_that_nobody_asked_for_are_not_taken_for_the_next_answer() {
     check_replaced(|connection| {
         connection.write(b"HTTP/1.1 204 No Content\r\n\r\nbody");
     });
+    // Some send, later, the content that there is none of.
+    check_replaced(|connection| {
+        connection.write(b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\n");
+    });
 }
 
 #[test]

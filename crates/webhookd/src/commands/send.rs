@@ -17,7 +17,7 @@ use webhook_model::EventHeader;
 ///
 /// The request is made with all settings of the target (headers, format, signature, TLS, proxy,
 /// time-outs), now, and once. The queue is not touched, and the target's filters are not asked.
-/// Host, Content-Length and a User-Agent that the target does not set are not shown.
+/// Host and Content-Length are not shown.
 ///
 /// Exit status: 0 delivered; 1 not; 2 nothing was sent.
 #[derive(Clone, Debug, clap::Args)]

@@ -81,7 +81,10 @@ impl Report<'_> {
                     lines(out, '<', &String::from_utf8_lossy(&answer.body))?;
                 }
                 if !answer.complete {
-                    writeln!(out, "(more than maxResponseBytes; the rest was not read)")?;
+                    writeln!(
+                        out,
+                        "(not all of it: more than maxResponseBytes, too late, or cut off)"
+                    )?;
                 }
             }
             Err(error) => writeln!(out, "no answer: {}", printable(&error.message))?,
