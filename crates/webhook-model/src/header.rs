@@ -59,7 +59,7 @@ impl<'a> EventHeader<'a> {
     /// # Errors
     /// When one of these checks fails; the error says at which member and byte.
     pub fn read(bytes: &'a [u8]) -> Result<EventHeader<'a>> {
-        let mut scanner = Scanner::new(bytes)?;
+        let mut scanner = Scanner::passing(bytes)?;
         let mut header = EventHeader::default();
         let mut task = None;
         let mut old_state = None;
@@ -68,8 +68,10 @@ impl<'a> EventHeader<'a> {
             "a payload, which is an object",
             |scanner, key| {
                 Some(match key {
-                    "task" => read_into(scanner, "task", &mut task, |scanner| header.task(scanner)),
-                    "oldState" => read_into(scanner, "oldState", &mut old_state, read_old_state),
+                    b"task" => {
+                        read_into(scanner, "task", &mut task, |scanner| header.task(scanner))
+                    }
+                    b"oldState" => read_into(scanner, "oldState", &mut old_state, read_old_state),
                     _ => return None,
                 })
             },
@@ -86,11 +88,11 @@ impl<'a> EventHeader<'a> {
         let mut events = None;
         members(scanner, "an object", |scanner, key| {
             Some(match key {
-                "assignedTask" => read_into(scanner, "assignedTask", &mut assigned, |scanner| {
+                b"assignedTask" => read_into(scanner, "assignedTask", &mut assigned, |scanner| {
                     self.assigned_task(scanner)
                 }),
-                "status" => read_into(scanner, "status", &mut status, Scanner::string),
-                "taskEvents" => read_into(scanner, "taskEvents", &mut events, last_event_at),
+                b"status" => read_into(scanner, "status", &mut status, Scanner::string),
+                b"taskEvents" => read_into(scanner, "taskEvents", &mut events, last_event_at),
                 _ => return None,
             })
         })?;
@@ -103,9 +105,9 @@ impl<'a> EventHeader<'a> {
         let mut config = None;
         members(scanner, "an object", |scanner, key| {
             Some(match key {
-                "taskId" => read_into(scanner, "taskId", &mut self.task_id, Scanner::string),
-                "instanceId" => read_into(scanner, "instanceId", &mut self.instance_id, i32::read),
-                "task" => read_into(scanner, "task", &mut config, |scanner| {
+                b"taskId" => read_into(scanner, "taskId", &mut self.task_id, Scanner::string),
+                b"instanceId" => read_into(scanner, "instanceId", &mut self.instance_id, i32::read),
+                b"task" => read_into(scanner, "task", &mut config, |scanner| {
                     let (role, environment, name) =
                         (&mut self.role, &mut self.environment, &mut self.job_name);
                     read_config(scanner, role, environment, name)
@@ -124,17 +126,17 @@ fn read_config<'a>(
 ) -> Result<()> {
     let mut job = None;
     members(scanner, "an object", |scanner, key| {
-        if key != "job" {
+        if key != b"job" {
             return None;
         }
         Some(read_into(scanner, "job", &mut job, |scanner| {
             members(scanner, "an object", |scanner, key| {
                 Some(match key {
-                    "role" => read_into(scanner, "role", role, Scanner::string),
-                    "environment" => {
+                    b"role" => read_into(scanner, "role", role, Scanner::string),
+                    b"environment" => {
                         read_into(scanner, "environment", environment, Scanner::string)
                     }
-                    "name" => read_into(scanner, "name", name, Scanner::string),
+                    b"name" => read_into(scanner, "name", name, Scanner::string),
                     _ => return None,
                 })
             })
@@ -151,7 +153,7 @@ fn last_event_at(scanner: &mut Scanner<'_>) -> Result<Option<i64>> {
     while scanner.next_element(&mut first)? {
         last = None;
         members(scanner, "an object", |scanner, key| {
-            (key == "timestamp").then(|| read_into(scanner, "timestamp", &mut last, i64::read))
+            (key == b"timestamp").then(|| read_into(scanner, "timestamp", &mut last, i64::read))
         })
         .map_err(|error| error.in_element(index))?;
         index += 1;
@@ -166,7 +168,7 @@ fn read_old_state<'a>(scanner: &mut Scanner<'a>) -> Result<Text<'a>> {
     }
     let mut value = None;
     members(scanner, "an object or a state", |scanner, key| {
-        (key == "value").then(|| read_into(scanner, "value", &mut value, Scanner::string))
+        (key == b"value").then(|| read_into(scanner, "value", &mut value, Scanner::string))
     })?;
     Ok(value)
 }
@@ -177,16 +179,17 @@ fn read_old_state<'a>(scanner: &mut Scanner<'a>) -> Result<Text<'a>> {
 fn members<'a>(
     scanner: &mut Scanner<'a>,
     what: &str,
-    mut read: impl FnMut(&mut Scanner<'a>, &str) -> Option<Result<()>>,
+    mut read: impl FnMut(&mut Scanner<'a>, &[u8]) -> Option<Result<()>>,
 ) -> Result<()> {
     scanner.enter_object(what)?;
     let mut first = true;
-    while let Some(key) = scanner.next_key(&mut first)? {
+    scanner.skip_cached_hash(&mut first);
+    while let Some(key) = scanner.next_name(&mut first)? {
         match read(scanner, &key) {
             Some(read) => read?,
             None => scanner
                 .skip_value()
-                .map_err(|error| error.in_member(&key))?,
+                .map_err(|error| error.in_member(&String::from_utf8_lossy(&key)))?,
         }
     }
     Ok(())

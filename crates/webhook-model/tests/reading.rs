@@ -186,6 +186,22 @@ fn an_error_names_the_member_and_the_byte() {
 }
 
 #[test]
+fn a_string_that_a_line_s_end_breaks_off_is_told_there() {
+    for json in [
+        "{\"task\":{\"status\":\"LOST\n",
+        "{\"task\":{\"other\":\"LOST\n",
+    ] {
+        let error = EventHeader::read(json.as_bytes()).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.contains("control character 0x0a in a string"),
+            "{told}"
+        );
+        assert_eq!(error.offset(), json.len() - 1);
+    }
+}
+
+#[test]
 fn a_payload_that_contradicts_itself_is_refused() {
     check_error(
         &in_config(r#""resources":[{"setField":"RAM_MB","value":"http"}]"#),

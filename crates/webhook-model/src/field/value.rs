@@ -67,10 +67,13 @@ fn range_error(scanner: &Scanner<'_>, at: usize, number: &str, what: &str) -> Re
     )
 }
 
-fn read_integer<T: std::str::FromStr>(
+fn read_integer<T: std::str::FromStr + TryFrom<i64>>(
     scanner: &mut Scanner<'_>,
     what: &str,
 ) -> Result<T, ReadError> {
+    if let Some(integer) = scanner.integer() {
+        return Ok(integer);
+    }
     let number = scanner.number(what)?;
     let start = scanner.place() - number.len();
     number

@@ -2,45 +2,11 @@
 //!
 //! A payload is mostly strings, and these are mostly one long string full of escaped quotes: the
 //! executor's configuration. A branch for each escape would be mispredicted about as often as
-//! not; so long strings are scanned by bit masks, a bit for each byte, and no branch asks for a
-//! byte.
+//! not. So long strings are looked at by blocks: a reader asks of a whole block whether all is in
+//! order, a writer has a bit for each byte, and no branch asks for a byte.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
-
-/// Bit masks of a block of a string: bit `i` tells of byte `i`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StringMasks {
-    pub(crate) quotes: u64,
-    pub(crate) backslashes: u64,
-}
-
-impl StringMasks {
-    /// The masks of the block.
-    #[inline]
-    pub(crate) fn of(block: &[u8; 64]) -> StringMasks {
-        StringMasks {
-            quotes: mask(block, |byte| byte == b'"'),
-            backslashes: mask(block, |byte| byte == b'\\'),
-        }
-    }
-
-    /// The bytes that a backslash before them escapes. `carried` says whether the last byte of the
-    /// block before was such a backslash, and is set for the next block.
-    ///
-    /// In a run of backslashes each second one is escaped. A subtraction borrows along each run,
-    /// and from the parity of where it started and ended follows whether what stands at its end is
-    /// escaped; for all runs at once. The trick is simdjson's.
-    #[inline]
-    pub(crate) fn escaped(self, carried: &mut bool) -> u64 {
-        const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
-        let first_escaped = u64::from(*carried);
-        let starts = self.backslashes & !first_escaped;
-        let after_runs = ((starts << 1) | ODD).wrapping_sub(starts) ^ ODD;
-        *carried = (after_runs & self.backslashes) >> 63 == 1;
-        after_runs ^ (self.backslashes | first_escaped)
-    }
-}
 
 /// The mask of the bytes that are `wanted`.
 #[inline]
@@ -77,18 +43,57 @@ pub(crate) fn may_be_to_escape(byte: u8) -> bool {
     TO_ESCAPE[usize::from(byte)]
 }
 
+/// Whether all bytes are from U+0020 to U+007F.
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    // Other bytes are below as signed numbers.
+    text.iter()
+        .fold(true, |plain, &byte| plain & (byte.cast_signed() >= 0x20))
+}
+
 /// Whether a byte of the block is a control character, below U+0020.
 #[inline]
-pub(crate) fn has_control(block: &[u8; 64]) -> bool {
+pub(crate) fn has_control<const N: usize>(block: &[u8; N]) -> bool {
     block.iter().fold(false, |any, &byte| any | (byte < 0x20))
 }
 
-/// The place in `word` of the first of its eight bytes, from the lowest, that is a quote, a
-/// backslash or a control character.
+/// Whether of the first 32 bytes each backslash escapes a quote, which the last byte may be, and
+/// whether of the last 32 each quote is escaped. So none of the backslashes is escaped itself.
 #[inline]
-pub(crate) fn first_special(word: u64) -> Option<usize> {
-    let special = special_in(word);
+pub(crate) fn escapes_only_quotes(window: &[u8; 33]) -> bool {
+    let (Some(bytes), Some(following)) = (window.first_chunk::<32>(), window.last_chunk::<32>())
+    else {
+        return false;
+    };
+    let pairs = bytes.iter().zip(following);
+    let odd = pairs.fold(false, |odd, (&byte, &next)| {
+        odd | ((byte == b'\\') != (next == b'"'))
+    });
+    !odd
+}
+
+/// The place in `word` of the first of its eight bytes, from the lowest, that is a quote, a
+/// backslash or a control character. `PLAIN` says that all of them [are plain](is_plain).
+#[inline(always)]
+pub(crate) fn first_special<const PLAIN: bool>(word: [u8; 8]) -> Option<usize> {
+    let word = u64::from_le_bytes(word);
+    let special = if PLAIN {
+        // No byte of a sum is carried over.
+        let others = |byte: u8| (word ^ (ONES * u64::from(byte))) + ONES * 0x7F;
+        !(others(b'"') & others(b'\\')) & TOPS
+    } else {
+        special_in(word)
+    };
     (special != 0).then(|| special.trailing_zeros() as usize / 8)
+}
+
+/// The place in `word` of the first of its eight bytes, from the lowest, that is no digit.
+#[inline(always)]
+pub(crate) fn first_other_than_digit(word: [u8; 8]) -> Option<usize> {
+    let word = u64::from_le_bytes(word);
+    // Of a digit 0 to 9 are left, to which 0x76 is added without reaching the top bit.
+    let low = (word ^ (ONES * u64::from(b'0'))) & !TOPS;
+    let others = ((low + ONES * 0x76) | word) & TOPS;
+    (others != 0).then(|| others.trailing_zeros() as usize / 8)
 }
 
 /// The top bits of the bytes that are a quote, a backslash or a control character.
@@ -183,18 +188,40 @@ mod tests {
 
     proptest! {
         #[test]
-        fn masks_tell_of_each_byte(block in bytes::<64>()) {
-            let masks = StringMasks::of(&block);
-            prop_assert_eq!(masks.quotes, naive_mask(&block, |byte| byte == b'"'));
-            prop_assert_eq!(masks.backslashes, naive_mask(&block, |byte| byte == b'\\'));
-            prop_assert_eq!(has_control(&block), block.iter().any(|&byte| byte < 0x20));
+        fn a_window_has_no_quote_but_escaped_ones_and_no_backslash_but_theirs(
+            window in proptest::collection::vec(
+                proptest::sample::select(b"\\\"abcdefghijklmnopqrstuvwxyz\n".to_vec()), 33,
+            ),
+            pairs in proptest::collection::vec(0usize..32, 0..4),
+        ) {
+            let mut window: [u8; 33] = window.try_into().unwrap();
+            for pair in pairs {
+                window[pair..pair + 2].copy_from_slice(b"\\\"");
+            }
+            let alike = |at: usize| (window[at] == b'\\') == (window[at + 1] == b'"');
+            prop_assert_eq!(escapes_only_quotes(&window), (0..32).all(alike));
+            prop_assert_eq!(has_control(&window), window.contains(&b'\n'));
         }
 
         #[test]
         fn the_first_special_byte_is_found(word in bytes::<8>()) {
             let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-            let first = first_special(u64::from_le_bytes(word));
-            prop_assert_eq!(first, word.iter().position(special));
+            prop_assert_eq!(first_special::<false>(word), word.iter().position(special));
+            let plain = word.map(|byte| byte.clamp(0x20, 0x7F));
+            prop_assert!(is_plain(&plain));
+            prop_assert_eq!(is_plain(&word), plain == word);
+            prop_assert_eq!(first_special::<true>(plain), plain.iter().position(special));
+        }
+
+        #[test]
+        fn the_first_byte_that_is_no_digit_is_found(
+            word in proptest::collection::vec(
+                proptest::sample::select(b"0123456789/:\x00\x7f\x80\xb0\xb9\xff".to_vec()), 8,
+            ),
+        ) {
+            let word: [u8; 8] = word.try_into().unwrap();
+            let other = word.iter().position(|byte| !byte.is_ascii_digit());
+            prop_assert_eq!(first_other_than_digit(word), other);
         }
 
         #[test]
@@ -213,24 +240,6 @@ mod tests {
             prop_assert_eq!(may_need_html_escape(text), text.iter().any(suspect));
             let any = text.iter().any(|&byte| may_be_to_escape(byte));
             prop_assert_eq!(any_to_escape(text), any);
-        }
-
-        #[test]
-        fn a_byte_is_escaped_by_a_backslash_that_is_not(
-            text in proptest::collection::vec(
-                proptest::sample::select(b"\\\\\\\"a".to_vec()), 192,
-            ),
-        ) {
-            let mut carried = false;
-            let mut escaping = false;
-            for block in text.as_chunks::<64>().0 {
-                let escaped = StringMasks::of(block).escaped(&mut carried);
-                for (index, &byte) in block.iter().enumerate() {
-                    prop_assert_eq!(escaped >> index & 1 == 1, escaping, "byte {}", index);
-                    escaping = byte == b'\\' && !escaping;
-                }
-            }
-            prop_assert_eq!(carried, escaping);
         }
     }
 }

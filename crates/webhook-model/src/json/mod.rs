@@ -5,5 +5,6 @@ mod double;
 pub(crate) mod error;
 pub(crate) mod gson;
 pub(crate) mod scan;
+mod skip;
 mod string;
 pub(crate) mod write;

@@ -3,7 +3,9 @@
 //! Both readers of this crate, the full one and the header's, stand on this scanner, so that
 //! neither can accept a text that the other calls malformed.
 
+use super::block::is_plain;
 use super::error::{ReadError, ReadErrorKind};
+use super::skip;
 use std::borrow::Cow;
 
 /// How deep arrays and objects may be nested, the payload's own object included. A payload that
@@ -15,46 +17,56 @@ pub(super) type Result<T> = std::result::Result<T, ReadError>;
 /// A place in a JSON text, moving forwards.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner<'a> {
-    pub(super) text: &'a str,
-    pub(super) at: usize,
+    pub(super) bytes: &'a [u8],
+    /// The bytes as text, or `None` if they are plain and nobody has asked for all of it.
+    text: Option<&'a str>,
+    /// What is left.
+    pub(super) rest: &'a [u8],
     depth: u32,
+    /// Whether the bytes [are plain](is_plain), but for a line's end behind them.
+    pub(super) plain: bool,
 }
 
 impl<'a> Scanner<'a> {
-    /// A scanner at the start of `bytes`.
+    /// A scanner at the start of `bytes`, of which most will be asked for as text.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => {
-                let scanner = Scanner {
-                    text,
-                    at: 0,
-                    depth: 0,
-                };
-                if text.starts_with('\u{feff}') {
-                    let message = "a byte order mark before the payload; send UTF-8 without one";
-                    return Err(scanner.error(ReadErrorKind::Syntax, message.to_owned()));
-                }
-                Ok(scanner)
-            }
-            Err(error) => {
-                let at = error.valid_up_to();
-                let byte = bytes.get(at).copied().unwrap_or_default();
-                let message = format!("byte 0x{byte:02x} is not UTF-8 here");
-                Err(ReadError::new(ReadErrorKind::Encoding, message, bytes, at))
-            }
+        let mut scanner = Self::passing(bytes)?;
+        if scanner.text.is_none() {
+            scanner.text = std::str::from_utf8(bytes).ok();
         }
+        Ok(scanner)
+    }
+
+    /// A scanner at the start of `bytes`, of which most will be gone past.
+    pub(crate) fn passing(bytes: &'a [u8]) -> Result<Self> {
+        let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let plain = is_plain(line.strip_suffix(b"\r").unwrap_or(line));
+        // Plain bytes are ASCII.
+        let text = if plain { None } else { Some(utf8(bytes)?) };
+        let scanner = Scanner {
+            bytes,
+            text,
+            rest: bytes,
+            depth: 0,
+            plain,
+        };
+        if text.is_some_and(|text| text.starts_with('\u{feff}')) {
+            let message = "a byte order mark before the payload; send UTF-8 without one";
+            return Err(scanner.error(ReadErrorKind::Syntax, message.to_owned()));
+        }
+        Ok(scanner)
     }
 
     /// A fault at the scanner's place.
     #[cold]
     pub(crate) fn error(&self, kind: ReadErrorKind, message: String) -> ReadError {
-        self.error_at(self.at, kind, message)
+        self.error_at(self.place(), kind, message)
     }
 
     /// A fault at byte `at`.
     #[cold]
     pub(crate) fn error_at(&self, at: usize, kind: ReadErrorKind, message: String) -> ReadError {
-        ReadError::new(kind, message, self.text.as_bytes(), at)
+        ReadError::new(kind, message, self.bytes, at)
     }
 
     /// The value here is not of the type that the wire asks for; or it is not even JSON.
@@ -78,11 +90,7 @@ impl<'a> Scanner<'a> {
 
     #[cold]
     pub(super) fn malformed(&self, wanted: &str) -> ReadError {
-        let message = match self
-            .text
-            .get(self.at..)
-            .and_then(|rest| rest.chars().next())
-        {
+        let message = match self.text(self.place(), self.bytes.len()).chars().next() {
             Some(found) => format!("expected {wanted}, found {found:?}"),
             None => format!("expected {wanted}, found the end of the text"),
         };
@@ -92,7 +100,7 @@ impl<'a> Scanner<'a> {
     /// The byte at the scanner's place.
     #[inline]
     pub(super) fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.rest.first().copied()
     }
 
     /// The next byte that is no blank; the scanner stands on it.
@@ -107,7 +115,7 @@ impl<'a> Scanner<'a> {
     fn peek_after_blanks(&mut self) -> Option<u8> {
         loop {
             match self.byte() {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.advance(1),
                 other => return other,
             }
         }
@@ -115,17 +123,35 @@ impl<'a> Scanner<'a> {
 
     /// The scanner's place, for a later [`Scanner::return_to`].
     pub(crate) fn place(&self) -> usize {
-        self.at
+        self.bytes.len() - self.rest.len()
     }
 
     /// Goes to a place got from [`Scanner::place`] at the same nesting.
     pub(crate) fn return_to(&mut self, place: usize) {
-        self.at = place;
+        self.rest = self.bytes.get(place..).unwrap_or_default();
     }
 
     /// The text from `place` to here.
     pub(crate) fn text_since(&self, place: usize) -> &'a str {
-        self.text.get(place..self.at).unwrap_or_default()
+        self.text(place, self.place())
+    }
+
+    /// The text from one place to another.
+    #[inline]
+    pub(super) fn text(&self, start: usize, end: usize) -> &'a str {
+        match self.text {
+            Some(text) => text.get(start..end).unwrap_or_default(),
+            None => {
+                let bytes = self.bytes.get(start..end).unwrap_or_default();
+                std::str::from_utf8(bytes).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Goes past `count` bytes.
+    #[inline]
+    pub(super) fn advance(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
     }
 
     /// Checks that nothing but blanks follows.
@@ -143,7 +169,7 @@ impl<'a> Scanner<'a> {
             return Err(self.error(ReadErrorKind::TooDeep, message));
         }
         self.depth += 1;
-        self.at += 1;
+        self.advance(1);
         Ok(())
     }
 
@@ -162,12 +188,12 @@ impl<'a> Scanner<'a> {
     pub(crate) fn next_key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>> {
         match (self.peek(), *first) {
             (Some(b'}'), _) => {
-                self.at += 1;
+                self.advance(1);
                 self.depth -= 1;
                 return Ok(None);
             }
             (Some(b','), false) => {
-                self.at += 1;
+                self.advance(1);
                 if self.peek() != Some(b'"') {
                     return Err(self.malformed("a member's name in quotes"));
                 }
@@ -181,12 +207,42 @@ impl<'a> Scanner<'a> {
         Ok(Some(key))
     }
 
+    /// Goes past the member with which most objects of a payload start, if it is here as Aurora
+    /// writes it.
+    #[inline]
+    pub(crate) fn skip_cached_hash(&mut self, first: &mut bool) {
+        if let Some(after) = skip::cached_hash(self.rest) {
+            self.rest = after;
+            *first = false;
+        }
+    }
+
+    /// As [`Scanner::next_key`], but the key's UTF-8.
+    #[inline]
+    pub(crate) fn next_name(&mut self, first: &mut bool) -> Result<Option<Cow<'a, [u8]>>> {
+        let quoted = match self.rest {
+            [b',', b'"', after @ ..] if !*first => Some(after),
+            [b'"', after @ ..] if *first => Some(after),
+            _ => None,
+        };
+        if let Some((name, [b':', after @ ..])) = quoted.and_then(|rest| self.unescaped(rest)) {
+            *first = false;
+            self.rest = after;
+            return Ok(Some(Cow::Borrowed(name)));
+        }
+        let key = self.next_key(first)?;
+        Ok(key.map(|key| match key {
+            Cow::Borrowed(key) => Cow::Borrowed(key.as_bytes()),
+            Cow::Owned(key) => Cow::Owned(key.into_bytes()),
+        }))
+    }
+
     #[inline]
     fn colon(&mut self) -> Result<()> {
         if self.peek() != Some(b':') {
             return Err(self.malformed("`:`"));
         }
-        self.at += 1;
+        self.advance(1);
         Ok(())
     }
 
@@ -205,12 +261,12 @@ impl<'a> Scanner<'a> {
     pub(crate) fn next_element(&mut self, first: &mut bool) -> Result<bool> {
         match (self.peek(), *first) {
             (Some(b']'), _) => {
-                self.at += 1;
+                self.advance(1);
                 self.depth -= 1;
                 Ok(false)
             }
             (Some(b','), false) => {
-                self.at += 1;
+                self.advance(1);
                 if self.peek() == Some(b']') {
                     return Err(self.malformed("an element"));
                 }
@@ -244,9 +300,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, word: &str) -> Result<()> {
-        let end = self.at + word.len();
-        if self.text.as_bytes().get(self.at..end) == Some(word.as_bytes()) {
-            self.at = end;
+        if let Some(after) = self.rest.strip_prefix(word.as_bytes()) {
+            self.rest = after;
             return Ok(());
         }
         Err(self.malformed("a JSON value"))
@@ -257,7 +312,7 @@ impl<'a> Scanner<'a> {
     pub(crate) fn number(&mut self, what: &str) -> Result<&'a str> {
         match self.peek() {
             Some(b'-' | b'0'..=b'9') => {
-                let start = self.at;
+                let start = self.place();
                 self.skip_number()?;
                 Ok(self.text_since(start))
             }
@@ -265,22 +320,32 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// The whole number at the scanner's place, if it fits; the scanner is left behind it then.
+    #[inline]
+    pub(crate) fn integer<T: TryFrom<i64>>(&mut self) -> Option<T> {
+        self.peek();
+        let (value, after) = skip::integer(self.rest)?;
+        let value = value.try_into().ok()?;
+        self.rest = after;
+        Some(value)
+    }
+
     fn skip_number(&mut self) -> Result<()> {
         if self.byte() == Some(b'-') {
-            self.at += 1;
+            self.advance(1);
         }
         match self.byte() {
-            Some(b'0') => self.at += 1,
+            Some(b'0') => self.advance(1),
             _ => self.digits()?,
         }
         if self.byte() == Some(b'.') {
-            self.at += 1;
+            self.advance(1);
             self.digits()?;
         }
         if let Some(b'e' | b'E') = self.byte() {
-            self.at += 1;
+            self.advance(1);
             if let Some(b'+' | b'-') = self.byte() {
-                self.at += 1;
+                self.advance(1);
             }
             self.digits()?;
         }
@@ -292,7 +357,7 @@ impl<'a> Scanner<'a> {
             return Err(self.malformed("a digit"));
         }
         while let Some(b'0'..=b'9') = self.byte() {
-            self.at += 1;
+            self.advance(1);
         }
         Ok(())
     }
@@ -300,6 +365,24 @@ impl<'a> Scanner<'a> {
     /// Goes past the value at the scanner's place, checking that it is well-formed JSON. Takes no
     /// stack, however deep the value.
     pub(crate) fn skip_value(&mut self) -> Result<()> {
+        let room = MAX_DEPTH - self.depth;
+        let after = if self.plain {
+            skip::value::<true>(self.rest, room)
+        } else {
+            skip::value::<false>(self.rest, room)
+        };
+        match after {
+            Some(after) => {
+                self.rest = after;
+                Ok(())
+            }
+            None => self.skip_value_slowly(),
+        }
+    }
+
+    /// The same, token by token, to say what is wrong and where.
+    #[cold]
+    pub(super) fn skip_value_slowly(&mut self) -> Result<()> {
         // One bit for each array or object around the scanner, set for an object. The bound on
         // the depth is the width of the integer.
         let mut objects: u128 = 0;
@@ -314,7 +397,7 @@ impl<'a> Scanner<'a> {
                 Some(b'{') => {
                     self.deeper()?;
                     if self.peek() == Some(b'}') {
-                        self.at += 1;
+                        self.advance(1);
                         self.depth -= 1;
                     } else {
                         objects = objects << 1 | 1;
@@ -325,7 +408,7 @@ impl<'a> Scanner<'a> {
                 Some(b'[') => {
                     self.deeper()?;
                     if self.peek() == Some(b']') {
-                        self.at += 1;
+                        self.advance(1);
                         self.depth -= 1;
                     } else {
                         objects <<= 1;
@@ -342,16 +425,16 @@ impl<'a> Scanner<'a> {
                 let in_object = objects & 1 == 1;
                 match (self.peek(), in_object) {
                     (Some(b','), true) => {
-                        self.at += 1;
+                        self.advance(1);
                         self.skip_key("a member's name in quotes")?;
                         break;
                     }
                     (Some(b','), false) => {
-                        self.at += 1;
+                        self.advance(1);
                         break;
                     }
                     (Some(b'}'), true) | (Some(b']'), false) => {
-                        self.at += 1;
+                        self.advance(1);
                         self.depth -= 1;
                         objects >>= 1;
                     }
@@ -370,4 +453,14 @@ impl<'a> Scanner<'a> {
         self.skip_string()?;
         self.colon()
     }
+}
+
+/// The bytes as text.
+fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let byte = bytes.get(at).copied().unwrap_or_default();
+        let message = format!("byte 0x{byte:02x} is not UTF-8 here");
+        ReadError::new(ReadErrorKind::Encoding, message, bytes, at)
+    })
 }
