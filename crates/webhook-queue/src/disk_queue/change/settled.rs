@@ -137,3 +137,122 @@ impl Change<'_> {
 fn last_of(first: u64, count: usize) -> u64 {
     first.saturating_add((count as u64).saturating_sub(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+
+    use crate::{DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement};
+
+    const ATTEMPTED: Settled = Settled::Attempted {
+        attempts: 3,
+        not_before: 0,
+    };
+
+    fn queue(dir: &tempfile::TempDir, events: u64, targets: &[&str]) -> DiskQueue {
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(8 << 20)).unwrap();
+        let targets: Arc<[Arc<str>]> = targets.iter().map(|&name| name.into()).collect();
+        let events: Vec<_> = (1..=events)
+            .map(|number| Event {
+                id: EventId([number as u8; 16]),
+                key: Arc::from(&[number as u8 % 3][..]),
+                body: (*b"body").into(),
+                accepted_at: number,
+                targets: Arc::clone(&targets),
+                idempotency_key: None,
+            })
+            .collect();
+        queue.commit(&events, &[]).unwrap();
+        queue
+    }
+
+    fn settle(queue: &DiskQueue, settlements: &[(&str, u64, Settled)]) {
+        let settlements: Vec<_> = settlements
+            .iter()
+            .map(|(target, entry, outcome)| Settlement {
+                target: (*target).into(),
+                entry: EntryId(*entry),
+                outcome: outcome.clone(),
+            })
+            .collect();
+        queue.commit(&[], &settlements).unwrap();
+    }
+
+    /// What a target is owed, with the attempts made; and that the queue is sound.
+    fn owed(queue: &DiskQueue, target: &str) -> Vec<(u64, u32)> {
+        let mut found = Vec::new();
+        let mut visit = |owed: crate::Owed<'_>| {
+            found.push((owed.entry.0, owed.attempts));
+            ControlFlow::Continue(())
+        };
+        queue.owed(target, None, &mut visit).unwrap();
+        assert!(queue.verify().unwrap().is_whole());
+        let statistics = queue.statistics().unwrap();
+        let row = statistics.targets.iter().find(|row| row.target == target);
+        assert_eq!(row.unwrap().pending, found.len() as u64);
+        found
+    }
+
+    #[test]
+    fn what_lies_together_or_apart_or_not_there_at_all_is_taken_out_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir, 12, &["t"]);
+        let settled = [5, 2, 4, 3, 3, 9, 11, 12, 13, 40, u64::MAX - 1, u64::MAX, 0];
+        let settled = settled.map(|entry| ("t", entry, Settled::Delivered));
+        settle(&queue, &settled);
+        assert_eq!(owed(&queue, "t"), [1, 6, 7, 8, 10].map(|entry| (entry, 0)));
+        settle(&queue, &settled);
+        // Some of a run are gone already.
+        settle(
+            &queue,
+            &(1..=8)
+                .map(|entry| ("t", entry, Settled::Dropped))
+                .collect::<Vec<_>>(),
+        );
+        assert_eq!(owed(&queue, "t"), [(10, 0)]);
+        assert_eq!(queue.statistics().unwrap().events, 1);
+    }
+
+    #[test]
+    fn an_event_stays_until_its_last_target_has_settled_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir, 6, &["a", "b"]);
+        let all = |target| (1..=6).map(move |entry| (target, entry, Settled::Delivered));
+        settle(&queue, &all("a").collect::<Vec<_>>());
+        assert_eq!((owed(&queue, "a").len(), owed(&queue, "b").len()), (0, 6));
+        let both: Vec<_> = all("a").chain(all("b").take(4)).collect();
+        settle(&queue, &both);
+        assert_eq!(owed(&queue, "b"), [(5, 0), (6, 0)]);
+        assert_eq!(queue.statistics().unwrap().events, 2);
+    }
+
+    #[test]
+    fn settlements_of_one_entry_count_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir, 4, &["t"]);
+        let dead = Settled::Dead {
+            attempts: 1,
+            died_at: 7,
+            note: Vec::new(),
+        };
+        let settlements = [
+            ("t", 1, Settled::Delivered),
+            ("t", 1, dead.clone()),
+            ("t", 2, Settled::Delivered),
+            ("t", 2, ATTEMPTED),
+            ("t", 3, dead),
+            ("t", 3, Settled::Delivered),
+            ("t", 4, ATTEMPTED),
+        ];
+        settle(&queue, &settlements);
+        assert_eq!(owed(&queue, "t"), [(4, 3)]);
+        let mut letters = Vec::new();
+        let mut visit = |letter: crate::DeadLetter<'_>| {
+            letters.push(letter.owed.entry.0);
+            ControlFlow::Continue(())
+        };
+        queue.dead_letters(None, None, &mut visit).unwrap();
+        assert_eq!(letters, [3]);
+    }
+}
