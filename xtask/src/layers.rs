@@ -79,6 +79,7 @@ const RULES: &[Rule] = &[
             "getrandom",
             "hdrhistogram",
             "http",
+            "httparse",
             "httpdate",
             "jiff",
             "rustix",
