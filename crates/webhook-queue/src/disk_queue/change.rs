@@ -1,6 +1,8 @@
 //! One transaction that changes the queue.
 
-use std::collections::{BTreeMap, HashMap};
+mod settled;
+
+use std::collections::HashMap;
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -31,13 +33,18 @@ pub(super) struct Change<'q> {
     rows: Vec<(u32, Row)>,
     /// Where they are in `rows`.
     index: HashMap<Arc<str>, usize>,
+    /// The target that was looked up last, and where its row is: mostly it is the next one, too.
+    latest: Option<(Arc<str>, usize)>,
     /// Targets that this change is the first to name.
     added: Vec<(Arc<str>, u32)>,
     /// Targets that it forgot.
     dropped: Vec<u32>,
-    /// How many targets less have to do with an event. Applied together, since targets often
-    /// settle an event in the same group.
-    released: BTreeMap<u64, u32>,
+    /// Entries that are owed no longer, with the place of their target in `rows`: they are taken
+    /// out together.
+    over: Vec<(usize, u64)>,
+    /// Events that a target less has to do with, once for each. Applied together, since targets
+    /// often settle an event in the same group.
+    released: Vec<u64>,
 }
 
 impl<'q> Change<'q> {
@@ -53,14 +60,17 @@ impl<'q> Change<'q> {
             txn: tables.env.write_txn()?,
             rows: Vec::new(),
             index: HashMap::new(),
+            latest: None,
             added: Vec::new(),
             dropped: Vec::new(),
-            released: BTreeMap::new(),
+            over: Vec::new(),
+            released: Vec::new(),
         })
     }
 
     /// Makes the change durable; the names of targets, if they are others now.
     pub(super) fn commit(mut self) -> heed::Result<Option<Names>> {
+        self.take_out()?;
         self.forget_released()?;
         for (number, row) in &self.rows {
             self.tables
@@ -87,6 +97,7 @@ impl<'q> Change<'q> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
+        self.take_out()?;
         self.forget_released()?;
         let new: Vec<_> = events
             .iter()
@@ -103,12 +114,13 @@ impl<'q> Change<'q> {
         let mut next = read_next(self.tables.meta.get(&self.txn, NEXT)?)?;
         let mut accepted = Vec::with_capacity(events.len());
         let mut buffer = Vec::new();
+        let mut last_target = self.last_target()?;
         for (event, print) in &new {
             if let Some(first) = self.repeated(event, print.as_ref(), window)? {
                 accepted.push(Accepted::Duplicate(first));
                 continue;
             }
-            self.append_one(next, event, &mut buffer)?;
+            self.append_one(next, event, &mut last_target, &mut buffer)?;
             if let Some(print) = print {
                 let now = event.accepted_at;
                 known::learn(self.tables, &mut self.txn, print, event.id, (window, now))?;
@@ -154,25 +166,40 @@ impl<'q> Change<'q> {
         known::trim(self.tables, &mut self.txn, window, limit)
     }
 
-    fn append_one(&mut self, seq: u64, event: &Event, buffer: &mut Vec<u8>) -> heed::Result<()> {
+    /// The target whose entries are the last in `owed`.
+    fn last_target(&self) -> heed::Result<Option<u32>> {
+        let last = self.tables.owed.last(&self.txn)?;
+        Ok(last.and_then(|(key, _)| record::target_of_target_key(key)))
+    }
+
+    fn append_one(
+        &mut self,
+        seq: u64,
+        event: &Event,
+        last_target: &mut Option<u32>,
+        buffer: &mut Vec<u8>,
+    ) -> heed::Result<()> {
         let mut targets = 0_u32;
         for target in event.targets.iter() {
             let at = self.row_or_new(target)?;
             let (number, row) = &mut self.rows[at];
             let key = record::target_key(*number, seq);
-            match self
-                .tables
-                .owed
-                .put_with_flags(&mut self.txn, PutFlags::NO_OVERWRITE, &key, &[])
-            {
-                Ok(()) => {
-                    row.pending += 1;
-                    targets += 1;
+            let mut put = |flags| {
+                let owed = &self.tables.owed;
+                match owed.put_with_flags(&mut self.txn, flags, &key, &[]) {
+                    Ok(()) => Ok(true),
+                    Err(heed::Error::Mdb(heed::MdbError::KeyExist)) => Ok(false),
+                    Err(error) => Err(error),
                 }
-                // Named twice.
-                Err(heed::Error::Mdb(heed::MdbError::KeyExist)) => {}
-                Err(error) => return Err(error),
+            };
+            // Behind all others, it need not be searched for where it belongs.
+            let is_last = last_target.is_none_or(|last| *number >= last);
+            // If it is there, the target is named twice.
+            if (is_last && put(PutFlags::APPEND)?) || put(PutFlags::NO_OVERWRITE)? {
+                row.pending += 1;
+                targets += 1;
             }
+            *last_target = (*last_target).max(Some(*number));
         }
         if targets == 0 {
             return Ok(());
@@ -204,6 +231,12 @@ impl<'q> Change<'q> {
         };
         let number = self.rows[at].0;
         let seq = settlement.entry.0;
+        if let Settled::Delivered | Settled::Dropped = settlement.outcome {
+            self.over.push((at, seq));
+            return Ok(());
+        }
+        // Each finds what those before it have left.
+        self.take_out()?;
         let key = record::target_key(number, seq);
         if let Settled::Attempted {
             attempts,
@@ -216,17 +249,17 @@ impl<'q> Change<'q> {
             }
             return Ok(());
         }
-        if !self.tables.owed.delete(&mut self.txn, &key)? {
-            return Ok(());
-        }
-        let row = &mut self.rows[at].1;
-        row.pending = row.pending.saturating_sub(1);
         if let Settled::Dead {
             attempts,
             died_at,
             note,
         } = &settlement.outcome
         {
+            if !self.tables.owed.delete(&mut self.txn, &key)? {
+                return Ok(());
+            }
+            let row = &mut self.rows[at].1;
+            row.pending = row.pending.saturating_sub(1);
             row.dead += 1;
             // A note is worth keeping, but not worth failing a settlement for want of room.
             let fits = capacity.fits_note(self.tables, &self.txn, note.len())?;
@@ -239,7 +272,6 @@ impl<'q> Change<'q> {
             let value = record::dead_value(&key, dead);
             return self.tables.dead.put(&mut self.txn, &key, &value);
         }
-        self.release(seq);
         Ok(())
     }
 
@@ -308,6 +340,7 @@ impl<'q> Change<'q> {
                 .delete(&mut self.txn, &record::row_key(number))?;
             self.rows.retain(|(other, _)| *other != number);
             self.index.clear();
+            self.latest = None;
             self.dropped.push(number);
         }
         Ok(((limit - left) as u64, all))
@@ -347,51 +380,15 @@ impl<'q> Change<'q> {
         Ok(true)
     }
 
-    /// One target less has to do with an event.
-    fn release(&mut self, seq: u64) {
-        *self.released.entry(seq).or_default() += 1;
-    }
-
-    /// Forgets the events that no target has to do with any longer.
-    fn forget_released(&mut self) -> heed::Result<()> {
-        for (seq, released) in std::mem::take(&mut self.released) {
-            let key = record::event_key(seq);
-            let shares = self.tables.shares.get(&self.txn, &key)?;
-            let left = record::read_shares(shares).saturating_sub(released);
-            if left > 0 {
-                self.tables
-                    .shares
-                    .put(&mut self.txn, &key, &left.to_le_bytes())?;
-                continue;
-            }
-            if shares.is_some() {
-                self.tables.shares.delete(&mut self.txn, &key)?;
-            }
-            self.forget(seq)?;
-        }
-        Ok(())
-    }
-
-    /// Removes an event and its entry in the index by key.
-    fn forget(&mut self, seq: u64) -> heed::Result<()> {
-        let key = record::event_key(seq);
-        let Some(found) = self.tables.events.get(&self.txn, &key)? else {
-            return Ok(());
-        };
-        // If the record is damaged, the key may be, and the entry in the index remains. It does no
-        // harm: an index entry without an event is passed over.
-        if let Some(hash) = record::key_of_event(found).map(|key| hash(self.identity, key)) {
-            self.tables
-                .by_key
-                .delete(&mut self.txn, &record::by_key_key(hash, seq))?;
-        }
-        self.tables.events.delete(&mut self.txn, &key)?;
-        Ok(())
-    }
-
     /// Where the row of a known target is in `rows`.
     fn row(&mut self, target: &str) -> heed::Result<Option<usize>> {
-        if let Some(&at) = self.index.get(target) {
+        if let Some((name, at)) = &self.latest
+            && **name == *target
+        {
+            return Ok(Some(*at));
+        }
+        if let Some((name, &at)) = self.index.get_key_value(target) {
+            self.latest = Some((name.clone(), at));
             return Ok(Some(at));
         }
         let Some((name, &number)) = self.names.get_key_value(target) else {

@@ -198,10 +198,12 @@ impl<T> Events<T> {
 
     /// Takes the first `count` out.
     fn split(&mut self, count: usize) -> Events<T> {
-        let events = self.events.drain(..count).collect();
+        // What stays is mostly nothing, and then nothing is moved.
+        let events = self.events.split_off(count);
+        let tickets = self.tickets.split_off(count);
         Events {
-            events,
-            tickets: self.tickets.drain(..count).collect(),
+            events: std::mem::replace(&mut self.events, events),
+            tickets: std::mem::replace(&mut self.tickets, tickets),
         }
     }
 

@@ -29,6 +29,11 @@ struct State<T> {
     closed: bool,
     /// The writer has ended.
     stopped: bool,
+    /// The writer sleeps, and nobody has woken it yet: to wake one that is awake is a system call
+    /// for nothing.
+    asleep: bool,
+    /// How many callers wait for room.
+    waiting_for_room: usize,
     /// Until when the events wait for room in the queue, unless it is settled before; and what
     /// the queue said.
     blocked: Option<(Instant, Arc<QueueError>)>,
@@ -83,6 +88,8 @@ impl<T> Line<T> {
                 settlements: VecDeque::new(),
                 closed: false,
                 stopped: false,
+                asleep: false,
+                waiting_for_room: 0,
                 blocked: None,
                 failing: None,
                 statistics: WriterStatistics::default(),
@@ -118,18 +125,20 @@ impl<T> Line<T> {
                     ticket,
                     deadline: room_until,
                 });
-                self.work.notify_one();
+                self.wake(state);
                 return Ok(());
             }
             let left = deadline.and_then(|at| at.checked_duration_since(Instant::now()));
             let Some(left) = left.filter(|left| !left.is_zero()) else {
                 return Err(Refused::Busy((event, ticket)));
             };
+            state.waiting_for_room += 1;
             state = self
                 .room
                 .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+            state.waiting_for_room -= 1;
         }
     }
 
@@ -138,7 +147,23 @@ impl<T> Line<T> {
         // Without a writer they would pile up.
         if !state.stopped {
             state.settlements.push_back(settlement);
+            self.wake(state);
+        }
+    }
+
+    /// Wakes the writer if it sleeps. The lock is given up before, since the writer wants it.
+    fn wake(&self, mut state: MutexGuard<'_, State<T>>) {
+        let asleep = std::mem::take(&mut state.asleep);
+        drop(state);
+        if asleep {
             self.work.notify_one();
+        }
+    }
+
+    /// There may be room for those who wait for it.
+    fn make_room(&self, state: &State<T>) {
+        if state.waiting_for_room > 0 {
+            self.room.notify_all();
         }
     }
 
@@ -200,7 +225,7 @@ impl<T> Line<T> {
             if let Some((_, full)) = state.blocked.clone() {
                 let given_up = state.take_expired(now);
                 if !given_up.is_empty() {
-                    self.room.notify_all();
+                    self.make_room(&state);
                     return Work::GiveUp(given_up, full);
                 }
             }
@@ -214,7 +239,7 @@ impl<T> Line<T> {
                     .len()
                     .min(self.limits.group_settlements.max(1));
                 let settlements = state.settlements.drain(..count).collect();
-                self.room.notify_all();
+                self.make_room(&state);
                 return Work::Write(events, settlements);
             }
             if state.closed {
@@ -227,6 +252,7 @@ impl<T> Line<T> {
                 .filter_map(|waiting| waiting.deadline)
                 .min();
             let until = [retry, state.failing, retry.and(deadlines)];
+            state.asleep = true;
             state = match until.into_iter().flatten().min() {
                 None => self
                     .work
@@ -238,6 +264,7 @@ impl<T> Line<T> {
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            state.asleep = false;
         }
     }
 

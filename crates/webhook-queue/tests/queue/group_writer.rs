@@ -318,6 +318,35 @@ fn an_event_comes_back_when_too_much_waits() {
     ));
 }
 
+/// The writer sleeps and wakes all the while, and so does whoever finds no room.
+#[test]
+fn nobody_is_forgotten_who_waits_for_room_or_for_work() {
+    let queue = Gate::new(1 << 20, None);
+    let limits = Limits {
+        waiting_events: 2,
+        group_events: 2,
+        ..Limits::default()
+    };
+    let (writer, reports) = start(&queue, limits);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let writer = &writer;
+            scope.spawn(move || {
+                for number in thread * 50..(thread + 1) * 50 {
+                    writer.append(small(number), number, late()).unwrap();
+                    writer.settle(delivered("t", EntryId(number)));
+                }
+            });
+        }
+    });
+    assert_eq!(reports.events(200).len(), 200);
+    writer.shutdown().unwrap();
+    assert_eq!(
+        queue.groups().iter().map(|group| group.1).sum::<usize>(),
+        200
+    );
+}
+
 #[test]
 fn settling_from_the_callback_does_not_lock_up() {
     let queue = Gate::new(1 << 30, None);

@@ -2,6 +2,7 @@
 
 use super::Ingest;
 use super::answer::{self, Answer, Complaint, closing};
+use super::auth::Keys;
 use super::batch::Batch;
 use super::body::Pieces;
 use super::budget::Held;
@@ -70,28 +71,37 @@ impl Ingest {
                 }
                 self.one_event(event, held, &given).await
             }
-            Form::Lines => {
-                // What is signed is read whole, and each of its lines is copied once.
-                let most = match keys.needs_signature() {
-                    true => self.max_body.min(self.max_signed),
-                    false => self.max_body,
-                };
-                pieces.allow(most)?;
-                let mut batch = Batch::new(self, &given);
-                if !keys.needs_signature() {
-                    batch.take(pieces).await;
-                    return Ok(batch.finish().await);
-                }
-                // Only the whole can be told to be genuine.
-                let mut held = Held::default();
-                let whole = self.read_whole(pieces, &mut held).await?;
-                if let Err(answer) = keys.check_body(&head.headers, &whole) {
-                    return Ok(*answer);
-                }
-                batch.take_whole(&whole).await;
-                Ok(batch.finish().await)
-            }
+            // What takes the lines of a body is large, and would be moved about with each event.
+            Form::Lines => Box::pin(self.lines(head, pieces, &keys, &given)).await,
         }
+    }
+
+    async fn lines(
+        &self,
+        head: &Parts,
+        pieces: &mut Pieces,
+        keys: &Keys,
+        given: &Given,
+    ) -> Result<Answer, Complaint> {
+        // What is signed is read whole, and each of its lines is copied once.
+        let most = match keys.needs_signature() {
+            true => self.max_body.min(self.max_signed),
+            false => self.max_body,
+        };
+        pieces.allow(most)?;
+        let mut batch = Batch::new(self, given);
+        if !keys.needs_signature() {
+            batch.take(pieces).await;
+            return Ok(batch.finish().await);
+        }
+        // Only the whole can be told to be genuine.
+        let mut held = Held::default();
+        let whole = self.read_whole(pieces, &mut held).await?;
+        if let Err(answer) = keys.check_body(&head.headers, &whole) {
+            return Ok(*answer);
+        }
+        batch.take_whole(&whole).await;
+        Ok(batch.finish().await)
     }
 
     async fn one_event(

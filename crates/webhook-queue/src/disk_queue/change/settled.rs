@@ -1,0 +1,258 @@
+//! Taking out what is owed no longer, and the events that nobody has to do with any more.
+//!
+//! Entries are settled about in the order accepted, so that those of a group lie beside each
+//! other: each run of them is walked over once, where one by one each would be searched for from
+//! the root of each table.
+
+use std::ops::Bound;
+
+use super::super::record;
+use super::{Change, hash};
+
+impl Change<'_> {
+    /// Takes the entries out of `owed` that are owed no longer; without effect on those that are
+    /// not there.
+    pub(super) fn take_out(&mut self) -> heed::Result<()> {
+        let mut over = std::mem::take(&mut self.over);
+        over.sort_unstable();
+        over.dedup();
+        for run in over.chunk_by(|a, b| a.0 == b.0 && a.1 + 1 == b.1) {
+            let [(at, first), ..] = *run else { continue };
+            let before = self.released.len();
+            self.take_out_run(self.rows[at].0, first, run.len())?;
+            let taken = (self.released.len() - before) as u64;
+            let row = &mut self.rows[at].1;
+            row.pending = row.pending.saturating_sub(taken);
+        }
+        Ok(())
+    }
+
+    /// Takes `count` entries of a target out, from the first on.
+    fn take_out_run(&mut self, target: u32, first: u64, count: usize) -> heed::Result<()> {
+        let low = record::target_key(target, first);
+        if count == 1 {
+            if self.tables.owed.delete(&mut self.txn, &low)? {
+                self.released.push(first);
+            }
+            return Ok(());
+        }
+        let high = record::target_key(target, last_of(first, count));
+        let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
+        for item in self.tables.owed.range(&self.txn, &range)? {
+            self.released.extend(record::seq_of_target_key(item?.0));
+        }
+        self.tables.owed.delete_range(&mut self.txn, &range)?;
+        Ok(())
+    }
+
+    /// One target less has to do with an event.
+    pub(super) fn release(&mut self, seq: u64) {
+        self.released.push(seq);
+    }
+
+    /// Forgets the events that no target has to do with any longer.
+    pub(super) fn forget_released(&mut self) -> heed::Result<()> {
+        let mut released = std::mem::take(&mut self.released);
+        if released.is_empty() {
+            return Ok(());
+        }
+        released.sort_unstable();
+        let mut over = Vec::with_capacity(released.len());
+        let any_shared = !self.tables.shares.is_empty(&self.txn)?;
+        for same in released.chunk_by(|a, b| a == b) {
+            let [seq, ..] = *same else { continue };
+            if !any_shared || !self.is_shared_still(seq, same.len())? {
+                over.push(seq);
+            }
+        }
+        for run in over.chunk_by(|a, b| a + 1 == *b) {
+            match *run {
+                [] => {}
+                [seq] => self.forget(seq)?,
+                [first, ..] => self.forget_run(first, run.len())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any target has to do with an event after so many have not any longer.
+    fn is_shared_still(&mut self, seq: u64, released: usize) -> heed::Result<bool> {
+        let key = record::event_key(seq);
+        let shares = self.tables.shares.get(&self.txn, &key)?;
+        let released = u32::try_from(released).unwrap_or(u32::MAX);
+        let left = record::read_shares(shares).saturating_sub(released);
+        if left > 0 {
+            self.tables
+                .shares
+                .put(&mut self.txn, &key, &left.to_le_bytes())?;
+        } else if shares.is_some() {
+            self.tables.shares.delete(&mut self.txn, &key)?;
+        }
+        Ok(left > 0)
+    }
+
+    /// Removes an event and its entry in the index by key.
+    pub(super) fn forget(&mut self, seq: u64) -> heed::Result<()> {
+        let key = record::event_key(seq);
+        let Some(found) = self.tables.events.get(&self.txn, &key)? else {
+            return Ok(());
+        };
+        // If the record is damaged, the key may be, and the entry in the index remains. It does no
+        // harm: an index entry without an event is passed over.
+        if let Some(hash) = record::key_of_event(found).map(|key| hash(self.identity, key)) {
+            self.tables
+                .by_key
+                .delete(&mut self.txn, &record::by_key_key(hash, seq))?;
+        }
+        self.tables.events.delete(&mut self.txn, &key)?;
+        Ok(())
+    }
+
+    /// As [`forget`](Change::forget), of `count` events from the first on.
+    fn forget_run(&mut self, first: u64, count: usize) -> heed::Result<()> {
+        let (low, high) = (
+            record::event_key(first),
+            record::event_key(last_of(first, count)),
+        );
+        let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
+        let mut indexed = Vec::with_capacity(count);
+        for item in self.tables.events.range(&self.txn, &range)? {
+            let (key, found) = item?;
+            let seq = key.try_into().map(u64::from_be_bytes);
+            if let (Ok(seq), Some(key)) = (seq, record::key_of_event(found)) {
+                indexed.push(record::by_key_key(hash(self.identity, key), seq));
+            }
+        }
+        // In the order in which they lie there.
+        indexed.sort_unstable();
+        for key in indexed {
+            self.tables.by_key.delete(&mut self.txn, &key)?;
+        }
+        self.tables.events.delete_range(&mut self.txn, &range)?;
+        Ok(())
+    }
+}
+
+/// The last of so many numbers from the first on.
+fn last_of(first: u64, count: usize) -> u64 {
+    first.saturating_add((count as u64).saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+
+    use crate::{DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement};
+
+    const ATTEMPTED: Settled = Settled::Attempted {
+        attempts: 3,
+        not_before: 0,
+    };
+
+    fn queue(dir: &tempfile::TempDir, events: u64, targets: &[&str]) -> DiskQueue {
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(8 << 20)).unwrap();
+        let targets: Arc<[Arc<str>]> = targets.iter().map(|&name| name.into()).collect();
+        let events: Vec<_> = (1..=events)
+            .map(|number| Event {
+                id: EventId([number as u8; 16]),
+                key: Arc::from(&[number as u8 % 3][..]),
+                body: (*b"body").into(),
+                accepted_at: number,
+                targets: Arc::clone(&targets),
+                idempotency_key: None,
+            })
+            .collect();
+        queue.commit(&events, &[]).unwrap();
+        queue
+    }
+
+    fn settle(queue: &DiskQueue, settlements: &[(&str, u64, Settled)]) {
+        let settlements: Vec<_> = settlements
+            .iter()
+            .map(|(target, entry, outcome)| Settlement {
+                target: (*target).into(),
+                entry: EntryId(*entry),
+                outcome: outcome.clone(),
+            })
+            .collect();
+        queue.commit(&[], &settlements).unwrap();
+    }
+
+    /// What a target is owed, with the attempts made; and that the queue is sound.
+    fn owed(queue: &DiskQueue, target: &str) -> Vec<(u64, u32)> {
+        let mut found = Vec::new();
+        let mut visit = |owed: crate::Owed<'_>| {
+            found.push((owed.entry.0, owed.attempts));
+            ControlFlow::Continue(())
+        };
+        queue.owed(target, None, &mut visit).unwrap();
+        assert!(queue.verify().unwrap().is_whole());
+        let statistics = queue.statistics().unwrap();
+        let row = statistics.targets.iter().find(|row| row.target == target);
+        assert_eq!(row.unwrap().pending, found.len() as u64);
+        found
+    }
+
+    #[test]
+    fn what_lies_together_or_apart_or_not_there_at_all_is_taken_out_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir, 12, &["t"]);
+        let settled = [5, 2, 4, 3, 3, 9, 11, 12, 13, 40, u64::MAX - 1, u64::MAX, 0];
+        let settled = settled.map(|entry| ("t", entry, Settled::Delivered));
+        settle(&queue, &settled);
+        assert_eq!(owed(&queue, "t"), [1, 6, 7, 8, 10].map(|entry| (entry, 0)));
+        settle(&queue, &settled);
+        // Some of a run are gone already.
+        settle(
+            &queue,
+            &(1..=8)
+                .map(|entry| ("t", entry, Settled::Dropped))
+                .collect::<Vec<_>>(),
+        );
+        assert_eq!(owed(&queue, "t"), [(10, 0)]);
+        assert_eq!(queue.statistics().unwrap().events, 1);
+    }
+
+    #[test]
+    fn an_event_stays_until_its_last_target_has_settled_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir, 6, &["a", "b"]);
+        let all = |target| (1..=6).map(move |entry| (target, entry, Settled::Delivered));
+        settle(&queue, &all("a").collect::<Vec<_>>());
+        assert_eq!((owed(&queue, "a").len(), owed(&queue, "b").len()), (0, 6));
+        let both: Vec<_> = all("a").chain(all("b").take(4)).collect();
+        settle(&queue, &both);
+        assert_eq!(owed(&queue, "b"), [(5, 0), (6, 0)]);
+        assert_eq!(queue.statistics().unwrap().events, 2);
+    }
+
+    #[test]
+    fn settlements_of_one_entry_count_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir, 4, &["t"]);
+        let dead = Settled::Dead {
+            attempts: 1,
+            died_at: 7,
+            note: Vec::new(),
+        };
+        let settlements = [
+            ("t", 1, Settled::Delivered),
+            ("t", 1, dead.clone()),
+            ("t", 2, Settled::Delivered),
+            ("t", 2, ATTEMPTED),
+            ("t", 3, dead),
+            ("t", 3, Settled::Delivered),
+            ("t", 4, ATTEMPTED),
+        ];
+        settle(&queue, &settlements);
+        assert_eq!(owed(&queue, "t"), [(4, 3)]);
+        let mut letters = Vec::new();
+        let mut visit = |letter: crate::DeadLetter<'_>| {
+            letters.push(letter.owed.entry.0);
+            ControlFlow::Continue(())
+        };
+        queue.dead_letters(None, None, &mut visit).unwrap();
+        assert_eq!(letters, [3]);
+    }
+}
