@@ -56,11 +56,13 @@
 //! come in through traits.
 
 mod agenda;
+mod bell;
 mod breaker;
 mod clock;
 mod control;
 mod courier;
 mod dead_letter;
+mod desk;
 mod dispatcher;
 mod fleet;
 mod format;
@@ -83,6 +85,7 @@ mod sign;
 mod stats;
 mod submission;
 mod submit;
+mod tally;
 mod transport;
 mod trial;
 mod trouble;

@@ -2,11 +2,12 @@
 
 use crate::clock::{Clock, epoch_ms};
 use crate::fleet::Fleet;
-use crate::line::{Command, Line, Live, Tally};
+use crate::line::{Command, Line, Live};
 use crate::naming::Names;
 use crate::roster::Roster;
 use crate::stats::add;
 use crate::submission::{BEST_EFFORT_WINDOW, Submission};
+use crate::tally::Tally;
 use crate::trouble::{Observer, Trouble};
 use crate::writer::{Completion, Ticket, Writer};
 use std::sync::atomic::{AtomicBool, Ordering};

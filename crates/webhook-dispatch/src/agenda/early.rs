@@ -351,7 +351,8 @@ impl Delivery {
 mod tests {
     use super::super::tests::{live, target};
     use super::super::{Agenda, Step};
-    use crate::line::{Line, Tally};
+    use crate::line::Line;
+    use crate::tally::Tally;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Instant, UNIX_EPOCH};

@@ -3,6 +3,7 @@
 //! It carries news to the [`Agenda`] and its decisions to the senders, the queue's writer, the
 //! counters and the observer. It never blocks but to wait for news.
 
+mod rest;
 mod senders;
 mod succession;
 
@@ -16,7 +17,7 @@ use crate::retry::Retry;
 use crate::sender::{Attempt, Bench, Job, Report};
 use crate::stats::add;
 use crate::trouble::{Follows, Observer, Trouble};
-use crossbeam_channel::{Receiver, Select, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -124,6 +125,7 @@ impl Courier {
     pub(crate) fn run(mut self) {
         self.let_others_end();
         self.agenda.follow_on(self.line.last_number());
+        let mut moved = false;
         while !self.stopping {
             let at = Moment::of(&*self.clock);
             self.alarm = None;
@@ -139,8 +141,9 @@ impl Courier {
                 break;
             }
             if !busy && !self.stopping {
-                self.wait(at.now);
+                self.wait(at.now, moved);
             }
+            moved = busy;
         }
         self.finish();
     }
@@ -462,37 +465,6 @@ impl Courier {
         }
         self.tell_progress();
         any
-    }
-
-    fn set_alarm(&mut self, at: Instant) {
-        self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
-    }
-
-    /// Blocks until there is something to do.
-    fn wait(&mut self, now: Instant) {
-        let wants_sync =
-            self.agenda.wants_sync() || (self.is_leaving() && !self.agenda.is_settled());
-        if wants_sync && !self.line.wake_on_sync() {
-            return;
-        }
-        let next = self.agenda.next_wake().filter(|_| !self.is_leaving());
-        let wake = match (self.alarm, next) {
-            (Some(alarm), Some(wake)) => Some(alarm.min(wake)),
-            (alarm, wake) => alarm.or(wake),
-        };
-        let mut select = Select::new();
-        select.recv(&self.reports);
-        select.recv(&self.commands);
-        if self.backing.is_some() || self.agenda.has_room() {
-            select.recv(&self.events);
-        }
-        match wake {
-            None => {
-                select.ready();
-            }
-            // A time-out is news as good as any.
-            Some(at) => drop(select.ready_timeout(at.saturating_duration_since(now))),
-        }
     }
 
     fn show(&self) {
