@@ -56,6 +56,7 @@
 //! come in through traits.
 
 mod agenda;
+mod arrival;
 mod bell;
 mod breaker;
 mod clock;

@@ -4,7 +4,7 @@ use crate::bell::{Bell, News};
 use crate::sender::Bench;
 use crate::stats::{Counters, add};
 use crate::tally::Tally;
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -330,36 +330,46 @@ impl Line {
     }
 
     /// Gives a best-effort target an event, waiting for room until the deadline.
-    /// False when there was none.
-    pub(crate) fn give(&self, mut live: Live, deadline: Option<Instant>) -> bool {
+    /// Gives it back when there was none.
+    pub(crate) fn give(&self, mut live: Live, deadline: Option<Instant>) -> Result<(), Live> {
         live.entry = EntryId(self.next_entry.fetch_add(1, Ordering::Relaxed));
         let bytes = live.body.len();
         if deadline.is_none() && !self.has_room(bytes) {
-            return false;
+            return Err(live);
         }
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.counters.pending.fetch_add(1, Ordering::SeqCst);
-        let given = match deadline {
-            None => self.events.0.try_send(Notice::Live(live, 0)).is_ok(),
-            Some(deadline) => match self.events.0.send_deadline(Notice::Live(live, 0), deadline) {
-                Ok(()) => true,
-                Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => false,
-            },
+        let notice = Notice::Live(live, 0);
+        let refused = match deadline {
+            None => self
+                .events
+                .0
+                .try_send(notice)
+                .map_err(TrySendError::into_inner),
+            Some(deadline) => self
+                .events
+                .0
+                .send_deadline(notice, deadline)
+                .map_err(SendTimeoutError::into_inner),
         };
-        if given {
-            self.bell.ring(News::Event);
-            add(&self.counters.accepted, 1);
-        } else {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.counters.pending.fetch_sub(1, Ordering::SeqCst);
+        match refused {
+            Err(Notice::Live(live, _)) => {
+                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.counters.pending.fetch_sub(1, Ordering::SeqCst);
+                Err(live)
+            }
+            _ => {
+                self.bell.ring(News::Event);
+                add(&self.counters.accepted, 1);
+                Ok(())
+            }
         }
-        given
     }
 
     /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
     /// not: others wait for this event, too.
     pub(crate) fn give_or_drop(&self, live: &Live) {
-        if !self.give(live.clone(), None) {
+        if self.give(live.clone(), None).is_err() {
             add(&self.counters.dropped, 1);
         }
     }
