@@ -10,7 +10,7 @@
 use super::Agenda;
 use crate::lane::{Delivery, Withdrawn};
 use crate::line::Live;
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;

@@ -77,8 +77,8 @@ pub(crate) struct Courier {
     alarm: Option<Instant>,
     /// The queue could not be read: not to be tried before.
     read_after: Option<Instant>,
-    /// Whether something was settled that nobody was told of yet.
-    progress: bool,
+    /// Events that were settled and are counted as pending yet.
+    settled: i64,
     stopping: bool,
     /// Who has to end before it begins.
     after: Vec<Receiver<Infallible>>,
@@ -113,7 +113,7 @@ impl Courier {
             next_sender: 0,
             alarm: None,
             read_after: None,
-            progress: false,
+            settled: 0,
             stopping: false,
             after: supplies.after,
             retirement: None,
@@ -164,9 +164,14 @@ impl Courier {
         any
     }
 
-    /// Tells those who wait for it that something was settled.
+    /// Counts what was settled as pending no more, and tells those who wait for that.
     fn tell_progress(&mut self) {
-        if std::mem::take(&mut self.progress) {
+        let settled = std::mem::take(&mut self.settled);
+        if settled > 0 {
+            self.line
+                .counters
+                .pending
+                .fetch_sub(settled, Ordering::SeqCst);
             self.line.tally.progressed();
         }
     }
@@ -258,8 +263,7 @@ impl Courier {
             |submitted| at.now.saturating_duration_since(submitted),
         );
         self.line.counters.settled_after(took);
-        self.line.counters.pending.fetch_sub(1, Ordering::SeqCst);
-        self.progress = true;
+        self.settled += 1;
     }
 
     fn settle(&self, settlement: Settlement) {

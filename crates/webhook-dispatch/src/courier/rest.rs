@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// How long a courier whose senders have plenty to do lets deliveries and events gather.
 const GATHERS: Duration = Duration::from_millis(1);
 
+/// How often it gives way before it sleeps.
+const YIELDS: u32 = 4;
+
 impl Courier {
     /// Has it look around at this time although nobody says so.
     pub(super) fn set_alarm(&mut self, at: Instant) {
@@ -25,10 +28,10 @@ impl Courier {
         let next = self.agenda.next_wake().filter(|_| !self.is_leaving());
         let alarms = [self.alarm, next].into_iter().flatten();
         let bell = &self.line.bell;
-        if moved && is_plenty(&self.jobs_in) {
+        if moved && self.desk_is_full() {
             let until = alarms.chain([now + GATHERS]).min();
             return bell.wait(Hears::URGENT, until, || {
-                self.commands.is_empty() && is_plenty(&self.jobs_in)
+                self.commands.is_empty() && self.desk_is_full()
             });
         }
         // Where there is no room, what comes waits in the channel.
@@ -38,11 +41,23 @@ impl Courier {
         } else {
             Hears::REPORTS
         };
-        bell.wait(hears, alarms.min(), || {
+        let idle = || {
             let behind = self.backing.is_some() && self.line.behind.load(Ordering::SeqCst);
             let gap = behind && self.agenda.follows();
             let events = takes_events && !self.events.is_empty();
             !gap && !events && self.commands.is_empty() && self.reports.is_empty()
-        });
+        };
+        for _ in 0..if moved { YIELDS } else { 0 } {
+            // Where others wait for this processor, more comes meanwhile, and nobody has to wake it.
+            std::thread::yield_now();
+            if !idle() {
+                return;
+            }
+        }
+        bell.wait(hears, alarms.min(), idle);
+    }
+
+    fn desk_is_full(&self) -> bool {
+        is_plenty(&self.jobs_in, self.bench.target.concurrency())
     }
 }

@@ -35,6 +35,7 @@ impl Courier {
                 jobs: self.jobs_in.clone(),
                 reports: self.reports_out.clone(),
                 line: Arc::clone(&self.line),
+                concurrency: self.bench.target.concurrency(),
             };
             let started = std::thread::Builder::new()
                 .name(format!("send-{}-{number}", self.line.name))
@@ -86,6 +87,7 @@ impl Courier {
                 Err(_) => break,
             }
         }
+        self.tell_progress();
         if !self.stopping {
             // It has retired: what it still knows of lies in the queue, and the line may be
             // another courier's by now.

@@ -12,10 +12,10 @@
 #[cfg(test)]
 mod tests;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Instant;
 use webhook_queue::{EntryId, EventId};
@@ -126,7 +126,7 @@ pub(crate) struct Lanes {
     lanes: Slab<Lane>,
     /// Where each task's lane is in `lanes`.
     by_key: HashTable<usize>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     /// What lanes that are gone kept their events in.
     spare: Vec<VecDeque<(Delivery, Arc<[u8]>)>>,
     ready: VecDeque<LaneId>,
@@ -144,7 +144,7 @@ impl Lanes {
             bounds,
             lanes: Slab::new(),
             by_key: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             spare: Vec::new(),
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),
