@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const GATHERS: Duration = Duration::from_millis(1);
 
 /// How often it gives way before it sleeps.
-const YIELDS: u32 = 4;
+const YIELDS: u32 = 8;
 
 impl Courier {
     /// Has it look around at this time although nobody says so.
