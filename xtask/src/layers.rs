@@ -80,6 +80,7 @@ const RULES: &[Rule] = &[
             "hashbrown",
             "hdrhistogram",
             "http",
+            "httparse",
             "httpdate",
             "jiff",
             "rustix",

@@ -7,7 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use webhook_config::{Target, TargetUrl};
-use webhook_dispatch::{Connector, HttpConnector, Request};
+use webhook_dispatch::{Connector, Fields, HttpConnector, Request};
 
 const THREADS: usize = 8;
 const BODY: usize = 3500;
@@ -133,23 +133,24 @@ fn bare(address: SocketAddr) -> Result<Post> {
 fn client(address: SocketAddr) -> Result<Post> {
     let target = Target::builder(TargetUrl::parse(&format!("http://{address}/"))?).build()?;
     let mut transport = HttpConnector::new().transport(&target)?;
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     for (name, value) in [
         ("content-type", "application/json"),
         ("timestamp", "1699900000000"),
         ("webhook-id", "evt_00000000000000000000000000000000"),
         ("webhook-attempt", "1"),
+        ("user-agent", "webhookd/0.1.0"),
+        ("accept", "*/*"),
     ] {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
+        headers.push(
+            &HeaderName::from_static(name),
+            &HeaderValue::from_static(value),
         );
     }
     let body = vec![b'x'; BODY];
     Ok(Box::new(move || {
-        let headers = headers.clone();
         let answer = transport.send(Request {
-            headers,
+            headers: &headers,
             body: &body,
         })?;
         if answer.status != 200 {

@@ -3,6 +3,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::control::{Control, ReloadError};
 use crate::fleet::Fleet;
+use crate::http_transport::HttpConnector;
 use crate::monitor::Monitor;
 use crate::naming::Names;
 use crate::outside::Guarded;
@@ -12,7 +13,6 @@ use crate::stats::Stats;
 use crate::submit::{Inner, Submitter};
 use crate::transport::Connector;
 use crate::trouble::{Observer, Silent};
-use crate::ureq_transport::HttpConnector;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};

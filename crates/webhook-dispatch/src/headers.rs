@@ -1,12 +1,12 @@
-//! The headers of an attempt: those that are the same for each are prepared once.
+//! The headers of an attempt: those that are the same for each are written once.
 
+use crate::fields::Fields;
 use crate::format;
 use crate::naming::IdText;
 use crate::prepare::Occasion;
-use crate::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID};
+use crate::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use std::io::Write as _;
+use http::{HeaderName, HeaderValue};
 use webhook_config::Target;
 
 /// When the request was made, in epoch milliseconds: the name that Aurora gave it from 0.16 on.
@@ -17,62 +17,41 @@ pub(crate) const OUR_NAME: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION")
 /// Makes the headers of a target's attempts.
 #[derive(Debug)]
 pub(crate) struct Headers {
-    /// All names that each attempt has, with the values that do not change: a copy has the size
-    /// that it needs from the start.
-    prepared: HeaderMap,
-    /// Whether the file names a `Timestamp` of its own.
-    stamped: bool,
+    /// What does not change, written once.
+    prepared: Fields,
 }
 
 impl Headers {
     pub(crate) fn new(target: &Target) -> Headers {
-        let mut prepared = target.headers().clone();
-        let stamped = prepared.contains_key(TIMESTAMP);
-        format::prepare(target.format(), &mut prepared);
-        let empty = HeaderValue::from_static("");
-        if !stamped {
-            prepared.insert(TIMESTAMP, empty.clone());
+        let mut headers = target.headers().clone();
+        // What is said of each event is ours to say. But Aurora's own `Timestamp` comes after the
+        // file's, even if the file names it too.
+        for name in [WEBHOOK_ID, WEBHOOK_ATTEMPT] {
+            headers.remove(name);
         }
-        prepared.insert(WEBHOOK_ID, empty.clone());
-        prepared.insert(WEBHOOK_ATTEMPT, empty);
-        prepared
+        if target.signing().is_some() {
+            headers.remove(WEBHOOK_TIMESTAMP);
+            headers.remove(WEBHOOK_SIGNATURE);
+        }
+        format::prepare(target.format(), &mut headers);
+        headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(OUR_NAME));
-        prepared
+        headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
-        Headers { prepared, stamped }
-    }
-
-    /// The headers of an attempt that is made now, but for those that come with its body.
-    pub(crate) fn of(&self, occasion: &Occasion, id: &IdText) -> HeaderMap {
-        let mut headers = self.prepared.clone();
-        let stamp = decimal(occasion.started_at);
-        if self.stamped {
-            // Aurora adds its own after the file's, even if the file names it too.
-            headers.append(TIMESTAMP, stamp);
-        } else {
-            headers.insert(TIMESTAMP, stamp);
+        Headers {
+            prepared: Fields::from(&headers),
         }
-        let id = HeaderValue::from_str(id.as_str())
-            .expect("an id is letters, digits and one underscore");
-        headers.insert(WEBHOOK_ID, id);
-        let attempt = match occasion.attempt {
-            1 => HeaderValue::from_static("1"),
-            later => decimal(u64::from(later)),
-        };
-        headers.insert(WEBHOOK_ATTEMPT, attempt);
-        headers
     }
-}
 
-/// A number as a header's value, in one allocation.
-fn decimal(number: u64) -> HeaderValue {
-    let mut digits = [0; 20];
-    let mut rest = &mut digits[..];
-    write!(rest, "{number}").expect("a u64 has at most 20 digits");
-    let unused = rest.len();
-    HeaderValue::from_bytes(&digits[..digits.len() - unused]).expect("digits are text")
+    /// Writes the headers of an attempt that is made now, but for those that come with its body.
+    pub(crate) fn write(&self, occasion: &Occasion, id: &IdText, fields: &mut Fields) {
+        fields.copy(&self.prepared);
+        fields.push_number(&TIMESTAMP, occasion.started_at);
+        fields.push_text(&WEBHOOK_ID, id.as_str());
+        fields.push_number(&WEBHOOK_ATTEMPT, u64::from(occasion.attempt));
+    }
 }
 
 #[cfg(test)]
@@ -94,10 +73,11 @@ mod tests {
         };
         let headers = Headers::new(&target.build().unwrap());
         let id = IdText::new(occasion.id);
-        let mut lines: Vec<String> = headers
-            .of(&occasion, &id)
+        let mut fields = Fields::new();
+        headers.write(&occasion, &id, &mut fields);
+        let mut lines: Vec<String> = fields
             .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .map(|(name, value)| format!("{name}: {}", std::str::from_utf8(value).unwrap()))
             .collect();
         lines.sort();
         lines

@@ -1,12 +1,12 @@
 //! What one attempt sends, and what is made of its answer: the same for senders and for a trial.
 
+use crate::fields::Fields;
 use crate::format;
 use crate::headers::Headers;
 use crate::naming::IdText;
 use crate::outcome::{Outcome, Verdict, judge};
 use crate::sign::Signer;
 use crate::transport::{Answer, TransportError, TransportErrorKind};
-use http::HeaderMap;
 use std::borrow::Cow;
 use webhook_config::{Format, Target};
 use webhook_queue::EventId;
@@ -23,14 +23,7 @@ pub(crate) struct Occasion {
     pub(crate) started_at: u64,
 }
 
-/// What is sent.
-#[derive(Debug)]
-pub(crate) struct Prepared<'a> {
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Cow<'a, [u8]>,
-}
-
-/// Makes the request of an attempt.
+/// Makes the request of an attempt: writes its headers to `fields`, and returns its body.
 ///
 /// # Errors
 /// It cannot be signed.
@@ -40,25 +33,23 @@ pub(crate) fn prepare<'a>(
     signer: Option<&Signer>,
     event: &'a [u8],
     occasion: &Occasion,
-) -> Result<Prepared<'a>, TransportError> {
+    fields: &mut Fields,
+) -> Result<Cow<'a, [u8]>, TransportError> {
     let id = IdText::new(occasion.id);
-    let mut headers = headers.of(occasion, &id);
+    headers.write(occasion, &id, fields);
     let id = id.as_str();
     let accepted_at = occasion.accepted_at;
-    let encoded = format::encode(target.format(), event, id, accepted_at, &mut headers);
+    let encoded = format::encode(target.format(), event, id, accepted_at, fields);
     if let Some(signer) = signer {
         let seconds = i64::try_from(occasion.started_at / 1000).unwrap_or(i64::MAX);
         signer
-            .sign(id, seconds, &encoded.body, &mut headers)
+            .sign(id, seconds, &encoded.body, fields)
             .map_err(|message| TransportError {
                 kind: TransportErrorKind::Io,
                 message,
             })?;
     }
-    Ok(Prepared {
-        headers,
-        body: encoded.body,
-    })
+    Ok(encoded.body)
 }
 
 /// What an attempt came to, and what happened, for people; that is empty on success.

@@ -25,6 +25,28 @@ pub(crate) struct Lookups {
     changed: Condvar,
 }
 
+/// Who asks it, and how long that may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolving {
+    pub(crate) lookups: Arc<Lookups>,
+    pub(crate) patience: Duration,
+}
+
+impl Resolving {
+    /// The addresses of a URL's host, in the resolver's order; at least one.
+    ///
+    /// # Errors
+    /// As [`Lookups::resolve`].
+    pub(crate) fn resolve(&self, uri: &http::Uri) -> io::Result<Arc<[SocketAddr]>> {
+        let host = uri.host().ok_or(io::ErrorKind::NotFound)?;
+        let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+            Some("https") => 443,
+            _ => 80,
+        });
+        self.lookups.resolve(host, port, self.patience)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Name {
     addresses: Option<Arc<[SocketAddr]>>,

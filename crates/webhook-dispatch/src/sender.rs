@@ -3,6 +3,7 @@
 use crate::clock::{Clock, epoch_ms};
 use crate::dead_letter::{excerpt, legible};
 use crate::desk::Desk;
+use crate::fields::Fields;
 use crate::gate::Pass;
 use crate::headers::Headers;
 use crate::lane::Due;
@@ -158,6 +159,14 @@ impl Drop for Leaving<'_> {
     }
 }
 
+/// What a sender keeps from one attempt to the next.
+#[derive(Default)]
+struct Means {
+    transport: Option<Box<dyn Transport>>,
+    /// Where the headers are written.
+    fields: Fields,
+}
+
 /// The life of a sender. `number` names it among its target's.
 pub(crate) fn run(number: usize, bench: &Bench, desk: &Desk) {
     let _leaving = Leaving {
@@ -165,12 +174,12 @@ pub(crate) fn run(number: usize, bench: &Bench, desk: &Desk) {
         bench,
         desk,
     };
-    let mut transport = None;
+    let mut means = Means::default();
     while let Some(job) = desk.next() {
         let report = if job.gate == bench.gate.load(Ordering::SeqCst) && !bench.stopping() {
             report(
-                attempt(number, bench, &mut transport, job),
-                transport.is_some(),
+                attempt(number, bench, &mut means, job),
+                means.transport.is_some(),
             )
         } else {
             Report::Untried(job.due, job.pass)
@@ -190,20 +199,15 @@ fn report(attempt: Attempt, may_be_sent: bool) -> Report {
     }
 }
 
-fn attempt(
-    number: usize,
-    bench: &Bench,
-    transport: &mut Option<Box<dyn Transport>>,
-    Job { due, pass, .. }: Job,
-) -> Attempt {
+fn attempt(number: usize, bench: &Bench, means: &mut Means, Job { due, pass, .. }: Job) -> Attempt {
     let started = bench.clock.now();
     let started_at = epoch_ms(bench.clock.wall());
     let came_to = catch_unwind(AssertUnwindSafe(|| {
-        exchange(number, bench, transport, &due, started_at)
+        exchange(number, bench, means, &due, started_at)
     }))
     .unwrap_or_else(|panic| {
         // Whatever state it is in, it is not used again.
-        *transport = None;
+        means.transport = None;
         CameTo {
             outcome: Outcome::Panic,
             verdict: Verdict::Failed,
@@ -254,14 +258,8 @@ impl Default for CameTo {
     }
 }
 
-fn exchange(
-    number: usize,
-    bench: &Bench,
-    transport: &mut Option<Box<dyn Transport>>,
-    due: &Due,
-    started_at: u64,
-) -> CameTo {
-    let result = send(number, bench, transport, due, started_at);
+fn exchange(number: usize, bench: &Bench, means: &mut Means, due: &Due, started_at: u64) -> CameTo {
+    let result = send(number, bench, means, due, started_at);
     let (outcome, verdict, detail) = assess(bench.target.format(), &result);
     let came_to = CameTo {
         outcome,
@@ -290,10 +288,11 @@ fn exchange(
 fn send(
     number: usize,
     bench: &Bench,
-    transport: &mut Option<Box<dyn Transport>>,
+    means: &mut Means,
     due: &Due,
     started_at: u64,
 ) -> Result<Answer, TransportError> {
+    let Means { transport, fields } = means;
     let transport = match transport {
         Some(transport) => transport,
         None => transport.insert(bench.transport(number)?),
@@ -304,16 +303,17 @@ fn send(
         accepted_at: due.delivery.accepted_at,
         started_at,
     };
-    let prepared = prepare(
+    let body = prepare(
         &bench.target,
         &bench.headers,
         bench.signer.as_ref(),
         &due.body,
         &occasion,
+        fields,
     )?;
     transport.send(Request {
-        headers: prepared.headers,
-        body: &prepared.body,
+        headers: fields,
+        body: &body,
     })
 }
 

@@ -1,15 +1,15 @@
 //! How a request reaches a receiver: a seam, so that the policy above it can be tested alone and
 //! so that no HTTP library shows in this crate's interface.
 
-use http::HeaderMap;
+use crate::fields::Fields;
 use std::fmt;
 use webhook_config::Target;
 
 /// One attempt, ready to be sent.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Every header, but for `Host` and `Content-Length`, which the transport writes.
-    pub headers: HeaderMap,
+    pub headers: &'a Fields,
     /// What is sent, byte for byte.
     pub body: &'a [u8],
 }

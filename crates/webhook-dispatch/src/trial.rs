@@ -1,6 +1,7 @@
 //! One attempt without a queue: what a delivery to a target would look like now.
 
 use crate::clock::{Clock, SystemClock, epoch_ms};
+use crate::fields::Fields;
 use crate::headers::Headers;
 use crate::naming::{Names, webhook_id};
 use crate::outcome::{Outcome, Verdict};
@@ -8,7 +9,7 @@ use crate::prepare::{Occasion, assess, prepare};
 use crate::retry;
 use crate::sign::Signer;
 use crate::transport::{Answer, Connector, Request, TransportError};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 use webhook_config::Target;
 
@@ -83,17 +84,20 @@ pub fn attempt_once(
         accepted_at: started_at,
         started_at,
     };
-    let prepared = prepare(
+    let mut fields = Fields::new();
+    let headers = Headers::new(target);
+    let body = prepare(
         target,
-        &Headers::new(target),
+        &headers,
         signer.as_ref(),
         event,
         &occasion,
+        &mut fields,
     )
     .map_err(|error| unusable(error.message))?;
     let result = transport.send(Request {
-        headers: prepared.headers.clone(),
-        body: &prepared.body,
+        headers: &fields,
+        body: &body,
     });
     let took = clock.now().saturating_duration_since(started);
 
@@ -103,8 +107,8 @@ pub fn attempt_once(
     });
     Ok(Trial {
         id: webhook_id(id),
-        headers: prepared.headers,
-        body: prepared.body.into_owned(),
+        headers: shown(&fields, target),
+        body: body.into_owned(),
         result,
         outcome,
         verdict,
@@ -112,4 +116,17 @@ pub fn attempt_once(
         retry_after: asked,
         took,
     })
+}
+
+/// What was sent, with what the target's file says marked as sensitive.
+fn shown(fields: &Fields, target: &Target) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields.iter() {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
+            value.set_sensitive(target.headers().contains_key(&name));
+            headers.append(name, value);
+        }
+    }
+    headers
 }

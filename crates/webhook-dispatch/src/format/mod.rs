@@ -9,6 +9,7 @@
 mod tests;
 
 use crate::dead_letter::rfc3339;
+use crate::fields::Fields;
 use crate::outcome::{Outcome, Verdict};
 use crate::transport::Answer;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -21,6 +22,16 @@ use webhook_model::EventHeader;
 
 /// The `type` of every CloudEvent that is sent.
 pub const CLOUD_EVENT_TYPE: &str = "org.apache.aurora.task.state-change";
+
+/// The headers of a CloudEvent in binary mode that say what it is.
+const ATTRIBUTES: [HeaderName; 6] = [
+    HeaderName::from_static("ce-specversion"),
+    HeaderName::from_static("ce-id"),
+    HeaderName::from_static("ce-source"),
+    HeaderName::from_static("ce-type"),
+    HeaderName::from_static("ce-time"),
+    HeaderName::from_static("ce-subject"),
+];
 
 /// An event in a target's format.
 #[derive(Debug)]
@@ -40,31 +51,38 @@ pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
         _ => "application/json",
     };
     or_insert(headers, CONTENT_TYPE, content_type);
+    if format == Format::CloudEventsBinary {
+        // The attributes of each event take their place.
+        for name in ATTRIBUTES {
+            headers.remove(name);
+        }
+    }
 }
 
-/// Puts an event into a format, and what the format says of it into `headers`.
+/// Puts an event into a format, and adds what the format says of it to `fields`.
 pub(crate) fn encode<'a>(
     format: Format,
     event: &'a [u8],
     id: &str,
     accepted_at: u64,
-    headers: &mut HeaderMap,
+    fields: &mut Fields,
 ) -> Encoded<'a> {
     match format {
         Format::KafkaRestV2 => kafka_record(event),
         Format::CloudEventsBinary => {
             let about = About::of(event, accepted_at);
-            for (name, value) in [
-                ("ce-specversion", "1.0"),
-                ("ce-id", id),
-                ("ce-source", &about.source),
-                ("ce-type", CLOUD_EVENT_TYPE),
-                ("ce-time", &about.time),
-            ] {
-                insert_escaped(headers, HeaderName::from_static(name), value);
-            }
-            if let Some(subject) = &about.subject {
-                insert_escaped(headers, HeaderName::from_static("ce-subject"), subject);
+            let values = [
+                Some("1.0"),
+                Some(id),
+                Some(&about.source),
+                Some(CLOUD_EVENT_TYPE),
+                Some(&about.time),
+                about.subject.as_deref(),
+            ];
+            for (name, value) in ATTRIBUTES.iter().zip(values) {
+                if let Some(value) = value {
+                    push_escaped(fields, name, value);
+                }
             }
             Encoded { body: event.into() }
         }
@@ -223,11 +241,10 @@ fn percent_encode(text: &str, keep: impl Fn(u8) -> bool, out: &mut String) {
     }
 }
 
-fn insert_escaped(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+fn push_escaped(fields: &mut Fields, name: &HeaderName, value: &str) {
     let mut escaped = String::with_capacity(value.len());
     percent_encode(value, is_header_safe, &mut escaped);
-    let value = HeaderValue::try_from(escaped).expect("what is left is printable ASCII");
-    headers.insert(name, value);
+    fields.push_text(name, &escaped);
 }
 
 fn or_insert(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

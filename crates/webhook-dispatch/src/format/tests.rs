@@ -7,11 +7,12 @@ const EVENT: &str = r#"{"task":{"assignedTask":{"taskId":"www-data-prod-hello-0-
 fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
     let mut headers = headers;
     prepare(format, &mut headers);
-    let encoded = encode(format, event.as_bytes(), "evt_1", 1_000, &mut headers);
+    let mut fields = Fields::from(&headers);
+    let encoded = encode(format, event.as_bytes(), "evt_1", 1_000, &mut fields);
     let mut text = String::new();
-    let mut lines: Vec<String> = headers
+    let mut lines: Vec<String> = fields
         .iter()
-        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+        .map(|(name, value)| format!("{name}: {}\n", std::str::from_utf8(value).unwrap()))
         .collect();
     lines.sort();
     text.extend(lines);
@@ -107,10 +108,20 @@ fn the_files_content_type_stands_whatever_the_format() {
 
 #[test]
 fn what_may_not_stand_in_a_header_is_percent_encoded() {
-    let mut headers = HeaderMap::new();
+    let mut fields = Fields::new();
     let name = HeaderName::from_static("ce-subject");
-    insert_escaped(&mut headers, name.clone(), "a b\"c%d\u{1}\n\u{7f}é€~!");
-    assert_eq!(headers[name], "a%20b%22c%25d%01%0A%7F%C3%A9%E2%82%AC~!");
+    push_escaped(&mut fields, &name, "a b\"c%d\u{1}\n\u{7f}é€~!");
+    let escaped = fields.get("ce-subject").unwrap();
+    assert_eq!(escaped, b"a%20b%22c%25d%01%0A%7F%C3%A9%E2%82%AC~!");
+}
+
+#[test]
+fn the_attributes_of_an_event_are_its_own() {
+    let mut headers = HeaderMap::new();
+    headers.insert("ce-id", HeaderValue::from_static("the file's"));
+    let text = sent(Format::CloudEventsBinary, EVENT, headers);
+    assert_eq!(text.matches("ce-id").count(), 1, "{text}");
+    assert!(text.contains("ce-id: evt_1\n"), "{text}");
 }
 
 fn receipt(body: &str) -> Result<(), (Outcome, Verdict, String)> {

@@ -1,8 +1,8 @@
 //! A connected socket, with as few system calls as there can be.
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
-use std::io::{Error, ErrorKind, Result};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,37 +12,60 @@ use std::time::{Duration, Instant};
 const SLACK: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     /// Shared, weakly, with whoever may end it from another thread.
     stream: Arc<TcpStream>,
     /// The time-outs that are set on it.
     receives_within: Duration,
     sends_within: Duration,
+    /// The peer takes no more, but has answered.
+    answered: bool,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> Socket {
+    pub(crate) fn new(stream: TcpStream) -> Socket {
         Socket {
             stream: Arc::new(stream),
             receives_within: Duration::MAX,
             sends_within: Duration::MAX,
+            answered: false,
         }
     }
 
-    pub(super) fn stream(&self) -> &Arc<TcpStream> {
+    /// The socket, to end it from another thread.
+    pub(crate) fn stream(&self) -> &Arc<TcpStream> {
         &self.stream
     }
 
-    /// Sends all of it.
+    /// Sends all of both, in one piece if the kernel takes it.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] when it could not by then; part of it may have gone.
-    pub(super) fn send(&mut self, mut bytes: &[u8], until: Instant) -> Result<()> {
-        while !bytes.is_empty() {
+    /// [`ErrorKind::TimedOut`] when it could not by then; part of it may have gone. A peer that
+    /// takes no more, but has answered, is no error: the answer can be received.
+    pub(crate) fn send(&mut self, first: &[u8], second: &[u8], until: Instant) -> Result<()> {
+        if self.answered {
+            return Ok(());
+        }
+        match self.send_all(first, second, until) {
+            Err(error) if is_hang_up(&error) && self.has_input() => {
+                self.answered = true;
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn send_all(&mut self, first: &[u8], second: &[u8], until: Instant) -> Result<()> {
+        let mut slices = [IoSlice::new(first), IoSlice::new(second)];
+        let mut left = &mut slices[..];
+        // Empty ones are not sent.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
             let set = |within| self.stream.set_write_timeout(Some(within));
             keep_time(&mut self.sends_within, until, set)?;
-            match send(&*self.stream, bytes, SendFlags::NOSIGNAL) {
-                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+            let mut nothing = SendAncillaryBuffer::default();
+            match sendmsg(&*self.stream, left, &mut nothing, SendFlags::NOSIGNAL) {
+                Ok(sent) => IoSlice::advance_slices(&mut left, sent),
                 // Too early or a signal: what is left of the time says whether to go on.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -55,7 +78,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`] when there was none by then.
-    pub(super) fn receive(&mut self, buffer: &mut [u8], until: Instant) -> Result<usize> {
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], until: Instant) -> Result<usize> {
         loop {
             let set = |within| self.stream.set_read_timeout(Some(within));
             keep_time(&mut self.receives_within, until, set)?;
@@ -67,13 +90,13 @@ impl Socket {
         }
     }
 
-    /// Whether nothing has come, not even the end.
-    pub(super) fn is_quiet(&self) -> bool {
-        matches!(self.peek(), Err(Errno::AGAIN))
+    /// Whether all that was sent was taken, and nothing has come, not even the end.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.answered && matches!(self.peek(), Err(Errno::AGAIN))
     }
 
     /// Whether there is input to be read, though the connection may be broken.
-    pub(super) fn has_input(&self) -> bool {
+    fn has_input(&self) -> bool {
         matches!(self.peek(), Ok(1..))
     }
 
@@ -82,6 +105,13 @@ impl Socket {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         recv(&*self.stream, &mut byte, flags).map(|(read, _)| read)
     }
+}
+
+fn is_hang_up(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
+    )
 }
 
 /// Sets a time-out that ends at `until`, unless the one that is set does, or a little later.
@@ -107,6 +137,106 @@ fn keep_time(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (Socket::new(stream), listener.accept().unwrap().0)
+    }
+
+    fn patience() -> Instant {
+        Instant::now() + PATIENCE
+    }
+
+    #[test]
+    fn both_parts_come_in_one_piece() {
+        let (mut socket, mut peer) = pair();
+        let mut piece = [0; 64];
+        for (first, second) in [("head", "body"), ("head", ""), ("", "body")] {
+            let (first, second) = (first.as_bytes(), second.as_bytes());
+            socket.send(first, second, patience()).unwrap();
+            let length = peer.read(&mut piece).unwrap();
+            assert_eq!(&piece[..length], [first, second].concat());
+        }
+        socket.send(b"", b"", patience()).unwrap();
+        assert!(socket.is_quiet());
+    }
+
+    #[test]
+    fn what_does_not_go_at_once_goes_on_where_it_stopped() {
+        let (mut socket, mut peer) = pair();
+        let parts = [vec![1; 5 << 20], vec![2; 5 << 20]];
+        let expected = parts.concat();
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).unwrap();
+            all
+        });
+        socket.send(&parts[0], &parts[1], patience()).unwrap();
+        drop(socket);
+        assert!(reader.join().unwrap() == expected);
+    }
+
+    #[test]
+    fn a_connection_is_quiet_until_the_peer_closes_or_speaks() {
+        let (mut socket, mut peer) = pair();
+        assert!(socket.is_quiet());
+        peer.write_all(b"!").unwrap();
+        until_not_quiet(&socket);
+        assert_eq!(socket.receive(&mut [0; 2], patience()).unwrap(), 1);
+        assert!(socket.is_quiet());
+        drop(peer);
+        until_not_quiet(&socket);
+        assert_eq!(socket.receive(&mut [0; 2], patience()).unwrap(), 0);
+    }
+
+    /// The kernel needs a moment to carry it over.
+    fn until_not_quiet(socket: &Socket) {
+        let ends = patience();
+        while socket.is_quiet() {
+            assert!(Instant::now() < ends);
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_peer_that_answered_and_went_away_is_heard() {
+        let (mut socket, mut peer) = pair();
+        socket.send(b"part", b"", patience()).unwrap();
+        peer.write_all(b"enough").unwrap();
+        // What it has not read makes its close a reset.
+        drop(peer);
+        for _ in 0..1000 {
+            socket.send(&[0; 16 * 1024], b"", patience()).unwrap();
+        }
+        let mut answer = [0; 16];
+        assert_eq!(socket.receive(&mut answer, patience()).unwrap(), 6);
+        assert_eq!(&answer[..6], b"enough");
+        assert!(!socket.is_quiet());
+    }
+
+    #[test]
+    fn a_peer_that_went_away_without_a_word_is_an_error() {
+        let (mut socket, peer) = pair();
+        drop(peer);
+        let gone = (0..1000).find_map(|_| socket.send(&[0; 16 * 1024], b"", patience()).err());
+        assert!(is_hang_up(&gone.unwrap()));
+    }
+
+    #[test]
+    fn time_passes() {
+        let (mut socket, _peer) = pair();
+        let soon = Instant::now() + Duration::from_millis(20);
+        let error = socket.receive(&mut [0], soon).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(Instant::now() >= soon);
+        let error = socket.send(&vec![0; 64 << 20], b"", soon).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
 
     /// The time-out that is set when one of `left` is wanted and `current` is there.
     fn check(current: Duration, left: Duration, expected: Option<Duration>) {

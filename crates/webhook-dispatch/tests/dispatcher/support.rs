@@ -142,7 +142,10 @@ impl Connector for InProcess {
 
 impl Transport for InProcessTransport {
     fn send(&mut self, request: Request<'_>) -> Result<Answer, TransportError> {
-        let header = |name: &str| request.headers[name].to_str().unwrap().to_owned();
+        let header = |name: &str| {
+            let value = request.headers.get(name).unwrap();
+            String::from_utf8(value.to_vec()).unwrap()
+        };
         let received = Received {
             target: self.target.clone(),
             url: self.url.clone(),

@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use webhook_config::{Target, TargetBuilder, TargetUrl};
 use webhook_dispatch::{
-    Answer, Connector, HttpConnector, Request, Transport, TransportError, TransportErrorKind,
+    Answer, Connector, Fields, HttpConnector, Request, Transport, TransportError,
+    TransportErrorKind,
 };
 
 /// Longer than anything here takes.
@@ -173,8 +174,10 @@ impl Client {
     }
 
     pub(crate) fn post(&mut self, body: &[u8]) -> Result<Answer, TransportError> {
-        let mut headers = http::HeaderMap::new();
-        headers.insert("x-one", http::HeaderValue::from_static("1"));
+        let mut headers = Fields::new();
+        let name = http::HeaderName::from_static("x-one");
+        headers.push(&name, &http::HeaderValue::from_static("1"));
+        let headers = &headers;
         self.0.send(Request { headers, body })
     }
 

@@ -3,6 +3,7 @@
 use crate::peer::{Connection, OK, Peer};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use webhook_dispatch::{Fields, Request};
 
 #[test]
 fn head_and_body_come_in_one_piece_on_one_connection() {
@@ -55,12 +56,14 @@ fn long_headers_arrive_as_they_are() {
     });
     let mut client = peer.client();
     for _ in 0..2 {
-        let mut headers = http::HeaderMap::new();
+        let mut headers = Fields::new();
         for name in ["x-a", "x-b", "x-c", "x-d", "x-e"] {
-            headers.insert(name, "v".repeat(5000).parse().unwrap());
+            let name = http::HeaderName::from_static(name);
+            headers.push(&name, &"v".repeat(5000).parse().unwrap());
         }
+        let headers = &headers;
         let body = &[b'x'; 10_000][..];
-        let answer = client.0.send(webhook_dispatch::Request { headers, body });
+        let answer = client.0.send(Request { headers, body });
         assert_eq!(answer.unwrap().status, 200);
     }
     assert_eq!(peer.connections(), 1);

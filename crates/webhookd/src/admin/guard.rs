@@ -1,6 +1,7 @@
 //! Who is refused: browsers that somebody else's page has sent, and who has no token.
 
 use super::problem::Problem;
+use crate::log::Sparing;
 use anyhow::{Context, Result, bail};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
@@ -27,6 +28,8 @@ struct Rules {
     bound: IpAddr,
     names: Vec<String>,
     token_file: Option<PathBuf>,
+    /// Whoever asks again and again does not fill the log.
+    unreadable: Sparing,
 }
 
 impl Guard {
@@ -44,6 +47,7 @@ impl Guard {
             bound,
             names,
             token_file,
+            unreadable: Sparing::new(),
         })))
     }
 }
@@ -108,7 +112,8 @@ impl Rules {
         let token = match read_token(file) {
             Ok(token) => token,
             Err(error) => {
-                tracing::error!("nobody is answered on --admin: {error:#}");
+                let tell = || tracing::error!("nobody is answered on --admin: {error:#}");
+                self.unreadable.log(tell);
                 let detail = "the token cannot be read; see webhookd's log";
                 return Some(
                     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response(),
@@ -181,6 +186,7 @@ mod tests {
             bound: bound.parse().unwrap(),
             names: vec!["hooks.example.com".to_owned()],
             token_file: None,
+            unreadable: Sparing::new(),
         };
         let mut request = Request::builder().uri("/metrics");
         for (name, value) in headers {

@@ -1,0 +1,138 @@
+//! The head of an answer: its status, and what it says of the body and the connection.
+
+use super::body::Framing;
+use httparse::{Error, Header, Response, Status};
+use std::mem::MaybeUninit;
+
+/// Fields that an answer's head may have.
+const FIELDS: usize = 128;
+
+/// What is wanted of an answer's head.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    /// The value of `Retry-After`.
+    pub(super) retry_after: Option<Vec<u8>>,
+    /// How the body ends; `None` where there is none.
+    pub(super) framing: Option<Framing>,
+    /// Whether another request may follow on the connection, once the body has been read.
+    pub(super) keeps: bool,
+}
+
+impl Head {
+    /// Whether another head follows, of the answer that is meant. 101 is none of these: who
+    /// switches protocols, though nobody asked for it, speaks HTTP no longer.
+    pub(super) fn is_interim(&self) -> bool {
+        matches!(self.status, 100 | 102..=199)
+    }
+}
+
+/// Reads a head, and says how long it is; `None` if it has not ended yet.
+///
+/// # Errors
+/// It is not that of an HTTP/1.1 answer, or contradicts itself.
+pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str> {
+    if input.is_empty() {
+        return Ok(None);
+    }
+    let mut fields = [MaybeUninit::<Header<'_>>::uninit(); FIELDS];
+    let mut response = Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        input,
+        &mut fields,
+    );
+    match parsed.map_err(explain)? {
+        Status::Partial => Ok(None),
+        Status::Complete(length) => Ok(Some((length, read(&response)?))),
+    }
+}
+
+fn explain(error: Error) -> &'static str {
+    match error {
+        Error::HeaderName => "a header's name is not one",
+        Error::HeaderValue => "a header's value is not one",
+        Error::NewLine => "a line does not end as it should",
+        Error::Status => "its status is not a number of three digits",
+        Error::TooManyHeaders => "it has too many headers",
+        Error::Version => "it does not begin with HTTP/1.1 or HTTP/1.0",
+        Error::Token => "its first line is not a status line",
+    }
+}
+
+fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
+    let status = response.code.unwrap_or(0);
+    if status < 100 {
+        return Err("its status is below 100");
+    }
+    let is_old = response.version == Some(0);
+    let mut retry_after = None;
+    let mut length = None;
+    let mut coding = None;
+    let (mut closes, mut stays) = (false, false);
+    for Header { name, value } in response.headers.iter() {
+        if name.eq_ignore_ascii_case("content-length") {
+            length = Some(content_length(value, length)?);
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            // The last coding of the last field is the one that says how long the body is.
+            coding = Some(is_last(value, b"chunked"));
+        } else if name.eq_ignore_ascii_case("connection") {
+            closes |= lists(value, b"close");
+            stays |= lists(value, b"keep-alive");
+        } else if name.eq_ignore_ascii_case("retry-after") && retry_after.is_none() {
+            retry_after = Some(value.to_vec());
+        }
+    }
+    let has_none = matches!(status, 100..=199 | 204 | 304);
+    let framing = match coding {
+        _ if has_none => None,
+        // RFC 9112, section 6.3: the coding counts, and not the length. HTTP/1.0 knows no coding.
+        Some(true) if !is_old => Some(Framing::chunked()),
+        Some(_) => Some(Framing::ToTheEnd),
+        None => Some(length.map_or(Framing::ToTheEnd, Framing::Length)),
+    };
+    Ok(Head {
+        status,
+        retry_after,
+        keeps: !closes
+            && (!is_old || stays)
+            && status != 101
+            // Of these two, somebody on the way may have believed the other.
+            && !(coding.is_some() && length.is_some())
+            && framing != Some(Framing::ToTheEnd),
+        framing,
+    })
+}
+
+/// The number in a `Content-Length`. It may stand there more than once, if it is the same.
+fn content_length(value: &[u8], before: Option<u64>) -> Result<u64, &'static str> {
+    const WRONG: &str = "its Content-Length is not a number";
+    let mut length = before;
+    for element in value.split(|byte| *byte == b',') {
+        let digits = element.trim_ascii();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(WRONG);
+        }
+        let number = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|n| n.parse().ok());
+        let number = number.ok_or(WRONG)?;
+        if length.is_some_and(|other| other != number) {
+            return Err("it has two different Content-Lengths");
+        }
+        length = Some(number);
+    }
+    length.ok_or(WRONG)
+}
+
+/// Whether a list has this element.
+fn lists(list: &[u8], element: &[u8]) -> bool {
+    let mut elements = list.split(|byte| *byte == b',');
+    elements.any(|other| other.trim_ascii().eq_ignore_ascii_case(element))
+}
+
+/// Whether a list ends with this element.
+fn is_last(list: &[u8], element: &[u8]) -> bool {
+    let mut elements = list.rsplit(|byte| *byte == b',');
+    elements.next().is_some_and(|last| lists(last, element))
+}

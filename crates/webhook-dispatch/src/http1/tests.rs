@@ -1,0 +1,362 @@
+//! An answer is the same in whatever pieces it comes.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+
+const WITHIN: Duration = Duration::from_secs(60);
+const MOST: u64 = 1000;
+
+/// Gives what is written here, piece by piece, and then the end, or silence.
+#[derive(Debug, Default)]
+struct Script {
+    pieces: VecDeque<Vec<u8>>,
+    then_silent: bool,
+    sent: Vec<u8>,
+    /// Until when was sent, and received.
+    untils: Vec<Instant>,
+}
+
+impl Stream for Script {
+    fn send(&mut self, head: &[u8], body: &[u8], until: Instant) -> Result<()> {
+        self.untils.push(until);
+        self.sent.extend_from_slice(head);
+        self.sent.extend_from_slice(body);
+        Ok(())
+    }
+
+    fn receive(&mut self, room: &mut [u8], until: Instant) -> Result<usize> {
+        self.untils.push(until);
+        let Some(mut piece) = self.pieces.pop_front() else {
+            return if self.then_silent {
+                Err(ErrorKind::TimedOut.into())
+            } else {
+                Ok(0)
+            };
+        };
+        let length = piece.len().min(room.len());
+        room[..length].copy_from_slice(&piece[..length]);
+        if length < piece.len() {
+            self.pieces.push_front(piece.split_off(length));
+        }
+        Ok(length)
+    }
+
+    fn is_quiet(&mut self) -> bool {
+        self.pieces.is_empty()
+    }
+}
+
+fn connection(pieces: impl IntoIterator<Item = Vec<u8>>, then_silent: bool) -> Connection<Script> {
+    Connection::new(Script {
+        pieces: pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .collect(),
+        then_silent,
+        ..Script::default()
+    })
+}
+
+/// What comes of these bytes, after which nothing follows: the answer, and whether the connection
+/// is fit for another request.
+fn heard(pieces: impl IntoIterator<Item = Vec<u8>>) -> std::result::Result<(Answer, bool), String> {
+    let mut connection = connection(pieces, true);
+    match connection.exchange(b"head", b"body", WITHIN, MOST) {
+        Ok(answer) => {
+            assert_eq!(connection.stream.sent, b"headbody");
+            Ok((answer, connection.if_fit(WITHIN).is_some()))
+        }
+        Err(fault) => {
+            assert!(connection.if_fit(WITHIN).is_none());
+            Err(format!("{fault:?}"))
+        }
+    }
+}
+
+/// Status, body, whether that is all of it, and whether the connection is kept.
+type Expected<'a> = (u16, &'a str, bool, bool);
+
+fn check(bytes: &str, expected: Expected<'_>) {
+    let (answer, kept) = heard([bytes.as_bytes().to_vec()]).expect(bytes);
+    let body = std::str::from_utf8(&answer.body).unwrap();
+    assert_eq!(
+        (answer.status, body, answer.complete, kept),
+        expected,
+        "{bytes}"
+    );
+}
+
+fn refused(bytes: &str, why: &str) {
+    let fault = heard([bytes.as_bytes().to_vec()]).expect_err(bytes);
+    assert!(fault.contains(why), "{bytes}: {fault}");
+}
+
+#[test]
+fn a_body_has_the_length_that_its_head_says() {
+    check(
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        (200, "ok", true, true),
+    );
+    check(
+        "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
+        (200, "", true, true),
+    );
+    check(
+        "HTTP/1.1 500 \nContent-Length:1\n\nx",
+        (500, "x", true, true),
+    );
+    check(
+        "HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\nContent-Length: 2\r\n\r\nok",
+        (200, "ok", true, true),
+    );
+    check(
+        "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok",
+        (200, "ok", false, false),
+    );
+    check(
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nok",
+        (200, "o", true, false),
+    );
+    check(
+        "HTTP/1.1 204 No\r\ncontent-length: 9\r\n\r\n",
+        (204, "", true, true),
+    );
+    check(
+        "HTTP/1.1 304 No\r\ntransfer-encoding: chunked\r\n\r\n",
+        (304, "", true, true),
+    );
+}
+
+#[test]
+fn a_chunked_body_ends_with_its_last_chunk() {
+    let chunked =
+        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n{body}");
+    check(&chunked("0\r\n\r\n"), (200, "", true, true));
+    check(
+        &chunked("2;x=\"y\"\r\nab\r\n00a\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"),
+        (200, "ab0123456789", true, true),
+    );
+    for cut in [
+        "",
+        "2",
+        "2\r\n",
+        "2\r\na",
+        "2\r\nab",
+        "2\r\nab\r\n",
+        "2\r\nab\r\n0\r\n",
+        "2\r\nab\r\n0\r\nx: y\r\n",
+    ] {
+        let whole = "2\r\nab".starts_with(cut);
+        let body = cut
+            .split_once('\n')
+            .map_or("", |(_, rest)| if whole { rest } else { "ab" });
+        check(&chunked(cut), (200, body, false, false));
+    }
+    for wrong in [
+        "\r\n",
+        "x\r\n",
+        "-1\r\n",
+        " 1\r\na\r\n",
+        "1 2\r\n",
+        "fffffffffffffffff\r\n",
+    ] {
+        check(&chunked(wrong), (200, "", false, false));
+    }
+    check(&chunked("1\r\nabc\r\n0\r\n\r\n"), (200, "a", false, false));
+    check(
+        &chunked("ffffffffffffffff\r\nabc"),
+        (200, "abc", false, false),
+    );
+}
+
+#[test]
+fn a_body_of_unknown_length_ends_with_the_connection() {
+    for head in [
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, gzip\r\n",
+        "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n",
+    ] {
+        let bytes = format!("{head}\r\nabc").into_bytes();
+        let mut ends = connection([bytes.clone()], false);
+        let answer = ends.exchange(b"", b"", WITHIN, MOST).unwrap();
+        assert_eq!((&answer.body[..], answer.complete), (&b"abc"[..], true));
+        assert!(ends.if_fit(WITHIN).is_none());
+        assert!(!heard([bytes]).unwrap().0.complete, "it may go on");
+    }
+}
+
+#[test]
+fn a_body_is_kept_up_to_its_bound() {
+    let most = usize::try_from(MOST).unwrap();
+    for (length, expected) in [
+        (most - 1, true),
+        (most, true),
+        (most + 1, false),
+        (100_000, false),
+    ] {
+        let body = "x".repeat(length);
+        let kept = &body[..length.min(most)];
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        check(&(head + &body), (200, kept, expected, expected));
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let body = body
+            .as_bytes()
+            .chunks(7)
+            .map(|chunk| format!("{:x}\r\n{}\r\n", chunk.len(), "x".repeat(chunk.len())));
+        let chunks: String = body.collect();
+        check(
+            &format!("{head}{chunks}0\r\n\r\n"),
+            (200, kept, expected, expected),
+        );
+    }
+}
+
+#[test]
+fn a_peer_says_whether_the_connection_is_kept() {
+    let body = "content-length: 0\r\n\r\n";
+    for (head, kept) in [
+        ("HTTP/1.1 200 OK\r\n", true),
+        ("HTTP/1.1 200 OK\r\nConnection: Close\r\n", false),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: x,close \r\n",
+            false,
+        ),
+        ("HTTP/1.1 101 Switching\r\n", false),
+        ("HTTP/1.0 200 OK\r\n", false),
+        ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", true),
+    ] {
+        let (answer, is_kept) = heard([format!("{head}{body}").into_bytes()]).unwrap();
+        assert!(answer.complete);
+        assert_eq!(is_kept, kept, "{head}");
+    }
+    check(
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        (200, "a", true, false),
+    );
+}
+
+#[test]
+fn retry_after_is_told() {
+    let bytes =
+        "HTTP/1.1 503 No\r\nretry-AFTER:  120 \r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
+    let (answer, _) = heard([bytes.as_bytes().to_vec()]).unwrap();
+    assert_eq!(answer.retry_after.as_deref(), Some(&b"120"[..]));
+}
+
+#[test]
+fn what_contradicts_itself_is_no_answer() {
+    refused(
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "two different",
+    );
+    for length in ["", "-1", "+1", "1,", "0x1", "99999999999999999999"] {
+        refused(
+            &format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"),
+            "is not a number",
+        );
+    }
+    refused("HTTP/1.1 099 Low\r\n\r\n", "below 100");
+    refused("HTTP/2 200\r\n\r\n", "HTTP/1.1 or HTTP/1.0");
+    refused("HTTP/1.1 200 OK\r\na b: c\r\n\r\n", "name");
+    refused(
+        &format!("HTTP/1.1 200 OK\r\n{}", "a: b\r\n".repeat(129)),
+        "too many",
+    );
+    refused(
+        &format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(LONGEST_HEAD)),
+        "too long",
+    );
+    refused("HTTP/1.1 200 OK\r\n", "TimedOut");
+    assert!(matches!(
+        connection([b"HTTP/1.1 200".to_vec()], false).exchange(b"", b"", WITHIN, MOST),
+        Err(Fault::Closed)
+    ));
+}
+
+#[test]
+fn an_exchange_has_one_deadline_for_all_its_phases() {
+    let pieces = [
+        "HTTP/1.1 100 Go on\r\n\r\n",
+        "HTTP/1.1 200",
+        " OK\r\nContent-Length: 4\r\n\r\n",
+    ];
+    let pieces = pieces.into_iter().chain(["ab", "cd"]);
+    let mut connection = connection(pieces.map(|piece| piece.as_bytes().to_vec()), true);
+    let began = Instant::now();
+    connection.exchange(b"", b"", WITHIN, MOST).unwrap();
+    let (exchange, body) = connection.stream.untils.split_at(4);
+    assert!(
+        exchange.iter().all(|until| *until == exchange[0]),
+        "to the end of the head"
+    );
+    assert!(exchange[0] >= began + WITHIN);
+    assert_eq!(body.len(), 2, "the body has a time of its own");
+    assert!(body[0] == body[1] && body[0] > exchange[0]);
+}
+
+#[test]
+fn a_connection_is_not_used_after_it_was_idle_for_long() {
+    let mut connection = connection(
+        [b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()],
+        true,
+    );
+    connection.exchange(b"", b"", WITHIN, MOST).unwrap();
+    let mut connection = connection.if_fit(WITHIN).unwrap();
+    connection.used -= WITHIN * 2;
+    assert!(connection.if_fit(WITHIN).is_none());
+}
+
+/// An answer, and what follows it.
+fn any_answer() -> impl Strategy<Value = Vec<u8>> {
+    let interim = prop::collection::vec(Just("HTTP/1.1 103 Early\r\nlink: <x>\r\n\r\n"), 0..3);
+    let framing = prop_oneof![
+        Just("content-length: 20\r\n".to_owned()),
+        Just("transfer-encoding: chunked\r\n".to_owned()),
+        Just("connection: close\r\n".to_owned()),
+        Just(String::new()),
+        "[ -~]{0,40}\r\n",
+    ];
+    let body = prop_oneof![
+        Just("12345678901234567890".to_owned()),
+        Just("5;x\r\nabcde\r\nA\r\n0123456789\r\n0\r\nx: y\r\n\r\n".to_owned()),
+        "[0-9a-f\r\n;]{0,60}",
+    ];
+    (interim, 200_u16..600, framing, body, "[ -~]{0,4}").prop_map(
+        |(interim, status, framing, body, rest)| {
+            let interim = interim.concat();
+            format!("{interim}HTTP/1.1 {status} x\r\n{framing}\r\n{body}{rest}").into_bytes()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn pieces_make_no_difference(bytes in any_answer(), cuts in prop::collection::vec(0..200_usize, 0..8)) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.sort_unstable();
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        for cut in cuts {
+            pieces.push(bytes[from..cut].to_vec());
+            from = cut;
+        }
+        pieces.push(bytes[from..].to_vec());
+        let whole = heard([bytes.clone()]);
+        let drops = bytes.iter().map(|byte| vec![*byte]);
+        prop_assert_eq!(&heard(pieces), &whole);
+        prop_assert_eq!(&heard(drops), &whole);
+    }
+
+    #[test]
+    fn nothing_that_comes_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        drop(heard([bytes.clone()]));
+        drop(heard([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(), bytes]));
+    }
+}
