@@ -77,6 +77,7 @@ const RULES: &[Rule] = &[
             "crossbeam-channel",
             "fastrand",
             "getrandom",
+            "hashbrown",
             "hdrhistogram",
             "http",
             "httparse",
@@ -171,6 +172,7 @@ const RULES: &[Rule] = &[
         name: "hot-paths",
         may_use: &[
             "anyhow",
+            "hashbrown",
             "slab",
             "tempfile",
             "webhook-model",

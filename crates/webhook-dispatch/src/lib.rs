@@ -56,11 +56,14 @@
 //! come in through traits.
 
 mod agenda;
+mod arrival;
+mod bell;
 mod breaker;
 mod clock;
 mod control;
 mod courier;
 mod dead_letter;
+mod desk;
 mod dispatcher;
 mod fields;
 mod fleet;
@@ -86,6 +89,7 @@ mod sign;
 mod stats;
 mod submission;
 mod submit;
+mod tally;
 mod transport;
 mod trial;
 mod trouble;

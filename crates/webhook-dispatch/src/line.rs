@@ -1,10 +1,12 @@
 //! What the rest of a dispatcher shares with a target's courier.
 
+use crate::bell::{Bell, News};
 use crate::sender::Bench;
 use crate::stats::{Counters, add};
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
+use crate::tally::Tally;
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use webhook_queue::{EntryId, EventId};
 
@@ -55,7 +57,7 @@ impl Notice {
 /// What a courier is told to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Look around: something was accepted while it was behind.
+    /// Look around: something was synced, or withdrawn.
     Wake,
     /// These tasks are owed something again that was settled before.
     OwedAgain(Vec<Box<[u8]>>),
@@ -86,6 +88,8 @@ pub(crate) struct Line {
     /// Whether the courier has missed an event and reads the queue instead.
     pub(crate) behind: AtomicBool,
     pub(crate) tally: Arc<Tally>,
+    /// Rung when there is something for the courier.
+    pub(crate) bell: Bell,
     events: (Sender<Notice>, Receiver<Notice>),
     commands: (Sender<Command>, Receiver<Command>),
     /// [`WORKING`], [`ENDED`], or the number of the courier's retirement.
@@ -149,6 +153,7 @@ impl Line {
             reliable,
             counters: Counters::new(),
             tally,
+            bell: Bell::default(),
             events: crossbeam_channel::bounded(live),
             commands: crossbeam_channel::bounded(16),
             courier: AtomicU64::new(WORKING),
@@ -239,7 +244,7 @@ impl Line {
     pub(crate) fn tell(&self, live: Live, number: u64) {
         if self.behind.load(Ordering::SeqCst) || !self.notify(Notice::Live(live, number)) {
             self.behind.store(true, Ordering::SeqCst);
-            self.wake();
+            self.bell.ring(News::Event);
         }
     }
 
@@ -249,7 +254,7 @@ impl Line {
         if !self.notify(Notice::Told { id, entry, number }) {
             self.unheard.store(true, Ordering::SeqCst);
             self.behind.store(true, Ordering::SeqCst);
-            self.wake();
+            self.bell.ring(News::Event);
         }
     }
 
@@ -316,42 +321,55 @@ impl Line {
         }
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let told = self.events.0.try_send(notice).is_ok();
-        if !told {
+        if told {
+            self.bell.ring(News::Event);
+        } else {
             self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         told
     }
 
     /// Gives a best-effort target an event, waiting for room until the deadline.
-    /// False when there was none.
-    pub(crate) fn give(&self, mut live: Live, deadline: Option<Instant>) -> bool {
+    /// Gives it back when there was none.
+    pub(crate) fn give(&self, mut live: Live, deadline: Option<Instant>) -> Result<(), Live> {
         live.entry = EntryId(self.next_entry.fetch_add(1, Ordering::Relaxed));
         let bytes = live.body.len();
         if deadline.is_none() && !self.has_room(bytes) {
-            return false;
+            return Err(live);
         }
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.counters.pending.fetch_add(1, Ordering::SeqCst);
-        let given = match deadline {
-            None => self.events.0.try_send(Notice::Live(live, 0)).is_ok(),
-            Some(deadline) => match self.events.0.send_deadline(Notice::Live(live, 0), deadline) {
-                Ok(()) => true,
-                Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => false,
-            },
+        let notice = Notice::Live(live, 0);
+        let refused = match deadline {
+            None => self
+                .events
+                .0
+                .try_send(notice)
+                .map_err(TrySendError::into_inner),
+            Some(deadline) => self
+                .events
+                .0
+                .send_deadline(notice, deadline)
+                .map_err(SendTimeoutError::into_inner),
         };
-        if given {
-            add(&self.counters.accepted, 1);
-        } else {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.counters.pending.fetch_sub(1, Ordering::SeqCst);
+        match refused {
+            Err(Notice::Live(live, _)) => {
+                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.counters.pending.fetch_sub(1, Ordering::SeqCst);
+                Err(live)
+            }
+            _ => {
+                self.bell.ring(News::Event);
+                add(&self.counters.accepted, 1);
+                Ok(())
+            }
         }
-        given
     }
 
     /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
     /// not: others wait for this event, too.
     pub(crate) fn give_or_drop(&self, live: &Live) {
-        if !self.give(live.clone(), None) {
+        if self.give(live.clone(), None).is_err() {
             add(&self.counters.dropped, 1);
         }
     }
@@ -370,6 +388,7 @@ impl Line {
     fn wake(&self) {
         // A courier with a full channel of commands is awake.
         drop(self.commands.0.try_send(Command::Wake));
+        self.bell.ring(News::Urgent);
     }
 
     /// Commands the courier; false when it has ended.
@@ -377,7 +396,10 @@ impl Line {
         self.unheeded.fetch_add(1, Ordering::SeqCst);
         while self.is_running() {
             match self.commands.0.send_timeout(command, LISTENS) {
-                Ok(()) => return true,
+                Ok(()) => {
+                    self.bell.ring(News::Urgent);
+                    return true;
+                }
                 Err(refused) => command = refused.into_inner(),
             }
         }
@@ -425,76 +447,5 @@ impl Line {
 
     fn synced_so_far(&self) -> std::sync::MutexGuard<'_, Vec<Synced>> {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Lets those who wait for deliveries know that there was one.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    waiting: AtomicUsize,
-    progress: Mutex<u64>,
-    changed: Condvar,
-}
-
-impl Tally {
-    /// Something was settled.
-    pub(crate) fn progressed(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            *self.progress.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-            self.changed.notify_all();
-        }
-    }
-
-    /// Waits until `done`, or until nothing has been settled for `patience`, or until `deadline`;
-    /// whether it is done. A patience longer than a clock can count has no end.
-    pub(crate) fn wait(
-        &self,
-        patience: Option<Duration>,
-        deadline: Option<Instant>,
-        done: impl Fn() -> bool,
-    ) -> bool {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut moved_at = Instant::now();
-        let finished = loop {
-            if done() {
-                break true;
-            }
-            let now = Instant::now();
-            let patient_until = patience.and_then(|patience| moved_at.checked_add(patience));
-            let give_up = [patient_until, deadline].into_iter().flatten().min();
-            // What changes without a word, a command to stop say, is seen this often.
-            let mut wait = Duration::from_millis(100);
-            if let Some(give_up) = give_up {
-                let Some(left) = give_up.checked_duration_since(now).filter(|d| !d.is_zero())
-                else {
-                    break false;
-                };
-                wait = wait.min(left);
-            }
-            let before = *progress;
-            (progress, _) = self
-                .changed
-                .wait_timeout(progress, wait)
-                .unwrap_or_else(PoisonError::into_inner);
-            if *progress != before {
-                moved_at = Instant::now();
-            }
-        };
-        drop(progress);
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        finished
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_patience_beyond_what_a_clock_counts_waits_until_it_is_done() {
-        let asked = std::cell::Cell::new(0);
-        let done = || asked.replace(asked.get() + 1) > 0;
-        assert!(Tally::default().wait(Some(Duration::MAX), None, done));
     }
 }

@@ -5,6 +5,7 @@ use crate::stats::add;
 use crate::submit::Route;
 use std::sync::Arc;
 use webhook_config::{Config, Target};
+use webhook_model::EventHeader;
 
 /// A target of the configuration, and its line.
 #[derive(Clone, Debug)]
@@ -20,6 +21,26 @@ impl Seat {
             _presence: line.presence(),
             line,
             target,
+        }
+    }
+}
+
+/// Which targets of a roster want an event.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// A bit for each of the first.
+    by_few: u64,
+    by_others: Vec<bool>,
+}
+
+/// Targets that need no allocation.
+const FEW: usize = 64;
+
+impl Wanted {
+    fn by(&self, place: usize) -> bool {
+        match place.checked_sub(FEW) {
+            None => self.by_few & (1 << place) != 0,
+            Some(place) => self.by_others[place],
         }
     }
 }
@@ -55,10 +76,29 @@ impl Roster {
         self.seats.iter().find(|seat| &*seat.line.name == name)
     }
 
+    /// Asks the filters of each target.
+    pub(crate) fn wanted(&self, header: &EventHeader<'_>) -> Wanted {
+        let mut wanted = Wanted::default();
+        for (place, seat) in self.seats.iter().enumerate() {
+            let wants = seat.target.accepts(header);
+            match place {
+                0..FEW => wanted.by_few |= u64::from(wants) << place,
+                _ => wanted.by_others.push(wants),
+            }
+        }
+        wanted
+    }
+
+    /// The targets that want an event.
+    pub(crate) fn chosen(&self, wanted: &Wanted) -> impl Iterator<Item = &Seat> {
+        let seats = self.seats.iter().enumerate();
+        seats.filter_map(|(place, seat)| wanted.by(place).then_some(seat))
+    }
+
     /// Counts an event for those whose filters left it out.
-    pub(crate) fn count_filtered(&self, wanted: &[bool]) {
-        for (seat, wanted) in self.seats.iter().zip(wanted) {
-            if !wanted {
+    pub(crate) fn count_filtered(&self, wanted: &Wanted) {
+        for (place, seat) in self.seats.iter().enumerate() {
+            if !wanted.by(place) {
                 add(&seat.line.counters.filtered, 1);
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, epoch_ms};
 use crate::dead_letter::{excerpt, legible};
+use crate::desk::Desk;
 use crate::fields::Fields;
 use crate::gate::Pass;
 use crate::headers::Headers;
@@ -12,7 +13,6 @@ use crate::sign::Signer;
 use crate::transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
-use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,9 +20,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use webhook_config::Target;
-
-/// How long a sender waits for a job before it ends.
-const IDLE: Duration = Duration::from_secs(10);
 
 /// An event to be attempted.
 #[derive(Debug)]
@@ -42,6 +39,12 @@ pub(crate) enum Report {
     Untried(Due, Pass),
     /// The sender ended.
     Ended(usize),
+}
+
+impl Report {
+    pub(crate) fn is_delivery(&self) -> bool {
+        matches!(self, Report::Attempted(attempt) if attempt.verdict == Verdict::Delivered)
+    }
 }
 
 /// What an attempt came to.
@@ -141,7 +144,7 @@ impl fmt::Debug for Bench {
 struct Leaving<'a> {
     number: usize,
     bench: &'a Bench,
-    reports: &'a Sender<Report>,
+    desk: &'a Desk,
 }
 
 impl Drop for Leaving<'_> {
@@ -152,7 +155,7 @@ impl Drop for Leaving<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.number);
         // A courier that is gone does not miss us.
-        drop(self.reports.send(Report::Ended(self.number)));
+        self.desk.report(Report::Ended(self.number));
     }
 }
 
@@ -165,14 +168,14 @@ struct Means {
 }
 
 /// The life of a sender. `number` names it among its target's.
-pub(crate) fn run(number: usize, bench: &Bench, jobs: &Receiver<Job>, reports: &Sender<Report>) {
+pub(crate) fn run(number: usize, bench: &Bench, desk: &Desk) {
     let _leaving = Leaving {
         number,
         bench,
-        reports,
+        desk,
     };
     let mut means = Means::default();
-    while let Ok(job) = jobs.recv_timeout(IDLE) {
+    while let Some(job) = desk.next() {
         let report = if job.gate == bench.gate.load(Ordering::SeqCst) && !bench.stopping() {
             report(
                 attempt(number, bench, &mut means, job),
@@ -181,7 +184,7 @@ pub(crate) fn run(number: usize, bench: &Bench, jobs: &Receiver<Job>, reports: &
         } else {
             Report::Untried(job.due, job.pass)
         };
-        if reports.send(report).is_err() {
+        if !desk.report(report) {
             return;
         }
     }

@@ -1,19 +1,19 @@
 //! Handing events over.
 
-use crate::clock::{Clock, epoch_ms};
+use crate::clock::Clock;
 use crate::fleet::Fleet;
-use crate::line::{Command, Line, Live, Tally};
+use crate::line::{Command, Line};
 use crate::naming::Names;
 use crate::roster::Roster;
-use crate::stats::add;
 use crate::submission::{BEST_EFFORT_WINDOW, Submission};
+use crate::tally::Tally;
 use crate::trouble::{Observer, Trouble};
-use crate::writer::{Completion, Ticket, Writer};
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::writer::Writer;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use webhook_model::{EventHeader, ReadError};
-use webhook_queue::{EntryId, Event, EventId, Queue, QueueError, RecentKeys};
+use webhook_model::ReadError;
+use webhook_queue::{EventId, Queue, QueueError, RecentKeys};
 
 /// How much of a submitter's time is kept for the queue's answer, at most.
 const ANSWER: Duration = Duration::from_millis(20);
@@ -168,15 +168,9 @@ impl Submitter {
         // The last moments are for the answer: that of a full queue shall come in time.
         let left = deadline.saturating_duration_since(Instant::now());
         let room_until = deadline - (left / 8).min(ANSWER);
-        let handed_over = self.inner.hand_over(
-            &submission,
-            Some(room_until),
-            Some(room_until),
-            Box::new(completion),
-        );
-        if let Err(refusal) = handed_over {
-            return Err(SubmitError { event, refusal });
-        }
+        let room_until = Some(room_until);
+        self.inner
+            .hand_over(submission, room_until, room_until, completion)?;
         let refusal = match confirmed.recv_deadline(deadline) {
             Ok(Ok(receipt)) => return Ok(receipt),
             Ok(Err(refusal)) => refusal,
@@ -219,12 +213,8 @@ impl Submitter {
         deadline: Option<Instant>,
         completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
     ) -> Result<EventId, SubmitError> {
-        let submission = event.into();
-        let handed_over = self
-            .inner
-            .hand_over(&submission, deadline, None, Box::new(completion));
-        let event = submission.event;
-        handed_over.map_err(|refusal| SubmitError { event, refusal })
+        self.inner
+            .hand_over(event.into(), deadline, None, completion)
     }
 }
 
@@ -278,167 +268,7 @@ impl Inner {
         }
     }
 
-    fn hand_over(
-        &self,
-        submission: &Submission,
-        deadline: Option<Instant>,
-        room_until: Option<Instant>,
-        completion: Completion,
-    ) -> Result<EventId, Refusal> {
-        let event = &submission.event;
-        if self.closed.load(Ordering::SeqCst) {
-            return Err(Refusal::ShuttingDown);
-        }
-        let roster = self.roster();
-        let max = roster.config.max_event_bytes();
-        if event.len() > max {
-            return Err(Refusal::TooLarge {
-                length: event.len(),
-                max,
-            });
-        }
-        let header = EventHeader::read(event).map_err(Refusal::NotAnEvent)?;
-        if !header.has_task {
-            return Err(Refusal::NoTask);
-        }
-        let wanted: Vec<bool> = roster
-            .seats
-            .iter()
-            .map(|seat| seat.target.accepts(&header))
-            .collect();
-        let id = submission.id.unwrap_or_else(|| self.names.next());
-        let live = Live {
-            entry: EntryId(0),
-            id,
-            // Events without a task id have one lane together: their order is kept, too.
-            key: Arc::from(header.task_id.as_deref().unwrap_or("").as_bytes()),
-            body: Arc::clone(event),
-            accepted_at: epoch_ms(self.clock.wall()),
-            submitted: self.clock.now(),
-        };
-        let chosen = || {
-            roster
-                .seats
-                .iter()
-                .zip(&wanted)
-                .filter(|(_, wanted)| **wanted)
-                .map(|(seat, _)| seat)
-        };
-        let reliable = chosen().filter(|seat| seat.line.is_reliable()).count();
-        let receipt = Receipt {
-            id,
-            targets: wanted.iter().filter(|wanted| **wanted).count(),
-            reliable,
-            duplicate: false,
-        };
-        let key = submission.key();
-        if reliable == 0 {
-            if let Some(first) = key.and_then(|key| self.repeated(key, &live)) {
-                let (id, duplicate) = (first, true);
-                completion(Ok(Receipt {
-                    id,
-                    duplicate,
-                    ..receipt
-                }));
-                return Ok(first);
-            }
-            if let Err(refusal) =
-                self.give(chosen().map(|seat| &seat.line), &live, deadline, receipt)
-            {
-                if let Some(key) = key {
-                    self.recent().forget(key, id);
-                }
-                return Err(refusal);
-            }
-            roster.count_filtered(&wanted);
-            completion(Ok(receipt));
-            return Ok(id);
-        }
-        let route = if reliable == roster.reliable.lines.len() {
-            roster.reliable.clone()
-        } else {
-            Route::new(
-                chosen()
-                    .map(|seat| &seat.line)
-                    .filter(|line| line.is_reliable())
-                    .cloned()
-                    .collect(),
-            )
-        };
-        let stored = Event {
-            id,
-            key: Arc::clone(&live.key),
-            body: Arc::clone(event),
-            accepted_at: live.accepted_at,
-            targets: Arc::clone(&route.names),
-            idempotency_key: key.cloned(),
-        };
-        // Whether an event that has a key is a duplicate is known only after the commit.
-        let (later, now): (Vec<_>, Vec<_>) = chosen()
-            .filter(|seat| !seat.line.is_reliable())
-            .cloned()
-            .partition(|_| key.is_some());
-        let ticket = Ticket {
-            lines: route.lines,
-            unless_known: later,
-            submitted: live.submitted,
-            receipt,
-            completion,
-            // What may turn out to be known already waits until it is known not to be.
-            may_be_early: key.is_none() && submission.id.is_none(),
-            number: 0,
-            early: 0,
-        };
-        let storage = self
-            .storage()
-            .expect("a dispatcher with a reliable target has a queue");
-        storage
-            .writer
-            .append(stored, ticket, deadline, room_until)?;
-        roster.count_filtered(&wanted);
-        for seat in now {
-            seat.line.give_or_drop(&live);
-        }
-        Ok(id)
-    }
-
-    /// The name of the event that this one, which only best-effort targets want, repeats. If there
-    /// is none, it is known from now on.
-    fn repeated(&self, key: &[u8], live: &Live) -> Option<EventId> {
-        let mut recent = self.recent();
-        let first = recent.find(key, live.accepted_at);
-        if first.is_none() {
-            recent.learn(key, live.id, live.accepted_at);
-        }
-        first
-    }
-
-    fn recent(&self) -> MutexGuard<'_, RecentKeys> {
+    pub(crate) fn recent(&self) -> MutexGuard<'_, RecentKeys> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An event that only best-effort targets want. Each of them may be waited for.
-    fn give<'a>(
-        &self,
-        lines: impl Iterator<Item = &'a Arc<Line>>,
-        live: &Live,
-        deadline: Option<Instant>,
-        receipt: Receipt,
-    ) -> Result<(), Refusal> {
-        let alone = receipt.targets == 1;
-        for line in lines {
-            let given = line.give(live.clone(), if alone { deadline } else { None });
-            if !given && alone {
-                return Err(if self.closed.load(Ordering::SeqCst) {
-                    Refusal::ShuttingDown
-                } else {
-                    Refusal::Full
-                });
-            }
-            if !given {
-                add(&line.counters.dropped, 1);
-            }
-        }
-        Ok(())
     }
 }

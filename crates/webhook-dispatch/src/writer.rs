@@ -96,7 +96,7 @@ impl Writer {
     }
 
     /// Hands an event to the queue, blocking up to `deadline`. Its ticket's completion is called
-    /// unless this fails. Once handed over it waits for room in a full queue up to `room_until`,
+    /// unless this fails, which gives back the body. Once handed over it waits for room in a full queue up to `room_until`,
     /// or as long as it takes, if the configuration has it wait at all.
     pub(crate) fn append(
         &self,
@@ -104,10 +104,10 @@ impl Writer {
         ticket: Ticket,
         deadline: Option<Instant>,
         room_until: Option<Instant>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), (Arc<[u8]>, Refusal)> {
         if deadline.is_none() && self.rejects && self.full.load(Ordering::SeqCst) {
             // It would be refused only after it was handed over.
-            return Err(Refusal::Full);
+            return Err((event.body, Refusal::Full));
         }
         self.unwritten.fetch_add(1, Ordering::SeqCst);
         let room_until = room_until.unwrap_or_else(|| Instant::now() + FOREVER);
@@ -117,10 +117,12 @@ impl Writer {
             })
             .map_err(|refused| {
                 self.unwritten.fetch_sub(1, Ordering::SeqCst);
-                match refused {
+                let refusal = match refused {
                     Refused::Closed(_) => Refusal::ShuttingDown,
                     _ => Refusal::Full,
-                }
+                };
+                let (event, _) = refused.into_inner();
+                (event.body, refusal)
             })
     }
 

@@ -10,7 +10,7 @@
 use super::Agenda;
 use crate::lane::{Delivery, Withdrawn};
 use crate::line::Live;
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -351,7 +351,8 @@ impl Delivery {
 mod tests {
     use super::super::tests::{live, target};
     use super::super::{Agenda, Step};
-    use crate::line::{Line, Tally};
+    use crate::line::Line;
+    use crate::tally::Tally;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Instant, UNIX_EPOCH};

@@ -19,10 +19,11 @@
 
 use super::*;
 use crate::clock::Moment;
-use crate::line::{Command, Live, Notice, Synced, Tally};
+use crate::line::{Command, Live, Notice, Synced};
 use crate::outcome::{Outcome, Verdict};
 use crate::retry::{Next, Retry, ceiling, next_attempt};
 use crate::sender::Attempt;
+use crate::tally::Tally;
 use crossbeam_channel::Receiver;
 use proptest::prelude::*;
 use std::collections::HashMap;

@@ -3,6 +3,7 @@
 //! It carries news to the [`Agenda`] and its decisions to the senders, the queue's writer, the
 //! counters and the observer. It never blocks but to wait for news.
 
+mod rest;
 mod senders;
 mod succession;
 
@@ -16,7 +17,7 @@ use crate::retry::Retry;
 use crate::sender::{Attempt, Bench, Job, Report};
 use crate::stats::add;
 use crate::trouble::{Follows, Observer, Trouble};
-use crossbeam_channel::{Receiver, Select, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -76,8 +77,8 @@ pub(crate) struct Courier {
     alarm: Option<Instant>,
     /// The queue could not be read: not to be tried before.
     read_after: Option<Instant>,
-    /// Whether something was settled that nobody was told of yet.
-    progress: bool,
+    /// Events that were settled and are counted as pending yet.
+    settled: i64,
     stopping: bool,
     /// Who has to end before it begins.
     after: Vec<Receiver<Infallible>>,
@@ -112,7 +113,7 @@ impl Courier {
             next_sender: 0,
             alarm: None,
             read_after: None,
-            progress: false,
+            settled: 0,
             stopping: false,
             after: supplies.after,
             retirement: None,
@@ -124,6 +125,7 @@ impl Courier {
     pub(crate) fn run(mut self) {
         self.let_others_end();
         self.agenda.follow_on(self.line.last_number());
+        let mut moved = false;
         while !self.stopping {
             let at = Moment::of(&*self.clock);
             self.alarm = None;
@@ -139,8 +141,9 @@ impl Courier {
                 break;
             }
             if !busy && !self.stopping {
-                self.wait(at.now);
+                self.wait(at.now, moved);
             }
+            moved = busy;
         }
         self.finish();
     }
@@ -161,9 +164,14 @@ impl Courier {
         any
     }
 
-    /// Tells those who wait for it that something was settled.
+    /// Counts what was settled as pending no more, and tells those who wait for that.
     fn tell_progress(&mut self) {
-        if std::mem::take(&mut self.progress) {
+        let settled = std::mem::take(&mut self.settled);
+        if settled > 0 {
+            self.line
+                .counters
+                .pending
+                .fetch_sub(settled, Ordering::SeqCst);
             self.line.tally.progressed();
         }
     }
@@ -255,8 +263,7 @@ impl Courier {
             |submitted| at.now.saturating_duration_since(submitted),
         );
         self.line.counters.settled_after(took);
-        self.line.counters.pending.fetch_sub(1, Ordering::SeqCst);
-        self.progress = true;
+        self.settled += 1;
     }
 
     fn settle(&self, settlement: Settlement) {
@@ -462,37 +469,6 @@ impl Courier {
         }
         self.tell_progress();
         any
-    }
-
-    fn set_alarm(&mut self, at: Instant) {
-        self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
-    }
-
-    /// Blocks until there is something to do.
-    fn wait(&mut self, now: Instant) {
-        let wants_sync =
-            self.agenda.wants_sync() || (self.is_leaving() && !self.agenda.is_settled());
-        if wants_sync && !self.line.wake_on_sync() {
-            return;
-        }
-        let next = self.agenda.next_wake().filter(|_| !self.is_leaving());
-        let wake = match (self.alarm, next) {
-            (Some(alarm), Some(wake)) => Some(alarm.min(wake)),
-            (alarm, wake) => alarm.or(wake),
-        };
-        let mut select = Select::new();
-        select.recv(&self.reports);
-        select.recv(&self.commands);
-        if self.backing.is_some() || self.agenda.has_room() {
-            select.recv(&self.events);
-        }
-        match wake {
-            None => {
-                select.ready();
-            }
-            // A time-out is news as good as any.
-            Some(at) => drop(select.ready_timeout(at.saturating_duration_since(now))),
-        }
     }
 
     fn show(&self) {

@@ -3,6 +3,7 @@
 use super::{Courier, PAUSE};
 use crate::agenda::most_handed_out;
 use crate::clock::Moment;
+use crate::desk::Desk;
 use crate::sender::{self, Bench, Job};
 use crate::stats::add;
 use crate::trouble::Trouble;
@@ -30,11 +31,15 @@ impl Courier {
             let number = self.next_sender;
             self.next_sender += 1;
             let (bench, its_bench) = (Arc::clone(&self.bench), Arc::clone(&self.bench));
-            let jobs = self.jobs_in.clone();
-            let reports = self.reports_out.clone();
+            let desk = Desk {
+                jobs: self.jobs_in.clone(),
+                reports: self.reports_out.clone(),
+                line: Arc::clone(&self.line),
+                concurrency: self.bench.target.concurrency(),
+            };
             let started = std::thread::Builder::new()
                 .name(format!("send-{}-{number}", self.line.name))
-                .spawn(move || sender::run(number, &bench, &jobs, &reports));
+                .spawn(move || sender::run(number, &bench, &desk));
             match started {
                 Ok(thread) => {
                     let bench = its_bench;
@@ -82,6 +87,7 @@ impl Courier {
                 Err(_) => break,
             }
         }
+        self.tell_progress();
         if !self.stopping {
             // It has retired: what it still knows of lies in the queue, and the line may be
             // another courier's by now.

@@ -12,11 +12,16 @@
 #[cfg(test)]
 mod tests;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Instant;
 use webhook_queue::{EntryId, EventId};
+
+/// How many lanes that are gone leave their memory to others, if it is for no more events.
+const SPARE: usize = 64;
 
 /// How much may be in memory.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +91,8 @@ enum State {
 #[derive(Debug)]
 struct Lane {
     key: Arc<[u8]>,
+    /// That of the key.
+    hash: u64,
     state: State,
     /// The first events, bodies included; the front one is the next, or is in flight.
     events: VecDeque<(Delivery, Arc<[u8]>)>,
@@ -117,7 +124,11 @@ pub(crate) enum Withdrawn {
 pub(crate) struct Lanes {
     bounds: Bounds,
     lanes: Slab<Lane>,
-    by_key: HashMap<Arc<[u8]>, LaneId>,
+    /// Where each task's lane is in `lanes`.
+    by_key: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+    /// What lanes that are gone kept their events in.
+    spare: Vec<VecDeque<(Delivery, Arc<[u8]>)>>,
     ready: VecDeque<LaneId>,
     waiting: BTreeSet<(Instant, LaneId)>,
     reading: VecDeque<LaneId>,
@@ -132,7 +143,9 @@ impl Lanes {
         Lanes {
             bounds,
             lanes: Slab::new(),
-            by_key: HashMap::new(),
+            by_key: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            spare: Vec::new(),
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),
             reading: VecDeque::new(),
@@ -151,7 +164,8 @@ impl Lanes {
         body: impl FnOnce() -> Arc<[u8]>,
     ) -> Offered {
         let room = self.has_room();
-        if let Some(&LaneId(index)) = self.by_key.get(key) {
+        let hash = self.hasher.hash_one(key);
+        if let Some(LaneId(index)) = self.find(hash, key) {
             let lane = &mut self.lanes[index];
             if lane.more || lane.events.len() >= self.bounds.per_lane {
                 lane.more = true;
@@ -169,15 +183,7 @@ impl Lanes {
         if self.lanes.len() >= self.bounds.lanes || !room {
             return Offered::Full;
         }
-        let key = shared_key();
-        let id = LaneId(self.lanes.insert(Lane {
-            key: Arc::clone(&key),
-            state: State::Reading,
-            events: VecDeque::with_capacity(1),
-            more: false,
-            waiting: None,
-        }));
-        self.by_key.insert(key, id);
+        let id = self.open(shared_key(), hash, false);
         if let Some(at) = delivery.not_before.filter(|at| *at > now) {
             self.wait(id, delivery, at);
             return Offered::Held;
@@ -199,7 +205,7 @@ impl Lanes {
         now: Instant,
         body: &Arc<[u8]>,
     ) -> bool {
-        let open = self.by_key.get(key).is_none_or(|&LaneId(index)| {
+        let open = self.lane_of(key).is_none_or(|LaneId(index)| {
             let lane = &self.lanes[index];
             !lane.more && lane.events.len() < self.bounds.per_lane
         });
@@ -209,7 +215,7 @@ impl Lanes {
 
     /// Says that the queue has an event that was taken early, at this entry.
     pub(crate) fn told(&mut self, key: &[u8], id: EventId, entry: EntryId) {
-        let Some(&LaneId(index)) = self.by_key.get(key) else {
+        let Some(LaneId(index)) = self.lane_of(key) else {
             return;
         };
         let lane = &mut self.lanes[index];
@@ -226,7 +232,7 @@ impl Lanes {
 
     /// Takes out an event that was taken early and that the queue will not have.
     pub(crate) fn withdraw(&mut self, key: &[u8], id: EventId) -> Withdrawn {
-        let Some(&lane_id) = self.by_key.get(key) else {
+        let Some(lane_id) = self.lane_of(key) else {
             return Withdrawn::Out;
         };
         let lane = &mut self.lanes[lane_id.0];
@@ -260,22 +266,15 @@ impl Lanes {
     /// Says that the queue owes this task again something that was settled before.
     /// False when there is no room for its lane: say it again.
     pub(crate) fn owed_again(&mut self, key: &[u8]) -> bool {
-        if let Some(&LaneId(index)) = self.by_key.get(key) {
+        let hash = self.hasher.hash_one(key);
+        if let Some(LaneId(index)) = self.find(hash, key) {
             self.lanes[index].more = true;
             return true;
         }
         if self.lanes.len() >= self.bounds.lanes {
             return false;
         }
-        let key: Arc<[u8]> = Arc::from(key);
-        let id = LaneId(self.lanes.insert(Lane {
-            key: Arc::clone(&key),
-            state: State::Reading,
-            events: VecDeque::new(),
-            more: true,
-            waiting: None,
-        }));
-        self.by_key.insert(key, id);
+        let id = self.open(Arc::from(key), hash, true);
         self.reading.push_back(id);
         true
     }
@@ -501,8 +500,39 @@ impl Lanes {
         self.ready.push_back(id);
     }
 
+    fn lane_of(&self, key: &[u8]) -> Option<LaneId> {
+        self.find(self.hasher.hash_one(key), key)
+    }
+
+    fn find(&self, hash: u64, key: &[u8]) -> Option<LaneId> {
+        let found = self.by_key.find(hash, |&at| *self.lanes[at].key == *key);
+        found.copied().map(LaneId)
+    }
+
+    /// Makes a lane without events.
+    fn open(&mut self, key: Arc<[u8]>, hash: u64, more: bool) -> LaneId {
+        let at = self.lanes.insert(Lane {
+            key,
+            hash,
+            state: State::Reading,
+            events: self.spare.pop().unwrap_or_default(),
+            more,
+            waiting: None,
+        });
+        let lanes = &self.lanes;
+        self.by_key.insert_unique(hash, at, |&at| lanes[at].hash);
+        LaneId(at)
+    }
+
     fn remove(&mut self, id: LaneId) {
         let lane = self.lanes.remove(id.0);
-        self.by_key.remove(&lane.key);
+        if let Ok(place) = self.by_key.find_entry(lane.hash, |&at| at == id.0) {
+            place.remove();
+        }
+        let mut events = lane.events;
+        if self.spare.len() < SPARE && events.capacity() <= SPARE {
+            events.clear();
+            self.spare.push(events);
+        }
     }
 }

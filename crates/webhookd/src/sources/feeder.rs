@@ -21,14 +21,52 @@ pub(super) struct Source {
 }
 
 pub(crate) struct Feeder {
-    /// What lines are told to be of, if there are several sources.
-    of: String,
     submitter: Submitter,
-    console: Console,
-    acks: Option<AckSender>,
     /// Whether nobody takes acknowledgements any more.
     deaf: Arc<AtomicBool>,
+    told: Arc<Told>,
+}
+
+/// Who is told of lines, also after they were handed over.
+struct Told {
+    /// What lines are told to be of, if there are several sources.
+    of: String,
+    console: Console,
+    acks: Option<AckSender>,
     intake: Arc<Intake>,
+}
+
+/// A line of a followed file, until it is known what became of it.
+type Tracked = Option<(Arc<Tracker>, u64)>;
+
+impl Told {
+    /// A line that was handed over was accepted, or was not after all.
+    fn hear(&self, number: u64, tracked: Tracked, result: Result<Receipt, Refusal>) {
+        match result {
+            Ok(receipt) => {
+                if let Some((tracker, number)) = tracked {
+                    tracker.finish(number, true);
+                }
+                if let Some(acks) = self.acks.as_ref().filter(|_| receipt.is_safe()) {
+                    acks.send(number, receipt.id);
+                }
+            }
+            Err(refusal) => {
+                if let Some((tracker, number)) = tracked {
+                    // It is read again, at once or after the next start.
+                    tracker.finish(number, false);
+                } else {
+                    self.intake.refuse();
+                }
+                self.say_sparingly(number, &chain(&refusal));
+            }
+        }
+    }
+
+    fn say_sparingly(&self, number: u64, what: &str) {
+        self.console
+            .say_sparingly(&format!("{}line {number}: {what}", self.of));
+    }
 }
 
 impl Feeder {
@@ -39,13 +77,16 @@ impl Feeder {
         intake: Arc<Intake>,
         source: Option<&str>,
     ) -> Feeder {
-        Feeder {
+        let told = Told {
             of: source.map_or_else(String::new, |source| format!("{source}: ")),
-            submitter,
             console,
             acks: acks.map(|acks| acks.sender(source)),
-            deaf: acks.map_or_else(Arc::default, Acks::failure),
             intake,
+        };
+        Feeder {
+            submitter,
+            deaf: acks.map_or_else(Arc::default, Acks::failure),
+            told: Arc::new(told),
         }
     }
 
@@ -56,8 +97,10 @@ impl Feeder {
     pub(crate) fn feed(&mut self, mut lines: Lines, signals: &Signals) -> std::io::Result<()> {
         let mut shown = 0;
         loop {
-            self.intake.read_bytes(lines.read() - shown);
-            shown = lines.read();
+            if lines.read() > shown {
+                self.count_bytes(lines.read() - shown);
+                shown = lines.read();
+            }
             match lines.next_line(signals)? {
                 None => return Ok(()),
                 Some(Line::TooLong(number)) => self.reject_too_long(number),
@@ -77,7 +120,7 @@ impl Feeder {
 
     /// Whether nobody takes acknowledgements any more.
     pub(super) fn say_sparingly(&self, text: &str) {
-        self.console.say_sparingly(text);
+        self.told.console.say_sparingly(text);
     }
 
     pub(super) fn is_deaf(&self) -> bool {
@@ -85,7 +128,7 @@ impl Feeder {
     }
 
     pub(super) fn count_bytes(&self, bytes: u64) {
-        self.intake.read_bytes(bytes);
+        self.told.intake.read_bytes(bytes);
     }
 
     pub(super) fn reject_too_long(&self, number: u64) {
@@ -104,30 +147,9 @@ impl Feeder {
         signals: &Signals,
     ) -> bool {
         loop {
-            let of = self.of.clone();
             let tracked = source.map(|source| (Arc::clone(&source.tracker), source.number));
-            let acks = self.acks.clone();
-            let intake = Arc::clone(&self.intake);
-            let console = self.console.clone();
-            let completion = move |result: Result<Receipt, Refusal>| match result {
-                Ok(receipt) => {
-                    if let Some((tracker, number)) = tracked {
-                        tracker.finish(number, true);
-                    }
-                    if let Some(acks) = acks.filter(|_| receipt.is_safe()) {
-                        acks.send(number, receipt.id);
-                    }
-                }
-                Err(refusal) => {
-                    if let Some((tracker, number)) = tracked {
-                        // It is read again, at once or after the next start.
-                        tracker.finish(number, false);
-                    } else {
-                        intake.refuse();
-                    }
-                    console.say_sparingly(&format!("{of}line {number}: {}", chain(&refusal)));
-                }
-            };
+            let told = Arc::clone(&self.told);
+            let completion = move |result| told.hear(number, tracked, result);
             // In steps, so that a signal is seen while there is no room.
             let deadline = Instant::now() + Duration::from_millis(100);
             let mut submission = Submission::new(event);
@@ -139,7 +161,7 @@ impl Feeder {
                 .submit_with(submission, Some(deadline), completion)
             {
                 Ok(_) => {
-                    self.intake.event();
+                    self.told.intake.event();
                     return true;
                 }
                 Err(SubmitError {
@@ -147,9 +169,9 @@ impl Feeder {
                     refusal: Refusal::Full,
                 }) => {
                     if signals.asked_to_end() {
-                        self.console.say(&format!(
+                        self.told.console.say(&format!(
                             "{}line {number} and what follows were not taken",
-                            self.of
+                            self.told.of
                         ));
                         return false;
                     }
@@ -171,8 +193,7 @@ impl Feeder {
     }
 
     fn reject(&self, number: u64, why: &str) {
-        self.intake.reject();
-        self.console
-            .say_sparingly(&format!("{}line {number}: {why}", self.of));
+        self.told.intake.reject();
+        self.told.say_sparingly(number, why);
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Bytes asked for in one reading.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// What is read, line by line.
 pub(crate) struct Lines {
@@ -16,6 +16,8 @@ pub(crate) struct Lines {
     file: File,
     length: Option<u64>,
     buffer: Vec<u8>,
+    /// How much of `buffer` was read.
+    filled: usize,
     /// What of `buffer` was given out already.
     start: usize,
     /// What of `buffer` is known to hold no line feed.
@@ -70,6 +72,7 @@ impl Lines {
             file,
             length,
             buffer: Vec::new(),
+            filled: 0,
             start: 0,
             searched: 0,
             number: 0,
@@ -125,11 +128,11 @@ impl Lines {
     /// A line that is in the buffer, or the beginning of one that is too long.
     fn take_line(&mut self) -> Option<Found> {
         loop {
-            let line_feed = memchr::memchr(b'\n', &self.buffer[self.searched..]);
+            let line_feed = memchr::memchr(b'\n', &self.buffer[self.searched..self.filled]);
             let end = match line_feed {
                 Some(at) => self.searched + at,
                 None => {
-                    self.searched = self.buffer.len();
+                    self.searched = self.filled;
                     let pending = self.searched - self.start;
                     if self.ended && (pending == 0 || self.skipping) {
                         self.start = self.searched;
@@ -168,22 +171,24 @@ impl Lines {
         if signals.asked_to_end() {
             return Ok(());
         }
-        self.buffer.drain(..self.start);
+        self.buffer.copy_within(self.start..self.filled, 0);
+        self.filled -= self.start;
         self.searched -= self.start;
         self.start = 0;
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + CHUNK, 0);
-        let read = match self.file.read(&mut self.buffer[filled..]) {
+        let room = self.filled..self.filled + CHUNK;
+        if self.buffer.len() < room.end {
+            self.buffer.resize(room.end, 0);
+        }
+        let read = match self.file.read(&mut self.buffer[room]) {
             Ok(read) => read,
             Err(error) => {
-                self.buffer.truncate(filled);
                 return match error.kind() {
                     io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => Ok(()),
                     _ => Err(error),
                 };
             }
         };
-        self.buffer.truncate(filled + read);
+        self.filled += read;
         self.read += read as u64;
         self.ended = read == 0;
         Ok(())

@@ -1,0 +1,63 @@
+//! How a courier waits for news.
+
+use super::Courier;
+use crate::bell::Hears;
+use crate::desk::is_plenty;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long a courier whose senders have plenty to do lets deliveries and events gather.
+const GATHERS: Duration = Duration::from_millis(1);
+
+/// How often it gives way before it sleeps.
+const YIELDS: u32 = 8;
+
+impl Courier {
+    /// Has it look around at this time although nobody says so.
+    pub(super) fn set_alarm(&mut self, at: Instant) {
+        self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
+    }
+
+    /// Blocks until there is something to do. `moved` says that there was since it last did.
+    pub(super) fn wait(&mut self, now: Instant, moved: bool) {
+        let wants_sync =
+            self.agenda.wants_sync() || (self.is_leaving() && !self.agenda.is_settled());
+        if wants_sync && !self.line.wake_on_sync() {
+            return;
+        }
+        let next = self.agenda.next_wake().filter(|_| !self.is_leaving());
+        let alarms = [self.alarm, next].into_iter().flatten();
+        let bell = &self.line.bell;
+        if moved && self.desk_is_full() {
+            let until = alarms.chain([now + GATHERS]).min();
+            return bell.wait(Hears::URGENT, until, || {
+                self.commands.is_empty() && self.desk_is_full()
+            });
+        }
+        // Where there is no room, what comes waits in the channel.
+        let takes_events = self.backing.is_some() || self.agenda.has_room();
+        let hears = if takes_events {
+            Hears::ALL
+        } else {
+            Hears::REPORTS
+        };
+        let idle = || {
+            let behind = self.backing.is_some() && self.line.behind.load(Ordering::SeqCst);
+            let gap = behind && self.agenda.follows();
+            let events = takes_events && !self.events.is_empty();
+            !gap && !events && self.commands.is_empty() && self.reports.is_empty()
+        };
+        for _ in 0..if moved { YIELDS } else { 0 } {
+            // Where others wait for this processor, more comes meanwhile, and nobody has to wake it.
+            std::thread::yield_now();
+            if !idle() {
+                return;
+            }
+        }
+        bell.wait(hears, alarms.min(), idle);
+    }
+
+    fn desk_is_full(&self) -> bool {
+        is_plenty(&self.jobs_in, self.bench.target.concurrency())
+    }
+}

@@ -1,0 +1,76 @@
+//! How others wait for deliveries.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lets those who wait for deliveries know that there was one.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    waiting: AtomicUsize,
+    progress: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Tally {
+    /// Something was settled.
+    pub(crate) fn progressed(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            *self.progress.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until `done`, or until nothing has been settled for `patience`, or until `deadline`;
+    /// whether it is done. A patience longer than a clock can count has no end.
+    pub(crate) fn wait(
+        &self,
+        patience: Option<Duration>,
+        deadline: Option<Instant>,
+        done: impl Fn() -> bool,
+    ) -> bool {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut moved_at = Instant::now();
+        let finished = loop {
+            if done() {
+                break true;
+            }
+            let now = Instant::now();
+            let patient_until = patience.and_then(|patience| moved_at.checked_add(patience));
+            let give_up = [patient_until, deadline].into_iter().flatten().min();
+            // What changes without a word, a command to stop say, is seen this often.
+            let mut wait = Duration::from_millis(100);
+            if let Some(give_up) = give_up {
+                let Some(left) = give_up.checked_duration_since(now).filter(|d| !d.is_zero())
+                else {
+                    break false;
+                };
+                wait = wait.min(left);
+            }
+            let before = *progress;
+            (progress, _) = self
+                .changed
+                .wait_timeout(progress, wait)
+                .unwrap_or_else(PoisonError::into_inner);
+            if *progress != before {
+                moved_at = Instant::now();
+            }
+        };
+        drop(progress);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        finished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patience_beyond_what_a_clock_counts_waits_until_it_is_done() {
+        let asked = std::cell::Cell::new(0);
+        let done = || asked.replace(asked.get() + 1) > 0;
+        assert!(Tally::default().wait(Some(Duration::MAX), None, done));
+    }
+}
