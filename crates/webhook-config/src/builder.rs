@@ -129,7 +129,7 @@ impl TargetBuilder {
         retry: RetryPolicy
         /// The most attempts under way at once; 16 if not set, 4096 at most.
         concurrency: NonZeroUsize
-        /// The most of its events that are held in memory; 1024 if not set, 1048576 at most.
+        /// The most of its events that are held in memory; 4096 if not set, 1048576 at most.
         window: NonZeroUsize
         /// The most bytes of an answer's body that are read; 65536 if not set, 64 MiB at most.
         max_response_bytes: u64

@@ -53,7 +53,7 @@ pub(crate) const QUEUE_BYTES: Limits = Limits {
 
 pub(crate) const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not 0");
-pub(crate) const DEFAULT_WINDOW: NonZeroUsize = NonZeroUsize::new(1024).expect("1024 is not 0");
+pub(crate) const DEFAULT_WINDOW: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not 0");
 pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
 pub(crate) const DEFAULT_MAX_EVENT_BYTES: usize = 1 << 20;
 /// A shorter time-out only reaches receivers near by.

@@ -368,6 +368,13 @@ mod tests {
     /// Whatever is gone past fast must be gone past slowly too, to the same place; and whatever
     /// cannot be, must not.
     fn check(text: &str) {
+        check_one(text);
+        // As lines come: what ends the line is behind the value, or breaks it off.
+        check_one(&format!("{text}\n"));
+        check_one(&format!("{text}\r\n"));
+    }
+
+    fn check_one(text: &str) {
         let mut slow = Scanner::new(text.as_bytes()).unwrap();
         let end = slow.skip_value_slowly().map(|()| slow.place()).ok();
         let fast = |rest: Option<&[u8]>| rest.map(|rest| text.len() - rest.len());

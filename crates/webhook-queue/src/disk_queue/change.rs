@@ -309,6 +309,10 @@ impl<'q> Change<'q> {
     /// Forgets up to `limit` entries of a target, owed or dead, and then the target; how many
     /// entries, and whether that were all.
     pub(super) fn drop_target(&mut self, target: &str, limit: usize) -> heed::Result<(u64, bool)> {
+        debug_assert!(
+            self.over.is_empty(),
+            "what is settled knows rows by their place"
+        );
         let Some(at) = self.row(target)? else {
             return Ok((0, true));
         };

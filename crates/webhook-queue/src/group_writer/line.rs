@@ -177,6 +177,8 @@ impl<T> Line<T> {
     pub(super) fn stop(&self) {
         let mut state = self.lock();
         state.stopped = true;
+        // With the same lock: what came between would be taken, and never answered.
+        state.closed = true;
         let events = std::mem::take(&mut state.events);
         drop(state);
         self.close();

@@ -17,10 +17,6 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Header fields that hyper takes unless it is told how many. Told so, it fills a table of that
-/// length for each request; else it leaves it as it is.
-const USUAL_HEADERS: usize = 100;
-
 /// Serves HTTP on threads of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -195,11 +191,7 @@ async fn serve_connection<S, B>(
         // The activity has that time, and others.
         .header_read_timeout(None)
         .max_buf_size(limits.head_bytes)
-        // Answers are short: to copy one behind its head costs less than to write two pieces.
-        .writev(false);
-    if limits.headers != USUAL_HEADERS {
-        builder.max_headers(limits.headers);
-    }
+        .max_headers(limits.headers);
     let connection = builder.serve_connection(
         TokioIo::new(Watched::new(stream, Arc::clone(activity))),
         service,

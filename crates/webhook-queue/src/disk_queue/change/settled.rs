@@ -38,11 +38,12 @@ impl Change<'_> {
         }
         let high = record::target_key(target, last_of(first, count));
         let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
+        let mut found = 0;
         for item in self.tables.owed.range(&self.txn, &range)? {
             self.released.extend(record::seq_of_target_key(item?.0));
+            found += 1;
         }
-        self.tables.owed.delete_range(&mut self.txn, &range)?;
-        Ok(())
+        all_gone(found, self.tables.owed.delete_range(&mut self.txn, &range)?)
     }
 
     /// One target less has to do with an event.
@@ -116,8 +117,10 @@ impl Change<'_> {
         );
         let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
         let mut indexed = Vec::with_capacity(count);
+        let mut there = 0;
         for item in self.tables.events.range(&self.txn, &range)? {
             let (key, found) = item?;
+            there += 1;
             let seq = key.try_into().map(u64::from_be_bytes);
             if let (Ok(seq), Some(key)) = (seq, record::key_of_event(found)) {
                 indexed.push(record::by_key_key(hash(self.identity, key), seq));
@@ -128,8 +131,19 @@ impl Change<'_> {
         for key in indexed {
             self.tables.by_key.delete(&mut self.txn, &key)?;
         }
-        self.tables.events.delete_range(&mut self.txn, &range)?;
+        all_gone(
+            there,
+            self.tables.events.delete_range(&mut self.txn, &range)?,
+        )
+    }
+}
+
+/// The walk that deletes ends, and does not say why, at a page that it cannot read.
+fn all_gone(found: usize, deleted: usize) -> heed::Result<()> {
+    if found == deleted {
         Ok(())
+    } else {
+        Err(heed::Error::Mdb(heed::MdbError::Corrupted))
     }
 }
 
@@ -212,6 +226,47 @@ mod tests {
         );
         assert_eq!(owed(&queue, "t"), [(10, 0)]);
         assert_eq!(queue.statistics().unwrap().events, 1);
+    }
+
+    /// More than a page of each table holds, so that pages empty and merge under the walk.
+    #[test]
+    fn runs_longer_than_a_page_are_taken_out_whole() {
+        const EVENTS: u64 = 3000;
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(64 << 20)).unwrap();
+        let targets: Arc<[Arc<str>]> = ["a", "b"].map(Into::into).into();
+        let events: Vec<_> = (1..=EVENTS)
+            .map(|number| Event {
+                id: EventId(u128::from(number).to_be_bytes()),
+                key: Arc::from(&(number % 50).to_be_bytes()[..]),
+                body: vec![b'x'; if number % 3 == 0 { 3500 } else { 40 }].into(),
+                accepted_at: number,
+                targets: Arc::clone(&targets),
+                idempotency_key: None,
+            })
+            .collect();
+        queue.commit(&events, &[]).unwrap();
+        let sevenths = (1..=EVENTS / 7).map(|number| ("a", number * 7, ATTEMPTED));
+        settle(&queue, &sevenths.collect::<Vec<_>>());
+
+        let mut left: Vec<u64> = (1..=EVENTS).collect();
+        // From the front, the middle and the end, in turns.
+        for (turn, count) in [1, 2, 184, 185, 186, 187, 768, 768].into_iter().enumerate() {
+            let from = (left.len() - count) * (turn % 3) / 2;
+            let run: Vec<u64> = left.drain(from..from + count).collect();
+            for target in ["a", "b"] {
+                let settled = run.iter().map(|entry| (target, *entry, Settled::Delivered));
+                settle(&queue, &settled.collect::<Vec<_>>());
+            }
+            let expected = |attempts: fn(u64) -> u32| {
+                let entries = left.iter().map(move |entry| (*entry, attempts(*entry)));
+                entries.collect::<Vec<_>>()
+            };
+            assert_eq!(owed(&queue, "b"), expected(|_| 0));
+            let attempts = |entry| if entry % 7 == 0 { 3 } else { 0 };
+            assert_eq!(owed(&queue, "a"), expected(attempts));
+            assert_eq!(queue.statistics().unwrap().events, left.len() as u64);
+        }
     }
 
     #[test]
