@@ -31,7 +31,7 @@ file_object! {
         url: UrlText = "targetURL", required;
         /// Headers of each request; may be `{}`. A value is a string, `{"env": NAME}` or
         /// `{"file": PATH}`. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are
-        /// refused.
+        /// refused. `Expect` is sent and not waited for: head and body go together.
         headers: HeadersFile = "headers", required;
         /// How long connecting may take in milliseconds, TLS included; 1 to 2147483647. Under 100 is
         /// a warning: it only reaches receivers near by.
