@@ -254,7 +254,8 @@ impl Line {
         if !self.notify(Notice::Told { id, entry, number }) {
             self.unheard.store(true, Ordering::SeqCst);
             self.behind.store(true, Ordering::SeqCst);
-            self.bell.ring(News::Event);
+            // One that leaves looks no longer whether it is behind, but at commands.
+            self.wake();
         }
     }
 
@@ -447,5 +448,21 @@ impl Line {
 
     fn synced_so_far(&self) -> std::sync::MutexGuard<'_, Vec<Synced>> {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_courier_is_commanded_to_look_when_what_the_queue_has_could_not_be_said() {
+        let line = Line::new("a".into(), true, 1, Arc::default());
+        line.told(EventId([1; 16]), EntryId(1), 1);
+        assert!(line.commands().is_empty());
+        line.told(EventId([2; 16]), EntryId(2), 2);
+        // It may hear the first and see nothing else that is new to it.
+        assert_eq!(line.events().try_iter().count(), 1);
+        assert!(matches!(line.commands().try_recv(), Ok(Command::Wake)));
     }
 }

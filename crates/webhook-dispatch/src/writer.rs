@@ -96,8 +96,8 @@ impl Writer {
     }
 
     /// Hands an event to the queue, blocking up to `deadline`. Its ticket's completion is called
-    /// unless this fails, which gives back the body. Once handed over it waits for room in a full queue up to `room_until`,
-    /// or as long as it takes, if the configuration has it wait at all.
+    /// unless this fails, which gives back the body. Once handed over it waits for room in a full
+    /// queue up to `room_until`, or as long as it takes, if the configuration has it wait at all.
     pub(crate) fn append(
         &self,
         event: Event,

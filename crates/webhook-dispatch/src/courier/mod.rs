@@ -8,7 +8,7 @@ mod senders;
 mod succession;
 
 use self::senders::{Hired, job_channel};
-use crate::agenda::{Agenda, Ruling, Step, Was, most_handed_out};
+use crate::agenda::{Agenda, Ruling, Step, Was};
 use crate::clock::{Clock, Moment};
 use crate::gate::Shut;
 use crate::lane::Delivery;
@@ -90,7 +90,9 @@ impl Courier {
     pub(crate) fn new(supplies: Supplies) -> Courier {
         let target = &supplies.bench.target;
         let (jobs, jobs_in) = job_channel(&supplies.bench);
-        let (reports_out, reports) = crossbeam_channel::bounded(most_handed_out(target) * 2);
+        // As many as are handed out at most, whatever the settings become; and who has something
+        // to say need not wait until it can ring.
+        let (reports_out, reports) = crossbeam_channel::unbounded();
         let clock = Arc::clone(&supplies.bench.clock);
         let agenda = Agenda::new(target, supplies.backing.is_some(), clock.now());
         Courier {
@@ -153,7 +155,7 @@ impl Courier {
         let synced = self.line.take_synced();
         let mut any = !synced.is_empty();
         self.agenda.synced(&synced);
-        for _ in 0..=self.reports.capacity().unwrap_or(0) {
+        for _ in 0..self.reports.len() {
             let Ok(report) = self.reports.try_recv() else {
                 break;
             };

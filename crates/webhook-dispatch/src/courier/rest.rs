@@ -11,6 +11,8 @@ const GATHERS: Duration = Duration::from_millis(1);
 
 /// How often it gives way before it sleeps.
 const YIELDS: u32 = 8;
+/// How long that may take where each time others have a slice of the processor.
+const YIELDS_TAKE: Duration = Duration::from_millis(20);
 
 impl Courier {
     /// Has it look around at this time although nobody says so.
@@ -25,13 +27,17 @@ impl Courier {
         if wants_sync && !self.line.wake_on_sync() {
             return;
         }
-        let next = self.agenda.next_wake().filter(|_| !self.is_leaving());
+        // What cannot be read is not waited for.
+        let reads = !self.is_leaving() && self.read_after.is_none();
+        let next = self.agenda.next_wake().filter(|_| reads);
+        // All by the clock that the alarms were set by, of which only what is left counts.
         let alarms = [self.alarm, next].into_iter().flatten();
+        let left = alarms.map(|at| at.saturating_duration_since(now)).min();
         let bell = &self.line.bell;
         if moved && self.desk_is_full() {
-            let until = alarms.chain([now + GATHERS]).min();
-            return bell.wait(Hears::URGENT, until, || {
-                self.commands.is_empty() && self.desk_is_full()
+            let within = left.map_or(GATHERS, |left| left.min(GATHERS));
+            return bell.wait(Hears::URGENT, Some(within), || {
+                !bell.was_urgent() && self.commands.is_empty() && self.desk_is_full()
             });
         }
         // Where there is no room, what comes waits in the channel.
@@ -47,17 +53,20 @@ impl Courier {
             let events = takes_events && !self.events.is_empty();
             !gap && !events && self.commands.is_empty() && self.reports.is_empty()
         };
-        for _ in 0..if moved { YIELDS } else { 0 } {
+        let hurries = left.is_some_and(|left| left < YIELDS_TAKE);
+        for _ in 0..if moved && !hurries { YIELDS } else { 0 } {
             // Where others wait for this processor, more comes meanwhile, and nobody has to wake it.
             std::thread::yield_now();
             if !idle() {
                 return;
             }
         }
-        bell.wait(hears, alarms.min(), idle);
+        bell.wait(hears, left, idle);
     }
 
+    /// Whether all senders are at work, and enough lies ready for when they are not.
     fn desk_is_full(&self) -> bool {
-        is_plenty(&self.jobs_in, self.bench.target.concurrency())
+        let concurrency = self.bench.target.concurrency();
+        self.agenda.outstanding() > concurrency.get() && is_plenty(&self.jobs_in, concurrency)
     }
 }

@@ -12,10 +12,10 @@
 #[cfg(test)]
 mod tests;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 use webhook_queue::{EntryId, EventId};
@@ -126,7 +126,8 @@ pub(crate) struct Lanes {
     lanes: Slab<Lane>,
     /// Where each task's lane is in `lanes`.
     by_key: HashTable<usize>,
-    hasher: DefaultHashBuilder,
+    /// Keys come from outside: whoever chooses them must not choose where they lie.
+    hasher: RandomState,
     /// What lanes that are gone kept their events in.
     spare: Vec<VecDeque<(Delivery, Arc<[u8]>)>>,
     ready: VecDeque<LaneId>,
@@ -144,7 +145,7 @@ impl Lanes {
             bounds,
             lanes: Slab::new(),
             by_key: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            hasher: RandomState::new(),
             spare: Vec::new(),
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),

@@ -198,6 +198,34 @@ fn no_more_attempts_start_than_the_rate_limit_allows() {
     assert_eq!(report.stats.targets[0].pending, 17);
 }
 
+/// A clock that is an hour ahead.
+struct Ahead;
+
+impl Clock for Ahead {
+    fn now(&self) -> Instant {
+        Instant::now() + HOUR
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::now() + HOUR
+    }
+}
+
+#[test]
+fn times_are_the_clocks_own_and_not_the_machines() {
+    let receiver = Receiver::new(|received| match received.attempt {
+        1 => Reply::Status(503),
+        _ => Reply::Status(200),
+    });
+    let dispatcher = dispatcher(config([target("a")]), &memory(), &receiver)
+        .clock(Arc::new(Ahead))
+        .start()
+        .unwrap();
+    submit(&dispatcher.submitter(), "t", 0);
+    receiver.wait("the retry", |state| state.taken.len() == 1);
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+}
+
 #[test]
 fn a_best_effort_target_gets_one_attempt_and_its_task_goes_on() {
     let receiver = Receiver::new(|received| match received.number() {
