@@ -64,6 +64,7 @@ pub enum BuildError {
 pub struct TargetBuilder {
     target: Target,
     response_timeout: Option<Duration>,
+    window: Option<NonZeroUsize>,
     header_error: Option<BuildError>,
 }
 
@@ -84,7 +85,7 @@ impl Target {
             delivery: Delivery::Reliable,
             retry: RetryPolicy::default(),
             concurrency: limits::DEFAULT_CONCURRENCY,
-            window: limits::DEFAULT_WINDOW,
+            window: limits::DEFAULT_WINDOW_RELIABLE,
             max_response_bytes: limits::DEFAULT_MAX_RESPONSE_BYTES,
             max_per_second: None,
             signing: None,
@@ -94,6 +95,7 @@ impl Target {
         TargetBuilder {
             target,
             response_timeout: None,
+            window: None,
             header_error: None,
         }
     }
@@ -129,8 +131,6 @@ impl TargetBuilder {
         retry: RetryPolicy
         /// The most attempts under way at once; 16 if not set, 4096 at most.
         concurrency: NonZeroUsize
-        /// The most of its events that are held in memory; 4096 if not set, 1048576 at most.
-        window: NonZeroUsize
         /// The most bytes of an answer's body that are read; 65536 if not set, 64 MiB at most.
         max_response_bytes: u64
         /// The most attempts that are begun in a second; no bound if not set.
@@ -147,6 +147,13 @@ impl TargetBuilder {
     /// time-out and 5 s if not set.
     pub fn response_timeout(mut self, response_timeout: Duration) -> Self {
         self.response_timeout = Some(response_timeout);
+        self
+    }
+
+    /// The most of its events that are held in memory; 1048576 at most. If not set, 4096, and 1024
+    /// for a best-effort target.
+    pub fn window(mut self, window: NonZeroUsize) -> Self {
+        self.window = Some(window);
         self
     }
 
@@ -183,6 +190,10 @@ impl TargetBuilder {
         target.response_timeout = self
             .response_timeout
             .unwrap_or_else(|| target.connect_timeout.max(limits::DEFAULT_RESPONSE_TIMEOUT));
+        target.window = self.window.unwrap_or(match target.delivery {
+            Delivery::BestEffort => limits::DEFAULT_WINDOW_BEST_EFFORT,
+            _ => limits::DEFAULT_WINDOW_RELIABLE,
+        });
         limits::TIMEOUT_MSEC.check_duration("timeoutMsec", target.connect_timeout)?;
         limits::TIMEOUT_MSEC.check_duration("responseTimeoutMsec", target.response_timeout)?;
         limits::CONCURRENCY.check("concurrency", target.concurrency.get() as u64)?;

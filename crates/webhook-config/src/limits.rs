@@ -53,7 +53,12 @@ pub(crate) const QUEUE_BYTES: Limits = Limits {
 
 pub(crate) const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not 0");
-pub(crate) const DEFAULT_WINDOW: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not 0");
+/// What is settled and not synced counts, too: enough for the next events to be under way meanwhile.
+pub(crate) const DEFAULT_WINDOW_RELIABLE: NonZeroUsize =
+    NonZeroUsize::new(4096).expect("4096 is not 0");
+/// Nothing waits for a disk here, and what a processor's cache does not hold costs more.
+pub(crate) const DEFAULT_WINDOW_BEST_EFFORT: NonZeroUsize =
+    NonZeroUsize::new(1024).expect("1024 is not 0");
 pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
 pub(crate) const DEFAULT_MAX_EVENT_BYTES: usize = 1 << 20;
 /// A shorter time-out only reaches receivers near by.

@@ -134,3 +134,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_window_that_is_not_set_is_as_large_as_the_delivery_makes_use_of() {
+    for (keys, window) in [
+        ("", 4096),
+        (r#","delivery":"best-effort""#, 1024),
+        (r#","delivery":"best-effort","window":7"#, 7),
+        (r#","window":7"#, 7),
+    ] {
+        let text = format!(
+            r#"{{"targetURL":"http://localhost/","timeoutMsec":5000,"headers":{{}}{keys}}}"#
+        );
+        let config = parse(&text).unwrap().config;
+        assert_eq!(config.targets()[0].window().get(), window, "{text}");
+    }
+}
