@@ -150,7 +150,7 @@ impl TargetBuilder {
         self
     }
 
-    /// The most of its events that are held in memory; 1048576 at most. If not set, 4096, and 1024
+    /// The most of its events that are held in memory; 1048576 at most. If not set, 4096, and 256
     /// for a best-effort target.
     pub fn window(mut self, window: NonZeroUsize) -> Self {
         self.window = Some(window);

@@ -58,7 +58,7 @@ pub(crate) const DEFAULT_WINDOW_RELIABLE: NonZeroUsize =
     NonZeroUsize::new(4096).expect("4096 is not 0");
 /// Nothing waits for a disk here, and what a processor's cache does not hold costs more.
 pub(crate) const DEFAULT_WINDOW_BEST_EFFORT: NonZeroUsize =
-    NonZeroUsize::new(1024).expect("1024 is not 0");
+    NonZeroUsize::new(256).expect("256 is not 0");
 pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
 pub(crate) const DEFAULT_MAX_EVENT_BYTES: usize = 1 << 20;
 /// A shorter time-out only reaches receivers near by.

@@ -58,7 +58,7 @@ file_object! {
         /// The most attempts under way at once; 1 to 4096.
         concurrency: Spanned<u64> = "concurrency", default(16);
         /// The most events of this target that are held in memory; 1 to 1048576. If absent, 4096, and
-        /// 1024 for `best-effort`.
+        /// 256 for `best-effort`.
         window: Spanned<u64> = "window", optional;
         /// The most attempts that are begun in a second; 1 to 1000000. Null means no bound.
         max_per_second: Spanned<u64> = "maxPerSecond", default(null);

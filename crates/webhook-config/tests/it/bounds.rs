@@ -139,7 +139,7 @@ proptest! {
 fn a_window_that_is_not_set_is_as_large_as_the_delivery_makes_use_of() {
     for (keys, window) in [
         ("", 4096),
-        (r#","delivery":"best-effort""#, 1024),
+        (r#","delivery":"best-effort""#, 256),
         (r#","delivery":"best-effort","window":7"#, 7),
         (r#","window":7"#, 7),
     ] {
