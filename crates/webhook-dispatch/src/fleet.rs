@@ -23,7 +23,7 @@ use webhook_config::{Config, Delivery, QueueSettings, Target};
 use webhook_queue::{DiskQueue, Options, Queue};
 
 /// Events on their way to a courier, at most: its channel is allocated whole.
-const LIVE: usize = 4096;
+const LIVE: usize = 1024;
 
 /// A target's name, and whether it is reliable: a target whose `delivery` changes is another one.
 type Key = (Arc<str>, bool);

@@ -58,7 +58,7 @@ impl Framing {
                 (used, if whole { Taken::All } else { taken })
             }
             Framing::Chunked(part) => take_chunks(part, input, room, body),
-            Framing::ToTheEnd => take_data(input, &mut u64::MAX.clone(), room, body),
+            Framing::ToTheEnd => take_data(input, &mut { u64::MAX }, room, body),
         }
     }
 }

@@ -117,9 +117,7 @@ impl<S: Stream> Connection<S> {
         self.stream
             .send(head, body, until)
             .map_err(Fault::Sending)?;
-        // Who answers and does not read has used up the time, but the answer is there.
-        let until = until.max(Instant::now() + ANSWERED);
-        let head = self.final_head(until)?;
+        let head = self.final_head(after_sending(until, Instant::now()))?;
         let mut answer = Answer {
             status: head.status,
             retry_after: head.retry_after,
@@ -211,4 +209,10 @@ impl<S: Stream> Connection<S> {
         self.unread.end += received.min(room.len());
         Ok(received)
     }
+}
+
+/// Until when the head of the answer is waited for. Whoever answers and does not read has used up
+/// the time, but the answer is there.
+fn after_sending(until: Instant, now: Instant) -> Instant {
+    if now < until { until } else { now + ANSWERED }
 }

@@ -319,6 +319,15 @@ fn what_contradicts_itself_is_no_answer() {
 }
 
 #[test]
+fn the_time_for_an_answer_is_longer_only_where_sending_has_used_it_up() {
+    let now = Instant::now();
+    let soon = now + ANSWERED / 10;
+    assert_eq!(after_sending(soon, now), soon, "however short it is");
+    assert_eq!(after_sending(now, now), now + ANSWERED);
+    assert_eq!(after_sending(now, soon), soon + ANSWERED);
+}
+
+#[test]
 fn an_exchange_has_one_deadline_for_all_its_phases() {
     let pieces = [
         "HTTP/1.1 100 Go on\r\n\r\n",
