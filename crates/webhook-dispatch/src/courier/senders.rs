@@ -9,9 +9,36 @@ use crate::stats::add;
 use crate::trouble::Trouble;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
+
+/// Senders of all targets together, beyond which a target has one at most: a thread needs four
+/// mappings, of which Linux gives a process 65,530, and ends it when there are no more.
+const MOST_SENDERS: usize = 8192;
+/// Senders that there are in this process.
+static SENDERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts a sender for as long as it lives.
+struct Counted;
+
+impl Counted {
+    fn new() -> Counted {
+        SENDERS.fetch_add(1, Ordering::Relaxed);
+        Counted
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        SENDERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether a target that has `its` senders may have another, where there are `all`.
+fn may_grow(its: usize, all: usize) -> bool {
+    its == 0 || all < MOST_SENDERS
+}
 
 /// A sender at work.
 pub(super) struct Hired {
@@ -27,7 +54,8 @@ impl Courier {
         let former = self.senders.len() - self.current;
         let most = concurrency.saturating_sub(former).max(1);
         let wanted = self.agenda.outstanding().min(most);
-        while self.current < wanted {
+        while self.current < wanted && may_grow(self.current, SENDERS.load(Ordering::Relaxed)) {
+            let counted = Counted::new();
             let number = self.next_sender;
             self.next_sender += 1;
             let (bench, its_bench) = (Arc::clone(&self.bench), Arc::clone(&self.bench));
@@ -39,7 +67,10 @@ impl Courier {
             };
             let started = std::thread::Builder::new()
                 .name(format!("send-{}-{number}", self.line.name))
-                .spawn(move || sender::run(number, &bench, &desk));
+                .spawn(move || {
+                    let _counted = counted;
+                    sender::run(number, &bench, &desk);
+                });
             match started {
                 Ok(thread) => {
                     let bench = its_bench;
@@ -119,4 +150,25 @@ impl Courier {
 /// Room for what the agenda hands out at most.
 pub(super) fn job_channel(bench: &Bench) -> (Sender<Job>, Receiver<Job>) {
     crossbeam_channel::bounded(most_handed_out(&bench.target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_a_sender_however_many_the_others_have() {
+        assert!(may_grow(0, usize::MAX));
+        assert!(may_grow(1, MOST_SENDERS - 1));
+        assert!(!may_grow(1, MOST_SENDERS));
+    }
+
+    #[test]
+    fn a_sender_counts_for_as_long_as_it_lives() {
+        let before = SENDERS.load(Ordering::Relaxed);
+        let counted = Counted::new();
+        assert_eq!(SENDERS.load(Ordering::Relaxed), before + 1);
+        drop(counted);
+        assert_eq!(SENDERS.load(Ordering::Relaxed), before);
+    }
 }
