@@ -56,7 +56,6 @@ impl Inner {
         &self,
         submission: Submission,
         deadline: Option<Instant>,
-        room_until: Option<Instant>,
         completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
     ) -> Result<EventId, SubmitError> {
         let arrival = match self.arrive(&submission) {
@@ -73,7 +72,7 @@ impl Inner {
             return Ok(receipt.id);
         }
         let completion = Box::new(completion);
-        self.store(&arrival, submission, deadline, room_until, completion)?;
+        self.store(&arrival, submission, deadline, completion)?;
         Ok(id)
     }
 
@@ -173,10 +172,10 @@ impl Inner {
         arrival: &Arrival,
         submission: Submission,
         deadline: Option<Instant>,
-        room_until: Option<Instant>,
         completion: Completion,
     ) -> Result<(), SubmitError> {
         let route = arrival.route();
+        let room_until = submission.room_until;
         let key = submission.key().cloned();
         // Whether an event that has a key is a duplicate is known only after the commit.
         let (later, now): (Vec<_>, Vec<_>) = arrival
@@ -191,10 +190,6 @@ impl Inner {
             submitted: arrival.submitted,
             receipt: arrival.receipt,
             completion,
-            // What may turn out to be known already waits until it is known not to be.
-            may_be_early: key.is_none() && submission.id.is_none(),
-            number: 0,
-            early: 0,
         };
         let stored = Event {
             id: arrival.receipt.id,

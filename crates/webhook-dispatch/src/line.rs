@@ -21,44 +21,9 @@ pub(crate) struct Live {
     pub(crate) submitted: Instant,
 }
 
-/// What a courier hears of an event.
-#[derive(Debug)]
-pub(crate) enum Notice {
-    /// It was accepted; with its number. Of a best-effort target, the number says nothing.
-    Live(Live, u64),
-    /// It is about to be committed. `after` is the number of the last event before it that this
-    /// was not said of.
-    Early {
-        /// The event. Its entry says nothing.
-        live: Live,
-        /// That number.
-        after: u64,
-    },
-    /// What was said to be about to be committed is.
-    Told {
-        /// The event.
-        id: EventId,
-        /// Where the queue has it.
-        entry: EntryId,
-        /// Its number.
-        number: u64,
-    },
-}
-
-impl Notice {
-    fn bytes(&self) -> usize {
-        match self {
-            Notice::Live(live, _) | Notice::Early { live, .. } => live.body.len(),
-            Notice::Told { .. } => 0,
-        }
-    }
-}
-
 /// What a courier is told to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Look around: something was synced, or withdrawn.
-    Wake,
     /// These tasks are owed something again that was settled before.
     OwedAgain(Vec<Box<[u8]>>),
     /// Send nothing, or go on.
@@ -90,7 +55,7 @@ pub(crate) struct Line {
     pub(crate) tally: Arc<Tally>,
     /// Rung when there is something for the courier.
     pub(crate) bell: Bell,
-    events: (Sender<Notice>, Receiver<Notice>),
+    events: (Sender<Live>, Receiver<Live>),
     commands: (Sender<Command>, Receiver<Command>),
     /// [`WORKING`], [`ENDED`], or the number of the courier's retirement.
     courier: AtomicU64,
@@ -102,14 +67,6 @@ pub(crate) struct Line {
     queued_bytes: AtomicUsize,
     /// Handles for events that no queue keeps.
     next_entry: AtomicU64,
-    /// The number of the last event on its way to the queue.
-    last_number: AtomicU64,
-    /// The number of the last of them that the courier was not told of early.
-    unannounced: AtomicU64,
-    /// Whether the courier does not know that the queue has something that it was told of early.
-    unheard: AtomicBool,
-    /// Told of early, and refused by the queue after all.
-    withdrawn: Mutex<Vec<EventId>>,
     /// What was synced since the courier last asked.
     synced: Mutex<Vec<Synced>>,
     /// Whether the courier waits for that.
@@ -161,10 +118,6 @@ impl Line {
             unheeded: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             next_entry: AtomicU64::new(1),
-            last_number: AtomicU64::new(0),
-            unannounced: AtomicU64::new(0),
-            unheard: AtomicBool::new(false),
-            withdrawn: Mutex::default(),
             synced: Mutex::new(Vec::new()),
             waits_for_sync: AtomicBool::new(false),
         }
@@ -175,7 +128,7 @@ impl Line {
     }
 
     /// Where its courier hears of events.
-    pub(crate) fn events(&self) -> Receiver<Notice> {
+    pub(crate) fn events(&self) -> Receiver<Live> {
         self.events.1.clone()
     }
 
@@ -241,93 +194,18 @@ impl Line {
 
     /// Tells the courier of an event that the queue has. Never blocks: a courier that does not
     /// keep up reads the queue.
-    pub(crate) fn tell(&self, live: Live, number: u64) {
-        if self.behind.load(Ordering::SeqCst) || !self.notify(Notice::Live(live, number)) {
+    pub(crate) fn tell(&self, live: Live) {
+        let bytes = live.body.len();
+        if self.behind.load(Ordering::SeqCst) || !self.has_room(bytes) {
             self.behind.store(true, Ordering::SeqCst);
-            self.bell.ring(News::Event);
-        }
-    }
-
-    /// Tells the courier that the queue has an event that it was told of early. One that has
-    /// missed another since is told, too: it sees that from `behind`.
-    pub(crate) fn told(&self, id: EventId, entry: EntryId, number: u64) {
-        if !self.notify(Notice::Told { id, entry, number }) {
-            self.unheard.store(true, Ordering::SeqCst);
-            self.behind.store(true, Ordering::SeqCst);
-            // One that leaves looks no longer whether it is behind, but at commands.
-            self.wake();
-        }
-    }
-
-    /// The number of the last event on its way to the queue.
-    pub(crate) fn last_number(&self) -> u64 {
-        self.last_number.load(Ordering::SeqCst)
-    }
-
-    /// Has [`take_unheard`](Line::take_unheard) asked again.
-    pub(crate) fn set_unheard(&self) {
-        self.unheard.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether the courier could not be told that the queue has something. Asked once.
-    pub(crate) fn take_unheard(&self) -> bool {
-        self.unheard.swap(false, Ordering::SeqCst)
-    }
-
-    /// Tells the courier of an event that is about to be committed; whether it could be told.
-    /// Numbers must come in the order in which their events will be committed.
-    pub(crate) fn tell_early(&self, live: Live, number: u64) -> bool {
-        self.last_number.store(number, Ordering::SeqCst);
-        if self.behind.load(Ordering::SeqCst) {
-            // It reads the queue, and would only have to keep this in mind.
-            self.pass_over(number);
-            return false;
-        }
-        let after = self.unannounced.load(Ordering::SeqCst);
-        let told = self.notify(Notice::Early { live, after });
-        if !told {
-            self.pass_over(number);
-        }
-        told
-    }
-
-    /// Does not tell the courier of an event that is about to be committed.
-    pub(crate) fn pass_over(&self, number: u64) {
-        self.last_number.store(number, Ordering::SeqCst);
-        self.unannounced.fetch_max(number, Ordering::SeqCst);
-    }
-
-    /// Tells the courier that the queue refused an event that it was told of early.
-    pub(crate) fn withdraw(&self, id: EventId) {
-        self.withdrawn_so_far().push(id);
-        self.wake();
-    }
-
-    /// What was withdrawn since this was last asked.
-    pub(crate) fn take_withdrawn(&self) -> Vec<EventId> {
-        std::mem::take(&mut *self.withdrawn_so_far())
-    }
-
-    fn withdrawn_so_far(&self) -> std::sync::MutexGuard<'_, Vec<EventId>> {
-        self.withdrawn
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says something to the courier, if there is room for it.
-    fn notify(&self, notice: Notice) -> bool {
-        let bytes = notice.bytes();
-        if !self.has_room(bytes) {
-            return false;
-        }
-        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let told = self.events.0.try_send(notice).is_ok();
-        if told {
-            self.bell.ring(News::Event);
         } else {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+            if self.events.0.try_send(live).is_err() {
+                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.behind.store(true, Ordering::SeqCst);
+            }
         }
-        told
+        self.bell.ring(News::Event);
     }
 
     /// Gives a best-effort target an event, waiting for room until the deadline.
@@ -340,26 +218,25 @@ impl Line {
         }
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.counters.pending.fetch_add(1, Ordering::SeqCst);
-        let notice = Notice::Live(live, 0);
         let refused = match deadline {
             None => self
                 .events
                 .0
-                .try_send(notice)
+                .try_send(live)
                 .map_err(TrySendError::into_inner),
             Some(deadline) => self
                 .events
                 .0
-                .send_deadline(notice, deadline)
+                .send_deadline(live, deadline)
                 .map_err(SendTimeoutError::into_inner),
         };
         match refused {
-            Err(Notice::Live(live, _)) => {
+            Err(live) => {
                 self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 self.counters.pending.fetch_sub(1, Ordering::SeqCst);
                 Err(live)
             }
-            _ => {
+            Ok(()) => {
                 self.bell.ring(News::Event);
                 add(&self.counters.accepted, 1);
                 Ok(())
@@ -381,15 +258,9 @@ impl Line {
     }
 
     /// The courier has this one out of the channel.
-    pub(crate) fn taken(&self, notice: &Notice) {
+    pub(crate) fn taken(&self, live: &Live) {
         self.queued_bytes
-            .fetch_sub(notice.bytes(), Ordering::Relaxed);
-    }
-
-    fn wake(&self) {
-        // A courier with a full channel of commands is awake.
-        drop(self.commands.0.try_send(Command::Wake));
-        self.bell.ring(News::Urgent);
+            .fetch_sub(live.body.len(), Ordering::Relaxed);
     }
 
     /// Commands the courier; false when it has ended.
@@ -430,7 +301,7 @@ impl Line {
     pub(crate) fn synced(&self, synced: Synced) {
         self.synced_so_far().push(synced);
         if self.waits_for_sync.swap(false, Ordering::SeqCst) {
-            self.wake();
+            self.bell.ring(News::Urgent);
         }
     }
 
@@ -439,30 +310,17 @@ impl Line {
         std::mem::take(&mut *self.synced_so_far())
     }
 
-    /// Has the courier woken by the next sync. False if there was one already.
-    pub(crate) fn wake_on_sync(&self) -> bool {
+    /// Has the courier woken by the next sync.
+    pub(crate) fn wake_on_sync(&self) {
         self.waits_for_sync.store(true, Ordering::SeqCst);
-        // A sync may have come before it could know that somebody waits.
-        self.synced_so_far().is_empty()
+    }
+
+    /// Whether something was synced since [`take_synced`](Line::take_synced).
+    pub(crate) fn has_synced(&self) -> bool {
+        !self.synced_so_far().is_empty()
     }
 
     fn synced_so_far(&self) -> std::sync::MutexGuard<'_, Vec<Synced>> {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_courier_is_commanded_to_look_when_what_the_queue_has_could_not_be_said() {
-        let line = Line::new("a".into(), true, 1, Arc::default());
-        line.told(EventId([1; 16]), EntryId(1), 1);
-        assert!(line.commands().is_empty());
-        line.told(EventId([2; 16]), EntryId(2), 2);
-        // It may hear the first and see nothing else that is new to it.
-        assert_eq!(line.events().try_iter().count(), 1);
-        assert!(matches!(line.commands().try_recv(), Ok(Command::Wake)));
     }
 }

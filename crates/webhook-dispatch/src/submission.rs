@@ -2,6 +2,7 @@
 
 use crate::naming::{parse_webhook_id, webhook_id};
 use std::sync::Arc;
+use std::time::Instant;
 use webhook_queue::{DuplicateWindow, EventId};
 
 /// How long an event that only best-effort targets want is known, in memory: some 6 MB at most.
@@ -37,6 +38,7 @@ pub struct Submission {
     /// The key if there is no other.
     name: Option<Arc<[u8]>>,
     pub(crate) id: Option<EventId>,
+    pub(crate) room_until: Option<Instant>,
 }
 
 impl Submission {
@@ -48,7 +50,19 @@ impl Submission {
             key: None,
             name: None,
             id: None,
+            room_until: None,
         }
+    }
+
+    /// Ends the wait for room in a full queue at this time, with [`Refusal::Full`]. Without one,
+    /// `whenFull: block` waits as long as it takes. Leave time for the commit between this and the
+    /// moment at which the answer is needed.
+    ///
+    /// [`Refusal::Full`]: crate::Refusal::Full
+    #[must_use]
+    pub fn room_until(mut self, at: Instant) -> Submission {
+        self.room_until = Some(at);
+        self
     }
 
     /// What makes a second submission known, whatever its `webhook-id`. An empty one counts as

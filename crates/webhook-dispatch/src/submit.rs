@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use webhook_model::ReadError;
 use webhook_queue::{EventId, Queue, QueueError, RecentKeys};
 
-/// How much of a submitter's time is kept for the queue's answer, at most.
-const ANSWER: Duration = Duration::from_millis(20);
+/// The part of a submitter's time that is kept for the commit, at most.
+const COMMIT: Duration = Duration::from_millis(250);
 
 /// What an accepted event got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,19 +158,23 @@ impl Submitter {
         event: impl Into<Submission>,
         deadline: Instant,
     ) -> Result<Receipt, SubmitError> {
-        let submission = event.into();
+        // The last quarter is for the commit: a full queue is told in time, and not taken for one
+        // that does not answer.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let room_until = deadline - (left / 4).min(COMMIT);
+        let mut submission = event.into();
+        let room_until = submission
+            .room_until
+            .map_or(room_until, |at| at.min(room_until));
+        submission = submission.room_until(room_until);
         let event = Arc::clone(&submission.event);
         let (confirm, confirmed) = crossbeam_channel::bounded(1);
         let completion = move |result| {
             // Whoever gave up waiting does not want to know.
             drop(confirm.send(result));
         };
-        // The last moments are for the answer: that of a full queue shall come in time.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let room_until = deadline - (left / 8).min(ANSWER);
-        let room_until = Some(room_until);
         self.inner
-            .hand_over(submission, room_until, room_until, completion)?;
+            .hand_over(submission, Some(room_until), completion)?;
         let refusal = match confirmed.recv_deadline(deadline) {
             Ok(Ok(receipt)) => return Ok(receipt),
             Ok(Err(refusal)) => refusal,
@@ -199,8 +203,9 @@ impl Submitter {
 
     /// Hands an event over, blocking until the deadline at most (without one, not at all), and
     /// calls `completion` once, when it is durable, or was refused after all. Once handed over, an
-    /// event waits for room in a full queue as long as it takes if `whenFull` is `block`; at the
-    /// shutdown, one that still waits is refused. Completions come in the order of the calls, on
+    /// event waits for room in a full queue if `whenFull` is `block`, until
+    /// [`Submission::room_until`] or as long as it takes; at the shutdown, one that still waits is
+    /// refused. Completions come in the order of the calls, on
     /// the queue's writer thread, which they must not block; that of an event which no reliable
     /// target wants comes at once. A panic in one is caught. The id that is returned at once is the
     /// event's unless it turns out to be a duplicate, which only the completion is told.
@@ -213,8 +218,7 @@ impl Submitter {
         deadline: Option<Instant>,
         completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
     ) -> Result<EventId, SubmitError> {
-        self.inner
-            .hand_over(event.into(), deadline, None, completion)
+        self.inner.hand_over(event.into(), deadline, completion)
     }
 }
 

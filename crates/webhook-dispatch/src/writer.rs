@@ -19,10 +19,6 @@ use webhook_queue::{
 /// As good as for ever, and no more than a clock can count.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// An event for more targets than these is told of when it is committed, and not before: whoever
-/// submits the next one waits meanwhile.
-const EARLY_LINES: usize = 8;
-
 /// Called once an event is durable, or was refused after all.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
 
@@ -39,23 +35,13 @@ pub(crate) struct Ticket {
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
-    /// Whether couriers may be told of it before it is committed.
-    pub(crate) may_be_early: bool,
-    /// Its number in the order of commits, from 1.
-    pub(crate) number: u64,
-    /// The lines that were told of it early, a bit for each.
-    pub(crate) early: u64,
 }
 
 /// The one thread that writes to the queue.
 pub(crate) struct Writer {
     handle: WriterHandle<Ticket>,
-    /// The number of the last event handed over.
-    last_number: AtomicU64,
     group: Mutex<Option<GroupWriter<Ticket>>>,
     unwritten: Arc<AtomicU64>,
-    /// Whether the queue did not take the last event.
-    refusing: Arc<AtomicBool>,
     /// Whether the queue had no room for the last event, and nothing was settled since.
     full: Arc<AtomicBool>,
     /// Whether events that a full queue has no room for are refused at once.
@@ -78,18 +64,14 @@ impl Writer {
             ..Limits::default()
         };
         let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
-        let refusing = Arc::new(AtomicBool::new(false));
         let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
-        let is_refusing = Arc::clone(&refusing);
         let group = GroupWriter::start(queue, limits, move |committed| {
-            follow(committed, &lines, &counted, (&is_full, &is_refusing));
+            follow(committed, &lines, &counted, &is_full);
         })?;
         Ok(Writer {
             handle: group.handle(),
-            last_number: AtomicU64::new(0),
             group: Mutex::new(Some(group)),
             unwritten,
-            refusing,
             full,
             rejects,
         })
@@ -112,9 +94,7 @@ impl Writer {
         self.unwritten.fetch_add(1, Ordering::SeqCst);
         let room_until = room_until.unwrap_or_else(|| Instant::now() + FOREVER);
         self.handle
-            .append_patiently(event, ticket, deadline, room_until, |event, ticket| {
-                self.announce(event, ticket);
-            })
+            .append_patiently(event, ticket, deadline, room_until)
             .map_err(|refused| {
                 self.unwritten.fetch_sub(1, Ordering::SeqCst);
                 let refusal = match refused {
@@ -124,23 +104,6 @@ impl Writer {
                 let (event, _) = refused.into_inner();
                 (event.body, refusal)
             })
-    }
-
-    /// Tells the couriers of an event that has its place in the order of commits, so that it may
-    /// be sent while it is being written.
-    fn announce(&self, event: &Event, ticket: &mut Ticket) {
-        ticket.number = self.last_number.fetch_add(1, Ordering::SeqCst) + 1;
-        let early = ticket.may_be_early
-            && ticket.lines.len() <= EARLY_LINES
-            // It may have to wait for long, or be refused after all.
-            && !self.refusing.load(Ordering::SeqCst);
-        for (bit, line) in ticket.lines.iter().enumerate() {
-            if !early {
-                line.pass_over(ticket.number);
-            } else if line.tell_early(live(EntryId(0), event, ticket), ticket.number) {
-                ticket.early |= 1 << bit;
-            }
-        }
     }
 
     /// Events handed over whose commit has not ended.
@@ -192,12 +155,7 @@ impl fmt::Debug for Writer {
 }
 
 /// Runs on the writer's thread after each commit.
-fn follow(
-    committed: Committed<Ticket>,
-    lines: &Lines,
-    unwritten: &AtomicU64,
-    (full, refusing): (&AtomicBool, &AtomicBool),
-) {
+fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, full: &AtomicBool) {
     if !committed.settled.is_empty() {
         full.store(false, Ordering::SeqCst);
     }
@@ -221,7 +179,6 @@ fn follow(
         let result = match result {
             Ok(Accepted::Stored(entry)) => {
                 full.store(false, Ordering::SeqCst);
-                refusing.store(false, Ordering::SeqCst);
                 tell(entry, &event, &ticket);
                 Ok(ticket.receipt)
             }
@@ -230,17 +187,13 @@ fn follow(
                 duplicate: true,
                 ..ticket.receipt
             }),
-            Err(error) => {
-                refusing.store(true, Ordering::SeqCst);
-                withdraw(&event, &ticket);
-                Err(match *error {
-                    QueueError::Full { .. } => {
-                        full.store(true, Ordering::SeqCst);
-                        Refusal::Full
-                    }
-                    _ => Refusal::Queue(error),
-                })
-            }
+            Err(error) => Err(match *error {
+                QueueError::Full { .. } => {
+                    full.store(true, Ordering::SeqCst);
+                    Refusal::Full
+                }
+                _ => Refusal::Queue(error),
+            }),
         };
         let completion = ticket.completion;
         // A panic of its own must not end the writer for all others.
@@ -251,27 +204,14 @@ fn follow(
 
 /// Tells the couriers of an event that is durable now.
 fn tell(entry: EntryId, event: &Event, ticket: &Ticket) {
-    for (bit, line) in ticket.lines.iter().enumerate() {
+    for line in &*ticket.lines {
         add(&line.counters.accepted, 1);
         // Told before it is counted: of what is counted, the courier knows.
-        if ticket.was_told_early(bit) {
-            line.told(event.id, entry, ticket.number);
-        } else {
-            line.tell(live(entry, event, ticket), ticket.number);
-        }
+        line.tell(live(entry, event, ticket));
         line.counters.pending.fetch_add(1, Ordering::SeqCst);
     }
     for seat in &ticket.unless_known {
         seat.line.give_or_drop(&live(entry, event, ticket));
-    }
-}
-
-/// Tells the couriers that they heard too early of an event.
-fn withdraw(event: &Event, ticket: &Ticket) {
-    for (bit, line) in ticket.lines.iter().enumerate() {
-        if ticket.was_told_early(bit) {
-            line.withdraw(event.id);
-        }
     }
 }
 
@@ -283,11 +223,5 @@ fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> Live {
         body: Arc::clone(&event.body),
         accepted_at: event.accepted_at,
         submitted: ticket.submitted,
-    }
-}
-
-impl Ticket {
-    fn was_told_early(&self, bit: usize) -> bool {
-        bit < EARLY_LINES && self.early & (1 << bit) != 0
     }
 }

@@ -8,16 +8,13 @@
 //! is full, or the channel to it is), it falls behind: from then on it reads the queue, in order,
 //! as room appears, until it has seen all of it and follows again. What is at or before its cursor
 //! is in a lane, or lies in the queue behind one, or is settled; what comes after is for later.
-//! So the two ways never overtake each other. While it keeps up, it may also know of an event before
-//! it is committed: see [`early`].
+//! So the two ways never overtake each other.
 
-mod early;
 mod reading;
 mod ruling;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use early::Was;
 pub(crate) use ruling::Ruling;
 
 use crate::gate::{Gate, Pass, Shut};
@@ -28,7 +25,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use webhook_config::{RetryPolicy, Target};
-use webhook_queue::{EntryId, Settlement};
+use webhook_queue::EntryId;
 
 /// Events of one task that are kept in memory behind its first.
 const PER_LANE: usize = 32;
@@ -63,10 +60,6 @@ pub(crate) struct Agenda {
     settling: HashSet<EntryId>,
     /// Failed attempts that are noted in the queue, and not known to be synced.
     noting: usize,
-    /// What is known before the queue is known to have it.
-    early: early::Early,
-    /// Outcomes of such events that the queue is to be told now.
-    to_write: Vec<Settlement>,
     /// Attempts handed out whose end is not known.
     outstanding: usize,
     next_scan: Instant,
@@ -118,8 +111,6 @@ impl Agenda {
             look_again: Vec::new(),
             settling: HashSet::new(),
             noting: 0,
-            early: early::Early::default(),
-            to_write: Vec::new(),
             outstanding: 0,
             next_scan: now,
         }
@@ -139,15 +130,12 @@ impl Agenda {
     /// Whether everything is settled that it knows of, and it has looked at all that there is.
     pub(crate) fn is_done(&self) -> bool {
         let nothing_to_look_for = self.owed_again.is_empty() && self.look_again.is_empty();
-        self.following && nothing_to_look_for && self.lanes.is_empty() && self.early.is_empty()
+        self.following && nothing_to_look_for && self.lanes.is_empty()
     }
 
     /// Whether nothing is under way, and the queue knows what came of all that was.
     pub(crate) fn is_settled(&self) -> bool {
-        self.outstanding == 0
-            && self.settling.is_empty()
-            && self.noting == 0
-            && self.early.outcomes() == 0
+        self.outstanding == 0 && self.settling.is_empty() && self.noting == 0
     }
 
     /// What is to be attempted now.
@@ -173,12 +161,7 @@ impl Agenda {
     pub(crate) fn untried(&mut self, lane: LaneId, pass: Pass, now: Instant) {
         self.outstanding -= 1;
         self.gate.unused(pass, now);
-        let next = self.lanes.next_of(lane).map(|next| next.id);
-        if next.is_some_and(|id| self.was_withdrawn(id)) {
-            self.lanes.settled(lane, now);
-        } else {
-            self.lanes.untried(lane);
-        }
+        self.lanes.untried(lane);
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -37,7 +37,7 @@ impl Agenda {
             // The queue was, or will be, read for it.
             return true;
         }
-        let delivery = Delivery::of(&live, Some(live.entry));
+        let delivery = Delivery::of(&live);
         let (key, body) = (live.key, live.body);
         let shared_key = || Arc::clone(&key);
         match self.lanes.offer(&key, delivery, now, shared_key, || body) {
@@ -76,7 +76,7 @@ impl Agenda {
     /// waits to be written, is bounded by the window.
     pub(super) fn room_to_settle(&self) -> usize {
         self.window
-            .saturating_sub(self.settling.len() + self.noting + self.early.outcomes())
+            .saturating_sub(self.settling.len() + self.noting)
     }
 
     /// Learns that these tasks are owed something that was settled before. What lies after the
@@ -150,7 +150,7 @@ impl Agenda {
         let mut full = false;
         let name = Arc::clone(&self.name);
         queue.owed(&name, self.cursor, &mut |owed| {
-            if self.settling.contains(&owed.entry) || self.meet(owed.id, owed.entry) {
+            if self.settling.contains(&owed.entry) {
                 self.cursor = Some(owed.entry);
                 return ControlFlow::Continue(());
             }
@@ -166,7 +166,6 @@ impl Agenda {
                 return ControlFlow::Break(());
             }
             self.cursor = Some(owed.entry);
-            self.has_read(owed.id);
             seen += 1;
             if seen >= READ_AT_ONCE {
                 return ControlFlow::Break(());
@@ -180,10 +179,22 @@ impl Agenda {
         // it may not have been, and the next reading, which begins after it, finds them: so only
         // one that ends without a new gap is the last.
         self.following = !behind.swap(false, Ordering::SeqCst);
-        if self.following {
-            self.met_all();
-        }
         Ok(true)
+    }
+}
+
+impl Delivery {
+    /// An event that was not attempted yet.
+    fn of(live: &Live) -> Delivery {
+        Delivery {
+            entry: live.entry,
+            id: live.id,
+            accepted_at: live.accepted_at,
+            attempts: 0,
+            submitted: Some(live.submitted),
+            first_attempt_at: None,
+            not_before: None,
+        }
     }
 }
 
@@ -191,7 +202,7 @@ impl Agenda {
 fn stored(owed: &Owed<'_>, at: Moment) -> Delivery {
     let wait = owed.not_before.saturating_sub(at.epoch_ms());
     Delivery {
-        entry: Some(owed.entry),
+        entry: owed.entry,
         id: owed.id,
         accepted_at: owed.accepted_at,
         attempts: owed.attempts,

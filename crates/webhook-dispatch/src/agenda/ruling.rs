@@ -8,8 +8,9 @@ use crate::outcome::Verdict;
 use crate::retry::{self, Next, Retry};
 use crate::sender::Attempt;
 use crate::trouble::Follows;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_queue::{Settled, Settlement};
+use webhook_queue::{EntryId, Settled, Settlement};
 
 /// How often events that outlive their time are looked for, while the target is down.
 const SCAN: Duration = Duration::from_secs(1);
@@ -31,8 +32,6 @@ pub(crate) struct Ruling {
     pub(crate) closed: bool,
     /// Whether the target asked for this to be the last, and had not before.
     pub(crate) stopped: bool,
-    /// Whether the event was refused in the meantime: nobody counts it as owed.
-    pub(crate) withdrawn: bool,
 }
 
 impl Agenda {
@@ -44,16 +43,6 @@ impl Agenda {
         }
         self.outstanding -= 1;
         self.well = attempt.verdict == Verdict::Delivered;
-        if self.was_withdrawn(attempt.due.delivery.id) {
-            self.gate.unused(attempt.pass, at.now);
-            self.lanes.settled(lane, at.now);
-            return Ruling {
-                over: true,
-                withdrawn: true,
-                follows: (attempt.verdict != Verdict::Delivered).then_some(Follows::Nothing),
-                ..Ruling::default()
-            };
-        }
         if !self.reliable {
             // One attempt, as Aurora made: what the receiver asks for beyond that is not heard.
             self.lanes.settled(lane, at.now);
@@ -66,9 +55,9 @@ impl Agenda {
         match attempt.verdict {
             Verdict::Delivered => {
                 let closed = self.gate.succeeded(attempt.pass);
-                let delivery = self.tried(attempt);
+                let delivery = tried(attempt);
                 Ruling {
-                    settlement: self.settle(lane, &delivery, Settled::Delivered, at),
+                    settlement: Some(self.settle(lane, &delivery, Settled::Delivered, at)),
                     over: true,
                     closed,
                     ..Ruling::default()
@@ -91,11 +80,10 @@ impl Agenda {
     /// The dispatcher ends while this is under way. It may have arrived or not: it stays owed, and
     /// the number of the attempt is not used again.
     fn cut_short(&mut self, attempt: &Attempt, at: Moment) -> Ruling {
-        let delivery = self.tried(attempt);
-        let noted = self.reliable && !self.is_withdrawn(delivery.id);
+        let delivery = tried(attempt);
         self.untried(attempt.due.lane, attempt.pass, at.now);
         Ruling {
-            settlement: if noted { self.note(&delivery, 0) } else { None },
+            settlement: self.reliable.then(|| self.note(&delivery, 0)),
             ..Ruling::default()
         }
     }
@@ -114,10 +102,10 @@ impl Agenda {
     /// The receiver wants nothing any more: what it is owed stays owed.
     fn stop(&mut self, attempt: &Attempt) -> Ruling {
         let stopped = self.gate.stop();
-        let delivery = self.tried(attempt);
+        let delivery = tried(attempt);
         self.lanes.again(attempt.due.lane, delivery);
         Ruling {
-            settlement: self.note(&delivery, 0),
+            settlement: Some(self.note(&delivery, 0)),
             follows: Some(Follows::Stop),
             recall: stopped,
             stopped,
@@ -134,7 +122,7 @@ impl Agenda {
             back_off = retry.breaker(policy, openings);
             at.now + back_off
         });
-        let mut delivery = self.tried(attempt);
+        let mut delivery = tried(attempt);
         let age = Duration::from_millis(at.epoch_ms().saturating_sub(delivery.accepted_at));
         let ruling = match retry.next(&self.policy, delivery.attempts, age, asked) {
             Next::After(wait) => {
@@ -143,7 +131,7 @@ impl Agenda {
                 self.lanes.retry(attempt.due.lane, delivery, wake);
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 Ruling {
-                    settlement: self.note(&delivery, at.epoch_ms().saturating_add(wait_ms)),
+                    settlement: Some(self.note(&delivery, at.epoch_ms().saturating_add(wait_ms))),
                     follows: Some(Follows::Retry(wait)),
                     ..Ruling::default()
                 }
@@ -159,7 +147,7 @@ impl Agenda {
     }
 
     fn give_up(&mut self, attempt: &Attempt, reason: Reason, at: Moment) -> Ruling {
-        let delivery = self.tried(attempt);
+        let delivery = tried(attempt);
         let obituary = Obituary {
             reason,
             outcome: Some(attempt.outcome),
@@ -170,7 +158,7 @@ impl Agenda {
             last_attempt_at: Some(attempt.started_at),
         };
         Ruling {
-            settlement: self.bury(attempt.due.lane, &delivery, &obituary, at),
+            settlement: Some(self.bury(attempt.due.lane, &delivery, &obituary, at)),
             follows: Some(Follows::DeadLetter(reason)),
             over: true,
             ..Ruling::default()
@@ -179,7 +167,7 @@ impl Agenda {
 
     /// Gives up an event that has outlived its time while the receiver is known to be down. While
     /// it is not, even an old event gets its attempt.
-    pub(crate) fn expire(&mut self, at: Moment) -> Option<(Delivery, Option<Settlement>)> {
+    pub(crate) fn expire(&mut self, at: Moment) -> Option<(Delivery, Settlement)> {
         if !self.reliable || !self.gate.is_down() || at.now < self.next_scan {
             return None;
         }
@@ -217,7 +205,7 @@ impl Agenda {
         delivery: &Delivery,
         obituary: &Obituary,
         at: Moment,
-    ) -> Option<Settlement> {
+    ) -> Settlement {
         let dead = Settled::Dead {
             attempts: delivery.attempts,
             died_at: at.epoch_ms(),
@@ -226,40 +214,44 @@ impl Agenda {
         self.settle(lane, delivery, dead, at)
     }
 
-    /// `None` if the queue is to be told later.
     fn settle(
         &mut self,
         lane: LaneId,
         delivery: &Delivery,
         outcome: Settled,
         at: Moment,
-    ) -> Option<Settlement> {
-        let settlement = self.record(delivery, outcome);
+    ) -> Settlement {
+        self.settling.insert(delivery.entry);
         self.lanes.settled(lane, at.now);
-        settlement
+        self.settlement(delivery.entry, outcome)
     }
 
-    /// Has the queue remember how often an event was tried; `None` if it is to be told later.
-    fn note(&mut self, delivery: &Delivery, not_before: u64) -> Option<Settlement> {
+    /// Has the queue remember how often an event was tried.
+    fn note(&mut self, delivery: &Delivery, not_before: u64) -> Settlement {
+        self.noting += 1;
         let attempts = delivery.attempts;
         let noted = Settled::Attempted {
             attempts,
             not_before,
         };
-        self.record(delivery, noted)
+        self.settlement(delivery.entry, noted)
     }
 
-    /// The event in flight after an attempt.
-    fn tried(&self, attempt: &Attempt) -> Delivery {
-        let mut delivery = attempt.due.delivery;
-        if let Some(next) = self.lanes.next_of(attempt.due.lane) {
-            // The queue may have got it since it was handed out.
-            delivery.entry = next.entry;
+    fn settlement(&self, entry: EntryId, outcome: Settled) -> Settlement {
+        Settlement {
+            target: Arc::clone(&self.name),
+            entry,
+            outcome,
         }
-        if delivery.attempts == 0 {
-            delivery.first_attempt_at = Some(attempt.started_at);
-        }
-        delivery.attempts = delivery.attempts.saturating_add(1);
-        delivery
     }
+}
+
+/// The event in flight after an attempt.
+fn tried(attempt: &Attempt) -> Delivery {
+    let mut delivery = attempt.due.delivery;
+    if delivery.attempts == 0 {
+        delivery.first_attempt_at = Some(attempt.started_at);
+    }
+    delivery.attempts = delivery.attempts.saturating_add(1);
+    delivery
 }

@@ -1,12 +1,11 @@
 //! An agenda, its lanes and a queue against a naive record of what was accepted and what arrived,
 //! with a crash possible between any two operations and within a commit.
 //!
-//! *Simulated*, on one thread and without a clock, so that a failing case shrinks: submissions, told
-//! of early or not;
+//! *Simulated*, on one thread and without a clock, so that a failing case shrinks: submissions;
 //! groups that are committed, that fail, and that a crash catches in the middle, after which the
-//! group has happened or has not (and nobody was told); the time between a commit and its telling,
-//! in which the queue is read; a commit just before a reading, of an event whose early telling waits
-//! unheard; a commit, told at once, in the middle of a reading of the queue,
+//! group has happened or has not (and no receipt was given); the time between a commit and its
+//! announcement, in which the queue is read; a commit just before a reading, announced later; a
+//! commit, announced at once, in the middle of a reading of the queue,
 //! whose snapshot is older; a channel and a window that overflow; attempts that succeed, fail,
 //! fail although they arrived, are refused, or come back untried; attempts under way at a crash,
 //! which arrived or did not; time, back-off, the breaker; attempts exhausted; dead letters replayed.
@@ -19,7 +18,7 @@
 
 use super::*;
 use crate::clock::Moment;
-use crate::line::{Command, Live, Notice, Synced};
+use crate::line::{Live, Synced};
 use crate::outcome::{Outcome, Verdict};
 use crate::retry::{Next, Retry, ceiling, next_attempt};
 use crate::sender::Attempt;
@@ -63,23 +62,14 @@ impl Retry for Longest {
 
 /// What a commit did, until it is told.
 enum News {
-    Accepted(Live, Numbered),
-    Refused(EventId, Numbered),
+    Accepted(Live),
     Synced(Synced),
-}
-
-/// How an event is told of.
-#[derive(Clone, Copy)]
-struct Numbered {
-    number: u64,
-    early: bool,
 }
 
 /// What waits for a commit, and what waits to be told of one.
 #[derive(Default)]
 struct Staged {
     appends: Vec<Event>,
-    numbers: Vec<Numbered>,
     settlements: Vec<Settlement>,
     untold: VecDeque<News>,
     /// What is stored, in order: what the naive model knows of acceptance.
@@ -93,8 +83,8 @@ struct Store {
     line: Mutex<Arc<Line>>,
     /// Whether the next reading is overtaken by a commit.
     race: Mutex<bool>,
-    /// Submitted, told of early and committed just before the next reading.
-    intruder: Mutex<Option<(Event, u64)>>,
+    /// Submitted and committed just before the next reading.
+    intruder: Mutex<Option<Event>>,
 }
 
 impl Store {
@@ -102,7 +92,6 @@ impl Store {
         let mut staged = self.staged.lock().unwrap();
         let Staged {
             appends,
-            numbers,
             settlements,
             untold,
             stored,
@@ -115,23 +104,14 @@ impl Store {
             }));
         }
         let entries = entries.iter().filter_map(Accepted::entry);
-        let appended = appends.drain(..).zip(numbers.drain(..));
-        for ((event, number), entry) in appended.zip(entries) {
+        for (event, entry) in appends.drain(..).zip(entries) {
             stored.push((event.key[0], event.id));
-            untold.push_back(News::Accepted(live(entry, &event), number));
+            untold.push_back(News::Accepted(live(entry, &event)));
         }
     }
 
     fn fail(&self) {
-        let mut staged = self.staged.lock().unwrap();
-        let Staged {
-            appends,
-            numbers,
-            untold,
-            ..
-        } = &mut *staged;
-        let refused = appends.drain(..).zip(numbers.drain(..));
-        untold.extend(refused.map(|(event, number)| News::Refused(event.id, number)));
+        self.staged.lock().unwrap().appends.clear();
     }
 
     fn tell(&self, most: usize) {
@@ -139,35 +119,22 @@ impl Store {
         for _ in 0..most {
             match self.staged.lock().unwrap().untold.pop_front() {
                 None => break,
-                Some(News::Accepted(live, told)) if told.early => {
-                    line.told(live.id, live.entry, told.number);
-                }
-                Some(News::Accepted(live, told)) => line.tell(live, told.number),
-                Some(News::Refused(id, told)) if told.early => line.withdraw(id),
-                Some(News::Refused(..)) => {}
+                Some(News::Accepted(live)) => line.tell(live),
                 Some(News::Synced(synced)) => line.synced(synced),
             }
         }
     }
 
     fn intrude(&self) {
-        let Some((event, number)) = self.intruder.lock().unwrap().take() else {
-            return;
-        };
-        self.take(event, number, true);
-        self.commit();
+        if let Some(event) = self.intruder.lock().unwrap().take() {
+            self.take(event);
+            self.commit();
+        }
     }
 
     /// Takes an event to be committed.
-    fn take(&self, event: Event, number: u64, early: bool) {
-        let line = self.line.lock().unwrap();
-        let early = early && line.tell_early(live(EntryId(0), &event), number);
-        if !early {
-            line.pass_over(number);
-        }
-        let mut staged = self.staged.lock().unwrap();
-        staged.appends.push(event);
-        staged.numbers.push(Numbered { number, early });
+    fn take(&self, event: Event) {
+        self.staged.lock().unwrap().appends.push(event);
     }
 
     fn overtake(&self) {
@@ -178,7 +145,7 @@ impl Store {
     }
 }
 
-pub(super) fn live(entry: EntryId, event: &Event) -> Live {
+fn live(entry: EntryId, event: &Event) -> Live {
     Live {
         entry,
         id: event.id,
@@ -309,7 +276,6 @@ impl Queue for Store {
 enum Op {
     Submit {
         task: u8,
-        early: bool,
     },
     Commit,
     /// The group fails: its events are refused, its settlements kept.
@@ -360,8 +326,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(How::Untried),
     ];
     prop_oneof![
-        12 => (0..TASKS, prop::bool::weighted(0.8))
-            .prop_map(|(task, early)| Op::Submit { task, early }),
+        12 => (0..TASKS).prop_map(|task| Op::Submit { task }),
         8 => Just(Op::Commit),
         1 => Just(Op::CommitFails),
         8 => (1..6_usize).prop_map(Op::Tell),
@@ -381,10 +346,7 @@ struct World {
     target: Arc<Target>,
     store: Store,
     line: Arc<Line>,
-    events: Receiver<Notice>,
-    /// Refused, and maybe not heard of early yet.
-    withdrawn: Vec<EventId>,
-    _commands: Receiver<Command>,
+    events: Receiver<Live>,
     agenda: Agenda,
     under_way: Vec<(Due, Pass)>,
     at: Moment,
@@ -400,7 +362,7 @@ struct World {
     crash_excuse: usize,
 }
 
-pub(super) fn target() -> Target {
+fn target() -> Target {
     let ms = Duration::from_millis;
     let attempts = NonZeroU32::new(4);
     let policy = RetryPolicy::new(ms(10), ms(40), 2.0, ms(86_400_000), attempts).unwrap();
@@ -412,13 +374,10 @@ pub(super) fn target() -> Target {
         .unwrap()
 }
 
-fn incarnation(
-    target: &Arc<Target>,
-    now: Instant,
-) -> (Arc<Line>, Receiver<Notice>, Receiver<Command>, Agenda) {
+fn incarnation(target: &Arc<Target>, now: Instant) -> (Arc<Line>, Receiver<Live>, Agenda) {
     let name = Arc::from(target.name().as_str());
     let line = Line::new(name, true, CHANNEL, Arc::new(Tally::default()));
-    let (events, commands) = (line.events(), line.commands());
+    let events = line.events();
     let bounds = Bounds {
         window: WINDOW,
         window_bytes: 1 << 20,
@@ -426,7 +385,7 @@ fn incarnation(
         lanes: usize::from(TASKS) - 1,
     };
     let agenda = Agenda::with_bounds(target, true, bounds, now);
-    (Arc::new(line), events, commands, agenda)
+    (Arc::new(line), events, agenda)
 }
 
 impl World {
@@ -436,7 +395,7 @@ impl World {
             now: Instant::now(),
             wall: UNIX_EPOCH + Duration::from_secs(1_000_000),
         };
-        let (line, events, commands, agenda) = incarnation(&target, at.now);
+        let (line, events, agenda) = incarnation(&target, at.now);
         let store = Store {
             queue: MemoryQueue::new(1 << 30),
             staged: Mutex::default(),
@@ -449,8 +408,6 @@ impl World {
             store,
             line,
             events,
-            withdrawn: Vec::new(),
-            _commands: commands,
             agenda,
             under_way: Vec::new(),
             at,
@@ -465,7 +422,10 @@ impl World {
 
     fn apply(&mut self, op: Op) {
         match op {
-            Op::Submit { task, early } => self.submit(task, early),
+            Op::Submit { task } => {
+                let event = self.event(task);
+                self.store.take(event);
+            }
             Op::Commit => self.store.commit(),
             Op::CommitFails => self.store.fail(),
             Op::Tell(most) => self.store.tell(most),
@@ -493,35 +453,26 @@ impl World {
             Op::Replay => self.replay(),
         }
         assert!(self.agenda.held() <= WINDOW, "the window is a bound");
-        let unsynced = self.agenda.settling.len()
-            + self.agenda.noting
-            + self.agenda.early.outcomes()
-            + self.under_way.len();
+        let unsynced = self.agenda.settling.len() + self.agenda.noting + self.under_way.len();
         assert!(
             unsynced <= WINDOW,
             "a crash may deliver no more than that twice"
         );
     }
 
-    fn submit(&mut self, task: u8, early: bool) {
-        let (event, number) = self.event(task);
-        self.store.take(event, number, early);
-    }
-
-    /// The next event, and its number.
-    fn event(&mut self, task: u8) -> (Event, u64) {
+    /// The next event.
+    fn event(&mut self, task: u8) -> Event {
         self.submitted += 1;
         let mut id = [0; 16];
         id[..4].copy_from_slice(&self.submitted.to_be_bytes());
-        let event = Event {
+        Event {
             id: EventId(id),
             key: Arc::from([task]),
             body: Arc::from(id),
             accepted_at: self.at.epoch_ms(),
             targets: Arc::from([Arc::from(self.target.name().as_str())]),
             idempotency_key: None,
-        };
-        (event, u64::from(self.submitted))
+        }
     }
 
     fn pass(&mut self, ms: u64) {
@@ -534,16 +485,11 @@ impl World {
     fn turn(&mut self) {
         let at = self.at;
         self.agenda.synced(&self.line.take_synced());
-        self.withdrawn.extend(self.line.take_withdrawn());
-        while let Ok(notice) = self.events.try_recv() {
-            self.line.taken(&notice);
-            if !self.hear(notice) {
+        while let Ok(live) = self.events.try_recv() {
+            self.line.taken(&live);
+            if !self.agenda.learn(live, at.now) {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
-        }
-        self.agenda.heard_all();
-        for id in std::mem::take(&mut self.withdrawn) {
-            self.agenda.withdraw(id);
         }
         if self.agenda.follows() && self.line.behind.load(Ordering::SeqCst) {
             self.agenda.fall_behind();
@@ -553,41 +499,14 @@ impl World {
         self.agenda
             .read_on(&self.store, &self.line.behind, at)
             .unwrap();
-        let written = self.agenda.take_outcomes();
-        self.store
-            .staged
-            .lock()
-            .unwrap()
-            .settlements
-            .extend(written);
         while let Step::Attempt(due, pass) = self.agenda.next(at.now) {
             self.check_order(&due);
             self.under_way.push((due, pass));
         }
     }
 
-    fn hear(&mut self, notice: Notice) -> bool {
-        let now = self.at.now;
-        match notice {
-            Notice::Live(live, number) => {
-                self.agenda.told_live(number);
-                self.agenda.learn(live, now)
-            }
-            Notice::Early { live, after } => {
-                self.agenda.learn_early(live, after, now);
-                true
-            }
-            Notice::Told { id, entry, number } => {
-                if self.line.behind.load(Ordering::SeqCst) {
-                    self.agenda.fall_behind();
-                }
-                self.agenda.told(id, entry, number, now)
-            }
-        }
-    }
-
-    /// Of this event's task nothing else is under way, and all that was accepted before it has
-    /// arrived or was given up.
+    /// This event was accepted, of its task nothing else is under way, and all that was accepted
+    /// before it has arrived or was given up.
     fn check_order(&self, due: &Due) {
         let id = due.delivery.id;
         assert_eq!(&due.body[..], &id.0[..], "the body is the event's own");
@@ -596,13 +515,10 @@ impl World {
         }
         assert!(!self.settled.contains(&id), "{id:?} was settled already");
         let staged = self.store.staged.lock().unwrap();
-        let waiting = staged.appends.iter().map(|event| (event.key[0], event.id));
-        let before = staged.stored.iter().copied().chain(waiting);
-        if !before.clone().any(|(_, other)| other == id) {
-            // It was refused, which is not told yet.
-            return;
-        }
-        for (task, before) in before.take_while(|(_, other)| *other != id) {
+        let stored = &staged.stored;
+        let at = stored.iter().position(|(_, other)| *other == id);
+        let at = at.unwrap_or_else(|| panic!("{id:?} is sent and was not accepted"));
+        for &(task, before) in &stored[..at] {
             if [task] == *due.key {
                 assert!(
                     self.arrived.contains_key(&before) || self.died.contains(&before),
@@ -654,9 +570,8 @@ impl World {
             *self.excused.entry(id).or_default() += 1;
         }
         let mut staged = self.store.staged.lock().unwrap();
-        let later = ruling.withdrawn || self.agenda.early.outcomes() > 0;
         assert!(
-            ruling.settlement.is_some() || later,
+            ruling.settlement.is_some(),
             "every judgement is written down"
         );
         staged.settlements.extend(ruling.settlement);
@@ -670,7 +585,6 @@ impl World {
             let mut staged = self.store.staged.lock().unwrap();
             // What was committed and not told counts as accepted all the same: it is stored.
             staged.appends.clear();
-            staged.numbers.clear();
             staged.settlements.clear();
             staged.untold.clear();
         }
@@ -681,12 +595,10 @@ impl World {
             }
         }
         self.settled.clear();
-        let (line, events, commands, agenda) = incarnation(&self.target, self.at.now);
+        let (line, events, agenda) = incarnation(&self.target, self.at.now);
         *self.store.line.lock().unwrap() = Arc::clone(&line);
         self.line = line;
         self.events = events;
-        self.withdrawn.clear();
-        self._commands = commands;
         self.agenda = agenda;
     }
 

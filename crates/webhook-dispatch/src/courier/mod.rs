@@ -8,11 +8,11 @@ mod senders;
 mod succession;
 
 use self::senders::{Hired, job_channel};
-use crate::agenda::{Agenda, Ruling, Step, Was};
+use crate::agenda::{Agenda, Ruling, Step};
 use crate::clock::{Clock, Moment};
 use crate::gate::Shut;
 use crate::lane::Delivery;
-use crate::line::{Command, Line, Notice};
+use crate::line::{Command, Line, Live};
 use crate::retry::Retry;
 use crate::sender::{Attempt, Bench, Job, Report};
 use crate::stats::add;
@@ -23,7 +23,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use webhook_queue::{EventId, Queue, QueueError, Settlement};
+use webhook_queue::{Queue, QueueError, Settlement};
 
 /// How long an unreadable queue, or a thread that cannot be started, is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -59,9 +59,7 @@ pub(crate) struct Courier {
     retry: Arc<dyn Retry>,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
-    events: Receiver<Notice>,
-    /// Refused by the queue after they were told of early; that may not have been heard yet.
-    withdrawn: Vec<EventId>,
+    events: Receiver<Live>,
     commands: Receiver<Command>,
     agenda: Agenda,
     jobs: Option<Sender<Job>>,
@@ -97,7 +95,6 @@ impl Courier {
         let agenda = Agenda::new(target, supplies.backing.is_some(), clock.now());
         Courier {
             events: supplies.line.events(),
-            withdrawn: Vec::new(),
             commands: supplies.line.commands(),
             line: supplies.line,
             bench: supplies.bench,
@@ -126,7 +123,6 @@ impl Courier {
     /// retired, when there is none.
     pub(crate) fn run(mut self) {
         self.let_others_end();
-        self.agenda.follow_on(self.line.last_number());
         let mut moved = false;
         while !self.stopping {
             let at = Moment::of(&*self.clock);
@@ -214,10 +210,6 @@ impl Courier {
             Some(Follows::Nothing) => add(&counters.failed, 1),
             Some(Follows::Stop) => {}
         }
-        if ruling.withdrawn {
-            // It is not counted as owed, as what is settled is.
-            counters.pending.fetch_add(1, Ordering::SeqCst);
-        }
         if ruling.over {
             self.settled(&attempt.due.delivery, at);
         }
@@ -281,7 +273,6 @@ impl Courier {
             any = true;
             heeded += 1;
             match command {
-                Command::Wake => heeded -= 1,
                 Command::OwedAgain(keys) => self.agenda.owe_again(keys),
                 Command::Pause(paused) => {
                     self.agenda.gate_mut().pause(paused);
@@ -310,7 +301,6 @@ impl Courier {
     }
 
     fn take_events(&mut self, at: Moment) -> bool {
-        self.withdrawn.extend(self.line.take_withdrawn());
         let mut any = false;
         // What was said before the queue is read again is to be heard before.
         for _ in 0..=self.events.len() {
@@ -318,57 +308,20 @@ impl Courier {
                 // Nobody else has these: they wait in the channel.
                 break;
             }
-            let Ok(notice) = self.events.try_recv() else {
-                self.take_withdrawn();
+            let Ok(live) = self.events.try_recv() else {
                 break;
             };
             any = true;
-            self.line.taken(&notice);
-            let taken = match notice {
-                Notice::Live(live, number) => {
-                    self.agenda.told_live(number);
-                    self.agenda.learn(live, at.now)
-                }
-                Notice::Early { live, after } => {
-                    self.agenda.learn_early(live, after, at.now);
-                    true
-                }
-                Notice::Told { id, entry, number } => {
-                    if self.line.behind.load(Ordering::SeqCst) {
-                        // There may be something before it that was not told.
-                        self.agenda.fall_behind();
-                    }
-                    self.agenda.told(id, entry, number, at.now)
-                }
-            };
-            if self.is_leaving() || !taken {
+            self.line.taken(&live);
+            if !self.agenda.learn(live, at.now) || self.is_leaving() {
                 self.line.behind.store(true, Ordering::SeqCst);
             }
         }
-        self.agenda.heard_all();
         if self.agenda.follows() && self.line.behind.load(Ordering::SeqCst) {
             self.agenda.fall_behind();
             any |= !self.agenda.follows();
         }
-        self.write_outcomes();
         any
-    }
-
-    /// Forgets what the queue refused, once all is heard that was said of it before.
-    fn take_withdrawn(&mut self) {
-        for id in std::mem::take(&mut self.withdrawn) {
-            if self.agenda.withdraw(id) == Was::Settled {
-                // It was counted as settled, and will not be counted as accepted.
-                self.line.counters.pending.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-    }
-
-    /// Has the queue told what came of events that it has only now.
-    fn write_outcomes(&mut self) {
-        for settlement in self.agenda.take_outcomes() {
-            self.settle(settlement);
-        }
     }
 
     /// Reads from the queue what there is room for: first the tasks that have waited.
@@ -389,7 +342,6 @@ impl Courier {
             let on = self.agenda.read_on(queue, &self.line.behind, at)?;
             Ok(back || on)
         });
-        self.write_outcomes();
         read.unwrap_or_else(|error| {
             self.unreadable(&error, at.now);
             false
@@ -462,9 +414,7 @@ impl Courier {
             any = true;
             self.line.counters.died(crate::dead_letter::Reason::TooOld);
             self.settled(&delivery, at);
-            if let Some(settlement) = settlement {
-                self.settle(settlement);
-            }
+            self.settle(settlement);
         }
         if let Some(at) = self.agenda.next_expiry() {
             self.set_alarm(at);

@@ -24,8 +24,8 @@ impl Courier {
     pub(super) fn wait(&mut self, now: Instant, moved: bool) {
         let wants_sync =
             self.agenda.wants_sync() || (self.is_leaving() && !self.agenda.is_settled());
-        if wants_sync && !self.line.wake_on_sync() {
-            return;
+        if wants_sync {
+            self.line.wake_on_sync();
         }
         // What cannot be read is not waited for.
         let reads = !self.is_leaving() && self.read_after.is_none();
@@ -51,7 +51,8 @@ impl Courier {
             let behind = self.backing.is_some() && self.line.behind.load(Ordering::SeqCst);
             let gap = behind && self.agenda.follows();
             let events = takes_events && !self.events.is_empty();
-            !gap && !events && self.commands.is_empty() && self.reports.is_empty()
+            let synced = wants_sync && self.line.has_synced();
+            !gap && !events && !synced && self.commands.is_empty() && self.reports.is_empty()
         };
         let hurries = left.is_some_and(|left| left < YIELDS_TAKE);
         for _ in 0..if moved && !hurries { YIELDS } else { 0 } {

@@ -126,15 +126,6 @@ impl Courier {
             self.line.tally.progressed();
             return;
         }
-        // What was committed by now has its outcome written down with it.
-        self.take_events(Moment::of(&*self.clock));
-        if let Some(backing) = &self.backing
-            && self.line.take_unheard()
-        {
-            // What cannot be read now is delivered once more after the next start.
-            drop(self.agenda.look_up(&*backing.queue));
-            self.write_outcomes();
-        }
         if self.backing.is_none() {
             let unfinished = self.line.counters.pending.swap(0, Ordering::SeqCst);
             add(

@@ -51,14 +51,7 @@ impl Courier {
         let Some(number) = self.retirement else {
             return false;
         };
-        if let Some(backing) = &self.backing {
-            if self.line.take_unheard()
-                && let Err(error) = self.agenda.look_up(&*backing.queue)
-            {
-                self.line.set_unheard();
-                self.unreadable(&error, now);
-            }
-            self.write_outcomes();
+        if self.backing.is_some() {
             if !self.agenda.is_settled() {
                 return false;
             }

@@ -40,8 +40,8 @@ pub(crate) struct Bounds {
 /// One event on its way to one target, without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// Its handle in the queue; none as long as it is not known to be there.
-    pub(crate) entry: Option<EntryId>,
+    /// Its handle in the queue.
+    pub(crate) entry: EntryId,
     /// Its name, the `webhook-id`.
     pub(crate) id: EventId,
     /// When it was accepted, epoch milliseconds.
@@ -100,23 +100,6 @@ struct Lane {
     more: bool,
     /// The event that waits, as it is known here: newer than what the queue may say.
     waiting: Option<Delivery>,
-}
-
-impl Lane {
-    /// Whether the queue is known to have all of its events.
-    fn all_told(&self) -> bool {
-        let mut kept = self.events.iter().map(|(delivery, _)| delivery);
-        kept.all(|delivery| delivery.entry.is_some())
-    }
-}
-
-/// What became of an event that was to be taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Withdrawn {
-    /// It is in no lane.
-    Out,
-    /// It is being attempted, and its lane's next until that ends.
-    InFlight,
 }
 
 /// The lanes of one target.
@@ -197,73 +180,6 @@ impl Lanes {
         Offered::Taken
     }
 
-    /// Offers the next event of `key` before the queue has it; whether it was taken. One that is
-    /// not is to be offered again once the queue has it, and until then no other of its key.
-    pub(crate) fn offer_early(
-        &mut self,
-        key: &Arc<[u8]>,
-        delivery: Delivery,
-        now: Instant,
-        body: &Arc<[u8]>,
-    ) -> bool {
-        let open = self.lane_of(key).is_none_or(|LaneId(index)| {
-            let lane = &self.lanes[index];
-            !lane.more && lane.events.len() < self.bounds.per_lane
-        });
-        let shared = || Arc::clone(key);
-        open && self.offer(key, delivery, now, shared, || Arc::clone(body)) == Offered::Taken
-    }
-
-    /// Says that the queue has an event that was taken early, at this entry.
-    pub(crate) fn told(&mut self, key: &[u8], id: EventId, entry: EntryId) {
-        let Some(LaneId(index)) = self.lane_of(key) else {
-            return;
-        };
-        let lane = &mut self.lanes[index];
-        let kept = lane.events.iter_mut().map(|(delivery, _)| delivery);
-        for delivery in kept.chain(&mut lane.waiting) {
-            if delivery.id == id {
-                delivery.entry = Some(entry);
-            }
-        }
-        if lane.state == State::Waiting && lane.all_told() {
-            self.give_back(LaneId(index));
-        }
-    }
-
-    /// Takes out an event that was taken early and that the queue will not have.
-    pub(crate) fn withdraw(&mut self, key: &[u8], id: EventId) -> Withdrawn {
-        let Some(lane_id) = self.lane_of(key) else {
-            return Withdrawn::Out;
-        };
-        let lane = &mut self.lanes[lane_id.0];
-        let Some(place) = lane.events.iter().position(|(kept, _)| kept.id == id) else {
-            return Withdrawn::Out;
-        };
-        if place == 0 && lane.state == State::InFlight {
-            return Withdrawn::InFlight;
-        }
-        if let Some((_, body)) = lane.events.remove(place) {
-            self.held -= 1;
-            self.held_bytes -= body.len();
-        }
-        if place > 0 {
-            return Withdrawn::Out;
-        }
-        // It was the lane's next: the one after it is now, if there is one.
-        lane.waiting = None;
-        self.ready.retain(|other| *other != lane_id);
-        self.waiting.retain(|(_, other)| *other != lane_id);
-        self.go_on(lane_id);
-        Withdrawn::Out
-    }
-
-    /// The lane's next event, where it has one in memory.
-    pub(crate) fn next_of(&self, id: LaneId) -> Option<&Delivery> {
-        let lane = self.lanes.get(id.0)?;
-        lane.events.front().map(|(delivery, _)| delivery)
-    }
-
     /// Says that the queue owes this task again something that was settled before.
     /// False when there is no room for its lane: say it again.
     pub(crate) fn owed_again(&mut self, key: &[u8]) -> bool {
@@ -335,12 +251,6 @@ impl Lanes {
             // It failed before, and what was settled now came back from among the dead.
             return self.wait(id, next, at);
         }
-        self.go_on(id);
-    }
-
-    /// Has the lane's next event go, or be read, if there is one.
-    fn go_on(&mut self, id: LaneId) {
-        let lane = &mut self.lanes[id.0];
         if !lane.events.is_empty() {
             self.make_ready(id);
         } else if lane.more {
@@ -370,12 +280,6 @@ impl Lanes {
             }
             self.waiting.pop_first();
             let lane = &mut self.lanes[id.0];
-            if let Some((front, _)) = lane.events.front_mut() {
-                // The queue is not known to have all of them, so they stayed in memory.
-                *front = lane.waiting.take().unwrap_or(*front);
-                self.make_ready(id);
-                continue;
-            }
             lane.state = State::Reading;
             self.reading.push_back(id);
         }
@@ -475,20 +379,12 @@ impl Lanes {
         self.waiting.len()
     }
 
-    /// Has a lane wait, which gives its memory back as soon as it can be read again.
+    /// Has a lane wait. It forgets its events, which are read back from the queue.
     fn wait(&mut self, id: LaneId, delivery: Delivery, at: Instant) {
         let lane = &mut self.lanes[id.0];
         lane.state = State::Waiting;
         lane.waiting = Some(delivery);
         self.waiting.insert((at, id));
-        if lane.all_told() {
-            self.give_back(id);
-        }
-    }
-
-    /// Forgets a waiting lane's events: they are read back from the queue.
-    fn give_back(&mut self, id: LaneId) {
-        let lane = &mut self.lanes[id.0];
         for (_, body) in std::mem::take(&mut lane.events) {
             self.held -= 1;
             self.held_bytes -= body.len();
@@ -499,10 +395,6 @@ impl Lanes {
     fn make_ready(&mut self, id: LaneId) {
         self.lanes[id.0].state = State::Ready;
         self.ready.push_back(id);
-    }
-
-    fn lane_of(&self, key: &[u8]) -> Option<LaneId> {
-        self.find(self.hasher.hash_one(key), key)
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<LaneId> {

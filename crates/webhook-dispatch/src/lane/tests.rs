@@ -109,8 +109,9 @@ impl Model {
         self.lanes.wake(now);
         while let Some((lane, key)) = self.lanes.to_read() {
             let most = self.lanes.read_at_most();
-            let of_task =
-                |stored: &&Stored| [stored.task] == *key && stored.delivery.entry <= self.cursor;
+            let of_task = |stored: &&Stored| {
+                [stored.task] == *key && Some(stored.delivery.entry) <= self.cursor
+            };
             let owed: Vec<_> = self.queue.iter().filter(of_task).collect();
             let more = owed.len() > most;
             let events = owed
@@ -121,13 +122,13 @@ impl Model {
             self.lanes.refill(lane, events, more, now);
         }
         for stored in &self.queue {
-            if stored.delivery.entry <= self.cursor {
+            if Some(stored.delivery.entry) <= self.cursor {
                 continue;
             }
             let key = [stored.task];
             let shared = || Arc::from(key);
             match self.lanes.offer(&key, stored.delivery, now, shared, body) {
-                Offered::Taken | Offered::Held => self.cursor = stored.delivery.entry,
+                Offered::Taken | Offered::Held => self.cursor = Some(stored.delivery.entry),
                 Offered::Full => break,
             }
         }
@@ -190,7 +191,7 @@ impl Model {
 
 fn delivery(entry: u64) -> Delivery {
     Delivery {
-        entry: Some(EntryId(entry)),
+        entry: EntryId(entry),
         id: EventId(u128::from(entry).to_be_bytes()),
         accepted_at: 0,
         attempts: 0,
@@ -301,7 +302,7 @@ fn a_lane_that_waits_takes_up_what_its_task_is_owed_again() {
         later,
     );
     let first = lanes.take().unwrap();
-    assert_eq!(first.delivery.entry, Some(EntryId(1)));
+    assert_eq!(first.delivery.entry, EntryId(1));
     lanes.settled(first.lane, later);
-    assert_eq!(lanes.take().unwrap().delivery.entry, Some(EntryId(2)));
+    assert_eq!(lanes.take().unwrap().delivery.entry, EntryId(2));
 }

@@ -105,9 +105,7 @@ impl<T> Line<T> {
         ticket: T,
         deadline: Option<Instant>,
         room_until: Option<Instant>,
-        queued: impl FnOnce(&Event, &mut T),
     ) -> Result<(), Refused<(Event, T)>> {
-        let mut ticket = ticket;
         let mut state = self.lock();
         loop {
             if state.closed {
@@ -119,7 +117,6 @@ impl<T> Line<T> {
                     && bytes <= self.limits.waiting_bytes);
             if fits {
                 state.bytes = bytes;
-                queued(&event, &mut ticket);
                 state.events.push_back(Waiting {
                     event,
                     ticket,

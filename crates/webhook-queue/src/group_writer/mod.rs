@@ -169,8 +169,7 @@ impl<T: Send + 'static> GroupWriter<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line
-            .append(event, ticket, deadline, deadline, |_, _| ())
+        self.line.append(event, ticket, deadline, deadline)
     }
 
     /// Hands a settlement to the writer. Never blocks and is never refused: callers bound what they
@@ -244,16 +243,11 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line
-            .append(event, ticket, deadline, deadline, |_, _| ())
+        self.line.append(event, ticket, deadline, deadline)
     }
 
     /// As [`append`](WriterHandle::append), but once handed over, the event may wait for room in
     /// the queue up to `room_until`, which may be later than the deadline of this call.
-    ///
-    /// `queued` is called once the event has its place, before anybody else can have the one after
-    /// it: its calls come in the order of the events. A lock is held meanwhile, so it must neither
-    /// block nor call this writer.
     ///
     /// # Errors
     /// As there.
@@ -263,10 +257,8 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
         room_until: Instant,
-        queued: impl FnOnce(&Event, &mut T),
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line
-            .append(event, ticket, deadline, Some(room_until), queued)
+        self.line.append(event, ticket, deadline, Some(room_until))
     }
 
     /// As [`GroupWriter::settle`].

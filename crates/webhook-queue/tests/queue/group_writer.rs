@@ -418,7 +418,7 @@ fn an_event_that_is_appended_patiently_outlasts_its_deadline() {
     let over = Instant::now();
     let patience = over + Duration::from_secs(3600);
     handle
-        .append_patiently(small(2), 2, Some(over), patience, |_, _| ())
+        .append_patiently(small(2), 2, Some(over), patience)
         .unwrap();
     handle.append(small(3), 3, Some(over)).unwrap();
     let (ticket, result) = reports.events(1).pop().unwrap();

@@ -64,14 +64,16 @@ impl Handover {
             // Whoever does not wait any longer was told so.
             drop(tell.send(result));
         };
-        let submission = given.submission(event, line);
+        let until = Instant::now() + self.sync_timeout;
+        // The other half is for the commit, so that no wait for room ends as a missing answer.
+        let room = PATIENCE.min(self.sync_timeout / 2);
+        let submission = given
+            .submission(event, line)
+            .room_until(Instant::now() + room);
         match self.submitter.submit_with(submission, None, completion) {
             Ok(_) => {
                 self.intake.event();
-                Tried::Pending(Pending {
-                    fate,
-                    until: Instant::now() + self.sync_timeout,
-                })
+                Tried::Pending(Pending { fate, until })
             }
             Err(SubmitError {
                 event,
