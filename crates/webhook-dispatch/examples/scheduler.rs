@@ -15,7 +15,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use webhook_config::{Config, QueueSettings, Target, TargetUrl};
-use webhook_dispatch::{Dispatcher, Observer, Submitter, Trouble};
+use webhook_dispatch::{Dispatcher, Incident, Observer, Submitter};
 use webhook_model::ScheduleStatus::{self, Assigned, Finished, Init, Pending, Running, Starting};
 use webhook_model::{AssignedTask, JobKey, ScheduledTask, TaskConfig, TaskStateChange};
 
@@ -109,7 +109,7 @@ fn epoch_ms() -> Result<u128, Box<dyn Error>> {
 struct Log;
 
 impl Observer for Log {
-    fn trouble(&self, trouble: &Trouble<'_>) {
-        println!("{trouble}");
+    fn incident(&self, incident: &Incident<'_>) {
+        println!("{incident}");
     }
 }

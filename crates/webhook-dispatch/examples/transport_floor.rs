@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use webhook_config::{Target, TargetUrl};
-use webhook_dispatch::{Connector, Fields, HttpConnector, Request};
+use webhook_dispatch::{Connector, HeaderLines, HttpConnector, Request};
 
 const THREADS: usize = 8;
 const BODY: usize = 3500;
@@ -133,7 +133,7 @@ fn bare(address: SocketAddr) -> Result<Post> {
 fn client(address: SocketAddr) -> Result<Post> {
     let target = Target::builder(TargetUrl::parse(&format!("http://{address}/"))?).build()?;
     let mut transport = HttpConnector::new().transport(&target)?;
-    let mut headers = Fields::new();
+    let mut headers = HeaderLines::new();
     for (name, value) in [
         ("content-type", "application/json"),
         ("timestamp", "1699900000000"),

@@ -10,7 +10,7 @@ pub const RESPONSE_KEPT: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub struct Obituary {
+pub struct FailureRecord {
     /// Why there is no further attempt.
     pub reason: Reason,
     /// What the last attempt came to; `None` if there was none.
@@ -58,7 +58,7 @@ impl Reason {
     }
 }
 
-impl Obituary {
+impl FailureRecord {
     /// Writes it for the queue.
     #[must_use]
     pub fn to_note(&self) -> Vec<u8> {
@@ -69,7 +69,7 @@ impl Obituary {
     ///
     /// # Errors
     /// The note is from something else.
-    pub fn from_note(note: &[u8]) -> Result<Obituary, serde_json::Error> {
+    pub fn from_note(note: &[u8]) -> Result<FailureRecord, serde_json::Error> {
         serde_json::from_slice(note)
     }
 }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_note_reads_back() {
-        let obituary = Obituary {
+        let obituary = FailureRecord {
             reason: Reason::AttemptsExhausted,
             outcome: Some(Outcome::ServerError),
             status: Some(503),
@@ -125,15 +125,16 @@ mod tests {
             r#"{"reason":"attempts-exhausted","outcome":"server-error","status":503,"detail":"the receiver answered 503","response":"over \"capacity\"\n","firstAttemptAt":1,"lastAttemptAt":2}"#
         ]]
         .assert_eq(std::str::from_utf8(&note).unwrap());
-        assert_eq!(Obituary::from_note(&note).unwrap(), obituary);
+        assert_eq!(FailureRecord::from_note(&note).unwrap(), obituary);
     }
 
     #[test]
     fn a_note_need_hold_no_more_than_the_reason() {
-        let obituary = Obituary::from_note(br#"{"reason":"too-old","later":"additions"}"#).unwrap();
+        let obituary =
+            FailureRecord::from_note(br#"{"reason":"too-old","later":"additions"}"#).unwrap();
         assert_eq!(obituary.reason, Reason::TooOld);
         assert_eq!(obituary.to_note(), br#"{"reason":"too-old"}"#);
-        assert!(Obituary::from_note(b"\x00").is_err());
+        assert!(FailureRecord::from_note(b"\x00").is_err());
     }
 
     #[test]

@@ -9,15 +9,15 @@ use std::fmt;
 /// that those which are the same for every attempt are written once. `Debug` shows their names
 /// alone: a value may be a secret.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Fields {
+pub struct HeaderLines {
     lines: Vec<u8>,
 }
 
-impl Fields {
+impl HeaderLines {
     /// No fields.
     #[must_use]
-    pub fn new() -> Fields {
-        Fields::default()
+    pub fn new() -> HeaderLines {
+        HeaderLines::default()
     }
 
     /// Adds a field after those that there are, even if one of them has its name.
@@ -52,7 +52,7 @@ impl Fields {
     }
 
     /// Has these fields instead, without giving up the memory.
-    pub(crate) fn copy(&mut self, other: &Fields) {
+    pub(crate) fn copy(&mut self, other: &HeaderLines) {
         self.lines.clear();
         self.lines.extend_from_slice(&other.lines);
     }
@@ -77,9 +77,9 @@ impl Fields {
     }
 }
 
-impl From<&HeaderMap> for Fields {
-    fn from(map: &HeaderMap) -> Fields {
-        let mut fields = Fields::new();
+impl From<&HeaderMap> for HeaderLines {
+    fn from(map: &HeaderMap) -> HeaderLines {
+        let mut fields = HeaderLines::new();
         for (name, value) in map {
             fields.push(name, value);
         }
@@ -87,7 +87,7 @@ impl From<&HeaderMap> for Fields {
     }
 }
 
-impl fmt::Debug for Fields {
+impl fmt::Debug for HeaderLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
             .entries(self.iter().map(|(name, _)| name))
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn fields_read_as_they_were_added() {
-        let mut fields = Fields::new();
+        let mut fields = HeaderLines::new();
         fields.push(&ACCEPT, &HeaderValue::from_static("a: b"));
         fields.push(&ACCEPT, &HeaderValue::from_bytes(b"\xe4").unwrap());
         fields.push_text(&ACCEPT, "");
@@ -143,6 +143,9 @@ mod tests {
     fn values_are_not_shown() {
         let mut map = HeaderMap::new();
         map.insert(AUTHORIZATION, HeaderValue::from_static("hunter2"));
-        assert_eq!(format!("{:?}", Fields::from(&map)), r#"["authorization"]"#);
+        assert_eq!(
+            format!("{:?}", HeaderLines::from(&map)),
+            r#"["authorization"]"#
+        );
     }
 }

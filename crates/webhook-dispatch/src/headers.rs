@@ -1,6 +1,6 @@
 //! The headers of an attempt: those that are the same for each are written once.
 
-use crate::fields::Fields;
+use crate::fields::HeaderLines;
 use crate::format;
 use crate::naming::IdText;
 use crate::prepare::Occasion;
@@ -18,7 +18,7 @@ pub(crate) const OUR_NAME: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION")
 #[derive(Debug)]
 pub(crate) struct Headers {
     /// What does not change, written once.
-    prepared: Fields,
+    prepared: HeaderLines,
 }
 
 impl Headers {
@@ -41,12 +41,12 @@ impl Headers {
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
         Headers {
-            prepared: Fields::from(&headers),
+            prepared: HeaderLines::from(&headers),
         }
     }
 
     /// Writes the headers of an attempt that is made now, but for those that come with its body.
-    pub(crate) fn write(&self, occasion: &Occasion, id: &IdText, fields: &mut Fields) {
+    pub(crate) fn write(&self, occasion: &Occasion, id: &IdText, fields: &mut HeaderLines) {
         fields.copy(&self.prepared);
         fields.push_number(&TIMESTAMP, occasion.started_at);
         fields.push_text(&WEBHOOK_ID, id.as_str());
@@ -73,7 +73,7 @@ mod tests {
         };
         let headers = Headers::new(&target.build().unwrap());
         let id = IdText::new(occasion.id);
-        let mut fields = Fields::new();
+        let mut fields = HeaderLines::new();
         headers.write(&occasion, &id, &mut fields);
         let mut lines: Vec<String> = fields
             .iter()

@@ -100,14 +100,14 @@ mod writer;
 pub use breaker::BreakerState;
 pub use clock::{Clock, SystemClock};
 pub use control::{Control, ReloadError, Reloaded};
-pub use dead_letter::{Obituary, RESPONSE_KEPT, Reason, rfc3339};
+pub use dead_letter::{FailureRecord, RESPONSE_KEPT, Reason, rfc3339};
 pub use dispatcher::{Dispatcher, DispatcherBuilder, ShutdownReport, StartError};
-pub use fields::Fields;
+pub use fields::HeaderLines;
 pub use format::CLOUD_EVENT_TYPE;
 pub use http_transport::HttpConnector;
 pub use monitor::{Monitor, Progress};
 pub use naming::{parse_webhook_id, webhook_id};
-pub use outcome::{Outcome, Verdict, judge};
+pub use outcome::{Outcome, Verdict, classify};
 pub use repair::RepairError;
 pub use retry::{FullJitter, Retry};
 pub use sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
@@ -117,5 +117,5 @@ pub use submit::{Receipt, Refusal, SubmitError, Submitter};
 pub use transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
-pub use trial::{Trial, TrialError, attempt_once};
-pub use trouble::{Follows, Observer, Silent, Trouble};
+pub use trial::{TestDelivery, TestDeliveryError, attempt_once};
+pub use trouble::{Incident, NextStep, Observer, Silent};

@@ -96,7 +96,7 @@ pub enum Verdict {
 
 /// What an attempt came to, and what follows.
 #[must_use]
-pub fn judge(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
+pub fn classify(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
     match result {
         Ok(answer) => match answer.status {
             200..=299 => (Outcome::Success, Verdict::Delivered),
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn judged(status: u16) -> (Outcome, Verdict) {
-        judge(&Ok(Answer {
+        classify(&Ok(Answer {
             status,
             retry_after: None,
             body: Vec::new(),
@@ -155,7 +155,7 @@ mod tests {
                 kind,
                 message: String::new(),
             };
-            assert_eq!(judge(&Err(error)), (outcome, Verdict::Failed));
+            assert_eq!(classify(&Err(error)), (outcome, Verdict::Failed));
             assert!(!outcome.is_answer());
         }
     }

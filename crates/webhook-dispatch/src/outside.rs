@@ -3,7 +3,7 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::retry::{FullJitter, Next, Retry};
-use crate::trouble::{Observer, Trouble};
+use crate::trouble::{Incident, Observer};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -22,9 +22,9 @@ impl<T: ?Sized> Guarded<T> {
 }
 
 impl Observer for Guarded<dyn Observer> {
-    fn trouble(&self, trouble: &Trouble<'_>) {
+    fn incident(&self, incident: &Incident<'_>) {
         // Whoever does not want to hear it has not heard it.
-        let _heard: Option<()> = self.ask(|observer| observer.trouble(trouble));
+        let _heard: Option<()> = self.ask(|observer| observer.incident(incident));
     }
 }
 

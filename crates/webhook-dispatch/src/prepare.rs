@@ -1,10 +1,10 @@
 //! What one attempt sends, and what is made of its answer: the same for senders and for a trial.
 
-use crate::fields::Fields;
+use crate::fields::HeaderLines;
 use crate::format;
 use crate::headers::Headers;
 use crate::naming::IdText;
-use crate::outcome::{Outcome, Verdict, judge};
+use crate::outcome::{Outcome, Verdict, classify};
 use crate::sign::Signer;
 use crate::transport::{Answer, TransportError, TransportErrorKind};
 use std::borrow::Cow;
@@ -33,7 +33,7 @@ pub(crate) fn prepare<'a>(
     signer: Option<&Signer>,
     event: &'a [u8],
     occasion: &Occasion,
-    fields: &mut Fields,
+    fields: &mut HeaderLines,
 ) -> Result<Cow<'a, [u8]>, TransportError> {
     let id = IdText::new(occasion.id);
     headers.write(occasion, &id, fields);
@@ -57,7 +57,7 @@ pub(crate) fn assess(
     format: Format,
     result: &Result<Answer, TransportError>,
 ) -> (Outcome, Verdict, String) {
-    let (outcome, verdict) = judge(result);
+    let (outcome, verdict) = classify(result);
     match result {
         Err(error) => (outcome, verdict, error.message.clone()),
         Ok(answer) if verdict != Verdict::Delivered => {

@@ -3,7 +3,7 @@
 use crate::clock::{Clock, epoch_ms};
 use crate::dead_letter::{excerpt, legible};
 use crate::desk::Desk;
-use crate::fields::Fields;
+use crate::fields::HeaderLines;
 use crate::gate::Pass;
 use crate::headers::Headers;
 use crate::lane::Due;
@@ -164,7 +164,7 @@ impl Drop for Leaving<'_> {
 struct Means {
     transport: Option<Box<dyn Transport>>,
     /// Where the headers are written.
-    fields: Fields,
+    fields: HeaderLines,
 }
 
 /// The life of a sender. `number` names it among its target's.

@@ -1,7 +1,7 @@
 //! Signatures by Standard Webhooks 1.0.0: who holds a secret can tell that a request is ours and
 //! was not altered.
 
-use crate::fields::Fields;
+use crate::fields::HeaderLines;
 use http::HeaderName;
 use standardwebhooks::Webhook;
 use webhook_config::Signing;
@@ -40,7 +40,7 @@ impl Signer {
         id: &str,
         epoch_seconds: i64,
         body: &[u8],
-        fields: &mut Fields,
+        fields: &mut HeaderLines,
     ) -> Result<(), String> {
         let cannot = |_| "the body cannot be signed, since it is not UTF-8".to_owned();
         let mut signatures = Vec::with_capacity(self.keys.len());
@@ -70,18 +70,18 @@ mod tests {
     const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     const SIGNATURE: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
 
-    fn signed(secrets: &[&str], body: &[u8]) -> Fields {
+    fn signed(secrets: &[&str], body: &[u8]) -> HeaderLines {
         let secrets = secrets
             .iter()
             .map(|secret| SigningSecret::parse(secret).unwrap())
             .collect();
         let signer = Signer::new(&Signing::new(secrets).unwrap()).unwrap();
-        let mut fields = Fields::new();
+        let mut fields = HeaderLines::new();
         signer.sign(ID, AT, body, &mut fields).unwrap();
         fields
     }
 
-    fn signatures(fields: &Fields) -> &str {
+    fn signatures(fields: &HeaderLines) -> &str {
         std::str::from_utf8(fields.get("webhook-signature").unwrap()).unwrap()
     }
 

@@ -7,7 +7,7 @@ use crate::naming::Names;
 use crate::roster::Roster;
 use crate::submission::{BEST_EFFORT_WINDOW, Submission};
 use crate::tally::Tally;
-use crate::trouble::{Observer, Trouble};
+use crate::trouble::{Incident, Observer};
 use crate::writer::Writer;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -186,7 +186,7 @@ impl Submitter {
     /// Hands an event over without ever blocking. It is durable a moment later, or, while the
     /// queue is full and `whenFull` is `block`, as soon as there is room. Should the queue refuse
     /// it after all, its disk failing say, only the observer is told
-    /// ([`Trouble::NotAccepted`]); who must know uses [`submit`](Self::submit) or
+    /// ([`Incident::NotAccepted`]); who must know uses [`submit`](Self::submit) or
     /// [`submit_with`](Self::submit_with).
     ///
     /// # Errors
@@ -196,7 +196,7 @@ impl Submitter {
         let observer = Arc::clone(&self.inner.observer);
         self.submit_with(event.into(), None, move |result| {
             if let Err(refusal) = result {
-                observer.trouble(&Trouble::NotAccepted { refusal: &refusal });
+                observer.incident(&Incident::NotAccepted { refusal: &refusal });
             }
         })
     }

@@ -1,7 +1,7 @@
 //! How a request reaches a receiver: a seam, so that the policy above it can be tested alone and
 //! so that no HTTP library shows in this crate's interface.
 
-use crate::fields::Fields;
+use crate::fields::HeaderLines;
 use std::fmt;
 use webhook_config::Target;
 
@@ -9,7 +9,7 @@ use webhook_config::Target;
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Every header, but for `Host` and `Content-Length`, which the transport writes.
-    pub headers: &'a Fields,
+    pub headers: &'a HeaderLines,
     /// What is sent, byte for byte.
     pub body: &'a [u8],
 }

@@ -1,7 +1,7 @@
 //! One attempt without a queue: what a delivery to a target would look like now.
 
 use crate::clock::{Clock, SystemClock, epoch_ms};
-use crate::fields::Fields;
+use crate::fields::HeaderLines;
 use crate::headers::Headers;
 use crate::naming::{Names, webhook_id};
 use crate::outcome::{Outcome, Verdict};
@@ -16,7 +16,7 @@ use webhook_config::Target;
 /// What was sent, what came back, and what a dispatcher would make of it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Trial {
+pub struct TestDelivery {
     /// The name that the event had, its `webhook-id`.
     pub id: String,
     /// The headers sent, but for those that the transport writes: `Host` and `Content-Length`.
@@ -41,7 +41,7 @@ pub struct Trial {
 /// Why no attempt was made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TrialError {
+pub enum TestDeliveryError {
     /// The target's settings cannot be used.
     #[error("the settings of target {target} cannot be used: {detail}")]
     Target {
@@ -64,8 +64,8 @@ pub fn attempt_once(
     target: &Target,
     event: &[u8],
     connector: &dyn Connector,
-) -> Result<Trial, TrialError> {
-    let unusable = |detail| TrialError::Target {
+) -> Result<TestDelivery, TestDeliveryError> {
+    let unusable = |detail| TestDeliveryError::Target {
         target: target.name().to_string(),
         detail,
     };
@@ -74,7 +74,7 @@ pub fn attempt_once(
     let mut transport = connector
         .transport(target)
         .map_err(|error| unusable(error.message))?;
-    let id = Names::new().map_err(TrialError::Name)?.next();
+    let id = Names::new().map_err(TestDeliveryError::Name)?.next();
 
     let clock = SystemClock;
     let (started, started_at) = (clock.now(), epoch_ms(clock.wall()));
@@ -84,7 +84,7 @@ pub fn attempt_once(
         accepted_at: started_at,
         started_at,
     };
-    let mut fields = Fields::new();
+    let mut fields = HeaderLines::new();
     let headers = Headers::new(target);
     let body = prepare(
         target,
@@ -105,7 +105,7 @@ pub fn attempt_once(
     let asked = result.as_ref().ok().and_then(|answer| {
         retry::retry_after(answer.retry_after.as_deref()?, clock.wall(), target.retry())
     });
-    Ok(Trial {
+    Ok(TestDelivery {
         id: webhook_id(id),
         headers: shown(&fields, target),
         body: body.into_owned(),
@@ -119,7 +119,7 @@ pub fn attempt_once(
 }
 
 /// What was sent, with what the target's file says marked as sensitive.
-fn shown(fields: &Fields, target: &Target) -> HeaderMap {
+fn shown(fields: &HeaderLines, target: &Target) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in fields.iter() {
         let name = HeaderName::from_bytes(name.as_bytes());

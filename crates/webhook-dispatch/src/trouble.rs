@@ -11,7 +11,7 @@ use webhook_queue::{EventId, QueueError};
 /// Something that an operator may want to know. Holds no payload and no secret.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Trouble<'a> {
+pub enum Incident<'a> {
     /// An attempt failed.
     AttemptFailed {
         /// The target.
@@ -27,7 +27,7 @@ pub enum Trouble<'a> {
         /// What happened, for people.
         detail: &'a str,
         /// What follows.
-        follows: Follows,
+        follows: NextStep,
     },
     /// A target failed so often in a row that it is left alone for a while.
     BreakerOpened {
@@ -79,7 +79,7 @@ pub enum Trouble<'a> {
 /// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Follows {
+pub enum NextStep {
     /// Another one, after this time at the earliest.
     Retry(Duration),
     /// A dead letter.
@@ -90,10 +90,10 @@ pub enum Follows {
     Stop,
 }
 
-impl fmt::Display for Trouble<'_> {
+impl fmt::Display for Incident<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::AttemptFailed {
+            Incident::AttemptFailed {
                 target,
                 task,
                 id,
@@ -108,36 +108,36 @@ impl fmt::Display for Trouble<'_> {
                     "target {target}: attempt {attempt} of {id} (task {task:?}) failed: {detail}; "
                 )?;
                 match follows {
-                    Follows::Retry(wait) => write!(f, "trying again in {wait:.1?}"),
-                    Follows::DeadLetter(reason) => {
+                    NextStep::Retry(wait) => write!(f, "trying again in {wait:.1?}"),
+                    NextStep::DeadLetter(reason) => {
                         write!(f, "kept as a dead letter ({})", reason.name())
                     }
-                    Follows::Nothing => f.write_str("not tried again, since it is best-effort"),
-                    Follows::Stop => f.write_str("the target gets nothing more for now"),
+                    NextStep::Nothing => f.write_str("not tried again, since it is best-effort"),
+                    NextStep::Stop => f.write_str("the target gets nothing more for now"),
                 }
             }
-            Trouble::BreakerOpened { target, back_off } => write!(
+            Incident::BreakerOpened { target, back_off } => write!(
                 f,
                 "target {target}: keeps failing; left alone for {back_off:.1?}, then probed"
             ),
-            Trouble::BreakerClosed { target } => write!(f, "target {target}: is well again"),
-            Trouble::TargetStopped { target } => write!(
+            Incident::BreakerClosed { target } => write!(f, "target {target}: is well again"),
+            Incident::TargetStopped { target } => write!(
                 f,
                 "target {target}: answered 410 Gone; its events are kept, and nothing is sent \
                  until it is started again"
             ),
-            Trouble::NotAccepted { refusal } => {
+            Incident::NotAccepted { refusal } => {
                 write!(f, "an event that was submitted was lost: {refusal}")
             }
-            Trouble::QueueUnreadable { target, error } => {
+            Incident::QueueUnreadable { target, error } => {
                 write!(f, "target {target}: the queue cannot be read: {error}")
             }
-            Trouble::RecordsDamaged { target, events } => write!(
+            Incident::RecordsDamaged { target, events } => write!(
                 f,
                 "target {target}: the queue's records of {events} of its events are damaged and \
                  were set aside; they will not be delivered"
             ),
-            Trouble::SenderNotStarted { target, detail } => {
+            Incident::SenderNotStarted { target, detail } => {
                 write!(
                     f,
                     "target {target}: a sender could not be started: {detail}"
@@ -150,7 +150,7 @@ impl fmt::Display for Trouble<'_> {
 /// Hears of trouble. Called on the dispatcher's own threads: it must not block.
 pub trait Observer: Send + Sync {
     /// Something happened.
-    fn trouble(&self, trouble: &Trouble<'_>);
+    fn incident(&self, incident: &Incident<'_>);
 }
 
 /// Hears nothing.
@@ -158,5 +158,5 @@ pub trait Observer: Send + Sync {
 pub struct Silent;
 
 impl Observer for Silent {
-    fn trouble(&self, _: &Trouble<'_>) {}
+    fn incident(&self, _: &Incident<'_>) {}
 }

@@ -82,7 +82,7 @@ fn lane(times: u64) -> Result<()> {
     for number in 0..times + UNDER_WAY {
         let key = &keys[usize::try_from(number % TASKS)?];
         let delivery = Delivery {
-            entry: Some(EntryId(number)),
+            entry: EntryId(number),
             id: EventId([7; 16]),
             accepted_at: number,
             attempts: 0,

@@ -2,12 +2,12 @@
 
 use super::Agenda;
 use crate::clock::Moment;
-use crate::dead_letter::{Obituary, Reason};
+use crate::dead_letter::{FailureRecord, Reason};
 use crate::lane::{Delivery, LaneId};
 use crate::outcome::Verdict;
 use crate::retry::{self, Next, Retry};
 use crate::sender::Attempt;
-use crate::trouble::Follows;
+use crate::trouble::NextStep;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_queue::{EntryId, Settled, Settlement};
@@ -21,7 +21,7 @@ pub(crate) struct Ruling {
     /// What the queue has to be told.
     pub(crate) settlement: Option<Settlement>,
     /// What follows a failure; `None` if there was none.
-    pub(crate) follows: Option<Follows>,
+    pub(crate) follows: Option<NextStep>,
     /// Whether the target has it, or will never have it.
     pub(crate) over: bool,
     /// Whether attempts handed out that have not begun must come back.
@@ -48,7 +48,7 @@ impl Agenda {
             self.lanes.settled(lane, at.now);
             return Ruling {
                 over: true,
-                follows: (attempt.verdict != Verdict::Delivered).then_some(Follows::Nothing),
+                follows: (attempt.verdict != Verdict::Delivered).then_some(NextStep::Nothing),
                 ..Ruling::default()
             };
         }
@@ -106,7 +106,7 @@ impl Agenda {
         self.lanes.again(attempt.due.lane, delivery);
         Ruling {
             settlement: Some(self.note(&delivery, 0)),
-            follows: Some(Follows::Stop),
+            follows: Some(NextStep::Stop),
             recall: stopped,
             stopped,
             ..Ruling::default()
@@ -132,7 +132,7 @@ impl Agenda {
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 Ruling {
                     settlement: Some(self.note(&delivery, at.epoch_ms().saturating_add(wait_ms))),
-                    follows: Some(Follows::Retry(wait)),
+                    follows: Some(NextStep::Retry(wait)),
                     ..Ruling::default()
                 }
             }
@@ -148,7 +148,7 @@ impl Agenda {
 
     fn give_up(&mut self, attempt: &Attempt, reason: Reason, at: Moment) -> Ruling {
         let delivery = tried(attempt);
-        let obituary = Obituary {
+        let obituary = FailureRecord {
             reason,
             outcome: Some(attempt.outcome),
             status: attempt.status,
@@ -159,7 +159,7 @@ impl Agenda {
         };
         Ruling {
             settlement: Some(self.bury(attempt.due.lane, &delivery, &obituary, at)),
-            follows: Some(Follows::DeadLetter(reason)),
+            follows: Some(NextStep::DeadLetter(reason)),
             over: true,
             ..Ruling::default()
         }
@@ -180,7 +180,7 @@ impl Agenda {
             self.next_scan = at.now + SCAN;
             return None;
         };
-        let obituary = Obituary {
+        let obituary = FailureRecord {
             reason: Reason::TooOld,
             outcome: None,
             status: None,
@@ -203,7 +203,7 @@ impl Agenda {
         &mut self,
         lane: LaneId,
         delivery: &Delivery,
-        obituary: &Obituary,
+        obituary: &FailureRecord,
         at: Moment,
     ) -> Settlement {
         let dead = Settled::Dead {

@@ -16,7 +16,7 @@ use crate::line::{Command, Line, Live};
 use crate::retry::Retry;
 use crate::sender::{Attempt, Bench, Job, Report};
 use crate::stats::add;
-use crate::trouble::{Follows, Observer, Trouble};
+use crate::trouble::{Incident, NextStep, Observer};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -205,10 +205,10 @@ impl Courier {
         let counters = &self.line.counters;
         match ruling.follows {
             None => add(&counters.delivered, 1),
-            Some(Follows::Retry(_)) => add(&counters.retried, 1),
-            Some(Follows::DeadLetter(reason)) => counters.died(reason),
-            Some(Follows::Nothing) => add(&counters.failed, 1),
-            Some(Follows::Stop) => {}
+            Some(NextStep::Retry(_)) => add(&counters.retried, 1),
+            Some(NextStep::DeadLetter(reason)) => counters.died(reason),
+            Some(NextStep::Nothing) => add(&counters.failed, 1),
+            Some(NextStep::Stop) => {}
         }
         if ruling.over {
             self.settled(&attempt.due.delivery, at);
@@ -226,9 +226,9 @@ impl Courier {
     fn tell(&self, attempt: &Attempt, ruling: &Ruling) {
         let target = &*self.line.name;
         if let Some(follows) = ruling.follows
-            && (follows != Follows::Stop || ruling.stopped)
+            && (follows != NextStep::Stop || ruling.stopped)
         {
-            self.observer.trouble(&Trouble::AttemptFailed {
+            self.observer.incident(&Incident::AttemptFailed {
                 target,
                 task: &String::from_utf8_lossy(&attempt.due.key),
                 id: attempt.due.delivery.id,
@@ -239,14 +239,14 @@ impl Courier {
             });
         }
         if ruling.stopped {
-            self.observer.trouble(&Trouble::TargetStopped { target });
+            self.observer.incident(&Incident::TargetStopped { target });
         }
         if let Some(back_off) = ruling.opened {
-            let opened = Trouble::BreakerOpened { target, back_off };
-            self.observer.trouble(&opened);
+            let opened = Incident::BreakerOpened { target, back_off };
+            self.observer.incident(&opened);
         }
         if ruling.closed {
-            self.observer.trouble(&Trouble::BreakerClosed { target });
+            self.observer.incident(&Incident::BreakerClosed { target });
         }
     }
 
@@ -349,7 +349,7 @@ impl Courier {
     }
 
     fn unreadable(&mut self, error: &QueueError, now: Instant) {
-        self.observer.trouble(&Trouble::QueueUnreadable {
+        self.observer.incident(&Incident::QueueUnreadable {
             target: &self.line.name,
             error,
         });
@@ -370,7 +370,7 @@ impl Courier {
             return;
         }
         self.line.counters.miss(missing);
-        self.observer.trouble(&Trouble::RecordsDamaged {
+        self.observer.incident(&Incident::RecordsDamaged {
             target: &self.line.name,
             events: missing,
         });

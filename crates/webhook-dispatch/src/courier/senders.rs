@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::desk::Desk;
 use crate::sender::{self, Bench, Job};
 use crate::stats::add;
-use crate::trouble::Trouble;
+use crate::trouble::Incident;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -78,7 +78,7 @@ impl Courier {
                     self.current += 1;
                 }
                 Err(error) => {
-                    self.observer.trouble(&Trouble::SenderNotStarted {
+                    self.observer.incident(&Incident::SenderNotStarted {
                         target: &self.line.name,
                         detail: &error.to_string(),
                     });

@@ -9,7 +9,7 @@
 mod tests;
 
 use crate::dead_letter::rfc3339;
-use crate::fields::Fields;
+use crate::fields::HeaderLines;
 use crate::outcome::{Outcome, Verdict};
 use crate::transport::Answer;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -65,7 +65,7 @@ pub(crate) fn encode<'a>(
     event: &'a [u8],
     id: &str,
     accepted_at: u64,
-    fields: &mut Fields,
+    fields: &mut HeaderLines,
 ) -> Encoded<'a> {
     match format {
         Format::KafkaRestV2 => kafka_record(event),
@@ -241,7 +241,7 @@ fn percent_encode(text: &str, keep: impl Fn(u8) -> bool, out: &mut String) {
     }
 }
 
-fn push_escaped(fields: &mut Fields, name: &HeaderName, value: &str) {
+fn push_escaped(fields: &mut HeaderLines, name: &HeaderName, value: &str) {
     let mut escaped = String::with_capacity(value.len());
     percent_encode(value, is_header_safe, &mut escaped);
     fields.push_text(name, &escaped);

@@ -7,7 +7,7 @@ const EVENT: &str = r#"{"task":{"assignedTask":{"taskId":"www-data-prod-hello-0-
 fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
     let mut headers = headers;
     prepare(format, &mut headers);
-    let mut fields = Fields::from(&headers);
+    let mut fields = HeaderLines::from(&headers);
     let encoded = encode(format, event.as_bytes(), "evt_1", 1_000, &mut fields);
     let mut text = String::new();
     let mut lines: Vec<String> = fields
@@ -108,7 +108,7 @@ fn the_files_content_type_stands_whatever_the_format() {
 
 #[test]
 fn what_may_not_stand_in_a_header_is_percent_encoded() {
-    let mut fields = Fields::new();
+    let mut fields = HeaderLines::new();
     let name = HeaderName::from_static("ce-subject");
     push_escaped(&mut fields, &name, "a b\"c%d\u{1}\n\u{7f}é€~!");
     let escaped = fields.get("ce-subject").unwrap();

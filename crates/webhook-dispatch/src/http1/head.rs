@@ -4,7 +4,7 @@ use super::body::Framing;
 use httparse::{Error, Header, Response, Status};
 use std::mem::MaybeUninit;
 
-/// Fields that an answer's head may have.
+/// HeaderLines that an answer's head may have.
 const FIELDS: usize = 128;
 
 /// What is wanted of an answer's head.

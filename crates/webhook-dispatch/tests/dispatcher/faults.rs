@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::RetryPolicy;
 use webhook_dispatch::retry::Next;
-use webhook_dispatch::{Clock, Observer, Retry, Trouble};
+use webhook_dispatch::{Clock, Incident, Observer, Retry};
 use webhook_queue::{MemoryQueue, Queue};
 
 /// Panics whatever it is asked, or told.
 struct Broken;
 
 impl Observer for Broken {
-    fn trouble(&self, _: &Trouble<'_>) {
+    fn incident(&self, _: &Incident<'_>) {
         panic!("an observer that panics");
     }
 }

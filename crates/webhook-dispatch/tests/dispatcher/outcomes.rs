@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::Delivery;
-use webhook_dispatch::{BreakerState, Clock, Obituary, Outcome, Reason};
+use webhook_dispatch::{BreakerState, Clock, FailureRecord, Outcome, Reason};
 use webhook_queue::{MemoryQueue, Queue};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -16,14 +16,14 @@ fn memory() -> Arc<dyn Queue> {
 }
 
 /// The dead letters of target `a`: each one's body, attempts and obituary.
-fn dead(queue: &Arc<dyn Queue>) -> Vec<(String, u32, Obituary)> {
+fn dead(queue: &Arc<dyn Queue>) -> Vec<(String, u32, FailureRecord)> {
     let mut found = Vec::new();
     queue
         .dead_letters(Some("a"), None, &mut |dead| {
             found.push((
                 String::from_utf8(dead.owed.body.to_vec()).unwrap(),
                 dead.owed.attempts,
-                Obituary::from_note(dead.note).unwrap(),
+                FailureRecord::from_note(dead.note).unwrap(),
             ));
             ControlFlow::Continue(())
         })

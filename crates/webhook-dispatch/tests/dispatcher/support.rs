@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use webhook_config::{Config, RetryPolicy, Target, TargetBuilder, TargetName, TargetUrl};
 use webhook_dispatch::retry::Next;
 use webhook_dispatch::{
-    Answer, Connector, Dispatcher, DispatcherBuilder, Observer, Request, Retry, Stopper,
-    SubmitError, Submitter, Transport, TransportError, TransportErrorKind, Trouble,
+    Answer, Connector, Dispatcher, DispatcherBuilder, Incident, Observer, Request, Retry, Stopper,
+    SubmitError, Submitter, Transport, TransportError, TransportErrorKind,
 };
 use webhook_queue::Queue;
 
@@ -233,7 +233,7 @@ impl Retry for AtOnce {
     }
 }
 
-/// Remembers what trouble it was told of.
+/// Remembers the incidents it was told of.
 #[derive(Default)]
 pub(crate) struct Listener(Mutex<Vec<String>>);
 
@@ -244,8 +244,8 @@ impl Listener {
 }
 
 impl Observer for Listener {
-    fn trouble(&self, trouble: &Trouble<'_>) {
-        self.0.lock().unwrap().push(trouble.to_string());
+    fn incident(&self, incident: &Incident<'_>) {
+        self.0.lock().unwrap().push(incident.to_string());
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use webhook_config::{Target, TargetBuilder, TargetUrl};
 use webhook_dispatch::{
-    Answer, Connector, Fields, HttpConnector, Request, Transport, TransportError,
+    Answer, Connector, HeaderLines, HttpConnector, Request, Transport, TransportError,
     TransportErrorKind,
 };
 
@@ -174,7 +174,7 @@ impl Client {
     }
 
     pub(crate) fn post(&mut self, body: &[u8]) -> Result<Answer, TransportError> {
-        let mut headers = Fields::new();
+        let mut headers = HeaderLines::new();
         let name = http::HeaderName::from_static("x-one");
         headers.push(&name, &http::HeaderValue::from_static("1"));
         let headers = &headers;

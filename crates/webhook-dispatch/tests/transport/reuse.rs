@@ -3,7 +3,7 @@
 use crate::peer::{Connection, OK, Peer};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
-use webhook_dispatch::{Fields, Request};
+use webhook_dispatch::{HeaderLines, Request};
 
 #[test]
 fn head_and_body_come_in_one_piece_on_one_connection() {
@@ -56,7 +56,7 @@ fn long_headers_arrive_as_they_are() {
     });
     let mut client = peer.client();
     for _ in 0..2 {
-        let mut headers = Fields::new();
+        let mut headers = HeaderLines::new();
         for name in ["x-a", "x-b", "x-c", "x-d", "x-e"] {
             let name = http::HeaderName::from_static(name);
             headers.push(&name, &"v".repeat(5000).parse().unwrap());

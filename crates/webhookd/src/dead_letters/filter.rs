@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use webhook_config::JobPattern;
-use webhook_dispatch::{Obituary, parse_webhook_id, rfc3339, webhook_id};
+use webhook_dispatch::{FailureRecord, parse_webhook_id, rfc3339, webhook_id};
 use webhook_model::{EventHeader, StatusName};
 use webhook_queue::{DeadLetter, EventId};
 
@@ -141,7 +141,7 @@ impl Filter {
             .as_deref()
             .and_then(|status| status.parse::<u16>().ok());
         if let Some(wanted) = answered {
-            let note = Obituary::from_note(letter.note).ok();
+            let note = FailureRecord::from_note(letter.note).ok();
             if note.and_then(|note| note.status) != Some(wanted) {
                 return false;
             }

@@ -1,7 +1,7 @@
 //! A dead letter as JSON: one shape for the commands and for the operators' interface.
 
 use serde::{Deserialize, Serialize};
-use webhook_dispatch::{Obituary, webhook_id};
+use webhook_dispatch::{FailureRecord, webhook_id};
 use webhook_model::{EventHeader, StatusName};
 use webhook_queue::DeadLetter;
 
@@ -21,7 +21,7 @@ pub(crate) struct Letter {
     pub(crate) attempts: u32,
     pub(crate) bytes: usize,
     #[serde(flatten)]
-    pub(crate) note: Option<Obituary>,
+    pub(crate) note: Option<FailureRecord>,
     /// The event as accepted, where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<String>,
@@ -44,7 +44,7 @@ impl Letter {
             died_at: letter.died_at,
             attempts: letter.owed.attempts,
             bytes: letter.owed.body.len(),
-            note: Obituary::from_note(letter.note).ok(),
+            note: FailureRecord::from_note(letter.note).ok(),
             event: None,
         }
     }

@@ -1,9 +1,9 @@
-//! The dispatcher's trouble, as log lines.
+//! The dispatcher's incident, as log lines.
 
 use super::Sparing;
-use webhook_dispatch::{Follows, Observer, Trouble, webhook_id};
+use webhook_dispatch::{Incident, NextStep, Observer, webhook_id};
 
-/// Logs trouble: a line for each event's, none for its success.
+/// Logs incident: a line for each event's, none for its success.
 #[derive(Clone, Debug)]
 pub(crate) struct LogObserver {
     sparing: Sparing,
@@ -16,24 +16,24 @@ impl LogObserver {
 }
 
 impl Observer for LogObserver {
-    fn trouble(&self, trouble: &Trouble<'_>) {
-        match trouble {
-            Trouble::BreakerOpened { target, back_off } => tracing::warn!(
+    fn incident(&self, incident: &Incident<'_>) {
+        match incident {
+            Incident::BreakerOpened { target, back_off } => tracing::warn!(
                 target,
                 back_off_seconds = back_off.as_secs_f64(),
-                "{trouble}"
+                "{incident}"
             ),
-            Trouble::BreakerClosed { target } => tracing::info!(target, "{trouble}"),
-            Trouble::TargetStopped { target } => tracing::error!(target, "{trouble}"),
-            _ => self.sparing.log(|| log_one_of_many(trouble)),
+            Incident::BreakerClosed { target } => tracing::info!(target, "{incident}"),
+            Incident::TargetStopped { target } => tracing::error!(target, "{incident}"),
+            _ => self.sparing.log(|| log_one_of_many(incident)),
         }
     }
 }
 
-/// Trouble that every event may have.
-fn log_one_of_many(trouble: &Trouble<'_>) {
-    match trouble {
-        Trouble::AttemptFailed {
+/// An incident that every event may have.
+fn log_one_of_many(incident: &Incident<'_>) {
+    match incident {
+        Incident::AttemptFailed {
             target,
             task,
             id,
@@ -54,23 +54,23 @@ fn log_one_of_many(trouble: &Trouble<'_>) {
                 follows,
                 reason,
                 retry_in_seconds,
-                "{trouble}"
+                "{incident}"
             );
         }
-        Trouble::QueueUnreadable { target, .. } => tracing::error!(target, "{trouble}"),
-        Trouble::SenderNotStarted { target, .. } => tracing::error!(target, "{trouble}"),
-        Trouble::NotAccepted { .. } => tracing::error!("{trouble}"),
-        _ => tracing::warn!("{trouble}"),
+        Incident::QueueUnreadable { target, .. } => tracing::error!(target, "{incident}"),
+        Incident::SenderNotStarted { target, .. } => tracing::error!(target, "{incident}"),
+        Incident::NotAccepted { .. } => tracing::error!("{incident}"),
+        _ => tracing::warn!("{incident}"),
     }
 }
 
 /// What follows, its reason, and the seconds until a retry.
-fn name(follows: Follows) -> (&'static str, Option<&'static str>, Option<f64>) {
+fn name(follows: NextStep) -> (&'static str, Option<&'static str>, Option<f64>) {
     match follows {
-        Follows::Retry(wait) => ("retry", None, Some(wait.as_secs_f64())),
-        Follows::DeadLetter(reason) => ("dead-letter", Some(reason.name()), None),
-        Follows::Nothing => ("nothing", None, None),
-        Follows::Stop => ("stop", None, None),
+        NextStep::Retry(wait) => ("retry", None, Some(wait.as_secs_f64())),
+        NextStep::DeadLetter(reason) => ("dead-letter", Some(reason.name()), None),
+        NextStep::Nothing => ("nothing", None, None),
+        NextStep::Stop => ("stop", None, None),
         _ => ("unknown", None, None),
     }
 }

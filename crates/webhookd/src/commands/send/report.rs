@@ -7,12 +7,12 @@ use std::io::{Result, Write};
 use std::time::Duration;
 use webhook_config::{Delivery, Target};
 use webhook_dispatch::retry::ceiling;
-use webhook_dispatch::{Trial, Verdict};
+use webhook_dispatch::{TestDelivery, Verdict};
 
 /// A trial, to be shown.
 pub(super) struct Report<'a> {
     pub(super) target: &'a Target,
-    pub(super) trial: &'a Trial,
+    pub(super) trial: &'a TestDelivery,
     pub(super) show_secrets: bool,
     pub(super) is_filtered_out: bool,
 }
