@@ -31,7 +31,7 @@ const BANS: &[Ban] = &[
     Ban {
         under: "crates",
         words: &["ureq"],
-        except: &["crates/webhook-dispatch/src/ureq_layers.rs"],
+        except: &["crates/webhook-dispatch/src/http/ureq_layers.rs"],
         why: "one file knows the HTTP client, so that it can be exchanged",
     },
     Ban {

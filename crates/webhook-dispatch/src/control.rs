@@ -1,7 +1,7 @@
 //! Changing a dispatcher while it works.
 
-use crate::line::{Command, Line};
-use crate::submit::Inner;
+use crate::intake::Inner;
+use crate::worker::handle::{Command, Line};
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;

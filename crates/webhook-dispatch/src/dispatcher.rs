@@ -1,18 +1,18 @@
 //! The dispatcher: starts the threads, owns them, and ends them.
 
-use crate::clock::{Clock, SystemClock};
 use crate::control::{Control, ReloadError};
-use crate::fleet::Fleet;
-use crate::http_transport::HttpConnector;
+use crate::http::HttpConnector;
+use crate::http::transport::Connector;
+use crate::intake::routing_table::Roster;
+use crate::intake::{Inner, Submitter};
 use crate::monitor::Monitor;
-use crate::naming::Names;
-use crate::outside::Guarded;
-use crate::retry::{FullJitter, Retry};
-use crate::roster::Roster;
-use crate::stats::Stats;
-use crate::submit::{Inner, Submitter};
-use crate::transport::Connector;
-use crate::trouble::{Observer, Silent};
+use crate::shared::clock::{Clock, SystemClock};
+use crate::shared::event_ids::Names;
+use crate::shared::incident::{Observer, Silent};
+use crate::shared::stats::Stats;
+use crate::supervisor::Fleet;
+use crate::supervisor::guarded::Guarded;
+use crate::target::retry::{FullJitter, Retry};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};

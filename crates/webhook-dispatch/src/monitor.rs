@@ -1,9 +1,9 @@
 //! Looking at a dispatcher while it works.
 
-use crate::clock::epoch_ms;
-use crate::line::Line;
-use crate::stats::{Stats, get};
-use crate::submit::Inner;
+use crate::intake::Inner;
+use crate::shared::clock::epoch_ms;
+use crate::shared::stats::{Stats, get};
+use crate::worker::handle::Line;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,8 +11,8 @@
     dead_code,
     reason = "webhook-dispatch's own file, which is private there; not all of it is used here"
 )]
-#[path = "../../../crates/webhook-dispatch/src/lane/mod.rs"]
-mod lane;
+#[path = "../../../crates/webhook-dispatch/src/target/lanes.rs"]
+mod lanes;
 mod path;
 
 use anyhow::{Context, Result, bail};

@@ -1,6 +1,6 @@
 //! What is done so many times.
 
-use crate::lane::{Bounds, Delivery, Lanes, Offered};
+use crate::lanes::{Bounds, Delivery, Lanes, Offered};
 use anyhow::{Context, Result, bail, ensure};
 use std::hint::black_box;
 use std::sync::Arc;

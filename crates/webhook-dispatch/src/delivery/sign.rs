@@ -1,0 +1,104 @@
+//! Signatures by Standard Webhooks 1.0.0: who holds a secret can tell that a request is ours and
+//! was not altered.
+
+use crate::http::header_lines::HeaderLines;
+use http::HeaderName;
+use standardwebhooks::Webhook;
+use webhook_config::Signing;
+
+/// The name of an event, the same over retries, restarts and targets.
+pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+/// When the attempt was made, in seconds since the epoch.
+pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+/// One signature for each secret, with blanks between.
+pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// The number of the attempt, from 1.
+pub const WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static("webhook-attempt");
+
+/// Signs for one target, with every secret that its file names, so that secrets can be rotated.
+pub(crate) struct Signer {
+    keys: Vec<Webhook>,
+}
+
+impl Signer {
+    pub(crate) fn new(signing: &Signing) -> Result<Signer, String> {
+        let keys = signing
+            .secrets()
+            .iter()
+            .map(|secret| Webhook::from_bytes(secret.key().to_vec()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| "a signing secret cannot be used".to_owned())?;
+        Ok(Signer { keys })
+    }
+
+    /// Adds the timestamp and the signatures over `id.timestamp.body`.
+    ///
+    /// # Errors
+    /// The body is not text. Nothing was added.
+    pub(crate) fn sign(
+        &self,
+        id: &str,
+        epoch_seconds: i64,
+        body: &[u8],
+        fields: &mut HeaderLines,
+    ) -> Result<(), String> {
+        let cannot = |_| "the body cannot be signed, since it is not UTF-8".to_owned();
+        let mut signatures = Vec::with_capacity(self.keys.len());
+        for key in &self.keys {
+            signatures.push(key.sign(id, epoch_seconds, body).map_err(cannot)?);
+        }
+        fields.push_text(&WEBHOOK_TIMESTAMP, &epoch_seconds.to_string());
+        fields.push_text(&WEBHOOK_SIGNATURE, &signatures.join(" "));
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signer({} secrets)", self.keys.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use webhook_config::SigningSecret;
+
+    const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
+    const AT: i64 = 1_649_367_553;
+    const BODY: &[u8] = br#"{"email":"test@example.com","username":"test_user"}"#;
+    const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    const SIGNATURE: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
+
+    fn signed(secrets: &[&str], body: &[u8]) -> HeaderLines {
+        let secrets = secrets
+            .iter()
+            .map(|secret| SigningSecret::parse(secret).unwrap())
+            .collect();
+        let signer = Signer::new(&Signing::new(secrets).unwrap()).unwrap();
+        let mut fields = HeaderLines::new();
+        signer.sign(ID, AT, body, &mut fields).unwrap();
+        fields
+    }
+
+    fn signatures(fields: &HeaderLines) -> &str {
+        std::str::from_utf8(fields.get("webhook-signature").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_signature_is_that_of_the_standards_own_example() {
+        let headers = signed(&[SECRET], BODY);
+        assert_eq!(signatures(&headers), SIGNATURE);
+        assert_eq!(headers.get("webhook-timestamp"), Some(&b"1649367553"[..]));
+        assert_ne!(signatures(&signed(&[SECRET], b"{}")), SIGNATURE);
+    }
+
+    #[test]
+    fn each_secret_signs_so_that_secrets_can_be_rotated() {
+        let other = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let headers = signed(&[other, SECRET], BODY);
+        let (first, second) = signatures(&headers).split_once(' ').unwrap();
+        assert_eq!(second, SIGNATURE);
+        assert_eq!(signatures(&signed(&[other], BODY)), first);
+    }
+}

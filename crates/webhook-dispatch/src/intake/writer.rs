@@ -1,0 +1,227 @@
+//! The queue's writer, and what follows a commit: couriers are told, submitters are answered.
+
+use crate::intake::routing_table::Seat;
+use crate::intake::{Receipt, Refusal};
+use crate::shared::stats::add;
+use crate::worker::Ledger;
+use crate::worker::handle::{Line, Live, Synced};
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use webhook_queue::{
+    Accepted, Appended, Committed, EntryId, Event, GroupWriter, Limits, Queue, QueueError, Refused,
+    Settled, Settlement, WriterHandle, WriterStatistics,
+};
+
+/// As good as for ever, and no more than a clock can count.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Called once an event is durable, or was refused after all.
+pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
+
+/// The reliable targets that there have been, by name. A reload adds to them.
+pub(crate) type Lines = Arc<RwLock<HashMap<Arc<str>, Arc<Line>>>>;
+
+/// What goes with an event through the queue's writer.
+pub(crate) struct Ticket {
+    /// The reliable targets that are owed it.
+    pub(crate) lines: Arc<[Arc<Line>]>,
+    /// The best-effort targets that get it if it turns out to be no duplicate. Should they be removed
+    /// meanwhile, their couriers wait for it.
+    pub(crate) unless_known: Vec<Seat>,
+    pub(crate) submitted: Instant,
+    pub(crate) receipt: Receipt,
+    pub(crate) completion: Completion,
+}
+
+/// The one thread that writes to the queue.
+pub(crate) struct Writer {
+    handle: WriterHandle<Ticket>,
+    group: Mutex<Option<GroupWriter<Ticket>>>,
+    unwritten: Arc<AtomicU64>,
+    /// Whether the queue had no room for the last event, and nothing was settled since.
+    full: Arc<AtomicBool>,
+    /// Whether events that a full queue has no room for are refused at once.
+    rejects: bool,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        queue: Arc<dyn Queue>,
+        lines: Lines,
+        when_full: webhook_config::WhenFull,
+    ) -> std::io::Result<Writer> {
+        let unwritten = Arc::new(AtomicU64::new(0));
+        let full = Arc::new(AtomicBool::new(false));
+        let limits = Limits {
+            when_full: match when_full {
+                webhook_config::WhenFull::Block => webhook_queue::WhenFull::Block,
+                _ => webhook_queue::WhenFull::Fail,
+            },
+            ..Limits::default()
+        };
+        let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
+        let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
+        let group = GroupWriter::start(queue, limits, move |committed| {
+            follow(committed, &lines, &counted, &is_full);
+        })?;
+        Ok(Writer {
+            handle: group.handle(),
+            group: Mutex::new(Some(group)),
+            unwritten,
+            full,
+            rejects,
+        })
+    }
+
+    /// Hands an event to the queue, blocking up to `deadline`. Its ticket's completion is called
+    /// unless this fails, which gives back the body. Once handed over it waits for room in a full
+    /// queue up to `room_until`, or as long as it takes, if the configuration has it wait at all.
+    pub(crate) fn append(
+        &self,
+        event: Event,
+        ticket: Ticket,
+        deadline: Option<Instant>,
+        room_until: Option<Instant>,
+    ) -> Result<(), (Arc<[u8]>, Refusal)> {
+        if deadline.is_none() && self.rejects && self.full.load(Ordering::SeqCst) {
+            // It would be refused only after it was handed over.
+            return Err((event.body, Refusal::Full));
+        }
+        self.unwritten.fetch_add(1, Ordering::SeqCst);
+        let room_until = room_until.unwrap_or_else(|| Instant::now() + FOREVER);
+        self.handle
+            .append_patiently(event, ticket, deadline, room_until)
+            .map_err(|refused| {
+                self.unwritten.fetch_sub(1, Ordering::SeqCst);
+                let refusal = match refused {
+                    Refused::Closed(_) => Refusal::ShuttingDown,
+                    _ => Refusal::Full,
+                };
+                let (event, _) = refused.into_inner();
+                (event.body, refusal)
+            })
+    }
+
+    /// Events handed over whose commit has not ended.
+    pub(crate) fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::SeqCst)
+    }
+
+    /// Whether the queue had no room for the last event, and nothing was settled since.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::SeqCst)
+    }
+
+    /// Something that nobody settled is no longer in the queue.
+    pub(crate) fn made_room(&self) {
+        self.full.store(false, Ordering::SeqCst);
+    }
+
+    /// What it has done so far.
+    pub(crate) fn statistics(&self) -> WriterStatistics {
+        self.handle.statistics()
+    }
+
+    /// Writes what is waiting, and ends the thread. Settlements that cannot be written are made
+    /// anew after the next start: their events are delivered once more, under their old names.
+    pub(crate) fn shutdown(&self) {
+        let group = self
+            .group
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(group) = group {
+            drop(group.shutdown());
+        }
+    }
+}
+
+impl Ledger for Writer {
+    fn settle(&self, settlement: Settlement) {
+        self.handle.settle(settlement);
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("unwritten", &self.unwritten())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs on the writer's thread after each commit.
+fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, full: &AtomicBool) {
+    if !committed.settled.is_empty() {
+        full.store(false, Ordering::SeqCst);
+    }
+    let lines = lines.read().unwrap_or_else(PoisonError::into_inner);
+    for settlement in &committed.settled {
+        if let Some(line) = lines.get(&settlement.target) {
+            line.synced(match settlement.outcome {
+                Settled::Attempted { .. } => Synced::Noted,
+                _ => Synced::Settled(settlement.entry),
+            });
+        }
+    }
+    drop(lines);
+    for Appended {
+        event,
+        ticket,
+        result,
+        ..
+    } in committed.appended
+    {
+        let result = match result {
+            Ok(Accepted::Stored(entry)) => {
+                full.store(false, Ordering::SeqCst);
+                tell(entry, &event, &ticket);
+                Ok(ticket.receipt)
+            }
+            Ok(repeated) => Ok(Receipt {
+                id: repeated.duplicate_of().unwrap_or(event.id),
+                duplicate: true,
+                ..ticket.receipt
+            }),
+            Err(error) => Err(match *error {
+                QueueError::Full { .. } => {
+                    full.store(true, Ordering::SeqCst);
+                    Refusal::Full
+                }
+                _ => Refusal::Queue(error),
+            }),
+        };
+        let completion = ticket.completion;
+        // A panic of its own must not end the writer for all others.
+        drop(catch_unwind(AssertUnwindSafe(|| completion(result))));
+        unwritten.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Tells the couriers of an event that is durable now.
+fn tell(entry: EntryId, event: &Event, ticket: &Ticket) {
+    for line in &*ticket.lines {
+        add(&line.counters.accepted, 1);
+        // Told before it is counted: of what is counted, the courier knows.
+        line.tell(live(entry, event, ticket));
+        line.counters.pending.fetch_add(1, Ordering::SeqCst);
+    }
+    for seat in &ticket.unless_known {
+        seat.line.give_or_drop(&live(entry, event, ticket));
+    }
+}
+
+fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> Live {
+    Live {
+        entry,
+        id: event.id,
+        key: Arc::clone(&event.key),
+        body: Arc::clone(&event.body),
+        accepted_at: event.accepted_at,
+        submitted: ticket.submitted,
+    }
+}

@@ -1,0 +1,477 @@
+//! What a dispatcher counts.
+
+use crate::delivery::outcome::Outcome;
+use crate::target::breaker::BreakerState;
+use crate::target::failure_record::Reason;
+use crate::target::gate::Gate;
+use hdrhistogram::Histogram;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// A dispatcher's figures at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Each target's, in the order of the configuration.
+    pub targets: Vec<TargetStats>,
+    /// Those of targets that a reload removed. One may have the name of a target, whose `delivery`
+    /// is another than its own was.
+    pub removed: Vec<TargetStats>,
+    /// What the queue holds; zeros when no target is reliable.
+    pub queue: webhook_queue::Statistics,
+}
+
+/// A target's figures since the dispatcher was started.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TargetStats {
+    /// The target's name.
+    pub name: String,
+    /// Events accepted for it.
+    pub accepted: u64,
+    /// Events that its filters left out.
+    pub filtered: u64,
+    /// Events that it has.
+    pub delivered: u64,
+    /// Attempts that failed and are followed by another.
+    pub retried: u64,
+    /// Events given up and kept as dead letters, by reason.
+    pub dead: Vec<(Reason, u64)>,
+    /// Events of a best-effort target whose only attempt failed.
+    pub failed: u64,
+    /// Events of a best-effort target for which there was no room.
+    pub dropped: u64,
+    /// Events of a best-effort target that had no answer when the dispatcher stopped.
+    pub unfinished: u64,
+    /// Deliveries that came to nothing, since the queue's record of the event turned out to be
+    /// damaged: it was set aside, and is owed to nobody.
+    pub damaged: u64,
+    /// Attempts, by what they came to.
+    pub attempts: Vec<(Outcome, u64)>,
+    /// Events owed to it: accepted, and neither delivered nor given up.
+    pub pending: u64,
+    /// How long ago the oldest of them was accepted.
+    pub oldest_pending_age: Option<Duration>,
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// Tasks that wait for a retry.
+    pub waiting_tasks: u64,
+    /// Events in memory.
+    pub in_memory: u64,
+    /// Its circuit breaker.
+    pub breaker: BreakerState,
+    /// Whether somebody has paused it.
+    pub paused: bool,
+    /// Whether the thread that delivers to it runs. That of a removed target ends once nothing is
+    /// under way; that of another ends too early if this software is at fault.
+    pub courier_running: bool,
+    /// From the start of an attempt to its answer, of attempts that were answered.
+    pub attempt_latency: Latencies,
+    /// From `submit` to the answer that settled the event.
+    pub delivery_latency: Latencies,
+}
+
+impl TargetStats {
+    /// Attempts that came to this.
+    #[must_use]
+    pub fn attempts_of(&self, outcome: Outcome) -> u64 {
+        self.attempts
+            .iter()
+            .find(|(known, _)| *known == outcome)
+            .map_or(0, |(_, count)| *count)
+    }
+
+    /// Dead letters, of all reasons.
+    #[must_use]
+    pub fn dead_letters(&self) -> u64 {
+        self.dead.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// Aurora's four counters, under Aurora's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuroraCounters {
+    /// `webhooks_attempts`: requests tried.
+    pub attempts: u64,
+    /// `webhooks_success`: answers that count as success. For Aurora 200 alone, here any 2xx.
+    pub success: u64,
+    /// `webhooks_errors`: requests without an answer.
+    pub errors: u64,
+    /// `webhooks_user_errors`: answers of any other status.
+    pub user_errors: u64,
+}
+
+impl AuroraCounters {
+    /// Each counter with Aurora's name.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 4] {
+        [
+            ("webhooks_attempts", self.attempts),
+            ("webhooks_success", self.success),
+            ("webhooks_errors", self.errors),
+            ("webhooks_user_errors", self.user_errors),
+        ]
+    }
+}
+
+impl Stats {
+    /// All targets' attempts, those of removed ones included, counted as Aurora counts.
+    #[must_use]
+    pub fn aurora_counters(&self) -> AuroraCounters {
+        let mut counters = AuroraCounters::default();
+        let targets = self.targets.iter().chain(&self.removed);
+        for (outcome, count) in targets.flat_map(|target| &target.attempts) {
+            counters.attempts += count;
+            if *outcome == Outcome::Success {
+                counters.success += count;
+            } else if outcome.is_answer() {
+                counters.user_errors += count;
+            } else {
+                counters.errors += count;
+            }
+        }
+        counters
+    }
+}
+
+/// How long things took, to about one per cent.
+#[derive(Clone)]
+pub struct Latencies {
+    micros: Histogram<u64>,
+    sum: Duration,
+}
+
+/// The longest time that is told apart: an hour.
+const LONGEST_MICROS: u64 = 3_600_000_000;
+
+impl Latencies {
+    pub(crate) fn new() -> Latencies {
+        Latencies {
+            micros: Histogram::new_with_bounds(1, LONGEST_MICROS, 2)
+                .expect("these bounds are valid"),
+            sum: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn record(&mut self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.micros.saturating_record(micros.max(1));
+        self.sum += took;
+    }
+
+    /// Adds another's.
+    pub fn merge(&mut self, other: &Latencies) {
+        self.micros
+            .add(&other.micros)
+            .expect("both have the same bounds");
+        self.sum += other.sum;
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.micros.len()
+    }
+
+    /// Their sum.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// The time that a share `q` of them, from 0 to 1, did not exceed; `None` when there are none.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        (!self.micros.is_empty()).then(|| Duration::from_micros(self.micros.value_at_quantile(q)))
+    }
+
+    /// The longest; `None` when there are none.
+    #[must_use]
+    pub fn max(&self) -> Option<Duration> {
+        (!self.micros.is_empty()).then(|| Duration::from_micros(self.micros.max()))
+    }
+
+    /// How many took no longer than `bound`.
+    #[must_use]
+    pub fn count_at_most(&self, bound: Duration) -> u64 {
+        let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+        self.micros.count_between(0, micros.min(LONGEST_MICROS))
+    }
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Latencies::new()
+    }
+}
+
+impl fmt::Debug for Latencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Latencies")
+            .field("count", &self.count())
+            .field("p50", &self.quantile(0.5))
+            .field("p99", &self.quantile(0.99))
+            .field("max", &self.max())
+            .finish()
+    }
+}
+
+/// A target's counters, while they count.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) filtered: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) unfinished: AtomicU64,
+    pub(crate) damaged: AtomicU64,
+    /// Accepted and neither delivered nor given up, what the queue held at the start included.
+    /// Below 0 for a moment when what was just accepted is settled before it is counted.
+    pub(crate) pending: AtomicI64,
+    pub(crate) in_flight: AtomicU64,
+    pub(crate) waiting_tasks: AtomicU64,
+    pub(crate) in_memory: AtomicU64,
+    attempts: [AtomicU64; Outcome::ALL.len()],
+    dead: [AtomicU64; 3],
+    breaker: Mutex<BreakerState>,
+    /// Whether nothing is sent until somebody says so.
+    held: AtomicBool,
+    paused: AtomicBool,
+    latencies: Mutex<(Latencies, Latencies)>,
+}
+
+const REASONS: [Reason; 3] = [Reason::Refused, Reason::AttemptsExhausted, Reason::TooOld];
+
+impl Counters {
+    pub(crate) fn new() -> Counters {
+        Counters {
+            accepted: AtomicU64::new(0),
+            filtered: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            unfinished: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+            pending: AtomicI64::new(0),
+            in_flight: AtomicU64::new(0),
+            waiting_tasks: AtomicU64::new(0),
+            in_memory: AtomicU64::new(0),
+            attempts: Default::default(),
+            dead: Default::default(),
+            breaker: Mutex::new(BreakerState::Closed),
+            held: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            latencies: Mutex::new((Latencies::new(), Latencies::new())),
+        }
+    }
+
+    pub(crate) fn attempted(&self, outcome: Outcome, took: Duration) {
+        let index = Outcome::ALL.iter().position(|known| *known == outcome);
+        if let Some(count) = index.and_then(|index| self.attempts.get(index)) {
+            add(count, 1);
+        }
+        if outcome.is_answer() {
+            self.latencies().0.record(took);
+        }
+    }
+
+    pub(crate) fn settled_after(&self, took: Duration) {
+        self.latencies().1.record(took);
+    }
+
+    pub(crate) fn died(&self, reason: Reason) {
+        let index = REASONS.iter().position(|known| *known == reason);
+        if let Some(count) = index.and_then(|index| self.dead.get(index)) {
+            add(count, 1);
+        }
+    }
+
+    /// Dead letters, of all reasons.
+    pub(crate) fn dead_letters(&self) -> u64 {
+        self.dead.iter().map(get).sum()
+    }
+
+    /// Nothing is in memory any more.
+    pub(crate) fn forget_memory(&self) {
+        for figure in [&self.in_flight, &self.waiting_tasks, &self.in_memory] {
+            figure.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Events accepted and neither delivered nor given up.
+    pub(crate) fn pending(&self) -> u64 {
+        u64::try_from(self.pending.load(Ordering::SeqCst)).unwrap_or(0)
+    }
+
+    /// Takes `left` for what is pending; what that is less turned out to be damaged.
+    pub(crate) fn leave_pending(&self, left: u64) {
+        let stored = i64::try_from(left).unwrap_or(i64::MAX);
+        let before = self.pending.swap(stored, Ordering::SeqCst);
+        let damaged = u64::try_from(before).unwrap_or(0).saturating_sub(left);
+        add(&self.damaged, damaged);
+    }
+
+    /// So many that were pending are owed no more.
+    pub(crate) fn leave(&self, dropped: u64) {
+        let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
+        self.pending.fetch_sub(dropped, Ordering::SeqCst);
+    }
+
+    /// So many that were pending turned out to be damaged.
+    pub(crate) fn miss(&self, damaged: u64) {
+        add(&self.damaged, damaged);
+        self.leave(damaged);
+    }
+
+    pub(crate) fn show_gate(&self, gate: &Gate) {
+        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = gate.state();
+        self.held.store(gate.is_held(), Ordering::SeqCst);
+        self.paused.store(gate.is_paused(), Ordering::SeqCst);
+    }
+
+    /// Whether nothing is sent until somebody says so.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::SeqCst)
+    }
+
+    fn latencies(&self) -> std::sync::MutexGuard<'_, (Latencies, Latencies)> {
+        self.latencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(
+        &self,
+        name: &str,
+        courier_running: bool,
+        oldest_pending_age: Option<Duration>,
+    ) -> TargetStats {
+        let (attempt_latency, delivery_latency) = self.latencies().clone();
+        let pending = self.pending();
+        TargetStats {
+            name: name.to_owned(),
+            accepted: get(&self.accepted),
+            filtered: get(&self.filtered),
+            delivered: get(&self.delivered),
+            retried: get(&self.retried),
+            dead: REASONS.into_iter().zip(self.dead.iter().map(get)).collect(),
+            failed: get(&self.failed),
+            dropped: get(&self.dropped),
+            unfinished: get(&self.unfinished),
+            damaged: get(&self.damaged),
+            attempts: Outcome::ALL
+                .iter()
+                .copied()
+                .zip(self.attempts.iter().map(get))
+                .collect(),
+            pending,
+            oldest_pending_age: oldest_pending_age.filter(|_| pending > 0),
+            in_flight: get(&self.in_flight),
+            waiting_tasks: get(&self.waiting_tasks),
+            in_memory: get(&self.in_memory),
+            breaker: *self.breaker.lock().unwrap_or_else(PoisonError::into_inner),
+            paused: self.paused.load(Ordering::SeqCst),
+            courier_running,
+            attempt_latency,
+            delivery_latency,
+        }
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}
+
+pub(crate) fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn latencies_are_told_to_about_one_per_cent() {
+        let mut latencies = Latencies::new();
+        assert_eq!(latencies.quantile(0.5), None);
+        for ms in 1..=1000 {
+            latencies.record(MS * ms);
+        }
+        for (q, expected) in [(0.5, 500.0), (0.99, 990.0), (1.0, 1000.0)] {
+            let ms = latencies.quantile(q).unwrap().as_secs_f64() * 1e3;
+            assert!((ms - expected).abs() <= expected / 50.0, "{q}: {ms}");
+        }
+        assert_eq!(latencies.count(), 1000);
+        assert_eq!(latencies.sum(), MS * 500_500);
+        let below = latencies.count_at_most(MS * 100);
+        assert!((99..=102).contains(&below), "{below}");
+    }
+
+    #[test]
+    fn nothing_is_too_short_or_too_long_to_be_counted() {
+        let mut latencies = Latencies::new();
+        latencies.record(Duration::ZERO);
+        latencies.record(Duration::from_secs(1 << 40));
+        assert_eq!(latencies.count(), 2);
+        assert_eq!(latencies.count_at_most(Duration::MAX), 2);
+        let mut sum = Latencies::default();
+        sum.merge(&latencies);
+        sum.merge(&latencies);
+        assert_eq!(sum.count(), 4);
+    }
+
+    #[test]
+    fn attempts_are_counted_as_aurora_counts_them() {
+        let counters = Counters::new();
+        for outcome in Outcome::ALL {
+            counters.attempted(*outcome, MS);
+        }
+        let stats = Stats {
+            targets: vec![counters.snapshot("a", true, None)],
+            removed: vec![counters.snapshot("b", false, None)],
+            queue: webhook_queue::Statistics::default(),
+        };
+        let expected = [
+            ("webhooks_attempts", 18),
+            ("webhooks_success", 2),
+            ("webhooks_errors", 8),
+            ("webhooks_user_errors", 8),
+        ];
+        assert_eq!(stats.aurora_counters().named(), expected);
+        assert_eq!(stats.targets[0].attempts_of(Outcome::Timeout), 1);
+        assert_eq!(
+            stats.targets[0].attempt_latency.count(),
+            5,
+            "those with an answer"
+        );
+    }
+
+    #[test]
+    fn what_is_settled_before_it_is_counted_is_not_pending() {
+        let counters = Counters::new();
+        counters.pending.fetch_sub(1, Ordering::SeqCst);
+        assert_eq!(counters.pending(), 0);
+        counters.pending.fetch_add(2, Ordering::SeqCst);
+        assert_eq!(counters.pending(), 1);
+    }
+
+    #[test]
+    fn dead_letters_are_counted_by_reason() {
+        let counters = Counters::new();
+        counters.died(Reason::TooOld);
+        counters.died(Reason::TooOld);
+        counters.died(Reason::Refused);
+        let stats = counters.snapshot("a", true, None);
+        assert!(stats.dead.contains(&(Reason::TooOld, 2)));
+        assert!(stats.dead.contains(&(Reason::AttemptsExhausted, 0)));
+        assert_eq!(stats.dead_letters(), 3);
+    }
+}

@@ -1,0 +1,700 @@
+//! An agenda, its lanes and a queue against a naive record of what was accepted and what arrived,
+//! with a crash possible between any two operations and within a commit.
+//!
+//! *Simulated*, on one thread and without a clock, so that a failing case shrinks: submissions;
+//! groups that are committed, that fail, and that a crash catches in the middle, after which the
+//! group has happened or has not (and no receipt was given); the time between a commit and its
+//! announcement, in which the queue is read; a commit just before a reading, announced later; a
+//! commit, announced at once, in the middle of a reading of the queue,
+//! whose snapshot is older; a channel and a window that overflow; attempts that succeed, fail,
+//! fail although they arrived, are refused, or come back untried; attempts under way at a crash,
+//! which arrived or did not; time, back-off, the breaker; attempts exhausted; dead letters replayed.
+//!
+//! *Not simulated*: groups that are half there, or two groups in the wrong order. LMDB writes a
+//! group's pages, syncs, and then writes the one page that makes them count, so that a group is
+//! there wholly or not at all, after all groups before it; the queue's own tests cut its file short
+//! to show it. Nor threads: that a courier is woken when there is something to do is for the
+//! dispatcher's tests.
+
+use super::*;
+use crate::delivery::outcome::{Outcome, Verdict};
+use crate::shared::clock::Moment;
+use crate::shared::progress::Tally;
+use crate::target::retry::{Next, Retry, ceiling, next_attempt};
+use crate::worker::handle::{Live, Synced};
+use crate::worker::sender::Attempt;
+use crossbeam_channel::Receiver;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
+use webhook_config::TargetUrl;
+use webhook_queue::{
+    Accepted, DeadLetter, Event, EventId, MemoryQueue, Owed, Queue, QueueError, SetAside, Settled,
+    Settlement, Statistics, Verification,
+};
+
+const WINDOW: usize = 8;
+const CHANNEL: usize = 3;
+const TASKS: u8 = 4;
+
+/// The longest back-off, without chance.
+struct Longest;
+
+impl Retry for Longest {
+    fn next(
+        &self,
+        policy: &RetryPolicy,
+        attempts: u32,
+        age: Duration,
+        retry_after: Option<Duration>,
+    ) -> Next {
+        next_attempt(policy, attempts, age, retry_after, 1.0)
+    }
+
+    fn breaker(&self, policy: &RetryPolicy, openings: u32) -> Duration {
+        ceiling(policy, openings)
+    }
+}
+
+/// What a commit did, until it is told.
+enum News {
+    Accepted(Live),
+    Synced(Synced),
+}
+
+/// What waits for a commit, and what waits to be told of one.
+#[derive(Default)]
+struct Staged {
+    appends: Vec<Event>,
+    settlements: Vec<Settlement>,
+    untold: VecDeque<News>,
+    /// What is stored, in order: what the naive model knows of acceptance.
+    stored: Vec<(u8, EventId)>,
+}
+
+/// The queue and its writer, without the writer's thread.
+struct Store {
+    queue: MemoryQueue,
+    staged: Mutex<Staged>,
+    line: Mutex<Arc<Line>>,
+    /// Whether the next reading is overtaken by a commit.
+    race: Mutex<bool>,
+    /// Submitted and committed just before the next reading.
+    intruder: Mutex<Option<Event>>,
+}
+
+impl Store {
+    fn commit(&self) {
+        let mut staged = self.staged.lock().unwrap();
+        let Staged {
+            appends,
+            settlements,
+            untold,
+            stored,
+        } = &mut *staged;
+        let entries = self.queue.commit(appends, settlements).unwrap();
+        for settlement in settlements.drain(..) {
+            untold.push_back(News::Synced(match settlement.outcome {
+                Settled::Attempted { .. } => Synced::Noted,
+                _ => Synced::Settled(settlement.entry),
+            }));
+        }
+        let entries = entries.iter().filter_map(Accepted::entry);
+        for (event, entry) in appends.drain(..).zip(entries) {
+            stored.push((event.key[0], event.id));
+            untold.push_back(News::Accepted(live(entry, &event)));
+        }
+    }
+
+    fn fail(&self) {
+        self.staged.lock().unwrap().appends.clear();
+    }
+
+    fn tell(&self, most: usize) {
+        let line = self.line.lock().unwrap();
+        for _ in 0..most {
+            match self.staged.lock().unwrap().untold.pop_front() {
+                None => break,
+                Some(News::Accepted(live)) => line.tell(live),
+                Some(News::Synced(synced)) => line.synced(synced),
+            }
+        }
+    }
+
+    fn intrude(&self) {
+        if let Some(event) = self.intruder.lock().unwrap().take() {
+            self.take(event);
+            self.commit();
+        }
+    }
+
+    /// Takes an event to be committed.
+    fn take(&self, event: Event) {
+        self.staged.lock().unwrap().appends.push(event);
+    }
+
+    fn overtake(&self) {
+        if std::mem::take(&mut *self.race.lock().unwrap()) {
+            self.commit();
+            self.tell(usize::MAX);
+        }
+    }
+}
+
+fn live(entry: EntryId, event: &Event) -> Live {
+    Live {
+        entry,
+        id: event.id,
+        key: Arc::clone(&event.key),
+        body: Arc::clone(&event.body),
+        accepted_at: event.accepted_at,
+        submitted: Instant::now(),
+    }
+}
+
+/// An entry that outlives its snapshot.
+struct Kept {
+    entry: EntryId,
+    id: EventId,
+    key: Vec<u8>,
+    body: Vec<u8>,
+    accepted_at: u64,
+    attempts: u32,
+    not_before: u64,
+}
+
+fn keep(kept: &mut Vec<Kept>) -> impl FnMut(Owed<'_>) -> ControlFlow<()> {
+    |owed| {
+        kept.push(Kept {
+            entry: owed.entry,
+            id: owed.id,
+            key: owed.key.to_vec(),
+            body: owed.body.to_vec(),
+            accepted_at: owed.accepted_at,
+            attempts: owed.attempts,
+            not_before: owed.not_before,
+        });
+        ControlFlow::Continue(())
+    }
+}
+
+fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
+    for kept in kept {
+        let owed = Owed {
+            entry: kept.entry,
+            id: kept.id,
+            key: &kept.key,
+            body: &kept.body,
+            accepted_at: kept.accepted_at,
+            attempts: kept.attempts,
+            not_before: kept.not_before,
+        };
+        if visit(owed).is_break() {
+            break;
+        }
+    }
+}
+
+impl Queue for Store {
+    fn commit(&self, _: &[Event], _: &[Settlement]) -> Result<Vec<Accepted>, QueueError> {
+        unreachable!("an agenda does not write")
+    }
+
+    fn owed(
+        &self,
+        target: &str,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.intrude();
+        let mut kept = Vec::new();
+        self.queue.owed(target, after, &mut keep(&mut kept))?;
+        self.overtake();
+        show(&kept, visit);
+        Ok(())
+    }
+
+    fn owed_of_key(
+        &self,
+        target: &str,
+        key: &[u8],
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.intrude();
+        let mut kept = Vec::new();
+        self.queue
+            .owed_of_key(target, key, after, &mut keep(&mut kept))?;
+        self.overtake();
+        show(&kept, visit);
+        Ok(())
+    }
+
+    fn dead_letters(
+        &self,
+        target: Option<&str>,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.queue.dead_letters(target, after, visit)
+    }
+
+    fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        self.queue.replay(target, entries)
+    }
+
+    fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
+        self.queue.drop_dead(target, entries)
+    }
+
+    fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
+        self.queue.drop_target(target)
+    }
+
+    fn set_aside(
+        &self,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.queue.set_aside(after, visit)
+    }
+
+    fn verify(&self) -> Result<Verification, QueueError> {
+        self.queue.verify()
+    }
+
+    fn statistics(&self) -> Result<Statistics, QueueError> {
+        self.queue.statistics()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Submit {
+        task: u8,
+    },
+    Commit,
+    /// The group fails: its events are refused, its settlements kept.
+    CommitFails,
+    /// Tells this many of what was committed.
+    Tell(usize),
+    /// One turn of the courier.
+    Turn,
+    /// A turn whose first reading is overtaken by a commit.
+    TurnWithRace,
+    /// A turn in which an event is submitted and committed just before the first reading.
+    TurnWithIntruder {
+        task: u8,
+    },
+    Finish {
+        which: usize,
+        how: How,
+    },
+    Pass {
+        ms: u64,
+    },
+    /// Nothing that was not synced is left. `group` says whether the group that was being
+    /// committed counts; each attempt under way has arrived if its bit is set in `arrived`.
+    Crash {
+        group: Option<bool>,
+        arrived: u8,
+    },
+    Replay,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    Delivered,
+    Failed,
+    FailedButArrived,
+    RetryAfter,
+    Refused,
+    Untried,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let how = prop_oneof![
+        6 => Just(How::Delivered),
+        3 => Just(How::Failed),
+        1 => Just(How::FailedButArrived),
+        1 => Just(How::RetryAfter),
+        1 => Just(How::Refused),
+        1 => Just(How::Untried),
+    ];
+    prop_oneof![
+        12 => (0..TASKS).prop_map(|task| Op::Submit { task }),
+        8 => Just(Op::Commit),
+        1 => Just(Op::CommitFails),
+        8 => (1..6_usize).prop_map(Op::Tell),
+        12 => Just(Op::Turn),
+        4 => Just(Op::TurnWithRace),
+        4 => (0..TASKS).prop_map(|task| Op::TurnWithIntruder { task }),
+        14 => (0..8_usize, how).prop_map(|(which, how)| Op::Finish { which, how }),
+        5 => (1..60_u64).prop_map(|ms| Op::Pass { ms }),
+        1 => (any::<Option<bool>>(), any::<u8>())
+            .prop_map(|(group, arrived)| Op::Crash { group, arrived }),
+        1 => Just(Op::Replay),
+    ]
+}
+
+/// Everything that a crash takes away, and the record of it that it does not.
+struct World {
+    target: Arc<Target>,
+    store: Store,
+    line: Arc<Line>,
+    events: Receiver<Live>,
+    agenda: Agenda,
+    under_way: Vec<(Due, Pass)>,
+    at: Moment,
+    submitted: u32,
+    arrived: HashMap<EventId, u32>,
+    /// Given up at least once.
+    died: HashSet<EventId>,
+    /// Settled by this incarnation, and not replayed since.
+    settled: HashSet<EventId>,
+    /// Attempts of each event that this incarnation saw fail or come back.
+    excused: HashMap<EventId, u32>,
+    /// What a crash may have had delivered once more.
+    crash_excuse: usize,
+}
+
+fn target() -> Target {
+    let ms = Duration::from_millis;
+    let attempts = NonZeroU32::new(4);
+    let policy = RetryPolicy::new(ms(10), ms(40), 2.0, ms(86_400_000), attempts).unwrap();
+    Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
+        .window(NonZeroUsize::new(WINDOW).unwrap())
+        .concurrency(NonZeroUsize::new(2).unwrap())
+        .retry(policy)
+        .build()
+        .unwrap()
+}
+
+fn incarnation(target: &Arc<Target>, now: Instant) -> (Arc<Line>, Receiver<Live>, Agenda) {
+    let name = Arc::from(target.name().as_str());
+    let line = Line::new(name, true, CHANNEL, Arc::new(Tally::default()));
+    let events = line.events();
+    let bounds = Bounds {
+        window: WINDOW,
+        window_bytes: 1 << 20,
+        per_lane: 2,
+        lanes: usize::from(TASKS) - 1,
+    };
+    let agenda = Agenda::with_bounds(target, true, bounds, now);
+    (Arc::new(line), events, agenda)
+}
+
+impl World {
+    fn new() -> World {
+        let target = Arc::new(target());
+        let at = Moment {
+            now: Instant::now(),
+            wall: UNIX_EPOCH + Duration::from_secs(1_000_000),
+        };
+        let (line, events, agenda) = incarnation(&target, at.now);
+        let store = Store {
+            queue: MemoryQueue::new(1 << 30),
+            staged: Mutex::default(),
+            line: Mutex::new(Arc::clone(&line)),
+            race: Mutex::new(false),
+            intruder: Mutex::default(),
+        };
+        World {
+            target,
+            store,
+            line,
+            events,
+            agenda,
+            under_way: Vec::new(),
+            at,
+            submitted: 0,
+            arrived: HashMap::new(),
+            died: HashSet::new(),
+            settled: HashSet::new(),
+            excused: HashMap::new(),
+            crash_excuse: 0,
+        }
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Submit { task } => {
+                let event = self.event(task);
+                self.store.take(event);
+            }
+            Op::Commit => self.store.commit(),
+            Op::CommitFails => self.store.fail(),
+            Op::Tell(most) => self.store.tell(most),
+            Op::Turn => self.turn(),
+            Op::TurnWithRace => {
+                *self.store.race.lock().unwrap() = true;
+                self.turn();
+                *self.store.race.lock().unwrap() = false;
+            }
+            Op::TurnWithIntruder { task } => {
+                let intruder = self.event(task);
+                *self.store.intruder.lock().unwrap() = Some(intruder);
+                self.turn();
+                // Nothing was read: it comes all the same.
+                self.store.intrude();
+            }
+            Op::Finish { which, how } => {
+                if !self.under_way.is_empty() {
+                    let which = which % self.under_way.len();
+                    self.finish(which, how);
+                }
+            }
+            Op::Pass { ms } => self.pass(ms),
+            Op::Crash { group, arrived } => self.crash(group, arrived),
+            Op::Replay => self.replay(),
+        }
+        assert!(self.agenda.held() <= WINDOW, "the window is a bound");
+        let unsynced = self.agenda.settling.len() + self.agenda.noting + self.under_way.len();
+        assert!(
+            unsynced <= WINDOW,
+            "a crash may deliver no more than that twice"
+        );
+    }
+
+    /// The next event.
+    fn event(&mut self, task: u8) -> Event {
+        self.submitted += 1;
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&self.submitted.to_be_bytes());
+        Event {
+            id: EventId(id),
+            key: Arc::from([task]),
+            body: Arc::from(id),
+            accepted_at: self.at.epoch_ms(),
+            targets: Arc::from([Arc::from(self.target.name().as_str())]),
+            idempotency_key: None,
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let step = Duration::from_millis(ms);
+        self.at.now += step;
+        self.at.wall += step;
+    }
+
+    /// What a courier does in one turn.
+    fn turn(&mut self) {
+        let at = self.at;
+        self.agenda.synced(&self.line.take_synced());
+        while let Ok(live) = self.events.try_recv() {
+            self.line.taken(&live);
+            if !self.agenda.learn(live, at.now) {
+                self.line.behind.store(true, Ordering::SeqCst);
+            }
+        }
+        if self.agenda.follows() && self.line.behind.load(Ordering::SeqCst) {
+            self.agenda.fall_behind();
+        }
+        self.agenda.readmit();
+        self.agenda.read_back(&self.store, at).unwrap();
+        self.agenda
+            .read_on(&self.store, &self.line.behind, at)
+            .unwrap();
+        while let Step::Attempt(due, pass) = self.agenda.next(at.now) {
+            self.check_order(&due);
+            self.under_way.push((due, pass));
+        }
+    }
+
+    /// This event was accepted, of its task nothing else is under way, and all that was accepted
+    /// before it has arrived or was given up.
+    fn check_order(&self, due: &Due) {
+        let id = due.delivery.id;
+        assert_eq!(&due.body[..], &id.0[..], "the body is the event's own");
+        for (other, _) in &self.under_way {
+            assert_ne!(other.key, due.key, "two events of a task are under way");
+        }
+        assert!(!self.settled.contains(&id), "{id:?} was settled already");
+        let staged = self.store.staged.lock().unwrap();
+        let stored = &staged.stored;
+        let at = stored.iter().position(|(_, other)| *other == id);
+        let at = at.unwrap_or_else(|| panic!("{id:?} is sent and was not accepted"));
+        for &(task, before) in &stored[..at] {
+            if [task] == *due.key {
+                assert!(
+                    self.arrived.contains_key(&before) || self.died.contains(&before),
+                    "{id:?} is sent before {before:?} of its task is settled"
+                );
+            }
+        }
+    }
+
+    fn arrive(&mut self, id: EventId) {
+        *self.arrived.entry(id).or_default() += 1;
+    }
+
+    fn finish(&mut self, which: usize, how: How) {
+        let (due, pass) = self.under_way.swap_remove(which);
+        let id = due.delivery.id;
+        if how == How::Untried {
+            self.agenda.untried(due.lane, pass, self.at.now);
+            return;
+        }
+        if matches!(how, How::Delivered | How::FailedButArrived) {
+            self.arrive(id);
+        }
+        let (outcome, verdict, status) = match how {
+            How::Delivered => (Outcome::Success, Verdict::Delivered, 200),
+            How::Refused => (Outcome::ClientError, Verdict::Refused, 422),
+            _ => (Outcome::ServerError, Verdict::Failed, 503),
+        };
+        let attempt = Attempt {
+            due,
+            pass,
+            outcome,
+            verdict,
+            detail: String::new(),
+            status: Some(status),
+            retry_after: (how == How::RetryAfter).then(|| b"1".to_vec()),
+            response: String::new(),
+            started_at: self.at.epoch_ms(),
+            took: Duration::ZERO,
+            stopped: false,
+        };
+        let ruling = self.agenda.judge(&attempt, self.at, &Longest);
+        if ruling.over {
+            self.settled.insert(id);
+            if verdict != Verdict::Delivered {
+                self.died.insert(id);
+            }
+        } else {
+            *self.excused.entry(id).or_default() += 1;
+        }
+        let mut staged = self.store.staged.lock().unwrap();
+        assert!(
+            ruling.settlement.is_some(),
+            "every judgement is written down"
+        );
+        staged.settlements.extend(ruling.settlement);
+    }
+
+    fn crash(&mut self, group: Option<bool>, arrived: u8) {
+        if group == Some(true) {
+            self.store.commit();
+        }
+        {
+            let mut staged = self.store.staged.lock().unwrap();
+            // What was committed and not told counts as accepted all the same: it is stored.
+            staged.appends.clear();
+            staged.settlements.clear();
+            staged.untold.clear();
+        }
+        self.crash_excuse += WINDOW;
+        for (bit, (due, _)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
+            if arrived & (1 << (bit % 8)) != 0 {
+                self.arrive(due.delivery.id);
+            }
+        }
+        self.settled.clear();
+        let (line, events, agenda) = incarnation(&self.target, self.at.now);
+        *self.store.line.lock().unwrap() = Arc::clone(&line);
+        self.line = line;
+        self.events = events;
+        self.agenda = agenda;
+    }
+
+    /// Replays every dead letter, as an operator may.
+    fn replay(&mut self) {
+        let name = self.target.name().as_str();
+        let mut entries = Vec::new();
+        let mut keys = Vec::new();
+        let store = &self.store;
+        store
+            .dead_letters(Some(name), None, &mut |dead| {
+                entries.push(dead.owed.entry);
+                keys.push(Box::from(dead.owed.key));
+                self.settled.remove(&dead.owed.id);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        if !entries.is_empty() {
+            store.replay(name, &entries).unwrap();
+            self.agenda.owe_again(keys);
+        }
+    }
+
+    fn owed(&self) -> usize {
+        let statistics = self.store.queue.statistics().unwrap();
+        statistics
+            .targets
+            .iter()
+            .map(|target| usize::try_from(target.pending).unwrap())
+            .sum()
+    }
+
+    /// Lets everything go well until nothing is owed.
+    fn drain(&mut self) {
+        let most = 20 + 4 * self.submitted;
+        for _ in 0..most {
+            self.store.commit();
+            self.store.tell(usize::MAX);
+            self.turn();
+            while !self.under_way.is_empty() {
+                self.finish(0, How::Delivered);
+            }
+            self.pass(1_000);
+            if self.owed() == 0 && self.agenda.is_done() {
+                return;
+            }
+        }
+        panic!("{} events are still owed: {:#?}", self.owed(), self.agenda);
+    }
+
+    fn check_all_arrived(&self) {
+        let stored = &self.store.staged.lock().unwrap().stored;
+        for (_, id) in stored {
+            let arrivals = self.arrived.get(id).copied().unwrap_or(0);
+            assert!(
+                arrivals > 0 || self.died.contains(id),
+                "{id:?} was accepted, did not arrive and was not given up"
+            );
+        }
+        let again: u32 = stored
+            .iter()
+            .map(|(_, id)| {
+                let arrivals = self.arrived.get(id).copied().unwrap_or(0);
+                let excused = 1 + self.excused.get(id).copied().unwrap_or(0);
+                arrivals.saturating_sub(excused)
+            })
+            .sum();
+        assert!(
+            again as usize <= self.crash_excuse,
+            "{again} deliveries too many, where crashes excuse {}",
+            self.crash_excuse
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_crashes_what_is_accepted_arrives_in_order_or_is_a_dead_letter(
+        ops in proptest::collection::vec(op(), 1..250),
+    ) {
+        let mut world = World::new();
+        for op in ops {
+            world.apply(op);
+        }
+        world.drain();
+        world.check_all_arrived();
+        // And the dead arrive, too, when the next process replays them.
+        world.crash(None, 0);
+        for _ in 0..3 {
+            world.turn();
+        }
+        world.replay();
+        world.drain();
+        world.died.clear();
+        world.check_all_arrived();
+    }
+}

@@ -1,0 +1,134 @@
+//! One attempt without a queue: what a delivery to a target would look like now.
+
+use crate::delivery::headers::Headers;
+use crate::delivery::outcome::{Outcome, Verdict};
+use crate::delivery::sign::Signer;
+use crate::delivery::{Occasion, assess, prepare};
+use crate::http::header_lines::HeaderLines;
+use crate::http::transport::{Answer, Connector, Request, TransportError};
+use crate::shared::clock::{Clock, SystemClock, epoch_ms};
+use crate::shared::event_ids::{Names, webhook_id};
+use crate::target::retry;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::time::Duration;
+use webhook_config::Target;
+
+/// What was sent, what came back, and what a dispatcher would make of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TestDelivery {
+    /// The name that the event had, its `webhook-id`.
+    pub id: String,
+    /// The headers sent, but for those that the transport writes: `Host` and `Content-Length`.
+    /// Those of the target are marked sensitive.
+    pub headers: HeaderMap,
+    /// The body sent.
+    pub body: Vec<u8>,
+    /// The answer, or why there is none.
+    pub result: Result<Answer, TransportError>,
+    /// What the attempt came to.
+    pub outcome: Outcome,
+    /// What would follow.
+    pub verdict: Verdict,
+    /// What happened, for people; empty on success.
+    pub detail: String,
+    /// How long the receiver asked to be left alone, as far as that would be heard.
+    pub retry_after: Option<Duration>,
+    /// From the start of the attempt, connecting included, until the answer was read or given up.
+    pub took: Duration,
+}
+
+/// Why no attempt was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TestDeliveryError {
+    /// The target's settings cannot be used.
+    #[error("the settings of target {target} cannot be used: {detail}")]
+    Target {
+        /// The target's name.
+        target: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The system has no randomness to name the event by.
+    #[error("the event cannot be given a name")]
+    Name(#[source] std::io::Error),
+}
+
+/// Delivers an event once, on this thread, with all settings of the target but its filters. No
+/// queue, circuit breaker or rate limit is asked, and nothing is tried again.
+///
+/// # Errors
+/// Nothing was sent.
+pub fn attempt_once(
+    target: &Target,
+    event: &[u8],
+    connector: &dyn Connector,
+) -> Result<TestDelivery, TestDeliveryError> {
+    let unusable = |detail| TestDeliveryError::Target {
+        target: target.name().to_string(),
+        detail,
+    };
+    let signer = target.signing().map(Signer::new).transpose();
+    let signer = signer.map_err(unusable)?;
+    let mut transport = connector
+        .transport(target)
+        .map_err(|error| unusable(error.message))?;
+    let id = Names::new().map_err(TestDeliveryError::Name)?.next();
+
+    let clock = SystemClock;
+    let (started, started_at) = (clock.now(), epoch_ms(clock.wall()));
+    let occasion = Occasion {
+        id,
+        attempt: 1,
+        accepted_at: started_at,
+        started_at,
+    };
+    let mut fields = HeaderLines::new();
+    let headers = Headers::new(target);
+    let body = prepare(
+        target,
+        &headers,
+        signer.as_ref(),
+        event,
+        &occasion,
+        &mut fields,
+    )
+    .map_err(|error| unusable(error.message))?;
+    let result = transport.send(Request {
+        headers: &fields,
+        body: &body,
+    });
+    let took = clock.now().saturating_duration_since(started);
+
+    let (outcome, verdict, detail) = assess(target.format(), &result);
+    let asked = result.as_ref().ok().and_then(|answer| {
+        retry::retry_after(answer.retry_after.as_deref()?, clock.wall(), target.retry())
+    });
+    Ok(TestDelivery {
+        id: webhook_id(id),
+        headers: shown(&fields, target),
+        body: body.into_owned(),
+        result,
+        outcome,
+        verdict,
+        detail,
+        retry_after: asked,
+        took,
+    })
+}
+
+/// What was sent, with what the target's file says marked as sensitive.
+fn shown(fields: &HeaderLines, target: &Target) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields.iter() {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
+            let mut said = target.headers().get_all(&name).iter();
+            let is_the_files = said.any(|said| *said == value);
+            value.set_sensitive(is_the_files);
+            headers.append(name, value);
+        }
+    }
+    headers
+}
