@@ -1,21 +1,17 @@
 //! The dispatcher: starts the threads, owns them, and ends them.
 
-use crate::control::{Control, ReloadError};
+use crate::control::Control;
 use crate::http::HttpConnector;
 use crate::http::transport::Connector;
-use crate::intake::routing_table::Roster;
-use crate::intake::{Inner, Submitter};
+use crate::intake::{Router, RoutingTable, Submitter};
 use crate::monitor::Monitor;
-use crate::shared::clock::{Clock, SystemClock};
-use crate::shared::event_ids::Names;
-use crate::shared::incident::{Observer, Silent};
-use crate::shared::stats::Stats;
-use crate::supervisor::Fleet;
-use crate::supervisor::guarded::Guarded;
+use crate::shared::event_ids::EventIds;
+use crate::shared::{Clock, Observer, Shared, Silent, Stats, SystemClock};
+use crate::supervisor::{Guarded, ReloadError, Supervisor};
 use crate::target::retry::{FullJitter, Retry};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use webhook_config::Config;
 use webhook_queue::{Queue, QueueError};
@@ -26,7 +22,8 @@ use webhook_queue::{Queue, QueueError};
 /// a reliable target is lost. [`shutdown`](Dispatcher::shutdown) is the orderly end. Its queue is
 /// closed once all its submitters and monitors are dropped, too.
 pub struct Dispatcher {
-    inner: Arc<Inner>,
+    supervisor: Arc<Supervisor>,
+    router: Arc<Router>,
 }
 
 /// Starts a [`Dispatcher`]. All that touches the world can be replaced.
@@ -101,21 +98,19 @@ impl Dispatcher {
     /// What takes events for it.
     #[must_use]
     pub fn submitter(&self) -> Submitter {
-        Submitter::new(Arc::clone(&self.inner))
+        Submitter::new(Arc::clone(&self.router))
     }
 
     /// What shows its figures, also to other threads.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
-        Monitor {
-            inner: Arc::clone(&self.inner),
-        }
+        Monitor::new(Arc::clone(&self.router))
     }
 
     /// What changes what it does, also from other threads.
     #[must_use]
     pub fn control(&self) -> Control {
-        Control::new(Arc::clone(&self.inner))
+        Control::new(Arc::clone(&self.supervisor), Arc::clone(&self.router))
     }
 
     /// Its figures.
@@ -129,7 +124,7 @@ impl Dispatcher {
     /// Events accepted and neither delivered nor given up, over all targets.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        self.inner.pending()
+        self.monitor().pending()
     }
 
     /// Waits until nothing is pending; whether that came about. Gives up when nothing has been
@@ -137,8 +132,9 @@ impl Dispatcher {
     /// targets that were told to wait, or stopped after a 410.
     #[must_use]
     pub fn drain(&self, patience: Option<Duration>, give_up: &AtomicBool) -> bool {
-        self.inner.tally.wait(patience, None, || {
-            self.inner.is_at_rest() || give_up.load(Ordering::SeqCst)
+        let monitor = self.monitor();
+        self.router.shared.progress.wait(patience, None, || {
+            monitor.is_at_rest() || give_up.load(Ordering::SeqCst)
         });
         self.pending() == 0
     }
@@ -146,28 +142,25 @@ impl Dispatcher {
     /// Takes nothing more, waits up to `grace` for what is pending, then cuts short what is under
     /// way and ends every thread. What reliable targets are owed stays in the queue.
     pub fn shutdown(self, grace: Duration) -> ShutdownReport {
-        self.inner.closed.store(true, Ordering::SeqCst);
-        let inner = &self.inner;
-        // One that was told to stop, or to wait, has nothing to be waited for.
+        let shared = &self.router.shared;
+        shared.close();
+        let monitor = self.monitor();
+        // A target that stopped or was paused is not waited for.
         let deadline = Instant::now().checked_add(grace);
-        inner.tally.wait(None, deadline, || inner.is_at_rest());
+        shared
+            .progress
+            .wait(None, deadline, || monitor.is_at_rest());
         let drained = self.pending() == 0;
-        {
-            // After a reload that is under way: it has its couriers stop itself.
-            let fleet = inner.fleet.lock();
-            let mut fleet = fleet.unwrap_or_else(PoisonError::into_inner);
-            inner.stop();
-            fleet.join();
-        }
-        if let Some(storage) = inner.storage() {
+        self.supervisor.shutdown();
+        if let Some(storage) = self.router.storage() {
             storage.writer.shutdown();
         }
-        let queue = inner.storage().map(|storage| storage.queue.statistics());
+        let storage = self.router.storage();
+        let queue = storage.map(|storage| storage.queue.statistics());
         if let Some(Ok(queue)) = &queue {
-            inner.leave_out_damaged(queue);
+            monitor.leave_out_damaged(queue);
         }
-        let queue = queue.and_then(Result::ok).unwrap_or_default();
-        let stats = inner.snapshot(queue);
+        let stats = monitor.snapshot(queue.and_then(Result::ok).unwrap_or_default());
         let targets = stats.targets.iter().chain(&stats.removed);
         let damaged = targets.map(|target| target.damaged).sum();
         ShutdownReport {
@@ -181,16 +174,14 @@ impl Dispatcher {
 
 impl fmt::Debug for Dispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dispatcher")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_struct("Dispatcher").finish_non_exhaustive()
     }
 }
 
 impl Drop for Dispatcher {
     fn drop(&mut self) {
-        self.inner.closed.store(true, Ordering::SeqCst);
-        self.inner.stop();
+        self.router.shared.close();
+        self.supervisor.stop();
     }
 }
 
@@ -242,14 +233,18 @@ impl DispatcherBuilder {
         let connector = self
             .connector
             .unwrap_or_else(|| Arc::new(HttpConnector::new()));
-        let names = Names::new().map_err(StartError::System)?;
-        let retry = Arc::new(Guarded(self.retry));
-        let fleet = Fleet::new(connector, retry, self.queue);
-        let empty = Roster::new(Arc::new(self.config.clone()), Vec::new(), Vec::new());
+        let ids = EventIds::new().map_err(StartError::System)?;
         let clock = Arc::new(Guarded(self.clock));
         let observer = Arc::new(Guarded(self.observer));
-        let inner = Arc::new(Inner::new(empty, fleet, names, clock, observer));
-        let dispatcher = Dispatcher { inner };
+        let shared = Arc::new(Shared::new(clock, observer, ids));
+        let empty = RoutingTable::new(Arc::new(self.config.clone()), Vec::new(), Vec::new());
+        let router = Arc::new(Router::new(shared, empty));
+        let retry = Arc::new(Guarded(self.retry));
+        let supervisor = Supervisor::new(Arc::clone(&router), connector, retry, self.queue);
+        let dispatcher = Dispatcher {
+            supervisor: Arc::new(supervisor),
+            router,
+        };
         dispatcher.control().reload(self.config)?;
         Ok(dispatcher)
     }

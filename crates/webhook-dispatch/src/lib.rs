@@ -61,33 +61,30 @@ mod dispatcher;
 mod http;
 mod intake;
 mod monitor;
-mod repair;
 mod shared;
 mod supervisor;
 mod target;
 mod test_delivery;
 mod worker;
 
+pub use crate::control::{Control, RepairError};
+pub use crate::delivery::{
+    CLOUD_EVENT_TYPE, RESPONSE_KEPT, Verdict, WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE,
+    WEBHOOK_TIMESTAMP, classify,
+};
+pub use crate::dispatcher::{Dispatcher, DispatcherBuilder, ShutdownReport, StartError};
 pub use crate::http::HttpConnector;
 pub use crate::http::header_lines::HeaderLines;
 pub use crate::http::transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
-pub use control::{Control, ReloadError, Reloaded};
-pub use delivery::format::CLOUD_EVENT_TYPE;
-pub use delivery::outcome::{Outcome, Verdict, classify};
-pub use delivery::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
-pub use dispatcher::{Dispatcher, DispatcherBuilder, ShutdownReport, StartError};
-pub use intake::submission::Submission;
-pub use intake::{Receipt, Refusal, SubmitError, Submitter};
-pub use monitor::{Monitor, Progress};
-pub use repair::RepairError;
-pub use shared::clock::{Clock, SystemClock};
-pub use shared::event_ids::{parse_webhook_id, webhook_id};
-pub use shared::incident::{Incident, NextStep, Observer, Silent};
-pub use shared::stats::{AuroraCounters, Latencies, Stats, TargetStats};
-pub use target::breaker::BreakerState;
-pub use target::failure_record::{FailureRecord, RESPONSE_KEPT, Reason, rfc3339};
-pub use target::retry;
-pub use target::retry::{FullJitter, Retry};
-pub use test_delivery::{TestDelivery, TestDeliveryError, attempt_once};
+pub use crate::intake::{Receipt, Submission, SubmitError, Submitter};
+pub use crate::monitor::{Monitor, Progress};
+pub use crate::shared::{
+    AuroraCounters, BreakerState, Clock, Incident, Latencies, NextStep, Observer, Outcome, Reason,
+    Refusal, Silent, Stats, SystemClock, TargetStats, parse_webhook_id, rfc3339, webhook_id,
+};
+pub use crate::supervisor::{ReloadError, Reloaded};
+pub use crate::target::FailureRecord;
+pub use crate::target::retry::{self, FullJitter, Retry};
+pub use crate::test_delivery::{TestDelivery, TestDeliveryError, attempt_once};

@@ -1,9 +1,10 @@
 //! Looking at a dispatcher while it works.
 
-use crate::intake::Inner;
+use crate::intake::Router;
+use crate::shared::Stats;
 use crate::shared::clock::epoch_ms;
-use crate::shared::stats::{Stats, get};
-use crate::worker::handle::Line;
+use crate::shared::stats::get;
+use crate::worker::handle::TargetHandle;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use webhook_queue::{QueueError, Statistics, WriterStatistics};
 /// open as long.
 #[derive(Clone)]
 pub struct Monitor {
-    pub(crate) inner: Arc<Inner>,
+    router: Arc<Router>,
 }
 
 /// The figures that change fastest, over all targets.
@@ -29,29 +30,33 @@ pub struct Progress {
 }
 
 impl Monitor {
+    pub(crate) fn new(router: Arc<Router>) -> Monitor {
+        Monitor { router }
+    }
+
     /// All figures.
     ///
     /// # Errors
     /// The queue cannot be read.
     pub fn stats(&self) -> Result<Stats, QueueError> {
-        let queue = match self.inner.storage() {
+        let queue = match self.router.storage() {
             Some(storage) => storage.queue.statistics()?,
             None => Statistics::default(),
         };
-        Ok(self.inner.snapshot(queue))
+        Ok(self.snapshot(queue))
     }
 
     /// All figures but the queue's, which are zeros, and the ages of what is pending; for when it
     /// cannot be read.
     #[must_use]
     pub fn stats_without_queue(&self) -> Stats {
-        self.inner.snapshot(Statistics::default())
+        self.snapshot(Statistics::default())
     }
 
     /// Whether the queue had no room for the last event, and nothing was settled since.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        let storage = self.inner.storage();
+        let storage = self.router.storage();
         storage.is_some_and(|storage| storage.writer.is_full())
     }
 
@@ -60,36 +65,29 @@ impl Monitor {
     pub fn progress(&self) -> Progress {
         let mut delivered = 0;
         let mut failed = 0;
-        for line in self.inner.roster().lines() {
-            let counters = &line.counters;
+        for handle in self.router.routing_table().handles() {
+            let counters = &handle.counters;
             delivered += get(&counters.delivered);
             failed += get(&counters.failed) + get(&counters.dropped) + counters.dead_letters();
         }
         Progress {
             delivered,
             failed,
-            pending: self.inner.pending(),
+            pending: self.pending(),
         }
     }
 
     /// What the queue's writer has done; `None` when no target is reliable.
     #[must_use]
     pub fn writer(&self) -> Option<WriterStatistics> {
-        let storage = self.inner.storage();
+        let storage = self.router.storage();
         storage.map(|storage| storage.writer.statistics())
     }
-}
 
-impl fmt::Debug for Monitor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Monitor").finish_non_exhaustive()
-    }
-}
-
-impl Inner {
     /// Events handed over whose commit has not ended.
     pub(crate) fn unwritten(&self) -> u64 {
-        self.storage()
+        self.router
+            .storage()
             .map_or(0, |storage| storage.writer.unwritten())
     }
 
@@ -97,54 +95,66 @@ impl Inner {
     pub(crate) fn pending(&self) -> u64 {
         // What is written now is pending before it is no longer unwritten.
         let unwritten = self.unwritten();
-        let roster = self.roster();
-        let owed: u64 = roster
+        let routing_table = self.router.routing_table();
+        let owed: u64 = routing_table
             .delivering()
-            .map(|line| line.counters.pending())
+            .map(|handle| handle.counters.pending())
             .sum();
         unwritten + owed
     }
 
-    /// Whether nothing is pending that will be delivered unless somebody does something.
+    /// Whether nothing more will be delivered before an operator acts.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.unwritten() == 0 && self.roster().delivering().all(|line| line.is_at_rest())
+        self.unwritten() == 0
+            && self
+                .router
+                .routing_table()
+                .delivering()
+                .all(|handle| handle.is_at_rest())
     }
 
-    /// Takes what the queue says for what is pending: an event that was set aside is not, but
-    /// nobody was told. Only once nothing is settled any more; until then the queue is behind.
+    /// Takes the queue's count for what is pending: a quarantined event is not, though no worker
+    /// noticed. Only once every settlement is synced; until then the queue is behind.
     pub(crate) fn leave_out_damaged(&self, queue: &Statistics) {
-        let roster = self.roster();
+        let routing_table = self.router.routing_table();
         for known in &queue.targets {
-            let seat = roster.seat(&known.target);
-            if let Some(line) = seat.map(|seat| &seat.line)
-                && line.is_reliable()
+            let entry = routing_table.entry(&known.target);
+            if let Some(handle) = entry.map(|entry| &entry.handle)
+                && handle.is_reliable()
             {
-                line.counters.leave_pending(known.pending);
+                handle.counters.leave_pending(known.pending);
             }
         }
     }
 
     pub(crate) fn snapshot(&self, queue: Statistics) -> Stats {
-        let now = epoch_ms(self.clock.wall());
-        let roster = self.roster();
-        let snapshot = |line: &Arc<Line>| {
+        let now = epoch_ms(self.router.shared.clock.wall());
+        let routing_table = self.router.routing_table();
+        let snapshot = |handle: &Arc<TargetHandle>| {
             let oldest = queue
                 .targets
                 .iter()
-                .find(|known| line.is_reliable() && *known.target == *line.name)
+                .find(|known| handle.is_reliable() && *known.target == *handle.name)
                 .and_then(|known| known.oldest_accepted_at)
                 .map(|at| Duration::from_millis(now.saturating_sub(at)));
-            line.counters
-                .snapshot(&line.name, line.is_running(), oldest)
+            handle
+                .counters
+                .snapshot(&handle.name, handle.is_running(), oldest)
         };
         Stats {
-            targets: roster
-                .seats
+            targets: routing_table
+                .entries
                 .iter()
-                .map(|seat| snapshot(&seat.line))
+                .map(|entry| snapshot(&entry.handle))
                 .collect(),
-            removed: roster.former.iter().map(snapshot).collect(),
+            removed: routing_table.former.iter().map(snapshot).collect(),
             queue,
         }
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").finish_non_exhaustive()
     }
 }

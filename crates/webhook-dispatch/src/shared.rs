@@ -1,7 +1,60 @@
-//! What all rooms share.
+//! What all rooms share: the vocabulary of outcomes and incidents, the clock, ids and counters.
 
+mod breaker_state;
 pub(crate) mod clock;
 pub(crate) mod event_ids;
-pub(crate) mod incident;
-pub(crate) mod progress;
+mod incident;
+mod outcome;
+mod progress;
+mod reason;
+mod refusal;
 pub(crate) mod stats;
+
+use self::event_ids::EventIds;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use self::breaker_state::BreakerState;
+pub use self::clock::{Clock, SystemClock, rfc3339};
+pub use self::event_ids::{parse_webhook_id, webhook_id};
+pub use self::incident::{Incident, NextStep, Observer, Silent};
+pub use self::outcome::Outcome;
+pub(crate) use self::progress::ProgressNotifier;
+pub use self::reason::Reason;
+pub use self::refusal::Refusal;
+pub use self::stats::{AuroraCounters, Latencies, Stats, TargetStats};
+
+/// The `User-Agent` of requests whose target sets none.
+pub(crate) const OUR_NAME: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));
+
+/// What every room of one dispatcher shares.
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) ids: EventIds,
+    pub(crate) progress: Arc<ProgressNotifier>,
+    /// Whether the dispatcher takes no more events.
+    closed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Arc<dyn Clock>, observer: Arc<dyn Observer>, ids: EventIds) -> Shared {
+        Shared {
+            clock,
+            observer,
+            ids,
+            progress: Arc::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Has the dispatcher take no more events.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the dispatcher takes no more events.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}

@@ -1,15 +1,14 @@
-//! One attempt without a queue: what a delivery to a target would look like now.
+//! A test delivery that bypasses the queue.
 
-use crate::delivery::headers::Headers;
-use crate::delivery::outcome::{Outcome, Verdict};
-use crate::delivery::sign::Signer;
-use crate::delivery::{Occasion, assess, prepare};
+use crate::delivery::{AttemptInfo, AttemptResult, RequestTemplate, Verdict};
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Connector, Request, TransportError};
-use crate::shared::clock::{Clock, SystemClock, epoch_ms};
-use crate::shared::event_ids::{Names, webhook_id};
+use crate::shared::clock::epoch_ms;
+use crate::shared::event_ids::EventIds;
+use crate::shared::{Clock, Outcome, SystemClock, webhook_id};
 use crate::target::retry;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::Arc;
 use std::time::Duration;
 use webhook_config::Target;
 
@@ -69,45 +68,42 @@ pub fn attempt_once(
         target: target.name().to_string(),
         detail,
     };
-    let signer = target.signing().map(Signer::new).transpose();
-    let signer = signer.map_err(unusable)?;
+    let template = RequestTemplate::new(Arc::new(target.clone())).map_err(unusable)?;
     let mut transport = connector
         .transport(target)
         .map_err(|error| unusable(error.message))?;
-    let id = Names::new().map_err(TestDeliveryError::Name)?.next();
+    let id = EventIds::new().map_err(TestDeliveryError::Name)?.next();
 
     let clock = SystemClock;
     let (started, started_at) = (clock.now(), epoch_ms(clock.wall()));
-    let occasion = Occasion {
+    let info = AttemptInfo {
         id,
         attempt: 1,
         accepted_at: started_at,
         started_at,
     };
-    let mut fields = HeaderLines::new();
-    let headers = Headers::new(target);
-    let body = prepare(
-        target,
-        &headers,
-        signer.as_ref(),
-        event,
-        &occasion,
-        &mut fields,
-    )
-    .map_err(|error| unusable(error.message))?;
+    let mut lines = HeaderLines::new();
+    let body = template
+        .prepare(event, &info, &mut lines)
+        .map_err(|error| unusable(error.message))?;
     let result = transport.send(Request {
-        headers: &fields,
+        headers: &lines,
         body: &body,
     });
     let took = clock.now().saturating_duration_since(started);
 
-    let (outcome, verdict, detail) = assess(target.format(), &result);
     let asked = result.as_ref().ok().and_then(|answer| {
         retry::retry_after(answer.retry_after.as_deref()?, clock.wall(), target.retry())
     });
+    let AttemptResult {
+        outcome,
+        verdict,
+        detail,
+        ..
+    } = AttemptResult::of(target.format(), &result);
     Ok(TestDelivery {
         id: webhook_id(id),
-        headers: shown(&fields, target),
+        headers: shown(&lines, target),
         body: body.into_owned(),
         result,
         outcome,
@@ -119,9 +115,9 @@ pub fn attempt_once(
 }
 
 /// What was sent, with what the target's file says marked as sensitive.
-fn shown(fields: &HeaderLines, target: &Target) -> HeaderMap {
+fn shown(lines: &HeaderLines, target: &Target) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, value) in fields.iter() {
+    for (name, value) in lines.iter() {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
             let mut said = target.headers().get_all(&name).iter();

@@ -11,7 +11,7 @@
     dead_code,
     reason = "webhook-dispatch's own file, which is private there; not all of it is used here"
 )]
-#[path = "../../../crates/webhook-dispatch/src/target/lanes.rs"]
+#[path = "../../../crates/webhook-dispatch/src/target/lanes/mod.rs"]
 mod lanes;
 mod path;
 

@@ -8,10 +8,10 @@
 #[cfg(test)]
 mod tests;
 
-use crate::delivery::outcome::{Outcome, Verdict};
+use crate::delivery::outcome::Verdict;
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::Answer;
-use crate::target::failure_record::rfc3339;
+use crate::shared::{Outcome, rfc3339};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -33,13 +33,6 @@ const ATTRIBUTES: [HeaderName; 6] = [
     HeaderName::from_static("ce-subject"),
 ];
 
-/// An event in a target's format.
-#[derive(Debug)]
-pub(crate) struct Encoded<'a> {
-    /// What is sent, and what is signed.
-    pub(crate) body: Cow<'a, [u8]>,
-}
-
 /// Adds the headers that are the same for every event, unless they are there already.
 pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
     let content_type = match format {
@@ -59,14 +52,14 @@ pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
     }
 }
 
-/// Puts an event into a format, and adds what the format says of it to `fields`.
+/// Puts an event into a format, and adds what the format says of it to `headers`.
 pub(crate) fn encode<'a>(
     format: Format,
     event: &'a [u8],
     id: &str,
     accepted_at: u64,
-    fields: &mut HeaderLines,
-) -> Encoded<'a> {
+    headers: &mut HeaderLines,
+) -> Cow<'a, [u8]> {
     match format {
         Format::KafkaRestV2 => kafka_record(event),
         Format::CloudEventsBinary => {
@@ -81,10 +74,10 @@ pub(crate) fn encode<'a>(
             ];
             for (name, value) in ATTRIBUTES.iter().zip(values) {
                 if let Some(value) = value {
-                    push_escaped(fields, name, value);
+                    push_escaped(headers, name, value);
                 }
             }
-            Encoded { body: event.into() }
+            event.into()
         }
         Format::CloudEventsStructured => {
             let about = About::of(event, accepted_at);
@@ -104,9 +97,9 @@ pub(crate) fn encode<'a>(
             body.extend_from_slice(br#","data":"#);
             body.extend_from_slice(event);
             body.push(b'}');
-            Encoded { body: body.into() }
+            body.into()
         }
-        _ => Encoded { body: event.into() },
+        _ => event.into(),
     }
 }
 
@@ -154,7 +147,7 @@ struct Offset {
     error: Option<String>,
 }
 
-fn kafka_record(event: &[u8]) -> Encoded<'_> {
+fn kafka_record(event: &[u8]) -> Cow<'_, [u8]> {
     let header = EventHeader::read(event).ok();
     let key = header.as_ref().and_then(|header| header.task_id.as_deref());
     let key = serde_json::to_string(&key).expect("a string is always JSON");
@@ -164,7 +157,7 @@ fn kafka_record(event: &[u8]) -> Encoded<'_> {
     body.extend_from_slice(br#","value":"#);
     body.extend_from_slice(event);
     body.extend_from_slice(b"}]}");
-    Encoded { body: body.into() }
+    body.into()
 }
 
 #[derive(Serialize)]
@@ -241,10 +234,10 @@ fn percent_encode(text: &str, keep: impl Fn(u8) -> bool, out: &mut String) {
     }
 }
 
-fn push_escaped(fields: &mut HeaderLines, name: &HeaderName, value: &str) {
+fn push_escaped(headers: &mut HeaderLines, name: &HeaderName, value: &str) {
     let mut escaped = String::with_capacity(value.len());
     percent_encode(value, is_header_safe, &mut escaped);
-    fields.push_text(name, &escaped);
+    headers.push_text(name, &escaped);
 }
 
 fn or_insert(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

@@ -1,18 +1,29 @@
-//! The headers of an attempt: those that are the same for each are written once.
+//! The headers of an attempt. Those that are the same for each attempt are written once.
 
-use crate::delivery::Occasion;
 use crate::delivery::format;
 use crate::delivery::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 use crate::http::header_lines::HeaderLines;
-use crate::shared::event_ids::IdText;
+use crate::shared::OUR_NAME;
+use crate::shared::event_ids::WebhookIdText;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use webhook_config::Target;
+use webhook_queue::EventId;
 
 /// When the request was made, in epoch milliseconds: the name that Aurora gave it from 0.16 on.
 const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
-/// What is told of us to receivers whose target sets no `User-Agent`.
-pub(crate) const OUR_NAME: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));
+
+/// Which attempt it is, of which event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttemptInfo {
+    pub(crate) id: EventId,
+    /// From 1.
+    pub(crate) attempt: u32,
+    /// When the event was accepted, epoch milliseconds.
+    pub(crate) accepted_at: u64,
+    /// When the attempt began, epoch milliseconds.
+    pub(crate) started_at: u64,
+}
 
 /// Makes the headers of a target's attempts.
 #[derive(Debug)]
@@ -24,8 +35,8 @@ pub(crate) struct Headers {
 impl Headers {
     pub(crate) fn new(target: &Target) -> Headers {
         let mut headers = target.headers().clone();
-        // What is said of each event is ours to say. But Aurora's own `Timestamp` comes after the
-        // file's, even if the file names it too.
+        // The file cannot set what differs for each event. Aurora's own `Timestamp` is sent after
+        // the file's, as Aurora did.
         for name in [WEBHOOK_ID, WEBHOOK_ATTEMPT] {
             headers.remove(name);
         }
@@ -46,11 +57,11 @@ impl Headers {
     }
 
     /// Writes the headers of an attempt that is made now, but for those that come with its body.
-    pub(crate) fn write(&self, occasion: &Occasion, id: &IdText, fields: &mut HeaderLines) {
-        fields.copy(&self.prepared);
-        fields.push_number(&TIMESTAMP, occasion.started_at);
-        fields.push_text(&WEBHOOK_ID, id.as_str());
-        fields.push_number(&WEBHOOK_ATTEMPT, u64::from(occasion.attempt));
+    pub(crate) fn write(&self, info: &AttemptInfo, id: &WebhookIdText, lines: &mut HeaderLines) {
+        lines.copy(&self.prepared);
+        lines.push_number(&TIMESTAMP, info.started_at);
+        lines.push_text(&WEBHOOK_ID, id.as_str());
+        lines.push_number(&WEBHOOK_ATTEMPT, u64::from(info.attempt));
     }
 }
 
@@ -65,17 +76,17 @@ mod tests {
         for (name, value) in names {
             target = target.header(name, value);
         }
-        let occasion = Occasion {
+        let info = AttemptInfo {
             id: EventId([0xab; 16]),
             attempt,
             accepted_at: 1,
             started_at: 1_699_900_000_000,
         };
-        let headers = Headers::new(&target.build().unwrap());
-        let id = IdText::new(occasion.id);
-        let mut fields = HeaderLines::new();
-        headers.write(&occasion, &id, &mut fields);
-        let mut lines: Vec<String> = fields
+        let prepared = Headers::new(&target.build().unwrap());
+        let id = WebhookIdText::new(info.id);
+        let mut written = HeaderLines::new();
+        prepared.write(&info, &id, &mut written);
+        let mut lines: Vec<String> = written
             .iter()
             .map(|(name, value)| format!("{name}: {}", std::str::from_utf8(value).unwrap()))
             .collect();

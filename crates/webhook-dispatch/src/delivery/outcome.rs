@@ -1,84 +1,7 @@
-//! What an attempt came to, and what follows from it.
+//! Classifies the result of an attempt.
 
 use crate::http::transport::{Answer, TransportError, TransportErrorKind};
-use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// What an attempt came to: the classes that are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The receiver took it: any 2xx.
-    Success,
-    /// A redirect, which is never followed: 3xx.
-    Redirect,
-    /// The receiver refused it: 4xx.
-    ClientError,
-    /// The receiver failed: 5xx, or a status outside 200 to 599.
-    ServerError,
-    /// The receiver answered 200 and said inside that a record failed.
-    RecordError,
-    /// No answer in time.
-    Timeout,
-    /// No connection.
-    Connect,
-    /// The connection broke, or the answer was not HTTP.
-    Io,
-    /// Our own fault: the sender panicked.
-    Panic,
-}
-
-impl Outcome {
-    /// Every outcome.
-    pub const ALL: &'static [Outcome] = &[
-        Outcome::Success,
-        Outcome::Redirect,
-        Outcome::ClientError,
-        Outcome::ServerError,
-        Outcome::RecordError,
-        Outcome::Timeout,
-        Outcome::Connect,
-        Outcome::Io,
-        Outcome::Panic,
-    ];
-
-    /// Its name in summaries and metrics: `2xx`, `3xx`, `4xx`, `5xx`, `record`, `timeout`,
-    /// `connect`, `io` or `panic`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Outcome::Success => "2xx",
-            Outcome::Redirect => "3xx",
-            Outcome::ClientError => "4xx",
-            Outcome::ServerError => "5xx",
-            Outcome::RecordError => "record",
-            Outcome::Timeout => "timeout",
-            Outcome::Connect => "connect",
-            Outcome::Io => "io",
-            Outcome::Panic => "panic",
-        }
-    }
-
-    /// Whether the receiver answered at all.
-    #[must_use]
-    pub fn is_answer(self) -> bool {
-        matches!(
-            self,
-            Outcome::Success
-                | Outcome::Redirect
-                | Outcome::ClientError
-                | Outcome::ServerError
-                | Outcome::RecordError
-        )
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::shared::Outcome;
 
 /// What follows from an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,12 +81,5 @@ mod tests {
             assert_eq!(classify(&Err(error)), (outcome, Verdict::Failed));
             assert!(!outcome.is_answer());
         }
-    }
-
-    #[test]
-    fn names_tell_outcomes_apart() {
-        let names: std::collections::HashSet<_> =
-            Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
-        assert_eq!(names.len(), Outcome::ALL.len());
     }
 }

@@ -40,15 +40,15 @@ impl Signer {
         id: &str,
         epoch_seconds: i64,
         body: &[u8],
-        fields: &mut HeaderLines,
+        headers: &mut HeaderLines,
     ) -> Result<(), String> {
         let cannot = |_| "the body cannot be signed, since it is not UTF-8".to_owned();
         let mut signatures = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
             signatures.push(key.sign(id, epoch_seconds, body).map_err(cannot)?);
         }
-        fields.push_text(&WEBHOOK_TIMESTAMP, &epoch_seconds.to_string());
-        fields.push_text(&WEBHOOK_SIGNATURE, &signatures.join(" "));
+        headers.push_text(&WEBHOOK_TIMESTAMP, &epoch_seconds.to_string());
+        headers.push_text(&WEBHOOK_SIGNATURE, &signatures.join(" "));
         Ok(())
     }
 }
@@ -76,13 +76,13 @@ mod tests {
             .map(|secret| SigningSecret::parse(secret).unwrap())
             .collect();
         let signer = Signer::new(&Signing::new(secrets).unwrap()).unwrap();
-        let mut fields = HeaderLines::new();
-        signer.sign(ID, AT, body, &mut fields).unwrap();
-        fields
+        let mut headers = HeaderLines::new();
+        signer.sign(ID, AT, body, &mut headers).unwrap();
+        headers
     }
 
-    fn signatures(fields: &HeaderLines) -> &str {
-        std::str::from_utf8(fields.get("webhook-signature").unwrap()).unwrap()
+    fn signatures(headers: &HeaderLines) -> &str {
+        std::str::from_utf8(headers.get("webhook-signature").unwrap()).unwrap()
     }
 
     #[test]

@@ -1,29 +1,30 @@
-//! Sending over HTTP/1.1: a connection that is kept, and made anew when it has to be.
+//! Sends over HTTP/1.1: one connection for each sender, kept between requests.
 //!
-//! Each sender thread has a transport of its own with one connection. What is said on it is
-//! [`http1`](crate::http::http1)'s; what makes it more than a plain socket, TLS and proxies, is
-//! [`ureq_layers`](crate::http::ureq_layers)'. Names are resolved by [`Lookups`], and only where a
-//! connection is to be made.
+//! `http1` writes requests and reads answers on a [`Stream`](http1::Stream). `conn` makes the
+//! stream: a plain socket (`dial`, `net`), or TLS and proxies on top of one (`ureq_layers`, the
+//! only file that names ureq). `resolver` looks names up when a connection is made.
 
+mod conn;
+mod dial;
+mod explain;
 pub(crate) mod header_lines;
-pub(crate) mod http1;
-pub(crate) mod net;
-pub(crate) mod resolver;
+mod http1;
+mod net;
+mod resolver;
+mod stop;
 pub(crate) mod transport;
-pub(crate) mod ureq_layers;
+mod ureq_layers;
 
-use crate::http::header_lines::decimal;
-use crate::http::http1::{Connection, Fault, Stream};
-use crate::http::net::{NEVER, Socket};
-use crate::http::resolver::{Lookups, Resolving};
-use crate::http::transport::{
-    Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
-};
-use crate::http::ureq_layers::{Layered, Layers};
-use std::io::{Error, ErrorKind};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use self::conn::{Conn, Dialer};
+use self::explain::explain_fault;
+use self::header_lines::decimal;
+use self::http1::Connection;
+use self::net::NEVER;
+use self::resolver::Lookups;
+use self::stop::Stop;
+use self::transport::{Answer, Connector, Request, Stopper, Transport, TransportError};
+use std::sync::Arc;
+use std::time::Duration;
 use webhook_config::Target;
 
 /// How long a connection may be idle before it is not trusted any more.
@@ -81,7 +82,7 @@ struct HttpTransport {
     request_line: Vec<u8>,
     /// Where a request's head is written.
     head: Vec<u8>,
-    connection: Option<Connection<Way>>,
+    connection: Option<Connection<Conn>>,
     respond: Duration,
     max_response_bytes: u64,
 }
@@ -133,214 +134,6 @@ impl HttpTransport {
         }
         Ok(answer)
     }
-}
-
-/// Ends a transport from another thread.
-#[derive(Debug, Default)]
-pub(crate) struct Stop(Mutex<Stopping>);
-
-#[derive(Debug, Default)]
-struct Stopping {
-    called: bool,
-    /// The socket in use.
-    socket: Weak<TcpStream>,
-}
-
-impl Stop {
-    fn error() -> TransportError {
-        TransportError {
-            kind: TransportErrorKind::Stopped,
-            message: "the dispatcher is stopping".to_owned(),
-        }
-    }
-
-    fn is_called(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).called
-    }
-
-    fn call(&self) {
-        let mut stopping = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stopping.called = true;
-        if let Some(socket) = stopping.socket.upgrade() {
-            // One that is closed already needs no shutting down.
-            drop(socket.shutdown(Shutdown::Both));
-        }
-    }
-
-    /// Whatever waits on this socket ends with the transport; false if that has ended already.
-    fn watch(&self, socket: &Arc<TcpStream>) -> bool {
-        let mut stopping = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stopping.socket = Arc::downgrade(socket);
-        !stopping.called
-    }
-}
-
-/// Where bytes go: to the socket, or through what was built on it.
-#[derive(Debug)]
-enum Way {
-    Direct(Socket),
-    Layered(Layered),
-}
-
-impl Stream for Way {
-    fn send(&mut self, head: &[u8], body: &[u8], until: Instant) -> std::io::Result<()> {
-        match self {
-            Way::Direct(socket) => socket.send(head, body, until),
-            Way::Layered(layered) => layered.send(head, body, until),
-        }
-    }
-
-    fn receive(&mut self, room: &mut [u8], until: Instant) -> std::io::Result<usize> {
-        match self {
-            Way::Direct(socket) => socket.receive(room, until),
-            Way::Layered(layered) => layered.receive(room, until),
-        }
-    }
-
-    fn is_quiet(&mut self) -> bool {
-        match self {
-            Way::Direct(socket) => socket.is_quiet(),
-            Way::Layered(layered) => layered.is_quiet(),
-        }
-    }
-}
-
-/// Makes connections to a target.
-struct Dialer {
-    uri: http::Uri,
-    within: Duration,
-    resolving: Resolving,
-    stop: Arc<Stop>,
-    /// What makes it more than a plain socket.
-    layers: Option<Layers>,
-}
-
-impl Dialer {
-    fn new(
-        target: &Target,
-        lookups: Arc<Lookups>,
-        stop: Arc<Stop>,
-    ) -> Result<Dialer, TransportError> {
-        let uri = target.url().as_uri().clone();
-        let within = target.connect_timeout();
-        let resolving = Resolving {
-            lookups,
-            patience: within.max(Duration::from_secs(5)),
-        };
-        let is_plain = target.proxy().is_none() && uri.scheme_str() == Some("http");
-        let layers = if is_plain {
-            None
-        } else {
-            Some(Layers::new(target, resolving.clone(), Arc::clone(&stop))?)
-        };
-        Ok(Dialer {
-            uri,
-            within,
-            resolving,
-            stop,
-            layers,
-        })
-    }
-
-    fn dial(&self) -> Result<Way, TransportError> {
-        if self.stop.is_called() {
-            return Err(Stop::error());
-        }
-        if let Some(layers) = &self.layers {
-            return layers.dial(&self.uri, self.within).map(Way::Layered);
-        }
-        let addresses = self.resolving.resolve(&self.uri).map_err(explain_resolve)?;
-        connect(&addresses, self.within, &self.stop)
-            .map(Way::Direct)
-            .map_err(|error| explain_io(&error, Phase::Connecting))
-    }
-}
-
-/// Makes the socket that all else is built on, to be ended by `stop`.
-///
-/// # Errors
-/// What the last address said; [`ErrorKind::TimedOut`] when the time has passed.
-pub(crate) fn connect(
-    addresses: &[SocketAddr],
-    within: Duration,
-    stop: &Stop,
-) -> std::io::Result<Socket> {
-    let socket = net::connect(addresses, within).map(Socket::new)?;
-    if stop.watch(socket.stream()) {
-        Ok(socket)
-    } else {
-        Err(Error::other("the dispatcher is stopping"))
-    }
-}
-
-/// What was being done when the time had passed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Phase {
-    Connecting,
-    Sending,
-    Answering,
-}
-
-impl Phase {
-    fn too_long(self) -> &'static str {
-        match self {
-            Phase::Connecting => "no connection within timeoutMsec",
-            Phase::Sending => "the request could not be sent within responseTimeoutMsec",
-            Phase::Answering => "no answer within responseTimeoutMsec",
-        }
-    }
-}
-
-/// Says why a name has no addresses.
-pub(crate) fn explain_resolve(error: Error) -> TransportError {
-    let (kind, message) = match error.kind() {
-        ErrorKind::TimedOut => (
-            TransportErrorKind::Timeout,
-            "the host's name was not resolved in time",
-        ),
-        _ => (
-            TransportErrorKind::Connect,
-            "the host's name cannot be resolved",
-        ),
-    };
-    TransportError {
-        kind,
-        message: message.to_owned(),
-    }
-}
-
-fn explain_fault(fault: &Fault) -> TransportError {
-    let (kind, message) = match fault {
-        Fault::Sending(error) => return explain_io(error, Phase::Sending),
-        Fault::Receiving(error) => return explain_io(error, Phase::Answering),
-        Fault::Closed => {
-            return explain_io(&ErrorKind::UnexpectedEof.into(), Phase::Answering);
-        }
-        Fault::Malformed(what) => (
-            TransportErrorKind::Io,
-            format!("the answer is not HTTP/1.1: {what}"),
-        ),
-    };
-    TransportError { kind, message }
-}
-
-pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError {
-    use TransportErrorKind::{Connect, Io, Timeout as TimedOut};
-    let (kind, message) = match error.kind() {
-        ErrorKind::ConnectionRefused
-        | ErrorKind::HostUnreachable
-        | ErrorKind::NetworkUnreachable
-        | ErrorKind::AddrNotAvailable => (Connect, error.to_string()),
-        ErrorKind::TimedOut => (TimedOut, phase.too_long().to_owned()),
-        // A failed TLS handshake comes as an I/O error around rustls's.
-        ErrorKind::InvalidData => (Connect, format!("TLS: {error}")),
-        ErrorKind::UnexpectedEof => (
-            Io,
-            "the receiver closed the connection before it had answered".to_owned(),
-        ),
-        _ => (Io, error.to_string()),
-    };
-    TransportError { kind, message }
 }
 
 #[cfg(test)]

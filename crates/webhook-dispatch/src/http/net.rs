@@ -5,9 +5,4 @@ mod connect;
 mod socket;
 
 pub(crate) use connect::connect;
-pub(crate) use socket::Socket;
-
-use std::time::Duration;
-
-/// Longer than any time-out, and short enough to be added to a time.
-pub(crate) const NEVER: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+pub(crate) use socket::{NEVER, Socket};

@@ -1,4 +1,4 @@
-//! Names to addresses, kept for a while.
+//! EventIds to addresses, kept for a while.
 //!
 //! A look-up blocks for as long as the system's resolver likes, so it has a thread of its own,
 //! one for each name at a time, and whoever asked waits no longer than it wants to. Addresses that
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const TIME_TO_LIVE: Duration = Duration::from_secs(30);
 /// How long a failed look-up is not repeated.
 const FAILURE_TIME_TO_LIVE: Duration = Duration::from_secs(1);
-/// Names in the cache; beyond it, it starts anew.
+/// EventIds in the cache; beyond it, it starts anew.
 const NAMES: usize = 10_000;
 
 /// A cache of resolved names, shared by the senders of a dispatcher.

@@ -5,12 +5,14 @@
 //! request, its agent and its pool, is not used: docs/architecture.md says why. No proxy is taken
 //! from the environment.
 
-use crate::delivery::headers::OUR_NAME;
+use crate::http::dial::dial;
+use crate::http::explain::{Phase, explain_io, explain_resolve};
 use crate::http::http1::Stream;
 use crate::http::net::{NEVER, Socket};
 use crate::http::resolver::Resolving;
+use crate::http::stop::Stop;
 use crate::http::transport::{TransportError, TransportErrorKind};
-use crate::http::{Phase, Stop, connect, explain_io, explain_resolve};
+use crate::shared::OUR_NAME;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -344,7 +346,7 @@ impl<In: layer::Transport> layer::Connector<In> for SocketConnector {
             return Ok(Some(Either::A(tunnel)));
         }
         let made_by = ends(details.timeout);
-        let socket = connect(&details.addrs, *details.timeout.after, &self.0)
+        let socket = dial(&details.addrs, *details.timeout.after, &self.0)
             .map_err(|error| in_time(error, Timeout::Connect))?;
         let buffers = LazyBuffers::new(BUFFER, BUFFER);
         Ok(Some(Either::B(SocketTransport {

@@ -1,10 +1,13 @@
-//! The queue's writer, and what follows a commit: couriers are told, submitters are answered.
+//! The queue's writer, and what follows a commit: workers learn of events, submitters get receipts.
 
-use crate::intake::routing_table::Seat;
-use crate::intake::{Receipt, Refusal};
+use crate::intake::receipt::Receipt;
+use crate::intake::routing_table::TargetEntry;
+use crate::shared::Refusal;
 use crate::shared::stats::add;
-use crate::worker::Ledger;
-use crate::worker::handle::{Line, Live, Synced};
+use crate::target::backlog::Live;
+use crate::target::unsynced::Synced;
+use crate::worker::SettlementSink;
+use crate::worker::handle::TargetHandle;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,22 +19,28 @@ use webhook_queue::{
     Settled, Settlement, WriterHandle, WriterStatistics,
 };
 
-/// As good as for ever, and no more than a clock can count.
+/// Longer than any wait, and short enough to be added to a time.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Called once an event is durable, or was refused after all.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
 
-/// The reliable targets that there have been, by name. A reload adds to them.
-pub(crate) type Lines = Arc<RwLock<HashMap<Arc<str>, Arc<Line>>>>;
+/// The handles of all reliable targets since the start, by name. A reload adds to them.
+pub(crate) type ReliableHandles = Arc<RwLock<HashMap<Arc<str>, Arc<TargetHandle>>>>;
+
+/// The queue, and its writer.
+pub(crate) struct Storage {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) writer: Arc<Writer>,
+}
 
 /// What goes with an event through the queue's writer.
 pub(crate) struct Ticket {
     /// The reliable targets that are owed it.
-    pub(crate) lines: Arc<[Arc<Line>]>,
-    /// The best-effort targets that get it if it turns out to be no duplicate. Should they be removed
-    /// meanwhile, their couriers wait for it.
-    pub(crate) unless_known: Vec<Seat>,
+    pub(crate) handles: Arc<[Arc<TargetHandle>]>,
+    /// The best-effort targets that get it unless it is a duplicate. The worker of one that is
+    /// removed meanwhile waits for it.
+    pub(crate) unless_duplicate: Vec<TargetEntry>,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
@@ -51,7 +60,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         queue: Arc<dyn Queue>,
-        lines: Lines,
+        handles: ReliableHandles,
         when_full: webhook_config::WhenFull,
     ) -> std::io::Result<Writer> {
         let unwritten = Arc::new(AtomicU64::new(0));
@@ -66,7 +75,7 @@ impl Writer {
         let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
         let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
         let group = GroupWriter::start(queue, limits, move |committed| {
-            follow(committed, &lines, &counted, &is_full);
+            on_commit(committed, &handles, &counted, &is_full);
         })?;
         Ok(Writer {
             handle: group.handle(),
@@ -116,7 +125,7 @@ impl Writer {
         self.full.load(Ordering::SeqCst)
     }
 
-    /// Something that nobody settled is no longer in the queue.
+    /// An operator dropped entries from the queue.
     pub(crate) fn made_room(&self) {
         self.full.store(false, Ordering::SeqCst);
     }
@@ -140,7 +149,7 @@ impl Writer {
     }
 }
 
-impl Ledger for Writer {
+impl SettlementSink for Writer {
     fn settle(&self, settlement: Settlement) {
         self.handle.settle(settlement);
     }
@@ -155,20 +164,25 @@ impl fmt::Debug for Writer {
 }
 
 /// Runs on the writer's thread after each commit.
-fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, full: &AtomicBool) {
+fn on_commit(
+    committed: Committed<Ticket>,
+    handles: &ReliableHandles,
+    unwritten: &AtomicU64,
+    full: &AtomicBool,
+) {
     if !committed.settled.is_empty() {
         full.store(false, Ordering::SeqCst);
     }
-    let lines = lines.read().unwrap_or_else(PoisonError::into_inner);
+    let handles = handles.read().unwrap_or_else(PoisonError::into_inner);
     for settlement in &committed.settled {
-        if let Some(line) = lines.get(&settlement.target) {
-            line.synced(match settlement.outcome {
+        if let Some(handle) = handles.get(&settlement.target) {
+            handle.synced(match settlement.outcome {
                 Settled::Attempted { .. } => Synced::Noted,
                 _ => Synced::Settled(settlement.entry),
             });
         }
     }
-    drop(lines);
+    drop(handles);
     for Appended {
         event,
         ticket,
@@ -179,7 +193,7 @@ fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, fu
         let result = match result {
             Ok(Accepted::Stored(entry)) => {
                 full.store(false, Ordering::SeqCst);
-                tell(entry, &event, &ticket);
+                announce(entry, &event, &ticket);
                 Ok(ticket.receipt)
             }
             Ok(repeated) => Ok(Receipt {
@@ -202,16 +216,16 @@ fn follow(committed: Committed<Ticket>, lines: &Lines, unwritten: &AtomicU64, fu
     }
 }
 
-/// Tells the couriers of an event that is durable now.
-fn tell(entry: EntryId, event: &Event, ticket: &Ticket) {
-    for line in &*ticket.lines {
-        add(&line.counters.accepted, 1);
-        // Told before it is counted: of what is counted, the courier knows.
-        line.tell(live(entry, event, ticket));
-        line.counters.pending.fetch_add(1, Ordering::SeqCst);
+/// Announces an event that is durable now to the workers.
+fn announce(entry: EntryId, event: &Event, ticket: &Ticket) {
+    for handle in &*ticket.handles {
+        add(&handle.counters.accepted, 1);
+        // Announced before it is counted: a worker knows of every event that is counted.
+        handle.announce(live(entry, event, ticket));
+        handle.counters.pending.fetch_add(1, Ordering::SeqCst);
     }
-    for seat in &ticket.unless_known {
-        seat.line.give_or_drop(&live(entry, event, ticket));
+    for target in &ticket.unless_duplicate {
+        target.handle.give_or_drop(&live(entry, event, ticket));
     }
 }
 

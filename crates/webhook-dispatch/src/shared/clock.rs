@@ -51,3 +51,23 @@ pub(crate) fn epoch_ms(at: SystemTime) -> u64 {
         .and_then(|since| u64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
 }
+
+/// Epoch milliseconds as RFC 3339, in UTC; `None` beyond the year 9999.
+#[must_use]
+pub fn rfc3339(epoch_ms: i64) -> Option<String> {
+    let at = jiff::Timestamp::from_millisecond(epoch_ms).ok()?;
+    Some(at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_to_the_millisecond() {
+        assert_eq!(rfc3339(0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        let at = rfc3339(1_451_606_400_007);
+        assert_eq!(at.as_deref(), Some("2016-01-01T00:00:00.007Z"));
+        assert_eq!(rfc3339(i64::MAX), None);
+    }
+}

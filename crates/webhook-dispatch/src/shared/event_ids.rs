@@ -1,4 +1,4 @@
-//! Names for events: the `webhook-id` of each.
+//! EventIds for events: the `webhook-id` of each.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use webhook_queue::EventId;
@@ -6,18 +6,18 @@ use webhook_queue::EventId;
 /// Gives each event a name that no other event has, in this queue or any other: 64 random bits
 /// drawn when the process starts, and a counter.
 #[derive(Debug)]
-pub(crate) struct Names {
+pub(crate) struct EventIds {
     prefix: u64,
     next: AtomicU64,
 }
 
-impl Names {
+impl EventIds {
     /// # Errors
     /// The system has no randomness to give.
-    pub(crate) fn new() -> std::io::Result<Names> {
+    pub(crate) fn new() -> std::io::Result<EventIds> {
         let mut prefix = [0; 8];
         getrandom::fill(&mut prefix).map_err(std::io::Error::other)?;
-        Ok(Names {
+        Ok(EventIds {
             prefix: u64::from_be_bytes(prefix),
             next: AtomicU64::new(1),
         })
@@ -35,22 +35,22 @@ impl Names {
 /// An event's name as receivers see it: `evt_` and 32 hexadecimal digits.
 #[must_use]
 pub fn webhook_id(id: EventId) -> String {
-    IdText::new(id).as_str().to_owned()
+    WebhookIdText::new(id).as_str().to_owned()
 }
 
 /// What [`webhook_id`] says, without an allocation.
 #[derive(Debug)]
-pub(crate) struct IdText([u8; 36]);
+pub(crate) struct WebhookIdText([u8; 36]);
 
-impl IdText {
-    pub(crate) fn new(id: EventId) -> IdText {
+impl WebhookIdText {
+    pub(crate) fn new(id: EventId) -> WebhookIdText {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"evt_00000000000000000000000000000000";
         for (digits, byte) in text[4..].chunks_exact_mut(2).zip(id.0) {
             digits[0] = HEX[usize::from(byte >> 4)];
             digits[1] = HEX[usize::from(byte & 15)];
         }
-        IdText(text)
+        WebhookIdText(text)
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_name_reads_back_and_has_no_dot() {
-        let names = Names::new().unwrap();
+        let names = EventIds::new().unwrap();
         let (first, second) = (names.next(), names.next());
         assert_ne!(first, second);
         for id in [first, second] {

@@ -1,9 +1,9 @@
 //! What a dispatcher tells whoever wants to log it: one call for each event's trouble, none for
 //! its success.
 
-use crate::delivery::outcome::Outcome;
-use crate::intake::Refusal;
-use crate::target::failure_record::Reason;
+use crate::shared::outcome::Outcome;
+use crate::shared::reason::Reason;
+use crate::shared::refusal::Refusal;
 use std::fmt;
 use std::time::Duration;
 use webhook_queue::{EventId, QueueError};
@@ -147,13 +147,13 @@ impl fmt::Display for Incident<'_> {
     }
 }
 
-/// Hears of trouble. Called on the dispatcher's own threads: it must not block.
+/// WakeReasons of trouble. Called on the dispatcher's own threads: it must not block.
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn incident(&self, incident: &Incident<'_>);
 }
 
-/// Hears nothing.
+/// WakeReasons nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

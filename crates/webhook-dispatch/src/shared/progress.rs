@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 /// Lets those who wait for deliveries know that there was one.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct ProgressNotifier {
     waiting: AtomicUsize,
     progress: Mutex<u64>,
     changed: Condvar,
 }
 
-impl Tally {
+impl ProgressNotifier {
     /// Something was settled.
     pub(crate) fn progressed(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
@@ -71,6 +71,6 @@ mod tests {
     fn a_patience_beyond_what_a_clock_counts_waits_until_it_is_done() {
         let asked = std::cell::Cell::new(0);
         let done = || asked.replace(asked.get() + 1) > 0;
-        assert!(Tally::default().wait(Some(Duration::MAX), None, done));
+        assert!(ProgressNotifier::default().wait(Some(Duration::MAX), None, done));
     }
 }

@@ -1,9 +1,8 @@
 //! What a dispatcher counts.
 
-use crate::delivery::outcome::Outcome;
-use crate::target::breaker::BreakerState;
-use crate::target::failure_record::Reason;
-use crate::target::gate::Gate;
+use crate::shared::breaker_state::BreakerState;
+use crate::shared::outcome::Outcome;
+use crate::shared::reason::Reason;
 use hdrhistogram::Histogram;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -66,7 +65,7 @@ pub struct TargetStats {
     pub paused: bool,
     /// Whether the thread that delivers to it runs. That of a removed target ends once nothing is
     /// under way; that of another ends too early if this software is at fault.
-    pub courier_running: bool,
+    pub worker_running: bool,
     /// From the start of an attempt to its answer, of attempts that were answered.
     pub attempt_latency: Latencies,
     /// From `submit` to the answer that settled the event.
@@ -329,10 +328,11 @@ impl Counters {
         self.leave(damaged);
     }
 
-    pub(crate) fn show_gate(&self, gate: &Gate) {
-        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = gate.state();
-        self.held.store(gate.is_held(), Ordering::SeqCst);
-        self.paused.store(gate.is_paused(), Ordering::SeqCst);
+    /// Shows a gate's state; `held` says that nothing is sent before an operator acts.
+    pub(crate) fn show_gate(&self, breaker: BreakerState, held: bool, paused: bool) {
+        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = breaker;
+        self.held.store(held, Ordering::SeqCst);
+        self.paused.store(paused, Ordering::SeqCst);
     }
 
     /// Whether nothing is sent until somebody says so.
@@ -349,7 +349,7 @@ impl Counters {
     pub(crate) fn snapshot(
         &self,
         name: &str,
-        courier_running: bool,
+        worker_running: bool,
         oldest_pending_age: Option<Duration>,
     ) -> TargetStats {
         let (attempt_latency, delivery_latency) = self.latencies().clone();
@@ -377,7 +377,7 @@ impl Counters {
             in_memory: get(&self.in_memory),
             breaker: *self.breaker.lock().unwrap_or_else(PoisonError::into_inner),
             paused: self.paused.load(Ordering::SeqCst),
-            courier_running,
+            worker_running,
             attempt_latency,
             delivery_latency,
         }

@@ -1,18 +1,17 @@
 //! What a program brings along (an observer, a clock, a retry schedule), so that neither its panic
 //! nor an absurd answer ends a thread of the dispatcher.
 
-use crate::shared::clock::{Clock, SystemClock};
-use crate::shared::incident::{Incident, Observer};
+use crate::shared::{Clock, Incident, Observer, SystemClock};
 use crate::target::retry::{FullJitter, Next, Retry};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::RetryPolicy;
 
-/// As good as for ever, and no more than a clock can count.
+/// Longer than any wait, and short enough to be added to a time.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// What came from outside. Where it panics, the crate's own does its work.
+/// What came from outside. Where it panics, the crate's own takes its place.
 pub(crate) struct Guarded<T: ?Sized>(pub(crate) Arc<T>);
 
 impl<T: ?Sized> Guarded<T> {
@@ -23,8 +22,8 @@ impl<T: ?Sized> Guarded<T> {
 
 impl Observer for Guarded<dyn Observer> {
     fn incident(&self, incident: &Incident<'_>) {
-        // Whoever does not want to hear it has not heard it.
-        let _heard: Option<()> = self.ask(|observer| observer.incident(incident));
+        // A panic of its own ends the call, and nothing else.
+        let _done: Option<()> = self.ask(|observer| observer.incident(incident));
     }
 }
 

@@ -1,217 +1,157 @@
-//! The couriers of a dispatcher: who has one, who gets one, and whose ends.
+//! Which targets have a worker: start, reload and stop.
 //!
-//! A configuration takes effect in two steps. First all is made ready that may fail: the settings
-//! of each target are tried, the queue is opened, threads are started that do not begin. Then
-//! the roster is replaced, and nothing can fail any more.
+//! A configuration takes effect in two steps. First all is prepared that can fail: the settings of
+//! each target are tried, the queue is opened, threads are started that do not begin. Then the
+//! routing table is replaced, and nothing can fail any more.
 
-pub(crate) mod guarded;
+mod guarded;
+mod pending_worker;
+mod plan;
+mod reload;
+mod workers;
 
-use crate::control::{ReloadError, Reloaded};
+pub(crate) use self::guarded::Guarded;
+pub use self::reload::{ReloadError, Reloaded};
+
+use self::pending_worker::PendingWorker;
+use self::plan::{Found, Need, Opened, Plan, Step};
+use self::workers::{Workers, key_of};
+use crate::delivery::Endpoint;
 use crate::http::transport::Connector;
-use crate::intake::routing_table::{Roster, Seat};
-use crate::intake::writer::{Lines, Writer};
-use crate::intake::{Inner, Storage};
+use crate::intake::{Router, RoutingTable, Storage, TargetEntry, Writer};
+use crate::shared::Shared;
 use crate::target::retry::Retry;
-use crate::worker::handle::{Command, Line};
-use crate::worker::sender::Bench;
-use crate::worker::{Backing, Courier, Ledger, Supplies};
-use crossbeam_channel::{Receiver, Sender};
+use crate::worker::handle::{Command, TargetHandle};
+use crate::worker::{QueueAccess, SettlementSink, WorkerContext};
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use webhook_config::{Config, Delivery, QueueSettings, Target};
 use webhook_queue::{DiskQueue, Options, Queue};
 
-/// Events on their way to a courier, at most: its channel is allocated whole.
+/// Events on their way to a worker, at most: its channel is allocated whole.
 const LIVE: usize = 1024;
 
-/// A target's name, and whether it is reliable: a target whose `delivery` changes is another one.
-type Key = (Arc<str>, bool);
-
-/// The couriers, and what new ones are given.
-pub(crate) struct Fleet {
+/// Starts, reconfigures and stops the workers of a dispatcher.
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    router: Arc<Router>,
     connector: Arc<dyn Connector>,
     retry: Arc<dyn Retry>,
-    /// A queue to be used instead of the one that the configuration names.
-    given: Option<Arc<dyn Queue>>,
-    /// The settings of the queue, once it is open.
-    settings: Option<QueueSettings>,
-    /// Every line that there has been.
-    lines: HashMap<Key, Arc<Line>>,
-    /// The reliable ones, as the queue's writer sees them.
-    reliable: Lines,
-    couriers: HashMap<Key, Hired>,
-    /// Couriers that another one has replaced.
-    replaced: Vec<JoinHandle<()>>,
-    retirements: u64,
+    /// Used instead of the queue that the configuration names.
+    queue: Option<Arc<dyn Queue>>,
+    /// Locked while workers are started or ended.
+    workers: Mutex<Workers>,
 }
 
-/// A courier at work.
-struct Hired {
-    thread: JoinHandle<()>,
-    /// Disconnected once it has ended.
-    over: Receiver<Infallible>,
-}
-
-/// A courier that has not begun, and never does if this is dropped.
-struct Recruit {
-    begin: Sender<()>,
-    hired: Hired,
-}
-
-/// What a target of the new configuration needs.
-enum Step {
-    /// Nothing but another try, if it said that it is gone.
-    Keep,
-    /// Other settings.
-    Reconfigure(Arc<Bench>),
-    /// A courier.
-    Hire(Recruit),
-    /// The courier of before, which is about to end, or, if it has ended, another one.
-    Revive(Arc<Bench>, Recruit),
-}
-
-/// A target of the new configuration, and what it needs before there is a courier for it.
-struct Need {
-    seat: Seat,
-    /// Other settings than before; none if there is nothing to be done.
-    bench: Option<Arc<Bench>>,
-    courier: Wanted,
-}
-
-/// Where a target's courier comes from.
-#[derive(Clone, Copy, PartialEq)]
-enum Wanted {
-    /// It is there.
-    Present,
-    /// It may be there yet.
-    Leaving,
-    /// It is to be started.
-    None,
-}
-
-/// All that may fail, done.
-struct Plan {
-    roster: Roster,
-    steps: Vec<Step>,
-    opened: Opened,
-    told: Reloaded,
-}
-
-/// A queue that was opened for a plan; closed again if the plan comes to nothing.
-struct Opened(Option<Storage>);
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        if let Some(storage) = &self.0 {
-            storage.writer.shutdown();
-        }
-    }
-}
-
-/// Says of a courier that panics that it has ended.
-struct Ending(Arc<Line>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.end();
-        }
-    }
-}
-
-impl Fleet {
+impl Supervisor {
     pub(crate) fn new(
+        router: Arc<Router>,
         connector: Arc<dyn Connector>,
         retry: Arc<dyn Retry>,
-        given: Option<Arc<dyn Queue>>,
-    ) -> Fleet {
-        Fleet {
+        queue: Option<Arc<dyn Queue>>,
+    ) -> Supervisor {
+        Supervisor {
+            shared: Arc::clone(&router.shared),
+            router,
             connector,
             retry,
-            given,
-            settings: None,
-            lines: HashMap::new(),
-            reliable: Lines::default(),
-            couriers: HashMap::new(),
-            replaced: Vec::new(),
-            retirements: Line::RETIREMENTS,
+            queue,
+            workers: Mutex::default(),
         }
     }
 
-    /// The line of a reliable target that there has been: its own if it was removed.
-    pub(crate) fn former(&self, target: &str) -> Option<&Arc<Line>> {
-        self.lines.get(&(Arc::from(target), true))
+    /// The workers. While they are locked, no other configuration comes into force.
+    pub(crate) fn workers(&self) -> MutexGuard<'_, Workers> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a configuration in force.
-    pub(crate) fn deploy(
-        &mut self,
-        inner: &Arc<Inner>,
-        config: Config,
-    ) -> Result<Reloaded, ReloadError> {
-        let plan = self.plan(inner, config)?;
-        Ok(self.carry_out(inner, plan))
+    pub(crate) fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
+        let mut workers = self.workers();
+        if self.shared.is_closed() {
+            return Err(ReloadError::ShuttingDown);
+        }
+        let plan = self.plan(&workers, config)?;
+        Ok(self.carry_out(&mut workers, plan))
     }
 
-    /// Joins every courier: each has been told to stop.
-    pub(crate) fn join(&mut self) {
-        let couriers = self.couriers.drain().map(|(_, hired)| hired.thread);
-        for thread in couriers.chain(self.replaced.drain(..)) {
-            // A courier that panicked has left its events in the queue.
-            drop(thread.join());
+    /// Tells every worker to stop.
+    pub(crate) fn stop(&self) {
+        for handle in self.router.routing_table().handles() {
+            handle.command(Command::Stop);
         }
     }
 
-    fn plan(&self, inner: &Inner, config: Config) -> Result<Plan, ReloadError> {
-        let mut told = Reloaded::default();
-        let config = Arc::new(self.with_queue_of_now(config, &mut told));
-        let before = inner.roster();
+    /// Stops every worker and joins it, after a reload that is under way: that stops the workers
+    /// that it starts itself.
+    pub(crate) fn shutdown(&self) {
+        let mut workers = self.workers();
+        self.stop();
+        workers.join();
+    }
+
+    /// Prepares a reload as far as it can fail.
+    fn plan(&self, workers: &Workers, config: Config) -> Result<Plan, ReloadError> {
+        let mut reloaded = Reloaded::default();
+        let config = Arc::new(self.with_open_queue(workers, config, &mut reloaded));
+        let before = self.router.routing_table();
         let needs = config
             .targets()
             .iter()
-            .map(|target| self.need(inner, &before, target, &mut told))
+            .map(|target| self.need(workers, &before, target, &mut reloaded))
             .collect::<Result<Vec<_>, _>>()?;
-        let opened = self.open(inner, &config)?;
-        let storage = opened.0.as_ref().or(inner.storage());
-        self.count_owed(storage, &needs)?;
-        let mut seats = Vec::new();
+        let opened = self.open(workers, &config)?;
+        let storage = opened.0.as_ref().or(self.router.storage());
+        count_owed(workers, storage, &needs)?;
+        let mut entries = Vec::new();
         let mut steps = Vec::new();
         for need in needs {
-            seats.push(need.seat.clone());
-            steps.push(self.step(inner, storage, need)?);
+            entries.push(need.entry.clone());
+            steps.push(self.step(workers, storage, need)?);
         }
-        let is_seated = |line: &Arc<Line>| seats.iter().any(|seat| Arc::ptr_eq(&seat.line, line));
-        for seat in before.seats.iter().filter(|seat| !is_seated(&seat.line)) {
-            told.removed.push(seat.line.name.to_string());
+        let is_configured = |handle: &Arc<TargetHandle>| {
+            entries
+                .iter()
+                .any(|entry| Arc::ptr_eq(&entry.handle, handle))
+        };
+        for entry in before
+            .entries
+            .iter()
+            .filter(|entry| !is_configured(&entry.handle))
+        {
+            reloaded.removed.push(entry.handle.name.to_string());
         }
-        let mut former: Vec<Arc<Line>> = self.lines.values().cloned().collect();
-        former.retain(|line| !is_seated(line));
+        let mut former: Vec<Arc<TargetHandle>> = workers.handles.values().cloned().collect();
+        former.retain(|handle| !is_configured(handle));
         former.sort_by(|a, b| (&a.name, a.is_reliable()).cmp(&(&b.name, b.is_reliable())));
         Ok(Plan {
-            roster: Roster::new(config, seats, former),
+            routing_table: RoutingTable::new(config, entries, former),
             steps,
             opened,
-            told,
+            reloaded,
         })
     }
 
-    /// A queue that is open stays as it is.
-    fn with_queue_of_now(&self, config: Config, told: &mut Reloaded) -> Config {
-        let Some(now) = &self.settings else {
+    /// Keeps the settings of a queue that is open, and says which were to be different.
+    fn with_open_queue(
+        &self,
+        workers: &Workers,
+        config: Config,
+        reloaded: &mut Reloaded,
+    ) -> Config {
+        let Some(now) = &workers.queue_settings else {
             return config;
         };
         let wanted = config.queue();
         let mut kept = |key: &str, now: String, wanted: String| {
             if now != wanted {
-                told.kept.push(format!(
+                reloaded.kept.push(format!(
                     "{key} stays {now}: {wanted} needs another start of the program"
                 ));
             }
         };
-        if self.given.is_none() {
+        if self.queue.is_none() {
             let shown = |settings: &QueueSettings| settings.dir().display().to_string();
             kept("queue.dir", shown(now), shown(wanted));
             let shown = |settings: &QueueSettings| settings.max_bytes().to_string();
@@ -225,58 +165,63 @@ impl Fleet {
     /// Compares a target with what there is, and tries its settings.
     fn need(
         &self,
-        inner: &Inner,
-        before: &Roster,
+        workers: &Workers,
+        before: &RoutingTable,
         target: &Target,
-        told: &mut Reloaded,
+        reloaded: &mut Reloaded,
     ) -> Result<Need, ReloadError> {
         let name = target.name().as_str();
         let key = key_of(target);
-        let seat = before.seat(name);
-        let seat = seat.filter(|seat| seat.line.is_reliable() == key.1);
-        if let Some(seat) = seat
-            && *seat.target == *target
-            && seat.line.is_running()
+        let entry = before.entry(name);
+        let entry = entry.filter(|entry| entry.handle.is_reliable() == key.1);
+        if let Some(entry) = entry
+            && *entry.target == *target
+            && entry.handle.is_running()
         {
-            told.unchanged.push(name.to_owned());
+            reloaded.unchanged.push(name.to_owned());
             return Ok(Need {
-                seat: seat.clone(),
-                bench: None,
-                courier: Wanted::Present,
+                entry: entry.clone(),
+                endpoint: None,
+                worker: Found::Running,
             });
         }
         let target = Arc::new(target.clone());
-        let bench = Some(self.bench(inner, &target)?);
-        let line = self.lines.get(&key).cloned();
-        let courier = match &line {
-            Some(line) if !line.is_running() => Wanted::None,
-            Some(_) if seat.is_some() => Wanted::Present,
-            Some(_) => Wanted::Leaving,
-            None => Wanted::None,
+        let endpoint = Some(self.endpoint(&target)?);
+        let handle = workers.handles.get(&key).cloned();
+        let worker = match &handle {
+            Some(handle) if !handle.is_running() => Found::None,
+            Some(_) if entry.is_some() => Found::Running,
+            Some(_) => Found::Leaving,
+            None => Found::None,
         };
-        let other = self.lines.get(&(Arc::clone(&key.0), !key.1));
-        if courier == Wanted::Leaving && other.is_some_and(|other| other.is_running()) {
+        let other = workers.handles.get(&(Arc::clone(&key.0), !key.1));
+        if worker == Found::Leaving && other.is_some_and(|other| other.is_running()) {
             return Err(ReloadError::StillEnding {
                 target: name.to_owned(),
             });
         }
-        match seat {
-            Some(_) => told.changed.push(name.to_owned()),
-            None => told.added.push(name.to_owned()),
+        match entry {
+            Some(_) => reloaded.changed.push(name.to_owned()),
+            None => reloaded.added.push(name.to_owned()),
         }
-        let line = line.unwrap_or_else(|| {
+        let handle = handle.unwrap_or_else(|| {
             let live = target.window().get().min(LIVE);
-            Arc::new(Line::new(key.0, key.1, live, Arc::clone(&inner.tally)))
+            Arc::new(TargetHandle::new(
+                key.0,
+                key.1,
+                live,
+                Arc::clone(&self.shared.progress),
+            ))
         });
         Ok(Need {
-            seat: Seat::new(line, target),
-            bench,
-            courier,
+            entry: TargetEntry::new(handle, target),
+            endpoint,
+            worker,
         })
     }
 
-    /// What a target's senders share, unless its settings are such that none could send.
-    fn bench(&self, inner: &Inner, target: &Arc<Target>) -> Result<Arc<Bench>, ReloadError> {
+    /// What a target's senders share. Fails if its settings cannot be used.
+    fn endpoint(&self, target: &Arc<Target>) -> Result<Arc<Endpoint>, ReloadError> {
         let unusable = |detail| ReloadError::Target {
             target: target.name().to_string(),
             detail,
@@ -284,19 +229,23 @@ impl Fleet {
         let transport = self.connector.transport(target);
         drop(transport.map_err(|error| unusable(error.message))?);
         let connector = Arc::clone(&self.connector);
-        let bench = Bench::new(Arc::clone(target), connector, Arc::clone(&inner.clock));
-        Ok(Arc::new(bench.map_err(unusable)?))
+        let endpoint = Endpoint::new(
+            Arc::clone(target),
+            connector,
+            Arc::clone(&self.shared.clock),
+        );
+        Ok(Arc::new(endpoint.map_err(unusable)?))
     }
 
     /// Opens the queue, if this is the first configuration with a reliable target.
-    fn open(&self, inner: &Inner, config: &Config) -> Result<Opened, ReloadError> {
+    fn open(&self, workers: &Workers, config: &Config) -> Result<Opened, ReloadError> {
         let mut targets = config.targets().iter();
         let wanted = targets.any(|target| target.delivery() == Delivery::Reliable);
-        if !wanted || inner.storage().is_some() {
+        if !wanted || self.router.storage().is_some() {
             return Ok(Opened(None));
         }
         let settings = config.queue();
-        let queue = match &self.given {
+        let queue = match &self.queue {
             Some(queue) => Arc::clone(queue),
             None => {
                 let options = Options::with_max_bytes(settings.max_bytes());
@@ -304,185 +253,104 @@ impl Fleet {
                 Arc::new(queue.map_err(ReloadError::Queue)?)
             }
         };
-        let lines = Arc::clone(&self.reliable);
-        let writer = Writer::start(Arc::clone(&queue), lines, settings.when_full());
+        let handles = Arc::clone(&workers.reliable);
+        let writer = Writer::start(Arc::clone(&queue), handles, settings.when_full());
         let writer = Arc::new(writer.map_err(ReloadError::System)?);
         Ok(Opened(Some(Storage { queue, writer })))
     }
 
-    /// Counts what the queue holds for targets that nobody has heard of before.
-    fn count_owed(&self, storage: Option<&Storage>, needs: &[Need]) -> Result<(), ReloadError> {
-        let lines = needs.iter().map(|need| &need.seat.line);
-        let is_new = |line: &&Arc<Line>| {
-            line.is_reliable() && !self.lines.contains_key(&(Arc::clone(&line.name), true))
-        };
-        let mut new = lines.filter(is_new).peekable();
-        let (Some(_), Some(storage)) = (new.peek(), storage) else {
-            return Ok(());
-        };
-        let statistics = storage.queue.statistics().map_err(ReloadError::Queue)?;
-        let owed: HashMap<String, u64> = statistics
-            .targets
-            .into_iter()
-            .map(|target| (target.target, target.pending))
-            .collect();
-        for line in new {
-            let owed = owed.get(&*line.name).copied().unwrap_or(0);
-            let owed = i64::try_from(owed).unwrap_or(i64::MAX);
-            line.counters.pending.store(owed, Ordering::SeqCst);
-        }
-        Ok(())
-    }
-
+    /// What a target needs, its thread started.
     fn step(
         &self,
-        inner: &Inner,
+        workers: &Workers,
         storage: Option<&Storage>,
         need: Need,
     ) -> Result<Step, ReloadError> {
-        let Some(bench) = need.bench else {
+        let Some(endpoint) = need.endpoint else {
             return Ok(Step::Keep);
         };
-        if need.courier == Wanted::Present {
-            return Ok(Step::Reconfigure(bench));
+        if need.worker == Found::Running {
+            return Ok(Step::Reconfigure(endpoint));
         }
-        let recruit = self
-            .recruit(inner, storage, need.seat.line, Arc::clone(&bench))
-            .map_err(ReloadError::System)?;
-        Ok(match need.courier {
-            Wanted::Leaving => Step::Revive(bench, recruit),
-            _ => Step::Hire(recruit),
+        let handle = need.entry.handle;
+        let queue_access = storage.filter(|_| handle.is_reliable());
+        let pending = PendingWorker::start(WorkerContext {
+            predecessors: workers.ends_of(&handle.name),
+            handle,
+            endpoint: Arc::clone(&endpoint),
+            queue_access: queue_access.map(|storage| QueueAccess {
+                queue: Arc::clone(&storage.queue),
+                settlements: Arc::clone(&storage.writer) as Arc<dyn SettlementSink>,
+            }),
+            retry: Arc::clone(&self.retry),
+            observer: Arc::clone(&self.shared.observer),
+        })
+        .map_err(ReloadError::System)?;
+        Ok(match need.worker {
+            Found::Leaving => Step::Revive(endpoint, pending),
+            _ => Step::Start(pending),
         })
     }
 
-    /// Starts a thread that becomes a courier when it is told to begin.
-    fn recruit(
-        &self,
-        inner: &Inner,
-        storage: Option<&Storage>,
-        line: Arc<Line>,
-        bench: Arc<Bench>,
-    ) -> std::io::Result<Recruit> {
-        let backing = storage.filter(|_| line.is_reliable());
-        let backing = backing.map(|storage| Backing {
-            queue: Arc::clone(&storage.queue),
-            ledger: Arc::clone(&storage.writer) as Arc<dyn Ledger>,
-        });
-        let before = [true, false].map(|reliable| (Arc::clone(&line.name), reliable));
-        let before = before.iter().filter_map(|key| self.couriers.get(key));
-        let supplies = Supplies {
-            line: Arc::clone(&line),
-            bench,
-            backing,
-            retry: Arc::clone(&self.retry),
-            observer: Arc::clone(&inner.observer),
-            after: before.map(|hired| hired.over.clone()).collect(),
-        };
-        let (begin, begins) = crossbeam_channel::bounded(1);
-        let (ended, over) = crossbeam_channel::bounded(0);
-        let thread = std::thread::Builder::new()
-            .name(format!("lane-{}", line.name))
-            .spawn(move || {
-                let _ended: Sender<Infallible> = ended;
-                if begins.recv().is_ok() {
-                    let _ending = Ending(line);
-                    Courier::new(supplies).run();
-                }
-            })?;
-        let hired = Hired { thread, over };
-        Ok(Recruit { begin, hired })
-    }
-
-    fn carry_out(&mut self, inner: &Arc<Inner>, mut plan: Plan) -> Reloaded {
+    /// Puts a plan in force, which cannot fail.
+    fn carry_out(&self, workers: &mut Workers, mut plan: Plan) -> Reloaded {
         if let Some(storage) = plan.opened.0.take() {
-            self.settings = Some(plan.roster.config.queue().clone());
-            inner.store_in(storage);
+            workers.queue_settings = Some(plan.routing_table.config.queue().clone());
+            self.router.set_storage(storage);
         }
-        let lines: Vec<_> = plan.roster.seats.iter().map(|seat| &seat.line).collect();
-        let lines: Vec<Arc<Line>> = lines.into_iter().cloned().collect();
-        self.remember(&lines);
-        let before = inner.replace_roster(plan.roster);
-        for line in before.seats.iter().map(|seat| &seat.line) {
-            if !lines.iter().any(|kept| Arc::ptr_eq(kept, line)) {
-                line.retire(self.retirements);
-                self.retirements += 1;
+        let handles: Vec<_> = plan
+            .routing_table
+            .entries
+            .iter()
+            .map(|entry| &entry.handle)
+            .collect();
+        let handles: Vec<Arc<TargetHandle>> = handles.into_iter().cloned().collect();
+        workers.remember(&handles);
+        let before = self.router.replace_routing_table(plan.routing_table);
+        for handle in before.entries.iter().map(|entry| &entry.handle) {
+            if !handles.iter().any(|kept| Arc::ptr_eq(kept, handle)) {
+                workers.retire(handle);
             }
         }
-        for (line, step) in lines.iter().zip(plan.steps) {
-            self.take(line, step);
+        for (handle, step) in handles.iter().zip(plan.steps) {
+            workers.take(handle, step);
         }
-        self.reap();
-        if inner.closed.load(Ordering::SeqCst) {
-            // Whoever said so may not have seen the couriers that are new.
-            inner.stop();
+        workers.reap();
+        if self.shared.is_closed() {
+            // The shutdown may not have seen the new workers.
+            self.stop();
         }
-        plan.told
-    }
-
-    fn remember(&mut self, lines: &[Arc<Line>]) {
-        let mut reliable = self
-            .reliable
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        for line in lines {
-            let key = (Arc::clone(&line.name), line.is_reliable());
-            self.lines.entry(key).or_insert_with(|| Arc::clone(line));
-            if line.is_reliable() {
-                let entry = reliable.entry(Arc::clone(&line.name));
-                entry.or_insert_with(|| Arc::clone(line));
-            }
-        }
-    }
-
-    fn take(&mut self, line: &Arc<Line>, step: Step) {
-        match step {
-            Step::Keep => drop(line.command(Command::Reopen)),
-            Step::Reconfigure(bench) => drop(line.command(Command::Reconfigure(bench))),
-            Step::Hire(recruit) => self.begin(line, recruit),
-            Step::Revive(bench, recruit) => {
-                if line.stay() {
-                    line.command(Command::Revive(bench));
-                    self.replaced.push(recruit.hired.thread);
-                } else {
-                    self.begin(line, recruit);
-                }
-            }
-        }
-    }
-
-    fn begin(&mut self, line: &Arc<Line>, recruit: Recruit) {
-        line.begin();
-        recruit
-            .begin
-            .send(())
-            .expect("a recruit waits for its beginning");
-        let key = (Arc::clone(&line.name), line.is_reliable());
-        if let Some(old) = self.couriers.insert(key, recruit.hired) {
-            self.replaced.push(old.thread);
-        }
-    }
-
-    /// Joins the couriers that have ended.
-    fn reap(&mut self) {
-        let couriers = std::mem::take(&mut self.couriers);
-        for (key, hired) in couriers {
-            if hired.thread.is_finished() {
-                self.replaced.push(hired.thread);
-            } else {
-                self.couriers.insert(key, hired);
-            }
-        }
-        for thread in std::mem::take(&mut self.replaced) {
-            if thread.is_finished() {
-                drop(thread.join());
-            } else {
-                self.replaced.push(thread);
-            }
-        }
+        plan.reloaded
     }
 }
 
-fn key_of(target: &Target) -> Key {
-    let reliable = target.delivery() == Delivery::Reliable;
-    (Arc::from(target.name().as_str()), reliable)
+/// Counts what the queue holds for targets that are new.
+fn count_owed(
+    workers: &Workers,
+    storage: Option<&Storage>,
+    needs: &[Need],
+) -> Result<(), ReloadError> {
+    let handles = needs.iter().map(|need| &need.entry.handle);
+    let is_new = |handle: &&Arc<TargetHandle>| {
+        handle.is_reliable()
+            && !workers
+                .handles
+                .contains_key(&(Arc::clone(&handle.name), true))
+    };
+    let mut new = handles.filter(is_new).peekable();
+    let (Some(_), Some(storage)) = (new.peek(), storage) else {
+        return Ok(());
+    };
+    let statistics = storage.queue.statistics().map_err(ReloadError::Queue)?;
+    let owed: HashMap<String, u64> = statistics
+        .targets
+        .into_iter()
+        .map(|target| (target.target, target.pending))
+        .collect();
+    for handle in new {
+        let owed = owed.get(&*handle.name).copied().unwrap_or(0);
+        let owed = i64::try_from(owed).unwrap_or(i64::MAX);
+        handle.counters.pending.store(owed, Ordering::SeqCst);
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 //! attempt through, the probe. A probe that succeeds closes it; one that fails opens it again,
 //! for longer.
 
+use crate::shared::BreakerState;
 use std::time::Instant;
 
 /// Whether a target may be tried.
@@ -27,24 +28,9 @@ enum State {
     Probing,
 }
 
-/// The state of a breaker, to be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum BreakerState {
-    /// Attempts go through.
-    Closed,
-    /// Nothing is tried until the back-off is over.
-    Open,
-    /// One attempt is under way to find out.
-    HalfOpen,
-    /// The receiver said 410 Gone: nothing is tried until the target is started again
-    /// ([`Control::restart`](crate::Control::restart)).
-    Stopped,
-}
-
 /// What a breaker says to an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Permit {
+pub(crate) enum Admission {
     /// Go ahead.
     Granted,
     /// Go ahead, as the probe of this number.
@@ -77,15 +63,15 @@ impl Breaker {
     }
 
     /// Asks for an attempt; in an open breaker whose back-off is over, it is the probe.
-    pub(crate) fn ask(&mut self, now: Instant) -> Permit {
+    pub(crate) fn ask(&mut self, now: Instant) -> Admission {
         match self.state {
-            State::Closed => Permit::Granted,
-            State::Probing => Permit::Probing,
-            State::Open { until } if now < until => Permit::NotBefore(until),
+            State::Closed => Admission::Granted,
+            State::Probing => Admission::Probing,
+            State::Open { until } if now < until => Admission::NotBefore(until),
             State::Open { .. } => {
                 self.state = State::Probing;
                 self.probes += 1;
-                Permit::Probe(self.probes)
+                Admission::Probe(self.probes)
             }
         }
     }
@@ -162,7 +148,7 @@ mod tests {
         let mut breaker = Breaker::new();
         for _ in 1..Breaker::RUN {
             assert!(!fail(&mut breaker, None, now));
-            assert_eq!(breaker.ask(now), Permit::Granted);
+            assert_eq!(breaker.ask(now), Admission::Granted);
         }
         assert!(fail(&mut breaker, None, now));
         breaker
@@ -180,7 +166,7 @@ mod tests {
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
         let mut breaker = open(now);
-        assert_eq!(breaker.ask(now), Permit::NotBefore(now + SECOND));
+        assert_eq!(breaker.ask(now), Admission::NotBefore(now + SECOND));
     }
 
     #[test]
@@ -188,11 +174,11 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open(now);
         let later = now + SECOND;
-        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert_eq!(breaker.ask(later), Admission::Probe(1));
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        assert_eq!(breaker.ask(later), Permit::Probing);
+        assert_eq!(breaker.ask(later), Admission::Probing);
         breaker.succeeded();
-        assert_eq!(breaker.ask(later), Permit::Granted);
+        assert_eq!(breaker.ask(later), Admission::Granted);
     }
 
     #[test]
@@ -200,10 +186,10 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open(now);
         let later = now + SECOND;
-        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert_eq!(breaker.ask(later), Admission::Probe(1));
         assert!(!fail(&mut breaker, Some(1), later), "it was open before");
-        assert_eq!(breaker.ask(later), Permit::NotBefore(later + 2 * SECOND));
-        assert_eq!(breaker.ask(later + 2 * SECOND), Permit::Probe(2));
+        assert_eq!(breaker.ask(later), Admission::NotBefore(later + 2 * SECOND));
+        assert_eq!(breaker.ask(later + 2 * SECOND), Admission::Probe(2));
     }
 
     #[test]
@@ -211,9 +197,9 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open(now);
         assert!(!fail(&mut breaker, None, now));
-        assert_eq!(breaker.ask(now), Permit::NotBefore(now + SECOND));
+        assert_eq!(breaker.ask(now), Admission::NotBefore(now + SECOND));
         let later = now + SECOND;
-        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert_eq!(breaker.ask(later), Admission::Probe(1));
         assert!(!fail(&mut breaker, None, later));
         assert_eq!(breaker.state(), BreakerState::HalfOpen, "the probe decides");
     }
@@ -223,13 +209,13 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open(now);
         let later = now + SECOND;
-        assert_eq!(breaker.ask(later), Permit::Probe(1));
+        assert_eq!(breaker.ask(later), Admission::Probe(1));
         breaker.unused(1, later);
-        assert_eq!(breaker.ask(later), Permit::Probe(2));
+        assert_eq!(breaker.ask(later), Admission::Probe(2));
         breaker.unused(1, later);
         assert_eq!(
             breaker.ask(later),
-            Permit::Probing,
+            Admission::Probing,
             "an old one gives nothing back"
         );
     }

@@ -1,7 +1,8 @@
 //! Whether a target may be attempted now: its circuit breaker, its rate limit, and what it asked
 //! for itself by `Retry-After` and 410.
 
-use crate::target::breaker::{Breaker, BreakerState, Permit};
+use crate::shared::BreakerState;
+use crate::target::breaker::{Admission, Breaker};
 use crate::target::rate::RateLimit;
 use std::time::Instant;
 
@@ -20,7 +21,7 @@ pub(crate) struct Gate {
 
 /// Leave to make one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pass {
+pub(crate) struct Permit {
     /// The number of the probe, if it is the one attempt of a half-open breaker.
     probe: Option<u64>,
     /// That of the gate when it was granted.
@@ -29,7 +30,7 @@ pub(crate) struct Pass {
 
 /// Why an attempt may not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shut {
+pub(crate) enum Blocked {
     /// Ask again at this time.
     Until(Instant),
     /// Ask again when an attempt has ended, or somebody has opened the gate.
@@ -49,33 +50,33 @@ impl Gate {
     }
 
     /// Asks for one attempt; a granted one must be made, or given back by [`unused`](Self::unused).
-    pub(crate) fn ask(&mut self, now: Instant) -> Result<Pass, Shut> {
+    pub(crate) fn ask(&mut self, now: Instant) -> Result<Permit, Blocked> {
         if self.gone || self.paused {
-            return Err(Shut::UntilChange);
+            return Err(Blocked::UntilChange);
         }
         if let Some(until) = self.hold_until {
             if now < until {
-                return Err(Shut::Until(until));
+                return Err(Blocked::Until(until));
             }
             self.hold_until = None;
         }
         if let Some(rate) = &mut self.rate {
-            rate.take(now).map_err(Shut::Until)?;
+            rate.take(now).map_err(Blocked::Until)?;
         }
-        let shut = match self.breaker.ask(now) {
-            Permit::Granted => return Ok(self.pass(None)),
-            Permit::Probe(number) => return Ok(self.pass(Some(number))),
-            Permit::NotBefore(until) => Shut::Until(until),
-            Permit::Probing => Shut::UntilChange,
+        let blocked = match self.breaker.ask(now) {
+            Admission::Granted => return Ok(self.permit(None)),
+            Admission::Probe(number) => return Ok(self.permit(Some(number))),
+            Admission::NotBefore(until) => Blocked::Until(until),
+            Admission::Probing => Blocked::UntilChange,
         };
         if let Some(rate) = &mut self.rate {
             rate.give_back();
         }
-        Err(shut)
+        Err(blocked)
     }
 
-    fn pass(&self, probe: Option<u64>) -> Pass {
-        Pass {
+    fn permit(&self, probe: Option<u64>) -> Permit {
+        Permit {
             probe,
             era: self.era,
         }
@@ -83,25 +84,25 @@ impl Gate {
 
     /// Whether this attempt was made under the settings of now: what comes of one that was not
     /// says nothing of the receiver that there is now.
-    pub(crate) fn is_current(&self, pass: Pass) -> bool {
-        pass.era == self.era
+    pub(crate) fn is_current(&self, permit: Permit) -> bool {
+        permit.era == self.era
     }
 
     /// A granted attempt was not made.
-    pub(crate) fn unused(&mut self, pass: Pass, now: Instant) {
-        if let Some(probe) = pass.probe {
+    pub(crate) fn unused(&mut self, permit: Permit, now: Instant) {
+        if let Some(probe) = permit.probe {
             self.breaker.unused(probe, now);
         }
         if let Some(rate) = &mut self.rate
-            && pass.era == self.era
+            && permit.era == self.era
         {
             rate.give_back();
         }
     }
 
     /// The receiver is alive; true if it was not taken to be before.
-    pub(crate) fn succeeded(&mut self, pass: Pass) -> bool {
-        if !self.is_current(pass) {
+    pub(crate) fn succeeded(&mut self, permit: Permit) -> bool {
+        if !self.is_current(permit) {
             return false;
         }
         let recovered = self.breaker.state() != BreakerState::Closed;
@@ -109,14 +110,14 @@ impl Gate {
         recovered
     }
 
-    /// An attempt failed; true if this shut the gate.
+    /// An attempt failed; true if this blocked the gate.
     pub(crate) fn failed(
         &mut self,
-        pass: Pass,
+        permit: Permit,
         now: Instant,
         back_off: impl FnOnce(u32) -> Instant,
     ) -> bool {
-        self.is_current(pass) && self.breaker.failed(pass.probe, now, back_off)
+        self.is_current(permit) && self.breaker.failed(permit.probe, now, back_off)
     }
 
     /// Lets nothing through before `until`.
@@ -196,7 +197,7 @@ mod tests {
         gate.hold(now + SECOND);
         assert_eq!(
             gate.ask(now + 2 * SECOND),
-            Err(Shut::Until(now + 3 * SECOND))
+            Err(Blocked::Until(now + 3 * SECOND))
         );
         assert!(gate.ask(now + 3 * SECOND).is_ok());
     }
@@ -205,9 +206,9 @@ mod tests {
     fn what_the_breaker_refuses_costs_nothing_of_the_rate() {
         let now = Instant::now();
         let mut gate = Gate::new(Some(1.0), now);
-        let pass = gate.ask(now).unwrap();
+        let permit = gate.ask(now).unwrap();
         for _ in 0..Breaker::RUN {
-            gate.failed(pass, now, |_| now + SECOND);
+            gate.failed(permit, now, |_| now + SECOND);
         }
         assert!(gate.is_down());
         for _ in 0..5 {
@@ -223,11 +224,11 @@ mod tests {
         assert!(gate.stop());
         assert!(!gate.stop(), "once is enough");
         assert_eq!(gate.state(), BreakerState::Stopped);
-        assert_eq!(gate.ask(now + 1_000 * SECOND), Err(Shut::UntilChange));
+        assert_eq!(gate.ask(now + 1_000 * SECOND), Err(Blocked::UntilChange));
         gate.restart();
         gate.pause(true);
         assert!(gate.is_held());
-        assert_eq!(gate.ask(now), Err(Shut::UntilChange));
+        assert_eq!(gate.ask(now), Err(Blocked::UntilChange));
         gate.pause(false);
         assert!(gate.ask(now).is_ok());
     }
@@ -236,9 +237,9 @@ mod tests {
     fn an_unused_pass_gives_its_probe_and_its_place_in_the_rate_back() {
         let now = Instant::now();
         let mut gate = Gate::new(Some(1.0), now);
-        let pass = gate.ask(now).unwrap();
+        let permit = gate.ask(now).unwrap();
         for _ in 0..Breaker::RUN {
-            gate.failed(pass, now, |_| now);
+            gate.failed(permit, now, |_| now);
         }
         let later = now + SECOND;
         let probe = gate.ask(later).unwrap();

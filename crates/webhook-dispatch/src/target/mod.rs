@@ -1,98 +1,79 @@
-//! What a target gets next: every decision of its courier, without the courier's threads.
+//! The state of one target, and every decision about it: what is attempted next, and what follows
+//! from an attempt.
 //!
-//! An agenda is told what was accepted, reads the queue when it is told to, and says what is to
-//! be attempted and what follows from an attempt. It has no clock and starts nothing; whoever
-//! drives it says what time it is, and carries its settlements to the queue.
-//!
-//! It learns of events as they are accepted, as long as it keeps up. When it does not (its window
-//! is full, or the channel to it is), it falls behind: from then on it reads the queue, in order,
-//! as room appears, until it has seen all of it and follows again. What is at or before its cursor
-//! is in a lane, or lies in the queue behind one, or is settled; what comes after is for later.
-//! So the two ways never overtake each other.
+//! Pure: there is no clock, I/O or thread in this room. The worker says what time it is, reads the
+//! queue, and carries out decisions. That part is tested against a naive model, with a crash
+//! possible between any two operations.
 
-pub(crate) mod breaker;
-pub(crate) mod failure_record;
+pub(crate) mod attempt;
+pub(crate) mod backlog;
+mod breaker;
+mod decision;
+mod failure_record;
 pub(crate) mod gate;
 pub(crate) mod lanes;
-pub(crate) mod rate;
+mod rate;
 pub mod retry;
+pub(crate) mod unsynced;
 
-mod reading;
-mod ruling;
-#[cfg(test)]
-mod tests;
+pub(crate) use self::decision::{Decision, Step};
+pub use self::failure_record::FailureRecord;
 
-pub(crate) use ruling::Ruling;
-
-use crate::target::gate::{Gate, Pass, Shut};
-use crate::target::lanes::{Bounds, Due, LaneId, Lanes};
-use crate::worker::handle::Line;
-use hashbrown::HashSet;
-use std::collections::VecDeque;
+use self::attempt::Attempt;
+use self::backlog::Backlog;
+use self::gate::{Gate, Permit};
+use self::lanes::{Bounds, Delivery, LaneId};
+use self::retry::{Next, Retry};
+use crate::delivery::Verdict;
+use crate::shared::clock::Moment;
+use crate::shared::{NextStep, Reason};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use webhook_config::{RetryPolicy, Target};
-use webhook_queue::EntryId;
+use webhook_queue::{EntryId, Settled, Settlement};
 
+/// Bytes of bodies that a target's lanes may hold, and as many again on their way to them.
+pub(crate) const WINDOW_BYTES: usize = 16 * 1024 * 1024;
 /// Events of one task that are kept in memory behind its first.
 const PER_LANE: usize = 32;
 /// Tasks that may have a lane at once, most of them waiting for a retry without a body.
 const LANES: usize = 32_768;
+/// How often expired events are looked for while the target is down.
+const SCAN: Duration = Duration::from_secs(1);
+/// Jobs that wait beside those under way, at least: a sender that finds its next job in the queue
+/// neither sleeps nor has to be woken.
+const READY: usize = 64;
 
-/// What one target is owed, as far as it is known here, and what is being done about it.
+/// What one target is owed, as far as it is in memory, and what is being done about it.
 #[derive(Debug)]
-pub(crate) struct Agenda {
+pub(crate) struct TargetState {
     name: Arc<str>,
     policy: RetryPolicy,
     reliable: bool,
-    window: usize,
-    /// Attempts that may be handed out at once while all goes well.
+    pub(crate) backlog: Backlog,
+    pub(crate) gate: Gate,
+    /// Attempts that may be handed out at once after a delivery.
     most: usize,
-    /// Attempts that may be handed out at once else: what a receiver that is down is asked before
-    /// that is heard of.
+    /// Attempts that may be handed out at once after a failure: a receiver that is down gets no
+    /// more than these before the failure is known.
     cautious: usize,
     /// Whether the last attempt was a delivery.
-    well: bool,
-    lanes: Lanes,
-    gate: Gate,
-    /// The last entry that the lanes know of.
-    cursor: Option<EntryId>,
-    /// Whether live events continue at the cursor.
-    following: bool,
-    /// Tasks that are owed something again that may lie before the cursor.
-    owed_again: VecDeque<Box<[u8]>>,
-    /// Tasks of which `settling` hid something: looked at again after a sync.
-    look_again: Vec<Box<[u8]>>,
-    /// Settled for good, and not known to be synced: a reading of the queue may still show it.
-    settling: HashSet<EntryId>,
-    /// Failed attempts that are noted in the queue, and not known to be synced.
-    noting: usize,
-    /// Attempts handed out whose end is not known.
+    delivering: bool,
+    /// Attempts handed out whose result is not known.
     outstanding: usize,
     next_scan: Instant,
 }
 
-/// What is to be done next.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// Make this attempt.
-    Attempt(Due, Pass),
-    /// Something is ready and may not go.
-    Shut(Shut),
-    /// Nothing is ready, or enough is under way.
-    Nothing,
-}
-
-impl Agenda {
-    pub(crate) fn new(target: &Target, reliable: bool, now: Instant) -> Agenda {
+impl TargetState {
+    pub(crate) fn new(target: &Target, reliable: bool, now: Instant) -> TargetState {
         let bounds = Bounds {
             window: target.window().get(),
-            window_bytes: Line::WINDOW_BYTES,
+            window_bytes: WINDOW_BYTES,
             // What is not in the queue cannot be read back from it.
             per_lane: if reliable { PER_LANE } else { usize::MAX },
             lanes: if reliable { LANES } else { usize::MAX },
         };
-        Agenda::with_bounds(target, reliable, bounds, now)
+        TargetState::with_bounds(target, reliable, bounds, now)
     }
 
     pub(crate) fn with_bounds(
@@ -100,24 +81,16 @@ impl Agenda {
         reliable: bool,
         bounds: Bounds,
         now: Instant,
-    ) -> Agenda {
-        Agenda {
+    ) -> TargetState {
+        TargetState {
             name: Arc::from(target.name().as_str()),
             policy: target.retry().clone(),
             reliable,
-            window: bounds.window,
+            backlog: Backlog::new(reliable, bounds),
+            gate: Gate::new(rate_of(target), now),
             most: most_handed_out(target),
             cautious: cautiously_handed_out(target),
-            well: false,
-            lanes: Lanes::new(bounds),
-            gate: Gate::new(rate_of(target), now),
-            cursor: None,
-            // What the queue holds from before is read first.
-            following: !reliable,
-            owed_again: VecDeque::new(),
-            look_again: Vec::new(),
-            settling: HashSet::new(),
-            noting: 0,
+            delivering: false,
             outstanding: 0,
             next_scan: now,
         }
@@ -126,85 +99,300 @@ impl Agenda {
     /// Goes on under other settings.
     pub(crate) fn reconfigure(&mut self, target: &Target, now: Instant) {
         self.policy = target.retry().clone();
-        self.window = target.window().get();
         self.most = most_handed_out(target);
         self.cautious = cautiously_handed_out(target);
-        self.well = false;
-        self.lanes.set_window(self.window);
+        self.delivering = false;
+        self.backlog.set_window(target.window().get());
         self.gate.reconfigure(rate_of(target), now);
     }
 
-    /// Whether everything is settled that it knows of, and it has looked at all that there is.
-    pub(crate) fn is_done(&self) -> bool {
-        let nothing_to_look_for = self.owed_again.is_empty() && self.look_again.is_empty();
-        self.following && nothing_to_look_for && self.lanes.is_empty()
-    }
-
-    /// Whether nothing is under way, and the queue knows what came of all that was.
+    /// Whether nothing is under way, and every settlement is synced.
     pub(crate) fn is_settled(&self) -> bool {
-        self.outstanding == 0 && self.settling.is_empty() && self.noting == 0
+        self.outstanding == 0 && self.backlog.unsynced.len() == 0
     }
 
-    /// What is to be attempted now.
+    /// What to do now.
     pub(crate) fn next(&mut self, now: Instant) -> Step {
-        let mut most = if self.well { self.most } else { self.cautious };
+        let mut most = if self.delivering {
+            self.most
+        } else {
+            self.cautious
+        };
         if self.reliable {
-            most = most.min(self.room_to_settle());
+            most = most.min(self.backlog.unsynced.room());
         }
-        if self.outstanding >= most || !self.lanes.has_ready() {
+        if self.outstanding >= most || !self.backlog.lanes.has_ready() {
             return Step::Nothing;
         }
         match self.gate.ask(now) {
-            Err(shut) => Step::Shut(shut),
-            Ok(pass) => {
-                let due = self.lanes.take().expect("a lane was ready just now");
+            Err(blocked) => Step::Blocked(blocked),
+            Ok(permit) => {
+                let due = self
+                    .backlog
+                    .lanes
+                    .take()
+                    .expect("a lane was ready just now");
                 self.outstanding += 1;
-                Step::Attempt(due, pass)
+                Step::Attempt(due, permit)
             }
         }
     }
 
-    /// An attempt that was handed out was not made: it is the next of its task again.
-    pub(crate) fn untried(&mut self, lane: LaneId, pass: Pass, now: Instant) {
+    /// An attempt that was handed out was not made: its event is the next of its task again.
+    pub(crate) fn untried(&mut self, lane: LaneId, permit: Permit, now: Instant) {
         self.outstanding -= 1;
-        self.gate.unused(pass, now);
-        self.lanes.untried(lane);
-    }
-
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    pub(crate) fn gate_mut(&mut self) -> &mut Gate {
-        &mut self.gate
+        self.gate.unused(permit, now);
+        self.backlog.lanes.untried(lane);
     }
 
     /// When the first task that waits for its retry wakes.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        self.lanes.next_wake()
+        self.backlog.lanes.next_wake()
     }
 
-    /// Attempts handed out whose end is not known.
+    /// Attempts handed out whose result is not known.
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding
     }
 
     /// Tasks that wait for a retry.
     pub(crate) fn waiting(&self) -> usize {
-        self.lanes.waiting()
+        self.backlog.lanes.waiting()
     }
 
     /// Events in memory.
     pub(crate) fn held(&self) -> usize {
-        self.lanes.held()
+        self.backlog.lanes.held()
+    }
+
+    /// Decides what follows from an attempt.
+    pub(crate) fn on_attempt(
+        &mut self,
+        attempt: &Attempt,
+        at: Moment,
+        retry: &dyn Retry,
+    ) -> Decision {
+        let lane = attempt.due.lane;
+        if attempt.result.stopped {
+            return self.cut_short(attempt, at);
+        }
+        self.outstanding -= 1;
+        self.delivering = attempt.result.verdict == Verdict::Delivered;
+        if !self.reliable {
+            // One attempt, as Aurora made: `Retry-After` and 410 are ignored.
+            self.backlog.lanes.settled(lane, at.now);
+            return Decision {
+                over: true,
+                follows: (attempt.result.verdict != Verdict::Delivered)
+                    .then_some(NextStep::Nothing),
+                ..Decision::default()
+            };
+        }
+        match attempt.result.verdict {
+            Verdict::Delivered => {
+                let closed = self.gate.succeeded(attempt.permit);
+                let delivery = tried(attempt);
+                Decision {
+                    settlement: Some(self.settle(lane, &delivery, Settled::Delivered, at)),
+                    over: true,
+                    closed,
+                    ..Decision::default()
+                }
+            }
+            Verdict::Refused => {
+                let asked = self.hold_as_asked(attempt, at);
+                let closed = self.gate.succeeded(attempt.permit);
+                Decision {
+                    closed,
+                    recall: asked.is_some(),
+                    ..self.give_up(attempt, Reason::Refused, at)
+                }
+            }
+            Verdict::Gone if self.gate.is_current(attempt.permit) => self.stop(attempt),
+            _ => self.try_again(attempt, at, retry),
+        }
+    }
+
+    /// The dispatcher ended during the attempt. The event may have arrived or not: it stays owed,
+    /// and the number of the attempt is not used again.
+    fn cut_short(&mut self, attempt: &Attempt, at: Moment) -> Decision {
+        let delivery = tried(attempt);
+        self.untried(attempt.due.lane, attempt.permit, at.now);
+        Decision {
+            settlement: self.reliable.then(|| self.note(&delivery, 0)),
+            ..Decision::default()
+        }
+    }
+
+    /// Holds the target as long as `Retry-After` says; it applies to all events of the target.
+    fn hold_as_asked(&mut self, attempt: &Attempt, at: Moment) -> Option<Duration> {
+        if !self.gate.is_current(attempt.permit) {
+            return None;
+        }
+        let value = attempt.result.retry_after.as_deref()?;
+        let wait = retry::retry_after(value, at.wall, &self.policy)?;
+        self.gate.hold(at.now + wait);
+        Some(wait)
+    }
+
+    /// The receiver answered 410: what it is owed stays owed.
+    fn stop(&mut self, attempt: &Attempt) -> Decision {
+        let stopped = self.gate.stop();
+        let delivery = tried(attempt);
+        self.backlog.lanes.again(attempt.due.lane, delivery);
+        Decision {
+            settlement: Some(self.note(&delivery, 0)),
+            follows: Some(NextStep::Stop),
+            recall: stopped,
+            stopped,
+            ..Decision::default()
+        }
+    }
+
+    /// The event failed in a way that may permit.
+    fn try_again(&mut self, attempt: &Attempt, at: Moment, retry: &dyn Retry) -> Decision {
+        let asked = self.hold_as_asked(attempt, at);
+        let mut back_off = Duration::ZERO;
+        let policy = &self.policy;
+        let opened = self.gate.failed(attempt.permit, at.now, |openings| {
+            back_off = retry.breaker(policy, openings);
+            at.now + back_off
+        });
+        let mut delivery = tried(attempt);
+        let age = Duration::from_millis(at.epoch_ms().saturating_sub(delivery.accepted_at));
+        let decision = match retry.next(&self.policy, delivery.attempts, age, asked) {
+            Next::After(wait) => {
+                let wake = at.now + wait;
+                delivery.not_before = Some(wake);
+                self.backlog.lanes.retry(attempt.due.lane, delivery, wake);
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                Decision {
+                    settlement: Some(self.note(&delivery, at.epoch_ms().saturating_add(wait_ms))),
+                    follows: Some(NextStep::Retry(wait)),
+                    ..Decision::default()
+                }
+            }
+            Next::AttemptsExhausted => self.give_up(attempt, Reason::AttemptsExhausted, at),
+            Next::TooOld => self.give_up(attempt, Reason::TooOld, at),
+        };
+        Decision {
+            recall: opened || asked.is_some(),
+            opened: opened.then_some(back_off),
+            ..decision
+        }
+    }
+
+    fn give_up(&mut self, attempt: &Attempt, reason: Reason, at: Moment) -> Decision {
+        let delivery = tried(attempt);
+        let record = FailureRecord {
+            reason,
+            outcome: Some(attempt.result.outcome),
+            status: attempt.result.status,
+            detail: attempt.result.detail.clone(),
+            response: attempt.result.response.clone(),
+            first_attempt_at: delivery.first_attempt_at,
+            last_attempt_at: Some(attempt.started_at),
+        };
+        Decision {
+            settlement: Some(self.give_up_as(attempt.due.lane, &delivery, &record, at)),
+            follows: Some(NextStep::DeadLetter(reason)),
+            over: true,
+            ..Decision::default()
+        }
+    }
+
+    /// Gives up an event older than `maxAgeMsec` while the receiver is known to be down. Otherwise
+    /// even an old event gets its attempt.
+    pub(crate) fn expire(&mut self, at: Moment) -> Option<(Delivery, Settlement)> {
+        if !self.reliable || !self.gate.is_down() || at.now < self.next_scan {
+            return None;
+        }
+        let wall = at.epoch_ms();
+        let max_age = self.policy.max_age();
+        let due = self.backlog.lanes.take_where(|delivery| {
+            Duration::from_millis(wall.saturating_sub(delivery.accepted_at)) > max_age
+        });
+        let Some(due) = due else {
+            self.next_scan = at.now + SCAN;
+            return None;
+        };
+        let record = FailureRecord {
+            reason: Reason::TooOld,
+            outcome: None,
+            status: None,
+            detail: "the receiver has been failing, and the event's time is over".to_owned(),
+            response: String::new(),
+            first_attempt_at: due.delivery.first_attempt_at,
+            last_attempt_at: None,
+        };
+        let settlement = self.give_up_as(due.lane, &due.delivery, &record, at);
+        Some((due.delivery, settlement))
+    }
+
+    /// When to look again for expired events.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        let watched = self.reliable && self.gate.is_down() && self.backlog.lanes.has_ready();
+        watched.then_some(self.next_scan)
+    }
+
+    fn give_up_as(
+        &mut self,
+        lane: LaneId,
+        delivery: &Delivery,
+        record: &FailureRecord,
+        at: Moment,
+    ) -> Settlement {
+        let dead = Settled::Dead {
+            attempts: delivery.attempts,
+            died_at: at.epoch_ms(),
+            note: record.to_note(),
+        };
+        self.settle(lane, delivery, dead, at)
+    }
+
+    fn settle(
+        &mut self,
+        lane: LaneId,
+        delivery: &Delivery,
+        outcome: Settled,
+        at: Moment,
+    ) -> Settlement {
+        self.backlog.unsynced.settle(delivery.entry);
+        self.backlog.lanes.settled(lane, at.now);
+        self.settlement(delivery.entry, outcome)
+    }
+
+    /// Notes in the queue how often an event was tried.
+    fn note(&mut self, delivery: &Delivery, not_before: u64) -> Settlement {
+        self.backlog.unsynced.note();
+        let attempts = delivery.attempts;
+        let noted = Settled::Attempted {
+            attempts,
+            not_before,
+        };
+        self.settlement(delivery.entry, noted)
+    }
+
+    fn settlement(&self, entry: EntryId, outcome: Settled) -> Settlement {
+        Settlement {
+            target: Arc::clone(&self.name),
+            entry,
+            outcome,
+        }
     }
 }
 
-/// Attempts that lie ready beside those under way, at least: a sender that finds its next one
-/// there neither sleeps nor has to be woken.
-const READY: usize = 64;
+/// The delivery after an attempt.
+fn tried(attempt: &Attempt) -> Delivery {
+    let mut delivery = attempt.due.delivery;
+    if delivery.attempts == 0 {
+        delivery.first_attempt_at = Some(attempt.started_at);
+    }
+    delivery.attempts = delivery.attempts.saturating_add(1);
+    delivery
+}
 
-/// Attempts that may be handed out at once: those under way, and some that lie ready.
+/// Attempts that may be handed out at once: those under way, and some that wait in the job queue.
 pub(crate) fn most_handed_out(target: &Target) -> usize {
     let concurrency = target.concurrency().get();
     match target.max_per_second() {
@@ -214,7 +402,7 @@ pub(crate) fn most_handed_out(target: &Target) -> usize {
     }
 }
 
-/// As many again as are under way lie ready, where it is not known that all goes well.
+/// After a failure, no more wait than are under way.
 fn cautiously_handed_out(target: &Target) -> usize {
     most_handed_out(target).min(target.concurrency().get() * 2)
 }

@@ -1,125 +1,106 @@
-//! What the rest of a dispatcher shares with a target's courier.
+//! A target's handle: its counters, and the channels to its worker.
 
-use crate::shared::progress::Tally;
+use crate::delivery::Endpoint;
+use crate::shared::ProgressNotifier;
 use crate::shared::stats::{Counters, add};
-use crate::worker::sender::Bench;
-use crate::worker::wakeup::{Bell, News};
+use crate::target::WINDOW_BYTES;
+use crate::target::backlog::Live;
+use crate::target::unsynced::Synced;
+use crate::worker::wakeup::{WakeReason, Wakeup};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use webhook_queue::{EntryId, EventId};
+use webhook_queue::EntryId;
 
-/// An event on its way to a courier that keeps up.
-#[derive(Clone, Debug)]
-pub(crate) struct Live {
-    pub(crate) entry: EntryId,
-    pub(crate) id: EventId,
-    pub(crate) key: Arc<[u8]>,
-    pub(crate) body: Arc<[u8]>,
-    pub(crate) accepted_at: u64,
-    pub(crate) submitted: Instant,
-}
-
-/// What a courier is told to do.
+/// What a worker is told to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// These tasks are owed something again that was settled before.
+    /// These tasks are owed entries again that were settled before.
     OwedAgain(Vec<Box<[u8]>>),
     /// Send nothing, or go on.
     Pause(bool),
-    /// Forget that the target failed, or said that it is gone.
+    /// Forget failures, a `Retry-After` and a 410.
     Restart,
-    /// Forget that the target said that it is gone.
+    /// Forget a 410.
     Reopen,
     /// Go on under other settings; attempts under way end under theirs.
-    Reconfigure(Arc<Bench>),
-    /// End when nothing is under way any more, by the retirement of this number: the target is
-    /// none any more.
+    Reconfigure(Arc<Endpoint>),
+    /// End once nothing is under way, by the retirement of this number: the target was removed.
     Retire(u64),
     /// Do not retire, and go on under these settings.
-    Revive(Arc<Bench>),
+    Revive(Arc<Endpoint>),
     /// Cut short what is under way, and end.
     Stop,
 }
 
-/// A target as the submitters and the queue's writer see it. It outlives its courier: should the
-/// target be removed and added again, another one takes over what comes along it.
+/// What submitters, the queue's writer and the supervisor see of a target. It outlives the worker:
+/// when a removed target is added again, the next worker takes over its channels.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct TargetHandle {
     pub(crate) name: Arc<str>,
     reliable: bool,
     pub(crate) counters: Counters,
-    /// Whether the courier has missed an event and reads the queue instead.
+    /// Whether the worker has missed an event, and has to read the queue.
     pub(crate) behind: AtomicBool,
-    pub(crate) tally: Arc<Tally>,
-    /// Rung when there is something for the courier.
-    pub(crate) bell: Bell,
+    pub(crate) progress: Arc<ProgressNotifier>,
+    pub(crate) wakeup: Wakeup,
     events: (Sender<Live>, Receiver<Live>),
     commands: (Sender<Command>, Receiver<Command>),
-    /// [`WORKING`], [`ENDED`], or the number of the courier's retirement.
-    courier: AtomicU64,
-    /// Shared by all seats of this line in any roster that is still in use.
-    presence: Mutex<Weak<Presence>>,
-    /// Commands that the courier has not carried out yet.
-    unheeded: AtomicUsize,
+    /// [`WORKING`], [`ENDED`], or the number of the worker's retirement.
+    worker: AtomicU64,
+    /// Shared by the entries of this target in all routing tables in use.
+    lease: Mutex<Weak<Lease>>,
+    /// Commands that the worker has not carried out yet.
+    unhandled: AtomicUsize,
     /// Bytes of the bodies in `events`.
     queued_bytes: AtomicUsize,
     /// Handles for events that no queue keeps.
     next_entry: AtomicU64,
-    /// What was synced since the courier last asked.
+    /// Settlements that were synced since the worker last took them.
     synced: Mutex<Vec<Synced>>,
-    /// Whether the courier waits for that.
-    waits_for_sync: AtomicBool,
+    /// Whether the next sync wakes the worker.
+    wakes_on_sync: AtomicBool,
 }
 
-/// A line's place in a roster.
+/// Held by a routing table in use.
 #[derive(Debug)]
-pub(crate) struct Presence;
+pub(crate) struct Lease(());
 
-/// How long a courier may be busy before it is asked whether it is there at all.
-const LISTENS: Duration = Duration::from_millis(100);
-/// A courier works, or will.
+/// How often a caller that waits for room for its command looks whether the worker still runs.
+const COMMAND_STEP: Duration = Duration::from_millis(100);
+/// A worker runs, or is about to.
 const WORKING: u64 = 0;
-/// There is no courier.
+/// No worker runs.
 const ENDED: u64 = 1;
 
-/// A settlement that the queue has synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Synced {
-    /// This entry is owed no longer.
-    Settled(EntryId),
-    /// An attempt was noted.
-    Noted,
-}
-
-impl Line {
-    /// Bytes of bodies that a target may hold in its lanes, and as many again on their way there.
-    pub(crate) const WINDOW_BYTES: usize = 16 * 1024 * 1024;
-    /// Bytes of bodies that one task reads back at once.
-    pub(crate) const LANE_BYTES: usize = 1024 * 1024;
-
+impl TargetHandle {
     /// The number of the first retirement.
     pub(crate) const RETIREMENTS: u64 = 2;
 
-    /// A line that holds `live` events at most on their way to the courier, which it waits for.
-    pub(crate) fn new(name: Arc<str>, reliable: bool, live: usize, tally: Arc<Tally>) -> Line {
-        Line {
+    /// A handle with room for so many events on their way to the worker.
+    pub(crate) fn new(
+        name: Arc<str>,
+        reliable: bool,
+        events: usize,
+        progress: Arc<ProgressNotifier>,
+    ) -> TargetHandle {
+        TargetHandle {
             name,
             behind: AtomicBool::new(reliable),
             reliable,
             counters: Counters::new(),
-            tally,
-            bell: Bell::default(),
-            events: crossbeam_channel::bounded(live),
+            progress,
+            wakeup: Wakeup::default(),
+            events: crossbeam_channel::bounded(events),
             commands: crossbeam_channel::bounded(16),
-            courier: AtomicU64::new(WORKING),
-            presence: Mutex::default(),
-            unheeded: AtomicUsize::new(0),
+            worker: AtomicU64::new(WORKING),
+            lease: Mutex::default(),
+            unhandled: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             next_entry: AtomicU64::new(1),
-            synced: Mutex::new(Vec::new()),
-            waits_for_sync: AtomicBool::new(false),
+            synced: Mutex::default(),
+            wakes_on_sync: AtomicBool::new(false),
         }
     }
 
@@ -127,74 +108,74 @@ impl Line {
         self.reliable
     }
 
-    /// Where its courier hears of events.
+    /// The worker's end of the channel of events.
     pub(crate) fn events(&self) -> Receiver<Live> {
         self.events.1.clone()
     }
 
-    /// Where its courier hears what to do.
+    /// The worker's end of the channel of commands.
     pub(crate) fn commands(&self) -> Receiver<Command> {
         self.commands.1.clone()
     }
 
-    /// Held by whoever may give it an event.
-    pub(crate) fn presence(&self) -> Arc<Presence> {
-        let mut known = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A lease, held by routing tables that may give it an event.
+    pub(crate) fn lease(&self) -> Arc<Lease> {
+        let mut known = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         known.upgrade().unwrap_or_else(|| {
-            let presence = Arc::new(Presence);
-            *known = Arc::downgrade(&presence);
-            presence
+            let lease = Arc::new(Lease(()));
+            *known = Arc::downgrade(&lease);
+            lease
         })
     }
 
-    /// Whether anybody may give it an event.
-    pub(crate) fn is_present(&self) -> bool {
-        let known = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether a routing table in use may give it an event.
+    pub(crate) fn is_leased(&self) -> bool {
+        let known = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         known.strong_count() > 0
     }
 
-    /// Whether there is a courier, or will be.
+    /// Whether a worker runs, or is about to.
     pub(crate) fn is_running(&self) -> bool {
-        self.courier.load(Ordering::SeqCst) != ENDED
+        self.worker.load(Ordering::SeqCst) != ENDED
     }
 
-    /// Has the courier end when it is ready to.
+    /// Has the worker end once nothing is under way.
     pub(crate) fn retire(&self, number: u64) {
         let working =
-            self.courier
+            self.worker
                 .compare_exchange(WORKING, number, Ordering::SeqCst, Ordering::SeqCst);
         if working.is_ok() {
             self.command(Command::Retire(number));
         }
     }
 
-    /// The courier ends by this retirement, unless another command has come since.
+    /// Ends the worker by this retirement, unless another command has come since.
     pub(crate) fn end_by(&self, retirement: u64) -> bool {
-        self.courier
+        self.worker
             .compare_exchange(retirement, ENDED, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     }
 
-    /// The courier has ended, however it came to that.
+    /// The worker has ended, by a panic too.
     pub(crate) fn end(&self) {
-        self.courier.store(ENDED, Ordering::SeqCst);
-        self.tally.progressed();
+        self.worker.store(ENDED, Ordering::SeqCst);
+        self.progress.progressed();
     }
 
-    /// Another courier begins: what the queue holds comes first.
+    /// Another worker begins. It reads the queue first.
     pub(crate) fn begin(&self) {
         self.behind.store(self.reliable, Ordering::SeqCst);
-        self.courier.store(WORKING, Ordering::SeqCst);
+        self.worker.store(WORKING, Ordering::SeqCst);
     }
 
-    /// Has the courier that is there stay; false if it has ended: then another may begin.
+    /// Keeps the worker that runs; false if it has ended: then another may begin.
     pub(crate) fn stay(&self) -> bool {
-        self.courier.swap(WORKING, Ordering::SeqCst) != ENDED
+        self.worker.swap(WORKING, Ordering::SeqCst) != ENDED
     }
 
-    /// Tells the courier of an event that the queue has. Never blocks: a courier that does not
-    /// keep up reads the queue.
-    pub(crate) fn tell(&self, live: Live) {
+    /// Announces an event after its commit. Never blocks: a worker that does not keep up reads the
+    /// queue.
+    pub(crate) fn announce(&self, live: Live) {
         let bytes = live.body.len();
         if self.behind.load(Ordering::SeqCst) || !self.has_room(bytes) {
             self.behind.store(true, Ordering::SeqCst);
@@ -205,7 +186,7 @@ impl Line {
                 self.behind.store(true, Ordering::SeqCst);
             }
         }
-        self.bell.ring(News::Event);
+        self.wakeup.wake(WakeReason::Event);
     }
 
     /// Gives a best-effort target an event, waiting for room until the deadline.
@@ -237,7 +218,7 @@ impl Line {
                 Err(live)
             }
             Ok(()) => {
-                self.bell.ring(News::Event);
+                self.wakeup.wake(WakeReason::Event);
                 add(&self.counters.accepted, 1);
                 Ok(())
             }
@@ -245,7 +226,7 @@ impl Line {
     }
 
     /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
-    /// not: others wait for this event, too.
+    /// not: other targets want the event, too.
     pub(crate) fn give_or_drop(&self, live: &Live) {
         if self.give(live.clone(), None).is_err() {
             add(&self.counters.dropped, 1);
@@ -254,37 +235,37 @@ impl Line {
 
     fn has_room(&self, bytes: usize) -> bool {
         let queued = self.queued_bytes.load(Ordering::Relaxed);
-        queued == 0 || queued.saturating_add(bytes) <= Line::WINDOW_BYTES
+        queued == 0 || queued.saturating_add(bytes) <= WINDOW_BYTES
     }
 
-    /// The courier has this one out of the channel.
+    /// The worker has taken this event out of the channel.
     pub(crate) fn taken(&self, live: &Live) {
         self.queued_bytes
             .fetch_sub(live.body.len(), Ordering::Relaxed);
     }
 
-    /// Commands the courier; false when it has ended.
+    /// Commands the worker; false when it has ended.
     pub(crate) fn command(&self, mut command: Command) -> bool {
-        self.unheeded.fetch_add(1, Ordering::SeqCst);
+        self.unhandled.fetch_add(1, Ordering::SeqCst);
         while self.is_running() {
-            match self.commands.0.send_timeout(command, LISTENS) {
+            match self.commands.0.send_timeout(command, COMMAND_STEP) {
                 Ok(()) => {
-                    self.bell.ring(News::Urgent);
+                    self.wakeup.wake(WakeReason::Urgent);
                     return true;
                 }
                 Err(refused) => command = refused.into_inner(),
             }
         }
-        self.unheeded.fetch_sub(1, Ordering::SeqCst);
+        self.unhandled.fetch_sub(1, Ordering::SeqCst);
         false
     }
 
-    /// The courier has done, and shows, what so many commands asked for.
-    pub(crate) fn heeded(&self, commands: usize) {
-        self.unheeded.fetch_sub(commands, Ordering::SeqCst);
+    /// The worker has carried out so many commands, and shows it.
+    pub(crate) fn handled(&self, commands: usize) {
+        self.unhandled.fetch_sub(commands, Ordering::SeqCst);
     }
 
-    /// Whether nothing is under way, and nothing will be unless somebody does something.
+    /// Whether nothing is under way, and nothing will be before an operator acts.
     pub(crate) fn is_at_rest(&self) -> bool {
         let counters = &self.counters;
         counters.pending() == 0
@@ -292,35 +273,35 @@ impl Line {
             || (self.is_held() && counters.in_flight.load(Ordering::Relaxed) == 0)
     }
 
-    /// Whether nothing is sent until somebody says so, and nobody has.
+    /// Whether nothing is sent before an operator acts, and no command waits.
     fn is_held(&self) -> bool {
-        self.unheeded.load(Ordering::SeqCst) == 0 && self.counters.is_held()
+        self.unhandled.load(Ordering::SeqCst) == 0 && self.counters.is_held()
     }
 
     /// The queue has synced a settlement.
     pub(crate) fn synced(&self, synced: Synced) {
         self.synced_so_far().push(synced);
-        if self.waits_for_sync.swap(false, Ordering::SeqCst) {
-            self.bell.ring(News::Urgent);
+        if self.wakes_on_sync.swap(false, Ordering::SeqCst) {
+            self.wakeup.wake(WakeReason::Urgent);
         }
     }
 
-    /// What was synced since this was last asked.
+    /// Takes what was synced since the last call.
     pub(crate) fn take_synced(&self) -> Vec<Synced> {
         std::mem::take(&mut *self.synced_so_far())
     }
 
-    /// Has the courier woken by the next sync.
+    /// Has the worker woken by the next sync.
     pub(crate) fn wake_on_sync(&self) {
-        self.waits_for_sync.store(true, Ordering::SeqCst);
+        self.wakes_on_sync.store(true, Ordering::SeqCst);
     }
 
-    /// Whether something was synced since [`take_synced`](Line::take_synced).
+    /// Whether something was synced since [`take_synced`](TargetHandle::take_synced).
     pub(crate) fn has_synced(&self) -> bool {
         !self.synced_so_far().is_empty()
     }
 
-    fn synced_so_far(&self) -> std::sync::MutexGuard<'_, Vec<Synced>> {
+    fn synced_so_far(&self) -> MutexGuard<'_, Vec<Synced>> {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

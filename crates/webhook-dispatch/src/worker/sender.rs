@@ -1,318 +1,183 @@
 //! A sender: a thread that takes a target's jobs, one at a time, and blocks on each.
 
-use crate::delivery::headers::Headers;
-use crate::delivery::outcome::{Outcome, Verdict};
-use crate::delivery::sign::Signer;
-use crate::delivery::{Occasion, assess, prepare};
+use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, Verdict};
 use crate::http::header_lines::HeaderLines;
-use crate::http::transport::{
-    Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
-};
-use crate::shared::clock::{Clock, epoch_ms};
-use crate::target::failure_record::{excerpt, legible};
-use crate::target::gate::Pass;
+use crate::http::transport::{Answer, Request, Transport, TransportError};
+use crate::shared::clock::epoch_ms;
+use crate::target::attempt::Attempt;
+use crate::target::gate::Permit;
 use crate::target::lanes::Due;
-use crate::worker::job_queue::Desk;
-use std::collections::HashMap;
-use std::fmt;
+use crate::worker::handle::TargetHandle;
+use crate::worker::wakeup::WakeReason;
+use crossbeam_channel::{Receiver, Sender};
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use webhook_config::Target;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a sender waits for a job before it ends.
+const IDLE: Duration = Duration::from_secs(10);
+/// With more jobs than this in the queue, the worker need not learn of a delivery at once, however
+/// many senders there are.
+const PLENTY: usize = 16;
 
 /// An event to be attempted.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) due: Due,
-    pub(crate) pass: Pass,
-    /// The gate's number when it was handed out: of another number, it is given back untried.
-    pub(crate) gate: u64,
+    pub(crate) permit: Permit,
+    /// The endpoint's number of recalls when the job was handed out.
+    pub(crate) recalls: u64,
 }
 
-/// What a sender tells its courier.
+/// What a sender reports to the worker.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// An attempt came to this.
+    /// An attempt was made.
     Attempted(Box<Attempt>),
     /// The job was not tried.
-    Untried(Due, Pass),
-    /// The sender ended.
+    Untried(Due, Permit),
+    /// The sender of this number has ended.
     Ended(usize),
 }
 
 impl Report {
-    pub(crate) fn is_delivery(&self) -> bool {
-        matches!(self, Report::Attempted(attempt) if attempt.verdict == Verdict::Delivered)
+    fn is_delivery(&self) -> bool {
+        matches!(self, Report::Attempted(attempt) if attempt.result.verdict == Verdict::Delivered)
     }
 }
 
-/// What an attempt came to.
-#[derive(Debug)]
-pub(crate) struct Attempt {
-    pub(crate) due: Due,
-    pub(crate) pass: Pass,
-    pub(crate) outcome: Outcome,
-    pub(crate) verdict: Verdict,
-    /// What happened, for people; empty on success.
-    pub(crate) detail: String,
-    pub(crate) status: Option<u16>,
-    pub(crate) retry_after: Option<Vec<u8>>,
-    /// The first KiB of a failure's response.
-    pub(crate) response: String,
-    pub(crate) started_at: u64,
-    pub(crate) took: Duration,
-    /// Whether it was cut short by the dispatcher's end.
-    pub(crate) stopped: bool,
+/// The senders' end of a target's jobs and reports.
+#[derive(Clone)]
+pub(crate) struct JobQueue {
+    pub(crate) jobs: Receiver<Job>,
+    pub(crate) reports: Sender<Report>,
+    pub(crate) handle: Arc<TargetHandle>,
+    /// Senders that there may be.
+    pub(crate) concurrency: NonZeroUsize,
 }
 
-/// What the senders of a target share.
-pub(crate) struct Bench {
-    pub(crate) target: Arc<Target>,
-    pub(crate) connector: Arc<dyn Connector>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) signer: Option<Signer>,
-    headers: Headers,
-    /// Goes up whenever jobs that were handed out must not be tried any more.
-    pub(crate) gate: AtomicU64,
-    stopping: AtomicBool,
-    stoppers: Mutex<HashMap<usize, Stopper>>,
+/// Whether the senders have enough jobs to go on without the worker for a while.
+pub(crate) fn is_plenty(jobs: &Receiver<Job>, concurrency: NonZeroUsize) -> bool {
+    // Enough for half of them until the worker is awake.
+    jobs.len() > PLENTY.min(concurrency.get().div_ceil(2))
 }
 
-impl Bench {
-    pub(crate) fn new(
-        target: Arc<Target>,
-        connector: Arc<dyn Connector>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Bench, String> {
-        let signer = target.signing().map(Signer::new).transpose()?;
-        let headers = Headers::new(&target);
-        Ok(Bench {
-            target,
-            connector,
-            clock,
-            signer,
-            headers,
-            gate: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-            stoppers: Mutex::new(HashMap::new()),
-        })
+impl JobQueue {
+    /// The next job. `None` after the idle time-out, or when the channel is closed.
+    fn next(&self) -> Option<Job> {
+        let job = self.jobs.try_recv();
+        job.or_else(|_| self.jobs.recv_timeout(IDLE)).ok()
     }
 
-    /// Makes every attempt under way fail at once, and every later one.
-    pub(crate) fn stop(&self) {
-        if self.stopping.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let stoppers = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner);
-        for stop in stoppers.values() {
-            stop();
-        }
-    }
-
-    fn stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
-    }
-
-    fn transport(&self, number: usize) -> Result<Box<dyn Transport>, TransportError> {
-        let transport = self.connector.transport(&self.target)?;
-        let stopper = transport.stopper();
-        self.stoppers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number, stopper);
-        if self.stopping() {
-            // `stop` may have come before the stopper was there to be called.
-            return Err(TransportError {
-                kind: TransportErrorKind::Stopped,
-                message: "the dispatcher is stopping".to_owned(),
-            });
-        }
-        Ok(transport)
+    /// Reports to the worker; false if it has ended. A delivery does not wake it as long as the
+    /// senders have enough jobs.
+    fn report(&self, report: Report) -> bool {
+        let reason = if report.is_delivery() && is_plenty(&self.jobs, self.concurrency) {
+            WakeReason::Delivered
+        } else {
+            WakeReason::Urgent
+        };
+        let sent = self.reports.send(report).is_ok();
+        self.handle.wakeup.wake(reason);
+        sent
     }
 }
 
-impl fmt::Debug for Bench {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bench")
-            .field("target", &self.target.name())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Says that a sender has ended, however it came to that: its courier waits to hear it.
-struct Leaving<'a> {
+/// Reports that a sender has ended, by a panic too: the worker waits for it.
+struct ReportEnd<'a> {
     number: usize,
-    bench: &'a Bench,
-    desk: &'a Desk,
+    endpoint: &'a Endpoint,
+    job_queue: &'a JobQueue,
 }
 
-impl Drop for Leaving<'_> {
+impl Drop for ReportEnd<'_> {
     fn drop(&mut self) {
-        self.bench
-            .stoppers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.number);
-        // A courier that is gone does not miss us.
-        self.desk.report(Report::Ended(self.number));
+        self.endpoint.forget(self.number);
+        // A worker that has ended needs no report.
+        self.job_queue.report(Report::Ended(self.number));
     }
 }
 
 /// What a sender keeps from one attempt to the next.
 #[derive(Default)]
-struct Means {
+struct SenderState {
     transport: Option<Box<dyn Transport>>,
     /// Where the headers are written.
-    fields: HeaderLines,
+    lines: HeaderLines,
 }
 
-/// The life of a sender. `number` names it among its target's.
-pub(crate) fn run(number: usize, bench: &Bench, desk: &Desk) {
-    let _leaving = Leaving {
+/// Runs a sender. `number` names it among its target's.
+pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
+    let _report_end = ReportEnd {
         number,
-        bench,
-        desk,
+        endpoint,
+        job_queue,
     };
-    let mut means = Means::default();
-    while let Some(job) = desk.next() {
-        let report = if job.gate == bench.gate.load(Ordering::SeqCst) && !bench.stopping() {
-            report(
-                attempt(number, bench, &mut means, job),
-                means.transport.is_some(),
-            )
+    let mut state = SenderState::default();
+    while let Some(job) = job_queue.next() {
+        let report = if endpoint.is_current(job.recalls) {
+            let attempt = attempt(number, endpoint, &mut state, job);
+            // Without a transport, nothing was sent.
+            if attempt.result.stopped && state.transport.is_none() {
+                Report::Untried(attempt.due, attempt.permit)
+            } else {
+                Report::Attempted(Box::new(attempt))
+            }
         } else {
-            Report::Untried(job.due, job.pass)
+            Report::Untried(job.due, job.permit)
         };
-        if !desk.report(report) {
+        if !job_queue.report(report) {
             return;
         }
     }
 }
 
-/// What an attempt came to, if there was one: before there is a transport, nothing was sent.
-fn report(attempt: Attempt, may_be_sent: bool) -> Report {
-    if attempt.stopped && !may_be_sent {
-        Report::Untried(attempt.due, attempt.pass)
-    } else {
-        Report::Attempted(Box::new(attempt))
-    }
-}
-
-fn attempt(number: usize, bench: &Bench, means: &mut Means, Job { due, pass, .. }: Job) -> Attempt {
-    let started = bench.clock.now();
-    let started_at = epoch_ms(bench.clock.wall());
-    let came_to = catch_unwind(AssertUnwindSafe(|| {
-        exchange(number, bench, means, &due, started_at)
-    }))
-    .unwrap_or_else(|panic| {
-        // Whatever state it is in, it is not used again.
-        means.transport = None;
-        CameTo {
-            outcome: Outcome::Panic,
-            verdict: Verdict::Failed,
-            detail: format!("the sender panicked: {}", panic_text(panic.as_ref())),
-            ..CameTo::default()
-        }
+fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job) -> Attempt {
+    let Job { due, permit, .. } = job;
+    let clock = &endpoint.clock;
+    let started = clock.now();
+    let started_at = epoch_ms(clock.wall());
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let result = send(number, endpoint, state, &due, started_at);
+        AttemptResult::of(endpoint.target().format(), &result)
+    }));
+    let mut result = result.unwrap_or_else(|panic| {
+        // Its state is unknown: it is not used again.
+        state.transport = None;
+        AttemptResult::panicked(panic_text(panic.as_ref()))
     });
+    result.stopped &= endpoint.is_stopping();
     Attempt {
         due,
-        pass,
-        outcome: came_to.outcome,
-        verdict: came_to.verdict,
-        detail: legible(&came_to.detail),
-        status: came_to.status,
-        retry_after: came_to.retry_after,
-        response: came_to.response,
+        permit,
+        result,
         started_at,
-        took: took_since(started, bench.clock.now()),
-        stopped: came_to.stopped,
-    }
-}
-
-fn took_since(started: Instant, now: Instant) -> Duration {
-    now.saturating_duration_since(started)
-}
-
-struct CameTo {
-    outcome: Outcome,
-    verdict: Verdict,
-    detail: String,
-    status: Option<u16>,
-    retry_after: Option<Vec<u8>>,
-    response: String,
-    stopped: bool,
-}
-
-impl Default for CameTo {
-    fn default() -> Self {
-        CameTo {
-            outcome: Outcome::Success,
-            verdict: Verdict::Delivered,
-            detail: String::new(),
-            status: None,
-            retry_after: None,
-            response: String::new(),
-            stopped: false,
-        }
-    }
-}
-
-fn exchange(number: usize, bench: &Bench, means: &mut Means, due: &Due, started_at: u64) -> CameTo {
-    let result = send(number, bench, means, due, started_at);
-    let (outcome, verdict, detail) = assess(bench.target.format(), &result);
-    let came_to = CameTo {
-        outcome,
-        verdict,
-        detail,
-        ..CameTo::default()
-    };
-    match result {
-        Ok(answer) if verdict == Verdict::Delivered => CameTo {
-            status: Some(answer.status),
-            ..came_to
-        },
-        Ok(answer) => CameTo {
-            status: Some(answer.status),
-            response: excerpt(&answer.body),
-            retry_after: answer.retry_after,
-            ..came_to
-        },
-        Err(error) => CameTo {
-            stopped: error.kind == TransportErrorKind::Stopped && bench.stopping(),
-            ..came_to
-        },
+        took: clock.now().saturating_duration_since(started),
     }
 }
 
 fn send(
     number: usize,
-    bench: &Bench,
-    means: &mut Means,
+    endpoint: &Endpoint,
+    state: &mut SenderState,
     due: &Due,
     started_at: u64,
 ) -> Result<Answer, TransportError> {
-    let Means { transport, fields } = means;
+    let SenderState { transport, lines } = state;
     let transport = match transport {
         Some(transport) => transport,
-        None => transport.insert(bench.transport(number)?),
+        None => transport.insert(endpoint.transport(number)?),
     };
-    let occasion = Occasion {
+    let info = AttemptInfo {
         id: due.delivery.id,
         attempt: due.delivery.attempts.saturating_add(1),
         accepted_at: due.delivery.accepted_at,
         started_at,
     };
-    let body = prepare(
-        &bench.target,
-        &bench.headers,
-        bench.signer.as_ref(),
-        &due.body,
-        &occasion,
-        fields,
-    )?;
+    let body = endpoint.template.prepare(&due.body, &info, lines)?;
     transport.send(Request {
-        headers: fields,
+        headers: lines,
         body: &body,
     })
 }

@@ -1,79 +1,86 @@
-//! Wakes a courier when there is something to do for it, and no more often.
+//! Wakes a worker when there is work for it, and no more often.
 //!
-//! Whoever has something for a courier puts it where the courier looks, and rings. While enough
-//! lies ready for its senders, a courier hears what is urgent alone, and looks around a moment
-//! later for the rest: so a busy target's courier wakes once for many events.
+//! A thread that has work for a worker publishes it first and wakes the worker then. While the
+//! senders have enough jobs, the worker listens for urgent reasons alone, and looks at the rest a
+//! millisecond later: so the worker of a busy target wakes once for many events.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// What is rung for.
+/// Why a worker is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum News {
+pub(crate) enum WakeReason {
     /// There is an event.
     Event = 1,
-    /// An attempt went well, and enough lies ready for the next ones.
+    /// An attempt succeeded, and the senders have enough jobs.
     Delivered = 2,
-    /// Whatever must not wait.
+    /// All that must not wait: a command, a failure, too few jobs.
     Urgent = 4,
 }
 
-/// Which news wake a courier.
+/// A mask of reasons.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hears(u8);
+pub(crate) struct WakeReasons(u8);
 
-impl Hears {
-    pub(crate) const URGENT: Hears = Hears(News::Urgent as u8);
-    pub(crate) const REPORTS: Hears = Hears(News::Urgent as u8 | News::Delivered as u8);
-    pub(crate) const ALL: Hears = Hears(Hears::REPORTS.0 | News::Event as u8);
+impl WakeReasons {
+    pub(crate) const URGENT: WakeReasons = WakeReasons(WakeReason::Urgent as u8);
+    pub(crate) const REPORTS: WakeReasons =
+        WakeReasons(WakeReason::Urgent as u8 | WakeReason::Delivered as u8);
+    pub(crate) const ALL: WakeReasons =
+        WakeReasons(WakeReasons::REPORTS.0 | WakeReason::Event as u8);
 }
 
-/// Awake: nobody has to wake it.
+/// The mask of a worker that is awake.
 const AWAKE: u8 = 0;
 
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
-    /// Which news wake the sleeper; [`AWAKE`] if there is none.
-    hears: AtomicU8,
-    /// Whether something urgent was rung for since it last slept.
+pub(crate) struct Wakeup {
+    /// The reasons for which the sleeping worker is woken; [`AWAKE`] if it does not sleep.
+    listens_for: AtomicU8,
+    /// Whether there was an urgent reason since the worker last slept.
     urgent: AtomicBool,
     sleeper: Mutex<Option<Thread>>,
 }
 
-impl Bell {
-    /// Wakes whoever sleeps, if it hears this. What it is about lies there already.
-    pub(crate) fn ring(&self, news: News) {
-        if news == News::Urgent {
+impl Wakeup {
+    /// Wakes the worker if it listens for this reason. Publish the work first.
+    pub(crate) fn wake(&self, reason: WakeReason) {
+        if reason == WakeReason::Urgent {
             self.urgent.store(true, Ordering::Relaxed);
         }
-        // Either this sees that it sleeps, or it sees, before it sleeps, what this is about.
+        // Either this sees that the worker sleeps, or the worker sees the work before it sleeps.
         fence(Ordering::SeqCst);
-        if self.hears.load(Ordering::Relaxed) & news as u8 != 0
-            && self.hears.swap(AWAKE, Ordering::SeqCst) != AWAKE
+        if self.listens_for.load(Ordering::Relaxed) & reason as u8 != 0
+            && self.listens_for.swap(AWAKE, Ordering::SeqCst) != AWAKE
             && let Some(sleeper) = &*self.sleeper.lock().unwrap_or_else(PoisonError::into_inner)
         {
             sleeper.unpark();
         }
     }
 
-    /// Whether something urgent was rung for since the last sleep; and that is then forgotten.
+    /// Whether there was an urgent reason since the last sleep. Resets it.
     pub(crate) fn was_urgent(&self) -> bool {
         self.urgent.swap(false, Ordering::SeqCst)
     }
 
-    /// Sleeps until there are such news, or for so long. Not at all unless `idle` holds, which
-    /// looks for what was put there before anybody could ring.
-    pub(crate) fn wait(&self, hears: Hears, within: Option<Duration>, idle: impl FnOnce() -> bool) {
-        // One that cannot be added is as good as none.
+    /// Sleeps until there is such a reason, or for so long. Does not sleep unless `idle` holds,
+    /// which looks for work that was published before the worker listened.
+    pub(crate) fn wait(
+        &self,
+        reasons: WakeReasons,
+        within: Option<Duration>,
+        idle: impl FnOnce() -> bool,
+    ) {
+        // On overflow, wait without a deadline.
         let until = within.and_then(|within| Instant::now().checked_add(within));
         *self.sleeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
-        self.hears.store(hears.0, Ordering::SeqCst);
+        self.listens_for.store(reasons.0, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if idle() {
-            while self.hears.load(Ordering::SeqCst) != AWAKE {
+            while self.listens_for.load(Ordering::SeqCst) != AWAKE {
                 let Some(until) = until else {
                     std::thread::park();
                     continue;
@@ -85,8 +92,8 @@ impl Bell {
                 std::thread::park_timeout(left);
             }
         }
-        self.hears.store(AWAKE, Ordering::SeqCst);
-        // Whatever it was, it lies there, and is looked at now.
+        self.listens_for.store(AWAKE, Ordering::SeqCst);
+        // The worker looks at all work now, the urgent too.
         self.urgent.store(false, Ordering::SeqCst);
     }
 }
@@ -97,70 +104,71 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     #[test]
-    fn nothing_that_is_put_there_before_it_rings_is_slept_through() {
-        const NEWS: usize = 20_000;
-        let bell = Bell::default();
-        let there = [News::Event, News::Delivered].map(|news| (news, AtomicUsize::new(0)));
+    fn work_that_is_published_before_the_wake_is_not_slept_through() {
+        const WAKES: usize = 20_000;
+        let wakeup = Wakeup::default();
+        let there =
+            [WakeReason::Event, WakeReason::Delivered].map(|reason| (reason, AtomicUsize::new(0)));
         let count = || {
             let counts = there.iter().map(|(_, count)| count.load(Ordering::Relaxed));
             counts.sum::<usize>()
         };
         std::thread::scope(|scope| {
-            for (news, mine) in &there {
-                let bell = &bell;
+            for (reason, mine) in &there {
+                let wakeup = &wakeup;
                 scope.spawn(move || {
-                    // A plain store: it is the bell that has to put it before its own look.
-                    for number in 1..=NEWS {
+                    // A plain store: the wakeup has to order it before its own look.
+                    for number in 1..=WAKES {
                         mine.store(number, Ordering::Relaxed);
-                        bell.ring(*news);
+                        wakeup.wake(*reason);
                     }
                 });
             }
             let mut seen = 0;
-            while seen < 2 * NEWS {
-                bell.wait(Hears::ALL, None, || count() == seen);
+            while seen < 2 * WAKES {
+                wakeup.wait(WakeReasons::ALL, None, || count() == seen);
                 seen = count();
             }
         });
     }
 
     #[test]
-    fn what_it_does_not_hear_does_not_wake_it() {
-        let bell = Bell::default();
-        let rung = AtomicBool::new(false);
+    fn a_reason_that_is_not_listened_for_does_not_wake() {
+        let wakeup = Wakeup::default();
+        let woken = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            bell.wait(Hears::URGENT, None, || {
+            wakeup.wait(WakeReasons::URGENT, None, || {
                 scope.spawn(|| {
-                    bell.ring(News::Delivered);
-                    bell.ring(News::Event);
-                    rung.store(true, Ordering::SeqCst);
-                    bell.ring(News::Urgent);
+                    wakeup.wake(WakeReason::Delivered);
+                    wakeup.wake(WakeReason::Event);
+                    woken.store(true, Ordering::SeqCst);
+                    wakeup.wake(WakeReason::Urgent);
                 });
                 true
             });
-            assert!(rung.load(Ordering::SeqCst), "the others did not wake it");
+            assert!(woken.load(Ordering::SeqCst), "the others did not wake it");
         });
     }
 
     #[test]
-    fn something_urgent_before_the_sleep_is_told_once() {
-        let bell = Bell::default();
-        bell.ring(News::Event);
-        assert!(!bell.was_urgent());
-        bell.ring(News::Urgent);
-        assert!(bell.was_urgent());
-        assert!(!bell.was_urgent());
-        bell.ring(News::Urgent);
-        bell.wait(Hears::ALL, None, || false);
-        assert!(!bell.was_urgent(), "it has looked around since");
+    fn an_urgent_reason_before_the_sleep_is_reported_once() {
+        let wakeup = Wakeup::default();
+        wakeup.wake(WakeReason::Event);
+        assert!(!wakeup.was_urgent());
+        wakeup.wake(WakeReason::Urgent);
+        assert!(wakeup.was_urgent());
+        assert!(!wakeup.was_urgent());
+        wakeup.wake(WakeReason::Urgent);
+        wakeup.wait(WakeReasons::ALL, None, || false);
+        assert!(!wakeup.was_urgent(), "it has looked around since");
     }
 
     #[test]
-    fn it_wakes_when_the_time_is_over() {
-        let bell = Bell::default();
+    fn it_wakes_when_the_time_has_passed() {
+        let wakeup = Wakeup::default();
         let within = Duration::from_millis(20);
         let until = Instant::now() + within;
-        bell.wait(Hears::ALL, Some(within), || true);
+        wakeup.wait(WakeReasons::ALL, Some(within), || true);
         assert!(Instant::now() >= until);
     }
 }

@@ -73,10 +73,10 @@ fn a_panic_of_an_observer_a_clock_or_a_schedule_is_its_own() {
         submit(&running.submitter(), &format!("t{number}"), number);
     }
     receiver.wait("all", |state| state.taken.len() == 20);
-    assert!(running.stats().unwrap().targets[0].courier_running);
+    assert!(running.stats().unwrap().targets[0].worker_running);
     let report = running.shutdown(PATIENCE);
     assert!(report.drained);
-    assert!(!report.stats.targets[0].courier_running);
+    assert!(!report.stats.targets[0].worker_running);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_wait_that_no_clock_counts_is_a_long_one() {
     while running.stats().unwrap().targets[0].waiting_tasks < 10 {
         std::thread::yield_now();
     }
-    assert!(running.stats().unwrap().targets[0].courier_running);
+    assert!(running.stats().unwrap().targets[0].worker_running);
     assert_eq!(
         running.shutdown(Duration::ZERO).stats.targets[0].pending,
         20

@@ -66,7 +66,7 @@ fn removed(dispatcher: &Dispatcher) -> TargetStats {
 
 /// Waits until the courier of the removed target has ended.
 fn wait_until_gone(dispatcher: &Dispatcher) {
-    while removed(dispatcher).courier_running {
+    while removed(dispatcher).worker_running {
         std::thread::yield_now();
     }
 }
@@ -96,7 +96,7 @@ fn a_target_that_is_removed_and_added_again_while_an_attempt_is_under_way_keeps_
             (vec!["a".to_owned()], vec!["b".to_owned()])
         );
         submit(&submitter, "t", 10);
-        assert!(removed(&running).courier_running, "an attempt is under way");
+        assert!(removed(&running).worker_running, "an attempt is under way");
         if gone_in_between {
             door.open();
             wait_until_gone(&running);

@@ -64,7 +64,7 @@ impl Health {
     }
 
     fn look_at_threads(&mut self, stats: &Stats, writer: Option<&WriterStatistics>) {
-        for target in stats.targets.iter().filter(|it| !it.courier_running) {
+        for target in stats.targets.iter().filter(|it| !it.worker_running) {
             let detail = "the thread that delivers to this target has ended";
             self.dead.push(Reason {
                 target: Some(target.name.clone()),

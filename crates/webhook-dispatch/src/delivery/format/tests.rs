@@ -7,17 +7,17 @@ const EVENT: &str = r#"{"task":{"assignedTask":{"taskId":"www-data-prod-hello-0-
 fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
     let mut headers = headers;
     prepare(format, &mut headers);
-    let mut fields = HeaderLines::from(&headers);
-    let encoded = encode(format, event.as_bytes(), "evt_1", 1_000, &mut fields);
+    let mut headers = HeaderLines::from(&headers);
+    let encoded = encode(format, event.as_bytes(), "evt_1", 1_000, &mut headers);
     let mut text = String::new();
-    let mut lines: Vec<String> = fields
+    let mut lines: Vec<String> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {}\n", std::str::from_utf8(value).unwrap()))
         .collect();
     lines.sort();
     text.extend(lines);
     text.push('\n');
-    text.push_str(std::str::from_utf8(&encoded.body).unwrap());
+    text.push_str(std::str::from_utf8(&encoded).unwrap());
     text
 }
 
@@ -108,10 +108,10 @@ fn the_files_content_type_stands_whatever_the_format() {
 
 #[test]
 fn what_may_not_stand_in_a_header_is_percent_encoded() {
-    let mut fields = HeaderLines::new();
+    let mut headers = HeaderLines::new();
     let name = HeaderName::from_static("ce-subject");
-    push_escaped(&mut fields, &name, "a b\"c%d\u{1}\n\u{7f}é€~!");
-    let escaped = fields.get("ce-subject").unwrap();
+    push_escaped(&mut headers, &name, "a b\"c%d\u{1}\n\u{7f}é€~!");
+    let escaped = headers.get("ce-subject").unwrap();
     assert_eq!(escaped, b"a%20b%22c%25d%01%0A%7F%C3%A9%E2%82%AC~!");
 }
 

@@ -1,6 +1,6 @@
 //! A connection to the first address that takes one.
 
-use super::NEVER;
+use super::socket::NEVER;
 use std::io::{Error, ErrorKind, Result};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -7,6 +7,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Longer than any time-out, and short enough to be added to a time.
+pub(crate) const NEVER: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// How late a time-out may come, so that the socket's own need not be set for each call. The
 /// kernel's clock ticks are as coarse.
 const SLACK: Duration = Duration::from_millis(2);

@@ -97,9 +97,9 @@ const GAUGES: [Figure<f64>; 8] = [
         |target| f64::from(u8::from(target.breaker == BreakerState::Stopped)),
     ),
     (
-        "webhookd_courier_running",
+        "webhookd_worker_running",
         "Whether the thread that delivers to the target runs.",
-        |target| f64::from(u8::from(target.courier_running)),
+        |target| f64::from(u8::from(target.worker_running)),
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! An agenda, its lanes and a queue against a naive record of what was accepted and what arrived,
+//! A target's state, its lanes and a queue against a naive record of what was accepted and what arrived,
 //! with a crash possible between any two operations and within a commit.
 //!
 //! *Simulated*, on one thread and without a clock, so that a failing case shrinks: submissions;
@@ -13,28 +13,33 @@
 //! *Not simulated*: groups that are half there, or two groups in the wrong order. LMDB writes a
 //! group's pages, syncs, and then writes the one page that makes them count, so that a group is
 //! there wholly or not at all, after all groups before it; the queue's own tests cut its file short
-//! to show it. Nor threads: that a courier is woken when there is something to do is for the
+//! to show it. Nor threads: that a worker is woken when there is something to do is for the
 //! dispatcher's tests.
 
-use super::*;
-use crate::delivery::outcome::{Outcome, Verdict};
+use crate::delivery::{AttemptResult, Verdict};
 use crate::shared::clock::Moment;
-use crate::shared::progress::Tally;
+use crate::shared::{Outcome, ProgressNotifier};
+use crate::target::attempt::Attempt;
+use crate::target::backlog::Live;
+use crate::target::gate::Permit;
+use crate::target::lanes::{Bounds, Due};
 use crate::target::retry::{Next, Retry, ceiling, next_attempt};
-use crate::worker::handle::{Live, Synced};
-use crate::worker::sender::Attempt;
+use crate::target::unsynced::Synced;
+use crate::target::{Step, TargetState};
+use crate::worker::handle::TargetHandle;
+use crate::worker::reader;
 use crossbeam_channel::Receiver;
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, UNIX_EPOCH};
-use webhook_config::TargetUrl;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use webhook_config::{RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
-    Accepted, DeadLetter, Event, EventId, MemoryQueue, Owed, Queue, QueueError, SetAside, Settled,
-    Settlement, Statistics, Verification,
+    Accepted, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Queue, QueueError, SetAside,
+    Settled, Settlement, Statistics, Verification,
 };
 
 const WINDOW: usize = 8;
@@ -61,7 +66,7 @@ impl Retry for Longest {
 }
 
 /// What a commit did, until it is told.
-enum News {
+enum Announcement {
     Accepted(Live),
     Synced(Synced),
 }
@@ -71,7 +76,7 @@ enum News {
 struct Staged {
     appends: Vec<Event>,
     settlements: Vec<Settlement>,
-    untold: VecDeque<News>,
+    untold: VecDeque<Announcement>,
     /// What is stored, in order: what the naive model knows of acceptance.
     stored: Vec<(u8, EventId)>,
 }
@@ -80,7 +85,7 @@ struct Staged {
 struct Store {
     queue: MemoryQueue,
     staged: Mutex<Staged>,
-    line: Mutex<Arc<Line>>,
+    handle: Mutex<Arc<TargetHandle>>,
     /// Whether the next reading is overtaken by a commit.
     race: Mutex<bool>,
     /// Submitted and committed just before the next reading.
@@ -98,7 +103,7 @@ impl Store {
         } = &mut *staged;
         let entries = self.queue.commit(appends, settlements).unwrap();
         for settlement in settlements.drain(..) {
-            untold.push_back(News::Synced(match settlement.outcome {
+            untold.push_back(Announcement::Synced(match settlement.outcome {
                 Settled::Attempted { .. } => Synced::Noted,
                 _ => Synced::Settled(settlement.entry),
             }));
@@ -106,7 +111,7 @@ impl Store {
         let entries = entries.iter().filter_map(Accepted::entry);
         for (event, entry) in appends.drain(..).zip(entries) {
             stored.push((event.key[0], event.id));
-            untold.push_back(News::Accepted(live(entry, &event)));
+            untold.push_back(Announcement::Accepted(live(entry, &event)));
         }
     }
 
@@ -115,12 +120,12 @@ impl Store {
     }
 
     fn tell(&self, most: usize) {
-        let line = self.line.lock().unwrap();
+        let handle = self.handle.lock().unwrap();
         for _ in 0..most {
             match self.staged.lock().unwrap().untold.pop_front() {
                 None => break,
-                Some(News::Accepted(live)) => line.tell(live),
-                Some(News::Synced(synced)) => line.synced(synced),
+                Some(Announcement::Accepted(live)) => handle.announce(live),
+                Some(Announcement::Synced(synced)) => handle.synced(synced),
             }
         }
     }
@@ -201,7 +206,7 @@ fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
 
 impl Queue for Store {
     fn commit(&self, _: &[Event], _: &[Settlement]) -> Result<Vec<Accepted>, QueueError> {
-        unreachable!("an agenda does not write")
+        unreachable!("a worker does not write")
     }
 
     fn owed(
@@ -282,7 +287,7 @@ enum Op {
     CommitFails,
     /// Tells this many of what was committed.
     Tell(usize),
-    /// One turn of the courier.
+    /// One turn of the worker.
     Turn,
     /// A turn whose first reading is overtaken by a commit.
     TurnWithRace,
@@ -294,7 +299,7 @@ enum Op {
         which: usize,
         how: How,
     },
-    Pass {
+    Permit {
         ms: u64,
     },
     /// Nothing that was not synced is left. `group` says whether the group that was being
@@ -334,7 +339,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::TurnWithRace),
         4 => (0..TASKS).prop_map(|task| Op::TurnWithIntruder { task }),
         14 => (0..8_usize, how).prop_map(|(which, how)| Op::Finish { which, how }),
-        5 => (1..60_u64).prop_map(|ms| Op::Pass { ms }),
+        5 => (1..60_u64).prop_map(|ms| Op::Permit { ms }),
         1 => (any::<Option<bool>>(), any::<u8>())
             .prop_map(|(group, arrived)| Op::Crash { group, arrived }),
         1 => Just(Op::Replay),
@@ -345,10 +350,10 @@ fn op() -> impl Strategy<Value = Op> {
 struct World {
     target: Arc<Target>,
     store: Store,
-    line: Arc<Line>,
+    handle: Arc<TargetHandle>,
     events: Receiver<Live>,
-    agenda: Agenda,
-    under_way: Vec<(Due, Pass)>,
+    state: TargetState,
+    under_way: Vec<(Due, Permit)>,
     at: Moment,
     submitted: u32,
     arrived: HashMap<EventId, u32>,
@@ -374,18 +379,21 @@ fn target() -> Target {
         .unwrap()
 }
 
-fn incarnation(target: &Arc<Target>, now: Instant) -> (Arc<Line>, Receiver<Live>, Agenda) {
+fn incarnation(
+    target: &Arc<Target>,
+    now: Instant,
+) -> (Arc<TargetHandle>, Receiver<Live>, TargetState) {
     let name = Arc::from(target.name().as_str());
-    let line = Line::new(name, true, CHANNEL, Arc::new(Tally::default()));
-    let events = line.events();
+    let handle = TargetHandle::new(name, true, CHANNEL, Arc::new(ProgressNotifier::default()));
+    let events = handle.events();
     let bounds = Bounds {
         window: WINDOW,
         window_bytes: 1 << 20,
         per_lane: 2,
         lanes: usize::from(TASKS) - 1,
     };
-    let agenda = Agenda::with_bounds(target, true, bounds, now);
-    (Arc::new(line), events, agenda)
+    let state = TargetState::with_bounds(target, true, bounds, now);
+    (Arc::new(handle), events, state)
 }
 
 impl World {
@@ -395,20 +403,20 @@ impl World {
             now: Instant::now(),
             wall: UNIX_EPOCH + Duration::from_secs(1_000_000),
         };
-        let (line, events, agenda) = incarnation(&target, at.now);
+        let (handle, events, state) = incarnation(&target, at.now);
         let store = Store {
             queue: MemoryQueue::new(1 << 30),
             staged: Mutex::default(),
-            line: Mutex::new(Arc::clone(&line)),
+            handle: Mutex::new(Arc::clone(&handle)),
             race: Mutex::new(false),
             intruder: Mutex::default(),
         };
         World {
             target,
             store,
-            line,
+            handle,
             events,
-            agenda,
+            state,
             under_way: Vec::new(),
             at,
             submitted: 0,
@@ -448,12 +456,12 @@ impl World {
                     self.finish(which, how);
                 }
             }
-            Op::Pass { ms } => self.pass(ms),
+            Op::Permit { ms } => self.permit(ms),
             Op::Crash { group, arrived } => self.crash(group, arrived),
             Op::Replay => self.replay(),
         }
-        assert!(self.agenda.held() <= WINDOW, "the window is a bound");
-        let unsynced = self.agenda.settling.len() + self.agenda.noting + self.under_way.len();
+        assert!(self.state.held() <= WINDOW, "the window is a bound");
+        let unsynced = self.state.backlog.unsynced.len() + self.under_way.len();
         assert!(
             unsynced <= WINDOW,
             "a crash may deliver no more than that twice"
@@ -475,33 +483,31 @@ impl World {
         }
     }
 
-    fn pass(&mut self, ms: u64) {
+    fn permit(&mut self, ms: u64) {
         let step = Duration::from_millis(ms);
         self.at.now += step;
         self.at.wall += step;
     }
 
-    /// What a courier does in one turn.
+    /// What a worker does in one turn.
     fn turn(&mut self) {
         let at = self.at;
-        self.agenda.synced(&self.line.take_synced());
+        self.state.backlog.synced(&self.handle.take_synced());
         while let Ok(live) = self.events.try_recv() {
-            self.line.taken(&live);
-            if !self.agenda.learn(live, at.now) {
-                self.line.behind.store(true, Ordering::SeqCst);
+            self.handle.taken(&live);
+            if !self.state.backlog.take(live, at.now) {
+                self.handle.behind.store(true, Ordering::SeqCst);
             }
         }
-        if self.agenda.follows() && self.line.behind.load(Ordering::SeqCst) {
-            self.agenda.fall_behind();
+        if self.state.backlog.follows() && self.handle.behind.load(Ordering::SeqCst) {
+            self.state.backlog.fall_behind();
         }
-        self.agenda.readmit();
-        self.agenda.read_back(&self.store, at).unwrap();
-        self.agenda
-            .read_on(&self.store, &self.line.behind, at)
-            .unwrap();
-        while let Step::Attempt(due, pass) = self.agenda.next(at.now) {
+        self.state.backlog.readmit();
+        let (backlog, handle) = (&mut self.state.backlog, &self.handle);
+        reader::read(backlog, &handle.name, &self.store, &handle.behind, at).unwrap();
+        while let Step::Attempt(due, permit) = self.state.next(at.now) {
             self.check_order(&due);
-            self.under_way.push((due, pass));
+            self.under_way.push((due, permit));
         }
     }
 
@@ -533,10 +539,10 @@ impl World {
     }
 
     fn finish(&mut self, which: usize, how: How) {
-        let (due, pass) = self.under_way.swap_remove(which);
+        let (due, permit) = self.under_way.swap_remove(which);
         let id = due.delivery.id;
         if how == How::Untried {
-            self.agenda.untried(due.lane, pass, self.at.now);
+            self.state.untried(due.lane, permit, self.at.now);
             return;
         }
         if matches!(how, How::Delivered | How::FailedButArrived) {
@@ -549,19 +555,21 @@ impl World {
         };
         let attempt = Attempt {
             due,
-            pass,
-            outcome,
-            verdict,
-            detail: String::new(),
-            status: Some(status),
-            retry_after: (how == How::RetryAfter).then(|| b"1".to_vec()),
-            response: String::new(),
+            permit,
+            result: AttemptResult {
+                outcome,
+                verdict,
+                detail: String::new(),
+                status: Some(status),
+                retry_after: (how == How::RetryAfter).then(|| b"1".to_vec()),
+                response: String::new(),
+                stopped: false,
+            },
             started_at: self.at.epoch_ms(),
             took: Duration::ZERO,
-            stopped: false,
         };
-        let ruling = self.agenda.judge(&attempt, self.at, &Longest);
-        if ruling.over {
+        let decision = self.state.on_attempt(&attempt, self.at, &Longest);
+        if decision.over {
             self.settled.insert(id);
             if verdict != Verdict::Delivered {
                 self.died.insert(id);
@@ -571,10 +579,10 @@ impl World {
         }
         let mut staged = self.store.staged.lock().unwrap();
         assert!(
-            ruling.settlement.is_some(),
+            decision.settlement.is_some(),
             "every judgement is written down"
         );
-        staged.settlements.extend(ruling.settlement);
+        staged.settlements.extend(decision.settlement);
     }
 
     fn crash(&mut self, group: Option<bool>, arrived: u8) {
@@ -595,11 +603,11 @@ impl World {
             }
         }
         self.settled.clear();
-        let (line, events, agenda) = incarnation(&self.target, self.at.now);
-        *self.store.line.lock().unwrap() = Arc::clone(&line);
-        self.line = line;
+        let (handle, events, state) = incarnation(&self.target, self.at.now);
+        *self.store.handle.lock().unwrap() = Arc::clone(&handle);
+        self.handle = handle;
         self.events = events;
-        self.agenda = agenda;
+        self.state = state;
     }
 
     /// Replays every dead letter, as an operator may.
@@ -618,7 +626,7 @@ impl World {
             .unwrap();
         if !entries.is_empty() {
             store.replay(name, &entries).unwrap();
-            self.agenda.owe_again(keys);
+            self.state.backlog.owe_again(keys);
         }
     }
 
@@ -641,12 +649,12 @@ impl World {
             while !self.under_way.is_empty() {
                 self.finish(0, How::Delivered);
             }
-            self.pass(1_000);
-            if self.owed() == 0 && self.agenda.is_done() {
+            self.permit(1_000);
+            if self.owed() == 0 && self.state.backlog.is_done() {
                 return;
             }
         }
-        panic!("{} events are still owed: {:#?}", self.owed(), self.agenda);
+        panic!("{} events are still owed: {:#?}", self.owed(), self.state);
     }
 
     fn check_all_arrived(&self) {

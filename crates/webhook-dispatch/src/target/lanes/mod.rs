@@ -76,7 +76,7 @@ pub(crate) struct Due {
     pub(crate) body: Arc<[u8]>,
 }
 
-/// Names a lane, as long as it has something in flight or to be read back.
+/// EventIds a lane, as long as it has something in flight or to be read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LaneId(usize);
 

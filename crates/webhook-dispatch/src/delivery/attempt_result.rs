@@ -1,0 +1,64 @@
+//! The result of one attempt, classified.
+
+use crate::delivery::excerpt::{excerpt, legible};
+use crate::delivery::format;
+use crate::delivery::outcome::{Verdict, classify};
+use crate::http::transport::{Answer, TransportError, TransportErrorKind};
+use crate::shared::Outcome;
+use webhook_config::Format;
+
+/// The result of one attempt.
+#[derive(Debug)]
+pub(crate) struct AttemptResult {
+    pub(crate) outcome: Outcome,
+    pub(crate) verdict: Verdict,
+    /// What happened, for people; empty on success.
+    pub(crate) detail: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) retry_after: Option<Vec<u8>>,
+    /// The first KiB of a failure's response.
+    pub(crate) response: String,
+    /// Whether the transport was stopped during the attempt.
+    pub(crate) stopped: bool,
+}
+
+impl AttemptResult {
+    /// Classifies an answer by the target's format, or the error that came instead of one.
+    pub(crate) fn of(format: Format, result: &Result<Answer, TransportError>) -> AttemptResult {
+        let (outcome, verdict) = classify(result);
+        let found = match result {
+            Err(error) => Err((outcome, verdict, error.message.clone())),
+            Ok(answer) if verdict == Verdict::Delivered => format::look_inside(format, answer),
+            Ok(answer) => {
+                let detail = format!("the receiver answered {}", answer.status);
+                Err((outcome, verdict, detail))
+            }
+        };
+        let (outcome, verdict, detail) = found.err().unwrap_or((outcome, verdict, String::new()));
+        let answer = result.as_ref().ok();
+        let failure = answer.filter(|_| verdict != Verdict::Delivered);
+        let stopped = |error: &TransportError| error.kind == TransportErrorKind::Stopped;
+        AttemptResult {
+            outcome,
+            verdict,
+            detail: legible(&detail),
+            status: answer.map(|answer| answer.status),
+            retry_after: failure.and_then(|answer| answer.retry_after.clone()),
+            response: failure.map_or_else(String::new, |answer| excerpt(&answer.body)),
+            stopped: result.as_ref().is_err_and(stopped),
+        }
+    }
+
+    /// The sender panicked during the attempt.
+    pub(crate) fn panicked(text: &str) -> AttemptResult {
+        AttemptResult {
+            outcome: Outcome::Panic,
+            verdict: Verdict::Failed,
+            detail: legible(&format!("the sender panicked: {text}")),
+            status: None,
+            retry_after: None,
+            response: String::new(),
+            stopped: false,
+        }
+    }
+}

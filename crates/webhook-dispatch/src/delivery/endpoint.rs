@@ -1,0 +1,106 @@
+//! What the senders of a target share under one configuration of it.
+
+use crate::delivery::request_template::RequestTemplate;
+use crate::http::transport::{Connector, Stopper, Transport, TransportError, TransportErrorKind};
+use crate::shared::Clock;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use webhook_config::Target;
+
+/// What the senders of a target share. A reload that changes the target makes another one.
+pub(crate) struct Endpoint {
+    pub(crate) template: RequestTemplate,
+    connector: Arc<dyn Connector>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Counts recalls: a job that was handed out under another number is returned untried.
+    pub(crate) recalls: AtomicU64,
+    stopping: AtomicBool,
+    stoppers: Mutex<HashMap<usize, Stopper>>,
+}
+
+impl Endpoint {
+    /// # Errors
+    /// A signing secret cannot be used.
+    pub(crate) fn new(
+        target: Arc<Target>,
+        connector: Arc<dyn Connector>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Endpoint, String> {
+        Ok(Endpoint {
+            template: RequestTemplate::new(target)?,
+            connector,
+            clock,
+            recalls: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            stoppers: Mutex::new(HashMap::new()),
+        })
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.template.target
+    }
+
+    /// Has jobs that were handed out and not begun returned untried.
+    pub(crate) fn recall(&self) {
+        self.recalls.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether a job that was handed out under this number of recalls may be attempted.
+    pub(crate) fn is_current(&self, recalls: u64) -> bool {
+        recalls == self.recalls.load(Ordering::SeqCst) && !self.is_stopping()
+    }
+
+    /// Makes every attempt under way fail at once, and every later one.
+    pub(crate) fn stop(&self) {
+        if self.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let stoppers = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner);
+        for stop in stoppers.values() {
+            stop();
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Makes a transport for the sender of this number.
+    ///
+    /// # Errors
+    /// The target's settings cannot be used, or the endpoint was stopped.
+    pub(crate) fn transport(&self, sender: usize) -> Result<Box<dyn Transport>, TransportError> {
+        let transport = self.connector.transport(self.target())?;
+        let stopper = transport.stopper();
+        self.stoppers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(sender, stopper);
+        if self.is_stopping() {
+            // `stop` may have come before the stopper was there to be called.
+            return Err(TransportError {
+                kind: TransportErrorKind::Stopped,
+                message: "the dispatcher is stopping".to_owned(),
+            });
+        }
+        Ok(transport)
+    }
+
+    /// Forgets a sender that has ended.
+    pub(crate) fn forget(&self, sender: usize) {
+        self.stoppers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&sender);
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("target", &self.target().name())
+            .finish_non_exhaustive()
+    }
+}

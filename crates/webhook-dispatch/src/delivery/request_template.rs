@@ -1,0 +1,57 @@
+//! What the requests to one target have in common, prepared once.
+
+use crate::delivery::format;
+use crate::delivery::headers::{AttemptInfo, Headers};
+use crate::delivery::sign::Signer;
+use crate::http::header_lines::HeaderLines;
+use crate::http::transport::{TransportError, TransportErrorKind};
+use crate::shared::event_ids::WebhookIdText;
+use std::borrow::Cow;
+use std::sync::Arc;
+use webhook_config::Target;
+
+/// Makes the requests of one target's attempts.
+#[derive(Debug)]
+pub(crate) struct RequestTemplate {
+    pub(crate) target: Arc<Target>,
+    headers: Headers,
+    signer: Option<Signer>,
+}
+
+impl RequestTemplate {
+    /// # Errors
+    /// A signing secret cannot be used.
+    pub(crate) fn new(target: Arc<Target>) -> Result<RequestTemplate, String> {
+        Ok(RequestTemplate {
+            headers: Headers::new(&target),
+            signer: target.signing().map(Signer::new).transpose()?,
+            target,
+        })
+    }
+
+    /// Makes the request of an attempt: writes its headers to `lines`, and returns its body.
+    ///
+    /// # Errors
+    /// The body cannot be signed.
+    pub(crate) fn prepare<'a>(
+        &self,
+        event: &'a [u8],
+        info: &AttemptInfo,
+        lines: &mut HeaderLines,
+    ) -> Result<Cow<'a, [u8]>, TransportError> {
+        let id = WebhookIdText::new(info.id);
+        self.headers.write(info, &id, lines);
+        let id = id.as_str();
+        let body = format::encode(self.target.format(), event, id, info.accepted_at, lines);
+        if let Some(signer) = &self.signer {
+            let seconds = i64::try_from(info.started_at / 1000).unwrap_or(i64::MAX);
+            signer
+                .sign(id, seconds, &body, lines)
+                .map_err(|message| TransportError {
+                    kind: TransportErrorKind::Io,
+                    message,
+                })?;
+        }
+        Ok(body)
+    }
+}

@@ -1,0 +1,94 @@
+//! Makes a connection to a target: a plain socket, or layers on top of one.
+
+use crate::http::dial::dial;
+use crate::http::explain::{Phase, explain_io, explain_resolve};
+use crate::http::http1::Stream;
+use crate::http::net::Socket;
+use crate::http::resolver::{Lookups, Resolving};
+use crate::http::stop::Stop;
+use crate::http::transport::TransportError;
+use crate::http::ureq_layers::{Layered, Layers};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use webhook_config::Target;
+
+/// A connection: a plain socket, or TLS or a tunnel on top of one.
+#[derive(Debug)]
+pub(crate) enum Conn {
+    Direct(Socket),
+    Layered(Layered),
+}
+
+impl Stream for Conn {
+    fn send(&mut self, head: &[u8], body: &[u8], until: Instant) -> std::io::Result<()> {
+        match self {
+            Conn::Direct(socket) => socket.send(head, body, until),
+            Conn::Layered(layered) => layered.send(head, body, until),
+        }
+    }
+
+    fn receive(&mut self, room: &mut [u8], until: Instant) -> std::io::Result<usize> {
+        match self {
+            Conn::Direct(socket) => socket.receive(room, until),
+            Conn::Layered(layered) => layered.receive(room, until),
+        }
+    }
+
+    fn is_quiet(&mut self) -> bool {
+        match self {
+            Conn::Direct(socket) => socket.is_quiet(),
+            Conn::Layered(layered) => layered.is_quiet(),
+        }
+    }
+}
+
+/// Makes connections to a target.
+pub(crate) struct Dialer {
+    uri: http::Uri,
+    within: Duration,
+    resolving: Resolving,
+    stop: Arc<Stop>,
+    /// What makes it more than a plain socket.
+    layers: Option<Layers>,
+}
+
+impl Dialer {
+    pub(crate) fn new(
+        target: &Target,
+        lookups: Arc<Lookups>,
+        stop: Arc<Stop>,
+    ) -> Result<Dialer, TransportError> {
+        let uri = target.url().as_uri().clone();
+        let within = target.connect_timeout();
+        let resolving = Resolving {
+            lookups,
+            patience: within.max(Duration::from_secs(5)),
+        };
+        let is_plain = target.proxy().is_none() && uri.scheme_str() == Some("http");
+        let layers = if is_plain {
+            None
+        } else {
+            Some(Layers::new(target, resolving.clone(), Arc::clone(&stop))?)
+        };
+        Ok(Dialer {
+            uri,
+            within,
+            resolving,
+            stop,
+            layers,
+        })
+    }
+
+    pub(crate) fn dial(&self) -> Result<Conn, TransportError> {
+        if self.stop.is_called() {
+            return Err(Stop::error());
+        }
+        if let Some(layers) = &self.layers {
+            return layers.dial(&self.uri, self.within).map(Conn::Layered);
+        }
+        let addresses = self.resolving.resolve(&self.uri).map_err(explain_resolve)?;
+        dial(&addresses, self.within, &self.stop)
+            .map(Conn::Direct)
+            .map_err(|error| explain_io(&error, Phase::Connecting))
+    }
+}

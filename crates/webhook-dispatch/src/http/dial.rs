@@ -1,0 +1,24 @@
+//! Dials the socket of a connection, plain or below TLS and a proxy.
+
+use crate::http::net::{self, Socket};
+use crate::http::stop::Stop;
+use std::io::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Connects to the first address that accepts. `stop` shuts the socket down.
+///
+/// # Errors
+/// What the last address said; [`TimedOut`](std::io::ErrorKind::TimedOut) when the time has passed.
+pub(crate) fn dial(
+    addresses: &[SocketAddr],
+    within: Duration,
+    stop: &Stop,
+) -> std::io::Result<Socket> {
+    let socket = net::connect(addresses, within).map(Socket::new)?;
+    if stop.watch(socket.stream()) {
+        Ok(socket)
+    } else {
+        Err(Error::other("the dispatcher is stopping"))
+    }
+}

@@ -1,0 +1,75 @@
+//! Transport errors in words.
+
+use crate::http::http1::Fault;
+use crate::http::transport::{TransportError, TransportErrorKind};
+use std::io::{Error, ErrorKind};
+
+/// What was being done when the time had passed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    Connecting,
+    Sending,
+    Answering,
+}
+
+impl Phase {
+    fn too_long(self) -> &'static str {
+        match self {
+            Phase::Connecting => "no connection within timeoutMsec",
+            Phase::Sending => "the request could not be sent within responseTimeoutMsec",
+            Phase::Answering => "no answer within responseTimeoutMsec",
+        }
+    }
+}
+
+/// Says why a name has no addresses.
+pub(crate) fn explain_resolve(error: Error) -> TransportError {
+    let (kind, message) = match error.kind() {
+        ErrorKind::TimedOut => (
+            TransportErrorKind::Timeout,
+            "the host's name was not resolved in time",
+        ),
+        _ => (
+            TransportErrorKind::Connect,
+            "the host's name cannot be resolved",
+        ),
+    };
+    TransportError {
+        kind,
+        message: message.to_owned(),
+    }
+}
+
+pub(crate) fn explain_fault(fault: &Fault) -> TransportError {
+    let (kind, message) = match fault {
+        Fault::Sending(error) => return explain_io(error, Phase::Sending),
+        Fault::Receiving(error) => return explain_io(error, Phase::Answering),
+        Fault::Closed => {
+            return explain_io(&ErrorKind::UnexpectedEof.into(), Phase::Answering);
+        }
+        Fault::Malformed(what) => (
+            TransportErrorKind::Io,
+            format!("the answer is not HTTP/1.1: {what}"),
+        ),
+    };
+    TransportError { kind, message }
+}
+
+pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError {
+    use TransportErrorKind::{Connect, Io, Timeout as TimedOut};
+    let (kind, message) = match error.kind() {
+        ErrorKind::ConnectionRefused
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::AddrNotAvailable => (Connect, error.to_string()),
+        ErrorKind::TimedOut => (TimedOut, phase.too_long().to_owned()),
+        // A failed TLS handshake comes as an I/O error around rustls's.
+        ErrorKind::InvalidData => (Connect, format!("TLS: {error}")),
+        ErrorKind::UnexpectedEof => (
+            Io,
+            "the receiver closed the connection before it had answered".to_owned(),
+        ),
+        _ => (Io, error.to_string()),
+    };
+    TransportError { kind, message }
+}

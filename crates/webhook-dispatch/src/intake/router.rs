@@ -1,0 +1,201 @@
+//! Routes events: to the queue's writer, and to the workers of best-effort targets.
+
+use crate::intake::prepared_event::PreparedEvent;
+use crate::intake::receipt::{Receipt, SubmitError};
+use crate::intake::routing_table::RoutingTable;
+use crate::intake::submission::{BEST_EFFORT_WINDOW, Submission};
+use crate::intake::writer::{Completion, Storage, Ticket};
+use crate::shared::{Refusal, Shared};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
+use webhook_queue::{Event, EventId, RecentKeys};
+
+/// Where submissions go.
+pub(crate) struct Router {
+    pub(crate) shared: Arc<Shared>,
+    routing_table: RwLock<Arc<RoutingTable>>,
+    /// Opened with the first reliable target.
+    storage: OnceLock<Storage>,
+    /// The keys of events that only best-effort targets wanted.
+    recent: Mutex<RecentKeys>,
+}
+
+impl Router {
+    pub(crate) fn new(shared: Arc<Shared>, routing_table: RoutingTable) -> Router {
+        Router {
+            shared,
+            routing_table: RwLock::new(Arc::new(routing_table)),
+            storage: OnceLock::new(),
+            recent: Mutex::new(RecentKeys::new(BEST_EFFORT_WINDOW)),
+        }
+    }
+
+    /// The routing table in force. The lock is held no longer than this takes.
+    pub(crate) fn routing_table(&self) -> Arc<RoutingTable> {
+        let table = self.routing_table.read();
+        Arc::clone(&table.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another routing table in force, and returns the one of before.
+    pub(crate) fn replace_routing_table(&self, table: RoutingTable) -> Arc<RoutingTable> {
+        let current = self.routing_table.write();
+        let mut current = current.unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut current, Arc::new(table))
+    }
+
+    /// The queue and its writer; `None` while no target has been reliable.
+    pub(crate) fn storage(&self) -> Option<&Storage> {
+        self.storage.get()
+    }
+
+    /// Stores the events of reliable targets here from now on.
+    pub(crate) fn set_storage(&self, storage: Storage) {
+        // The supervisor alone sets it, under its lock, and only once.
+        drop(self.storage.set(storage));
+    }
+
+    /// Hands an event over. `completion` is called unless this fails.
+    pub(crate) fn hand_over(
+        &self,
+        submission: Submission,
+        deadline: Option<Instant>,
+        completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
+    ) -> Result<EventId, SubmitError> {
+        let prepared = match self.prepare(&submission) {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                let event = submission.event;
+                return Err(SubmitError { event, refusal });
+            }
+        };
+        let id = prepared.receipt.id;
+        if prepared.receipt.reliable == 0 {
+            let receipt = self.give_once(prepared, submission, deadline)?;
+            completion(Ok(receipt));
+            return Ok(receipt.id);
+        }
+        self.store(&prepared, submission, deadline, Box::new(completion))?;
+        Ok(id)
+    }
+
+    fn prepare(&self, submission: &Submission) -> Result<PreparedEvent, Refusal> {
+        if self.shared.is_closed() {
+            return Err(Refusal::ShuttingDown);
+        }
+        PreparedEvent::new(submission, self.routing_table(), &self.shared)
+    }
+
+    /// Gives an event that only best-effort targets want to them, unless it is a duplicate.
+    fn give_once(
+        &self,
+        prepared: PreparedEvent,
+        submission: Submission,
+        deadline: Option<Instant>,
+    ) -> Result<Receipt, SubmitError> {
+        let key = submission.key().cloned();
+        let receipt = prepared.receipt;
+        let first = key.as_ref().and_then(|key| self.first_of(key, &prepared));
+        if let Some(first) = first {
+            return Ok(Receipt {
+                id: first,
+                duplicate: true,
+                ..receipt
+            });
+        }
+        if let Err(event) = give(&prepared, submission.event, deadline) {
+            if let Some(key) = key {
+                self.recent().forget(&key, receipt.id);
+            }
+            let refusal = if self.shared.is_closed() {
+                Refusal::ShuttingDown
+            } else {
+                Refusal::Full
+            };
+            return Err(SubmitError { event, refusal });
+        }
+        prepared.routing_table.count_filtered(&prepared.wanted);
+        Ok(receipt)
+    }
+
+    /// Hands an event that reliable targets want, and maybe others, to the queue's writer.
+    fn store(
+        &self,
+        prepared: &PreparedEvent,
+        submission: Submission,
+        deadline: Option<Instant>,
+        completion: Completion,
+    ) -> Result<(), SubmitError> {
+        let route = prepared.route();
+        let room_until = submission.room_until;
+        let key = submission.key().cloned();
+        // Whether an event that has a key is a duplicate is known only after the commit.
+        let (later, now): (Vec<_>, Vec<_>) = prepared
+            .chosen()
+            .filter(|entry| !entry.handle.is_reliable())
+            .cloned()
+            .partition(|_| key.is_some());
+        let live = (!now.is_empty()).then(|| prepared.live(Arc::clone(&submission.event)));
+        let ticket = Ticket {
+            handles: route.handles,
+            unless_duplicate: later,
+            submitted: prepared.submitted,
+            receipt: prepared.receipt,
+            completion,
+        };
+        let stored = Event {
+            id: prepared.receipt.id,
+            key: Arc::clone(&prepared.task),
+            body: submission.event,
+            accepted_at: prepared.accepted_at,
+            targets: route.names,
+            idempotency_key: key,
+        };
+        let storage = self
+            .storage()
+            .expect("a dispatcher with a reliable target has a queue");
+        let appended = storage.writer.append(stored, ticket, deadline, room_until);
+        appended.map_err(|(event, refusal)| SubmitError { event, refusal })?;
+        prepared.routing_table.count_filtered(&prepared.wanted);
+        if let Some(live) = live {
+            for entry in now {
+                entry.handle.give_or_drop(&live);
+            }
+        }
+        Ok(())
+    }
+
+    /// The id of the event of which this one, wanted by best-effort targets alone, is a duplicate.
+    /// If there is none, its key is known from now on.
+    fn first_of(&self, key: &[u8], prepared: &PreparedEvent) -> Option<EventId> {
+        let mut recent = self.recent();
+        let first = recent.find(key, prepared.accepted_at);
+        if first.is_none() {
+            recent.learn(key, prepared.receipt.id, prepared.accepted_at);
+        }
+        first
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentKeys> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives an event to best-effort targets, or back if the only one has no room up to the deadline.
+/// Where there are several, none is waited for.
+fn give(
+    prepared: &PreparedEvent,
+    event: Arc<[u8]>,
+    deadline: Option<Instant>,
+) -> Result<(), Arc<[u8]>> {
+    if prepared.receipt.targets == 1
+        && let Some(entry) = prepared.chosen().next()
+    {
+        let given = entry.handle.give(prepared.live(event), deadline);
+        return given.map_err(|live| live.body);
+    }
+    let live = prepared.live(event);
+    for entry in prepared.chosen() {
+        entry.handle.give_or_drop(&live);
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! Why an event becomes a dead letter.
+
+use serde::{Deserialize, Serialize};
+
+/// Why there is no further attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// The receiver will never take this body: it answered 400, 413 or 422.
+    Refused,
+    /// `maxAttempts` attempts were made.
+    AttemptsExhausted,
+    /// It is older than `maxAgeMsec`.
+    TooOld,
+}
+
+impl Reason {
+    /// Its name in listings and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Refused => "refused",
+            Reason::AttemptsExhausted => "attempts-exhausted",
+            Reason::TooOld => "too-old",
+        }
+    }
+}

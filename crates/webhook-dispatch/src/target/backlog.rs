@@ -1,0 +1,265 @@
+//! What a target is owed, as far as it is in memory, and where the rest is found.
+//!
+//! While the target keeps up, it learns of each event right after its commit. When it does not
+//! (its window or the channel to it is full), it falls behind: from then on its worker reads the
+//! queue, in order, as room appears, until all of it was read and the backlog follows again. An
+//! entry at or before the cursor is in a lane, or is in the queue behind one, or is settled; an
+//! entry after the cursor comes later. So the two ways never overtake each other.
+
+use crate::shared::clock::Moment;
+use crate::target::lanes::{Bounds, Delivery, LaneId, Lanes, Offered};
+use crate::target::unsynced::{Synced, Unsynced};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use webhook_queue::{EntryId, EventId, Owed};
+
+/// Bytes of bodies that one lane reads back at once.
+const LANE_BYTES: usize = 1024 * 1024;
+
+/// An event right after its commit, or one for a best-effort target.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) entry: EntryId,
+    pub(crate) id: EventId,
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) body: Arc<[u8]>,
+    pub(crate) accepted_at: u64,
+    pub(crate) submitted: Instant,
+}
+
+/// What a target is owed.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    reliable: bool,
+    pub(super) lanes: Lanes,
+    pub(crate) unsynced: Unsynced,
+    /// The last entry that the lanes know of.
+    cursor: Option<EntryId>,
+    /// Whether live events continue at the cursor.
+    following: bool,
+    /// Tasks that are owed an entry again that may be before the cursor.
+    owed_again: VecDeque<Box<[u8]>>,
+    /// Tasks whose reading skipped an unsynced settlement: read again after a sync.
+    read_again: Vec<Box<[u8]>>,
+}
+
+/// The reading of one lane from the queue.
+#[derive(Debug)]
+pub(crate) struct LaneRead {
+    pub(crate) key: Arc<[u8]>,
+    lane: LaneId,
+    most: usize,
+    events: Vec<(Delivery, Arc<[u8]>)>,
+    bytes: usize,
+    more: bool,
+    skipped: bool,
+}
+
+impl Backlog {
+    pub(crate) fn new(reliable: bool, bounds: Bounds) -> Backlog {
+        Backlog {
+            reliable,
+            lanes: Lanes::new(bounds),
+            unsynced: Unsynced::new(bounds.window),
+            cursor: None,
+            // What the queue holds from before is read first.
+            following: !reliable,
+            owed_again: VecDeque::new(),
+            read_again: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_window(&mut self, window: usize) {
+        self.lanes.set_window(window);
+        self.unsynced.set_window(window);
+    }
+
+    /// Whether live events are taken; else the queue is to be read.
+    pub(crate) fn follows(&self) -> bool {
+        self.following
+    }
+
+    /// Has the queue read from now on.
+    pub(crate) fn fall_behind(&mut self) {
+        self.following = !self.reliable;
+    }
+
+    /// Whether a best-effort target may be given another event.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lanes.has_room()
+    }
+
+    /// Whether all that it knows of is settled, and all that the queue holds was read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.following
+            && self.owed_again.is_empty()
+            && self.read_again.is_empty()
+            && self.lanes.is_empty()
+    }
+
+    /// Takes an event that was just accepted. False if there is no room: the queue has it.
+    pub(crate) fn take(&mut self, live: Live, now: Instant) -> bool {
+        if self.reliable
+            && (!self.following || self.cursor.is_some_and(|cursor| live.entry <= cursor))
+        {
+            // The queue was, or will be, read for it.
+            return true;
+        }
+        let delivery = Delivery {
+            entry: live.entry,
+            id: live.id,
+            accepted_at: live.accepted_at,
+            attempts: 0,
+            submitted: Some(live.submitted),
+            first_attempt_at: None,
+            not_before: None,
+        };
+        let (key, body) = (live.key, live.body);
+        let shared_key = || Arc::clone(&key);
+        match self.lanes.offer(&key, delivery, now, shared_key, || body) {
+            Offered::Taken | Offered::Held => {
+                self.cursor = Some(live.entry);
+                true
+            }
+            Offered::Full => {
+                self.fall_behind();
+                false
+            }
+        }
+    }
+
+    /// Learns what the queue has synced. A read that begins after this does not show it.
+    pub(crate) fn synced(&mut self, synced: &[Synced]) {
+        for synced in synced {
+            self.unsynced.synced(*synced);
+        }
+        if !synced.is_empty() {
+            self.owed_again.extend(self.read_again.drain(..));
+        }
+    }
+
+    /// Whether the next sync lets it go on.
+    pub(crate) fn wants_sync(&self) -> bool {
+        self.reliable && (self.unsynced.room() == 0 || !self.read_again.is_empty())
+    }
+
+    /// Learns that these tasks are owed entries that were settled before. Those after the cursor
+    /// are found by reading on, so it falls behind.
+    pub(crate) fn owe_again(&mut self, keys: Vec<Box<[u8]>>) {
+        self.owed_again.extend(keys);
+        self.fall_behind();
+    }
+
+    /// Makes lanes for tasks that are owed an entry again; false if there was no room for all.
+    pub(crate) fn readmit(&mut self) -> bool {
+        while let Some(key) = self.owed_again.front() {
+            if !self.lanes.owed_again(key) {
+                return false;
+            }
+            self.owed_again.pop_front();
+        }
+        true
+    }
+
+    /// Has the tasks whose retry is due read back.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.lanes.wake(now);
+    }
+
+    /// Begins to read back the next lane whose turn has come, if there is room.
+    pub(crate) fn begin_read(&self) -> Option<LaneRead> {
+        let (lane, key) = self.lanes.to_read()?;
+        Some(LaneRead {
+            key,
+            lane,
+            most: self.lanes.read_at_most(),
+            events: Vec::new(),
+            bytes: 0,
+            more: false,
+            skipped: false,
+        })
+    }
+
+    /// Reads the next entry of a lane; breaks when it has enough.
+    pub(crate) fn read_entry(
+        &self,
+        read: &mut LaneRead,
+        owed: &Owed<'_>,
+        at: Moment,
+    ) -> ControlFlow<()> {
+        if self.cursor.is_none_or(|cursor| owed.entry > cursor) {
+            return ControlFlow::Break(());
+        }
+        if self.unsynced.is_settled(owed.entry) {
+            read.skipped = true;
+            return ControlFlow::Continue(());
+        }
+        if read.events.len() >= read.most || read.bytes >= LANE_BYTES {
+            read.more = true;
+            return ControlFlow::Break(());
+        }
+        read.bytes += owed.body.len();
+        read.events.push((stored(owed, at), Arc::from(owed.body)));
+        ControlFlow::Continue(())
+    }
+
+    /// Gives a lane what was read of it.
+    pub(crate) fn finish_read(&mut self, read: LaneRead, now: Instant) {
+        if read.skipped {
+            // It may have been owed again since its settlement was synced.
+            self.read_again.push(Box::from(&*read.key));
+        }
+        self.lanes.refill(read.lane, read.events, read.more, now);
+    }
+
+    /// Whether it is behind, and has room enough for a read to be worth its cost.
+    pub(crate) fn wants_more(&self) -> bool {
+        !self.following && self.lanes.has_ample_room()
+    }
+
+    /// Where reading goes on: after this entry.
+    pub(crate) fn cursor(&self) -> Option<EntryId> {
+        self.cursor
+    }
+
+    /// Offers the entry after the cursor; `Full` leaves the cursor where it is.
+    pub(crate) fn offer(&mut self, owed: &Owed<'_>, at: Moment) -> Offered {
+        let offered = if self.unsynced.is_settled(owed.entry) {
+            Offered::Held
+        } else {
+            self.lanes.offer(
+                owed.key,
+                stored(owed, at),
+                at.now,
+                || Arc::from(owed.key),
+                || Arc::from(owed.body),
+            )
+        };
+        if offered != Offered::Full {
+            self.cursor = Some(owed.entry);
+        }
+        offered
+    }
+
+    /// Takes live events from now on: the queue was read to its end.
+    pub(crate) fn follow(&mut self) {
+        self.following = true;
+    }
+}
+
+/// An entry as the queue knows it.
+fn stored(owed: &Owed<'_>, at: Moment) -> Delivery {
+    let wait = owed.not_before.saturating_sub(at.epoch_ms());
+    Delivery {
+        entry: owed.entry,
+        id: owed.id,
+        accepted_at: owed.accepted_at,
+        attempts: owed.attempts,
+        submitted: None,
+        first_attempt_at: None,
+        // A clock that was set back must not hold an event for years.
+        not_before: (wait > 0).then(|| at.now + Duration::from_millis(wait.min(86_400_000))),
+    }
+}

@@ -1,0 +1,37 @@
+//! What a target's state decides.
+
+use crate::shared::NextStep;
+use crate::target::gate::{Blocked, Permit};
+use crate::target::lanes::Due;
+use std::time::Duration;
+use webhook_queue::Settlement;
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Make this attempt.
+    Attempt(Due, Permit),
+    /// An event is ready, and the gate blocks it.
+    Blocked(Blocked),
+    /// Nothing is ready, or enough is under way.
+    Nothing,
+}
+
+/// What follows from an attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Decision {
+    /// What is settled or noted in the queue.
+    pub(crate) settlement: Option<Settlement>,
+    /// What follows a failure; `None` if there was none.
+    pub(crate) follows: Option<NextStep>,
+    /// Whether the event is settled: delivered or given up.
+    pub(crate) over: bool,
+    /// Whether jobs that were handed out and not begun are recalled.
+    pub(crate) recall: bool,
+    /// How long the breaker stays open, if it opened now.
+    pub(crate) opened: Option<Duration>,
+    /// Whether the breaker closed now.
+    pub(crate) closed: bool,
+    /// Whether the target stopped now, by a 410.
+    pub(crate) stopped: bool,
+}

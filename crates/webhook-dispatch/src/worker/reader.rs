@@ -1,0 +1,86 @@
+//! Reads from the queue what a target is owed and does not have in memory.
+
+use crate::shared::clock::Moment;
+use crate::target::backlog::Backlog;
+use crate::target::lanes::Offered;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use webhook_queue::{Queue, QueueError};
+
+/// Entries read at once, so that reports are not kept waiting.
+const READ_AT_ONCE: usize = 512;
+
+/// Reads the lanes whose turn has come, then reads on from the cursor; whether anything was read.
+///
+/// # Errors
+/// The queue cannot be read. What was read so far is kept.
+pub(crate) fn read(
+    backlog: &mut Backlog,
+    target: &str,
+    queue: &dyn Queue,
+    behind: &AtomicBool,
+    at: Moment,
+) -> Result<bool, QueueError> {
+    let back = read_back(backlog, target, queue, at)?;
+    let on = read_on(backlog, target, queue, behind, at)?;
+    Ok(back || on)
+}
+
+/// Reads the lanes whose turn has come; whether there were any.
+fn read_back(
+    backlog: &mut Backlog,
+    target: &str,
+    queue: &dyn Queue,
+    at: Moment,
+) -> Result<bool, QueueError> {
+    backlog.wake(at.now);
+    let mut any = false;
+    while let Some(mut read) = backlog.begin_read() {
+        let key = read.key.clone();
+        queue.owed_of_key(target, &key, None, &mut |owed| {
+            backlog.read_entry(&mut read, &owed, at)
+        })?;
+        any = true;
+        backlog.finish_read(read, at.now);
+    }
+    Ok(any)
+}
+
+/// Reads on from the cursor if the backlog is behind and has room, and has it follow once there is
+/// nothing more. `behind` says that an accepted event was not announced. Whether anything was done.
+fn read_on(
+    backlog: &mut Backlog,
+    target: &str,
+    queue: &dyn Queue,
+    behind: &AtomicBool,
+    at: Moment,
+) -> Result<bool, QueueError> {
+    if !backlog.wants_more() {
+        return Ok(false);
+    }
+    let mut read = 0_usize;
+    let mut ended = true;
+    queue.owed(target, backlog.cursor(), &mut |owed| {
+        if backlog.offer(&owed, at) == Offered::Full {
+            ended = false;
+            return ControlFlow::Break(());
+        }
+        read += 1;
+        ended = read < READ_AT_ONCE;
+        if ended {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    if !ended {
+        return Ok(read > 0);
+    }
+    // Events accepted after this swap are announced. Those accepted before it may not have been,
+    // and the next read, which begins after it, finds them: so only a read that ends without a new
+    // gap is the last.
+    if !behind.swap(false, Ordering::SeqCst) {
+        backlog.follow();
+    }
+    Ok(true)
+}
