@@ -38,6 +38,10 @@ const STEPS: &[Step] = &[
         run: || passed(layers::check()),
     },
     Step {
+        name: "layers: modules within each crate",
+        run: || passed(layers::check_modules()),
+    },
+    Step {
         name: "layers: sources of each crate",
         run: || passed(sources::check()),
     },

@@ -1,0 +1,268 @@
+//! Circles of modules: files or folders that use each other, directly or by way of others.
+//!
+//! What is beside each other in a folder must have an order: its files, its folders with all that
+//! is in them, and the file of the module itself (`mod.rs`, or `lib.rs` at the top). So a file
+//! that uses what its own `mod.rs` defines is in a circle if `mod.rs` uses it, by a re-export
+//! too, and folders whose files use each other are in one even if no two of these files are.
+
+use super::modules::{Modules, Place};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// So many places of each arrow are shown.
+const MOST_PLACES: usize = 5;
+
+/// What is in a circle, and each arrow between two of them.
+#[derive(Debug)]
+pub(super) struct Circle {
+    members: BTreeSet<String>,
+    arrows: BTreeMap<(String, String), BTreeSet<Place>>,
+}
+
+/// One level of the tree of modules: what uses what there.
+type Level = BTreeMap<(String, String), BTreeSet<Place>>;
+
+/// The circles of a crate.
+pub(super) fn circles(modules: &Modules) -> Vec<Circle> {
+    levels(modules).values().flat_map(of_level).collect()
+}
+
+/// Each use belongs to one level: there, the two files are apart for the first time.
+fn levels(modules: &Modules) -> BTreeMap<Vec<String>, Level> {
+    let mut levels: BTreeMap<_, Level> = BTreeMap::new();
+    for ((from, to), places) in &modules.uses {
+        let (Some(from), Some(to)) = (modules.files.get(*from), modules.files.get(*to)) else {
+            continue;
+        };
+        let both = from.module.iter().zip(&to.module);
+        let depth = both.take_while(|(one, other)| one == other).count();
+        let above = from.module.get(..depth).unwrap_or_default();
+        let arrow = (
+            name_at(modules, &from.module, &from.name, depth),
+            name_at(modules, &to.module, &to.name, depth),
+        );
+        let level = levels.entry(above.to_vec()).or_default();
+        level
+            .entry(arrow)
+            .or_default()
+            .extend(places.iter().cloned());
+    }
+    levels
+}
+
+/// A file's own name, or that of the folder that it is in, at this depth.
+fn name_at(modules: &Modules, module: &[String], file: &str, depth: usize) -> String {
+    let Some(node) = module.get(..=depth) else {
+        return file.to_owned();
+    };
+    let mut inside = modules
+        .files
+        .iter()
+        .filter(|file| file.module.starts_with(node));
+    match (inside.next(), inside.next()) {
+        (Some(_), Some(_)) => {
+            // `a/mod.rs`, `a.rs` and `a/b.rs` are all of the folder `a/`.
+            let below = module.len() - depth - 1;
+            let file = file.strip_suffix("/mod.rs").unwrap_or(file);
+            let file = file.strip_suffix(".rs").unwrap_or(file);
+            let parts: Vec<&str> = file.split('/').collect();
+            let kept = parts.get(..parts.len() - below).unwrap_or(&parts);
+            format!("{}/", kept.join("/"))
+        }
+        _ => file.to_owned(),
+    }
+}
+
+fn of_level(level: &Level) -> Vec<Circle> {
+    let mut left: BTreeSet<&str> = level.keys().map(|(from, _)| from.as_str()).collect();
+    let mut found = Vec::new();
+    while let Some(first) = left.pop_first() {
+        let after = reachable(level, first);
+        let members: BTreeSet<String> = after
+            .into_iter()
+            .filter(|name| reachable(level, name).contains(first))
+            .map(str::to_owned)
+            .collect();
+        left.retain(|name| !members.contains(*name));
+        if members.is_empty() {
+            continue;
+        }
+        let inside =
+            |(from, to): &&(String, String)| members.contains(from) && members.contains(to);
+        let arrows = level.keys().filter(inside);
+        let arrows = arrows
+            .map(|arrow| (arrow.clone(), level[arrow].clone()))
+            .collect();
+        found.push(Circle { members, arrows });
+    }
+    found
+}
+
+/// All that is used from here, directly or not: itself only where it is in a circle.
+fn reachable<'a>(level: &'a Level, from: &str) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![from.to_owned()];
+    while let Some(at) = open.pop() {
+        for (_, to) in level.keys().filter(|(from, _)| *from == at) {
+            if found.insert(to.as_str()) {
+                open.push(to.clone());
+            }
+        }
+    }
+    found
+}
+
+impl fmt::Display for Circle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members: Vec<&str> = self.members.iter().map(|name| in_crate(name)).collect();
+        write!(f, "a circle of {}: {}", members.len(), members.join(", "))?;
+        for ((from, to), places) in &self.arrows {
+            write!(f, "\n    {} -> {}", in_crate(from), in_crate(to))?;
+            for place in places.iter().take(MOST_PLACES) {
+                write!(f, "\n      {place}")?;
+            }
+            if let Some(more) = places.len().checked_sub(MOST_PLACES + 1) {
+                write!(f, "\n      and {} more", more + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn in_crate(name: &str) -> &str {
+    name.split_once("/src/").map_or(name, |(_, name)| name)
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} `{}`", self.file, self.line, self.what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::modules::fabricate;
+
+    /// Compares what is in each circle of a crate, of these files in `a/src`.
+    fn check(files: &[(&str, &str)], expected: &[&[&str]]) {
+        let found: Vec<Vec<String>> = circles(&fabricate(files))
+            .into_iter()
+            .map(|circle| circle.members.into_iter().collect())
+            .map(|names: Vec<String>| names.iter().map(|name| in_crate(name).to_owned()).collect())
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_order_is_no_circle() {
+        check(
+            &[
+                ("lib.rs", "mod high; mod low; pub use high::High;"),
+                ("high.rs", "use crate::low::Low; pub struct High(Low);"),
+                ("low.rs", "pub struct Low;"),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn two_files_that_use_each_other_are_a_circle_with_its_places() {
+        let files = [
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", "pub struct A;\nuse super::b::B;"),
+            ("b.rs", "\n\npub struct B(crate::a::A);"),
+        ];
+        check(&files, &[&["a.rs", "b.rs"]]);
+        let circles = circles(&fabricate(&files));
+        assert_eq!(
+            circles[0].to_string(),
+            "a circle of 2: a.rs, b.rs\n    \
+             a.rs -> b.rs\n      a/src/a.rs:2 `super::b::B`\n    \
+             b.rs -> a.rs\n      a/src/b.rs:3 `crate::a::A`"
+        );
+    }
+
+    #[test]
+    fn folders_are_a_circle_even_if_no_two_of_their_files_are() {
+        check(
+            &[
+                ("lib.rs", "mod a; mod b; mod c;"),
+                ("a/mod.rs", "mod down; mod up;"),
+                ("a/up.rs", "pub struct Up;"),
+                ("a/down.rs", "use crate::b::x::X;"),
+                ("b/mod.rs", "pub mod x; pub mod y;"),
+                ("b/x.rs", "pub struct X;"),
+                ("b/y.rs", "use crate::c::C;"),
+                ("c.rs", "use crate::a::up::Up; pub struct C(Up);"),
+            ],
+            &[&["a/", "b/", "c.rs"]],
+        );
+    }
+
+    #[test]
+    fn a_file_that_uses_what_its_owner_defines_is_in_a_circle_if_the_owner_uses_it() {
+        let child = (
+            "room/child.rs",
+            "use super::Owner; pub struct Child(Owner);",
+        );
+        let owner = "mod child; pub use child::Child; pub struct Owner;";
+        check(
+            &[("lib.rs", "mod room;"), ("room/mod.rs", owner), child],
+            &[&["room/child.rs", "room/mod.rs"]],
+        );
+        check(
+            &[("lib.rs", "mod room;"), ("room.rs", owner), child],
+            &[&["room.rs", "room/child.rs"]],
+        );
+        check(
+            &[
+                (
+                    "lib.rs",
+                    "mod child; pub struct Root; fn f() { child::g() }",
+                ),
+                ("child.rs", "pub fn g(_: crate::Root) {}"),
+            ],
+            &[&["child.rs", "lib.rs"]],
+        );
+    }
+
+    #[test]
+    fn a_file_may_use_its_sibling_by_way_of_their_owner() {
+        check(
+            &[
+                ("lib.rs", "mod room; pub use room::A;"),
+                ("room/mod.rs", "mod a; mod b; pub use a::A; pub use b::{B};"),
+                ("room/a.rs", "pub struct A;"),
+                (
+                    "room/b.rs",
+                    "use crate::A; use super::A as Other; pub struct B(A, Other);",
+                ),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn an_impl_block_outside_of_its_types_file_is_a_circle_and_a_traits_is_none() {
+        let files = |content| {
+            [
+                ("lib.rs", "mod a; mod b;"),
+                ("a.rs", "pub struct A<T>(T);"),
+                ("b.rs", content),
+            ]
+        };
+        check(
+            &files("use crate::a::A; impl<T: Fn() -> u8> A<T> { fn f(&self) {} }"),
+            &[&["a.rs", "b.rs"]],
+        );
+        check(
+            &files("use crate::a::A; impl<T> std::fmt::Debug for A<T> {}"),
+            &[],
+        );
+        check(
+            &files("use crate::a::A; fn f() -> impl Into<A<u8>> { 1 }"),
+            &[],
+        );
+    }
+}

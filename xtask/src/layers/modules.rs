@@ -1,0 +1,385 @@
+//! The modules of one crate, and which file uses which.
+//!
+//! A file uses another where it imports or names, outside of its tests, what the other defines;
+//! re-exports are followed to the definition. The file that defines a type also uses each file
+//! with an inherent `impl` block of it, whose methods it offers. `mod name;` and the import of a
+//! module, as opposed to what is in it, are no use.
+
+use super::syntax::{Path, Syntax};
+use anyhow::{Context, Result, anyhow};
+use std::collections::BTreeMap;
+
+/// How a file is read: its text, or none where it does not exist.
+pub(super) type Read<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// A crate's files and what they use of each other.
+#[derive(Debug)]
+pub(super) struct Modules {
+    modules: Vec<Module>,
+    pub(super) files: Vec<File>,
+    /// By index into `files`: the file that uses, the file that is used.
+    pub(super) uses: BTreeMap<(usize, usize), Vec<Place>>,
+}
+
+#[derive(Debug)]
+pub(super) struct File {
+    /// From the root of the repository.
+    pub(super) name: String,
+    /// The path of its module; empty for the root of the crate.
+    pub(super) module: Path,
+}
+
+/// Where a file uses another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) file: String,
+    pub(super) line: usize,
+    /// What is written there.
+    pub(super) what: String,
+}
+
+#[derive(Debug)]
+struct Module {
+    file: usize,
+    parent: Option<usize>,
+    children: BTreeMap<String, usize>,
+    syntax: Syntax,
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Module(usize),
+    /// Something that this module defines.
+    Item(usize),
+}
+
+/// Longer chains of re-exports go in a circle.
+const MOST_STEPS: u32 = 16;
+
+impl Modules {
+    /// Reads the crate whose root is this file.
+    pub(super) fn load(root: &str, read: &Read<'_>) -> Result<Modules> {
+        let mut modules = Modules {
+            modules: Vec::new(),
+            files: Vec::new(),
+            uses: BTreeMap::new(),
+        };
+        let folder = root.rsplit_once('/').map_or("", |(folder, _)| folder);
+        modules.add_file(root, folder, &Vec::new(), None, read)?;
+        for index in 0..modules.modules.len() {
+            modules.collect(index);
+        }
+        Ok(modules)
+    }
+
+    fn add_file(
+        &mut self,
+        name: &str,
+        folder: &str,
+        path: &Path,
+        parent: Option<usize>,
+        read: &Read<'_>,
+    ) -> Result<usize> {
+        let text = read(name).with_context(|| format!("cannot read {name}"))?;
+        let tokens = text
+            .parse()
+            .map_err(|error| anyhow!("{name} is not Rust: {error}"))?;
+        self.files.push(File {
+            name: name.to_owned(),
+            module: path.clone(),
+        });
+        let file = self.files.len() - 1;
+        self.add_module(Syntax::parse(tokens), file, folder, path, parent, read)
+    }
+
+    /// `folder` is where the files of its children are.
+    fn add_module(
+        &mut self,
+        mut syntax: Syntax,
+        file: usize,
+        folder: &str,
+        path: &Path,
+        parent: Option<usize>,
+        read: &Read<'_>,
+    ) -> Result<usize> {
+        let declared = std::mem::take(&mut syntax.modules);
+        self.modules.push(Module {
+            file,
+            parent,
+            children: BTreeMap::new(),
+            syntax,
+        });
+        let index = self.modules.len() - 1;
+        for child in declared {
+            let below = format!("{folder}/{}", child.name);
+            let mut path = path.clone();
+            path.push(child.name.clone());
+            let added = if let Some(inline) = child.inline {
+                self.add_module(inline, file, &below, &path, Some(index), read)?
+            } else {
+                let beside = format!("{below}.rs");
+                let name = match read(&beside) {
+                    Some(_) => beside,
+                    None => format!("{below}/mod.rs"),
+                };
+                self.add_file(&name, &below, &path, Some(index), read)?
+            };
+            if let Some(module) = self.modules.get_mut(index) {
+                module.children.insert(child.name, added);
+            }
+        }
+        Ok(index)
+    }
+
+    /// Adds what one module uses.
+    fn collect(&mut self, index: usize) {
+        let Some(module) = self.modules.get(index) else {
+            return;
+        };
+        let mut found = Vec::new();
+        for import in &module.syntax.imports {
+            match self.resolve(index, &import.path, 0) {
+                // What is used of it is written as a path that begins with its name.
+                Some(Found::Module(_)) if import.name.is_some() => {}
+                Some(Found::Module(to) | Found::Item(to)) => {
+                    let star = if import.name.is_none() { "::*" } else { "" };
+                    let what = import.path.join("::") + star;
+                    found.push((module.file, to, import.line, what));
+                }
+                None => {}
+            }
+        }
+        for (path, line) in &module.syntax.mentions {
+            if let Some(Found::Item(to)) = self.resolve(index, path, 0) {
+                found.push((module.file, to, *line, path.join("::")));
+            }
+        }
+        let mut uses: Vec<_> = found
+            .into_iter()
+            .filter_map(|(from, to, line, what)| Some((from, self.file(to)?, from, line, what)))
+            .collect();
+        for (path, line) in &module.syntax.impls {
+            if let Some(Found::Item(of)) = self.resolve(index, path, 0)
+                && let Some(of) = self.file(of)
+            {
+                let what = format!("impl {}", path.join("::"));
+                uses.push((of, module.file, module.file, *line, what));
+            }
+        }
+        for (from, to, written, line, what) in uses {
+            if from == to {
+                continue;
+            }
+            let file = self.files.get(written).map(|file| file.name.clone());
+            let places = self.uses.entry((from, to)).or_default();
+            places.push(Place {
+                file: file.unwrap_or_default(),
+                line,
+                what,
+            });
+            places.sort();
+            places.dedup();
+        }
+    }
+
+    fn file(&self, module: usize) -> Option<usize> {
+        self.modules.get(module).map(|module| module.file)
+    }
+
+    /// What a path that is written in a module leads to: `None` if it leads out of the crate.
+    fn resolve(&self, scope: usize, path: &[String], steps: u32) -> Option<Found> {
+        let (first, rest) = path.split_first()?;
+        match first.as_str() {
+            "crate" => Some(self.walk(0, rest, steps)),
+            "self" => Some(self.walk(scope, rest, steps)),
+            "super" => {
+                let parent = self.modules.get(scope)?.parent?;
+                match rest.first() {
+                    Some(next) if next == "super" => self.resolve(parent, rest, steps),
+                    _ => Some(self.walk(parent, rest, steps)),
+                }
+            }
+            _ => self.step(scope, first, rest, steps),
+        }
+    }
+
+    /// What is not found in a module counts as defined there: a macro may do so.
+    fn walk(&self, module: usize, path: &[String], steps: u32) -> Found {
+        match path.split_first() {
+            None => Found::Module(module),
+            Some((name, rest)) => self
+                .step(module, name, rest, steps)
+                .unwrap_or(Found::Item(module)),
+        }
+    }
+
+    /// What a name of this module, and the path behind it, leads to.
+    fn step(&self, index: usize, name: &str, rest: &[String], steps: u32) -> Option<Found> {
+        if steps > MOST_STEPS {
+            return None;
+        }
+        let module = self.modules.get(index)?;
+        if let Some(child) = module.children.get(name)
+            && !(rest.is_empty() && module.syntax.items.contains(name))
+        {
+            return Some(self.walk(*child, rest, steps));
+        }
+        if module.syntax.items.contains(name) {
+            return Some(Found::Item(index));
+        }
+        let imports = &module.syntax.imports;
+        let mut named = imports.iter();
+        if let Some(import) = named.find(|import| import.name.as_deref() == Some(name)) {
+            return Some(match self.resolve(index, &import.path, steps + 1) {
+                Some(Found::Module(found)) => self.walk(found, rest, steps + 1),
+                Some(item) => item,
+                // From another crate, by way of this one.
+                None => Found::Item(index),
+            });
+        }
+        for import in imports.iter().filter(|import| import.name.is_none()) {
+            if let Some(Found::Module(found)) = self.resolve(index, &import.path, steps + 1)
+                && found != index
+                && let Some(found) = self.step(found, name, rest, steps + 1)
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+}
+
+/// The modules of a crate with these files in `a/src`; its root is the first.
+#[cfg(test)]
+pub(super) fn fabricate(files: &[(&str, &str)]) -> Modules {
+    let files: BTreeMap<String, &str> = files
+        .iter()
+        .map(|(name, text)| (format!("a/src/{name}"), *text))
+        .collect();
+    let read = |name: &str| files.get(name).map(|text| (*text).to_owned());
+    Modules::load("a/src/lib.rs", &read).expect("the files are sound")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `user.rs` uses of a crate that has `low` with `Low` and `low/deep.rs` with `Deep`.
+    fn check(user: &str, expected: &[&str]) {
+        let modules = fabricate(&[
+            (
+                "lib.rs",
+                "mod low; mod user; pub use low::{Low as Short, deep}; pub use low::Deep;",
+            ),
+            (
+                "low/mod.rs",
+                "pub mod deep; pub use self::deep::*; pub enum Low { One } structure!(Made);",
+            ),
+            (
+                "low/deep.rs",
+                "pub struct Deep; pub fn dig() {} macro_rules! hoe { () => {} }",
+            ),
+            ("user.rs", user),
+        ]);
+        let found: Vec<String> = modules
+            .uses
+            .iter()
+            .filter(|((from, _), _)| modules.files[*from].name == "a/src/user.rs")
+            .flat_map(|((_, to), places)| {
+                let to = modules.files[*to].module.join("/");
+                places
+                    .iter()
+                    .map(move |place| format!("{}: {} is of {to}", place.line, place.what))
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn groups_renames_and_re_exports_lead_to_the_definition() {
+        check(
+            "use crate::{low::{self, Low as L, deep::Deep}, Short};\nuse crate::Deep as D;",
+            &[
+                "1: crate::Short is of low",
+                "1: crate::low::Low is of low",
+                "1: crate::low::deep::Deep is of low/deep",
+                "2: crate::Deep is of low/deep",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_module_is_used_where_something_in_it_is_named() {
+        check("use crate::low::deep;", &[]);
+        check(
+            "use crate::low as l;\nfn f() { l::deep::dig() }",
+            &["2: l::deep::dig is of low/deep"],
+        );
+        check("use super::low::*;", &["1: super::low::* is of low"]);
+    }
+
+    #[test]
+    fn paths_in_bodies_macros_and_attributes_count() {
+        check(
+            "fn f() { g(|| super::low::Low::One); }",
+            &["1: super::low::Low::One is of low"],
+        );
+        check(
+            "m! { a => $crate::low::Low }",
+            &["1: crate::low::Low is of low"],
+        );
+        check("#[serde(with = \"crate::low::deep\")] struct A;", &[]);
+        check(
+            "struct A { #[serde(default = \"crate::low::deep::dig\")] a: u8 }",
+            &["1: crate::low::deep::dig is of low/deep"],
+        );
+        check(
+            "fn f() { use crate::low::Low::*; }",
+            &["1: crate::low::Low::* is of low"],
+        );
+        check(
+            "mod inner { use super::super::low::Low; }",
+            &["1: super::super::low::Low is of low"],
+        );
+    }
+
+    #[test]
+    fn what_is_not_found_counts_as_its_modules() {
+        check("use crate::low::Made;", &["1: crate::low::Made is of low"]);
+    }
+
+    #[test]
+    fn tests_may_use_what_they_like() {
+        check(
+            "#[cfg(test)] mod tests { use crate::low::Low; }
+             #[cfg(test)]\n#[doc(hidden)] pub fn f() -> u8 { crate::low::Low::One }
+             #[cfg(all(test, unix))] use crate::low::{Low, deep::Deep};
+             #[test] fn t() { crate::low::deep::dig() }
+             struct S { #[cfg(test)] a: crate::low::Low, b: u8 }
+             #[cfg(test)] const C: crate::low::Low = { crate::low::Low::One };",
+            &[],
+        );
+        check("#![cfg(test)] use crate::low::Low;", &[]);
+        check(
+            "#[cfg(not(test))] use crate::low::Low;",
+            &["1: crate::low::Low is of low"],
+        );
+    }
+
+    #[test]
+    fn names_of_other_crates_comments_and_visibility_do_not_count() {
+        check(
+            "//! [`crate::low::Low`]
+             use ::low::Low; use std::fmt; use serde;
+             pub(crate) struct A; pub(in crate::low) fn f(a: &fmt::Debug) { a.low::<u8>(); serde::x() }
+             fn g() { Vec::<u8>::low::Low; \"crate::low::Low\" }",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_file_of_tests_is_not_even_read() {
+        fabricate(&[("lib.rs", "#[cfg(test)] mod tests;")]);
+    }
+}

@@ -1,0 +1,129 @@
+//! The rooms of `webhook-dispatch`, from top to bottom: `docs/architecture.md` says what each is
+//! for. A module may use those of its own row and of the rows below, never one above.
+
+use super::modules::Modules;
+use std::collections::BTreeSet;
+
+/// The crate's modules by row. One that is in no row is an error.
+pub(super) const ROOMS: &[&[&str]] = &[
+    // The public handles.
+    &[
+        "dispatcher",
+        "control",
+        "monitor",
+        "repair",
+        "test_delivery",
+    ],
+    &["supervisor"],
+    &["intake"],
+    &["worker"],
+    &["target"],
+    &["delivery"],
+    &["http"],
+    &["shared"],
+];
+
+/// What breaks the order of the rooms.
+pub(super) fn violations(modules: &Modules, rooms: &[&[&str]]) -> Vec<String> {
+    let row = |name: &str| rooms.iter().position(|row| row.contains(&name));
+    let tops = modules.files.iter().filter_map(|file| file.module.first());
+    let tops: BTreeSet<&str> = tops.map(String::as_str).collect();
+    let mut problems = Vec::new();
+    for top in tops.iter().filter(|top| row(top).is_none()) {
+        problems.push(format!(
+            "the module `{top}` is in no room: move it into one, or give it a row in ROOMS"
+        ));
+    }
+    for gone in rooms
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|name| !tops.contains(*name))
+    {
+        problems.push(format!("ROOMS names `{gone}`, which does not exist"));
+    }
+    for ((from, to), places) in &modules.uses {
+        let top = |file: &usize| modules.files.get(*file)?.module.first();
+        let (Some(from), Some(to)) = (top(from), top(to)) else {
+            continue;
+        };
+        if let (Some(above), Some(below)) = (row(to), row(from))
+            && above < below
+        {
+            for place in places {
+                problems.push(format!(
+                    "{place}: `{from}` is below `{to}` and must not use it"
+                ));
+            }
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::modules::fabricate;
+
+    const ROWS: &[&[&str]] = &[&["handle", "monitor"], &["worker"], &["clock"]];
+
+    fn check(files: &[(&str, &str)], expected: &[&str]) {
+        assert_eq!(violations(&fabricate(files), ROWS), expected);
+    }
+
+    #[test]
+    fn a_room_may_use_its_own_row_and_those_below() {
+        check(
+            &[
+                (
+                    "lib.rs",
+                    "mod clock; mod handle; mod monitor; mod worker; pub use handle::H;",
+                ),
+                (
+                    "handle.rs",
+                    "use crate::{clock::C, monitor::M, worker::W}; pub struct H;",
+                ),
+                ("monitor.rs", "pub struct M;"),
+                ("worker/mod.rs", "mod run; pub struct W;"),
+                ("worker/run.rs", "use crate::clock::C;"),
+                ("clock.rs", "pub struct C;"),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_room_that_uses_one_above_is_told() {
+        check(
+            &[
+                (
+                    "lib.rs",
+                    "mod clock; mod handle; mod monitor; mod worker; pub use handle::H;",
+                ),
+                ("handle.rs", "pub struct H;"),
+                ("monitor.rs", ""),
+                ("worker/mod.rs", "mod run;"),
+                ("worker/run.rs", "\nuse crate::H;"),
+                ("clock.rs", ""),
+            ],
+            &["a/src/worker/run.rs:2 `crate::H`: `worker` is below `handle` and must not use it"],
+        );
+    }
+
+    #[test]
+    fn a_module_without_a_room_and_a_room_without_a_module_are_told() {
+        check(
+            &[
+                ("lib.rs", "mod attic; mod handle; mod monitor; mod worker;"),
+                ("attic.rs", ""),
+                ("handle.rs", ""),
+                ("monitor.rs", ""),
+                ("worker.rs", ""),
+            ],
+            &[
+                "the module `attic` is in no room: move it into one, or give it a row in ROOMS",
+                "ROOMS names `clock`, which does not exist",
+            ],
+        );
+    }
+}
