@@ -10,7 +10,6 @@ mod circles;
 mod graph;
 mod modules;
 mod rooms;
-mod syntax;
 
 use crate::{sources, workspace};
 use anyhow::{Result, bail};

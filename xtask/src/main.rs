@@ -11,6 +11,7 @@ mod layers;
 mod measure;
 mod promises;
 mod sources;
+mod syntax;
 mod torture;
 mod workspace;
 

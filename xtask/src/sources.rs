@@ -1,8 +1,9 @@
 //! What the manifests cannot express: which names the sources of a crate may not hold, and
 //! that nothing in the repository names a place on somebody's machine or a test that is gone.
 
+use crate::syntax::Syntax;
 use crate::{promises, workspace};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -66,6 +67,26 @@ const BANS: &[Ban] = &[
     },
 ];
 
+/// Where code decides and does nothing else: it is told the time, and is run by others. Its tests
+/// are free.
+const PURE: &str = "crates/webhook-dispatch/src/target";
+const IMPURE: &[&str] = &[
+    ".elapsed",
+    "Clock",
+    "Instant::now",
+    "SystemClock",
+    "SystemTime::now",
+    "Condvar",
+    "Mutex",
+    "RwLock",
+    "crossbeam_channel",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::thread",
+];
+
 /// Folders that are not the project's text: version control, builds, data for tests.
 const NOT_OURS: &[&str] = &[".git", "target", "tests/data", "tests/fixtures"];
 /// Files whose text is checked for places on a machine.
@@ -100,7 +121,13 @@ pub(crate) fn check() -> Result<()> {
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
         problems.extend(machine_paths(&name, &text));
         if extension == "rs" {
-            problems.extend(banned_words(&name, &text, BANS)?);
+            let tokens: TokenStream = text
+                .parse()
+                .map_err(|error| anyhow!("{name} is not Rust: {error}"))?;
+            if Path::new(&name).starts_with(PURE) && !name.ends_with("/tests.rs") {
+                problems.extend(impurities(&name, tokens.clone()));
+            }
+            problems.extend(banned_words(&name, tokens, BANS));
         }
         seen.insert(name, text);
     }
@@ -108,6 +135,9 @@ pub(crate) fn check() -> Result<()> {
         if !seen.contains_key(*file) {
             problems.push(format!("{file}: excepted by a rule, but it does not exist"));
         }
+    }
+    if !seen.keys().any(|name| Path::new(name).starts_with(PURE)) {
+        problems.push(format!("{PURE}: a rule is for it, but it does not exist"));
     }
     if problems.is_empty() {
         let rust = seen.iter().filter(|(name, _)| name.ends_with(".rs"));
@@ -133,7 +163,7 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
                 .file_type()
                 .context("cannot tell a file from a folder")?;
             let path = entry.path();
-            if kind.is_dir() && !NOT_OURS.iter().any(|name| path.ends_with(name)) {
+            if kind.is_dir() && !NOT_OURS.iter().any(|name| path == root.join(name)) {
                 folders.push(path);
             } else if kind.is_file() && path.file_name() != Some(OsStr::new(".git")) {
                 found.push(path);
@@ -144,17 +174,11 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn banned_words(name: &str, text: &str, bans: &[Ban]) -> Result<Vec<String>> {
+fn banned_words(name: &str, tokens: TokenStream, bans: &[Ban]) -> Vec<String> {
     let bans: Vec<&Ban> = bans
         .iter()
         .filter(|ban| Path::new(name).starts_with(ban.under) && !ban.except.contains(&name))
         .collect();
-    if bans.is_empty() {
-        return Ok(Vec::new());
-    }
-    let tokens: TokenStream = text
-        .parse()
-        .map_err(|error| anyhow::anyhow!("{name} is not Rust: {error}"))?;
     let mut problems = Vec::new();
     words(tokens, &mut |word, line| {
         for ban in &bans {
@@ -163,7 +187,23 @@ fn banned_words(name: &str, text: &str, bans: &[Ban]) -> Result<Vec<String>> {
             }
         }
     });
-    Ok(problems)
+    problems
+}
+
+/// What a pure file uses that reads a clock, does I/O, or knows threads.
+fn impurities(name: &str, tokens: TokenStream) -> Vec<String> {
+    let syntax = Syntax::parse(tokens);
+    let mut problems = Vec::new();
+    for (path, line) in syntax.paths() {
+        let whole = format!("::{}::", path.join("::"));
+        let banned = IMPURE
+            .iter()
+            .filter(|banned| whole.contains(&format!("::{banned}::")));
+        problems.extend(banned.map(|banned| {
+            format!("{name}:{line}: uses `{banned}`, but {PURE} has no clock, no I/O and no thread")
+        }));
+    }
+    problems
 }
 
 /// Calls `visit` with each identifier and its line.
@@ -211,8 +251,12 @@ mod tests {
         why: "it is reserved",
     }];
 
+    fn tokens(text: &str) -> TokenStream {
+        text.parse().expect("it is Rust")
+    }
+
     fn check(name: &str, text: &str, expected: &[&str]) {
-        assert_eq!(banned_words(name, text, BAN).expect("it is Rust"), expected);
+        assert_eq!(banned_words(name, tokens(text), BAN), expected);
     }
 
     #[test]
@@ -245,15 +289,39 @@ mod tests {
 
     #[test]
     fn a_raw_identifier_does_not_hide_a_name() {
-        let found = banned_words("crates/a.rs", "use r#ureq::Agent;", BAN).expect("it is Rust");
+        let found = banned_words("crates/a.rs", tokens("use r#ureq::Agent;"), BAN);
         assert_eq!(found.len(), 1);
     }
 
     #[test]
     fn unsafe_is_found_in_a_macro_too() {
         let text = "macro_rules! m { () => { unsafe { f() } } }";
-        let found = banned_words("tests/src/lib.rs", text, BANS).expect("it is Rust");
+        let found = banned_words("tests/src/lib.rs", tokens(text), BANS);
         assert_eq!(found.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn what_decides_must_not_look_at_a_clock_nor_do_anything() {
+        let text = "use std::{time::Instant, thread};\n\
+                    fn f(at: Instant) { if at.elapsed() > at - Instant::now() { std::fs::read(x) } }\n\
+                    mod inner { use crate::clock::Clock; }\n\
+                    #[cfg(test)] mod tests { fn now() -> Instant { Instant::now() } }";
+        let mut found = impurities("a.rs", tokens(text));
+        found.sort();
+        let told: Vec<_> = found
+            .iter()
+            .filter_map(|told| told.split(", but").next())
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "a.rs:1: uses `std::thread`",
+                "a.rs:2: uses `.elapsed`",
+                "a.rs:2: uses `Instant::now`",
+                "a.rs:2: uses `std::fs`",
+                "a.rs:3: uses `Clock`",
+            ]
+        );
     }
 
     #[test]

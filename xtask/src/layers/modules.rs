@@ -5,7 +5,7 @@
 //! with an inherent `impl` block of it, whose methods it offers. `mod name;` and the import of a
 //! module, as opposed to what is in it, are no use.
 
-use super::syntax::{Path, Syntax};
+use crate::syntax::{Path, Syntax};
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 

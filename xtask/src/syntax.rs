@@ -7,43 +7,60 @@ use std::collections::BTreeSet;
 
 /// A path as written, without generic arguments: `crate::queue::Queue`. The first segment is
 /// empty where it begins with `::`.
-pub(super) type Path = Vec<String>;
+pub(crate) type Path = Vec<String>;
 
 /// A module's content.
 #[derive(Debug, Default)]
-pub(super) struct Syntax {
+pub(crate) struct Syntax {
     /// Names of functions, types, constants and macros defined here.
-    pub(super) items: BTreeSet<String>,
-    pub(super) modules: Vec<Declared>,
-    pub(super) imports: Vec<Import>,
-    /// Paths of two segments and more, outside of imports.
-    pub(super) mentions: Vec<(Path, usize)>,
+    pub(crate) items: BTreeSet<String>,
+    pub(crate) modules: Vec<Declared>,
+    pub(crate) imports: Vec<Import>,
+    /// Paths of two segments and more, outside of imports; and `.name`, of what follows a dot.
+    pub(crate) mentions: Vec<(Path, usize)>,
     /// Types that have an inherent `impl` block here.
-    pub(super) impls: Vec<(Path, usize)>,
+    pub(crate) impls: Vec<(Path, usize)>,
 }
 
 /// `mod name;` or `mod name { .. }`.
 #[derive(Debug)]
-pub(super) struct Declared {
-    pub(super) name: String,
+pub(crate) struct Declared {
+    pub(crate) name: String,
     /// The content of an inline module.
-    pub(super) inline: Option<Syntax>,
+    pub(crate) inline: Option<Syntax>,
 }
 
 /// One name that a `use` declaration brings in.
 #[derive(Debug)]
-pub(super) struct Import {
-    pub(super) path: Path,
+pub(crate) struct Import {
+    pub(crate) path: Path,
     /// The name it has here; `None` for `*`.
-    pub(super) name: Option<String>,
-    pub(super) line: usize,
+    pub(crate) name: Option<String>,
+    pub(crate) line: usize,
 }
 
 impl Syntax {
-    pub(super) fn parse(tokens: TokenStream) -> Syntax {
+    pub(crate) fn parse(tokens: TokenStream) -> Syntax {
         let mut syntax = Syntax::default();
         syntax.scan(tokens, true);
         syntax
+    }
+
+    /// Every path with its line, that of imports and of inline modules included.
+    pub(crate) fn paths(&self) -> Vec<(&Path, usize)> {
+        let mentions = self.mentions.iter().map(|(path, line)| (path, *line));
+        let imports = self
+            .imports
+            .iter()
+            .map(|import| (&import.path, import.line));
+        let inline = self
+            .modules
+            .iter()
+            .filter_map(|module| module.inline.as_ref());
+        mentions
+            .chain(imports)
+            .chain(inline.flat_map(Syntax::paths))
+            .collect()
     }
 
     /// Reads one level of tokens: that of a module, or any below it.
@@ -70,8 +87,13 @@ impl Syntax {
                     self.scan(group.stream(), false);
                     (1, group.delimiter() == Delimiter::Brace)
                 }
-                // Neither `::name` nor `.name` begins a path that can be resolved here.
-                TokenTree::Punct(punct) if punct.as_char() == '.' => (2, false),
+                TokenTree::Punct(punct) if punct.as_char() == '.' => {
+                    let next = rest.get(1..).unwrap_or_default();
+                    self.mentions
+                        .push((vec![format!(".{}", text(next))], line(next)));
+                    (1 + usize::from(!text(next).is_empty()), false)
+                }
+                // `::name` leads out of the crate, or into a type.
                 TokenTree::Punct(_) if is_colons(rest) => (3, false),
                 TokenTree::Punct(punct) => (1, punct.as_char() == ';'),
                 TokenTree::Literal(_) => (1, false),
@@ -308,7 +330,7 @@ fn path(tokens: &[TokenTree]) -> (Path, usize) {
     }
 }
 
-/// The group of `pub(crate)`, `pub(super)`, `pub(in crate::queue)`.
+/// The group of `pub(crate)`, `pub(crate)`, `pub(in crate::queue)`.
 fn is_restriction(tokens: &[TokenTree]) -> bool {
     let Some(TokenTree::Group(group)) = tokens.first() else {
         return false;
