@@ -12,6 +12,7 @@ mod measure;
 mod promises;
 mod sources;
 mod syntax;
+mod tools;
 mod torture;
 mod workspace;
 

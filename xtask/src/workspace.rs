@@ -67,3 +67,9 @@ pub(crate) fn build(package: &str, profile: &str) -> Result<PathBuf> {
     }
     binary.with_context(|| format!("cargo built {package} but named no executable"))
 }
+
+/// Writes a line to standard error, between what cargo and other programs write there.
+#[expect(clippy::print_stderr, reason = "a command tells what it does")]
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
+}
