@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// Run every check that a change must pass
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest where it is
-/// installed. Installs cargo-deny from crates.io where it is missing, and valgrind with apt-get
-/// where it runs as root. A check that cannot be made here is left out and named at the end;
+/// installed. Installs cargo-deny and typos from crates.io where they are missing (four minutes on
+/// two cores), and valgrind with apt-get where it runs as root. A check that cannot be made here is left out and named at the end;
 /// with CI set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
@@ -39,6 +39,7 @@ const STEPS: &[Step] = &[
     }),
     ("layers: sources of each crate", || passed(sources::check())),
     ("licenses and sources of dependencies", deny),
+    ("spelling", spelling),
     ("clippy", || {
         cargo("clippy --workspace --all-targets --locked -- -D warnings")
     }),
@@ -134,9 +135,18 @@ fn documentation() -> Result<Outcome> {
 /// and change without a change here.
 fn deny() -> Result<Outcome> {
     if tools::DENY.ensure() {
-        return cargo("deny --workspace --locked check bans licenses sources");
+        return cargo(
+            "deny --workspace --locked check --hide-inclusion-graph bans licenses sources",
+        );
     }
     Ok(Outcome::LeftOut("cargo-deny is not installed"))
+}
+
+fn spelling() -> Result<Outcome> {
+    if tools::TYPOS.ensure() {
+        return execute(Command::new("typos").current_dir(workspace::root()));
+    }
+    Ok(Outcome::LeftOut("typos is not installed"))
 }
 
 fn passed(result: Result<()>) -> Result<Outcome> {
@@ -161,6 +171,7 @@ fn execute(command: &mut Command) -> Result<Outcome> {
         .map(|arg| arg.to_string_lossy())
         .collect();
     let shown = format!("{} {}", name.to_string_lossy(), args.join(" "));
+    let shown = shown.trim_end();
     say(&format!("$ {shown}"));
     let status = command
         .status()

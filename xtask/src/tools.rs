@@ -19,6 +19,13 @@ pub(crate) const DENY: Tool = Tool {
     as_root: false,
 };
 
+pub(crate) const TYPOS: Tool = Tool {
+    name: "typos",
+    look: "typos --version",
+    install: "cargo install --locked typos-cli --version 1.52.0",
+    as_root: false,
+};
+
 pub(crate) const VALGRIND: Tool = Tool {
     name: "valgrind",
     look: "valgrind --version",
