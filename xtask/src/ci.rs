@@ -1,17 +1,18 @@
-//! `cargo xtask ci`: everything that a change must pass, in order.
+//! `cargo xtask ci` runs every check that a change must pass.
 
+use crate::tools::{self, Outcome};
 use crate::workspace::{self, say};
-use crate::{guard, layers, sources, tools};
+use crate::{guard, layers, sources};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 /// Run every check that a change must pass
 ///
-/// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest where it is
-/// installed. Installs cargo-deny and typos from crates.io where they are missing (four minutes on
-/// two cores), and valgrind with apt-get where it runs as root. A check that cannot be made here is left out and named at the end;
-/// with CI set in the environment, it fails.
+/// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
+/// Installs cargo-deny and typos from crates.io if they are missing (four minutes on two cores),
+/// and, as root, valgrind with apt-get. A check that cannot run is left out and named at the end;
+/// if CI is set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
     /// Run the steps after a failed one as well
@@ -19,16 +20,9 @@ pub(crate) struct CiArgs {
     keep_going: bool,
 }
 
-/// What came of a step that did not fail.
-pub(crate) enum Outcome {
-    Passed,
-    /// It could not be done here, and why.
-    LeftOut(&'static str),
-}
-
 type Step = (&'static str, fn() -> Result<Outcome>);
 
-/// The cheap ones first, so that a slip is told early.
+/// In this order: the cheap steps first.
 const STEPS: &[Step] = &[
     ("format", || cargo("fmt --all --check")),
     ("layers: dependencies of each crate", || {
@@ -62,7 +56,7 @@ const STEPS: &[Step] = &[
     }),
 ];
 
-/// Runs the steps. Exits 1 when one fails, naming it.
+/// Runs the steps. Exits 1 if a step fails.
 pub(crate) fn run(args: &CiArgs) -> Result<ExitCode> {
     let must_all_run = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     let start = Instant::now();
@@ -108,7 +102,7 @@ pub(crate) fn run(args: &CiArgs) -> Result<ExitCode> {
 }
 
 fn tests() -> Result<Outcome> {
-    // Once here, not once in each test process.
+    // Built once here, and not in each test process.
     let webhookd = workspace::build_webhookd("dev")?;
     let nextest = workspace::cargo().args(["nextest", "--version"]).output();
     let all = if nextest.is_ok_and(|output| output.status.success()) {
@@ -131,8 +125,7 @@ fn documentation() -> Result<Outcome> {
     execute(command.args(["doc", "--workspace", "--no-deps", "--locked"]))
 }
 
-/// Advisories are left to `cargo deny check advisories`: they need a database from the network,
-/// and change without a change here.
+/// Does not check advisories: their database is on the network and changes on its own.
 fn deny() -> Result<Outcome> {
     if tools::DENY.ensure() {
         return cargo(

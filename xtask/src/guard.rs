@@ -1,9 +1,10 @@
-//! `cargo xtask guard`: how many instructions the hot paths take, against what is committed.
+//! `cargo xtask guard` counts the instructions of the hot paths and compares them with the
+//! committed counts. Instructions, unlike times, do not depend on the machine's load.
 //!
-//! Instructions, unlike times, are the same on a busy machine: callgrind counts them.
+//! It runs valgrind's callgrind itself. gungraun would replace most of this file, but installing
+//! its runner takes longer (three minutes of processor time) than this whole check.
 
-use crate::ci::Outcome;
-use crate::tools;
+use crate::tools::{self, Outcome};
 use crate::workspace::{self, say};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -11,48 +12,49 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-/// Count the instructions of the hot paths, and compare with what is committed
+/// Count the instructions of the hot paths and compare them with the committed counts
 ///
-/// Runs each path of xtask/hot-paths under valgrind's callgrind, and fails when one takes a tenth
-/// more than xtask/guard.json says. A change that is worth it is committed with --bless.
+/// Runs each path of tests/hot-paths under valgrind's callgrind. Fails if a path takes over 10 %
+/// more instructions than tests/hot-paths/instructions.json says; --bless updates that file.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct GuardArgs {
-    /// Write what was counted into xtask/guard.json
+    /// Write the counts to tests/hot-paths/instructions.json
     #[arg(long)]
     bless: bool,
 }
 
-/// A path may take so much more than is committed.
+/// The highest ratio of counted to committed instructions.
 const ALLOWED: f64 = 1.10;
 
-/// Each path, and how often it is done in the shorter and in the longer run.
+/// Each path with the repetitions of its shorter and its longer run.
 const PATHS: &[(&str, u64, u64)] = &[
     ("encode", 200, 1_200),
     ("header", 200, 1_200),
-    // A hash map's seed differs from run to run, and so do its collisions: many even them out.
+    // The seed of its hash map differs between runs; many repetitions average the collisions.
     ("lane", 2_000, 22_000),
     ("queue", 10, 110),
 ];
 
-/// The content of `xtask/guard.json`.
+/// The content of `tests/hot-paths/instructions.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Counts {
     compiler: String,
-    /// The processor's instruction set; libraries choose their loops by what it has.
+    /// The instruction set: libraries choose their loops by it.
     architecture: String,
     avx2: bool,
-    /// Instructions for each time.
+    /// Instructions of one repetition.
     paths: BTreeMap<String, u64>,
 }
 
-/// Counts and compares. Exits 1 when nothing could be compared.
+/// Runs the command. Exits 1 if the counts cannot be compared.
 pub(crate) fn run(args: &GuardArgs) -> Result<ExitCode> {
     ensure!(tools::VALGRIND.is_installed(), "valgrind is not installed");
     if args.bless {
         let counts = count()?;
         say(&format!("{:#?}", counts.paths));
         let text = serde_json::to_string_pretty(&counts).context("counts as JSON")?;
-        std::fs::write(file(), text + "\n").context("cannot write xtask/guard.json")?;
+        std::fs::write(file(), text + "\n")
+            .context("cannot write tests/hot-paths/instructions.json")?;
         return Ok(ExitCode::SUCCESS);
     }
     Ok(match compare()? {
@@ -64,10 +66,10 @@ pub(crate) fn run(args: &GuardArgs) -> Result<ExitCode> {
     })
 }
 
-/// A step of `cargo xtask ci`, which may install what it needs.
+/// Runs the check as a step of `cargo xtask ci`, which may install valgrind.
 ///
 /// # Errors
-/// A path takes more than it may, or could not be counted.
+/// A path takes too many instructions, or cannot be counted.
 pub(crate) fn check() -> Result<Outcome> {
     if tools::VALGRIND.ensure() {
         return compare();
@@ -79,13 +81,13 @@ fn compare() -> Result<Outcome> {
     let committed = committed()?;
     if committed.architecture != std::env::consts::ARCH || committed.avx2 != has_avx2() {
         return Ok(Outcome::LeftOut(
-            "xtask/guard.json was counted on another kind of processor",
+            "the committed counts are of another kind of processor",
         ));
     }
     let counted = count()?;
     if counted.compiler != committed.compiler {
         say(&format!(
-            "counted with {}, committed with {}: what changed may be the compiler",
+            "counted with {}, committed with {}: a difference may come from the compiler",
             counted.compiler, committed.compiler
         ));
     }
@@ -93,14 +95,15 @@ fn compare() -> Result<Outcome> {
     say(&table);
     if worse {
         bail!(
-            "more instructions than xtask/guard.json allows; make them fewer again; or, if they \
-             are worth it, run `cargo xtask guard --bless` and say why in the commit"
+            "a hot path takes more instructions than tests/hot-paths/instructions.json allows. \
+             Reduce them; or run `cargo xtask guard --bless`, and say why in the commit"
         );
     }
     Ok(Outcome::Passed)
 }
 
-/// A line for each path of either side, and whether one takes more than it may or has no match.
+/// Returns a line for each path, and whether a path takes too many instructions or is missing on
+/// one side.
 fn differences(
     counted: &BTreeMap<String, u64>,
     committed: &BTreeMap<String, u64>,
@@ -134,12 +137,13 @@ fn differences(
 }
 
 fn committed() -> Result<Counts> {
-    let text = std::fs::read_to_string(file())
-        .context("cannot read xtask/guard.json: `cargo xtask guard --bless` writes it")?;
-    serde_json::from_str(&text).context("xtask/guard.json")
+    let text = std::fs::read_to_string(file()).context(
+        "cannot read tests/hot-paths/instructions.json: `cargo xtask guard --bless` writes it",
+    )?;
+    serde_json::from_str(&text).context("tests/hot-paths/instructions.json")
 }
 
-/// Counts the instructions of each path on this machine.
+/// Counts the instructions of each path.
 fn count() -> Result<Counts> {
     say("building the hot paths ...");
     let program = workspace::build("hot-paths", "release")?;
@@ -148,10 +152,11 @@ fn count() -> Result<Counts> {
     let compiler = compiler.context("cannot start rustc")?.stdout;
     let mut paths = BTreeMap::new();
     for (name, short, long) in PATHS {
-        // The difference of two runs is free of what it takes to get ready.
+        // The set-up is in both runs, so not in their difference.
         let more =
             callgrind(&program, name, *long)?.checked_sub(callgrind(&program, name, *short)?);
-        let more = more.with_context(|| format!("{name} took less when done more often"))?;
+        let more =
+            more.with_context(|| format!("{name} takes fewer instructions for more repetitions"))?;
         paths.insert((*name).to_owned(), more / (long - short));
     }
     Ok(Counts {
@@ -175,7 +180,7 @@ fn callgrind(program: &Path, name: &str, times: u64) -> Result<u64> {
     counted.with_context(|| format!("valgrind cannot count {name} ({}):\n{said}", output.status))
 }
 
-/// `==123== Collected : 9363599`
+/// Reads `==123== Collected : 9363599`.
 fn collected(said: &str) -> Option<u64> {
     let mut lines = said.lines();
     let count = lines.find_map(|line| line.split_once("Collected :"))?.1;
@@ -189,7 +194,7 @@ fn has_avx2() -> bool {
 }
 
 fn file() -> PathBuf {
-    workspace::root().join("xtask/guard.json")
+    workspace::root().join("tests/hot-paths/instructions.json")
 }
 
 #[cfg(test)]
@@ -225,19 +230,19 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_on_one_side_only_is_not_passed_over() {
+    fn a_path_that_is_on_one_side_only_fails() {
         check(&[("new", 1)], &[], "NONE committed", true);
         check(&[], &[("old", 1)], "NOT COUNTED", true);
     }
 
     #[test]
-    fn a_path_that_became_cheaper_is_told() {
+    fn a_path_that_became_cheaper_is_reported() {
         check(&[("lane", 900)], &[("lane", 1_000)], "--bless", false);
         check(&[("lane", 950)], &[("lane", 1_000)], "-5.0 %\n", false);
     }
 
     #[test]
-    fn callgrinds_count_is_read() {
+    fn the_count_of_callgrind_is_read() {
         let said = "==7== Events    : Ir\n==7== Collected : 9363599\n==7== \n";
         assert_eq!(collected(said), Some(9_363_599));
         assert_eq!(collected("==7== Collected : none\n"), None);

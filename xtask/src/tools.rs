@@ -1,44 +1,52 @@
-//! Programs that `cargo xtask ci` needs and a machine may lack.
+//! Programs that `cargo xtask ci` runs and that may be missing on a machine.
 
 use crate::workspace;
 use std::process::{Command, Stdio};
 
-/// A program, how to see that it is there, and how to install it.
+/// The result of a check that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed,
+    /// The check cannot run on this machine, for this reason.
+    LeftOut(&'static str),
+}
+
+/// A program, with the shell commands that show its version and install it.
 #[derive(Debug)]
 pub(crate) struct Tool {
     name: &'static str,
-    look: &'static str,
+    version: &'static str,
     install: &'static str,
     as_root: bool,
 }
 
 pub(crate) const DENY: Tool = Tool {
     name: "cargo-deny",
-    look: "cargo deny --version",
+    version: "cargo deny --version",
     install: "cargo install --locked cargo-deny --version 0.20.2",
     as_root: false,
 };
 
 pub(crate) const TYPOS: Tool = Tool {
     name: "typos",
-    look: "typos --version",
+    version: "typos --version",
     install: "cargo install --locked typos-cli --version 1.52.0",
     as_root: false,
 };
 
 pub(crate) const VALGRIND: Tool = Tool {
     name: "valgrind",
-    look: "valgrind --version",
+    version: "valgrind --version",
     install: "apt-get install -qy valgrind || (apt-get update -q && apt-get install -qy valgrind)",
     as_root: true,
 };
 
 impl Tool {
     pub(crate) fn is_installed(&self) -> bool {
-        succeeds(shell(self.look).stderr(Stdio::null()))
+        succeeds(shell(self.version).stderr(Stdio::null()))
     }
 
-    /// Installs it where it is missing and that is allowed. Whether it is there then.
+    /// Installs the program if it is missing. Returns whether it is installed.
     pub(crate) fn ensure(&self) -> bool {
         if self.is_installed() {
             return true;
@@ -56,7 +64,7 @@ fn shell(line: &str) -> Command {
     shell
         .args(["-c", line])
         .env("DEBIAN_FRONTEND", "noninteractive");
-    // Outside of the repository, whose configuration is not for tools.
+    // The repository's cargo configuration does not apply to tools.
     shell.current_dir(std::env::temp_dir());
     shell.stdin(Stdio::null()).stdout(Stdio::null());
     shell

@@ -1,18 +1,31 @@
-//! What is done so many times.
+//! `hot-paths PATH TIMES` runs one hot path that many times. `cargo xtask guard` counts the
+//! instructions of two such runs; the set-up is not in their difference.
+//!
+//! *Architecture invariant*: nothing that ships depends on this crate.
 
-use crate::lanes::{Bounds, Delivery, Lanes, Offered};
+// The tests of the included module run in its own crate.
+#![cfg(not(test))]
+
+#[expect(
+    dead_code,
+    reason = "a private module of webhook-dispatch, of which a part is used here"
+)]
+#[path = "../../../crates/webhook-dispatch/src/target/lanes/mod.rs"]
+mod lanes;
+
 use anyhow::{Context, Result, bail, ensure};
+use lanes::{Bounds, Delivery, Lanes, Offered};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 use webhook_model::{EventHeader, TaskStateChange};
 use webhook_queue::{DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement};
 
-/// An event of the fixtures, of the usual size.
-const EVENTS: &str = include_str!("../../../tests/fixtures/events.ndjson");
-/// Events of one group that the queue takes.
+/// The fixtures' events, one a line.
+const EVENTS: &str = include_str!("../../fixtures/events.ndjson");
+/// Events in one commit of the queue.
 const GROUP: u64 = 64;
-/// Tasks, in turns.
+/// Distinct keys, used in turn.
 const TASKS: u64 = 500;
 
 type Path = fn(u64) -> Result<()>;
@@ -24,17 +37,17 @@ const PATHS: &[(&str, Path)] = &[
     ("queue", queue),
 ];
 
-pub(crate) fn names() -> Vec<&'static str> {
-    PATHS.iter().map(|(name, _)| *name).collect()
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [name, times] = &args[..] else {
+        bail!("usage: hot-paths PATH TIMES");
+    };
+    let path = PATHS.iter().find(|(path, _)| path == name);
+    let (_, path) = path.with_context(|| format!("there is no path {name}"))?;
+    path(times.parse().context("TIMES is a number")?)
 }
 
-pub(crate) fn run(name: &str, times: u64) -> Result<()> {
-    match PATHS.iter().find(|(path, _)| *path == name) {
-        Some((_, path)) => path(times),
-        None => bail!("there is no path {name}, but {:?}", names()),
-    }
-}
-
+/// A fixture of the usual size.
 fn event() -> Result<&'static str> {
     let mut lines = EVENTS.lines();
     lines
@@ -55,7 +68,7 @@ fn encode(times: u64) -> Result<()> {
     Ok(())
 }
 
-/// Reads what a dispatcher has to know of an event.
+/// Reads the fields of an event that dispatching needs.
 fn header(times: u64) -> Result<()> {
     let event = event()?.as_bytes();
     for _ in 0..times {
@@ -64,9 +77,9 @@ fn header(times: u64) -> Result<()> {
     Ok(())
 }
 
-/// An event through its lane: offered, taken, settled, beside others that are under way.
+/// Offers an event to its lane, takes it and settles it, while others are in flight.
 fn lane(times: u64) -> Result<()> {
-    const UNDER_WAY: u64 = 16;
+    const IN_FLIGHT: u64 = 16;
     let now = Instant::now();
     let body: Arc<[u8]> = Arc::from(event()?.as_bytes());
     let keys: Vec<Arc<[u8]>> = (0..TASKS)
@@ -78,8 +91,8 @@ fn lane(times: u64) -> Result<()> {
         per_lane: 64,
         lanes: 32_768,
     });
-    let mut under_way = std::collections::VecDeque::new();
-    for number in 0..times + UNDER_WAY {
+    let mut in_flight = std::collections::VecDeque::new();
+    for number in 0..times + IN_FLIGHT {
         let key = &keys[usize::try_from(number % TASKS)?];
         let delivery = Delivery {
             entry: EntryId(number),
@@ -92,9 +105,9 @@ fn lane(times: u64) -> Result<()> {
         };
         let offered = lanes.offer(key, delivery, now, || Arc::clone(key), || Arc::clone(&body));
         ensure!(offered == Offered::Taken, "{offered:?}");
-        under_way.push_back(lanes.take().context("it is ready")?);
-        if under_way.len() as u64 > UNDER_WAY
-            && let Some(due) = under_way.pop_front()
+        in_flight.push_back(lanes.take().context("it is ready")?);
+        if in_flight.len() as u64 > IN_FLIGHT
+            && let Some(due) = in_flight.pop_front()
         {
             lanes.settled(black_box(due).lane, now);
         }
@@ -102,7 +115,7 @@ fn lane(times: u64) -> Result<()> {
     Ok(())
 }
 
-/// A group into the queue, with the settlements of the one before.
+/// Commits a group of events together with the settlements of the group before it.
 fn queue(times: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let queue = DiskQueue::open(folder.path(), &Options::with_max_bytes(1 << 30))?;
