@@ -1,10 +1,8 @@
-//! Which crate may depend on which: the house of `docs/architecture.md`, as a table.
+//! `cargo xtask layers` checks which crate depends on which, by the rules below, and that the
+//! modules within each crate of `crates/` have an order.
 //!
 //! To add a dependency, add it to the crate's rule in [`RULES`], and say in
 //! `docs/architecture.md` why it is needed.
-//!
-//! Within each crate of `crates/`, modules must be in no circle; within `webhook-dispatch`, none
-//! may use a room above its own.
 
 mod circles;
 mod graph;
@@ -22,10 +20,10 @@ use std::process::ExitCode;
 struct Rule {
     /// The crate.
     name: &'static str,
-    /// Its normal and build dependencies, each of them, on every platform, optional ones too;
-    /// and the crates of the workspace that its tests may use.
+    /// Its normal and build dependencies, on every platform and with every feature, and the
+    /// crates of the workspace that its tests use.
     may_use: &'static [&'static str],
-    /// Crates that it must not even reach through others.
+    /// Crates that it must not depend on, even indirectly.
     must_not_reach: &'static [&'static [&'static str]],
 }
 
@@ -153,7 +151,7 @@ const RULES: &[Rule] = &[
             "tempfile",
             "webhook-model",
         ],
-        // It is compiled whenever somebody says `cargo xtask`.
+        // `cargo xtask` compiles it before it does anything.
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },
     Rule {
@@ -202,7 +200,7 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Dependencies that one crate alone may have, its tests included.
+/// Dependencies that only one crate may have, also among the dependencies of tests.
 const RESERVED: &[(&str, &str)] = &[("ureq", "webhook-dispatch"), ("heed", "webhook-queue")];
 
 /// `cargo xtask layers`.
@@ -213,11 +211,11 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks the dependencies of the workspace.
+/// Checks the dependencies of the workspace's crates.
 ///
 /// # Errors
 ///
-/// Names every dependency that no rule allows.
+/// Names each dependency that no rule allows.
 pub(crate) fn check() -> Result<()> {
     let problems = violations(&Graph::new(&workspace::metadata()?)?, RULES, RESERVED);
     if problems.is_empty() {
@@ -230,8 +228,7 @@ pub(crate) fn check() -> Result<()> {
     bail!("the rules in xtask/src/layers.rs are broken:{report}");
 }
 
-/// TEMPORARY, and to be empty: crates whose circles, or uses of rooms above, are known and not yet
-/// mended.
+/// TEMPORARY, and to be empty: crates with known circles or uses of rooms above.
 const CIRCULAR: &[&str] = &[
     "webhook-config",
     "webhook-dispatch",
@@ -244,7 +241,7 @@ const CIRCULAR: &[&str] = &[
 ///
 /// # Errors
 ///
-/// Names every circle, and every use that runs up between the rooms of `webhook-dispatch`.
+/// Names each circle, and each use of a room above in `webhook-dispatch`.
 pub(crate) fn check_modules() -> Result<()> {
     let root = workspace::root();
     let metadata = workspace::metadata()?;
@@ -275,10 +272,7 @@ pub(crate) fn check_modules() -> Result<()> {
             }
         }
         if !circular && CIRCULAR.contains(&name) {
-            write!(
-                report,
-                "\n  {name}: has no circle any more; strike it from CIRCULAR"
-            )?;
+            write!(report, "\n  {name}: has no circle; remove it from CIRCULAR")?;
         }
     }
     if report.is_empty() {
@@ -286,7 +280,7 @@ pub(crate) fn check_modules() -> Result<()> {
     }
     bail!(
         "modules use each other in a circle, or a room above their own:{report}\nMove what both \
-         sides need into a file below them, or hand it in from above."
+         sides need into a file below them, or pass it in from above."
     );
 }
 
@@ -294,13 +288,11 @@ fn violations(graph: &Graph, rules: &[Rule], reserved: &[(&str, &str)]) -> Vec<S
     let mut problems = Vec::new();
     for member in graph.members() {
         let Some(rule) = rules.iter().find(|rule| rule.name == member) else {
-            problems.push(format!(
-                "{member} has no rule: say in RULES what it may depend on"
-            ));
+            problems.push(format!("{member} has no rule in RULES"));
             continue;
         };
         for dependency in graph.declared(member) {
-            // Tests may use any library, but a layer below theirs they must not know either.
+            // Tests may use any library, but no crate of a layer that theirs must not know.
             let free = dependency.dev && !graph.is_member(dependency.name);
             if !free && !rule.may_use.contains(&dependency.name) {
                 problems.push(format!(
@@ -312,8 +304,7 @@ fn violations(graph: &Graph, rules: &[Rule], reserved: &[(&str, &str)]) -> Vec<S
             for (name, owner) in reserved {
                 if dependency.name == *name && member != *owner {
                     problems.push(format!(
-                        "{member} must not depend on {name}, in its tests neither: \
-                         that is {owner}'s"
+                        "{member} must not depend on {name}, not even in tests: only {owner} may"
                     ));
                 }
             }
@@ -330,7 +321,7 @@ fn violations(graph: &Graph, rules: &[Rule], reserved: &[(&str, &str)]) -> Vec<S
     for rule in rules {
         if !graph.members().any(|member| member == rule.name) {
             problems.push(format!(
-                "the rule of {} is for no crate of the workspace",
+                "RULES names {}, which is no crate of the workspace",
                 rule.name
             ));
         }
@@ -357,12 +348,12 @@ mod tests {
                 must_not_reach: &[ASYNC_RUNTIMES],
             },
         ];
-        let graph = Graph::new(&fabricate(crates)).expect("it is sound");
+        let graph = Graph::new(&fabricate(crates)).expect("valid metadata");
         violations(&graph, &rules, &[("ureq", "sender")])
     }
 
     #[test]
-    fn a_workspace_that_keeps_the_rules_has_no_problem() {
+    fn a_workspace_that_follows_the_rules_has_no_problem() {
         let found = problems(&[
             ("+model", &["serde", "dev:proptest"]),
             ("+sender", &["model", "ureq"]),
@@ -401,10 +392,7 @@ mod tests {
     #[test]
     fn a_crate_without_a_rule_is_a_problem() {
         let found = problems(&[("+model", &[]), ("+sender", &[]), ("+new", &[])]);
-        assert_eq!(
-            found,
-            ["new has no rule: say in RULES what it may depend on"]
-        );
+        assert_eq!(found, ["new has no rule in RULES"]);
     }
 
     #[test]
@@ -412,7 +400,7 @@ mod tests {
         let found = problems(&[("+model", &[])]);
         assert_eq!(
             found,
-            ["the rule of sender is for no crate of the workspace"]
+            ["RULES names sender, which is no crate of the workspace"]
         );
     }
 
@@ -440,12 +428,12 @@ mod tests {
         ]);
         assert_eq!(
             found,
-            ["model must not depend on ureq, in its tests neither: that is sender's"]
+            ["model must not depend on ureq, not even in tests: only sender may"]
         );
     }
 
     #[test]
-    fn a_renamed_dependency_is_known_by_its_real_name() {
+    fn a_renamed_dependency_is_checked_by_its_real_name() {
         let found = problems(&[
             ("+model", &["serde=regex"]),
             ("+sender", &[]),

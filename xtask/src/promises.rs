@@ -1,18 +1,18 @@
-//! The tests that `docs/architecture.md` names must exist: a promise whose test is gone is told.
+//! Checks that the tests named in `docs/architecture.md` exist.
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 
-/// The page, and the heading under which tests are named.
+/// The page, and the heading of the section that names tests.
 const PAGE: &str = "docs/architecture.md";
 const HEADING: &str = "## Promises, and the tests that hold them";
 
-/// Checks that each test named on the page is a function in one of these Rust sources.
+/// Checks that each test named on the page is a function in one of these sources.
 ///
 /// # Errors
 ///
-/// Names the tests that are gone; or the page has no such section.
+/// Names the tests that do not exist; or the page has no such section.
 pub(crate) fn check<'a>(sources: impl Iterator<Item = &'a str>) -> Result<()> {
     let path = workspace::root().join(PAGE);
     let page = std::fs::read_to_string(path).with_context(|| format!("cannot read {PAGE}"))?;
@@ -27,7 +27,7 @@ pub(crate) fn check<'a>(sources: impl Iterator<Item = &'a str>) -> Result<()> {
     bail!("{PAGE} names tests that do not exist: {}", gone.join(", "));
 }
 
-/// What is in backticks in the tables of the section and looks like the name of a test.
+/// The test names in the tables of the section: words in backticks with two underscores or more.
 fn tests_named(page: &str) -> BTreeSet<&str> {
     let section = page.split_once(HEADING).map_or("", |(_, section)| section);
     let section = section.split("\n## ").next().unwrap_or_default();
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tests_of_the_section_alone_are_looked_for() {
+    fn only_the_tests_of_the_section_must_exist() {
         let page = format!(
             "| `not_in_it` |\n{HEADING}\n\n| a `word` | `it_is_so`, `it_stays_so` |\n\
              not `in_a_table`\n\n## Next\n| `not_in_it_either` |\n"
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_is_gone_is_told() {
+    fn a_test_that_does_not_exist_is_named() {
         let names = BTreeSet::from(["it_is_so", "it_stays_so", "it_is"]);
         let sources = ["fn it_is_so() {}", "fn it_is(a: u8) {}"];
         assert_eq!(

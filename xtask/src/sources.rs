@@ -1,5 +1,5 @@
-//! What the manifests cannot express: which names the sources of a crate may not hold, and
-//! that nothing in the repository names a place on somebody's machine or a test that is gone.
+//! Checks of the repository's text: names that the sources of a crate must not contain, paths of
+//! one machine, and tests that a page names but that do not exist.
 
 use crate::syntax::Syntax;
 use crate::{promises, workspace};
@@ -10,8 +10,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// A name that may occur in the code below a folder only in the files listed. Comments and
-/// strings are not code.
+/// Names that the code below a folder must not contain. Comments and strings may.
 struct Ban {
     under: &'static str,
     words: &'static [&'static str],
@@ -33,13 +32,13 @@ const BANS: &[Ban] = &[
         under: "crates",
         words: &["ureq"],
         except: &["crates/webhook-dispatch/src/http/ureq_layers.rs"],
-        why: "one file knows the HTTP client, so that it can be exchanged",
+        why: "only one file uses the HTTP client, so that it can be replaced",
     },
     Ban {
         under: "",
         words: &["unsafe"],
         except: &["crates/webhook-queue/src/disk_queue/tables.rs"],
-        why: "opening the LMDB environment is the one place that needs it",
+        why: "only opening the LMDB environment needs it",
     },
     Ban {
         under: "crates/webhook-model/src",
@@ -63,12 +62,11 @@ const BANS: &[Ban] = &[
         under: "crates/webhook-queue/src",
         words: SOCKETS,
         except: &[],
-        why: "webhook-queue knows no network",
+        why: "webhook-queue opens no socket",
     },
 ];
 
-/// Where code decides and does nothing else: it is told the time, and is run by others. Its tests
-/// are free.
+/// The folder whose code only decides: callers pass the time in. Its tests are exempt.
 const PURE: &str = "crates/webhook-dispatch/src/target";
 const IMPURE: &[&str] = &[
     ".elapsed",
@@ -87,11 +85,11 @@ const IMPURE: &[&str] = &[
     "std::thread",
 ];
 
-/// Folders that are not the project's text: version control, builds, data for tests.
+/// Folders without text of the project: version control, build output, test data.
 const NOT_OURS: &[&str] = &[".git", "target", "tests/data", "tests/fixtures"];
-/// Files whose text is checked for places on a machine.
+/// The extensions of files that are checked.
 const TEXTS: &[&str] = &["rs", "toml", "md", "yml", "sh", ""];
-/// Beginnings of paths that exist on a developer's machine only. This file names them in pieces.
+/// Prefixes of paths that exist on one machine only; in pieces, since this file is checked too.
 const MACHINE_PATHS: &[&str] = &[
     concat!("/wo", "rk/"),
     concat!("/ro", "ot/"),
@@ -103,7 +101,7 @@ const MACHINE_PATHS: &[&str] = &[
 ///
 /// # Errors
 ///
-/// Names every file and line where a rule is broken, or the file that cannot be read.
+/// Names each file and line that breaks a rule, or the file that cannot be read.
 pub(crate) fn check() -> Result<()> {
     let root = workspace::root();
     let mut problems = Vec::new();
@@ -133,11 +131,11 @@ pub(crate) fn check() -> Result<()> {
     }
     for file in BANS.iter().flat_map(|ban| ban.except) {
         if !seen.contains_key(*file) {
-            problems.push(format!("{file}: excepted by a rule, but it does not exist"));
+            problems.push(format!("{file}: BANS excepts it, but it does not exist"));
         }
     }
     if !seen.keys().any(|name| Path::new(name).starts_with(PURE)) {
-        problems.push(format!("{PURE}: a rule is for it, but it does not exist"));
+        problems.push(format!("{PURE}: PURE names it, but it does not exist"));
     }
     if problems.is_empty() {
         let rust = seen.iter().filter(|(name, _)| name.ends_with(".rs"));
@@ -150,7 +148,7 @@ pub(crate) fn check() -> Result<()> {
     bail!("the rules in xtask/src/sources.rs are broken:{report}");
 }
 
-/// Every file of the project, in a fixed order.
+/// Every file of the project, sorted.
 fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
@@ -190,7 +188,7 @@ fn banned_words(name: &str, tokens: TokenStream, bans: &[Ban]) -> Vec<String> {
     problems
 }
 
-/// What a pure file uses that reads a clock, does I/O, or knows threads.
+/// Each use of a clock, I/O or threads in a file below [`PURE`].
 fn impurities(name: &str, tokens: TokenStream) -> Vec<String> {
     let syntax = Syntax::parse(tokens);
     let mut problems = Vec::new();
@@ -200,7 +198,7 @@ fn impurities(name: &str, tokens: TokenStream) -> Vec<String> {
             .iter()
             .filter(|banned| whole.contains(&format!("::{banned}::")));
         problems.extend(banned.map(|banned| {
-            format!("{name}:{line}: uses `{banned}`, but {PURE} has no clock, no I/O and no thread")
+            format!("{name}:{line}: uses `{banned}`, but {PURE} has no clock, I/O or thread")
         }));
     }
     problems
@@ -225,7 +223,7 @@ fn machine_paths(name: &str, text: &str) -> Vec<String> {
     for (line, content) in text.lines().enumerate() {
         for path in MACHINE_PATHS {
             let at_start = content.match_indices(path).any(|(at, _)| {
-                // `https://example.com/work/` is no path on a machine.
+                // `https://example.com/work/` is not such a path.
                 let before = content.get(..at).and_then(|head| head.chars().next_back());
                 !before.is_some_and(|c| c.is_alphanumeric() || "._-}*".contains(c))
             });
@@ -272,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_strings_may_speak_of_it() {
+    fn comments_and_strings_may_contain_it() {
         check(
             "crates/model/src/lib.rs",
             "//! Not ureq.\n/// ureq\nfn f() { /* ureq */ g(\"ureq\"); } // ureq",
@@ -281,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_excepted_file_and_files_elsewhere_are_free() {
+    fn the_excepted_file_and_files_elsewhere_may_contain_it() {
         check("crates/sender/src/transport.rs", "use ureq::Agent;", &[]);
         check("other/src/lib.rs", "use ureq::Agent;", &[]);
         check("crates-old/lib.rs", "use ureq::Agent;", &[]);
@@ -301,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decides_must_not_look_at_a_clock_nor_do_anything() {
+    fn clocks_io_and_threads_are_found_outside_of_tests() {
         let text = "use std::{time::Instant, thread};\n\
                     fn f(at: Instant) { if at.elapsed() > at - Instant::now() { std::fs::read(x) } }\n\
                     mod inner { use crate::clock::Clock; }\n\

@@ -1,24 +1,23 @@
-//! What one Rust file declares, imports and names, its tests left out.
+//! The declarations, imports and paths of one Rust file, without its tests.
 //!
-//! Tokens suffice for that, and are quicker to compile than a parser of the whole language.
+//! It reads tokens: a parser of the whole language would take long to compile.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use std::collections::BTreeSet;
 
-/// A path as written, without generic arguments: `crate::queue::Queue`. The first segment is
-/// empty where it begins with `::`.
+/// The segments of a path, without generic arguments. The first is empty for `::name`.
 pub(crate) type Path = Vec<String>;
 
 /// A module's content.
 #[derive(Debug, Default)]
 pub(crate) struct Syntax {
-    /// Names of functions, types, constants and macros defined here.
+    /// The names of its functions, types, constants and macros.
     pub(crate) items: BTreeSet<String>,
     pub(crate) modules: Vec<Declared>,
     pub(crate) imports: Vec<Import>,
-    /// Paths of two segments and more, outside of imports; and `.name`, of what follows a dot.
+    /// Paths of two segments or more, outside of imports, and `.name` for a method or field.
     pub(crate) mentions: Vec<(Path, usize)>,
-    /// Types that have an inherent `impl` block here.
+    /// The types of its inherent `impl` blocks.
     pub(crate) impls: Vec<(Path, usize)>,
 }
 
@@ -46,7 +45,7 @@ impl Syntax {
         syntax
     }
 
-    /// Every path with its line, that of imports and of inline modules included.
+    /// Every path with its line, those in imports and inline modules included.
     pub(crate) fn paths(&self) -> Vec<(&Path, usize)> {
         let mentions = self.mentions.iter().map(|(path, line)| (path, *line));
         let imports = self
@@ -63,11 +62,11 @@ impl Syntax {
             .collect()
     }
 
-    /// Reads one level of tokens: that of a module, or any below it.
+    /// Reads tokens: those of a module, or those within an item.
     fn scan(&mut self, tokens: TokenStream, module: bool) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut at = 0;
-        // Whether an item can begin here: `impl` after `->` or `:` is a type.
+        // Whether an item can begin here. After `->` or `:`, `impl` begins a type.
         let mut begins = true;
         while let Some(token) = tokens.get(at) {
             let rest = tokens.get(at..).unwrap_or_default();
@@ -93,7 +92,7 @@ impl Syntax {
                         .push((vec![format!(".{}", text(next))], line(next)));
                     (1 + usize::from(!text(next).is_empty()), false)
                 }
-                // `::name` leads out of the crate, or into a type.
+                // `::name` is of another crate, or of a type.
                 TokenTree::Punct(_) if is_colons(rest) => (3, false),
                 TokenTree::Punct(punct) => (1, punct.as_char() == ';'),
                 TokenTree::Literal(_) => (1, false),
@@ -103,12 +102,13 @@ impl Syntax {
         }
     }
 
-    /// Reads what begins with a word, and returns how many tokens that is.
+    /// Reads what a word begins, and returns the number of tokens read.
     fn word(&mut self, rest: &[TokenTree], module: bool, begins: bool) -> usize {
         let next = rest.get(1..).unwrap_or_default();
         match text(rest).as_str() {
             "use" if !is_punct(next, '<') => {
-                let end = position(rest, |token| is(token, ';'));
+                let end = rest.iter().position(|token| is(token, ';'));
+                let end = end.unwrap_or(rest.len());
                 self.import(rest.get(1..end).unwrap_or_default(), &Vec::new());
                 end
             }
@@ -152,7 +152,7 @@ impl Syntax {
 
     /// Reads one `use` tree below a prefix.
     fn import(&mut self, tree: &[TokenTree], prefix: &Path) {
-        // Behind the last comma of a group.
+        // After the last comma of a group.
         if tree.is_empty() {
             return;
         }
@@ -198,7 +198,7 @@ impl Syntax {
         }
     }
 
-    /// Reads paths that an attribute holds in strings: `#[serde(with = "crate::millis")]`.
+    /// Reads the paths in strings of an attribute: `#[serde(with = "crate::millis")]`.
     fn strings(&mut self, attribute: TokenStream) {
         for token in attribute {
             match token {
@@ -257,29 +257,26 @@ fn attribute(tokens: &[TokenTree]) -> Option<Attribute> {
     }
 }
 
-/// How many tokens an item has, its attributes included: a function, a declaration, a field, an
-/// arm of a `match`.
+/// The number of tokens of an item, field or arm, with its attributes.
 fn skipped(item: &[TokenTree]) -> usize {
     let mut at = 0;
     while let Some(attribute) = item.get(at..).and_then(attribute_first) {
         at += attribute;
     }
-    let after = item.get(at..).unwrap_or_default();
-    let words = after.iter().filter_map(|token| match token {
-        TokenTree::Ident(ident) => Some(plain(ident)),
-        _ => None,
-    });
-    let mut words = words.skip_while(|word| word == "pub");
-    let first = words.next().unwrap_or_default();
-    let function = words.next().is_some_and(|word| word == "fn");
-    let ends: fn(&TokenTree) -> bool = match first.as_str() {
-        "const" if !function => |token| is(token, ';'),
-        "let" | "static" | "type" | "use" => |token| is(token, ';'),
-        "async" | "const" | "enum" | "extern" | "fn" | "impl" | "mod" | "struct" | "trait"
-        | "union" | "unsafe" => |token| is(token, ';') || is_braces(token),
-        _ => |token| is(token, ';') || is(token, ',') || is_braces(token),
+    // A comma ends a field or an arm, but not the generics or bounds of an item.
+    let (mut depth, mut bounds) = (0_u32, false);
+    let ends = |token: &TokenTree| {
+        match token {
+            _ if is(token, '<') => depth += 1,
+            _ if is(token, '>') => depth = depth.saturating_sub(1),
+            TokenTree::Ident(ident) if plain(ident) == "where" => bounds = true,
+            _ => {}
+        }
+        let comma = is(token, ',') && depth == 0 && !bounds;
+        comma || is(token, ';') || is_braces(token)
     };
-    at + position(after, ends) + 1
+    let after = item.get(at..).unwrap_or_default();
+    at + after.iter().position(ends).unwrap_or(after.len()) + 1
 }
 
 fn attribute_first(tokens: &[TokenTree]) -> Option<usize> {
@@ -287,7 +284,7 @@ fn attribute_first(tokens: &[TokenTree]) -> Option<usize> {
     attribute(tokens).map(|attribute| attribute.taken)
 }
 
-/// The type of an `impl` block of its own; none where it implements a trait.
+/// The type of an inherent `impl` block; `None` if it implements a trait.
 fn inherent(block: &[TokenTree]) -> Option<(Path, usize)> {
     let mut depth = 0_u32;
     let mut found = None;
@@ -316,7 +313,7 @@ fn inherent(block: &[TokenTree]) -> Option<(Path, usize)> {
     found
 }
 
-/// The path that begins here, and how many tokens it has.
+/// The path at the start of the tokens, and its number of tokens.
 fn path(tokens: &[TokenTree]) -> (Path, usize) {
     let mut path = vec![text(tokens)];
     let mut taken = 1;
@@ -344,10 +341,6 @@ fn is_restriction(tokens: &[TokenTree]) -> bool {
         }
 }
 
-fn position(tokens: &[TokenTree], ends: impl Fn(&TokenTree) -> bool) -> usize {
-    tokens.iter().position(ends).unwrap_or(tokens.len())
-}
-
 fn is(token: &TokenTree, char: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == char)
 }
@@ -369,7 +362,7 @@ fn is_braces(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
 
-/// The word that comes first; empty if none does.
+/// The first token if it is a word; otherwise empty.
 fn text(tokens: &[TokenTree]) -> String {
     match tokens.first() {
         Some(TokenTree::Ident(ident)) => plain(ident),

@@ -1,4 +1,4 @@
-//! Where things are in the repository.
+//! The repository's root, and cargo in it.
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, Metadata, MetadataCommand};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 /// The root of the repository, whatever the working directory is.
 pub(crate) fn root() -> PathBuf {
-    // Cargo tells where xtask is when it runs it; a binary started by hand is where it was built.
+    // Cargo sets the variable when it runs xtask; a binary started by hand uses its build's.
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     xtask.parent().map(PathBuf::from).unwrap_or(xtask)
@@ -18,8 +18,8 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
-    // What cargo says of the package that it runs, this one: a build script that listens to it
-    // would run again whenever it is built from here and not from a shell.
+    // Cargo sets these for the package that it runs, xtask. A build script that depends on one
+    // would run again for each build from here after one from a shell.
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
         if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
@@ -29,7 +29,7 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// What cargo knows about the workspace, every dependency of every platform included.
+/// The workspace's metadata, with the dependencies of every platform.
 pub(crate) fn metadata() -> Result<Metadata> {
     MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
@@ -38,12 +38,12 @@ pub(crate) fn metadata() -> Result<Metadata> {
         .context("cargo metadata")
 }
 
-/// Builds `webhookd` with a cargo profile and returns the path of the binary.
+/// Builds `webhookd` with a cargo profile, and returns the path of the binary.
 pub(crate) fn build_webhookd(profile: &str) -> Result<PathBuf> {
     build("webhookd", profile)
 }
 
-/// Builds a package of one binary, of the same name, and returns the binary's path.
+/// Builds a package with a binary of the same name, and returns the path of that binary.
 pub(crate) fn build(package: &str, profile: &str) -> Result<PathBuf> {
     let mut child = cargo()
         .args(["build", "--locked", "--package", package])
@@ -68,8 +68,8 @@ pub(crate) fn build(package: &str, profile: &str) -> Result<PathBuf> {
     binary.with_context(|| format!("cargo built {package} but named no executable"))
 }
 
-/// Writes a line to standard error, between what cargo and other programs write there.
-#[expect(clippy::print_stderr, reason = "a command tells what it does")]
+/// Writes a line to standard error.
+#[expect(clippy::print_stderr, reason = "progress of a command line program")]
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");
 }

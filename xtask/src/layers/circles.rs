@@ -1,33 +1,33 @@
-//! Circles of modules: files or folders that use each other, directly or by way of others.
+//! Circles of modules: files or folders that use each other, directly or through others.
 //!
-//! What is beside each other in a folder must have an order: its files, its folders with all that
-//! is in them, and the file of the module itself (`mod.rs`, or `lib.rs` at the top). So a file
-//! that uses what its own `mod.rs` defines is in a circle if `mod.rs` uses it, by a re-export
-//! too, and folders whose files use each other are in one even if no two of these files are.
+//! The parts of a module must have an order: its own file (`mod.rs`; `lib.rs` for the crate), its
+//! files, and its folders, each with its whole content. So a file that uses what its own `mod.rs`
+//! defines is in a circle if `mod.rs` uses or re-exports something of that file. Two folders that
+//! use each other are in a circle even if no two of their files are.
 
 use super::modules::{Modules, Place};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// So many places of each arrow are shown.
+/// Places shown of each arrow.
 const MOST_PLACES: usize = 5;
 
-/// What is in a circle, and each arrow between two of them.
+/// Files and folders that use each other, with each arrow between two of them.
 #[derive(Debug)]
 pub(super) struct Circle {
     members: BTreeSet<String>,
     arrows: BTreeMap<(String, String), BTreeSet<Place>>,
 }
 
-/// One level of the tree of modules: what uses what there.
+/// Which part of one module uses which, and where.
 type Level = BTreeMap<(String, String), BTreeSet<Place>>;
 
-/// The circles of a crate.
+/// Returns the circles of a crate.
 pub(super) fn circles(modules: &Modules) -> Vec<Circle> {
     levels(modules).values().flat_map(of_level).collect()
 }
 
-/// Each use belongs to one level: there, the two files are apart for the first time.
+/// Sorts the uses by the innermost module that contains both files.
 fn levels(modules: &Modules) -> BTreeMap<Vec<String>, Level> {
     let mut levels: BTreeMap<_, Level> = BTreeMap::new();
     for ((from, to), places) in &modules.uses {
@@ -50,7 +50,7 @@ fn levels(modules: &Modules) -> BTreeMap<Vec<String>, Level> {
     levels
 }
 
-/// A file's own name, or that of the folder that it is in, at this depth.
+/// The part that a file belongs to at this depth: the file itself, or a folder.
 fn name_at(modules: &Modules, module: &[String], file: &str, depth: usize) -> String {
     let Some(node) = module.get(..=depth) else {
         return file.to_owned();
@@ -61,7 +61,7 @@ fn name_at(modules: &Modules, module: &[String], file: &str, depth: usize) -> St
         .filter(|file| file.module.starts_with(node));
     match (inside.next(), inside.next()) {
         (Some(_), Some(_)) => {
-            // `a/mod.rs`, `a.rs` and `a/b.rs` are all of the folder `a/`.
+            // `a/mod.rs`, `a.rs` and `a/b.rs` belong to `a/`.
             let below = module.len() - depth - 1;
             let file = file.strip_suffix("/mod.rs").unwrap_or(file);
             let file = file.strip_suffix(".rs").unwrap_or(file);
@@ -98,7 +98,7 @@ fn of_level(level: &Level) -> Vec<Circle> {
     found
 }
 
-/// All that is used from here, directly or not: itself only where it is in a circle.
+/// The parts that `from` uses, directly or not; `from` itself only if it is in a circle.
 fn reachable<'a>(level: &'a Level, from: &str) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     let mut open = vec![from.to_owned()];
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::layers::modules::fabricate;
 
-    /// Compares what is in each circle of a crate, of these files in `a/src`.
+    /// Compares the members of each circle in a crate of these files.
     fn check(files: &[(&str, &str)], expected: &[&[&str]]) {
         let found: Vec<Vec<String>> = circles(&fabricate(files))
             .into_iter()
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_no_circle() {
+    fn files_in_an_order_are_in_no_circle() {
         check(
             &[
                 ("lib.rs", "mod high; mod low; pub use high::High;"),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_a_circle_even_if_no_two_of_their_files_are() {
+    fn folders_are_in_a_circle_even_if_no_two_of_their_files_are() {
         check(
             &[
                 ("lib.rs", "mod a; mod b; mod c;"),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_uses_what_its_owner_defines_is_in_a_circle_if_the_owner_uses_it() {
+    fn a_file_that_uses_its_own_mod_file_is_in_a_circle_if_that_uses_it() {
         let child = (
             "room/child.rs",
             "use super::Owner; pub struct Child(Owner);",
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_use_its_sibling_by_way_of_their_owner() {
+    fn a_file_may_use_a_sibling_through_a_re_export() {
         check(
             &[
                 ("lib.rs", "mod room; pub use room::A;"),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_impl_block_outside_of_its_types_file_is_a_circle_and_a_traits_is_none() {
+    fn an_inherent_impl_outside_the_file_of_its_type_is_a_circle() {
         let files = |content| {
             [
                 ("lib.rs", "mod a; mod b;"),

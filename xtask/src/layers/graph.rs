@@ -1,10 +1,10 @@
-//! The workspace's crates and what they depend on, as `cargo metadata` tells it.
+//! The workspace's crates and their dependencies, from `cargo metadata`.
 
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, PackageId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Crates by name; two versions of one crate are one node, since the rules speak of names.
+/// Crates by name. Two versions of one crate are one node, since rules contain names.
 pub(super) struct Graph {
     declared: BTreeMap<String, Vec<(String, bool)>>,
     edges: BTreeMap<String, BTreeSet<String>>,
@@ -13,7 +13,7 @@ pub(super) struct Graph {
 /// A dependency that a manifest names.
 pub(super) struct Declared<'a> {
     pub(super) name: &'a str,
-    /// For tests, benchmarks and examples alone.
+    /// Only for tests, benchmarks and examples.
     pub(super) dev: bool,
 }
 
@@ -69,13 +69,13 @@ impl Graph {
         self.declared.contains_key(name)
     }
 
-    /// What the manifest of a crate of the workspace names, whatever features are on.
+    /// The dependencies in a member's manifest, those of every feature included.
     pub(super) fn declared(&self, member: &str) -> impl Iterator<Item = Declared<'_>> {
         let declared = self.declared.get(member).into_iter().flatten();
         declared.map(|(name, dev)| Declared { name, dev: *dev })
     }
 
-    /// A shortest way from one crate to another by normal and build dependencies.
+    /// A shortest path from one crate to another by normal and build dependencies.
     pub(super) fn path<'a>(&'a self, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
         let mut found_by: BTreeMap<&str, &str> = BTreeMap::new();
         let mut queue = VecDeque::from([from]);

@@ -1,23 +1,23 @@
 //! The modules of one crate, and which file uses which.
 //!
-//! A file uses another where it imports or names, outside of its tests, what the other defines;
-//! re-exports are followed to the definition. The file that defines a type also uses each file
-//! with an inherent `impl` block of it, whose methods it offers. `mod name;` and the import of a
-//! module, as opposed to what is in it, are no use.
+//! A file uses another if its code, tests excluded, imports or names what the other defines;
+//! re-exports are followed to the definition. The file of a type also uses each file with an
+//! inherent `impl` block of that type, whose methods it offers. `mod name;` is no use, and neither
+//! is the import of a module, as opposed to an item in it.
 
 use crate::syntax::{Path, Syntax};
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 
-/// How a file is read: its text, or none where it does not exist.
+/// Reads a file: `None` if it does not exist.
 pub(super) type Read<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// A crate's files and what they use of each other.
+/// A crate's files and their uses of each other.
 #[derive(Debug)]
 pub(super) struct Modules {
     modules: Vec<Module>,
     pub(super) files: Vec<File>,
-    /// By index into `files`: the file that uses, the file that is used.
+    /// By the indexes of the using and the used file in `files`.
     pub(super) uses: BTreeMap<(usize, usize), Vec<Place>>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct File {
 pub(super) struct Place {
     pub(super) file: String,
     pub(super) line: usize,
-    /// What is written there.
+    /// The path, as written.
     pub(super) what: String,
 }
 
@@ -46,19 +46,19 @@ struct Module {
     syntax: Syntax,
 }
 
-/// What a path leads to.
+/// The result of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Module(usize),
-    /// Something that this module defines.
+    /// An item that this module defines.
     Item(usize),
 }
 
-/// Longer chains of re-exports go in a circle.
+/// The longest chain of re-exports that is followed.
 const MOST_STEPS: u32 = 16;
 
 impl Modules {
-    /// Reads the crate whose root is this file.
+    /// Reads a crate, from its root file.
     pub(super) fn load(root: &str, read: &Read<'_>) -> Result<Modules> {
         let mut modules = Modules {
             modules: Vec::new(),
@@ -93,7 +93,7 @@ impl Modules {
         self.add_module(Syntax::parse(tokens), file, folder, path, parent, read)
     }
 
-    /// `folder` is where the files of its children are.
+    /// `folder` contains the files of its children.
     fn add_module(
         &mut self,
         mut syntax: Syntax,
@@ -132,7 +132,7 @@ impl Modules {
         Ok(index)
     }
 
-    /// Adds what one module uses.
+    /// Adds the uses of one module.
     fn collect(&mut self, index: usize) {
         let Some(module) = self.modules.get(index) else {
             return;
@@ -140,7 +140,7 @@ impl Modules {
         let mut found = Vec::new();
         for import in &module.syntax.imports {
             match self.resolve(index, &import.path, 0) {
-                // What is used of it is written as a path that begins with its name.
+                // Its items are used by paths that begin with its name.
                 Some(Found::Module(_)) if import.name.is_some() => {}
                 Some(Found::Module(to) | Found::Item(to)) => {
                     let star = if import.name.is_none() { "::*" } else { "" };
@@ -187,7 +187,7 @@ impl Modules {
         self.modules.get(module).map(|module| module.file)
     }
 
-    /// What a path that is written in a module leads to: `None` if it leads out of the crate.
+    /// Looks up a path of a module. `None` for one of another crate.
     fn resolve(&self, scope: usize, path: &[String], steps: u32) -> Option<Found> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
@@ -204,7 +204,8 @@ impl Modules {
         }
     }
 
-    /// What is not found in a module counts as defined there: a macro may do so.
+    /// Looks up a path within a module. A name that is not found counts as defined there, since a
+    /// macro may define it.
     fn walk(&self, module: usize, path: &[String], steps: u32) -> Found {
         match path.split_first() {
             None => Found::Module(module),
@@ -214,7 +215,7 @@ impl Modules {
         }
     }
 
-    /// What a name of this module, and the path behind it, leads to.
+    /// Looks up a name in a module, then the rest of the path.
     fn step(&self, index: usize, name: &str, rest: &[String], steps: u32) -> Option<Found> {
         if steps > MOST_STEPS {
             return None;
@@ -234,7 +235,7 @@ impl Modules {
             return Some(match self.resolve(index, &import.path, steps + 1) {
                 Some(Found::Module(found)) => self.walk(found, rest, steps + 1),
                 Some(item) => item,
-                // From another crate, by way of this one.
+                // An import from another crate.
                 None => Found::Item(index),
             });
         }
@@ -258,14 +259,14 @@ pub(super) fn fabricate(files: &[(&str, &str)]) -> Modules {
         .map(|(name, text)| (format!("a/src/{name}"), *text))
         .collect();
     let read = |name: &str| files.get(name).map(|text| (*text).to_owned());
-    Modules::load("a/src/lib.rs", &read).expect("the files are sound")
+    Modules::load("a/src/lib.rs", &read).expect("the files exist and are Rust")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What `user.rs` uses of a crate that has `low` with `Low` and `low/deep.rs` with `Deep`.
+    /// Compares the uses in `user.rs`, of a crate with `Low` in `low` and `Deep` in `low/deep.rs`.
     fn check(user: &str, expected: &[&str]) {
         let modules = fabricate(&[
             (
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_used_where_something_in_it_is_named() {
+    fn the_import_of_a_module_is_no_use_and_a_path_through_it_is_one() {
         check("use crate::low::deep;", &[]);
         check(
             "use crate::low as l;\nfn f() { l::deep::dig() }",
@@ -345,12 +346,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_found_counts_as_its_modules() {
+    fn a_name_that_is_not_found_counts_as_defined_there() {
         check("use crate::low::Made;", &["1: crate::low::Made is of low"]);
     }
 
     #[test]
-    fn tests_may_use_what_they_like() {
+    fn tests_are_left_out() {
         check(
             "#[cfg(test)] mod tests { use crate::low::Low; }
              #[cfg(test)]\n#[doc(hidden)] pub fn f() -> u8 { crate::low::Low::One }

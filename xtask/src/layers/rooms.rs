@@ -1,10 +1,10 @@
-//! The rooms of `webhook-dispatch`, from top to bottom: `docs/architecture.md` says what each is
-//! for. A module may use those of its own row and of the rows below, never one above.
+//! The rooms of `webhook-dispatch`, from top to bottom; `docs/architecture.md` says what each is
+//! for. A module may use modules of its own row and of the rows below.
 
 use super::modules::Modules;
 use std::collections::BTreeSet;
 
-/// The crate's modules by row. One that is in no row is an error.
+/// The crate's top-level modules by row. Each must be in a row.
 pub(super) const ROOMS: &[&[&str]] = &[
     // The public handles.
     &[
@@ -23,7 +23,7 @@ pub(super) const ROOMS: &[&[&str]] = &[
     &["shared"],
 ];
 
-/// What breaks the order of the rooms.
+/// Returns each use of a row above, and each difference between the rows and the modules.
 pub(super) fn violations(modules: &Modules, rooms: &[&[&str]]) -> Vec<String> {
     let row = |name: &str| rooms.iter().position(|row| row.contains(&name));
     let tops = modules.files.iter().filter_map(|file| file.module.first());
@@ -31,7 +31,7 @@ pub(super) fn violations(modules: &Modules, rooms: &[&[&str]]) -> Vec<String> {
     let mut problems = Vec::new();
     for top in tops.iter().filter(|top| row(top).is_none()) {
         problems.push(format!(
-            "the module `{top}` is in no room: move it into one, or give it a row in ROOMS"
+            "the module `{top}` is in no row of ROOMS: move it into a room, or add it to a row"
         ));
     }
     for gone in rooms
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_uses_one_above_is_told() {
+    fn a_use_of_a_room_above_is_a_problem() {
         check(
             &[
                 (
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_a_room_and_a_room_without_a_module_are_told() {
+    fn a_module_without_a_row_and_a_row_without_its_module_are_problems() {
         check(
             &[
                 ("lib.rs", "mod attic; mod handle; mod monitor; mod worker;"),
@@ -121,7 +121,7 @@ mod tests {
                 ("worker.rs", ""),
             ],
             &[
-                "the module `attic` is in no room: move it into one, or give it a row in ROOMS",
+                "the module `attic` is in no row of ROOMS: move it into a room, or add it to a row",
                 "ROOMS names `clock`, which does not exist",
             ],
         );
