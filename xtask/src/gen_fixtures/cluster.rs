@@ -1,4 +1,4 @@
-//! An imagined cluster at work: tasks that live by Aurora's state machine, all at once.
+//! A simulated cluster, whose tasks change state by Aurora's state machine.
 
 use super::job;
 use super::random::Random;
@@ -9,22 +9,22 @@ use webhook_model::ScheduleStatus::{
 };
 use webhook_model::{AssignedTask, ScheduledTask, TaskConfig, TaskEvent, TaskStateChange};
 
-/// When the first event of a stream happens, in epoch milliseconds: that of Aurora's sample.
+/// The time before the first event, in epoch milliseconds: that of Aurora's sample.
 const START: i64 = 1_464_992_060_258;
 
 /// A cluster whose scheduler has just started.
 pub(crate) struct Cluster {
     random: Random,
-    /// Each instance of each job, with the task that fills it.
-    places: Vec<Place>,
+    /// A slot for each instance of each job.
+    slots: Vec<Slot>,
     now: i64,
 }
 
-struct Place {
+struct Slot {
     config: TaskConfig,
     instance: i32,
     task: Option<Task>,
-    /// The id of the task that filled it before.
+    /// The id of the slot's task before this one.
     ancestor: Option<String>,
     failures: i32,
 }
@@ -37,15 +37,15 @@ struct Task {
 }
 
 impl Cluster {
-    /// A cluster of `jobs` jobs with `instances` each; some of these were running before the
+    /// A cluster of `jobs` jobs with `instances` each. Some instances were running before the
     /// scheduler started.
     pub(crate) fn new(seed: u64, jobs: usize, instances: usize) -> Self {
         let mut random = Random::new(seed);
-        let mut places = Vec::with_capacity(jobs * instances);
+        let mut slots = Vec::with_capacity(jobs * instances);
         for number in 0..jobs {
             let config = job::config(number, &mut random);
             for instance in 0..instances {
-                places.push(Place {
+                slots.push(Slot {
                     config: config.clone(),
                     instance: instance as i32,
                     task: None,
@@ -56,10 +56,10 @@ impl Cluster {
         }
         let mut cluster = Cluster {
             random,
-            places,
+            slots,
             now: START,
         };
-        for index in 0..cluster.places.len() {
+        for index in 0..cluster.slots.len() {
             if cluster.random.percent(25) {
                 cluster.start_before(index);
             }
@@ -67,34 +67,26 @@ impl Cluster {
         cluster
     }
 
-    /// Lets the task of a place run from a time before the stream's start.
+    /// Launches the task of a slot before the stream's start.
     fn start_before(&mut self, index: usize) {
-        let Cluster {
-            random,
-            places,
-            now,
-        } = self;
-        let mut task = places[index].launch(random);
+        let Cluster { random, slots, now } = self;
+        let mut task = slots[index].launch(random);
         for (status, ago) in [(Pending, 90_000), (Assigned, 60_000), (Running, 45_000)] {
             task.enter(status, *now - ago, random);
         }
         task.known = false;
-        places[index].task = Some(task);
+        slots[index].task = Some(task);
     }
 
     /// Appends the JSON of the next event to `buffer`.
     pub(crate) fn next_event(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
-        let Cluster {
-            random,
-            places,
-            now,
-        } = self;
+        let Cluster { random, slots, now } = self;
         *now += 1 + random.below(2_000) as i64;
-        let place_index = random.below(places.len());
-        let place = &mut places[place_index];
-        let mut task = match place.task.take() {
+        let slot_index = random.below(slots.len());
+        let slot = &mut slots[slot_index];
+        let mut task = match slot.task.take() {
             Some(task) => task,
-            None => place.launch(random),
+            None => slot.launch(random),
         };
         let change = if task.known {
             let old = task.status;
@@ -109,21 +101,21 @@ impl Cluster {
             .into_task()
             .context("the change was made of a task")?;
         if task.status.is_terminal() {
-            place.failures += i32::from(task.status == Failed);
+            slot.failures += i32::from(task.status == Failed);
             let id = task
                 .scheduled
                 .assigned_task()
                 .and_then(AssignedTask::task_id);
-            place.ancestor = id.map(str::to_owned);
+            slot.ancestor = id.map(str::to_owned);
         } else {
-            place.task = Some(task);
+            slot.task = Some(task);
         }
         Ok(())
     }
 }
 
-impl Place {
-    /// A new task for this place, of which no event has told yet.
+impl Slot {
+    /// A new task for this slot, without an event yet.
     fn launch(&self, random: &mut Random) -> Task {
         let job = self.config.job();
         let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
@@ -173,7 +165,7 @@ impl Task {
     }
 }
 
-/// The state that a task goes to next: mostly the usual one, at times another that is allowed.
+/// The task's next state: mostly the usual one, sometimes another that is allowed.
 fn successor(status: ScheduleStatus, random: &mut Random) -> ScheduleStatus {
     let usual = match status {
         Init => Pending,
@@ -189,7 +181,7 @@ fn successor(status: ScheduleStatus, random: &mut Random) -> ScheduleStatus {
     if random.percent(75) {
         return usual;
     }
-    // A killed task that has no host yet is deleted, and no event tells of it.
+    // Killing a task without a host deletes it, without an event.
     let unseen = |next: ScheduleStatus| next == Killing && matches!(status, Pending | Throttled);
     let allowed: Vec<ScheduleStatus> = status
         .transitions()
@@ -272,7 +264,7 @@ mod tests {
                 met.push(state);
             }
         }
-        // All but INIT, of which no event tells.
+        // All but INIT, which has no event.
         assert_eq!(met.len(), ScheduleStatus::ALL.len() - 1);
     }
 

@@ -1,4 +1,4 @@
-//! Payloads that between them have everything the wire can have.
+//! Payloads that together cover everything the wire format can contain.
 
 use anyhow::Result;
 use webhook_model::{
@@ -9,7 +9,7 @@ use webhook_model::{
     TaskEvent, TaskStateChange, ValueConstraint, Volume,
 };
 
-/// Files of payloads, by their names without extension.
+/// Files of payloads by name, without extension.
 pub(super) fn payloads() -> Result<Vec<(&'static str, Vec<u8>)>> {
     Ok(vec![
         ("statuses", lines(statuses())?),
@@ -20,13 +20,13 @@ pub(super) fn payloads() -> Result<Vec<(&'static str, Vec<u8>)>> {
     ])
 }
 
-/// Each payload as each release that can have it writes it, with the fixed table's hashes.
+/// Each payload as written by each release that has its fields, with the fixed table's hashes.
 fn lines(payloads: Vec<(Release, TaskStateChange)>) -> Result<Vec<u8>> {
     let mut lines = Vec::new();
     for (release, payload) in payloads {
         let jvm = Jvm::new(release, IdentityHashes::fixed());
         let payload = payload.rebuilt(&jvm);
-        // As the scheduler does: the configuration's hash is asked for, the task's is not.
+        // The scheduler computes the hash of the configuration, and not that of the task.
         if let Some(config) = payload.task().and_then(|task| task.assigned_task()?.task()) {
             config.hash_code_in(&jvm)?;
         }
@@ -170,8 +170,8 @@ fn unions() -> Vec<(Release, TaskStateChange)> {
     configs.into_iter().flat_map(of_all_releases).collect()
 }
 
-/// Each character that Gson escapes, those beside them that it does not, and some far away; as a
-/// value and as a map's key.
+/// Each character that Gson escapes, its neighbours, and some others; as a value and as a map's
+/// key.
 fn escapes() -> Vec<(Release, TaskStateChange)> {
     let escaped: String = ('\0'..=' ')
         .chain(['"', '&', '\'', '<', '=', '>', '\\', '/'])
@@ -194,7 +194,7 @@ fn escapes() -> Vec<(Release, TaskStateChange)> {
     configs.map(of_latest).collect()
 }
 
-/// Doubles at the borders of Java's forms, and some whose digits are hard to get right.
+/// Doubles at the limits of Java's notations, and some whose digits are hard to compute.
 fn doubles() -> Vec<(Release, TaskStateChange)> {
     let doubles = [
         0.0,
@@ -236,7 +236,7 @@ fn doubles() -> Vec<(Release, TaskStateChange)> {
     configs.map(of_latest).chain(old).collect()
 }
 
-/// The largest and the smallest: numbers, collections, texts; and nothing at all.
+/// The largest and smallest numbers, collections and texts, and empty payloads.
 fn extremes() -> Vec<(Release, TaskStateChange)> {
     let numbers = |long: i64, int: i32| {
         config()

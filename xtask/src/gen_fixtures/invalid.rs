@@ -1,7 +1,7 @@
-//! Inputs that are no payload, each wrong in one way.
+//! Invalid payloads, each wrong in one way.
 
-/// A file name and what is in the file. `malformed-` inputs are not even JSON in UTF-8; the other
-/// inputs are, and contradict Aurora's types or themselves.
+/// File names and contents. `malformed-` inputs are no JSON in UTF-8; the others are JSON, and
+/// contradict Aurora's types or themselves.
 pub(super) fn inputs() -> Vec<(String, Vec<u8>)> {
     let sample = br#"{"task":{"cachedHashCode":0,"assignedTask":{"cachedHashCode":0,"taskId":"t"}},"oldState":{}}"#;
     let nested = |open: &str, close: &str| [open.repeat(10_000), close.repeat(10_000)].concat();

@@ -1,4 +1,4 @@
-//! The jobs of an imagined cluster.
+//! The jobs of a simulated cluster.
 
 use super::random::Random;
 use webhook_model::{
@@ -87,7 +87,7 @@ pub(super) fn config(number: usize, random: &mut Random) -> TaskConfig {
         let uri = format!("hdfs://namenode.example.com/jobs/{name}.tar.gz");
         config.with_mesos_fetcher_uris([MesosFetcherUri::new(uri).with_extract(true)])
     };
-    // The scheduler hashes configurations, to tell whether two jobs are the same.
+    // The scheduler compares jobs by the hashes of their configurations.
     config.hash_code();
     config
 }
@@ -111,7 +111,7 @@ fn container(name: &str, random: &mut Random) -> Container {
     }
 }
 
-/// A Thermos task as its client writes it: JSON with blanks, kept as a string in the payload.
+/// A Thermos task as its client writes it: JSON with spaces, in a string of the payload.
 fn thermos(
     role: &str,
     environment: &str,

@@ -1,4 +1,4 @@
-//! `cargo xtask gen-fixtures`: the data in `tests/fixtures`, and load of realistic size.
+//! `cargo xtask gen-fixtures` writes `tests/fixtures`, and streams of events of realistic size.
 
 mod cluster;
 mod corpus;
@@ -17,27 +17,27 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write tests/fixtures, or make a stream of events of any length
+/// Write tests/fixtures, or a stream of events of any length
 #[derive(Debug, clap::Args)]
 pub(crate) struct GenFixturesArgs {
     /// Change nothing; fail if a file is missing, different or unexpected
     #[arg(long, conflicts_with = "events")]
     check: bool,
 
-    /// Make a stream of so many events instead, of about 3.5 KB each
+    /// Write a stream of this many events instead, of about 3.5 KB each
     #[arg(long, value_name = "N", requires = "out")]
     events: Option<u64>,
 
-    /// What the stream is made from: the same seed makes the same stream
+    /// The seed of the stream: the same seed makes the same stream
     #[arg(long, value_name = "S", default_value_t = 1, requires = "events")]
     seed: u64,
 
-    /// Where the stream goes; `-` is standard output
+    /// The file to write the stream to; `-` is standard output
     #[arg(long, value_name = "FILE", requires = "events")]
     out: Option<PathBuf>,
 }
 
-/// Does what the arguments say.
+/// Runs the command.
 pub(crate) fn run(args: &GenFixturesArgs) -> Result<ExitCode> {
     match (args.events, &args.out) {
         (Some(count), Some(out)) if out == Path::new("-") => {
@@ -136,7 +136,7 @@ fn check(directory: &Path) -> Result<()> {
     );
 }
 
-/// What is wrong with the files in `directory`, one line a file.
+/// A line for each file of `directory` that is missing, different or unexpected.
 fn faults(directory: &Path, wanted: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Vec<String>> {
     let present = present(directory)?;
     let mut faults = Vec::new();

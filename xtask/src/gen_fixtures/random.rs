@@ -1,6 +1,5 @@
-//! Numbers that look random and are the same for ever.
-//!
-//! The fixtures are committed, so the generator must not change with a library's release.
+//! Pseudo-random numbers. Not a library's: the fixtures are committed, and a library's release
+//! could change them.
 
 /// Sebastiano Vigna's SplitMix64.
 #[derive(Clone, Debug)]
@@ -19,22 +18,22 @@ impl Random {
         z ^ z >> 31
     }
 
-    /// A number from 0 up to, and without, `bound`, which is not 0.
+    /// A number below `bound`, which must not be 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    /// Whether something happens that happens so often in a hundred times.
+    /// True in `chance` of a hundred cases.
     pub(crate) fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
 
-    /// One of `choices`, which are not empty.
+    /// One of `choices`, which must not be empty.
     pub(crate) fn choose<'c, T>(&mut self, choices: &'c [T]) -> &'c T {
         &choices[self.below(choices.len())]
     }
 
-    /// A random UUID, as Aurora ends its task ids with.
+    /// A random UUID, as at the end of Aurora's task ids.
     pub(crate) fn uuid(&mut self) -> String {
         let (high, low) = (self.next(), self.next());
         format!(

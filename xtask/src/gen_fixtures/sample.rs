@@ -1,4 +1,4 @@
-//! The payload that Aurora's documentation shows, built from nothing.
+//! The payload in Aurora's documentation, built by the model.
 
 use anyhow::Result;
 use webhook_model::{
@@ -17,10 +17,10 @@ pub(super) const WEBHOOK_JSON: &str = r#"{
 }
 "#;
 
-/// What the Thermos client put into the sample's task.
+/// The Thermos task in the sample.
 const THERMOS: &str = include_str!("thermos_sample.txt");
 
-/// What can be told of the JVM that wrote the sample: what its hashes give away.
+/// The JVM that wrote the sample, as far as its hashes reveal it.
 fn jvm() -> Jvm {
     let identities: IdentityHashes = [
         ("Resource.NUM_CPUS", 1_873_297_633),
@@ -34,7 +34,7 @@ fn jvm() -> Jvm {
     Jvm::new(Release::V0_14, identities)
 }
 
-/// The sample, to the byte: the scheduler had asked for the hash of the task's configuration.
+/// The sample, byte for byte. The scheduler had computed the configuration's hash.
 pub(super) fn payload() -> Result<Vec<u8>> {
     let config = TaskConfig::new(JobKey::new("vagrant", "test", "http_example"))
         .with_is_service(true)
