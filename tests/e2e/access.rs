@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use webhook_tests::{Admin, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, post};
+use testkit::{Admin, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, post};
 
 const JSON: &str = "Content-Type: application/json";
 const LINES: &str = "Content-Type: application/x-ndjson";
@@ -85,7 +85,7 @@ fn a_socket_that_somebody_else_made_asks_for_the_token_as_well() {
     let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null";
     let mut process = std::process::Command::new("sh")
         .args(["-c", script])
-        .arg(webhook_tests::webhookd())
+        .arg(testkit::webhookd())
         .arg("--webhook-config")
         .arg(&config)
         .args(["--listen", "127.0.0.1:0", "--admin", "systemd"])

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
-use webhook_tests::{
+use testkit::{
     Admin, Answer, Folder, Launch, Receiver, Reply, Signal, event, has_curl, transcripts,
 };
 
@@ -46,7 +46,7 @@ struct Document {
 
 impl Document {
     fn read() -> Document {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.yaml");
+        let path = testkit::repository("docs/openapi.yaml");
         let text = std::fs::read_to_string(path).expect("it is there");
         let root: Value = serde_saphyr::from_str(&text).expect("it is YAML");
         let mut unchecked = BTreeSet::new();
@@ -458,8 +458,8 @@ fn the_transcripts_of_the_documentation_are_what_is_answered() {
         ("http://localhost:9480/", admin.url()),
         ("evt_00000000000000000000000000000000", id),
     ];
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md");
-    let text = std::fs::read_to_string(Path::new(page)).expect("it is there");
+    let page = testkit::repository("docs/admin.md");
+    let text = std::fs::read_to_string(page).expect("it is there");
     let found = transcripts(&text);
     let document = Document::read();
     for path in document.root["paths"]

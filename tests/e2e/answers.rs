@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::path::PathBuf;
-use webhook_tests::{
+use testkit::{
     ClosedPort, Ended, Folder, Launch, Receiver, Reply, Request, Summary, best_effort, event,
     task_of,
 };

@@ -3,7 +3,7 @@
 use crate::deliver::by_task;
 use crate::durable::{acks, reliable};
 use serde_json::json;
-use webhook_tests::{Folder, Launch, Receiver, Reply, Signal, event};
+use testkit::{Folder, Launch, Receiver, Reply, Signal, event};
 
 /// The smallest queue that there is, bytes.
 const SMALLEST: u64 = 1 << 20;

@@ -3,7 +3,7 @@
 use crate::durable::{acks, reliable};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use webhook_tests::{Folder, Launch, Python, Receiver, Reply, Request, event, events, task_of};
+use testkit::{Folder, Launch, Python, Receiver, Reply, Request, event, events, task_of};
 
 /// Reads `[{headers, body, sent}]`, bodies in hex, and prints for each request what the package
 /// makes of it, and whether its data is the event that was sent.

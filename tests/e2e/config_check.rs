@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::process::{Command, Output};
-use webhook_tests::{Folder, webhookd};
+use testkit::{Folder, webhookd};
 
 /// A file with a secret, a sloppy time-out and nothing wrong.
 const SLOPPY: &str = r#"{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
-use webhook_tests::{
+use testkit::{
     ClosedPort, Folder, Launch, Receiver, Reply, Request, best_effort, event, events, events_file,
     fixture, task_of,
 };

@@ -5,7 +5,7 @@ use crate::deliver::by_task;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use webhook_tests::{
+use testkit::{
     ClosedPort, Folder, Launch, Receiver, Reply, Request, Signal, best_effort, event, task_of,
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use webhook_tests::{Folder, Launch, Receiver, Reply, Signal, Webhookd, event};
+use testkit::{Folder, Launch, Receiver, Reply, Signal, Webhookd, event};
 
 fn config(folder: &Folder, receiver: &Receiver) -> std::path::PathBuf {
     folder.config(&json!({

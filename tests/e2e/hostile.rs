@@ -4,7 +4,7 @@ use serde_json::json;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use webhook_tests::{
+use testkit::{
     Client, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, post, post_bytes,
     raise_descriptors,
 };

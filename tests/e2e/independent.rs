@@ -4,7 +4,7 @@ use crate::deliver::{check_arrived, now_ms, sample};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use webhook_tests::{Folder, Launch, events, events_file};
+use testkit::{Folder, Launch, events, events_file};
 
 /// Prints its port; then, once its standard input ends, a JSON line for each request: path,
 /// headers as pairs, and the body in hex.

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::Path;
-use webhook_tests::{
+use testkit::{
     Client, Ended, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, events, has_curl,
     post, post_bytes, task_of, transcripts,
 };
@@ -329,7 +328,7 @@ fn a_chain_of_two_keeps_ids_and_order_over_a_kill_of_the_second() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
     // A port that stays the same over the kill.
-    let port = webhook_tests::free_port();
+    let port = testkit::free_port();
     let relay = folder.config(&target("end", &receiver.url()));
     let address = format!("127.0.0.1:{port}");
     let launch = || Launch::with_config(&relay).args(["--listen", &address]);
@@ -447,7 +446,7 @@ fn sockets_that_systemd_passes_are_listened_on() {
         let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null";
         std::process::Command::new("sh")
             .args(["-c", script])
-            .arg(webhook_tests::webhookd())
+            .arg(testkit::webhookd())
             .arg("--webhook-config")
             .arg(&config)
             .args(["--listen", "systemd"])
@@ -494,8 +493,8 @@ fn the_transcripts_in_the_documentation_are_true() {
         ("http://localhost:8080/", &*open_url),
         ("http://localhost:8081/", &*closed_url),
     ];
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ingest.md");
-    let text = std::fs::read_to_string(Path::new(page)).expect("it is there");
+    let page = testkit::repository("docs/ingest.md");
+    let text = std::fs::read_to_string(page).expect("it is there");
     let found = transcripts(&text);
     assert!(found.len() > 10, "{} transcripts", found.len());
     for transcript in found {

@@ -1,6 +1,6 @@
 //! What is read: files and standard input, good lines and bad ones, and the config.
 
-use webhook_tests::{Ended, Folder, Launch, Receiver, Reply, best_effort, event, events, fixture};
+use testkit::{Ended, Folder, Launch, Receiver, Reply, best_effort, event, events, fixture};
 
 /// Feeds this input and returns the end and the bodies that arrived.
 fn feed(input: impl Into<Vec<u8>>) -> (Ended, Vec<String>) {

@@ -1,7 +1,7 @@
 //! Logs: a line for trouble, none for success, and no secret anywhere.
 
 use serde_json::{Value, json};
-use webhook_tests::{Admin, Folder, Launch, Receiver, Reply, event};
+use testkit::{Admin, Folder, Launch, Receiver, Reply, event};
 
 #[test]
 fn an_events_trouble_is_one_line_with_fields_and_its_success_is_none() {

@@ -3,7 +3,7 @@
 use crate::admin::two_targets;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use webhook_tests::{Admin, Folder, Launch, Receiver, Reply, event};
+use testkit::{Admin, Folder, Launch, Receiver, Reply, event};
 
 /// The value of a sample, named with its labels.
 fn value(text: &str, sample: &str) -> f64 {

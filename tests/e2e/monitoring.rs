@@ -1,12 +1,12 @@
 //! Alert rules and dashboard: taken by Prometheus's own tool, and about figures that there are.
 
 use crate::durable::reliable;
-use crate::packaging::{repository, said, tool};
+use crate::packaging::{said, tool};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use webhook_tests::{ClosedPort, Folder, Launch, Receiver, Reply, event};
+use testkit::{ClosedPort, Folder, Launch, Receiver, Reply, event, repository};
 
 fn monitoring(name: &str) -> String {
     std::fs::read_to_string(repository("docs/monitoring").join(name)).expect("it can be read")

@@ -1,7 +1,7 @@
 //! What systemd is told, by a socket of the test's own.
 
 use std::os::unix::net::UnixDatagram;
-use webhook_tests::{DEADLINE, Folder, Launch, Receiver, Reply, Signal};
+use testkit::{DEADLINE, Folder, Launch, Receiver, Reply, Signal};
 
 struct Systemd(UnixDatagram);
 

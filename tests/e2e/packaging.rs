@@ -2,14 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use webhook_tests::{Folder, Launch, webhookd};
-
-/// A file of the repository.
-pub(crate) fn repository(path: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
-}
+use testkit::{Folder, Launch, repository, webhookd};
 
 /// Runs a tool; `None`, and a line that says so, where it is not installed.
 pub(crate) fn tool<S: AsRef<OsStr>>(

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use webhook_tests::{Folder, Launch, Signal, Webhookd, best_effort, event};
+use testkit::{Folder, Launch, Signal, Webhookd, best_effort, event};
 
 /// A running `webhookd receive` and its address.
 struct Running {

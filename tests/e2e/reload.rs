@@ -2,7 +2,7 @@
 
 use crate::deliver::check_arrived;
 use serde_json::{Value, json};
-use webhook_tests::{Admin, Folder, Launch, Receiver, Reply, Signal, event};
+use testkit::{Admin, Folder, Launch, Receiver, Reply, Signal, event};
 
 fn target(url: &str, version: &str, concurrency: usize) -> Value {
     json!({
@@ -31,7 +31,7 @@ fn reloads(admin: &Admin) -> (u64, u64) {
 }
 
 fn wait_for_reloads(admin: &Admin, expected: (u64, u64)) {
-    let until = std::time::Instant::now() + webhook_tests::DEADLINE;
+    let until = std::time::Instant::now() + testkit::DEADLINE;
     loop {
         let seen = reloads(admin);
         if seen == expected {

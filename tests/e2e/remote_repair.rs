@@ -4,9 +4,7 @@ use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
-use webhook_tests::{
-    DEADLINE, Ended, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, task_of,
-};
+use testkit::{DEADLINE, Ended, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, task_of};
 
 /// Refuses the tasks of `audit`, whose names begin with r, until it is told to take them; lets
 /// those of `pager` wait.

@@ -4,7 +4,7 @@ use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use webhook_tests::{ClosedPort, Ended, Folder, Launch, Receiver, Reply, event};
+use testkit::{ClosedPort, Ended, Folder, Launch, Receiver, Reply, event};
 
 /// A queue that owes a target three events, of more than a page each.
 fn owing(folder: &Folder) -> PathBuf {

@@ -4,7 +4,7 @@ use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use webhook_tests::{Ended, Folder, Launch, Receiver, Reply, Request, event, task_of};
+use testkit::{Ended, Folder, Launch, Receiver, Reply, Request, event, task_of};
 
 /// Delivers these lines with this config.
 fn deliver(config: &Value, lines: &[String]) -> Ended {

@@ -1,6 +1,6 @@
 //! The first steps of `docs/operations.md`, done as a person does them.
 
-use crate::packaging::{repository, said, tool};
+use crate::packaging::{said, tool};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
-use webhook_tests::{DEADLINE, Folder, Launch, Transcript, has_curl, transcripts, webhookd};
+use testkit::{DEADLINE, Folder, Launch, Transcript, has_curl, repository, transcripts, webhookd};
 
 /// What the manual says, and the line that it begins on less one, from a heading to the next.
 fn section(manual: &str, heading: &str) -> String {

@@ -3,7 +3,7 @@
 use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::time::Duration;
-use webhook_tests::{ClosedPort, Ended, Folder, Launch, Receiver, Reply, event};
+use testkit::{ClosedPort, Ended, Folder, Launch, Receiver, Reply, event};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 

@@ -1,6 +1,6 @@
 //! SIGTERM and SIGINT: drain within the grace, then end; a second one ends at once.
 
-use webhook_tests::{Folder, Launch, Receiver, Reply, Signal, best_effort, event};
+use testkit::{Folder, Launch, Receiver, Reply, Signal, best_effort, event};
 
 #[test]
 fn a_signal_lets_the_deliveries_under_way_end() {

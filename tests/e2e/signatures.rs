@@ -3,7 +3,7 @@
 use crate::deliver::by_task;
 use crate::durable::reliable;
 use serde_json::{Value, json};
-use webhook_tests::{Folder, Launch, Python, Receiver, Reply, Request, event, events, events_file};
+use testkit::{Folder, Launch, Python, Receiver, Reply, Request, event, events, events_file};
 
 /// 24 and 64 bytes: the shortest and the longest secret there may be.
 const SECRETS: [&str; 2] = [

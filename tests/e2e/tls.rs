@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use webhook_tests::{Folder, Launch, Summary, best_effort, event};
+use testkit::{Folder, Launch, Summary, best_effort, event};
 
 /// Takes a certificate, a key, and perhaps an authority that clients have to be known to. Prints
 /// its port; then, once its standard input ends, a line for each request: its body, and the

@@ -3,7 +3,7 @@
 use crate::durable::reliable;
 use crate::packaging::{said, tool};
 use serde_json::json;
-use webhook_tests::{Folder, Launch, Receiver, Reply, Webhookd, event, webhookd};
+use testkit::{Folder, Launch, Receiver, Reply, Webhookd, event, webhookd};
 
 /// Runs `webhookd top` in a pseudo-terminal of Python's, presses keys, ends it by `q` or by
 /// SIGTERM, and says whether the terminal is as it was.

@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn unsafe_is_found_in_a_macro_too() {
         let text = "macro_rules! m { () => { unsafe { f() } } }";
-        let found = banned_words("tests/src/lib.rs", tokens(text), BANS);
+        let found = banned_words("tests/testkit/src/lib.rs", tokens(text), BANS);
         assert_eq!(found.len(), 1, "{found:?}");
     }
 

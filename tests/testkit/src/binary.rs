@@ -30,7 +30,7 @@ fn build() -> PathBuf {
     let output = Command::new(cargo)
         .args(["build", "--package", "webhookd", "--profile", profile])
         .arg("--message-format=json-render-diagnostics")
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .current_dir(crate::repository(""))
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo starts");

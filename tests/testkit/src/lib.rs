@@ -17,7 +17,7 @@ mod transcripts;
 pub use admin::Admin;
 pub use binary::webhookd;
 pub use client::{Answer, Client, free_port, post, post_bytes, raise_descriptors};
-pub use fixtures::{event, events, events_file, fixture, task_of};
+pub use fixtures::{event, events, events_file, fixture, repository, task_of};
 pub use folder::{Folder, best_effort};
 pub use process::{Ended, Launch, Webhookd};
 pub use python::Python;
@@ -29,8 +29,3 @@ pub use transcripts::{Transcript, has_curl, transcripts};
 /// How long a test waits for something before it fails. A passing test waits for nothing near
 /// as long; a machine under load may.
 pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// The examples of the README, run as tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-pub struct Readme;

@@ -1,13 +1,16 @@
 //! The data in `tests/fixtures`, and small events of our own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use webhook_model::EventHeader;
+
+/// The path of a file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)
+}
 
 /// The path of a file in `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "fixtures", name]
-        .iter()
-        .collect()
+    repository("tests/fixtures").join(name)
 }
 
 /// The fixture stream, as it is in the file.

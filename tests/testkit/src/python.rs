@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// What is installed, each in one version, so that a new release of theirs breaks no test of ours.
@@ -61,8 +61,7 @@ impl Python {
 }
 
 fn environment() -> Result<PathBuf, String> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/verifiers"))
-        .join(PACKAGES.join("-").replace("==", "-"));
+    let folder = crate::repository("target/verifiers").join(PACKAGES.join("-").replace("==", "-"));
     std::fs::create_dir_all(&folder).expect("the target directory can be written to");
     // Tests run side by side; one of them installs.
     let lock = File::create(folder.join("lock")).expect("the target directory can be written to");
