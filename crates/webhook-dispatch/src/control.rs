@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use webhook_config::Config;
-use webhook_queue::{DeadLetter, EntryId, Queue, QueueError, SetAside, Statistics, Verification};
+use webhook_queue::{DeadLetter, EntryId, Queue, QueueError, Quarantined, Statistics, Verification};
 
 /// Dead letters that are shown from one snapshot of the queue. As long as one is held, the queue
 /// uses no space again.
@@ -279,18 +279,18 @@ impl Control {
         }
     }
 
-    /// Shows the entries after `after` that were set aside since their stored record is damaged,
-    /// in the order accepted, until `visit` breaks. They are owed to nobody any longer. Blocks.
+    /// Shows the entries after `after` that were quarantined since their stored record is damaged,
+    /// in the order accepted, until `visit` breaks. No target is owed them any longer. Blocks.
     ///
     /// # Errors
     /// The queue cannot be read.
-    pub fn set_aside(
+    pub fn quarantined(
         &self,
         after: Option<EntryId>,
-        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
         match self.queue() {
-            Some(queue) => queue.set_aside(after, visit),
+            Some(queue) => queue.quarantined(after, visit),
             None => Ok(()),
         }
     }

@@ -76,7 +76,7 @@ pub struct ShutdownReport {
     /// Whether everything accepted was delivered, or given up, before the end.
     pub drained: bool,
     /// Deliveries that came to nothing, since the queue's record of the event turned out to be
-    /// damaged: it was set aside, and is owed to nobody.
+    /// damaged: it was quarantined, and no target is owed it.
     pub damaged: u64,
     /// The last figures. What is `pending` is safe in the queue; what is `unfinished` is lost.
     pub stats: Stats,

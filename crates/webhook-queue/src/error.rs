@@ -136,7 +136,7 @@ pub enum QueueError {
     },
 
     /// The queue's files contradict each other. Nothing was changed. A single damaged record
-    /// does not cause this: it is set aside and counted.
+    /// does not cause this: it is quarantined and counted.
     #[error(
         "the queue in {} is damaged: {detail}; move the directory away to start an empty one, and \
          keep it for recovery",

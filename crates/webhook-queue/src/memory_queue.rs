@@ -5,8 +5,8 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Queue, QueueError, RecentKeys,
-    SetAside, Settled, Settlement, Statistics, TargetStatistics, Verification,
+    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
+    RecentKeys, Settled, Settlement, Statistics, TargetStatistics, Verification,
 };
 
 /// Bytes counted for an event besides its key and body.
@@ -388,10 +388,10 @@ impl Queue for MemoryQueue {
         Ok(entries.len() as u64)
     }
 
-    fn set_aside(
+    fn quarantined(
         &self,
         _after: Option<EntryId>,
-        _visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+        _visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
         Ok(())
     }

@@ -164,10 +164,10 @@ pub struct DeadLetter<'a> {
     pub note: &'a [u8],
 }
 
-/// An entry that was set aside since its stored record is damaged.
+/// An entry that was quarantined since its stored record is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SetAside<'a> {
+pub struct Quarantined<'a> {
     /// Its handle.
     pub entry: EntryId,
     /// The targets that were owed it, or had it as a dead letter.
@@ -202,7 +202,7 @@ pub struct Statistics {
     pub bytes: u64,
     /// Bytes that it may use.
     pub max_bytes: u64,
-    /// Entries set aside because their stored record does not match its checksum: no target is
+    /// Entries quarantined because their stored record does not match its checksum: no target is
     /// owed them any longer, and they are counted nowhere else.
     pub corrupt: u64,
 }
@@ -283,15 +283,15 @@ pub trait Queue: Send + Sync + 'static {
     /// Some entries may be forgotten already, the others are as they were; it can be repeated.
     fn drop_target(&self, target: &str) -> Result<u64, QueueError>;
 
-    /// Shows the entries after `after` that were set aside since their stored record is damaged,
+    /// Shows the entries after `after` that were quarantined since their stored record is damaged,
     /// in the order accepted, until `visit` breaks. No target is owed them any longer.
     ///
     /// # Errors
     /// When the storage cannot be read.
-    fn set_aside(
+    fn quarantined(
         &self,
         after: Option<EntryId>,
-        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
     /// Reads all that was stored when it was called and checks each record; changes nothing, and

@@ -15,9 +15,9 @@ pub struct Verification {
     pub owed: u64,
     /// Dead letters, over all targets.
     pub dead: u64,
-    /// Entries set aside before, since their record was damaged.
-    pub set_aside: u64,
-    /// Damaged records, the first thousand. An event's will be set aside when it is met.
+    /// Entries quarantined before, since their record was damaged.
+    pub quarantined: u64,
+    /// Damaged records, the first thousand. An event's will be quarantined when it is met.
     pub corrupt: Vec<CorruptEntry>,
     /// How many there are.
     pub corrupt_count: u64,
@@ -39,7 +39,7 @@ pub struct CorruptEntry {
 }
 
 impl Verification {
-    /// Whether nothing is wrong now. What was set aside before does not count.
+    /// Whether nothing is wrong now. What was quarantined before does not count.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.corrupt_count == 0 && self.disagreement_count == 0

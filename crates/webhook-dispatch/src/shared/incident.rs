@@ -60,7 +60,7 @@ pub enum Incident<'a> {
         error: &'a QueueError,
     },
     /// Events that a target was owed are not in the queue any more: their records turned out to be
-    /// damaged, and were set aside.
+    /// damaged, and were quarantined.
     RecordsDamaged {
         /// The target.
         target: &'a str,
@@ -135,7 +135,7 @@ impl fmt::Display for Incident<'_> {
             Incident::RecordsDamaged { target, events } => write!(
                 f,
                 "target {target}: the queue's records of {events} of its events are damaged and \
-                 were set aside; they will not be delivered"
+                 were quarantined; they will not be delivered"
             ),
             Incident::SenderNotStarted { target, detail } => {
                 write!(

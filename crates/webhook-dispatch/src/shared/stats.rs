@@ -45,7 +45,7 @@ pub struct TargetStats {
     /// Events of a best-effort target that had no answer when the dispatcher stopped.
     pub unfinished: u64,
     /// Deliveries that came to nothing, since the queue's record of the event turned out to be
-    /// damaged: it was set aside, and is owed to nobody.
+    /// damaged: it was quarantined, and no target is owed it.
     pub damaged: u64,
     /// Attempts, by what they came to.
     pub attempts: Vec<(Outcome, u64)>,

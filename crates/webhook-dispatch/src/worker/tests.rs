@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use webhook_config::{RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
-    Accepted, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Queue, QueueError, SetAside,
+    Accepted, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Queue, QueueError, Quarantined,
     Settled, Settlement, Statistics, Verification,
 };
 
@@ -260,12 +260,12 @@ impl Queue for Store {
         self.queue.drop_target(target)
     }
 
-    fn set_aside(
+    fn quarantined(
         &self,
         after: Option<EntryId>,
-        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        self.queue.set_aside(after, visit)
+        self.queue.quarantined(after, visit)
     }
 
     fn verify(&self) -> Result<Verification, QueueError> {

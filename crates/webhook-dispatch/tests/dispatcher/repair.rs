@@ -64,8 +64,8 @@ fn dead_letters_are_listed_in_pages_shown_and_dropped_while_events_come() {
     let found = control.verify().unwrap().unwrap();
     assert!(found.is_whole(), "{found:?}");
     assert_eq!(found.events, 500);
-    let mut none = |_: webhook_queue::SetAside<'_>| panic!("nothing is damaged");
-    control.set_aside(None, &mut none).unwrap();
+    let mut none = |_: webhook_queue::Quarantined<'_>| panic!("nothing is damaged");
+    control.quarantined(None, &mut none).unwrap();
     assert!(dispatcher.shutdown(PATIENCE).drained);
 }
 

@@ -350,9 +350,9 @@ impl<'q> Change<'q> {
         Ok(((limit - left) as u64, all))
     }
 
-    /// Sets an event aside if its record is still found damaged, so that no target is owed it;
+    /// Quarantines an event if its record is still damaged, so that no target is owed it;
     /// whether it was.
-    pub(super) fn set_aside(&mut self, seq: u64) -> heed::Result<bool> {
+    pub(super) fn quarantine(&mut self, seq: u64) -> heed::Result<bool> {
         let event_key = record::event_key(seq);
         let found = self.tables.events.get(&self.txn, &event_key)?;
         if found.is_some_and(|found| record::read_event(seq, found).is_some()) {

@@ -25,7 +25,7 @@ use self::read::Snapshot;
 use self::record::Row;
 use self::tables::Tables;
 use crate::{
-    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Queue, QueueError, SetAside,
+    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
     Settlement, Statistics, TargetStatistics, Verification,
 };
 
@@ -38,8 +38,8 @@ const FORGOTTEN_AT_ONCE: usize = 1024;
 /// Entries that [`DiskQueue::drop_target`] forgets in one transaction.
 const DROPPED_AT_ONCE: usize = 1024;
 
-/// Damaged entries that are set aside in one transaction.
-const SET_ASIDE_AT_ONCE: usize = 64;
+/// Damaged entries that are quarantined in one transaction.
+const QUARANTINED_AT_ONCE: usize = 64;
 
 /// How a [`DiskQueue`] is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Default for Options {
 /// A read holds a snapshot while it visits: what is settled meanwhile is still shown, and its space
 /// is not used again before the visit ends. So a visit should not wait for anything.
 ///
-/// An event whose record does not match its checksum is not shown. It is set aside, so that no
+/// An event whose record does not match its checksum is not shown. It is quarantined, so that no
 /// target is owed it, and counted in [`Statistics::corrupt`].
 #[derive(Debug)]
 pub struct DiskQueue {
@@ -94,7 +94,7 @@ pub struct DiskQueue {
     names: Mutex<Arc<Names>>,
     /// Held by whoever changes the queue, so that names are published in the order of commits.
     changing: Mutex<()>,
-    /// Damaged entries that could not be set aside yet.
+    /// Damaged entries that could not be quarantined yet.
     damaged: Mutex<BTreeSet<u64>>,
     /// Why nothing is taken any longer.
     refusing: Mutex<Option<Arc<QueueError>>>,
@@ -255,7 +255,7 @@ impl DiskQueue {
         QueueError::Refusing { source }
     }
 
-    /// Reads from a snapshot, and sets aside what was found damaged.
+    /// Reads from a snapshot, and quarantines what was found damaged.
     fn read<R>(
         &self,
         read: impl FnOnce(&mut Snapshot<'_>) -> heed::Result<R>,
@@ -265,17 +265,17 @@ impl DiskQueue {
         let result = read(&mut snapshot).map_err(|error| fault::storage("read from", error));
         let found = std::mem::take(&mut snapshot.damaged);
         drop(snapshot);
-        for group in found.chunks(SET_ASIDE_AT_ONCE) {
-            self.put_aside(group);
+        for group in found.chunks(QUARANTINED_AT_ONCE) {
+            self.quarantine(group);
         }
         result
     }
 
-    /// Sets damaged entries aside, now or when they are met again.
-    fn put_aside(&self, entries: &[u64]) {
-        let done = self.change("set aside damaged records of", |change| {
+    /// Quarantines damaged entries, now or when they are met again.
+    fn quarantine(&self, entries: &[u64]) {
+        let done = self.change("quarantine damaged records of", |change| {
             for &seq in entries {
-                change.set_aside(seq)?;
+                change.quarantine(seq)?;
             }
             Ok(())
         });
@@ -393,12 +393,12 @@ impl Queue for DiskQueue {
         }
     }
 
-    fn set_aside(
+    fn quarantined(
         &self,
         after: Option<EntryId>,
-        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        self.read(|snapshot| snapshot.set_aside(after, visit))
+        self.read(|snapshot| snapshot.quarantined(after, visit))
     }
 
     fn verify(&self) -> Result<Verification, QueueError> {

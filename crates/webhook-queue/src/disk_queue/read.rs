@@ -6,7 +6,7 @@ use heed::{RoTxn, WithoutTls};
 
 use super::record;
 use super::tables::Tables;
-use crate::{DeadLetter, EntryId, Owed, SetAside};
+use crate::{DeadLetter, EntryId, Owed, Quarantined};
 
 /// A snapshot of the queue.
 pub(super) struct Snapshot<'q> {
@@ -138,10 +138,10 @@ impl<'q> Snapshot<'q> {
         Ok(ControlFlow::Continue(()))
     }
 
-    pub(super) fn set_aside(
+    pub(super) fn quarantined(
         &self,
         after: Option<EntryId>,
-        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> heed::Result<()> {
         let Some(from) = first_after(after) else {
             return Ok(());
@@ -159,7 +159,7 @@ impl<'q> Snapshot<'q> {
                 _ => "its event does not match its checksum",
             };
             let entry = EntryId(seq);
-            let found = SetAside {
+            let found = Quarantined {
                 entry,
                 targets,
                 reason,

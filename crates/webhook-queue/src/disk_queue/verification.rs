@@ -62,7 +62,7 @@ fn check_tables(tables: &Tables, found: &mut Verification) -> heed::Result<Optio
     let rows = rows(tables, &txn)?;
     check_targets(tables, &txn, &rows, found)?;
     check_known(tables, &txn, found)?;
-    found.set_aside = tables.aside.len(&txn)?;
+    found.quarantined = tables.aside.len(&txn)?;
     let (indexed, events) = (tables.by_key.len(&txn)?, tables.events.len(&txn)?);
     if indexed > events {
         let stale = indexed - events;

@@ -241,7 +241,7 @@ fn flip(dir: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn a_damaged_event_is_set_aside_and_counted_and_others_go_on() {
+fn a_damaged_event_is_quarantined_and_counted_and_others_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
     let events: Vec<Event> = (0..3)
@@ -302,24 +302,24 @@ fn a_damaged_event_is_set_aside_and_counted_and_others_go_on() {
 
     let found = verify(dir.path()).unwrap();
     assert!(found.is_whole(), "{found:?}");
-    assert_eq!((found.events, found.set_aside), (2, 1));
+    assert_eq!((found.events, found.quarantined), (2, 1));
     let queue = open(dir.path()).unwrap();
     assert_eq!(kept(&queue, "b"), [2]);
-    let mut aside = Vec::new();
+    let mut quarantined = Vec::new();
     queue
-        .set_aside(None, &mut |found| {
+        .quarantined(None, &mut |found| {
             let targets: Vec<String> = found.targets.iter().map(ToString::to_string).collect();
             assert_eq!(found.reason, "its event does not match its checksum");
-            aside.push((found.entry, targets, found.record.len() > 3000));
+            quarantined.push((found.entry, targets, found.record.len() > 3000));
             ControlFlow::Continue(())
         })
         .unwrap();
     assert_eq!(
-        aside,
+        quarantined,
         [(entries[1], vec!["a".into(), "b".into(), "c".into()], true)]
     );
-    let mut none = |_: webhook_queue::SetAside<'_>| panic!("it is not after itself");
-    queue.set_aside(Some(entries[1]), &mut none).unwrap();
+    let mut none = |_: webhook_queue::Quarantined<'_>| panic!("it is not after itself");
+    queue.quarantined(Some(entries[1]), &mut none).unwrap();
 }
 
 #[test]

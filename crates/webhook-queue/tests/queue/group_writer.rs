@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use webhook_queue::{
-    Accepted, Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed, Queue,
-    QueueError, Refused, SetAside, Settlement, Statistics, Verification, WhenFull,
+    Accepted, Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed,
+    Quarantined, Queue, QueueError, Refused, Settlement, Statistics, Verification, WhenFull,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -133,12 +133,12 @@ impl Queue for Gate {
         self.inner.drop_target(target)
     }
 
-    fn set_aside(
+    fn quarantined(
         &self,
         after: Option<EntryId>,
-        visit: &mut dyn FnMut(SetAside<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        self.inner.set_aside(after, visit)
+        self.inner.quarantined(after, visit)
     }
 
     fn verify(&self) -> Result<Verification, QueueError> {

@@ -158,7 +158,7 @@ impl VerificationJson {
             events: found.events,
             owed: found.owed,
             dead_letters: found.dead,
-            set_aside: found.set_aside,
+            set_aside: found.quarantined,
             damaged: damaged
                 .map(|corrupt| Damaged {
                     entry: corrupt.entry.0,
@@ -206,7 +206,7 @@ pub(super) async fn set_aside(
 fn page(daemon: &Daemon, after: Option<EntryId>, limit: usize) -> Result<SetAsidePage, Problem> {
     let mut set_aside: Vec<SetAsideJson> = Vec::new();
     let mut next = None;
-    let read = daemon.control.set_aside(after, &mut |found| {
+    let read = daemon.control.quarantined(after, &mut |found| {
         if set_aside.len() == limit {
             next = set_aside.last().map(|last| last.entry.to_string());
             return ControlFlow::Break(());

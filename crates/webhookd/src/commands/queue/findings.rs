@@ -37,7 +37,7 @@ impl Findings {
     /// Reads a queue whose program is stopped.
     pub(super) fn of(place: &Place) -> Result<Findings> {
         let found = verify(place.dir()?)?;
-        let aside = match found.set_aside {
+        let aside = match found.quarantined {
             0 => Vec::new(),
             _ => Aside::of(&place.open_stopped()?)?,
         };
@@ -50,7 +50,7 @@ impl Findings {
             events: found.events,
             owed: found.owed,
             dead_letters: found.dead,
-            set_aside: found.set_aside,
+            set_aside: found.quarantined,
             damaged: damaged.collect(),
             damaged_count: found.corrupt_count,
             contradiction_count: found.disagreement_count,

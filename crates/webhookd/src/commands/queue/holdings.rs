@@ -168,7 +168,7 @@ impl Aside {
     /// Of a queue that this process has open.
     pub(super) fn of(queue: &DiskQueue) -> Result<Vec<Aside>> {
         let mut found = Vec::new();
-        let mut visit = |aside: webhook_queue::SetAside<'_>| {
+        let mut visit = |aside: webhook_queue::Quarantined<'_>| {
             found.push(Aside {
                 entry: aside.entry.0,
                 targets: aside.targets.iter().map(ToString::to_string).collect(),
@@ -181,7 +181,7 @@ impl Aside {
             }
         };
         queue
-            .set_aside(None, &mut visit)
+            .quarantined(None, &mut visit)
             .context("cannot read what is set aside")?;
         Ok(found)
     }
