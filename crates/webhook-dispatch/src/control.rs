@@ -9,7 +9,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use webhook_config::Config;
-use webhook_queue::{DeadLetter, EntryId, Queue, QueueError, Quarantined, Statistics, Verification};
+use webhook_queue::{
+    DeadLetter, EntryId, Quarantined, Queue, QueueError, Statistics, Verification,
+};
 
 /// Dead letters that are shown from one snapshot of the queue. As long as one is held, the queue
 /// uses no space again.

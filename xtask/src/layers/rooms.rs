@@ -7,13 +7,7 @@ use std::collections::BTreeSet;
 /// The crate's top-level modules by row. Each must be in a row.
 pub(super) const ROOMS: &[&[&str]] = &[
     // The public handles.
-    &[
-        "dispatcher",
-        "control",
-        "monitor",
-        "repair",
-        "test_delivery",
-    ],
+    &["dispatcher", "control", "monitor", "test_delivery"],
     &["supervisor"],
     &["intake"],
     &["worker"],

@@ -38,8 +38,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use webhook_config::{RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
-    Accepted, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Queue, QueueError, Quarantined,
-    Settled, Settlement, Statistics, Verification,
+    Accepted, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Quarantined, Queue,
+    QueueError, Settled, Settlement, Statistics, Verification,
 };
 
 const WINDOW: usize = 8;
