@@ -19,6 +19,7 @@ mod monitoring;
 mod notify;
 mod packaging;
 mod receive;
+mod refused;
 mod reload;
 mod remote_repair;
 mod repair;
