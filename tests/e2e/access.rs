@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use testkit::{Admin, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, post};
+use testkit::{Admin, Folder, Launch, Process, Receiver, Reply, Signal, event, post};
 
 const JSON: &str = "Content-Type: application/json";
 const LINES: &str = "Content-Type: application/x-ndjson";
@@ -14,7 +14,7 @@ fn config(url: &str) -> Value {
     json!({ "headers": {}, "targetURL": url, "timeoutMsec": 30_000 })
 }
 
-fn listening(config: &Path, tokens: &Path) -> Webhookd {
+fn listening(config: &Path, tokens: &Path) -> Process {
     Launch::with_config(config)
         .args(["--listen", "127.0.0.1:0", "--admin", "0"])
         .arg("--listen-token-file")
@@ -22,7 +22,7 @@ fn listening(config: &Path, tokens: &Path) -> Webhookd {
         .spawn()
 }
 
-fn end(process: Webhookd) -> String {
+fn end(process: Process) -> String {
     process.signal(Signal::TERM);
     process.wait().expect_code(0).stderr
 }

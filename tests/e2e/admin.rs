@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use testkit::{
-    Admin, Answer, Folder, Launch, Receiver, Reply, Signal, event, has_curl, transcripts,
+    Admin, Answer, Folder, Launch, Messages, Receiver, Reply, Signal, event, has_curl, transcripts,
 };
 
 /// Answers that cannot be brought about from outside, and why.
@@ -384,7 +384,7 @@ fn while_it_ends(asker: &mut Asker) {
 
 #[test]
 fn the_socket_in_the_queues_directory_answers_this_user_alone() {
-    use std::io::{BufReader, Write};
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixStream;
     let receiver = Receiver::always(Reply::status(200));
@@ -404,7 +404,7 @@ fn the_socket_in_the_queues_directory_answers_this_user_alone() {
     let mut stream = UnixStream::connect(&socket).expect("it listens");
     let request = "GET /api/v1/status HTTP/1.1\r\nHost: whatever\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("it reads");
-    let answer = Answer::read(&mut BufReader::new(stream)).expect("it answers");
+    let answer = Answer::read(&mut Messages::new(stream)).expect("it answers");
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json()["ready"], true);
 }

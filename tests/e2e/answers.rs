@@ -3,8 +3,7 @@
 use serde_json::Value;
 use std::path::PathBuf;
 use testkit::{
-    ClosedPort, Ended, Folder, Launch, Receiver, Reply, Request, Summary, best_effort, event,
-    task_of,
+    Ended, Folder, Launch, Port, Receiver, Reply, Request, Summary, best_effort, event, task_of,
 };
 
 /// Delivers one event of each of three tasks with this config.
@@ -68,7 +67,7 @@ fn an_answer_after_the_time_out_is_an_error() {
 
 #[test]
 fn a_closed_port_is_an_error() {
-    let port = ClosedPort::take();
+    let port = Port::take();
     check_failure(&best_effort(&port.url()), "connect 3", [3, 0, 3, 0]);
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 use testkit::{
-    ClosedPort, Folder, Launch, Receiver, Reply, Request, best_effort, event, events, events_file,
+    Folder, Launch, Port, Receiver, Reply, Request, best_effort, event, events, events_file,
     fixture, task_of,
 };
 
@@ -207,7 +207,7 @@ fn states_that_the_target_did_not_ask_for_are_filtered_and_counted() {
 #[test]
 fn a_proxy_in_the_environment_is_not_used() {
     let receiver = Receiver::always(Reply::status(200));
-    let proxy = ClosedPort::take();
+    let proxy = Port::take();
     let folder = Folder::new();
     let config = folder.config(&best_effort(&receiver.url()));
     let mut launch = Launch::with_config(&config);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use testkit::{
-    ClosedPort, Folder, Launch, Receiver, Reply, Request, Signal, best_effort, event, task_of,
+    Folder, Launch, Port, Receiver, Reply, Request, Signal, best_effort, event, task_of,
 };
 
 /// A config of one reliable target that is tried again soon.
@@ -154,7 +154,7 @@ fn a_restart_goes_on_under_the_same_ids_in_each_tasks_order() {
 
 #[test]
 fn what_is_owed_at_the_end_is_told_and_delivered_by_the_next_run() {
-    let port = ClosedPort::take();
+    let port = Port::take();
     let folder = Folder::new();
     let config = folder.config(&reliable(&port.url()));
     let events = stream(3, 9);
@@ -194,7 +194,7 @@ fn what_is_owed_at_the_end_is_told_and_delivered_by_the_next_run() {
 
 #[test]
 fn new_events_of_a_task_come_after_those_that_it_is_owed() {
-    let port = ClosedPort::take();
+    let port = Port::take();
     let folder = Folder::new();
     let config = folder.config(&reliable(&port.url()));
     let events = stream(3, 12);
@@ -211,7 +211,7 @@ fn new_events_of_a_task_come_after_those_that_it_is_owed() {
 
 #[test]
 fn the_queue_option_overrules_the_configuration() {
-    let port = ClosedPort::take();
+    let port = Port::take();
     let folder = Folder::new();
     let mut config = reliable(&port.url());
     config["queue"] = json!({ "dir": "from-the-file" });
@@ -269,7 +269,7 @@ fn a_killed_webhookd_holds_its_queue_no_longer() {
 
 #[test]
 fn events_are_acknowledged_while_the_receiver_is_down() {
-    let port = ClosedPort::take();
+    let port = Port::take();
     let folder = Folder::new();
     let config = folder.config(&reliable(&port.url()));
     let mut process = Launch::with_config(&config).args(["--acks", "-"]).spawn();
@@ -363,7 +363,7 @@ fn best_effort_leaves_no_directory_and_acknowledges_nothing() {
 #[test]
 fn each_target_is_owed_its_own() {
     let receiver = Receiver::always(Reply::status(200));
-    let port = ClosedPort::take();
+    let port = Port::take();
     let folder = Folder::new();
     let config = |second: &str| {
         let mut targets = [reliable(&receiver.url()), reliable(second)];

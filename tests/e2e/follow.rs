@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use testkit::{Folder, Launch, Receiver, Reply, Signal, Webhookd, event};
+use testkit::{Folder, Launch, Process, Receiver, Reply, Signal, event};
 
 fn config(folder: &Folder, receiver: &Receiver) -> std::path::PathBuf {
     folder.config(&json!({
@@ -40,7 +40,7 @@ fn expect_in_order(receiver: &Receiver, count: usize) {
     assert_eq!(arrived.len(), count);
 }
 
-fn end(process: Webhookd) {
+fn end(process: Process) {
     process.signal(Signal::TERM);
     let _ended = process.wait().expect_code(0);
 }

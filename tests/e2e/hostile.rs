@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use testkit::{
-    Client, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, post, post_bytes,
+    Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post, post_bytes,
     raise_descriptors,
 };
 
@@ -16,7 +16,7 @@ const LINES: &str = "Content-Type: application/x-ndjson";
 const BOUND: u64 = 256 << 20;
 
 struct Victim {
-    process: Webhookd,
+    process: Process,
     url: String,
     _receiver: Receiver,
     _folder: Folder,

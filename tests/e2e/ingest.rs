@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use testkit::{
-    Client, Ended, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, events, has_curl,
-    post, post_bytes, task_of, transcripts,
+    Client, Ended, Folder, Launch, Process, Receiver, Reply, Signal, event, events, has_curl, post,
+    post_bytes, task_of, transcripts,
 };
 
 const JSON: &str = "Content-Type: application/json";
@@ -28,7 +28,7 @@ fn listening(folder: &Folder, targets: &[Value]) -> Launch {
 }
 
 /// Ends it in order, and returns what it said.
-fn end(process: Webhookd) -> Ended {
+fn end(process: Process) -> Ended {
     process.signal(Signal::TERM);
     process.wait()
 }

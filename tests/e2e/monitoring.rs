@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use testkit::{ClosedPort, Folder, Launch, Receiver, Reply, event, repository};
+use testkit::{Folder, Launch, Port, Receiver, Reply, event, repository};
 
 fn monitoring(name: &str) -> String {
     std::fs::read_to_string(repository("docs/monitoring").join(name)).expect("it can be read")
@@ -96,7 +96,7 @@ fn each_figure_that_is_watched_is_in_the_metrics() {
 
 /// Some figures are there only when there is something to tell.
 fn scrape_of_a_webhookd_with_a_removed_target() -> String {
-    let nobody = ClosedPort::take();
+    let nobody = Port::take();
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
     let queue = json!({ "dir": "queue" });

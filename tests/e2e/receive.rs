@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use testkit::{Folder, Launch, Signal, Webhookd, best_effort, event};
+use testkit::{Folder, Launch, Process, Signal, best_effort, event};
 
 /// A running `webhookd receive` and its address.
 struct Running {
-    process: Webhookd,
+    process: Process,
     address: String,
 }
 

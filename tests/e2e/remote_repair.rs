@@ -4,7 +4,7 @@ use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
-use testkit::{DEADLINE, Ended, Folder, Launch, Receiver, Reply, Signal, Webhookd, event, task_of};
+use testkit::{DEADLINE, Ended, Folder, Launch, Process, Receiver, Reply, Signal, event, task_of};
 
 /// Refuses the tasks of `audit`, whose names begin with r, until it is told to take them; lets
 /// those of `pager` wait.
@@ -68,7 +68,7 @@ impl Scene {
         target
     }
 
-    fn start(&self, targets: &[Value], args: &[&str]) -> Webhookd {
+    fn start(&self, targets: &[Value], args: &[&str]) -> Process {
         let config = json!({ "targets": targets, "queue": { "dir": "queue" } });
         let config = self.folder.config(&config);
         // At its end it does not wait for what `pager` is owed.
@@ -88,7 +88,7 @@ impl Scene {
 
     /// Feeds four events that `audit` refuses and waits until they are dead letters, and until the
     /// first attempt of each at `pager` has failed.
-    fn feed(&self, daemon: &mut Webhookd) -> String {
+    fn feed(&self, daemon: &mut Process) -> String {
         for task in ["r1", "r2", "r3", "r4"] {
             daemon.write(event(task, 1) + "\n");
         }
@@ -112,7 +112,7 @@ impl Scene {
 }
 
 /// Where a webhookd that was started with `--admin` answers, as it says.
-pub(crate) fn admin_of(daemon: &Webhookd) -> String {
+pub(crate) fn admin_of(daemon: &Process) -> String {
     daemon.wait_for_error("operators are answered on http://");
     let said = daemon.error_so_far();
     let (_, rest) = said
@@ -122,7 +122,7 @@ pub(crate) fn admin_of(daemon: &Webhookd) -> String {
     rest[..end].to_owned()
 }
 
-fn stop(daemon: Webhookd) {
+fn stop(daemon: Process) {
     daemon.signal(Signal::TERM);
     let _ended = daemon.wait();
 }

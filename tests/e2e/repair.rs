@@ -4,11 +4,11 @@ use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use testkit::{ClosedPort, Ended, Folder, Launch, Receiver, Reply, event};
+use testkit::{Ended, Folder, Launch, Port, Receiver, Reply, event};
 
 /// A queue that owes a target three events, of more than a page each.
 fn owing(folder: &Folder) -> PathBuf {
-    let port = ClosedPort::take();
+    let port = Port::take();
     let mut config = reliable(&port.url());
     config["queue"] = json!({ "dir": "queue" });
     let config = folder.config(&config);

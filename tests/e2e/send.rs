@@ -3,7 +3,7 @@
 use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::time::Duration;
-use testkit::{ClosedPort, Ended, Folder, Launch, Receiver, Reply, event};
+use testkit::{Ended, Folder, Launch, Port, Receiver, Reply, event};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -131,7 +131,7 @@ fn a_url_alone_will_do() {
     let _ended = ended.expect_code(0);
     assert_eq!(receiver.bodies(), [event("a", 1).into_bytes()]);
 
-    let nobody = ClosedPort::take();
+    let nobody = Port::take();
     let ended = Launch::new()
         .args(["send", "-", "--url", &nobody.url()])
         .run(event("a", 1))

@@ -3,7 +3,7 @@
 use crate::durable::reliable;
 use crate::packaging::{said, tool};
 use serde_json::json;
-use testkit::{Folder, Launch, Receiver, Reply, Webhookd, event, webhookd};
+use testkit::{Folder, Launch, Process, Receiver, Reply, event, webhookd};
 
 /// Runs `webhookd top` in a pseudo-terminal of Python's, presses keys, ends it by `q` or by
 /// SIGTERM, and says whether the terminal is as it was.
@@ -41,7 +41,7 @@ print("as it was")
 "#;
 
 /// A webhookd with one target, that has delivered an event.
-fn daemon(folder: &Folder, receiver: &Receiver) -> Webhookd {
+fn daemon(folder: &Folder, receiver: &Receiver) -> Process {
     let mut config = reliable(&receiver.url());
     config["name"] = json!("audit");
     let config = json!({ "targets": [config], "queue": { "dir": "queue" } });

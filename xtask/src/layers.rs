@@ -93,6 +93,7 @@ const RULES: &[Rule] = &[
             "serde_json",
             "slab",
             "standardwebhooks",
+            "testkit",
             "thiserror",
             "ureq",
             "webhook-config",
@@ -187,7 +188,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "testkit",
-        may_use: &["rustix", "serde_json", "tempfile", "webhook-model"],
+        may_use: &[
+            "memchr",
+            "rustix",
+            "serde_json",
+            "tempfile",
+            "webhook-model",
+        ],
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },
     Rule {

@@ -1,6 +1,6 @@
 //! What an operator asks of a running `webhookd`.
 
-use crate::{Answer, Client, DEADLINE, Webhookd};
+use crate::{Answer, Client, DEADLINE, Process};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ pub struct Admin {
 
 impl Admin {
     /// That of a process which was started with `--admin 0`.
-    pub fn of(process: &Webhookd) -> Admin {
+    pub fn of(process: &Process) -> Admin {
         Admin {
             url: process.told_url("operators are answered on "),
         }

@@ -1,9 +1,9 @@
 //! A client of HTTP that does exactly what it is told, and no more.
 
-use crate::DEADLINE;
+use crate::{DEADLINE, Message, Messages};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
 
 /// An answer, read to its end.
@@ -24,34 +24,27 @@ impl Answer {
     /// # Errors
     ///
     /// The connection has ended, or what comes is no HTTP.
-    pub fn read(reader: &mut impl BufRead) -> std::io::Result<Answer> {
+    pub fn read(messages: &mut Messages<impl Read>) -> Result<Answer> {
         loop {
-            let answer = Answer::read_any(reader)?;
+            let answer = Answer::read_any(messages)?;
             if answer.status >= 200 {
                 return Ok(answer);
             }
         }
     }
 
-    fn read_any(reader: &mut impl BufRead) -> std::io::Result<Answer> {
-        let odd = |what: &str| std::io::Error::other(what.to_owned());
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-        }
+    fn read_any(messages: &mut Messages<impl Read>) -> Result<Answer> {
+        Answer::of(messages.next()?.ok_or(ErrorKind::UnexpectedEof)?)
+    }
+
+    fn of(message: Message<'_>) -> Result<Answer> {
+        let head = String::from_utf8_lossy(message.head).into_owned();
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let mut answer = Answer {
-            status: status.ok_or_else(|| odd("no status"))?,
+        Ok(Answer {
+            status: status.ok_or_else(|| Error::other("no status"))?,
             head,
-            body: Vec::new(),
-        };
-        let length = answer.header("content-length");
-        let length: usize = length.and_then(|text| text.parse().ok()).unwrap_or(0);
-        answer.body = vec![0; length];
-        reader.read_exact(&mut answer.body)?;
-        Ok(answer)
+            body: message.body.to_vec(),
+        })
     }
 
     /// The value of a header.
@@ -76,7 +69,7 @@ impl Answer {
 /// A connection that stays open.
 #[derive(Debug)]
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    messages: Messages<TcpStream>,
 }
 
 impl Client {
@@ -84,15 +77,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Nobody listens there.
-    pub fn connect(url: &str) -> std::io::Result<Client> {
+    /// Nothing listens there.
+    pub fn connect(url: &str) -> Result<Client> {
         let address = url.trim_start_matches("http://").trim_end_matches('/');
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
         stream.set_nodelay(true)?;
         Ok(Client {
-            stream: BufReader::new(stream),
+            messages: Messages::new(stream),
         })
     }
 
@@ -101,38 +94,36 @@ impl Client {
     /// # Errors
     ///
     /// The other side takes no more.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-        self.stream.get_mut().write_all(bytes.as_ref())
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        self.messages.stream().write_all(bytes.as_ref())
     }
 
-    /// Reads an answer.
+    /// Reads an answer, interim ones left out.
     ///
     /// # Errors
     ///
     /// None comes.
-    pub fn answer(&mut self) -> std::io::Result<Answer> {
-        Answer::read(&mut self.stream)
+    pub fn answer(&mut self) -> Result<Answer> {
+        Answer::read(&mut self.messages)
     }
 
-    /// Reads an answer's head alone, and returns its status; an interim one is one, too.
+    /// Reads an answer, and returns its status; an interim one is one, too.
     ///
     /// # Errors
     ///
     /// None comes.
-    pub fn interim(&mut self) -> std::io::Result<u16> {
-        Ok(Answer::read_any(&mut self.stream)?.status)
+    pub fn interim(&mut self) -> Result<u16> {
+        Ok(Answer::read_any(&mut self.messages)?.status)
     }
 
-    /// Reads an answer's first line and no more.
+    /// Reads an answer's head, and returns its status.
     ///
     /// # Errors
     ///
     /// None comes.
-    pub fn status(&mut self) -> std::io::Result<u16> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        status.ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+    pub fn status(&mut self) -> Result<u16> {
+        let head = self.messages.head()?.ok_or(ErrorKind::UnexpectedEof)?;
+        Ok(Answer::of(Message { head, body: &[] })?.status)
     }
 
     /// Posts a body with these header lines, and reads the answer.
@@ -140,17 +131,16 @@ impl Client {
     /// # Errors
     ///
     /// None comes.
-    pub fn post(&mut self, headers: &[&str], body: impl AsRef<[u8]>) -> std::io::Result<Answer> {
+    pub fn post(&mut self, headers: &[&str], body: impl AsRef<[u8]>) -> Result<Answer> {
         self.send(post_bytes(headers, body))?;
         self.answer()
     }
 
     /// Whether the other side has closed, which is waited for.
     pub fn is_closed(&mut self) -> bool {
-        let mut rest = Vec::new();
-        match self.stream.read_to_end(&mut rest) {
+        match self.messages.stream().read_to_end(&mut Vec::new()) {
             Ok(_) => true,
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
         }
     }
 }

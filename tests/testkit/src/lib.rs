@@ -1,13 +1,18 @@
-//! What the end-to-end tests share: the real binary and a receiver that misbehaves on demand.
+//! Test tools that all test programs share: a scripted HTTP receiver, a child process, a load
+//! generator, the fixtures. The end-to-end tests, torture, benchmarks, demo and the transport
+//! tests of webhook-dispatch use them.
 //!
-//! *Architecture invariant*: the product is driven from outside, as an operator would drive it.
-//! Nothing here waits by sleeping: every wait is for a thing, with [`DEADLINE`].
+//! *Architecture invariant*: this crate knows the product from outside, as an operator does; of
+//! its crates only webhook-model, to read events. A wait is for a thing, with a deadline; a tool
+//! that cannot go on panics and says what it has seen.
 
 mod admin;
-mod binary;
+mod cargo;
 mod client;
 mod fixtures;
 mod folder;
+pub mod load;
+pub mod proc;
 mod process;
 mod python;
 mod receiver;
@@ -15,13 +20,15 @@ mod summary;
 mod transcripts;
 
 pub use admin::Admin;
-pub use binary::webhookd;
+pub use cargo::{build, cargo, webhookd};
 pub use client::{Answer, Client, free_port, post, post_bytes, raise_descriptors};
 pub use fixtures::{event, events, events_file, fixture, repository, task_of};
 pub use folder::{Folder, best_effort};
-pub use process::{Ended, Launch, Webhookd};
+pub use process::{Ended, Launch, Process};
 pub use python::Python;
-pub use receiver::{ClosedPort, Receiver, Reply, Request};
+pub use receiver::{
+    Connection, Hours, Message, Messages, Port, Receiver, Reply, Request, Server, Waits,
+};
 pub use rustix::process::Signal;
 pub use summary::Summary;
 pub use transcripts::{Transcript, has_curl, transcripts};

@@ -1,27 +1,57 @@
-//! `webhookd` as a child process.
+//! A child process: how it is started, what it said, its signals, its figures and its end.
 
-use crate::{DEADLINE, Summary, webhookd};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::{DEADLINE, Summary, proc, webhookd};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-/// How `webhookd` is to be started.
-#[derive(Debug)]
-pub struct Launch(Command);
+/// How often memory is looked at: seldom enough to cost the process nothing.
+const SAMPLE: Duration = Duration::from_millis(20);
+
+/// How a process is to be started.
+pub struct Launch {
+    command: Command,
+    input: Option<Stdio>,
+    output: Output,
+    error: Option<Stdio>,
+    watches_memory: bool,
+}
+
+/// Where standard output goes.
+enum Output {
+    Kept,
+    Given(Stdio),
+    Lines(Lines),
+}
+
+type Lines = Box<dyn FnMut(&[u8]) + Send>;
+
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.command.fmt(f)
+    }
+}
 
 impl Launch {
-    /// Without arguments, in the environment of the tests but for what could change deliveries.
+    /// `webhookd` without arguments.
     #[expect(
         clippy::new_without_default,
         reason = "a launch of what is not a default value"
     )]
     pub fn new() -> Launch {
-        let mut command = Command::new(webhookd());
+        Launch::of(webhookd())
+    }
+
+    /// A program without arguments, in this environment but for what could change deliveries.
+    pub fn of(program: impl AsRef<OsStr>) -> Launch {
+        let mut command = Command::new(program);
         for name in [
             "http_proxy",
             "https_proxy",
@@ -31,7 +61,13 @@ impl Launch {
         ] {
             command.env_remove(name).env_remove(name.to_uppercase());
         }
-        Launch(command)
+        Launch {
+            command,
+            input: None,
+            output: Output::Kept,
+            error: None,
+            watches_memory: false,
+        }
     }
 
     /// `webhookd -webhook_config=PATH --summary json`.
@@ -49,67 +85,135 @@ impl Launch {
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Launch {
-        self.0.arg(arg);
+        self.command.arg(arg);
         self
     }
 
     /// Adds arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Launch {
-        self.0.args(args);
+        self.command.args(args);
         self
     }
 
     /// Sets a variable of its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Launch {
-        self.0.env(name, value);
+        self.command.env(name, value);
         self
     }
 
     /// Sets its working directory.
     #[must_use]
     pub fn current_dir(mut self, folder: &Path) -> Launch {
-        self.0.current_dir(folder);
+        self.command.current_dir(folder);
         self
     }
 
-    /// Starts it, with pipes to all three streams.
+    /// Gives it a standard input that is not a pipe from here.
+    #[must_use]
+    pub fn input(mut self, input: impl Into<Stdio>) -> Launch {
+        self.input = Some(input.into());
+        self
+    }
+
+    /// Sends its standard output elsewhere.
+    #[must_use]
+    pub fn output(mut self, output: impl Into<Stdio>) -> Launch {
+        self.output = Output::Given(output.into());
+        self
+    }
+
+    /// Gives each whole line of its standard output to `read`, without the line feed, instead of
+    /// keeping it.
+    #[must_use]
+    pub fn lines(mut self, read: impl FnMut(&[u8]) + Send + 'static) -> Launch {
+        self.output = Output::Lines(Box::new(read));
+        self
+    }
+
+    /// Sends its standard error elsewhere.
+    #[must_use]
+    pub fn error(mut self, error: impl Into<Stdio>) -> Launch {
+        self.error = Some(error.into());
+        self
+    }
+
+    /// Looks at its memory all the time.
+    #[must_use]
+    pub fn watching_memory(mut self) -> Launch {
+        self.watches_memory = true;
+        self
+    }
+
+    /// Starts it, with pipes to all streams that go nowhere else.
     ///
     /// # Panics
     ///
     /// When it cannot be started.
-    pub fn spawn(mut self) -> Webhookd {
-        let mut child = self
-            .0
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("webhookd starts");
-        let pid = i32::try_from(child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("it has an id");
+    pub fn spawn(mut self) -> Process {
+        let (output, lines) = match self.output {
+            Output::Kept => (Stdio::piped(), None),
+            Output::Given(output) => (output, None),
+            Output::Lines(lines) => (Stdio::piped(), Some(lines)),
+        };
+        self.command
+            .stdin(self.input.unwrap_or_else(Stdio::piped))
+            .stdout(output)
+            .stderr(self.error.unwrap_or_else(Stdio::piped));
+        let mut child = match self.command.spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("{:?} does not start: {error}", self.command.get_program()),
+        };
+        let pid = Pid::from_child(&child);
         let progress = Arc::new(Progress::default());
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take().expect("it is piped");
-        let stderr = child.stderr.take().expect("it is piped");
-        let threads = vec![
-            follow(stdout, &progress, |seen| &mut seen.stdout),
-            follow(stderr, &progress, |seen| &mut seen.stderr),
-            std::thread::spawn({
-                let progress = Arc::clone(&progress);
-                move || {
-                    let status = child.wait().expect("a child can be waited for");
-                    progress.change(|seen| seen.status = Some(status));
+        let mut threads = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            threads.push(match lines {
+                None => follow(stdout, &progress, |seen, bytes| seen.stdout.extend(bytes)),
+                Some(lines) => {
+                    let (mut lines, mut rest) = (lines, Vec::new());
+                    follow(stdout, &progress, move |_, bytes| {
+                        split(&mut rest, bytes, &mut lines);
+                    })
                 }
-            }),
-        ];
-        Webhookd {
+            });
+        }
+        if let Some(stderr) = child.stderr.take() {
+            threads.push(follow(stderr, &progress, |seen, bytes| {
+                seen.stderr.extend(bytes)
+            }));
+        }
+        let peak = Arc::new(AtomicU64::new(0));
+        if self.watches_memory {
+            let (progress, peak) = (Arc::clone(&progress), Arc::clone(&peak));
+            threads.push(std::thread::spawn(move || {
+                while progress.seen().status.is_none() {
+                    let now = proc::anonymous_memory(number(pid)).unwrap_or(0);
+                    peak.fetch_max(now, Ordering::SeqCst);
+                    std::thread::park_timeout(SAMPLE);
+                }
+            }));
+        }
+        let stdin = child.stdin.take();
+        let waiter = Arc::clone(&progress);
+        threads.push(std::thread::spawn(move || {
+            // It stays a zombie, so that its processor time can still be read, and until the lock
+            // is held, so that no signal goes to another process.
+            let ends = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), ends))
+                .expect("a child can be waited for");
+            let processor = proc::processor_time(number(pid)).unwrap_or_default();
+            waiter.change(|seen| {
+                seen.processor = processor;
+                seen.status = Some(child.wait().expect("a child can be waited for"));
+            });
+        }));
+        Process {
             pid,
             stdin,
             progress,
+            peak,
             threads,
         }
     }
@@ -122,13 +226,17 @@ impl Launch {
     pub fn run(self, input: impl Into<Vec<u8>>) -> Ended {
         let mut process = self.spawn();
         let input = input.into();
-        let mut stdin = process.stdin.take().expect("it is piped");
+        let stdin = process.stdin.take();
         // A thread, since the process may stop reading, or end, before it has read all.
-        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let writer = std::thread::spawn(move || drop(stdin.map(|mut it| it.write_all(&input))));
         let ended = process.wait();
         writer.join().expect("the writer does not panic");
         ended
     }
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 /// What has been seen of a process so far.
@@ -137,8 +245,9 @@ struct Seen {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     status: Option<ExitStatus>,
-    /// Streams that have ended, of two.
-    closed: usize,
+    processor: Duration,
+    /// Streams that are followed.
+    open: usize,
 }
 
 #[derive(Debug, Default)]
@@ -148,60 +257,87 @@ struct Progress {
 }
 
 impl Progress {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().expect("no holder panics")
+    }
+
     fn change(&self, change: impl FnOnce(&mut Seen)) {
-        change(&mut self.seen.lock().expect("no holder panics"));
+        change(&mut self.seen());
         self.changed.notify_all();
     }
 
-    /// Waits until `done`, at most to the deadline.
-    fn wait(&self, what: &str, done: impl Fn(&Seen) -> bool) -> MutexGuard<'_, Seen> {
-        let seen = self.seen.lock().expect("no holder panics");
-        let (seen, timeout) = self
+    /// Waits until `done`, at most this long.
+    fn wait(
+        &self,
+        longest: Duration,
+        mut done: impl FnMut(&mut Seen) -> bool,
+    ) -> MutexGuard<'_, Seen> {
+        let (seen, _) = self
             .changed
-            .wait_timeout_while(seen, DEADLINE, |seen| !done(seen))
+            .wait_timeout_while(self.seen(), longest, |seen| !done(seen))
             .expect("no holder panics");
-        if timeout.timed_out() {
+        seen
+    }
+
+    /// Waits until there is something, and returns it; panics when there is none in time.
+    fn expect<T>(&self, longest: Duration, what: &str, find: impl Fn(&mut Seen) -> Option<T>) -> T {
+        let mut found = None;
+        let seen = self.wait(longest, |seen| {
+            found = find(seen);
+            found.is_some()
+        });
+        let Some(found) = found else {
             let stdout = String::from_utf8_lossy(&seen.stdout).into_owned();
             let stderr = String::from_utf8_lossy(&seen.stderr).into_owned();
             let status = seen.status;
             // A poisoned lock would hide this message behind others.
             drop(seen);
             panic!("waited in vain for {what}; {status:?}\nout: {stdout}\nerr: {stderr}");
-        }
-        seen
+        };
+        found
     }
 }
 
 fn follow(
     mut stream: impl Read + Send + 'static,
     progress: &Arc<Progress>,
-    target: fn(&mut Seen) -> &mut Vec<u8>,
+    mut take: impl FnMut(&mut Seen, &[u8]) + Send + 'static,
 ) -> JoinHandle<()> {
     let progress = Arc::clone(progress);
+    progress.change(|seen| seen.open += 1);
     std::thread::spawn(move || {
-        let mut buffer = [0; 16 << 10];
+        let mut buffer = [0; 64 << 10];
         loop {
             match stream.read(&mut buffer) {
-                Ok(0) | Err(_) => break progress.change(|seen| seen.closed += 1),
-                Ok(length) => {
-                    let new = buffer.get(..length).expect("a read fits its buffer");
-                    progress.change(|seen| target(seen).extend_from_slice(new));
-                }
+                Ok(0) | Err(_) => break progress.change(|seen| seen.open -= 1),
+                Ok(length) => progress.change(|seen| take(seen, &buffer[..length])),
             }
         }
     })
 }
 
-/// A running `webhookd`. Dropping it kills it.
+/// Gives the whole lines to `lines`, and keeps the rest.
+fn split(rest: &mut Vec<u8>, bytes: &[u8], lines: &mut Lines) {
+    rest.extend_from_slice(bytes);
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', rest) {
+        lines(&rest[start..end]);
+        start = end + 1;
+    }
+    rest.drain(..start);
+}
+
+/// A running process. Dropping it kills it.
 #[derive(Debug)]
-pub struct Webhookd {
+pub struct Process {
     pid: Pid,
     stdin: Option<ChildStdin>,
     progress: Arc<Progress>,
+    peak: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Webhookd {
+impl Process {
     /// Writes to its standard input.
     ///
     /// # Panics
@@ -217,9 +353,18 @@ impl Webhookd {
         self.stdin = None;
     }
 
+    /// Its standard input, for a thread that writes to it.
+    ///
+    /// # Panics
+    ///
+    /// When the input is closed or taken.
+    pub fn take_input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("the input is open")
+    }
+
     /// Sends a signal, if it has not ended yet.
     pub fn signal(&self, signal: Signal) {
-        let seen = self.progress.seen.lock().expect("no holder panics");
+        let seen = self.progress.seen();
         if seen.status.is_none() {
             // It may end at this moment, which a signal to it cannot change.
             kill_process(self.pid, signal).ok();
@@ -232,12 +377,7 @@ impl Webhookd {
     ///
     /// When it does not at the deadline.
     pub fn wait_for_output(&self, text: &str) {
-        drop(
-            self.progress
-                .wait(&format!("`{text}` in its output"), |seen| {
-                    String::from_utf8_lossy(&seen.stdout).contains(text)
-                }),
-        );
+        self.expect_text(text, |seen| &seen.stdout);
     }
 
     /// Waits until its standard error holds this text.
@@ -246,12 +386,30 @@ impl Webhookd {
     ///
     /// When it does not at the deadline.
     pub fn wait_for_error(&self, text: &str) {
-        drop(
-            self.progress
-                .wait(&format!("`{text}` in its standard error"), |seen| {
-                    String::from_utf8_lossy(&seen.stderr).contains(text)
-                }),
-        );
+        self.expect_text(text, |seen| &seen.stderr);
+    }
+
+    fn expect_text(&self, text: &str, stream: fn(&Seen) -> &Vec<u8>) {
+        self.progress
+            .expect(DEADLINE, &format!("`{text}`"), |seen| {
+                String::from_utf8_lossy(stream(seen))
+                    .contains(text)
+                    .then_some(())
+            });
+    }
+
+    /// Waits until `done`, it has ended, or the time is over; returns what `done` says then. It is
+    /// asked again whenever the process has written something.
+    pub fn wait_for(&self, longest: Duration, done: impl Fn() -> bool) -> bool {
+        let is_over = |seen: &mut Seen| done() || seen.status.is_some() && seen.open == 0;
+        drop(self.progress.wait(longest, is_over));
+        done()
+    }
+
+    /// Whether it has ended after at most this time.
+    pub fn has_ended(&self, longest: Duration) -> bool {
+        let seen = self.progress.wait(longest, |seen| seen.status.is_some());
+        seen.status.is_some()
     }
 
     /// Waits until it takes events over HTTP, and returns where: `http://127.0.0.1:PORT/`.
@@ -269,42 +427,42 @@ impl Webhookd {
     ///
     /// When it does not tell it until the deadline.
     pub fn told_url(&self, words: &str) -> String {
-        let find = |seen: &Seen| {
-            let said = String::from_utf8_lossy(&seen.stderr).into_owned();
+        let what = format!("a URL after `{words}`");
+        self.progress.expect(DEADLINE, &what, |seen| {
+            let said = String::from_utf8_lossy(&seen.stderr);
             let (_, after) = said.split_once(words)?;
             let (url, _) = after.split_once('\n')?;
             Some(url.trim().to_owned())
-        };
-        let seen = self
-            .progress
-            .wait(&format!("a URL after `{words}`"), |seen| {
-                find(seen).is_some()
-            });
-        find(&seen).expect("it was waited for")
+        })
     }
 
     /// Bytes of memory that it has of its own, files that it has mapped left out.
     ///
     /// # Panics
     ///
-    /// When the system does not tell.
+    /// When it has ended.
     pub fn anonymous_memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
-        let status = std::fs::read_to_string(path).expect("it is running");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib: u64 = kib
-            .and_then(|kib| kib.parse().ok())
-            .expect("it is told in kB");
-        kib * 1024
+        proc::anonymous_memory(number(self.pid)).expect("it is running")
+    }
+
+    /// The most of that memory since the last call, in bytes, if [it is
+    /// watched](Launch::watching_memory).
+    pub fn take_peak_memory(&self) -> u64 {
+        self.peak.swap(0, Ordering::SeqCst)
+    }
+
+    /// The processor time that it has used so far.
+    pub fn processor_time(&self) -> Duration {
+        let seen = self.progress.seen();
+        match seen.status {
+            Some(_) => seen.processor,
+            None => proc::processor_time(number(self.pid)).unwrap_or_default(),
+        }
     }
 
     /// Its standard error so far.
     pub fn error_so_far(&self) -> String {
-        let seen = self.progress.seen.lock().expect("no holder panics");
-        String::from_utf8_lossy(&seen.stderr).into_owned()
+        String::from_utf8_lossy(&self.progress.seen().stderr).into_owned()
     }
 
     /// Waits until it has ended. Its standard input is closed only where the test has done so.
@@ -312,27 +470,37 @@ impl Webhookd {
     /// # Panics
     ///
     /// When it has not at the deadline.
-    pub fn wait(mut self) -> Ended {
-        let ended = {
-            let mut seen = self
-                .progress
-                .wait("its end", |seen| seen.status.is_some() && seen.closed == 2);
-            let status = seen.status.expect("it was waited for");
-            Ended {
+    pub fn wait(self) -> Ended {
+        self.wait_at_most(DEADLINE)
+    }
+
+    /// The same, with a deadline of its own.
+    ///
+    /// # Panics
+    ///
+    /// When it has not ended by then.
+    pub fn wait_at_most(mut self, longest: Duration) -> Ended {
+        let mut ended = self.progress.expect(longest, "its end", |seen| {
+            let status = seen.status.filter(|_| seen.open == 0)?;
+            Some(Ended {
+                status,
                 code: status.code(),
                 signal: status.signal(),
                 stdout: std::mem::take(&mut seen.stdout),
                 stderr: String::from_utf8_lossy(&seen.stderr).into_owned(),
-            }
-        };
+                processor: seen.processor,
+                peak_memory: 0,
+            })
+        });
         for thread in self.threads.drain(..) {
             thread.join().expect("the followers do not panic");
         }
+        ended.peak_memory = self.take_peak_memory();
         ended
     }
 }
 
-impl Drop for Webhookd {
+impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
@@ -342,6 +510,8 @@ impl Drop for Webhookd {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
     /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
@@ -350,6 +520,10 @@ pub struct Ended {
     pub stdout: Vec<u8>,
     /// Its standard error.
     pub stderr: String,
+    /// The processor time that it used.
+    pub processor: Duration,
+    /// The most anonymous memory, in bytes, if [it was watched](Launch::watching_memory).
+    pub peak_memory: u64,
 }
 
 impl Ended {
@@ -370,12 +544,11 @@ impl Ended {
     /// When it is another.
     #[must_use]
     pub fn expect_code(self, code: i32) -> Ended {
+        let Ended { signal, stderr, .. } = &self;
         assert_eq!(
             self.code,
             Some(code),
-            "signal {:?}, it said:\n{}",
-            self.signal,
-            self.stderr
+            "signal {signal:?}, it said:\n{stderr}"
         );
         self
     }

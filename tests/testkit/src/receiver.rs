@@ -1,31 +1,30 @@
-//! A receiver on a real socket that misbehaves on demand and remembers all that came.
+//! The scripted HTTP receiver. A [`Server`] runs a script for each connection, at the rate of the
+//! socket; a [`Receiver`] is a server that answers each request with a [`Reply`] and remembers
+//! what came.
 
+mod messages;
 mod reply;
 mod request;
+mod server;
 
-pub use reply::Reply;
+pub use messages::{Message, Messages};
+pub use reply::{Reply, Waits};
 pub use request::Request;
+pub use server::{Connection, Hours, Port, Server};
 
 use crate::DEADLINE;
-use reply::{After, Wait};
-use rustix::fd::OwnedFd;
-use rustix::net;
 use std::fmt;
-use std::io::{BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A receiver on a port of its own. Dropping it closes all its connections.
 pub struct Receiver {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
+    memory: Arc<Memory>,
+    server: Server,
 }
 
-struct Shared {
-    respond: Box<dyn Fn(&Request) -> Reply + Send + Sync>,
+#[derive(Default)]
+struct Memory {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -33,25 +32,15 @@ struct Shared {
 #[derive(Default)]
 struct State {
     requests: Vec<Request>,
-    /// Every connection accepted so far, the ended ones too.
-    connections: Vec<Connection>,
     /// Requests that have been answered or given up by either side.
     done: usize,
     released: bool,
     stopping: bool,
 }
 
-struct Connection {
-    /// To end it from outside; `None` once it is reset.
-    stream: Option<TcpStream>,
-    thread: Option<JoinHandle<()>>,
-}
-
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        self.server.fmt(f)
     }
 }
 
@@ -62,22 +51,12 @@ impl Receiver {
     ///
     /// When it cannot listen.
     pub fn start(respond: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Receiver {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-        let address = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared {
-            respond: Box::new(respond),
-            state: Mutex::default(),
-            changed: Condvar::new(),
+        let memory = Arc::new(Memory::default());
+        let server = Server::start({
+            let memory = Arc::clone(&memory);
+            move |connection| memory.serve(connection, &respond)
         });
-        let acceptor = std::thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || shared.accept(&listener)
-        });
-        Receiver {
-            address,
-            shared,
-            acceptor: Some(acceptor),
-        }
+        Receiver { memory, server }
     }
 
     /// Answers every request alike.
@@ -87,39 +66,24 @@ impl Receiver {
 
     /// Where it listens: `http://127.0.0.1:PORT/`.
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        self.server.url()
     }
 
-    /// What has come so far, in the order in which it came.
-    ///
-    /// # Panics
-    ///
-    /// When the receiver has failed.
+    /// The requests that have come so far, in the order in which they came.
     pub fn requests(&self) -> Vec<Request> {
-        self.shared.state().requests.clone()
+        self.memory.state().requests.clone()
     }
 
     /// The bodies that have come so far.
-    ///
-    /// # Panics
-    ///
-    /// When the receiver has failed.
     pub fn bodies(&self) -> Vec<Vec<u8>> {
-        self.shared
-            .state()
-            .requests
-            .iter()
-            .map(|request| request.body.clone())
-            .collect()
+        let state = self.memory.state();
+        let bodies = state.requests.iter().map(|request| request.body.clone());
+        bodies.collect()
     }
 
     /// How many connections have been made so far, those without a request too.
-    ///
-    /// # Panics
-    ///
-    /// When the receiver has failed.
     pub fn connections(&self) -> usize {
-        self.shared.state().connections.len()
+        self.server.connections()
     }
 
     /// Waits until this many requests have come.
@@ -128,14 +92,11 @@ impl Receiver {
     ///
     /// When they have not at the deadline.
     pub fn wait_for_requests(&self, count: usize) -> Vec<Request> {
-        self.shared
+        self.memory
             .wait(DEADLINE, |state| state.requests.len() >= count);
         let requests = self.requests();
-        assert!(
-            requests.len() >= count,
-            "{} of {count} requests came",
-            requests.len()
-        );
+        let came = requests.len();
+        assert!(came >= count, "{came} of {count} requests came");
         requests
     }
 
@@ -145,220 +106,106 @@ impl Receiver {
     ///
     /// When they are not at the deadline.
     pub fn wait_for_done(&self, count: usize) {
-        self.shared.wait(DEADLINE, |state| state.done >= count);
-        let done = self.shared.state().done;
+        self.memory.wait(DEADLINE, |state| state.done >= count);
+        let done = self.memory.state().done;
         assert!(done >= count, "{done} of {count} requests are done");
     }
 
     /// Lets every held answer go, now and from now on.
-    ///
-    /// # Panics
-    ///
-    /// When the receiver has failed.
     pub fn release(&self) {
-        self.shared.change(|state| state.released = true);
+        self.memory.change(|state| state.released = true);
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.shared.change(|state| state.stopping = true);
-        // Wakes the acceptor. If it cannot be reached it has ended.
-        drop(TcpStream::connect(self.address));
-        let mut failed = self
-            .acceptor
-            .take()
-            .is_some_and(|acceptor| acceptor.join().is_err());
-        let ended: Vec<_> = self.shared.change(|state| {
-            let end = |connection: &mut Connection| {
-                // An error means that the peer has closed it.
-                drop(
-                    connection
-                        .stream
-                        .take()
-                        .map(|stream| stream.shutdown(Shutdown::Both)),
-                );
-                connection.thread.take()
-            };
-            state.connections.iter_mut().filter_map(end).collect()
-        });
-        for thread in ended {
-            failed |= thread.join().is_err();
-        }
-        assert!(
-            !failed || std::thread::panicking(),
-            "the receiver's script has panicked"
-        );
+        self.memory.change(|state| state.stopping = true);
     }
 }
 
-impl Shared {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.state());
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
         self.changed.notify_all();
-        result
     }
 
     fn wait(&self, longest: Duration, done: impl Fn(&State) -> bool) {
-        drop(
-            self.changed
-                .wait_timeout_while(self.state(), longest, |state| !done(state)),
-        );
-    }
-
-    fn accept(self: &Arc<Shared>, listener: &TcpListener) {
-        for stream in listener.incoming() {
-            // A connection that is gone before it is accepted was none.
-            let Ok(stream) = stream else { continue };
-            if self.state().stopping {
-                return;
-            }
-            let Ok(kept) = stream.try_clone() else {
-                continue;
-            };
-            self.change(|state| {
-                let connection = state.connections.len();
-                let shared = Arc::clone(self);
-                let thread = std::thread::spawn(move || shared.serve(&stream, connection));
-                state.connections.push(Connection {
-                    stream: Some(kept),
-                    thread: Some(thread),
-                });
-            });
-        }
+        let waited = self
+            .changed
+            .wait_timeout_while(self.state(), longest, |state| !done(state));
+        drop(waited);
     }
 
     /// Serves a connection to its end. A peer that misbehaves ends it.
-    fn serve(&self, stream: &TcpStream, connection: usize) {
-        drop(stream.set_nodelay(true));
-        let mut reader = BufReader::new(stream);
+    fn serve(&self, connection: &mut Connection, respond: &dyn Fn(&Request) -> Reply) {
         for on_connection in 0.. {
-            let Ok(Some(mut request)) = Request::read(&mut reader) else {
-                break;
+            let number = connection.number;
+            let Some(message) = connection.request() else {
+                return;
             };
-            if request.expects_continue()
-                && (&*stream)
-                    .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                    .is_err()
-            {
-                break;
-            }
-            if request.read_body(&mut reader).is_err() {
-                break;
-            }
-            request.connection = connection;
-            request.on_connection = on_connection;
+            let mut request = Request {
+                number: 0,
+                connection: number,
+                on_connection,
+                head: message.head.to_vec(),
+                body: message.body.to_vec(),
+            };
             self.change(|state| {
                 request.number = state.requests.len();
                 state.requests.push(request.clone());
             });
-            let reply = (self.respond)(&request);
-            let written = self.write(stream, &mut reader, &reply);
-            match reply.after {
-                After::Keep | After::Close => {}
-                After::Stall => hang_up(&mut reader),
-                After::Reset => self.arm_reset(stream, connection),
-            }
+            let goes_on = respond(&request).send(connection, self);
             self.change(|state| state.done += 1);
-            match reply.after {
-                After::Keep if written => {}
-                // Dropping the socket resets it, where shutting down would end it politely.
-                After::Reset => return,
-                _ => break,
+            if !goes_on {
+                return;
             }
         }
-        // An error means that the peer has closed it.
-        drop(stream.shutdown(Shutdown::Both));
-    }
-
-    /// Waits as the reply says, and writes it. Returns whether it could be written.
-    fn write(&self, mut stream: &TcpStream, reader: &mut impl Read, reply: &Reply) -> bool {
-        match reply.wait {
-            Wait::No => {}
-            Wait::For(time) => self.wait(time, |state| state.stopping),
-            Wait::UntilReleased => {
-                self.wait(DEADLINE, |state| state.released || state.stopping);
-            }
-            Wait::UntilHangUp => hang_up(reader),
-        }
-        stream.write_all(&reply.bytes()).is_ok()
-    }
-
-    /// Makes closing the last handle of the socket a reset.
-    fn arm_reset(&self, stream: &TcpStream, connection: usize) {
-        net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))
-            .expect("a socket takes its options");
-        self.change(|state| {
-            if let Some(connection) = state.connections.get_mut(connection) {
-                connection.stream = None;
-            }
-        });
     }
 }
 
-/// Waits until the peer closes its side, or the receiver is dropped.
-fn hang_up(reader: &mut impl Read) {
-    // Any error ends the connection just as well.
-    drop(std::io::copy(reader, &mut std::io::sink()));
-}
-
-/// A port of 127.0.0.1 that refuses every connection for as long as this lives.
-#[derive(Debug)]
-pub struct ClosedPort {
-    /// Bound, so that nobody else gets the port, but not listening.
-    socket: OwnedFd,
-}
-
-impl ClosedPort {
-    /// Takes a free port.
-    ///
-    /// # Panics
-    ///
-    /// When there is none.
-    pub fn take() -> ClosedPort {
-        let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None)
-            .expect("a socket is to be had");
-        net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port is free");
-        ClosedPort { socket }
+impl reply::Waits for Memory {
+    fn sleep(&self, time: Duration) {
+        self.wait(time, |state| state.stopping);
     }
 
-    /// Its URL: `http://127.0.0.1:PORT/`.
-    ///
-    /// # Panics
-    ///
-    /// When the system does not know the port.
-    pub fn url(&self) -> String {
-        let address = net::getsockname(&self.socket).expect("a bound socket has an address");
-        let address = SocketAddr::try_from(address).expect("it is an IPv4 address");
-        format!("http://{address}/")
+    fn wait_for_release(&self) {
+        self.wait(DEADLINE, |state| state.released || state.stopping);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn exchange(receiver: &Receiver, request: &[u8]) -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(receiver.address)?;
-        stream.write_all(request)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).map(|_| answer)
-    }
+    use std::io::{ErrorKind, Read, Result, Write};
+    use std::net::TcpStream;
 
     const POST: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi";
+
+    fn connect(receiver: &Receiver) -> TcpStream {
+        let mut stream = TcpStream::connect(receiver.server.address()).expect("it listens");
+        stream.write_all(POST).expect("it reads");
+        stream
+    }
+
+    fn exchange(receiver: &Receiver) -> Result<Vec<u8>> {
+        let mut answer = Vec::new();
+        connect(receiver).read_to_end(&mut answer).map(|_| answer)
+    }
 
     #[test]
     fn an_answer_has_its_framing() {
         let check = |reply: Reply, expected: &str| {
-            let answer = exchange(&Receiver::always(reply), POST).expect("it is answered");
+            let answer = exchange(&Receiver::always(reply)).expect("it is answered");
             assert_eq!(String::from_utf8_lossy(&answer), expected);
         };
         let ok = || Reply::status(200).body("abc").then_close();
-        check(ok(), "HTTP/1.1 200 Status\r\nContent-Length: 3\r\n\r\nabc");
+        let plain = "HTTP/1.1 200 Status\r\nContent-Length: 3\r\n\r\nabc";
+        check(ok(), plain);
+        check(ok().in_pieces(2, Duration::ZERO), plain);
         check(ok().close_delimited(), "HTTP/1.1 200 Status\r\n\r\nabc");
         check(
             ok().chunked().interim(103),
@@ -372,33 +219,31 @@ mod tests {
 
     #[test]
     fn a_reset_is_an_error_to_the_peer() {
-        let error = exchange(&Receiver::always(Reply::reset()), POST).expect_err("it is reset");
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        let error = exchange(&Receiver::always(Reply::reset())).expect_err("it is reset");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 
     #[test]
     fn a_held_answer_goes_when_released() {
         let receiver = Receiver::always(Reply::status(200).held().then_close());
         std::thread::scope(|scope| {
-            let peer = scope.spawn(|| exchange(&receiver, POST));
-            assert_eq!(receiver.wait_for_requests(1)[0].body, b"hi");
+            let peer = scope.spawn(|| exchange(&receiver));
+            let request = &receiver.wait_for_requests(1)[0];
+            assert_eq!(
+                (request.line(), &*request.body),
+                ("POST / HTTP/1.1".to_owned(), &b"hi"[..])
+            );
             assert!(!peer.is_finished());
             receiver.release();
-            assert!(
-                !peer
-                    .join()
-                    .expect("no panic")
-                    .expect("it is answered")
-                    .is_empty()
-            );
+            let answer = peer.join().expect("no panic").expect("it is answered");
+            assert!(!answer.is_empty());
         });
     }
 
     #[test]
     fn a_dropped_receiver_leaves_no_peer_hanging() {
         let receiver = Receiver::always(Reply::silence());
-        let mut stream = TcpStream::connect(receiver.address).expect("it listens");
-        stream.write_all(POST).expect("it reads");
+        let mut stream = connect(&receiver);
         receiver.wait_for_requests(1);
         drop(receiver);
         let mut answer = Vec::new();
@@ -406,10 +251,29 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_port_refuses() {
-        let port = ClosedPort::take();
-        let address = port.url().replace("http://", "").replace('/', "");
-        let error = TcpStream::connect(address).expect_err("nobody listens");
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    fn a_port_refuses_before_it_opens_and_after_it_closes() {
+        let connect = |address| TcpStream::connect(address).map(drop);
+        let refused = |address| {
+            connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        };
+        let port = Port::take();
+        let address = port.address();
+        assert!(refused(address));
+        let opens_after = Duration::from_millis(20);
+        let closes_after = Some(opens_after * 2);
+        let server = port.listen_during(
+            Hours {
+                opens_after,
+                closes_after,
+            },
+            |_| {},
+        );
+        let until = std::time::Instant::now() + DEADLINE;
+        while server.connections() == 0 && std::time::Instant::now() < until {
+            drop(connect(address));
+        }
+        while !refused(address) && std::time::Instant::now() < until {}
+        assert!(refused(address));
+        server.finish();
     }
 }

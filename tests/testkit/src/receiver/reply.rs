@@ -1,19 +1,23 @@
 //! What a receiver does with a request.
 
+use super::server::Connection;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// What a receiver does with a request: waits, writes, and then keeps the connection or not.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    pub(super) wait: Wait,
+    wait: Wait,
     content: Content,
-    cut: Option<usize>,
-    pub(super) after: After,
+    cut: usize,
+    /// Bytes of a piece, and the time after each.
+    pieces: Option<(usize, Duration)>,
+    then: Then,
 }
 
 /// What happens before anything is written.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wait {
+enum Wait {
     No,
     For(Duration),
     UntilReleased,
@@ -22,7 +26,7 @@ pub(super) enum Wait {
 
 /// What happens to the connection once all is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+enum Then {
     Keep,
     Close,
     Reset,
@@ -48,11 +52,18 @@ enum Framing {
     Close,
 }
 
+/// How a reply waits, so that the end of its receiver can end the wait.
+pub trait Waits {
+    /// Waits for a time.
+    fn sleep(&self, time: Duration);
+    /// Waits until held answers may go.
+    fn wait_for_release(&self);
+}
+
 impl Reply {
     /// Answers this status at once, without a body, and keeps the connection.
     pub fn status(status: u16) -> Reply {
         Reply {
-            wait: Wait::No,
             content: Content::Http {
                 interim: String::new(),
                 status,
@@ -60,28 +71,25 @@ impl Reply {
                 body: Vec::new(),
                 framing: Framing::Length,
             },
-            cut: None,
-            after: After::Keep,
+            then: Then::Keep,
+            ..Reply::close()
         }
     }
 
     /// Writes these bytes, HTTP or not, and closes.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Reply {
-        let content = Content::Raw(bytes.into());
         Reply {
             wait: Wait::No,
-            content,
-            cut: None,
-            after: After::Close,
+            content: Content::Raw(bytes.into()),
+            cut: usize::MAX,
+            pieces: None,
+            then: Then::Close,
         }
     }
 
     /// Never answers; the connection stays open.
     pub fn silence() -> Reply {
-        Reply {
-            after: After::Stall,
-            ..Reply::raw("")
-        }
+        Reply::close().then_stall()
     }
 
     /// Closes without an answer.
@@ -91,7 +99,7 @@ impl Reply {
 
     /// Resets the connection without an answer.
     pub fn reset() -> Reply {
-        Reply::raw("").then_reset()
+        Reply::close().then_reset()
     }
 
     /// Adds a header.
@@ -114,20 +122,20 @@ impl Reply {
 
     /// Sends the body in chunks.
     #[must_use]
-    pub fn chunked(mut self) -> Reply {
-        if let Content::Http { framing, .. } = &mut self.content {
-            *framing = Framing::Chunks;
-        }
-        self
+    pub fn chunked(self) -> Reply {
+        self.framed(Framing::Chunks)
     }
 
     /// Sends a body that ends with the connection.
     #[must_use]
-    pub fn close_delimited(mut self) -> Reply {
+    pub fn close_delimited(self) -> Reply {
+        self.framed(Framing::Close).then_close()
+    }
+
+    fn framed(mut self, by: Framing) -> Reply {
         if let Content::Http { framing, .. } = &mut self.content {
-            *framing = Framing::Close;
+            *framing = by;
         }
-        self.after = After::Close;
         self
     }
 
@@ -142,69 +150,87 @@ impl Reply {
 
     /// Waits this long before it writes.
     #[must_use]
-    pub fn after(self, wait: Duration) -> Reply {
-        Reply {
-            wait: Wait::For(wait),
-            ..self
-        }
+    pub fn after(self, time: Duration) -> Reply {
+        let wait = Wait::For(time);
+        Reply { wait, ..self }
     }
 
     /// Waits for [`Receiver::release`](super::Receiver::release) before it writes.
     #[must_use]
     pub fn held(self) -> Reply {
-        Reply {
-            wait: Wait::UntilReleased,
-            ..self
-        }
+        let wait = Wait::UntilReleased;
+        Reply { wait, ..self }
     }
 
     /// Writes once the peer has given up and closed its side: an answer too late for certain.
     #[must_use]
     pub fn too_late(self) -> Reply {
-        Reply {
-            wait: Wait::UntilHangUp,
-            ..self
-        }
+        let wait = Wait::UntilHangUp;
+        Reply { wait, ..self }
     }
 
     /// Writes this many bytes of the answer, no more.
     #[must_use]
-    pub fn cut_to(self, length: usize) -> Reply {
-        Reply {
-            cut: Some(length),
-            ..self
-        }
+    pub fn cut_to(self, cut: usize) -> Reply {
+        Reply { cut, ..self }
+    }
+
+    /// Writes pieces of this many bytes, and waits after each.
+    #[must_use]
+    pub fn in_pieces(self, length: usize, pause: Duration) -> Reply {
+        let pieces = Some((length, pause));
+        Reply { pieces, ..self }
     }
 
     /// Closes after the answer, without having said so.
     #[must_use]
     pub fn then_close(self) -> Reply {
-        Reply {
-            after: After::Close,
-            ..self
-        }
+        let then = Then::Close;
+        Reply { then, ..self }
     }
 
     /// Resets the connection after the answer.
     #[must_use]
     pub fn then_reset(self) -> Reply {
-        Reply {
-            after: After::Reset,
-            ..self
-        }
+        let then = Then::Reset;
+        Reply { then, ..self }
     }
 
     /// Neither closes nor takes another request after the answer.
     #[must_use]
     pub fn then_stall(self) -> Reply {
-        Reply {
-            after: After::Stall,
-            ..self
+        let then = Then::Stall;
+        Reply { then, ..self }
+    }
+
+    /// Does it. Returns whether the connection goes on; the end of the script closes it.
+    pub fn send(&self, connection: &mut Connection, waits: &impl Waits) -> bool {
+        match self.wait {
+            Wait::No => {}
+            Wait::For(time) => waits.sleep(time),
+            Wait::UntilReleased => waits.wait_for_release(),
+            Wait::UntilHangUp => connection.wait_for_end(),
         }
+        let bytes = self.bytes();
+        let written = match self.pieces {
+            None => connection.write(&bytes),
+            Some((length, pause)) => bytes.chunks(length).all(|piece| {
+                let written = connection.write(piece);
+                waits.sleep(pause);
+                written
+            }),
+        };
+        match self.then {
+            Then::Keep => return written,
+            Then::Close => {}
+            Then::Reset => connection.reset(),
+            Then::Stall => connection.wait_for_end(),
+        }
+        false
     }
 
     /// The bytes to write.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         let mut bytes = match &self.content {
             Content::Raw(bytes) => bytes.clone(),
             Content::Http {
@@ -214,31 +240,28 @@ impl Reply {
                 body,
                 framing,
             } => {
-                let mut bytes = format!("{interim}HTTP/1.1 {status} Status\r\n{headers}");
-                match framing {
-                    Framing::Length => {
-                        bytes.push_str(&format!("Content-Length: {}\r\n", body.len()));
+                let mut head = format!("{interim}HTTP/1.1 {status} Status\r\n{headers}");
+                let framed = match framing {
+                    Framing::Length => write!(head, "Content-Length: {}\r\n", body.len()),
+                    Framing::Chunks => write!(head, "Transfer-Encoding: chunked\r\n"),
+                    Framing::Close => Ok(()),
+                };
+                framed.expect("a string can be written to");
+                let mut bytes = (head + "\r\n").into_bytes();
+                if let Framing::Chunks = framing {
+                    for chunk in body.chunks(1000) {
+                        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                        bytes.extend_from_slice(chunk);
+                        bytes.extend_from_slice(b"\r\n");
                     }
-                    Framing::Chunks => bytes.push_str("Transfer-Encoding: chunked\r\n"),
-                    Framing::Close => {}
-                }
-                bytes.push_str("\r\n");
-                let mut bytes = bytes.into_bytes();
-                match framing {
-                    Framing::Length | Framing::Close => bytes.extend_from_slice(body),
-                    Framing::Chunks => {
-                        for chunk in body.chunks(1000) {
-                            bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-                            bytes.extend_from_slice(chunk);
-                            bytes.extend_from_slice(b"\r\n");
-                        }
-                        bytes.extend_from_slice(b"0\r\n\r\n");
-                    }
+                    bytes.extend_from_slice(b"0\r\n\r\n");
+                } else {
+                    bytes.extend_from_slice(body);
                 }
                 bytes
             }
         };
-        bytes.truncate(self.cut.unwrap_or(usize::MAX));
+        bytes.truncate(self.cut);
         bytes
     }
 }
