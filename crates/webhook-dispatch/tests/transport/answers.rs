@@ -1,14 +1,15 @@
 //! What counts as an answer, however it is framed and whatever follows it.
 
-use crate::peer::{Client, OK, Peer};
+use crate::peer::{Client, OK, always, client, once, url};
 use std::time::Duration;
+use testkit::Server;
 use webhook_config::{Target, TargetUrl};
 use webhook_dispatch::{Answer, TransportErrorKind};
 
 /// The answer when a peer writes these bytes and closes.
 fn answer(bytes: impl Into<Vec<u8>>) -> Answer {
-    let peer = Peer::once(bytes);
-    peer.client().post(b"body").unwrap()
+    let peer = once(bytes);
+    client(&peer).post(b"body").unwrap()
 }
 
 fn check(bytes: &[u8], status: u16, body: &[u8], complete: bool) {
@@ -21,8 +22,8 @@ fn check(bytes: &[u8], status: u16, body: &[u8], complete: bool) {
 
 /// What a peer writes is no answer.
 fn check_none(bytes: impl Into<Vec<u8>>) -> String {
-    let peer = Peer::once(bytes);
-    let (kind, message) = peer.client().error();
+    let peer = once(bytes);
+    let (kind, message) = client(&peer).error();
     assert_eq!(kind, TransportErrorKind::Io, "{message}");
     message
 }
@@ -78,8 +79,8 @@ fn a_status_is_an_answer_though_its_body_is_cut_off() {
 fn some_statuses_have_no_body() {
     for status in [204, 304] {
         let head = format!("HTTP/1.1 {status} Status\r\n\r\n");
-        let peer = Peer::always(head);
-        let mut client = peer.client();
+        let peer = always(head);
+        let mut client = client(&peer);
         assert_eq!((client.status(), client.status()), (status, status));
         assert_eq!(peer.connections(), 1, "nothing is waited for");
     }
@@ -91,15 +92,15 @@ fn interim_answers_are_passed_over() {
                       HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
         .to_vec();
     bytes.extend_from_slice(OK);
-    let peer = Peer::always(bytes);
-    let mut client = peer.client();
+    let peer = always(bytes);
+    let mut client = client(&peer);
     assert_eq!((client.status(), client.status()), (200, 200));
     assert_eq!(peer.connections(), 1);
 }
 
 #[test]
 fn an_answer_may_come_byte_by_byte() {
-    let peer = Peer::start(|_, connection| {
+    let peer = Server::start(|connection| {
         while connection.request().is_some() {
             for byte in
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
@@ -108,7 +109,7 @@ fn an_answer_may_come_byte_by_byte() {
             }
         }
     });
-    let mut client = peer.client();
+    let mut client = client(&peer);
     for _ in 0..2 {
         let answer = client.post(b"body").unwrap();
         assert_eq!((answer.status, &answer.body[..]), (200, &b"abc"[..]));
@@ -159,11 +160,11 @@ fn an_answer_that_ends_within_its_head_is_none() {
 
 #[test]
 fn what_is_not_tls_is_no_connection() {
-    let peer = Peer::start(|_, connection| {
+    let peer = Server::start(|connection| {
         connection.write(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-        connection.wait_for_the_end();
+        connection.wait_for_end();
     });
-    let target = TargetUrl::parse(&peer.url("https")).unwrap();
+    let target = TargetUrl::parse(&url(&peer, "https")).unwrap();
     let (kind, message) = Client::of(Target::builder(target)).error();
     assert_eq!(kind, TransportErrorKind::Connect, "{message}");
     assert!(message.starts_with("TLS: "), "{message}");
@@ -177,16 +178,16 @@ fn an_interim_answer_alone_is_none() {
 #[test]
 fn a_peer_that_ends_its_direction_or_resets_gives_no_answer() {
     for resets in [false, true] {
-        let peer = Peer::start(move |_, connection| {
+        let peer = Server::start(move |connection| {
             connection.request().unwrap();
             if resets {
                 connection.reset();
             } else {
                 connection.half_close();
-                connection.wait_for_the_end();
+                connection.wait_for_end();
             }
         });
-        let (kind, message) = peer.client().error();
+        let (kind, message) = client(&peer).error();
         assert_eq!(kind, TransportErrorKind::Io, "{message}");
     }
 }
@@ -196,12 +197,12 @@ fn a_peer_that_ends_its_direction_or_resets_gives_no_answer() {
 fn an_answer_counts_though_the_body_is_never_read() {
     let (gone, is_gone) = std::sync::mpsc::channel::<()>();
     let is_gone = std::sync::Mutex::new(is_gone);
-    let peer = Peer::start(move |_, connection| {
+    let peer = Server::start(move |connection| {
         connection.head().unwrap();
         connection.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
         is_gone.lock().unwrap().recv().unwrap_err();
     });
-    let target = Target::builder(TargetUrl::parse(&peer.url("http")).unwrap());
+    let target = Target::builder(TargetUrl::parse(&peer.url()).unwrap());
     let mut client = Client::of(target.response_timeout(Duration::from_millis(200)));
     assert_eq!(client.post(&vec![b'x'; 64 << 20]).unwrap().status, 413);
     drop(gone);
@@ -211,11 +212,11 @@ fn an_answer_counts_though_the_body_is_never_read() {
 /// read: a reset, after the answer.
 #[test]
 fn an_answer_before_the_body_is_sent_counts() {
-    let peer = Peer::start(|_, connection| {
+    let peer = Server::start(|connection| {
         connection.head().unwrap();
         connection.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge");
     });
-    let mut client = peer.client();
+    let mut client = client(&peer);
     for _ in 0..2 {
         let answer = client.post(&vec![b'x'; 64 << 20]).unwrap();
         assert_eq!((answer.status, &answer.body[..]), (413, &b"large"[..]));

@@ -3,26 +3,26 @@
 use crate::peer::{Client, OK};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use testkit::Server;
 use webhook_config::{Target, TargetUrl, Tls};
 
 /// What the first answer of a connection is not followed by.
 const HONEST: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 const NOT_YOURS: &[u8] = b"HTTP/1.1 500 Not Yours\r\nContent-Length: 0\r\n\r\n";
 
-/// A peer whose certificate the client trusts.
+/// A peer whose certificate the client trusts, and the client.
 struct Encrypted {
     client: Client,
-    connections: Arc<AtomicUsize>,
+    peer: Server,
 }
 
 /// Answers each connection's first request with these records, all in one write, after which it
-/// sends a word; and the later ones as they should be.
-fn encrypted(records: Vec<Vec<u8>>, said: Sender<()>) -> Encrypted {
+/// notifies `answered`; and the later ones with [`HONEST`].
+fn encrypted(records: Vec<Vec<u8>>, answered: Sender<()>) -> Encrypted {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -36,28 +36,32 @@ fn encrypted(records: Vec<Vec<u8>>, said: Sender<()>) -> Encrypted {
         )
         .unwrap();
     let config = Arc::new(config);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&connections);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            counter.fetch_add(1, Ordering::SeqCst);
-            let (config, records, said) = (Arc::clone(&config), records.clone(), said.clone());
-            std::thread::spawn(move || serve(stream.unwrap(), config, &records, &said));
-        }
+    let answered = Mutex::new(answered);
+    let peer = Server::start(move |connection| {
+        let answered = answered.lock().unwrap().clone();
+        serve(
+            connection.stream(),
+            Arc::clone(&config),
+            &records,
+            &answered,
+        );
     });
+    let port = peer.address().port();
     let url = TargetUrl::parse(&format!("https://localhost:{port}/")).unwrap();
     let tls = Tls::default().with_ca(certified.cert.pem()).unwrap();
     Encrypted {
         client: Client::of(Target::builder(url).tls(tls)),
-        connections,
+        peer,
     }
 }
 
 /// Until the client closes.
-fn serve(mut stream: TcpStream, config: Arc<ServerConfig>, records: &[Vec<u8>], said: &Sender<()>) {
-    stream.set_nodelay(true).unwrap();
+fn serve(
+    mut stream: &TcpStream,
+    config: Arc<ServerConfig>,
+    records: &[Vec<u8>],
+    answered: &Sender<()>,
+) {
     let mut tls = ServerConnection::new(config).unwrap();
     let mut request = Vec::new();
     let honest = [HONEST.to_vec()];
@@ -67,7 +71,8 @@ fn serve(mut stream: TcpStream, config: Arc<ServerConfig>, records: &[Vec<u8>], 
         match tls.reader().read(&mut part) {
             Ok(0) => return,
             Ok(length) => request.extend_from_slice(&part[..length]),
-            Err(_) => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+            Err(_) => return,
         }
         if !request.ends_with(b"\r\n\r\nbody") {
             continue;
@@ -80,11 +85,8 @@ fn serve(mut stream: TcpStream, config: Arc<ServerConfig>, records: &[Vec<u8>], 
                 tls.write_tls(&mut bytes).unwrap();
             }
         }
-        if stream.write_all(&bytes).is_err() {
-            return;
-        }
-        if said.send(()).is_err() {
-            // The test is over.
+        // The client may be gone, and so may the test.
+        if stream.write_all(&bytes).is_err() || answered.send(()).is_err() {
             return;
         }
     }
@@ -92,15 +94,15 @@ fn serve(mut stream: TcpStream, config: Arc<ServerConfig>, records: &[Vec<u8>], 
 
 /// The statuses of two requests, and the connections that they took.
 fn two_requests(records: Vec<Vec<u8>>) -> ([u16; 2], usize) {
-    let (said, hears) = channel();
-    let mut peer = encrypted(records, said);
+    let (answered, answers) = channel();
+    let mut pair = encrypted(records, answered);
     let statuses = [(); 2].map(|()| {
-        let answer = peer.client.post(b"body").unwrap();
+        let answer = pair.client.post(b"body").unwrap();
         assert!(answer.complete);
-        hears.recv().unwrap();
+        answers.recv().unwrap();
         answer.status
     });
-    (statuses, peer.connections.load(Ordering::SeqCst))
+    (statuses, pair.peer.connections())
 }
 
 #[test]
@@ -130,12 +132,12 @@ fn what_nobody_asked_for_is_not_taken_for_the_next_answer() {
 
 #[test]
 fn bodies_of_every_size_go_through() {
-    let (said, _hears) = channel();
-    let mut peer = encrypted(vec![OK.to_vec()], said);
+    let (answered, _answers) = channel();
+    let mut pair = encrypted(vec![OK.to_vec()], answered);
     for size in [0, 8_000, 16_300, 16_384, 16_385, 100_000, 1 << 20] {
         let mut body = vec![b'x'; size];
         body.extend_from_slice(b"\r\n\r\nbody");
-        assert!(matches!(peer.client.post(&body).unwrap().status, 200 | 201));
+        assert!(matches!(pair.client.post(&body).unwrap().status, 200 | 201));
     }
-    assert_eq!(peer.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(pair.peer.connections(), 1);
 }

@@ -1,36 +1,41 @@
 //! Through a proxy: a tunnel, by CONNECT.
 
-use crate::peer::{Client, OK, Peer};
+use crate::peer::{Client, OK, drip};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use testkit::{Message, Server};
 use webhook_config::{ProxyUrl, Target, TargetBuilder, TargetUrl};
 use webhook_dispatch::TransportErrorKind;
 
 /// A client of a target that exists behind the proxy alone.
-fn client(proxy: &Peer, userinfo: &str) -> Client {
+fn client(proxy: &Server, userinfo: &str) -> Client {
     Client::of(target(proxy, userinfo))
 }
 
-fn target(proxy: &Peer, userinfo: &str) -> TargetBuilder {
+fn target(proxy: &Server, userinfo: &str) -> TargetBuilder {
     let url = proxy
-        .url("http")
+        .url()
         .replace("http://", &format!("http://{userinfo}"));
     let url = ProxyUrl::parse(url.trim_end_matches('/')).unwrap();
     let target = TargetUrl::parse("http://behind.invalid:8080/hook").unwrap();
     Target::builder(target).proxy(Some(url))
 }
 
+fn text(request: Message<'_>) -> String {
+    String::from_utf8([request.head, request.body].concat()).unwrap()
+}
+
 #[test]
 fn a_tunnel_is_made_once_and_used_for_each_request() {
     let (heard, hears) = channel();
     let heard = Mutex::new(heard);
-    let proxy = Peer::start(move |_, connection| {
+    let proxy = Server::start(move |connection| {
         let say = |text: String| heard.lock().unwrap().send(text).unwrap();
-        say(connection.head().unwrap());
+        say(text(connection.request().unwrap()));
         connection.write(b"HTTP/1.1 200 Connection established\r\n\r\n");
-        while let Some((head, body)) = connection.request() {
-            say(format!("{head}{}", String::from_utf8(body).unwrap()));
+        while let Some(request) = connection.request() {
+            say(text(request));
             connection.write(OK);
         }
     });
@@ -57,8 +62,8 @@ fn a_proxy_that_refuses_is_no_connection_and_its_password_is_not_told() {
         "HTTP/1.1 502 Bad Gateway\r\n\r\n",
         "",
     ] {
-        let proxy = Peer::start(move |_, connection| {
-            connection.head().unwrap();
+        let proxy = Server::start(move |connection| {
+            connection.request().unwrap();
             connection.write(answer.as_bytes());
         });
         let (kind, message) = client(&proxy, "user:hidden@").error();
@@ -70,10 +75,11 @@ fn a_proxy_that_refuses_is_no_connection_and_its_password_is_not_told() {
 
 #[test]
 fn bodies_of_every_size_go_through() {
-    let proxy = Peer::start(|_, connection| {
-        connection.head().unwrap();
+    let proxy = Server::start(|connection| {
+        connection.request().unwrap();
         connection.write(b"HTTP/1.1 200 OK\r\n\r\n");
-        while let Some((_, body)) = connection.request() {
+        while let Some(request) = connection.request() {
+            let body = request.body;
             let sum: u64 = body.iter().map(|byte| u64::from(*byte)).sum();
             let text = format!("{} {sum}", body.len());
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", text.len());
@@ -104,13 +110,9 @@ fn bodies_of_every_size_go_through() {
 #[test]
 fn a_proxy_that_drips_is_given_up() {
     let short = Duration::from_millis(200);
-    let proxy = Peer::start(move |_, connection| {
-        connection.head().unwrap();
-        let mut going = connection.write(b"HTTP/1.1 200 OK\r\nx: ");
-        while going {
-            std::thread::sleep(short / 20);
-            going = connection.write(b"x");
-        }
+    let proxy = Server::start(move |connection| {
+        connection.request().unwrap();
+        drip(connection, b"HTTP/1.1 200 OK\r\nx: ", b"x", short / 20);
     });
     let mut client = Client::of(target(&proxy, "").connect_timeout(short));
     let began = Instant::now();
@@ -129,10 +131,10 @@ fn what_a_proxy_says_wrong_is_said_to_be_the_proxys() {
         // An answer that stood there before the request.
         "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 500 Early\r\nContent-Length: 0\r\n\r\n".to_owned(),
     ] {
-        let proxy = Peer::start(move |_, connection| {
-            connection.head().unwrap();
+        let proxy = Server::start(move |connection| {
+            connection.request().unwrap();
             connection.write(bytes.as_bytes());
-            connection.wait_for_the_end();
+            connection.wait_for_end();
         });
         let (kind, message) = client(&proxy, "").error();
         assert_eq!(kind, TransportErrorKind::Connect, "{message}");

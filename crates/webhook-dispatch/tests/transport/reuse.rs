@@ -1,23 +1,24 @@
 //! A connection is kept for the next request, unless it cannot be.
 
-use crate::peer::{Connection, OK, Peer};
+use crate::peer::{OK, client};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use testkit::{Connection, Server};
 use webhook_dispatch::{HeaderLines, Request};
 
 #[test]
 fn head_and_body_come_in_one_piece_on_one_connection() {
-    let peer = Peer::start(|_, connection| {
+    let peer = Server::start(|connection| {
         for _ in 0..3 {
-            let piece = String::from_utf8(connection.piece()).unwrap();
+            let piece = String::from_utf8(connection.read()).unwrap();
             let (head, body) = piece.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
             assert_eq!(body, "x".repeat(3500));
             connection.write(OK);
         }
-        connection.wait_for_the_end();
+        connection.wait_for_end();
     });
-    let mut client = peer.client();
+    let mut client = client(&peer);
     for _ in 0..3 {
         assert_eq!(
             client.post("x".repeat(3500).as_bytes()).unwrap().status,
@@ -31,13 +32,13 @@ fn head_and_body_come_in_one_piece_on_one_connection() {
 fn bodies_of_every_size_arrive_as_they_are() {
     let (sent, received) = channel();
     let sent = Mutex::new(sent);
-    let peer = Peer::start(move |_, connection| {
-        while let Some((_, body)) = connection.request() {
-            sent.lock().unwrap().send(body).unwrap();
+    let peer = Server::start(move |connection| {
+        while let Some(request) = connection.request() {
+            sent.lock().unwrap().send(request.body.to_vec()).unwrap();
             connection.write(OK);
         }
     });
-    let mut client = peer.client();
+    let mut client = client(&peer);
     for size in [0, 1, 8_000, 16_000, 16_384, 16_385, 100_000, 1 << 20, 1] {
         let body: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
         assert_eq!(client.post(&body).unwrap().status, 200);
@@ -48,13 +49,14 @@ fn bodies_of_every_size_arrive_as_they_are() {
 
 #[test]
 fn long_headers_arrive_as_they_are() {
-    let peer = Peer::start(|_, connection| {
-        while let Some((head, _)) = connection.request() {
+    let peer = Server::start(|connection| {
+        while let Some(request) = connection.request() {
+            let head = String::from_utf8_lossy(request.head);
             assert_eq!(head.matches(&"v".repeat(5000)).count(), 5);
             connection.write(OK);
         }
     });
-    let mut client = peer.client();
+    let mut client = client(&peer);
     for _ in 0..2 {
         let mut headers = HeaderLines::new();
         for name in ["x-a", "x-b", "x-c", "x-d", "x-e"] {
@@ -73,16 +75,16 @@ fn long_headers_arrive_as_they_are() {
 fn check_replaced(script: impl Fn(&mut Connection) + Send + Sync + 'static) {
     let (did, done) = channel();
     let did = Mutex::new(did);
-    let peer = Peer::start(move |_, connection| {
+    let peer = Server::start(move |connection| {
         connection.request().unwrap();
         script(connection);
         did.lock().unwrap().send(()).unwrap();
-        connection.wait_for_the_end();
+        connection.wait_for_end();
     });
-    let mut client = peer.client();
+    let mut client = client(&peer);
     for connections in 1..=3 {
         assert!(matches!(client.status(), 200 | 204));
-        // Only then has the peer done all that it does.
+        // Before this the peer may not have done all that it does.
         done.recv().unwrap();
         assert_eq!(peer.connections(), connections);
     }
@@ -132,11 +134,11 @@ fn a_peer_that_says_so_has_its_connection_closed() {
 fn an_answer_too_long_to_be_read_costs_the_connection() {
     let long = "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n".to_owned();
     let long = long + &"x".repeat(10_000_000);
-    let peer = Peer::start(move |_, connection| {
+    let peer = Server::start(move |connection| {
         connection.request().unwrap();
         connection.write(long.as_bytes());
     });
-    let mut client = peer.client();
+    let mut client = client(&peer);
     for connections in 1..=2 {
         let answer = client.post(b"body").unwrap();
         assert!(!answer.complete);

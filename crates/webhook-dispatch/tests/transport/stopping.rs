@@ -1,8 +1,9 @@
 //! The end of a dispatcher does not wait for its receivers.
 
-use crate::peer::{PATIENCE, Peer};
+use crate::peer::{PATIENCE, client};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use testkit::Server;
 use webhook_dispatch::TransportErrorKind;
 
 const SENDERS: usize = 256;
@@ -11,15 +12,15 @@ const SENDERS: usize = 256;
 fn hundreds_of_blocked_senders_end_at_once() {
     let (came, comes) = channel();
     let came = Mutex::new(came);
-    let peer = Peer::start(move |_, connection| {
+    let peer = Server::start(move |connection| {
         connection.request().unwrap();
         came.lock().unwrap().send(()).unwrap();
-        connection.wait_for_the_end();
+        connection.wait_for_end();
     });
     let mut stoppers = Vec::new();
     let mut threads = Vec::new();
     for _ in 0..SENDERS {
-        let mut client = peer.client();
+        let mut client = client(&peer);
         stoppers.push(client.0.stopper());
         threads.push(std::thread::spawn(move || (client.error(), client.error())));
     }
@@ -41,15 +42,15 @@ fn hundreds_of_blocked_senders_end_at_once() {
 fn a_sender_that_is_not_read_from_ends_at_once() {
     let (came, comes) = channel();
     let came = Mutex::new(came);
-    let peer = Peer::start(move |_, connection| {
+    let peer = Server::start(move |connection| {
         connection.head().unwrap();
         came.lock().unwrap().send(()).unwrap();
         // Until the client is gone, nothing more is read.
-        while connection.write(b"") && !connection.piece().is_empty() {
+        while connection.write(b"") && !connection.read().is_empty() {
             std::thread::yield_now();
         }
     });
-    let mut client = peer.client();
+    let mut client = client(&peer);
     let stop = client.0.stopper();
     let thread = std::thread::spawn(move || client.post(&vec![b'x'; 64 << 20]).unwrap_err().kind);
     comes.recv_timeout(PATIENCE).unwrap();

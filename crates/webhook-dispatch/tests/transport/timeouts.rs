@@ -1,9 +1,10 @@
 //! Each phase has its bound.
 
-use crate::peer::{Client, PATIENCE, Peer};
+use crate::peer::{Client, OK, PATIENCE, drip, url};
 use rustix::net;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
+use testkit::Server;
 use webhook_config::{Target, TargetBuilder, TargetUrl};
 use webhook_dispatch::TransportErrorKind;
 
@@ -27,7 +28,7 @@ fn a_host_that_takes_no_connection_is_given_up() {
     net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     net::listen(&socket, 0).unwrap();
     let address: SocketAddr = net::getsockname(&socket).unwrap().try_into().unwrap();
-    // Once its backlog is full, whoever tries waits.
+    // Once its backlog is full, the next connection waits.
     let mut backlog = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, SHORT) {
         backlog.push(stream);
@@ -42,8 +43,8 @@ fn a_host_that_takes_no_connection_is_given_up() {
 
 #[test]
 fn a_tls_handshake_that_stalls_is_given_up() {
-    let peer = Peer::start(|_, connection| connection.wait_for_the_end());
-    let target = target(&peer.url("https")).connect_timeout(SHORT);
+    let peer = Server::start(|connection| connection.wait_for_end());
+    let target = target(&url(&peer, "https")).connect_timeout(SHORT);
     check(
         Client::of(target),
         b"body",
@@ -53,15 +54,12 @@ fn a_tls_handshake_that_stalls_is_given_up() {
 
 #[test]
 fn a_tls_handshake_that_drips_is_given_up() {
-    let peer = Peer::start(|_, connection| {
+    let peer = Server::start(|connection| {
         // A handshake record of 16 KiB, a byte at a time.
-        let mut going = connection.write(&[0x16, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc]);
-        while going {
-            std::thread::sleep(SHORT / 20);
-            going = connection.write(&[0]);
-        }
+        let record = [0x16, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc];
+        drip(connection, &record, &[0], SHORT / 20);
     });
-    let target = target(&peer.url("https")).connect_timeout(SHORT);
+    let target = target(&url(&peer, "https")).connect_timeout(SHORT);
     check(
         Client::of(target),
         b"body",
@@ -74,11 +72,11 @@ fn a_peer_that_does_not_read_the_body_is_given_up() {
     // Not read before the client has gone: more than all buffers on the way hold.
     let (gone, is_gone) = std::sync::mpsc::channel::<()>();
     let is_gone = std::sync::Mutex::new(is_gone);
-    let peer = Peer::start(move |_, _| {
+    let peer = Server::start(move |_| {
         // Nothing comes: the other side is dropped.
         is_gone.lock().unwrap().recv().unwrap_err();
     });
-    let target = target(&peer.url("http")).response_timeout(SHORT);
+    let target = target(&peer.url()).response_timeout(SHORT);
     let body = vec![b'x'; 64 << 20];
     check(
         Client::of(target),
@@ -90,11 +88,11 @@ fn a_peer_that_does_not_read_the_body_is_given_up() {
 
 #[test]
 fn a_peer_that_does_not_answer_is_given_up() {
-    let peer = Peer::start(|_, connection| {
+    let peer = Server::start(|connection| {
         connection.request().unwrap();
-        connection.wait_for_the_end();
+        connection.wait_for_end();
     });
-    let target = target(&peer.url("http")).response_timeout(SHORT);
+    let target = target(&peer.url()).response_timeout(SHORT);
     check(
         Client::of(target),
         b"body",
@@ -104,15 +102,11 @@ fn a_peer_that_does_not_answer_is_given_up() {
 
 #[test]
 fn a_head_that_drips_is_given_up() {
-    let peer = Peer::start(|_, connection| {
+    let peer = Server::start(|connection| {
         connection.request().unwrap();
-        let mut going = connection.write(b"HTTP/1.1 200 OK\r\nx-long: ");
-        while going {
-            std::thread::sleep(SHORT / 20);
-            going = connection.write(b"x");
-        }
+        drip(connection, b"HTTP/1.1 200 OK\r\nx-long: ", b"x", SHORT / 20);
     });
-    let target = target(&peer.url("http")).response_timeout(SHORT);
+    let target = target(&peer.url()).response_timeout(SHORT);
     check(
         Client::of(target),
         b"body",
@@ -123,20 +117,21 @@ fn a_head_that_drips_is_given_up() {
 #[test]
 fn a_body_that_stalls_or_drips_costs_the_connection_and_not_the_answer() {
     for drips in [false, true] {
-        let peer = Peer::start(move |number, connection| {
+        let peer = Server::start(move |connection| {
             connection.request().unwrap();
-            if number > 0 {
-                connection.write(crate::peer::OK);
+            if connection.number > 0 {
+                connection.write(OK);
                 return;
             }
-            let mut going = connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx");
-            while drips && going {
-                std::thread::sleep(SHORT / 20);
-                going = connection.write(b"x");
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx";
+            if drips {
+                drip(connection, head, b"x", SHORT / 20);
+            } else {
+                connection.write(head);
+                connection.wait_for_end();
             }
-            connection.wait_for_the_end();
         });
-        let target = target(&peer.url("http")).response_timeout(SHORT);
+        let target = target(&peer.url()).response_timeout(SHORT);
         let mut client = Client::of(target);
         let answer = client.post(b"body").unwrap();
         assert_eq!((answer.status, answer.complete), (200, false));
