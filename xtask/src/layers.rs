@@ -198,6 +198,20 @@ const RULES: &[Rule] = &[
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },
     Rule {
+        name: "torture",
+        may_use: &[
+            "anyhow",
+            "clap",
+            "fastrand",
+            "serde",
+            "serde_json",
+            "tempfile",
+            "testkit",
+            "webhook-model",
+        ],
+        must_not_reach: &[ASYNC_RUNTIMES, HTTP],
+    },
+    Rule {
         name: "e2e",
         may_use: &[
             "testkit",

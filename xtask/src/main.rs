@@ -13,10 +13,10 @@ mod promises;
 mod sources;
 mod syntax;
 mod tools;
-mod torture;
 mod workspace;
 
 use clap::Parser;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -34,7 +34,20 @@ enum Command {
     /// Check each crate's dependencies and sources against the rules of its layer
     Layers,
     Measure(measure::MeasureArgs),
-    Torture(torture::TortureArgs),
+    /// Kill webhookd again and again, and see whether it keeps its promises
+    #[command(disable_help_flag = true)]
+    Torture(Passed),
+}
+
+/// Arguments of a program that is started as it is given them.
+#[derive(Debug, clap::Args)]
+struct Passed {
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENTS"
+    )]
+    args: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
@@ -46,7 +59,7 @@ fn main() -> ExitCode {
         Command::Guard(args) => guard::run(&args),
         Command::Layers => layers::run(),
         Command::Measure(args) => measure::run(&args),
-        Command::Torture(args) => torture::run(&args),
+        Command::Torture(args) => workspace::run_package(&["--package", "torture"], &args.args),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&error);

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, Metadata, MetadataCommand};
+use std::ffi::OsString;
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 /// The root of the repository, whatever the working directory is.
 pub(crate) fn root() -> PathBuf {
@@ -72,4 +73,17 @@ pub(crate) fn build(package: &str, profile: &str) -> Result<PathBuf> {
 #[expect(clippy::print_stderr, reason = "progress of a command line program")]
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");
+}
+
+/// Builds a package of one binary with these options of cargo, and runs it; its exit code.
+pub(crate) fn run_package(options: &[&str], args: &[OsString]) -> Result<ExitCode> {
+    let mut cargo = cargo();
+    // The program is given paths that are relative to this folder.
+    cargo.current_dir(std::env::current_dir().context("the working directory")?);
+    cargo.args(["run", "--quiet", "--locked"]).args(options);
+    cargo.arg("--manifest-path").arg(root().join("Cargo.toml"));
+    let status = cargo.arg("--").args(args).status();
+    let status = status.context("cannot start cargo")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -156,27 +156,31 @@ pub fn in_turns(first_task: u32, tasks: u32, events: u32) -> impl Iterator<Item 
 /// A thread that writes lines to the standard input of a process.
 #[derive(Debug)]
 pub struct Feeder {
-    thread: JoinHandle<Result<ChildStdin>>,
+    thread: JoinHandle<Result<Option<ChildStdin>>>,
     written: Arc<AtomicUsize>,
 }
 
 impl Feeder {
-    /// Events of a load, as fast as they are read.
+    /// Writes events of a load, as fast as they are read, and leaves the input open unless it
+    /// `closes`.
     pub fn start(
         stdin: ChildStdin,
         load: &Arc<Load>,
         mut labels: impl Iterator<Item = Label> + Send + 'static,
+        closes: bool,
     ) -> Feeder {
         let load = Arc::clone(load);
-        Feeder::lines(stdin, None, move |out| {
+        Feeder::lines(stdin, None, closes, move |out| {
             labels.next().map(|label| load.write(label, out)).is_some()
         })
     }
 
-    /// Lines that `next` appends, until it returns false; so many a second if there is a rate.
+    /// Writes lines that `next` appends, until it returns false; so many a second if there is a
+    /// rate.
     pub fn lines(
         mut stdin: ChildStdin,
         rate: Option<u32>,
+        closes: bool,
         mut next: impl FnMut(&mut Vec<u8>) -> bool + Send + 'static,
     ) -> Feeder {
         const AT_ONCE: usize = 25;
@@ -197,7 +201,7 @@ impl Feeder {
                 counter.fetch_add(lines, Ordering::SeqCst);
                 stdin.write_all(&text)?;
                 if lines < AT_ONCE {
-                    return Ok(stdin);
+                    return Ok((!closes).then_some(stdin));
                 }
             }
         });
@@ -214,13 +218,17 @@ impl Feeder {
         self.written.load(Ordering::SeqCst)
     }
 
-    /// Waits until all is written, and returns the input; `None` if the process stopped reading.
+    /// Waits until all is written, and returns the input unless it is closed.
+    ///
+    /// # Errors
+    ///
+    /// The process stopped reading.
     ///
     /// # Panics
     ///
     /// When making a line has panicked.
-    pub fn join(self) -> Option<ChildStdin> {
-        self.thread.join().expect("a line can be made").ok()
+    pub fn join(self) -> Result<Option<ChildStdin>> {
+        self.thread.join().expect("a line can be made")
     }
 }
 

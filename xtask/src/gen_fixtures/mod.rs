@@ -10,7 +10,6 @@ mod sample;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 pub(crate) use cluster::Cluster;
-pub(crate) use random::Random;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};

@@ -1,29 +1,29 @@
-//! The targets: what each wants, and how webhookd is told of them.
+//! The targets: their filters, and their configuration.
 
-use super::history::Receiving;
-use super::load::Event;
+use crate::events::Event;
+use crate::history::Limits;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How long webhookd waits for an answer.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// A whole success that took no longer than this cannot have been taken for a time-out.
-pub(super) const GOOD_TIME: Duration = Duration::from_millis(200);
+pub(crate) const GOOD_TIME: Duration = Duration::from_millis(200);
 
 const TERMINAL: &[&str] = &["FAILED", "FINISHED", "KILLED", "LOST"];
 
 /// A target of the torture.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) name: &'static str,
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
     window: usize,
     concurrency: usize,
     max_attempts: Option<u32>,
     filter: Filter,
 }
 
-/// What a target wants.
+/// Which events a target wants.
 #[derive(Clone, Copy, Debug)]
 enum Filter {
     All,
@@ -33,8 +33,8 @@ enum Filter {
     Production,
 }
 
-/// All of them: a wide one, a narrow one, one that gives up, and one that wants a part.
-pub(super) const TARGETS: &[Target] = &[
+/// All of them: a wide one, a narrow one, one with a bound on attempts, and one with a filter.
+pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "wide",
         window: 1024,
@@ -50,14 +50,14 @@ pub(super) const TARGETS: &[Target] = &[
         filter: Filter::All,
     },
     Target {
-        name: "impatient",
+        name: "bounded",
         window: 256,
         concurrency: 8,
         max_attempts: Some(5),
         filter: Filter::Terminal,
     },
     Target {
-        name: "choosy",
+        name: "filtered",
         window: 256,
         concurrency: 8,
         max_attempts: None,
@@ -66,7 +66,7 @@ pub(super) const TARGETS: &[Target] = &[
 ];
 
 impl Target {
-    fn wants(&self, event: &Event<'_>) -> bool {
+    fn wants(&self, event: &Event) -> bool {
         match self.filter {
             Filter::All => true,
             Filter::Terminal => TERMINAL.contains(&event.status),
@@ -74,8 +74,8 @@ impl Target {
         }
     }
 
-    pub(super) fn receiving(&self) -> Receiving {
-        Receiving {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
             name: self.name,
             // What was delivered and not yet synced, and what was under way.
             most_repeated: self.window + 2 * self.concurrency,
@@ -111,7 +111,7 @@ impl Target {
 }
 
 /// The targets that want an event: bit *n* is target *n*.
-pub(super) fn wanted(event: &Event<'_>) -> u32 {
+pub(crate) fn wanted(event: &Event) -> u32 {
     let mut wanted = 0;
     for (index, target) in TARGETS.iter().enumerate() {
         wanted |= u32::from(target.wants(event)) << index;
@@ -120,7 +120,7 @@ pub(super) fn wanted(event: &Event<'_>) -> u32 {
 }
 
 /// A webhook.json that reaches the targets at `urls`.
-pub(super) fn webhook_json(urls: &[String]) -> Value {
+pub(crate) fn webhook_json(urls: &[String]) -> Value {
     let targets: Vec<Value> = TARGETS
         .iter()
         .zip(urls)

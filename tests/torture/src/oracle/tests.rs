@@ -1,14 +1,14 @@
-//! The oracle sees each way in which a promise can be broken, in histories made up for it.
+//! The oracle finds each way in which a promise can be broken, in fabricated histories.
 
 use super::*;
-use crate::torture::history::{Ack, Answer, Arrival, Dead, Reason, Receiving, RunNumber, Sent};
+use crate::history::{Ack, Answer, Arrival, Dead, Limits, Reason, RunNumber, Sent};
 
 const FIRST: usize = 0;
 const SECOND: usize = 1;
 
-/// Two targets that get ten events of two tasks, in turn, in two runs of webhookd; all is well.
-fn well() -> History {
-    let target = |name| Receiving {
+/// Two targets that get ten events of two tasks, in turn, in two runs of webhookd, without a fault.
+fn sound() -> History {
+    let target = |name| Limits {
         name,
         most_repeated: 2,
         gives_up: false,
@@ -47,7 +47,7 @@ fn arrival(event: usize, run: RunNumber) -> Arrival {
         id: Some(id(event)),
         body: body(event),
         run,
-        answer: Answer::Yes,
+        answer: Answer::Success,
     }
 }
 
@@ -57,21 +57,21 @@ fn dead(target: usize, event: usize, reason: Reason) -> Dead {
 }
 
 /// Spoils a good history, and checks what is found, and how often.
-fn check(spoil: impl FnOnce(&mut History), expected: &[(Fault, u64)]) -> Judgement {
-    let mut history = well();
+fn check(spoil: impl FnOnce(&mut History), expected: &[(Violation, u64)]) -> Verdict {
+    let mut history = sound();
     spoil(&mut history);
-    let judgement = judge(&history);
-    let found: Vec<_> = judgement.faults.clone().into_iter().collect();
-    assert_eq!(found, expected, "{:#?}", judgement.described);
-    assert_eq!(judgement.described.is_empty(), expected.is_empty());
-    judgement
+    let verdict = super::check(&history);
+    let found: Vec<_> = verdict.violations.clone().into_iter().collect();
+    assert_eq!(found, expected, "{:#?}", verdict.described);
+    assert_eq!(verdict.described.is_empty(), expected.is_empty());
+    verdict
 }
 
 #[test]
-fn a_good_history_has_no_fault() {
-    let judgement = check(|_| {}, &[]);
-    for tally in &judgement.targets {
-        assert_eq!((tally.wanted, tally.taken, tally.arrivals), (10, 10, 10));
+fn a_sound_history_has_no_violation() {
+    let verdict = check(|_| {}, &[]);
+    for counts in &verdict.targets {
+        assert_eq!((counts.wanted, counts.taken, counts.arrivals), (10, 10, 10));
     }
 }
 
@@ -81,35 +81,35 @@ fn an_acknowledged_event_that_never_arrived_is_lost() {
         |history| {
             history.arrivals[SECOND].remove(4);
         },
-        &[(Fault::Lost, 1)],
+        &[(Violation::Lost, 1)],
     );
 }
 
 #[test]
 fn an_event_that_was_only_ever_answered_with_failures_is_lost() {
     check(
-        |history| history.arrivals[FIRST][9].answer = Answer::No,
-        &[(Fault::Lost, 1)],
+        |history| history.arrivals[FIRST][9].answer = Answer::Failure,
+        &[(Violation::Lost, 1)],
     );
     check(
-        |history| history.arrivals[FIRST][9].answer = Answer::Never,
-        &[(Fault::Lost, 1)],
+        |history| history.arrivals[FIRST][9].answer = Answer::Refusal,
+        &[(Violation::Lost, 1)],
     );
 }
 
 #[test]
 fn an_answer_that_may_have_been_taken_for_a_success_is_no_loss() {
     check(
-        |history| history.arrivals[FIRST][9].answer = Answer::Perhaps,
+        |history| history.arrivals[FIRST][9].answer = Answer::MaybeSuccess,
         &[],
     );
 }
 
 #[test]
 fn a_dead_letter_with_a_cause_is_no_loss() {
-    let judgement = check(
+    let verdict = check(
         |history| {
-            history.arrivals[FIRST][3].answer = Answer::Never;
+            history.arrivals[FIRST][3].answer = Answer::Refusal;
             history.dead.push(dead(FIRST, 3, Reason::Refused));
             history.targets[SECOND].gives_up = true;
             history.arrivals[SECOND].remove(4);
@@ -119,10 +119,7 @@ fn a_dead_letter_with_a_cause_is_no_loss() {
         },
         &[],
     );
-    assert_eq!(
-        (judgement.targets[0].taken, judgement.targets[0].dead),
-        (9, 1)
-    );
+    assert_eq!((verdict.targets[0].taken, verdict.targets[0].dead), (9, 1));
 }
 
 #[test]
@@ -133,7 +130,7 @@ fn a_dead_letter_of_another_target_is_no_excuse() {
             history.dead.push(dead(FIRST, 4, Reason::AttemptsExhausted));
             history.arrivals[SECOND].remove(4);
         },
-        &[(Fault::Lost, 1)],
+        &[(Violation::Lost, 1)],
     );
 }
 
@@ -142,7 +139,7 @@ fn a_dead_letter_without_a_cause_is_found() {
     for reason in [Reason::Refused, Reason::AttemptsExhausted, Reason::Other] {
         check(
             |history| history.dead.push(dead(FIRST, 3, reason)),
-            &[(Fault::DeadWithoutCause, 1)],
+            &[(Violation::DeadWithoutCause, 1)],
         );
     }
 }
@@ -151,7 +148,7 @@ fn a_dead_letter_without_a_cause_is_found() {
 fn two_events_of_a_task_that_changed_places_are_out_of_order() {
     check(
         |history| history.arrivals[FIRST].swap(2, 4),
-        &[(Fault::OutOfOrder, 1)],
+        &[(Violation::OutOfOrder, 1)],
     );
 }
 
@@ -165,21 +162,21 @@ fn a_failed_first_attempt_counts_for_the_order() {
     check(
         |history| {
             let mut early = arrival(4, 0);
-            early.answer = Answer::No;
+            early.answer = Answer::Failure;
             history.arrivals[FIRST].insert(2, early);
         },
-        &[(Fault::OutOfOrder, 1)],
+        &[(Violation::OutOfOrder, 1)],
     );
 }
 
 #[test]
-fn what_was_accepted_later_may_not_come_first_whatever_was_sent_first() {
+fn an_event_accepted_later_may_not_arrive_first_although_it_was_sent_first() {
     check(
         |history| {
             history.acks.swap(2, 4);
             history.arrivals[FIRST].swap(2, 4);
         },
-        &[(Fault::OutOfOrder, 1)],
+        &[(Violation::OutOfOrder, 1)],
     );
 }
 
@@ -187,7 +184,7 @@ fn what_was_accepted_later_may_not_come_first_whatever_was_sent_first() {
 fn a_body_that_was_never_sent_is_altered() {
     check(
         |history| history.arrivals[SECOND][7].body = Body::of(b"event 7 "),
-        &[(Fault::Altered, 1)],
+        &[(Violation::Altered, 1)],
     );
 }
 
@@ -199,59 +196,59 @@ fn a_repeated_delivery_with_another_body_is_altered() {
             again.body = Body::of(b"");
             history.arrivals[FIRST].push(again);
         },
-        // It is no body of ours, and not the one that had come before.
-        &[(Fault::Altered, 2)],
+        // It is no body that was sent, and not the one that had come before.
+        &[(Violation::Altered, 2)],
     );
 }
 
 #[test]
-fn a_body_under_the_name_of_another_event_is_found() {
+fn a_body_under_the_id_of_another_event_is_found() {
     check(
         |history| history.arrivals[FIRST][9].id = Some(id(7)),
         &[
-            (Fault::Lost, 1),
-            (Fault::Altered, 1),
-            (Fault::UnstableId, 1),
-            (Fault::RepeatedWithoutCause, 1),
+            (Violation::Lost, 1),
+            (Violation::Altered, 1),
+            (Violation::UnstableId, 1),
+            (Violation::RepeatedWithoutCause, 1),
         ],
     );
 }
 
 #[test]
-fn an_event_under_another_name_than_the_acknowledged_is_found() {
+fn an_event_under_another_id_than_the_acknowledged_is_found() {
     check(
         |history| history.arrivals[SECOND][9].id = Some(77),
-        &[(Fault::Lost, 1), (Fault::UnstableId, 1)],
+        &[(Violation::Lost, 1), (Violation::UnstableId, 1)],
     );
 }
 
 #[test]
-fn a_retry_under_a_new_name_is_found() {
+fn a_retry_under_a_new_id_is_found() {
     check(
         |history| {
             let mut again = arrival(6, 1);
             again.id = Some(77);
             history.arrivals[FIRST].push(again);
         },
-        &[(Fault::UnstableId, 1)],
+        &[(Violation::UnstableId, 1)],
     );
 }
 
 #[test]
-fn a_request_without_a_name_is_found() {
+fn a_request_without_an_id_is_found() {
     check(
         |history| {
-            let mut nameless = arrival(6, 1);
-            nameless.id = None;
-            history.arrivals[FIRST].push(nameless);
+            let mut without_id = arrival(6, 1);
+            without_id.id = None;
+            history.arrivals[FIRST].push(without_id);
         },
-        &[(Fault::UnstableId, 1)],
+        &[(Violation::UnstableId, 1)],
     );
 }
 
 #[test]
-fn an_event_that_was_sent_again_may_arrive_under_both_names() {
-    let judgement = check(
+fn an_event_that_was_sent_again_may_arrive_under_both_ids() {
+    let verdict = check(
         |history| {
             history.sent[6].times = 2;
             for arrivals in &mut history.arrivals {
@@ -262,11 +259,11 @@ fn an_event_that_was_sent_again_may_arrive_under_both_names() {
         },
         &[],
     );
-    assert_eq!(judgement.unacknowledged, 1);
+    assert_eq!(verdict.unacknowledged, 1);
 }
 
 #[test]
-fn an_event_that_was_sent_twice_has_no_third_name() {
+fn an_event_that_was_sent_twice_has_no_third_id() {
     check(
         |history| {
             history.sent[6].times = 2;
@@ -276,7 +273,7 @@ fn an_event_that_was_sent_twice_has_no_third_name() {
                 history.arrivals[target].insert(5, before);
             }
         },
-        &[(Fault::UnstableId, 1)],
+        &[(Violation::UnstableId, 1)],
     );
 }
 
@@ -288,9 +285,9 @@ fn a_kill_may_repeat_what_was_in_flight_and_no_more() {
             history.arrivals[FIRST].splice(5..5, again);
         }
     };
-    let judgement = check(repeat(2), &[]);
-    assert_eq!(judgement.targets[0].most_repeated, 2);
-    check(repeat(3), &[(Fault::TooManyRepeated, 1)]);
+    let verdict = check(repeat(2), &[]);
+    assert_eq!(verdict.targets[0].most_repeated, 2);
+    check(repeat(3), &[(Violation::TooManyRepeated, 1)]);
 }
 
 #[test]
@@ -309,7 +306,7 @@ fn repeats_are_counted_for_each_kill_and_target() {
 fn retries_after_failures_are_no_repeats() {
     check(
         |history| {
-            for answer in [Answer::No, Answer::Perhaps, Answer::No] {
+            for answer in [Answer::Failure, Answer::MaybeSuccess, Answer::Failure] {
                 let mut failed = arrival(4, 0);
                 failed.answer = answer;
                 history.arrivals[FIRST].insert(4, failed);
@@ -323,7 +320,7 @@ fn retries_after_failures_are_no_repeats() {
 fn a_success_that_is_tried_again_without_a_kill_is_found() {
     check(
         |history| history.arrivals[FIRST].push(arrival(9, 1)),
-        &[(Fault::RepeatedWithoutCause, 1)],
+        &[(Violation::RepeatedWithoutCause, 1)],
     );
 }
 
@@ -334,14 +331,14 @@ fn a_success_that_is_tried_again_after_an_orderly_end_is_found() {
             history.clean.insert(1);
             history.arrivals[FIRST].push(arrival(9, 2));
         },
-        &[(Fault::RepeatedWithoutCause, 1)],
+        &[(Violation::RepeatedWithoutCause, 1)],
     );
 }
 
 /// Two dead letters of one task, which arrive again in run 2 in this order.
 fn replay(history: &mut History, order: &[usize]) {
     for event in [3, 5] {
-        history.arrivals[FIRST][event].answer = Answer::Never;
+        history.arrivals[FIRST][event].answer = Answer::Refusal;
         history.dead.push(dead(FIRST, event, Reason::Refused));
     }
     history.replay = Some(2);
@@ -355,25 +352,28 @@ fn dead_letters_that_are_replayed_arrive_in_order() {
     check(|history| replay(history, &[3, 5]), &[]);
     check(
         |history| replay(history, &[5, 3]),
-        &[(Fault::OutOfOrder, 1)],
+        &[(Violation::OutOfOrder, 1)],
     );
 }
 
 #[test]
 fn a_dead_letter_that_is_not_replayed_is_found() {
-    check(|history| replay(history, &[5]), &[(Fault::NotReplayed, 1)]);
+    check(
+        |history| replay(history, &[5]),
+        &[(Violation::NotReplayed, 1)],
+    );
 }
 
 #[test]
 fn an_event_at_a_target_that_filters_it_is_found() {
     check(
         |history| history.sent[3].wanted = 0b01,
-        &[(Fault::Unwanted, 1)],
+        &[(Violation::Unwanted, 1)],
     );
 }
 
 #[test]
-fn an_event_that_nobody_wants_need_not_arrive() {
+fn an_event_that_no_target_wants_need_not_arrive() {
     check(
         |history| {
             history.sent[3].wanted = 0;
@@ -392,7 +392,7 @@ fn a_second_acknowledgement_is_found() {
             let id = 77;
             history.acks.push(Ack { event: 3, id });
         },
-        // No target has it under the second name.
-        &[(Fault::Lost, 2), (Fault::AcknowledgedTwice, 1)],
+        // No target has it under the second id.
+        &[(Violation::Lost, 2), (Violation::AcknowledgedTwice, 1)],
     );
 }

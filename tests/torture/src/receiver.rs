@@ -1,0 +1,91 @@
+//! A target's receiver during one run of webhookd, and the log of what arrived over all runs.
+
+use crate::behaviour::{Action, Behaviour};
+use crate::history::{Answer, Arrival, Body, RunNumber, parse_id};
+use crate::targets::GOOD_TIME;
+use fastrand::Rng;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use testkit::{Connection, Port, Server, Waits};
+
+/// What arrived at a target, in order.
+#[derive(Debug, Default)]
+pub(crate) struct ArrivalLog(Mutex<Vec<Arrival>>);
+
+impl ArrivalLog {
+    pub(crate) fn arrivals(&self) -> MutexGuard<'_, Vec<Arrival>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a port, opens it when its behaviour says so, and logs what arrives.
+pub(crate) fn start(
+    log: &Arc<ArrivalLog>,
+    behaviour: Behaviour,
+    run: RunNumber,
+    seed: u64,
+) -> Server {
+    let log = Arc::clone(log);
+    Port::take().listen_during(behaviour.hours, move |connection| {
+        let number = connection.number as u64 + 1;
+        let mut random = Rng::with_seed(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        while serve(connection, behaviour, run, &log, &mut random) {}
+    })
+}
+
+/// Answers a request; whether the connection goes on.
+fn serve(
+    connection: &mut Connection,
+    behaviour: Behaviour,
+    run: RunNumber,
+    log: &ArrivalLog,
+    random: &mut Rng,
+) -> bool {
+    if connection.head().is_none() {
+        return false;
+    }
+    let action = behaviour.profile.action(random);
+    let closes = behaviour.hours.closes_after.is_some();
+    let (reply, answer) = match action {
+        Action::Reply(reply, answer) if !(closes && connection.is_port_closed()) => (reply, answer),
+        _ => {
+            connection.reset();
+            return false;
+        }
+    };
+    let Some(request) = connection.request() else {
+        return false;
+    };
+    let id = request.headers("webhook-id").next().and_then(parse_id);
+    let body = Body::of(request.body);
+    let place = {
+        let mut arrivals = log.arrivals();
+        arrivals.push(Arrival {
+            id,
+            body,
+            run,
+            answer: Answer::Failure,
+        });
+        arrivals.len() - 1
+    };
+    let began = Instant::now();
+    let goes_on = reply.send(connection, &Pauses);
+    // The sender may have given up before the request was read, on a machine under load.
+    let in_time = began.elapsed() <= GOOD_TIME && !connection.is_closed_by_peer();
+    log.arrivals()[place].answer = match answer {
+        Answer::Success if !in_time => Answer::MaybeSuccess,
+        answer => answer,
+    };
+    goes_on
+}
+
+/// Pauses that the end of the receiver does not cut short: the sender ends the connection.
+struct Pauses;
+
+impl Waits for Pauses {
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn wait_for_release(&self) {}
+}

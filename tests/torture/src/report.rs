@@ -1,0 +1,113 @@
+//! The report of a torture.
+
+use crate::history::{Dead, Reason};
+use crate::oracle::{Verdict, Violation};
+use crate::plan::Kind;
+use crate::targets::TARGETS;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Ends of webhookd, by kind.
+    pub(crate) ends: BTreeMap<Kind, u64>,
+    /// Starts of webhookd.
+    pub(crate) runs: u16,
+    /// Events that were written once more, for want of an acknowledgement.
+    pub(crate) sent_again: u64,
+}
+
+/// The end of a torture.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) verdict: Verdict,
+    pub(crate) acknowledged: usize,
+    pub(crate) counts: Counts,
+    pub(crate) dead: Vec<Dead>,
+    /// What webhookd did wrong besides, in sentences.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Report {
+    /// Whether every promise was kept.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.verdict.violations.is_empty() && self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verdict, counts) = (&self.verdict, &self.counts);
+        let ends = |kind| counts.ends.get(&kind).copied().unwrap_or(0);
+        let kills: u64 = Kind::KILLS.into_iter().map(|(kind, _)| ends(kind)).sum();
+        let by_kind = Kind::KILLS.map(|(kind, _)| format!("{} {}", kind.name(), ends(kind)));
+        writeln!(
+            f,
+            "\n{kills} kills ({}), {} restarts, {} runs of webhookd",
+            by_kind.join(", "),
+            ends(Kind::Restart),
+            counts.runs
+        )?;
+        writeln!(
+            f,
+            "{} events acknowledged; {} sent again for want of an acknowledgement, {} of them \
+             accepted before",
+            self.acknowledged, counts.sent_again, verdict.unacknowledged
+        )?;
+        writeln!(f)?;
+        let mut row = |cells: [&dyn fmt::Display; 8]| {
+            let [
+                name,
+                wanted,
+                taken,
+                refused,
+                exhausted,
+                requests,
+                repeated,
+                most,
+            ] = cells.map(|cell| cell.to_string());
+            writeln!(
+                f,
+                "{name:<10} {wanted:>9} {taken:>9} {refused:>8} {exhausted:>10} {requests:>9} \
+                 {repeated:>9} {most:>20}"
+            )
+        };
+        row([
+            &"TARGET",
+            &"WANTED",
+            &"TAKEN",
+            &"REFUSED",
+            &"EXHAUSTED",
+            &"REQUESTS",
+            &"REPEATED",
+            &"AT MOST AFTER A KILL",
+        ])?;
+        for (index, (target, tally)) in TARGETS.iter().zip(&verdict.targets).enumerate() {
+            let dead = |reason| {
+                let same = |dead: &&Dead| dead.target == index && dead.reason == reason;
+                self.dead.iter().filter(same).count()
+            };
+            let limit = target.limits().most_repeated;
+            row([
+                &target.name,
+                &tally.wanted,
+                &tally.taken,
+                &dead(Reason::Refused),
+                &dead(Reason::AttemptsExhausted),
+                &tally.arrivals,
+                &tally.repeated,
+                &format_args!("{} of {limit}", tally.most_repeated),
+            ])?;
+        }
+        let counted = Violation::ALL.iter().map(|(violation, name)| {
+            let count = verdict.violations.get(violation).copied().unwrap_or(0);
+            format!("{count} {name}")
+        });
+        writeln!(f, "\n{}", counted.collect::<Vec<_>>().join(", "))?;
+        for line in verdict.described.iter().chain(&self.problems) {
+            writeln!(f, "  {line}")?;
+        }
+        Ok(())
+    }
+}

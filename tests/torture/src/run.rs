@@ -1,0 +1,170 @@
+//! One run of webhookd, which is fed events and whose acknowledgements are noted.
+
+use crate::history::{Id, parse_id};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use testkit::load::Feeder;
+use testkit::{Launch, Process};
+
+/// An event on its way: its place in the history, and its body.
+pub(crate) type Pending = (usize, Arc<[u8]>);
+
+/// What all runs of webhookd are started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    pub(crate) webhookd: PathBuf,
+    pub(crate) config: PathBuf,
+    pub(crate) queue: PathBuf,
+    /// Its standard error is appended here.
+    pub(crate) log: PathBuf,
+}
+
+/// What one run is started with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Bytes that a file of its may have.
+    pub(crate) file_bytes: Option<u64>,
+    pub(crate) grace: Duration,
+    /// Events a second; all at once if there is none.
+    pub(crate) rate: Option<u32>,
+    /// Whether the input ends after the events.
+    pub(crate) input_ends: bool,
+}
+
+/// A run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) process: Process,
+    feeder: Feeder,
+    fed: Arc<Vec<Pending>>,
+    acks: Acks,
+}
+
+/// An acknowledgement: line and id, or what is no acknowledgement.
+type Ack = Result<(usize, Id), String>;
+
+/// Acknowledgements in their order.
+#[derive(Clone, Debug, Default)]
+struct Acks(Arc<Mutex<Vec<Ack>>>);
+
+/// The end of a run.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: ExitStatus,
+    /// Events acknowledged, by their place in the history, in that order.
+    pub(crate) acks: Vec<(usize, Id)>,
+    /// Events that were written, all or in part, by their place in the history.
+    pub(crate) written: Vec<usize>,
+    /// What was fed and not acknowledged, in order.
+    pub(crate) left: Vec<Pending>,
+}
+
+impl Run {
+    /// Starts webhookd and begins to feed it.
+    pub(crate) fn start(paths: &Paths, settings: Settings, fed: Vec<Pending>) -> Result<Run> {
+        let acks = Acks::default();
+        let noted = acks.clone();
+        let mut process = launch(paths, settings)?
+            .lines(move |line| noted.all().push(parse(line)))
+            .spawn();
+        let fed = Arc::new(fed);
+        let (events, mut next) = (Arc::clone(&fed), 0);
+        let input = process.take_input();
+        let feeder = Feeder::lines(input, settings.rate, settings.input_ends, move |out| {
+            let Some((_, body)) = events.get(next) else {
+                return false;
+            };
+            next += 1;
+            out.extend_from_slice(body);
+            out.push(b'\n');
+            true
+        });
+        Ok(Run {
+            process,
+            feeder,
+            fed,
+            acks,
+        })
+    }
+
+    /// Waits until so many events are acknowledged, webhookd has ended, or the time is over.
+    pub(crate) fn wait_for_acks(&self, count: usize, longest: Duration) {
+        self.process
+            .wait_for(longest, || self.acks.all().len() >= count);
+    }
+
+    /// Waits for its end, and returns what happened to the events.
+    pub(crate) fn finish(self) -> Result<Outcome> {
+        let ended = self.process.wait();
+        let written = self.feeder.written().min(self.fed.len());
+        // It may have ended before it had read everything.
+        drop(self.feeder.join());
+        let mut acked = vec![false; self.fed.len()];
+        let mut acks = Vec::new();
+        for ack in self.acks.all().drain(..) {
+            let (line, id) = ack.map_err(anyhow::Error::msg)?;
+            let Some((event, _)) = line.checked_sub(1).and_then(|index| self.fed.get(index)) else {
+                bail!("line {line} is acknowledged, but was not fed");
+            };
+            acked[line - 1] = true;
+            acks.push((*event, id));
+        }
+        let left = self.fed.iter().zip(&acked);
+        let left = left.filter(|(_, acked)| !**acked);
+        Ok(Outcome {
+            status: ended.status,
+            acks,
+            written: self.fed[..written]
+                .iter()
+                .map(|(event, _)| *event)
+                .collect(),
+            left: left.map(|(pending, _)| pending.clone()).collect(),
+        })
+    }
+}
+
+impl Acks {
+    fn all(&self) -> MutexGuard<'_, Vec<Ack>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn parse(line: &[u8]) -> Ack {
+    #[derive(Deserialize)]
+    struct AckLine {
+        line: usize,
+        id: String,
+    }
+    let ack = serde_json::from_slice::<AckLine>(line).ok();
+    ack.and_then(|ack| Some((ack.line, parse_id(&ack.id)?)))
+        .ok_or_else(|| format!("not an acknowledgement: {}", String::from_utf8_lossy(line)))
+}
+
+fn launch(paths: &Paths, settings: Settings) -> Result<Launch> {
+    let log = File::options().create(true).append(true).open(&paths.log);
+    let log = log.with_context(|| format!("cannot write {}", paths.log.display()))?;
+    let launch = match settings.file_bytes {
+        None => Launch::of(&paths.webhookd),
+        Some(bytes) => {
+            // Writing beyond the limit is to fail, not to kill; the unit is 512 bytes.
+            let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+            let shell = Launch::of("sh").args(["-c", &script, "sh"]);
+            shell.arg(&paths.webhookd)
+        }
+    };
+    let grace = format!("{}ms", settings.grace.as_millis());
+    let paths: [(&str, &Path); 2] = [
+        ("--webhook-config", &paths.config),
+        ("--queue", &paths.queue),
+    ];
+    let launch = launch.arg("run").error(log);
+    let launch = launch.args(["--acks", "-", "--summary", "none", "--grace", &grace]);
+    Ok(paths
+        .into_iter()
+        .fold(launch, |launch, (name, path)| launch.arg(name).arg(path)))
+}
