@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 use testkit::{
-    Admin, Client, DEADLINE, Ended, Folder, Launch, Receiver, Reply, Signal, Webhookd, event,
+    Admin, Client, DEADLINE, Ended, Folder, Launch, Process, Receiver, Reply, Signal, event,
 };
 
 /// The smallest queue that there is, bytes.
@@ -82,7 +82,7 @@ fn padded(number: usize) -> String {
 }
 
 /// Feeds more than fits, by standard input or as a file.
-fn feed(launch: Launch, folder: &Folder, lines: &[String], as_file: bool) -> Webhookd {
+fn feed(launch: Launch, folder: &Folder, lines: &[String], as_file: bool) -> Process {
     let launch = launch.args(["--acks", "-", "--grace", "500ms"]);
     if as_file {
         let file = folder.write("events.ndjson", lines.join("\n"));

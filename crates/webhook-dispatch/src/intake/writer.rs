@@ -174,12 +174,14 @@ fn on_commit(
         full.store(false, Ordering::SeqCst);
     }
     let handles = handles.read().unwrap_or_else(PoisonError::into_inner);
-    for settlement in &committed.settled {
-        if let Some(handle) = handles.get(&settlement.target) {
-            handle.synced(match settlement.outcome {
+    // Mostly one run for each target: a worker settles many before it waits.
+    let runs = committed.settled.chunk_by(|a, b| a.target == b.target);
+    for run in runs {
+        if let Some(handle) = run.first().and_then(|first| handles.get(&first.target)) {
+            handle.synced(run.iter().map(|settlement| match settlement.outcome {
                 Settled::Attempted { .. } => Synced::Noted,
                 _ => Synced::Settled(settlement.entry),
-            });
+            }));
         }
     }
     drop(handles);

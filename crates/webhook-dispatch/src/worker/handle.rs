@@ -278,9 +278,9 @@ impl TargetHandle {
         self.unhandled.load(Ordering::SeqCst) == 0 && self.counters.is_held()
     }
 
-    /// The queue has synced a settlement.
-    pub(crate) fn synced(&self, synced: Synced) {
-        self.synced_so_far().push(synced);
+    /// The queue has synced settlements.
+    pub(crate) fn synced(&self, synced: impl Iterator<Item = Synced>) {
+        self.synced_so_far().extend(synced);
         if self.wakes_on_sync.swap(false, Ordering::SeqCst) {
             self.wakeup.wake(WakeReason::Urgent);
         }

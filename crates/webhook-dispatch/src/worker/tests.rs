@@ -125,7 +125,7 @@ impl Store {
             match self.staged.lock().unwrap().untold.pop_front() {
                 None => break,
                 Some(Announcement::Accepted(live)) => handle.announce(live),
-                Some(Announcement::Synced(synced)) => handle.synced(synced),
+                Some(Announcement::Synced(synced)) => handle.synced(std::iter::once(synced)),
             }
         }
     }
