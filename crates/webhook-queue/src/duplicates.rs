@@ -5,7 +5,42 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::{DuplicateWindow, EventId};
+use crate::EventId;
+
+/// How long idempotency keys are known. Both bounds hold: a key is forgotten by whichever is
+/// reached first. Age is told by the events' own `accepted_at`; a clock that was set back makes
+/// keys live longer, never shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by callers, `..Default::default()`"
+)]
+pub struct DuplicateWindow {
+    /// Milliseconds for which a key is known after its event was accepted.
+    pub age_ms: u64,
+    /// Keys that are known at most; a new one takes the place of the oldest. 0: none is.
+    pub keys: u64,
+}
+
+impl DuplicateWindow {
+    /// 24 hours and 1,000,000 keys.
+    pub const DEFAULT: DuplicateWindow = DuplicateWindow {
+        age_ms: 24 * 3_600_000,
+        keys: 1_000_000,
+    };
+
+    /// Whether a key that was learnt at one time is known at another, epoch milliseconds.
+    pub(crate) fn covers(&self, learnt_at: u64, now: u64) -> bool {
+        now.saturating_sub(learnt_at) < self.age_ms
+    }
+}
+
+impl Default for DuplicateWindow {
+    /// [`DEFAULT`](DuplicateWindow::DEFAULT).
+    fn default() -> DuplicateWindow {
+        DuplicateWindow::DEFAULT
+    }
+}
 
 /// Keys that are forgotten at most for each that is learnt, so that no event pays for many.
 pub(crate) const FORGOTTEN_AT_ONCE: usize = 4;
@@ -16,13 +51,6 @@ pub(crate) fn fingerprint(secret: &[u8; 16], key: &[u8]) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(secret);
     hasher.write(key);
     hasher.finish128().as_bytes()
-}
-
-impl DuplicateWindow {
-    /// Whether a key that was learnt at one time is known at another, epoch milliseconds.
-    pub(crate) fn covers(&self, learnt_at: u64, now: u64) -> bool {
-        now.saturating_sub(learnt_at) < self.age_ms
-    }
 }
 
 /// The keys of the latest events, in memory: some 100 bytes for each. What it knows ends with the

@@ -5,6 +5,7 @@
 
 mod disk_queue;
 mod duplicates;
+mod entry;
 mod error;
 mod group_writer;
 mod memory_queue;
@@ -12,12 +13,15 @@ mod queue;
 mod verification;
 
 pub use disk_queue::{Compaction, DiskQueue, Options, compact, verify};
-pub use duplicates::RecentKeys;
+pub use duplicates::{DuplicateWindow, RecentKeys};
+pub use entry::{
+    Accepted, DeadLetter, EntryId, Event, EventId, Owed, Quarantined, Settled, Settlement,
+};
 pub use error::QueueError;
 pub use group_writer::{
     Appended, Committed, Distribution, GroupWriter, Limits, Refused, WhenFull, WriterHandle,
     WriterStatistics,
 };
 pub use memory_queue::MemoryQueue;
-pub use queue::*;
+pub use queue::{Queue, Statistics, TargetStatistics};
 pub use verification::{CorruptEntry, Verification};

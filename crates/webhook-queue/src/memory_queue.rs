@@ -102,6 +102,12 @@ impl Stored {
 }
 
 impl Standing {
+    /// That of an event that was never attempted.
+    const NEW: Standing = Standing::Owed {
+        attempts: 0,
+        not_before: 0,
+    };
+
     fn size(&self) -> u64 {
         match self {
             Standing::Owed { .. } => TARGET_OVERHEAD,
@@ -111,11 +117,7 @@ impl Standing {
 }
 
 impl State {
-    fn of_target<'a>(&'a self, target: &'a str) -> impl Iterator<Item = (u64, &'a Stored)> {
-        self.of_target_after(target, None)
-    }
-
-    fn of_target_after<'a>(
+    fn of_target<'a>(
         &'a self,
         target: &'a str,
         after: Option<EntryId>,
@@ -132,15 +134,7 @@ impl State {
         let standings: BTreeMap<Arc<str>, Standing> = event
             .targets
             .iter()
-            .map(|target| {
-                (
-                    target.clone(),
-                    Standing::Owed {
-                        attempts: 0,
-                        not_before: 0,
-                    },
-                )
-            })
+            .map(|target| (target.clone(), Standing::NEW))
             .collect();
         if !standings.is_empty() {
             self.targets.extend(standings.keys().cloned());
@@ -158,11 +152,7 @@ impl State {
 
     fn settle(&mut self, settlement: &Settlement) {
         let (seq, target) = (settlement.entry.0, &*settlement.target);
-        let standing = self
-            .events
-            .get(&seq)
-            .and_then(|stored| stored.standings.get(target));
-        if !matches!(standing, Some(Standing::Owed { .. })) {
+        if !matches!(self.standing(seq, target), Some(Standing::Owed { .. })) {
             return;
         }
         let standing = match &settlement.outcome {
@@ -205,12 +195,20 @@ impl State {
         }
     }
 
-    fn dead(&self, seq: u64, target: &str) -> bool {
-        let standing = self
-            .events
-            .get(&seq)
-            .and_then(|stored| stored.standings.get(target));
-        matches!(standing, Some(Standing::Dead { .. }))
+    /// Replaces the standing of the dead letters among `entries`; how many there are.
+    fn replace_dead(&mut self, target: &str, entries: &[EntryId], new: Option<&Standing>) -> u64 {
+        let mut found = 0;
+        for &EntryId(seq) in entries {
+            if let Some(Standing::Dead { .. }) = self.standing(seq, target) {
+                self.set(seq, target, new.cloned());
+                found += 1;
+            }
+        }
+        found
+    }
+
+    fn standing(&self, seq: u64, target: &str) -> Option<&Standing> {
+        self.events.get(&seq)?.standings.get(target)
     }
 
     fn visit_owed(
@@ -220,7 +218,7 @@ impl State {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) {
-        for (seq, stored) in self.of_target_after(target, after) {
+        for (seq, stored) in self.of_target(target, after) {
             let Some(Standing::Owed {
                 attempts,
                 not_before,
@@ -320,7 +318,7 @@ impl Queue for MemoryQueue {
             if target.is_some_and(|target| target != &**name) {
                 continue;
             }
-            for (seq, stored) in snapshot.of_target_after(name, after) {
+            for (seq, stored) in snapshot.of_target(name, after) {
                 let Some(Standing::Dead {
                     attempts,
                     died_at,
@@ -346,42 +344,19 @@ impl Queue for MemoryQueue {
 
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         let mut state = self.lock();
-        let state = Arc::make_mut(&mut state);
-        let mut found = 0;
-        for entry in entries {
-            if state.dead(entry.0, target) {
-                state.set(
-                    entry.0,
-                    target,
-                    Some(Standing::Owed {
-                        attempts: 0,
-                        not_before: 0,
-                    }),
-                );
-                found += 1;
-            }
-        }
-        Ok(found)
+        Ok(Arc::make_mut(&mut state).replace_dead(target, entries, Some(&Standing::NEW)))
     }
 
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         let mut state = self.lock();
-        let state = Arc::make_mut(&mut state);
-        let mut found = 0;
-        for entry in entries {
-            if state.dead(entry.0, target) {
-                state.set(entry.0, target, None);
-                found += 1;
-            }
-        }
-        Ok(found)
+        Ok(Arc::make_mut(&mut state).replace_dead(target, entries, None))
     }
 
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
         let mut state = self.lock();
         let state = Arc::make_mut(&mut state);
         state.targets.remove(target);
-        let entries: Vec<u64> = state.of_target(target).map(|(seq, _)| seq).collect();
+        let entries: Vec<u64> = state.of_target(target, None).map(|(seq, _)| seq).collect();
         for &seq in &entries {
             state.set(seq, target, None);
         }
@@ -417,7 +392,7 @@ impl Queue for MemoryQueue {
                 target: name.to_string(),
                 ..Default::default()
             };
-            for (_, stored) in state.of_target(name) {
+            for (_, stored) in state.of_target(name, None) {
                 match stored.standings.get(name) {
                     Some(Standing::Owed { .. }) => {
                         of.pending += 1;

@@ -1,50 +1,27 @@
 //! One transaction that changes the queue.
 
-mod settled;
-
-use std::collections::HashMap;
-use std::hash::Hasher;
-use std::sync::Arc;
-
 use heed::{PutFlags, RwTxn};
-use siphasher::sip::SipHasher13;
 
 use super::capacity::Capacity;
 use super::fault::{Fault, damage};
 use super::known;
-use super::record::{self, Dead, Row};
+use super::record::{self, Dead};
+use super::removal::Removal;
 use super::tables::Tables;
+use super::target_rows::{Names, TargetRows};
 use crate::duplicates::fingerprint;
 use crate::{Accepted, DuplicateWindow, EntryId, Event, EventId, Settled, Settlement};
 
 /// The key of the next entry's number in `meta`.
 pub(super) const NEXT: &[u8] = b"next";
 
-/// The numbers of the targets that the queue knows, by name.
-pub(super) type Names = HashMap<Arc<str>, u32>;
-
 /// A transaction that changes the queue: nothing is, until [`commit`](Change::commit).
 pub(super) struct Change<'q> {
     tables: &'q Tables,
-    names: &'q Names,
     identity: [u8; 16],
     txn: RwTxn<'q>,
-    /// The rows of the targets that this change touched.
-    rows: Vec<(u32, Row)>,
-    /// Where they are in `rows`.
-    index: HashMap<Arc<str>, usize>,
-    /// The target that was looked up last, and where its row is: mostly it is the next one, too.
-    latest: Option<(Arc<str>, usize)>,
-    /// Targets that this change is the first to name.
-    added: Vec<(Arc<str>, u32)>,
-    /// Targets that it forgot.
-    dropped: Vec<u32>,
-    /// Entries that are owed no longer, with the place of their target in `rows`: they are taken
-    /// out together.
-    over: Vec<(usize, u64)>,
-    /// Events that a target less has to do with, once for each. Applied together, since targets
-    /// often settle an event in the same group.
-    released: Vec<u64>,
+    rows: TargetRows<'q>,
+    removal: Removal<'q>,
 }
 
 impl<'q> Change<'q> {
@@ -55,36 +32,23 @@ impl<'q> Change<'q> {
     ) -> heed::Result<Change<'q>> {
         Ok(Change {
             tables,
-            names,
             identity,
             txn: tables.env.write_txn()?,
-            rows: Vec::new(),
-            index: HashMap::new(),
-            latest: None,
-            added: Vec::new(),
-            dropped: Vec::new(),
-            over: Vec::new(),
-            released: Vec::new(),
+            rows: TargetRows::new(tables, names),
+            removal: Removal::new(tables, identity),
         })
     }
 
-    /// Makes the change durable; the names of targets, if they are others now.
+    /// Makes the change durable; returns the targets' names if they have changed.
     pub(super) fn commit(mut self) -> heed::Result<Option<Names>> {
-        self.take_out()?;
-        self.forget_released()?;
-        for (number, row) in &self.rows {
-            self.tables
-                .meta
-                .put(&mut self.txn, &record::row_key(*number), &row.write())?;
-        }
+        self.remove_settled()?;
+        self.rows.write(&mut self.txn)?;
         self.txn.commit()?;
-        if self.added.is_empty() && self.dropped.is_empty() {
-            return Ok(None);
-        }
-        let mut names = self.names.clone();
-        names.extend(self.added);
-        names.retain(|_, number| !self.dropped.contains(number));
-        Ok(Some(names))
+        Ok(self.rows.into_changed_names())
+    }
+
+    fn remove_settled(&mut self) -> heed::Result<()> {
+        self.removal.apply(&mut self.txn, &mut self.rows)
     }
 
     /// Appends the events that are not known, in order, if they fit.
@@ -97,8 +61,7 @@ impl<'q> Change<'q> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        self.take_out()?;
-        self.forget_released()?;
+        self.remove_settled()?;
         let new: Vec<_> = events
             .iter()
             .map(|event| (event, self.print(event)))
@@ -181,8 +144,8 @@ impl<'q> Change<'q> {
     ) -> heed::Result<()> {
         let mut targets = 0_u32;
         for target in event.targets.iter() {
-            let at = self.row_or_new(target)?;
-            let (number, row) = &mut self.rows[at];
+            let index = self.rows.find_or_add(&self.txn, target)?;
+            let (number, row) = self.rows.at(index);
             let key = record::target_key(*number, seq);
             let mut put = |flags| {
                 let owed = &self.tables.owed;
@@ -216,7 +179,7 @@ impl<'q> Change<'q> {
         self.tables
             .events
             .put_with_flags(&mut self.txn, PutFlags::APPEND, &key, buffer)?;
-        let key = record::by_key_key(hash(self.identity, &event.key), seq);
+        let key = record::by_key_key(record::key_hash(self.identity, &event.key), seq);
         self.tables.by_key.put(&mut self.txn, &key, &[])
     }
 
@@ -226,97 +189,105 @@ impl<'q> Change<'q> {
         settlement: &Settlement,
         capacity: &Capacity,
     ) -> heed::Result<()> {
-        let Some(at) = self.row(&settlement.target)? else {
+        let Some(index) = self.rows.find(&self.txn, &settlement.target)? else {
             return Ok(());
         };
-        let number = self.rows[at].0;
         let seq = settlement.entry.0;
         if let Settled::Delivered | Settled::Dropped = settlement.outcome {
-            self.over.push((at, seq));
+            self.removal.settle(index, seq);
             return Ok(());
         }
-        // Each finds what those before it have left.
-        self.take_out()?;
-        let key = record::target_key(number, seq);
-        if let Settled::Attempted {
-            attempts,
-            not_before,
-        } = settlement.outcome
-        {
-            if self.tables.owed.get(&self.txn, &key)?.is_some() {
-                let value = record::owed_value(attempts, not_before);
-                self.tables.owed.put(&mut self.txn, &key, &value)?;
+        // A settlement applies to what those before it have left.
+        self.removal.take_settled(&mut self.txn, &mut self.rows)?;
+        let (number, row) = self.rows.at(index);
+        let key = record::target_key(*number, seq);
+        let Tables { owed, dead, .. } = self.tables;
+        match &settlement.outcome {
+            Settled::Delivered | Settled::Dropped => Ok(()),
+            Settled::Attempted {
+                attempts,
+                not_before,
+            } => {
+                if owed.get(&self.txn, &key)?.is_none() {
+                    return Ok(());
+                }
+                let value = record::owed_value(*attempts, *not_before);
+                owed.put(&mut self.txn, &key, &value)
             }
-            return Ok(());
-        }
-        if let Settled::Dead {
-            attempts,
-            died_at,
-            note,
-        } = &settlement.outcome
-        {
-            if !self.tables.owed.delete(&mut self.txn, &key)? {
-                return Ok(());
-            }
-            let row = &mut self.rows[at].1;
-            row.pending = row.pending.saturating_sub(1);
-            row.dead += 1;
-            // A note is worth keeping, but not worth failing a settlement for want of room.
-            let fits = capacity.fits_note(self.tables, &self.txn, note.len())?;
-            let note = if fits { note } else { &[][..] };
-            let dead = Dead {
-                attempts: *attempts,
-                died_at: *died_at,
+            Settled::Dead {
+                attempts,
+                died_at,
                 note,
-            };
-            let value = record::dead_value(&key, dead);
-            return self.tables.dead.put(&mut self.txn, &key, &value);
+            } => {
+                if !owed.delete(&mut self.txn, &key)? {
+                    return Ok(());
+                }
+                row.pending = row.pending.saturating_sub(1);
+                row.dead += 1;
+                // A note is worth keeping, but not worth failing a settlement for want of room.
+                let fits = capacity.fits_note(self.tables, &self.txn, note.len())?;
+                let value = Dead {
+                    attempts: *attempts,
+                    died_at: *died_at,
+                    note: if fits { note } else { &[] },
+                };
+                dead.put(&mut self.txn, &key, &record::dead_value(&key, value))
+            }
         }
-        Ok(())
     }
 
-    /// Makes a dead letter owed again; whether there is one.
-    pub(super) fn replay(&mut self, target: &str, entry: EntryId) -> heed::Result<bool> {
-        let Some(at) = self.row(target)? else {
-            return Ok(false);
-        };
-        let (number, row) = &mut self.rows[at];
-        let key = record::target_key(*number, entry.0);
-        if !self.tables.dead.delete(&mut self.txn, &key)? {
-            return Ok(false);
+    /// Makes dead letters owed again; how many there were.
+    pub(super) fn replay(&mut self, target: &str, entries: &[EntryId]) -> heed::Result<u64> {
+        let mut found = 0;
+        for &entry in entries {
+            if let Some(index) = self.take_dead(target, entry)? {
+                let (number, row) = self.rows.at(index);
+                row.pending += 1;
+                let key = record::target_key(*number, entry.0);
+                self.tables.owed.put(&mut self.txn, &key, &[])?;
+                found += 1;
+            }
         }
-        row.dead = row.dead.saturating_sub(1);
-        row.pending += 1;
-        self.tables.owed.put(&mut self.txn, &key, &[])?;
-        Ok(true)
+        Ok(found)
     }
 
-    /// Forgets a dead letter; whether there was one.
-    pub(super) fn drop_dead(&mut self, target: &str, entry: EntryId) -> heed::Result<bool> {
-        let Some(at) = self.row(target)? else {
-            return Ok(false);
+    /// Forgets dead letters; how many there were.
+    pub(super) fn drop_dead(&mut self, target: &str, entries: &[EntryId]) -> heed::Result<u64> {
+        let mut found = 0;
+        for &entry in entries {
+            if self.take_dead(target, entry)?.is_some() {
+                self.removal.release(entry.0);
+                found += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes a dead letter, if there is one; the index of its target's row.
+    fn take_dead(&mut self, target: &str, entry: EntryId) -> heed::Result<Option<usize>> {
+        let Some(index) = self.rows.find(&self.txn, target)? else {
+            return Ok(None);
         };
-        let (number, row) = &mut self.rows[at];
+        let (number, row) = self.rows.at(index);
         let key = record::target_key(*number, entry.0);
         if !self.tables.dead.delete(&mut self.txn, &key)? {
-            return Ok(false);
+            return Ok(None);
         }
         row.dead = row.dead.saturating_sub(1);
-        self.release(entry.0);
-        Ok(true)
+        Ok(Some(index))
     }
 
     /// Forgets up to `limit` entries of a target, owed or dead, and then the target; how many
     /// entries, and whether that were all.
     pub(super) fn drop_target(&mut self, target: &str, limit: usize) -> heed::Result<(u64, bool)> {
         debug_assert!(
-            self.over.is_empty(),
-            "what is settled knows rows by their place"
+            self.removal.has_taken_all(),
+            "settled entries refer to rows by index"
         );
-        let Some(at) = self.row(target)? else {
+        let Some(index) = self.rows.find(&self.txn, target)? else {
             return Ok((0, true));
         };
-        let number = self.rows[at].0;
+        let number = self.rows.at(index).0;
         let prefix = number.to_be_bytes();
         let mut left = limit;
         for (table, dead) in [(self.tables.owed, false), (self.tables.dead, true)] {
@@ -325,7 +296,7 @@ impl<'q> Change<'q> {
                 found.extend(record::seq_of_target_key(item?.0));
             }
             left -= found.len();
-            let row = &mut self.rows[at].1;
+            let (_, row) = self.rows.at(index);
             let count = if dead {
                 &mut row.dead
             } else {
@@ -334,18 +305,12 @@ impl<'q> Change<'q> {
             *count = count.saturating_sub(found.len() as u64);
             for seq in found {
                 table.delete(&mut self.txn, &record::target_key(number, seq))?;
-                self.release(seq);
+                self.removal.release(seq);
             }
         }
         let all = left > 0;
         if all {
-            self.tables
-                .meta
-                .delete(&mut self.txn, &record::row_key(number))?;
-            self.rows.retain(|(other, _)| *other != number);
-            self.index.clear();
-            self.latest = None;
-            self.dropped.push(number);
+            self.rows.remove(&mut self.txn, number)?;
         }
         Ok(((limit - left) as u64, all))
     }
@@ -359,12 +324,13 @@ impl<'q> Change<'q> {
             return Ok(false);
         }
         let found = found.unwrap_or_default().to_vec();
-        let mut names: Vec<Arc<str>> = self.names.keys().cloned().collect();
-        names.sort();
+        let names = self.rows.names();
         let mut owed_by = Vec::new();
         for name in &names {
-            let Some(at) = self.row(name)? else { continue };
-            let (number, row) = &mut self.rows[at];
+            let Some(index) = self.rows.find(&self.txn, name)? else {
+                continue;
+            };
+            let (number, row) = self.rows.at(index);
             let key = record::target_key(*number, seq);
             let owed = self.tables.owed.delete(&mut self.txn, &key)?;
             let dead = self.tables.dead.delete(&mut self.txn, &key)?;
@@ -380,55 +346,8 @@ impl<'q> Change<'q> {
         let value = record::aside_value(&owed_by, &found);
         self.tables.aside.put(&mut self.txn, &event_key, &value)?;
         self.tables.shares.delete(&mut self.txn, &event_key)?;
-        self.forget(seq)?;
+        self.removal.forget(&mut self.txn, seq)?;
         Ok(true)
-    }
-
-    /// Where the row of a known target is in `rows`.
-    fn row(&mut self, target: &str) -> heed::Result<Option<usize>> {
-        if let Some((name, at)) = &self.latest
-            && **name == *target
-        {
-            return Ok(Some(*at));
-        }
-        if let Some((name, &at)) = self.index.get_key_value(target) {
-            self.latest = Some((name.clone(), at));
-            return Ok(Some(at));
-        }
-        let Some((name, &number)) = self.names.get_key_value(target) else {
-            return Ok(None);
-        };
-        let Some(found) = self.tables.meta.get(&self.txn, &record::row_key(number))? else {
-            return Ok(None);
-        };
-        let row = Row::read(found).ok_or_else(|| damage("the row of a target"))?;
-        self.index.insert(name.clone(), self.rows.len());
-        self.rows.push((number, row));
-        Ok(Some(self.rows.len() - 1))
-    }
-
-    /// Where the row of a target is in `rows`, after adding it if need be.
-    fn row_or_new(&mut self, target: &Arc<str>) -> heed::Result<usize> {
-        if let Some(at) = self.row(target)? {
-            return Ok(at);
-        }
-        let last = self
-            .names
-            .values()
-            .chain(self.added.iter().map(|(_, number)| number))
-            .max();
-        let number = last.map_or(0, |last| last + 1);
-        self.added.push((target.clone(), number));
-        self.index.insert(target.clone(), self.rows.len());
-        self.rows.push((
-            number,
-            Row {
-                pending: 0,
-                dead: 0,
-                name: target.to_string(),
-            },
-        ));
-        Ok(self.rows.len() - 1)
     }
 }
 
@@ -441,12 +360,4 @@ pub(super) fn read_next(value: Option<&[u8]>) -> heed::Result<u64> {
             .map(u64::from_le_bytes)
             .map_err(|_| damage("the next entry's number")),
     }
-}
-
-/// What the index by key finds a key by. Keyed with the queue's identity, so that nobody can choose
-/// keys that collide; equal hashes of different keys are told apart by reading the event.
-pub(super) fn hash(identity: [u8; 16], key: &[u8]) -> u32 {
-    let mut hasher = SipHasher13::new_with_key(&identity);
-    hasher.write(key);
-    hasher.finish() as u32
 }

@@ -93,11 +93,7 @@ impl Directory {
             None => (true, begin(path)?),
         };
         if !unfinished && !path.join(DATA).exists() {
-            let detail = format!("{DATA} is missing");
-            return Err(QueueError::Corrupt {
-                path: path.into(),
-                detail,
-            });
+            return Err(corrupt(path, format!("{DATA} is missing")));
         }
         Ok(Directory {
             path: path.into(),
@@ -125,7 +121,7 @@ impl Directory {
             .and_then(|mut file| file.write_all(&[0; 1 << 16]).and_then(|()| file.sync_all()));
         // If it cannot be removed, the next probe writes over it.
         remove(&probe).ok();
-        written.err().filter(super::fault::lacks_room)
+        written.err().filter(lacks_room)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -143,6 +139,12 @@ impl Directory {
     }
 }
 
+/// Whether an error says that the disk is full, or what this user or process may write.
+pub(super) fn lacks_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// A function that names what failed, for `map_err`.
 pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> QueueError {
     move |source| QueueError::Io {
@@ -150,6 +152,12 @@ pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) ->
         path: path.into(),
         source,
     }
+}
+
+/// The error of files that contradict each other.
+pub(super) fn corrupt(path: &Path, detail: String) -> QueueError {
+    let path = path.into();
+    QueueError::Corrupt { path, detail }
 }
 
 /// Makes renamed and created files of a directory survive a power loss.
@@ -238,16 +246,13 @@ fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
             known: FORMAT,
         });
     }
-    let identity = lines
-        .next()
-        .and_then(parse_identity)
-        .ok_or_else(|| QueueError::Corrupt {
-            path: path.into(),
-            detail: format!(
-                "the second line of the file {MARK} is not 32 hexadecimal digits; if you have a \
+    let identity = lines.next().and_then(parse_identity).ok_or_else(|| {
+        let detail = format!(
+            "the second line of the file {MARK} is not 32 hexadecimal digits; if you have a \
                  copy of that file, put it back"
-            ),
-        })?;
+        );
+        corrupt(path, detail)
+    })?;
     Ok(Some(identity))
 }
 
@@ -258,10 +263,7 @@ fn unreadable_mark(path: &Path) -> QueueError {
             "the file {MARK} does not begin with \"{MAGIC}{FORMAT}\", so it was overwritten or lost \
              bits; if you have a copy of that file, put it back"
         );
-        return QueueError::Corrupt {
-            path: path.into(),
-            detail,
-        };
+        return corrupt(path, detail);
     }
     QueueError::ForeignDirectory {
         path: path.into(),

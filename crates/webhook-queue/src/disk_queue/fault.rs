@@ -1,8 +1,6 @@
 //! What LMDB's errors mean.
 
-use std::io;
-
-use super::directory::Directory;
+use super::directory::lacks_room;
 use crate::QueueError;
 
 /// Why a change was not made.
@@ -18,12 +16,6 @@ impl From<heed::Error> for Fault {
     }
 }
 
-/// Whether an error says that the disk is full, or what this user or process may write.
-pub(super) fn lacks_room(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
 /// What an error means when `action` was tried.
 pub(super) fn storage(action: &'static str, error: heed::Error) -> QueueError {
     match error {
@@ -36,14 +28,6 @@ pub(super) fn storage(action: &'static str, error: heed::Error) -> QueueError {
             action,
             source: error.into(),
         },
-    }
-}
-
-/// What an error means that shows the files to be damaged.
-pub(super) fn corrupt(directory: &Directory, error: &heed::Error) -> QueueError {
-    QueueError::Corrupt {
-        path: directory.path().into(),
-        detail: error.to_string(),
     }
 }
 

@@ -2,14 +2,16 @@
 
 mod capacity;
 mod change;
-mod compaction;
 mod directory;
 mod fault;
 mod known;
+mod offline;
 mod opening;
 mod read;
 mod record;
+mod removal;
 mod tables;
+mod target_rows;
 mod verification;
 
 use std::collections::BTreeSet;
@@ -18,19 +20,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::capacity::Capacity;
-use self::change::{Change, Names};
+use self::change::Change;
 use self::directory::Directory;
 use self::fault::{Fault, damage};
 use self::read::Snapshot;
 use self::record::Row;
 use self::tables::Tables;
+use self::target_rows::Names;
 use crate::{
     Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
     Settlement, Statistics, TargetStatistics, Verification,
 };
 
-pub use self::compaction::{Compaction, compact};
-pub use self::verification::verify;
+pub use self::offline::{Compaction, compact, verify};
 
 /// Keys that are forgotten in one transaction when there are too many.
 const FORGOTTEN_AT_ONCE: usize = 1024;
@@ -335,7 +337,7 @@ impl Queue for DiskQueue {
         let Some(target) = self.number(target) else {
             return Ok(());
         };
-        let hash = change::hash(self.identity(), key);
+        let hash = record::key_hash(self.identity(), key);
         self.read(|snapshot| snapshot.owed_of_key(target, (key, hash), after, visit))
     }
 
@@ -362,21 +364,13 @@ impl Queue for DiskQueue {
 
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         self.change("replay dead letters of", |change| {
-            let mut found = 0;
-            for entry in entries {
-                found += u64::from(change.replay(target, *entry)?);
-            }
-            Ok(found)
+            Ok(change.replay(target, entries)?)
         })
     }
 
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         self.change("drop dead letters of", |change| {
-            let mut found = 0;
-            for entry in entries {
-                found += u64::from(change.drop_dead(target, *entry)?);
-            }
-            Ok(found)
+            Ok(change.drop_dead(target, entries)?)
         })
     }
 

@@ -4,11 +4,10 @@ use std::fs::File;
 
 use heed::{Env, WithoutTls};
 
-use super::change::Names;
 use super::directory::{self, DATA, Directory};
-use super::fault::{self, damage};
-use super::record::{self, Row};
+use super::fault;
 use super::tables::{self, Tables};
+use super::target_rows::{self, Names};
 use super::verification;
 use crate::QueueError;
 
@@ -20,9 +19,9 @@ const IDENTITY_KEY: &[u8] = b"identity";
 pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tables, QueueError> {
     let path = directory.path();
     let failed = |error| match error {
-        heed::Error::Io(source) if fault::lacks_room(&source) => QueueError::NoSpace { source },
+        heed::Error::Io(source) if directory::lacks_room(&source) => QueueError::NoSpace { source },
         heed::Error::Io(source) => directory::io("open", &path.join(DATA))(source),
-        error => fault::corrupt(directory, &error),
+        error => directory::corrupt(path, error.to_string()),
     };
     let env = tables::open_env(path, map_size).map_err(failed)?;
     // What lies beyond the end of the file cannot be read, not even as an error.
@@ -42,10 +41,7 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
         let detail = format!("{DATA} has {found} of {needed} bytes");
         // If it keeps its length, it is found damaged all the same.
         lengthen(directory, found).ok();
-        QueueError::Corrupt {
-            path: path.into(),
-            detail,
-        }
+        directory::corrupt(path, detail)
     })
 }
 
@@ -90,28 +86,18 @@ pub(super) fn check_meta(tables: &Tables, directory: &Directory) -> Result<(), Q
         false => {
             let detail =
                 format!("{DATA} belongs to another queue than FORMAT, or FORMAT lost bits");
-            Err(QueueError::Corrupt {
-                path: directory.path().into(),
-                detail,
-            })
+            Err(directory::corrupt(directory.path(), detail))
         }
     }
 }
 
 /// The targets that the queue knows.
 pub(super) fn read_names(tables: &Tables, directory: &Directory) -> Result<Names, QueueError> {
-    let read = || {
-        let txn = tables.env.read_txn()?;
-        let mut names = Names::new();
-        for item in tables.meta.prefix_iter(&txn, b"t")? {
-            let (key, value) = item?;
-            let number = record::target_of_row_key(key);
-            let (row, number) = Row::read(value)
-                .zip(number)
-                .ok_or_else(|| damage("the row of a target"))?;
-            names.insert(row.name.into(), number);
-        }
-        Ok(names)
-    };
-    read().map_err(|error| fault::corrupt(directory, &error))
+    let txn = tables.env.read_txn();
+    let rows = txn.and_then(|txn| target_rows::read_rows(tables, &txn));
+    let rows = rows.map_err(|error| directory::corrupt(directory.path(), error.to_string()))?;
+    let named = rows
+        .into_iter()
+        .map(|(number, row)| (row.name.into(), number));
+    Ok(named.collect())
 }

@@ -34,10 +34,7 @@ impl<'q> Snapshot<'q> {
         let Some(from) = first_after(after) else {
             return Ok(());
         };
-        let (low, high) = (
-            record::target_key(target, from),
-            record::target_key(target, u64::MAX),
-        );
+        let [low, high] = [from, u64::MAX].map(|seq| record::target_key(target, seq));
         let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
         for item in self.tables.owed.range(&self.txn, &range)? {
             let (key, value) = item?;
@@ -107,10 +104,7 @@ impl<'q> Snapshot<'q> {
         let Some(from) = first_after(after) else {
             return Ok(ControlFlow::Continue(()));
         };
-        let (low, high) = (
-            record::target_key(target, from),
-            record::target_key(target, u64::MAX),
-        );
+        let [low, high] = [from, u64::MAX].map(|seq| record::target_key(target, seq));
         let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
         for item in self.tables.dead.range(&self.txn, &range)? {
             let (key, value) = item?;
@@ -211,7 +205,7 @@ mod tests {
     use std::ops::ControlFlow;
     use std::sync::Arc;
 
-    use crate::disk_queue::change::hash;
+    use crate::disk_queue::record::key_hash;
     use crate::{DiskQueue, Event, EventId, Options, Queue, Settled, Settlement};
 
     #[test]
@@ -221,7 +215,7 @@ mod tests {
         // Some hundred thousand keys are enough for two of them to have the same 32 bits.
         let mut seen = HashMap::new();
         let pair = (0_u32..).find_map(|number| {
-            let other = seen.insert(hash(queue.identity(), &number.to_le_bytes()), number)?;
+            let other = seen.insert(key_hash(queue.identity(), &number.to_le_bytes()), number)?;
             Some([other.to_le_bytes(), number.to_le_bytes()])
         });
         let pair = pair.unwrap();

@@ -1,6 +1,10 @@
 //! How keys and values lie in the tables. `docs/queue-format.md` is the reference; here are the
 //! only functions that write and read it.
 
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
 use crate::{EntryId, Event, EventId, Owed};
 
 /// Bytes of an event record before its key.
@@ -51,6 +55,14 @@ pub(super) fn by_key_key(hash: u32, seq: u64) -> [u8; 14] {
     key[8..12].copy_from_slice(&hash.to_be_bytes());
     key[12..].copy_from_slice(&((seq & SEGMENT_MASK) as u16).to_be_bytes());
     key
+}
+
+/// What the index by key finds a key by. Keyed with the queue's identity, so that nobody can choose
+/// keys that collide; equal hashes of different keys are told apart by reading the event.
+pub(super) fn key_hash(identity: [u8; 16], key: &[u8]) -> u32 {
+    let mut hasher = SipHasher13::new_with_key(&identity);
+    hasher.write(key);
+    hasher.finish() as u32
 }
 
 /// The hash and the entry of a key made by [`by_key_key`].

@@ -29,6 +29,7 @@ pub(super) struct Tables {
     pub(super) aside: Table,
     pub(super) known: Table,
     pub(super) learnt: Table,
+    all: [Table; NAMES.len()],
 }
 
 impl std::fmt::Debug for Tables {
@@ -68,50 +69,27 @@ impl Tables {
     /// Opens the tables, creating those that are missing.
     pub(super) fn open(env: Env<WithoutTls>) -> heed::Result<Tables> {
         let txn = env.write_txn()?;
-        let tables = env
-            .create_databases_and_commit(txn, |opener, txn| {
-                let mut create = |name| opener.create_database::<Bytes, Bytes>(txn, Some(name));
-                let [
-                    meta,
-                    events,
-                    owed,
-                    dead,
-                    by_key,
-                    shares,
-                    aside,
-                    known,
-                    learnt,
-                ] = NAMES;
-                let tables = [
-                    create(meta)?,
-                    create(events)?,
-                    create(owed)?,
-                    create(dead)?,
-                    create(by_key)?,
-                    create(shares)?,
-                    create(aside)?,
-                    create(known)?,
-                    create(learnt)?,
-                ];
-                Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
-            })?
-            .commit();
-        let Some(
-            [
-                meta,
-                events,
-                owed,
-                dead,
-                by_key,
-                shares,
-                aside,
-                known,
-                learnt,
-            ],
-        ) = tables
-        else {
-            return Err(heed::Error::Decoding("the tables were not created".into()));
-        };
+        let failed = || heed::Error::Decoding("the tables were not created".into());
+        let created = env.create_databases_and_commit(txn, |opener, txn| {
+            let mut tables = Vec::with_capacity(NAMES.len());
+            for name in NAMES {
+                tables.push(opener.create_database::<Bytes, Bytes>(txn, Some(name))?);
+            }
+            let tables: [_; NAMES.len()] = tables.try_into().map_err(|_| failed())?;
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
+        })?;
+        let all = created.commit().ok_or_else(failed)?;
+        let [
+            meta,
+            events,
+            owed,
+            dead,
+            by_key,
+            shares,
+            aside,
+            known,
+            learnt,
+        ] = all;
         Ok(Tables {
             env,
             meta,
@@ -123,28 +101,15 @@ impl Tables {
             aside,
             known,
             learnt,
+            all,
         })
-    }
-
-    fn all(&self) -> [&Table; 9] {
-        [
-            &self.meta,
-            &self.events,
-            &self.owed,
-            &self.dead,
-            &self.by_key,
-            &self.shares,
-            &self.aside,
-            &self.known,
-            &self.learnt,
-        ]
     }
 
     /// Bytes of the pages in use, as the transaction sees them: without what is free to be used
     /// again.
     pub(super) fn used(&self, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
         let (mut pages, mut page_size) = (OWN_PAGES, 0);
-        for table in self.all() {
+        for table in self.all {
             let stat = table.stat(txn)?;
             // What a damaged file says may be any number: too much of it counts as full.
             for count in [stat.branch_pages, stat.leaf_pages, stat.overflow_pages] {

@@ -2,41 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::path::Path;
 
 use heed::{RoTxn, WithoutTls};
 
-use super::capacity::Capacity;
-use super::directory::Directory;
-use super::fault::{damage, storage};
-use super::opening::{check_meta, open_tables};
-use super::record::Row;
+use super::fault::storage;
+use super::record;
 use super::tables::Tables;
-use super::{change, record};
+use super::target_rows::{Rows, read_rows};
 use crate::{QueueError, Verification};
 
 /// Events, and bytes of them, that are read from one snapshot: as long as it is held, no space is
 /// used again.
 const EVENTS_AT_ONCE: usize = 1024;
 const BYTES_AT_ONCE: usize = 8 << 20;
-
-/// The targets by their numbers.
-type Rows = BTreeMap<u32, Row>;
-
-/// Reads all of the queue in `dir`, which has to be closed, and changes nothing in it. Takes as
-/// long as the disk needs to read it once. [`Queue::verify`](crate::Queue::verify) does the same
-/// with a queue that is open.
-///
-/// # Errors
-/// Those of [`DiskQueue::open_existing`](crate::DiskQueue::open_existing), and
-/// [`Storage`](QueueError::Storage) if it cannot be read to its end. A damaged record is no error,
-/// but part of what is returned.
-pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, QueueError> {
-    let directory = Directory::open(dir.as_ref(), false)?;
-    let tables = open_tables(&directory, Capacity::new(0).map_size(0))?;
-    check_meta(&tables, &directory)?;
-    read_all(&tables, directory.identity())
-}
 
 /// Reads what is in the tables now, however they change meanwhile: what each table says of the
 /// others from one snapshot, the events themselves from many.
@@ -59,7 +37,7 @@ pub(super) fn read_all(tables: &Tables, identity: [u8; 16]) -> Result<Verificati
 /// Checks all but the events themselves; the key of the last of these.
 fn check_tables(tables: &Tables, found: &mut Verification) -> heed::Result<Option<Vec<u8>>> {
     let txn = tables.env.read_txn()?;
-    let rows = rows(tables, &txn)?;
+    let rows = read_rows(tables, &txn)?;
     check_targets(tables, &txn, &rows, found)?;
     check_known(tables, &txn, found)?;
     found.quarantined = tables.aside.len(&txn)?;
@@ -72,19 +50,6 @@ fn check_tables(tables: &Tables, found: &mut Verification) -> heed::Result<Optio
     }
     let last = tables.events.last(&txn)?;
     Ok(last.map(|(key, _)| key.to_vec()))
-}
-
-fn rows(tables: &Tables, txn: &RoTxn<'_, WithoutTls>) -> heed::Result<Rows> {
-    let mut rows = Rows::new();
-    for item in tables.meta.prefix_iter(txn, b"t")? {
-        let (key, value) = item?;
-        let number = record::target_of_row_key(key);
-        let (row, number) = Row::read(value)
-            .zip(number)
-            .ok_or_else(|| damage("the row of a target"))?;
-        rows.insert(number, row);
-    }
-    Ok(rows)
 }
 
 /// What is known of idempotency keys agrees with their order.
@@ -184,7 +149,7 @@ fn check_some_events(
     found: &mut Verification,
 ) -> heed::Result<Option<Vec<u8>>> {
     let txn = tables.env.read_txn()?;
-    let targets: Vec<u32> = rows(tables, &txn)?.into_keys().collect();
+    let targets: Vec<u32> = read_rows(tables, &txn)?.into_keys().collect();
     let range = (Bound::Included(from), Bound::Included(last));
     let (mut events, mut bytes) = (0, 0);
     for item in tables.events.range(&txn, &range)? {
@@ -215,7 +180,7 @@ fn check_event(
         found.corrupt(seq, "its event does not match its checksum".into());
         return Ok(());
     };
-    let by_key = record::by_key_key(change::hash(identity, event.key), seq);
+    let by_key = record::by_key_key(record::key_hash(identity, event.key), seq);
     if tables.by_key.get(txn, &by_key)?.is_none() {
         found.disagree(format!("entry {seq} is not found by its key"));
     }

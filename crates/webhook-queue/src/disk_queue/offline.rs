@@ -1,4 +1,5 @@
-//! Giving back the space of what is gone.
+//! What is done with a queue that no program has open: giving back its free space, and reading
+//! all of it.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,8 @@ use super::capacity::Capacity;
 use super::directory::{self, COMPACTED, DATA, Directory};
 use super::fault::storage;
 use super::opening::{check_meta, open_tables};
-use crate::QueueError;
+use super::verification::read_all;
+use crate::{QueueError, Verification};
 
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,4 +61,19 @@ pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
         before,
         after: size(&data)?,
     })
+}
+
+/// Reads all of the queue in `dir`, which has to be closed, and changes nothing in it. Takes as
+/// long as the disk needs to read it once. [`Queue::verify`](crate::Queue::verify) does the same
+/// with a queue that is open.
+///
+/// # Errors
+/// Those of [`DiskQueue::open_existing`](crate::DiskQueue::open_existing), and
+/// [`Storage`](QueueError::Storage) if it cannot be read to its end. A damaged record is no error,
+/// but part of what is returned.
+pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, QueueError> {
+    let directory = Directory::open(dir.as_ref(), false)?;
+    let tables = open_tables(&directory, Capacity::new(0).map_size(0))?;
+    check_meta(&tables, &directory)?;
+    read_all(&tables, directory.identity())
 }

@@ -1,37 +1,95 @@
-//! Taking out what is owed no longer, and the events that nobody has to do with any more.
+//! Removes what is settled from `owed`, and the events that no target is owed any longer.
 //!
-//! Entries are settled about in the order accepted, so that those of a group lie beside each
-//! other: each run of them is walked over once, where one by one each would be searched for from
-//! the root of each table.
+//! Entries are settled about in the order accepted, so the entries of a group are mostly adjacent:
+//! each run of them is removed in one walk, instead of searching for each from the root of each
+//! table.
 
 use std::ops::Bound;
 
-use super::super::record;
-use super::{Change, hash};
+use heed::RwTxn;
 
-impl Change<'_> {
-    /// Takes the entries out of `owed` that are owed no longer; without effect on those that are
-    /// not there.
-    pub(super) fn take_out(&mut self) -> heed::Result<()> {
-        let mut over = std::mem::take(&mut self.over);
-        over.sort_unstable();
-        over.dedup();
-        for run in over.chunk_by(|a, b| a.0 == b.0 && a.1 + 1 == b.1) {
-            let [(at, first), ..] = *run else { continue };
+use super::record;
+use super::tables::Tables;
+use super::target_rows::TargetRows;
+
+/// What a transaction is to remove, collected so that runs are removed together.
+pub(super) struct Removal<'q> {
+    tables: &'q Tables,
+    identity: [u8; 16],
+    /// Entries that are owed no longer, each with the index of its target's row.
+    settled: Vec<(usize, u64)>,
+    /// Events, once for each target that no longer holds them. Applied together, since targets
+    /// often settle an event in the same group.
+    released: Vec<u64>,
+}
+
+impl<'q> Removal<'q> {
+    pub(super) fn new(tables: &'q Tables, identity: [u8; 16]) -> Removal<'q> {
+        Removal {
+            tables,
+            identity,
+            settled: Vec::new(),
+            released: Vec::new(),
+        }
+    }
+
+    /// Has an entry removed from `owed`; without effect if it is not there.
+    pub(super) fn settle(&mut self, row: usize, seq: u64) {
+        self.settled.push((row, seq));
+    }
+
+    /// Counts that one target less holds an event.
+    pub(super) fn release(&mut self, seq: u64) {
+        self.released.push(seq);
+    }
+
+    /// Whether no settled entry is left in `owed`.
+    pub(super) fn has_taken_all(&self) -> bool {
+        self.settled.is_empty()
+    }
+
+    /// Removes all that was collected.
+    pub(super) fn apply(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        rows: &mut TargetRows<'_>,
+    ) -> heed::Result<()> {
+        self.take_settled(txn, rows)?;
+        self.forget_released(txn)
+    }
+
+    /// Removes the settled entries from `owed`.
+    pub(super) fn take_settled(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        rows: &mut TargetRows<'_>,
+    ) -> heed::Result<()> {
+        let mut settled = std::mem::take(&mut self.settled);
+        settled.sort_unstable();
+        settled.dedup();
+        for run in settled.chunk_by(|a, b| a.0 == b.0 && a.1 + 1 == b.1) {
+            let [(index, first), ..] = *run else { continue };
+            let (number, row) = rows.at(index);
             let before = self.released.len();
-            self.take_out_run(self.rows[at].0, first, run.len())?;
+            self.take_run(txn, *number, first, run.len())?;
             let taken = (self.released.len() - before) as u64;
-            let row = &mut self.rows[at].1;
             row.pending = row.pending.saturating_sub(taken);
         }
         Ok(())
     }
 
-    /// Takes `count` entries of a target out, from the first on.
-    fn take_out_run(&mut self, target: u32, first: u64, count: usize) -> heed::Result<()> {
+    /// Removes `count` entries of a target from `owed`, from the first on.
+    fn take_run(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        target: u32,
+        first: u64,
+        count: usize,
+    ) -> heed::Result<()> {
+        let owed = &self.tables.owed;
         let low = record::target_key(target, first);
         if count == 1 {
-            if self.tables.owed.delete(&mut self.txn, &low)? {
+            if owed.delete(txn, &low)? {
                 self.released.push(first);
             }
             return Ok(());
@@ -39,107 +97,96 @@ impl Change<'_> {
         let high = record::target_key(target, last_of(first, count));
         let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
         let mut found = 0;
-        for item in self.tables.owed.range(&self.txn, &range)? {
+        for item in owed.range(txn, &range)? {
             self.released.extend(record::seq_of_target_key(item?.0));
             found += 1;
         }
-        all_gone(found, self.tables.owed.delete_range(&mut self.txn, &range)?)
+        check_all_deleted(found, owed.delete_range(txn, &range)?)
     }
 
-    /// One target less has to do with an event.
-    pub(super) fn release(&mut self, seq: u64) {
-        self.released.push(seq);
-    }
-
-    /// Forgets the events that no target has to do with any longer.
-    pub(super) fn forget_released(&mut self) -> heed::Result<()> {
+    /// Removes the events that no target holds any longer.
+    fn forget_released(&mut self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
         let mut released = std::mem::take(&mut self.released);
         if released.is_empty() {
             return Ok(());
         }
         released.sort_unstable();
-        let mut over = Vec::with_capacity(released.len());
-        let any_shared = !self.tables.shares.is_empty(&self.txn)?;
+        let mut unheld = Vec::with_capacity(released.len());
+        let any_shared = !self.tables.shares.is_empty(txn)?;
         for same in released.chunk_by(|a, b| a == b) {
             let [seq, ..] = *same else { continue };
-            if !any_shared || !self.is_shared_still(seq, same.len())? {
-                over.push(seq);
+            if !any_shared || !self.is_still_held(txn, seq, same.len())? {
+                unheld.push(seq);
             }
         }
-        for run in over.chunk_by(|a, b| a + 1 == *b) {
+        for run in unheld.chunk_by(|a, b| a + 1 == *b) {
             match *run {
                 [] => {}
-                [seq] => self.forget(seq)?,
-                [first, ..] => self.forget_run(first, run.len())?,
+                [seq] => self.forget(txn, seq)?,
+                [first, ..] => self.forget_run(txn, first, run.len())?,
             }
         }
         Ok(())
     }
 
-    /// Whether any target has to do with an event after so many have not any longer.
-    fn is_shared_still(&mut self, seq: u64, released: usize) -> heed::Result<bool> {
+    /// Whether a target holds an event after `released` targets have let go of it.
+    fn is_still_held(&self, txn: &mut RwTxn<'_>, seq: u64, released: usize) -> heed::Result<bool> {
         let key = record::event_key(seq);
-        let shares = self.tables.shares.get(&self.txn, &key)?;
+        let shares = self.tables.shares.get(txn, &key)?;
         let released = u32::try_from(released).unwrap_or(u32::MAX);
         let left = record::read_shares(shares).saturating_sub(released);
         if left > 0 {
-            self.tables
-                .shares
-                .put(&mut self.txn, &key, &left.to_le_bytes())?;
+            self.tables.shares.put(txn, &key, &left.to_le_bytes())?;
         } else if shares.is_some() {
-            self.tables.shares.delete(&mut self.txn, &key)?;
+            self.tables.shares.delete(txn, &key)?;
         }
         Ok(left > 0)
     }
 
     /// Removes an event and its entry in the index by key.
-    pub(super) fn forget(&mut self, seq: u64) -> heed::Result<()> {
+    pub(super) fn forget(&self, txn: &mut RwTxn<'_>, seq: u64) -> heed::Result<()> {
         let key = record::event_key(seq);
-        let Some(found) = self.tables.events.get(&self.txn, &key)? else {
+        let Some(found) = self.tables.events.get(txn, &key)? else {
             return Ok(());
         };
-        // If the record is damaged, the key may be, and the entry in the index remains. It does no
-        // harm: an index entry without an event is passed over.
-        if let Some(hash) = record::key_of_event(found).map(|key| hash(self.identity, key)) {
-            self.tables
-                .by_key
-                .delete(&mut self.txn, &record::by_key_key(hash, seq))?;
+        // If the record is damaged, its key may be damaged too, and the entry in the index
+        // remains. That is harmless: readers skip an index entry without an event.
+        if let Some(key) = record::key_of_event(found) {
+            let index_key = record::by_key_key(record::key_hash(self.identity, key), seq);
+            self.tables.by_key.delete(txn, &index_key)?;
         }
-        self.tables.events.delete(&mut self.txn, &key)?;
+        self.tables.events.delete(txn, &key)?;
         Ok(())
     }
 
-    /// As [`forget`](Change::forget), of `count` events from the first on.
-    fn forget_run(&mut self, first: u64, count: usize) -> heed::Result<()> {
-        let (low, high) = (
-            record::event_key(first),
-            record::event_key(last_of(first, count)),
-        );
+    /// As [`forget`](Removal::forget), of `count` events from the first on.
+    fn forget_run(&self, txn: &mut RwTxn<'_>, first: u64, count: usize) -> heed::Result<()> {
+        let events = &self.tables.events;
+        let low = record::event_key(first);
+        let high = record::event_key(last_of(first, count));
         let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
-        let mut indexed = Vec::with_capacity(count);
-        let mut there = 0;
-        for item in self.tables.events.range(&self.txn, &range)? {
-            let (key, found) = item?;
-            there += 1;
+        let mut index_keys = Vec::with_capacity(count);
+        let mut found = 0;
+        for item in events.range(txn, &range)? {
+            let (key, event) = item?;
+            found += 1;
             let seq = key.try_into().map(u64::from_be_bytes);
-            if let (Ok(seq), Some(key)) = (seq, record::key_of_event(found)) {
-                indexed.push(record::by_key_key(hash(self.identity, key), seq));
+            if let (Ok(seq), Some(key)) = (seq, record::key_of_event(event)) {
+                let hash = record::key_hash(self.identity, key);
+                index_keys.push(record::by_key_key(hash, seq));
             }
         }
-        // In the order in which they lie there.
-        indexed.sort_unstable();
-        for key in indexed {
-            self.tables.by_key.delete(&mut self.txn, &key)?;
+        // In the order of the index, so that each page is visited once.
+        index_keys.sort_unstable();
+        for key in index_keys {
+            self.tables.by_key.delete(txn, &key)?;
         }
-        all_gone(
-            there,
-            self.tables.events.delete_range(&mut self.txn, &range)?,
-        )
+        check_all_deleted(found, events.delete_range(txn, &range)?)
     }
 }
 
-/// The walk that deletes ends, and does not say why, at a page that it cannot read.
-fn all_gone(found: usize, deleted: usize) -> heed::Result<()> {
+/// LMDB's range deletion stops without an error at a page that it cannot read.
+fn check_all_deleted(found: usize, deleted: usize) -> heed::Result<()> {
     if found == deleted {
         Ok(())
     } else {
@@ -147,7 +194,7 @@ fn all_gone(found: usize, deleted: usize) -> heed::Result<()> {
     }
 }
 
-/// The last of so many numbers from the first on.
+/// The last of `count` numbers from the first on.
 fn last_of(first: u64, count: usize) -> u64 {
     first.saturating_add((count as u64).saturating_sub(1))
 }
