@@ -1,18 +1,20 @@
 //! The whole configuration.
 
-use crate::diagnostic::{Diagnostics, Severity};
-use crate::file;
+use crate::diagnostic::{Diagnostics, LoadError};
+use crate::file::{self, FileContent};
+use crate::limits::{self, BuildError};
 use crate::queue::QueueSettings;
+use crate::show::ShownConfig;
 use crate::target::Target;
-use std::fmt;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// What the operator asked for. Every value has passed its checks, and every secret is resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    pub(crate) targets: Vec<Target>,
-    pub(crate) queue: QueueSettings,
-    pub(crate) max_event_bytes: usize,
+    targets: Vec<Target>,
+    queue: QueueSettings,
+    max_event_bytes: usize,
 }
 
 /// A configuration, and what is sloppy in its file.
@@ -24,13 +26,16 @@ pub struct Loaded {
     pub warnings: Diagnostics,
 }
 
-/// A file is not a valid configuration. Nothing of it is used.
-#[derive(Clone)]
-pub struct LoadError {
-    diagnostics: Box<Diagnostics>,
-}
-
 impl Config {
+    /// Starts from the defaults, and no target.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder {
+            targets: Vec::new(),
+            queue: QueueSettings::default(),
+            max_event_bytes: limits::DEFAULT_MAX_EVENT_BYTES,
+        }
+    }
+
     /// Reads a file, and the environment variables and files that it names, once.
     ///
     /// Relative paths in it start from its directory.
@@ -38,7 +43,7 @@ impl Config {
     /// # Errors
     /// When it cannot be read or holds an error; all of its problems are in the error.
     pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-        file::load(path)
+        file::load(path).map(Loaded::new)
     }
 
     /// Reads a text; `name` stands for the file in diagnostics.
@@ -48,7 +53,7 @@ impl Config {
     /// # Errors
     /// When it holds an error; all of its problems are in the error.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
-        file::parse(Path::new(""), name, bytes)
+        Config::parse_in(Path::new(""), name, bytes)
     }
 
     /// Reads a text as if it were a file in `dir`; `name` stands for it in diagnostics.
@@ -56,7 +61,7 @@ impl Config {
     /// # Errors
     /// When it holds an error; all of its problems are in the error.
     pub fn parse_in(dir: &Path, name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
-        file::parse(dir, name, bytes)
+        file::parse(dir, name, bytes).map(Loaded::new)
     }
 
     /// The targets; at least one, no two of the same name.
@@ -83,40 +88,87 @@ impl Config {
     pub fn max_event_bytes(&self) -> usize {
         self.max_event_bytes
     }
+
+    /// All values with their defaults, to be written out in the form of the file, secrets masked.
+    ///
+    /// Shown as `***` is whatever came from the environment or a file, whatever signs or
+    /// authenticates, and a header whose name or value looks like a credential. Another header's
+    /// text is given as it was read; a warning of the file says where HTTP cannot carry it so.
+    #[must_use]
+    pub fn show(&self) -> ShownConfig<'_> {
+        ShownConfig::new(&self.targets, &self.queue, self.max_event_bytes)
+    }
 }
 
-impl LoadError {
-    pub(crate) fn new(diagnostics: Diagnostics) -> Self {
-        LoadError {
-            diagnostics: Box::new(diagnostics),
+impl Loaded {
+    fn new((content, warnings): (FileContent, Diagnostics)) -> Self {
+        let FileContent {
+            targets,
+            queue,
+            max_event_bytes,
+        } = content;
+        Loaded {
+            config: Config {
+                targets,
+                queue,
+                max_event_bytes,
+            },
+            warnings,
         }
     }
-
-    /// All problems of the file, warnings too; at least one is an error.
-    #[must_use]
-    pub fn diagnostics(&self) -> &Diagnostics {
-        &self.diagnostics
-    }
 }
 
-impl fmt::Display for LoadError {
-    /// The number of errors, and a line for each problem.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errors = self.diagnostics.count(Severity::Error);
-        let plural = if errors == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{} has {errors} error{plural}\n{}",
-            self.diagnostics.file(),
-            self.diagnostics
-        )
-    }
+/// Makes a [`Config`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ConfigBuilder {
+    targets: Vec<Target>,
+    queue: QueueSettings,
+    max_event_bytes: usize,
 }
 
-impl fmt::Debug for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+impl ConfigBuilder {
+    /// Adds a target.
+    pub fn target(mut self, target: Target) -> Self {
+        self.targets.push(target);
+        self
+    }
+
+    /// Where undelivered events wait.
+    pub fn queue(mut self, queue: QueueSettings) -> Self {
+        self.queue = queue;
+        self
+    }
+
+    /// The most bytes that an event has; 1 MiB if not set.
+    pub fn max_event_bytes(mut self, max_event_bytes: usize) -> Self {
+        self.max_event_bytes = max_event_bytes;
+        self
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// When there is no target, two have the same name, or a number is outside its range.
+    pub fn build(self) -> Result<Config, BuildError> {
+        let ConfigBuilder {
+            targets,
+            queue,
+            max_event_bytes,
+        } = self;
+        if targets.is_empty() {
+            return Err(BuildError::NoTargets);
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = targets.iter().find(|target| !names.insert(target.name())) {
+            return Err(BuildError::DuplicateName(twice.name().clone()));
+        }
+        limits::QUEUE_BYTES.check("queue.maxBytes", queue.max_bytes())?;
+        limits::MAX_EVENT_BYTES.check("maxEventBytes", max_event_bytes as u64)?;
+        Ok(Config {
+            targets,
+            queue,
+            max_event_bytes,
+        })
     }
 }
-
-impl std::error::Error for LoadError {}

@@ -14,8 +14,8 @@
 //! socket. It knows `webhook-model` for the names of states and jobs, and nothing of delivery.
 
 mod aurora;
-mod builder;
 mod config;
+mod delivery;
 mod diagnostic;
 mod file;
 mod filter;
@@ -35,11 +35,12 @@ mod target;
 mod tls;
 mod url;
 
-pub use builder::{BuildError, ConfigBuilder, TargetBuilder};
-pub use config::{Config, LoadError, Loaded};
-pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+pub use config::{Config, ConfigBuilder, Loaded};
+pub use delivery::{Delivery, Format};
+pub use diagnostic::{Code, Diagnostic, Diagnostics, LoadError, Severity};
 pub use filter::{InvalidJobPattern, JobFilter, JobPattern, StatusFilter};
 pub use header::{Header, InvalidHeader};
+pub use limits::BuildError;
 pub use name::{InvalidName, TargetName};
 pub use proxy::{InvalidProxy, ProxyUrl};
 pub use queue::{QueueSettings, WhenFull};
@@ -49,6 +50,6 @@ pub use schema::json_schema;
 pub use secret::SecretSource;
 pub use show::ShownConfig;
 pub use signing::{InvalidSigningSecret, NoSecrets, Signing, SigningSecret};
-pub use target::{Delivery, Format, Target};
+pub use target::{Target, TargetBuilder};
 pub use tls::{ClientIdentity, InvalidPem, Tls};
 pub use url::{InvalidUrl, TargetUrl};

@@ -1,8 +1,39 @@
-//! The range and default of every number.
+//! The range and default of every number, and the error of a value that is not valid.
 
-use crate::builder::BuildError;
+use crate::header::InvalidHeader;
+use crate::name::TargetName;
 use std::num::NonZeroUsize;
 use std::time::Duration;
+
+/// Why settings made in code are not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A header cannot be sent.
+    #[error("header {name:?}: {reason}")]
+    Header {
+        /// The name as given.
+        name: String,
+        /// Why it cannot be sent.
+        reason: InvalidHeader,
+    },
+    /// A number or duration is outside its range.
+    #[error("{key} must be from {least} to {most}")]
+    OutOfRange {
+        /// The key that it has in the file.
+        key: &'static str,
+        /// The least that is allowed.
+        least: u64,
+        /// The most that is allowed.
+        most: u64,
+    },
+    /// There is no target.
+    #[error("there is no target")]
+    NoTargets,
+    /// Two targets have the same name.
+    #[error("two targets are named {0}")]
+    DuplicateName(TargetName),
+}
 
 /// From the least to the most, both allowed.
 #[derive(Clone, Copy, Debug)]

@@ -1,59 +1,9 @@
 //! The JSON Schema of the file.
 
-use crate::file::{ConfigFile, Field, FileObject, Presence, TargetFile};
+use crate::file::{ConfigFile, TargetFile};
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
-
-/// The schema of an object of the file, its fields' types given in their order.
-pub(crate) fn object<O: FileObject>(doc: &[&str], types: Vec<Schema>) -> Schema {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for (field, schema) in O::fields().into_iter().zip(types) {
-        if field.presence == Presence::Required {
-            required.push(field.key);
-        }
-        properties.insert(field.key.to_owned(), property(&field, schema));
-    }
-    let description: Vec<_> = doc.iter().map(|line| line.trim()).collect();
-    let mut schema = schemars::json_schema!({
-        "description": description.join(" "),
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": false,
-    });
-    if !required.is_empty() {
-        schema.insert("required".to_owned(), json!(required));
-    }
-    schema
-}
-
-fn property(field: &Field, schema: Schema) -> Value {
-    let mut property = if field.presence == Presence::Required {
-        schema.to_value()
-    } else {
-        nullable(schema.to_value())
-    };
-    if let Some(object) = property.as_object_mut() {
-        object.insert("description".to_owned(), json!(field.description()));
-        if let Presence::Default(default) = &field.presence {
-            object.insert("default".to_owned(), default.clone());
-        }
-    }
-    property
-}
-
-/// The schema of the same or null, which stands for the default.
-fn nullable(mut schema: Value) -> Value {
-    let kind = schema.get("type").filter(|kind| kind.is_string()).cloned();
-    match kind {
-        Some(kind) => {
-            schema["type"] = json!([kind, "null"]);
-            schema
-        }
-        None => json!({ "anyOf": [schema, { "type": "null" }] }),
-    }
-}
 
 /// The JSON Schema (draft 2020-12) of the file. A file that [`Config::load`](crate::Config::load)
 /// takes is valid by it; the reverse need not hold.

@@ -1,6 +1,5 @@
 //! The effective configuration, as a file that says everything.
 
-use crate::config::Config;
 use crate::filter::{JobFilter, StatusFilter};
 use crate::header::Header;
 use crate::queue::QueueSettings;
@@ -12,7 +11,7 @@ use serde::{Serialize, Serializer};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-/// See [`Config::show`].
+/// See [`Config::show`](crate::Config::show).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownConfig<'a> {
@@ -79,60 +78,58 @@ struct ShownQueue {
     when_full: &'static str,
 }
 
-impl Config {
-    /// All values with their defaults, to be written out in the form of the file, secrets masked.
-    ///
-    /// Shown as `***` is whatever came from the environment or a file, whatever signs or
-    /// authenticates, and a header whose name or value looks like a credential. Another header's
-    /// text is given as it was read; a warning of the file says where HTTP cannot carry it so.
-    #[must_use]
-    pub fn show(&self) -> ShownConfig<'_> {
+impl<'a> ShownConfig<'a> {
+    pub(crate) fn new(
+        targets: &'a [Target],
+        queue: &QueueSettings,
+        max_event_bytes: usize,
+    ) -> ShownConfig<'a> {
         ShownConfig {
-            targets: self.targets.iter().map(show_target).collect(),
-            queue: show_queue(&self.queue),
-            max_event_bytes: self.max_event_bytes,
+            targets: targets.iter().map(show_target).collect(),
+            queue: show_queue(queue),
+            max_event_bytes,
         }
     }
 }
 
 fn show_target(target: &Target) -> ShownTarget<'_> {
-    let statuses = match &target.statuses {
+    let statuses = match target.statuses() {
         StatusFilter::All => None,
         StatusFilter::Only(only) => Some(only.iter().map(|status| status.name()).collect()),
     };
-    let jobs = match &target.jobs {
+    let jobs = match target.jobs() {
         JobFilter::All => None,
         JobFilter::Matching(patterns) => {
             Some(patterns.iter().map(|pattern| pattern.as_str()).collect())
         }
     };
-    let signing = target.signing.as_ref().map(|signing| ShownSigning {
+    let signing = target.signing().map(|signing| ShownSigning {
         secrets: signing.secrets().iter().map(|_| MASK).collect(),
     });
-    let client = target.tls.client().map(|_| MASK);
+    let client = target.tls().client().map(|_| MASK);
     ShownTarget {
-        name: target.name.as_str(),
-        url: target.url.to_string(),
-        headers: ShownHeaders(&target.headers),
-        timeout_msec: msec(target.connect_timeout),
-        response_timeout_msec: msec(target.response_timeout),
+        name: target.name().as_str(),
+        url: target.url().to_string(),
+        headers: ShownHeaders(target.header_list()),
+        timeout_msec: msec(target.connect_timeout()),
+        response_timeout_msec: msec(target.response_timeout()),
         statuses,
         jobs,
-        initial_events: target.initial_events,
-        format: target.format.name(),
-        delivery: target.delivery.name(),
-        retry: show_retry(&target.retry),
-        concurrency: target.concurrency,
-        window: target.window,
-        max_per_second: target.max_per_second,
-        max_response_bytes: target.max_response_bytes,
+        initial_events: target.initial_events(),
+        format: target.format().name(),
+        delivery: target.delivery().name(),
+        retry: show_retry(target.retry()),
+        concurrency: target.concurrency(),
+        window: target.window(),
+        max_per_second: target.max_per_second(),
+        max_response_bytes: target.max_response_bytes(),
         signing,
-        tls: (!target.tls.is_default()).then(|| ShownTls {
-            ca_file: target.tls.ca_pem().map(|_| MASK),
+        tls: (!target.tls().is_default()).then(|| ShownTls {
+            ca_file: target.tls().ca_pem().map(|_| MASK),
             client_cert_file: client,
             client_key_file: client,
         }),
-        proxy: target.proxy.as_ref().map(ToString::to_string),
+        proxy: target.proxy().map(ToString::to_string),
     }
 }
 

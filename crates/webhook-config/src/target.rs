@@ -1,10 +1,13 @@
 //! One receiver, and how it is reached.
 
+use crate::delivery::{Delivery, Format};
 use crate::filter::{JobFilter, StatusFilter};
-use crate::header::Header;
+use crate::header::{Header, header_map};
+use crate::limits::{self, BuildError};
 use crate::name::TargetName;
 use crate::proxy::ProxyUrl;
 use crate::retry::RetryPolicy;
+use crate::secret::SecretSource;
 use crate::signing::Signing;
 use crate::tls::Tls;
 use crate::url::TargetUrl;
@@ -13,93 +16,63 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_model::EventHeader;
 
-/// What a delivery's body is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// The event as it was accepted, to the byte.
-    #[default]
-    Aurora,
-    /// The event as a record of Kafka REST v2, keyed by its task.
-    KafkaRestV2,
-    /// The event, with CloudEvents 1.0 attributes as headers.
-    CloudEventsBinary,
-    /// A CloudEvents 1.0 envelope around the event.
-    CloudEventsStructured,
-}
-
-impl Format {
-    /// Every format.
-    pub const ALL: &'static [Format] = &[
-        Format::Aurora,
-        Format::KafkaRestV2,
-        Format::CloudEventsBinary,
-        Format::CloudEventsStructured,
-    ];
-
-    /// The name in the file.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Aurora => "aurora",
-            Format::KafkaRestV2 => "kafka-rest-v2",
-            Format::CloudEventsBinary => "cloudevents-binary",
-            Format::CloudEventsStructured => "cloudevents-structured",
-        }
-    }
-}
-
-/// What is promised of a delivery.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delivery {
-    /// Queued on disk, retried, and a dead letter in the end.
-    #[default]
-    Reliable,
-    /// One attempt, and no disk.
-    BestEffort,
-}
-
-impl Delivery {
-    /// Every kind.
-    pub const ALL: &'static [Delivery] = &[Delivery::Reliable, Delivery::BestEffort];
-
-    /// The name in the file.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Delivery::Reliable => "reliable",
-            Delivery::BestEffort => "best-effort",
-        }
-    }
-}
-
 /// One receiver, and how it is reached. Made by [`Config::load`](crate::Config::load) or a
 /// [`TargetBuilder`](crate::TargetBuilder); every value has passed its checks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    pub(crate) name: TargetName,
-    pub(crate) url: TargetUrl,
-    pub(crate) headers: Vec<Header>,
-    pub(crate) header_map: HeaderMap,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) response_timeout: Duration,
-    pub(crate) statuses: StatusFilter,
-    pub(crate) jobs: JobFilter,
-    pub(crate) initial_events: bool,
-    pub(crate) format: Format,
-    pub(crate) delivery: Delivery,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) concurrency: NonZeroUsize,
-    pub(crate) window: NonZeroUsize,
-    pub(crate) max_response_bytes: u64,
-    pub(crate) max_per_second: Option<NonZeroU32>,
-    pub(crate) signing: Option<Signing>,
-    pub(crate) tls: Tls,
-    pub(crate) proxy: Option<ProxyUrl>,
+    name: TargetName,
+    url: TargetUrl,
+    headers: Vec<Header>,
+    header_map: HeaderMap,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    statuses: StatusFilter,
+    jobs: JobFilter,
+    initial_events: bool,
+    format: Format,
+    delivery: Delivery,
+    retry: RetryPolicy,
+    concurrency: NonZeroUsize,
+    window: NonZeroUsize,
+    max_response_bytes: u64,
+    max_per_second: Option<NonZeroU32>,
+    signing: Option<Signing>,
+    tls: Tls,
+    proxy: Option<ProxyUrl>,
 }
 
 impl Target {
+    /// Starts from the defaults, a connect time-out of 5 s, and no headers.
+    pub fn builder(url: TargetUrl) -> TargetBuilder {
+        let target = Target {
+            name: TargetName::default(),
+            url,
+            headers: Vec::new(),
+            header_map: http::HeaderMap::new(),
+            connect_timeout: limits::DEFAULT_RESPONSE_TIMEOUT,
+            response_timeout: limits::DEFAULT_RESPONSE_TIMEOUT,
+            statuses: StatusFilter::All,
+            jobs: JobFilter::All,
+            initial_events: true,
+            format: Format::Aurora,
+            delivery: Delivery::Reliable,
+            retry: RetryPolicy::default(),
+            concurrency: limits::DEFAULT_CONCURRENCY,
+            window: limits::DEFAULT_WINDOW_RELIABLE,
+            max_response_bytes: limits::DEFAULT_MAX_RESPONSE_BYTES,
+            max_per_second: None,
+            signing: None,
+            tls: Tls::default(),
+            proxy: None,
+        };
+        TargetBuilder {
+            target,
+            response_timeout: None,
+            window: None,
+            header_error: None,
+        }
+    }
+
     /// Its name, unique in a [`Config`](crate::Config).
     #[must_use]
     pub fn name(&self) -> &TargetName {
@@ -220,5 +193,133 @@ impl Target {
         (self.initial_events || event.old_state.is_some())
             && self.statuses.accepts(event.new_state.as_ref())
             && self.jobs.accepts(event)
+    }
+}
+
+/// Makes a [`Target`].
+///
+/// ```
+/// use std::time::Duration;
+/// use webhook_config::{Target, TargetUrl};
+///
+/// let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?)
+///     .connect_timeout(Duration::from_millis(500))
+///     .header("Content-Type", "application/json")
+///     .build()?;
+/// assert_eq!(target.response_timeout(), Duration::from_secs(5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TargetBuilder {
+    target: Target,
+    response_timeout: Option<Duration>,
+    window: Option<NonZeroUsize>,
+    header_error: Option<BuildError>,
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty)*) => {
+        $($(#[$doc])*
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.target.$name = $name;
+            self
+        })*
+    };
+}
+
+impl TargetBuilder {
+    setters! {
+        /// Its name; `default` if not set.
+        name: TargetName
+        /// How long connecting may take, TLS included; 1 ms to 2147483647 ms.
+        connect_timeout: Duration
+        /// Which new states it gets; all if not set.
+        statuses: StatusFilter
+        /// Which jobs' events it gets; all if not set.
+        jobs: JobFilter
+        /// Whether it gets events without an old state; it does if not set.
+        initial_events: bool
+        /// What a delivery's body is.
+        format: Format
+        /// What is promised of a delivery.
+        delivery: Delivery
+        /// When a failed delivery is tried again.
+        retry: RetryPolicy
+        /// The most attempts under way at once; 16 if not set, 4096 at most.
+        concurrency: NonZeroUsize
+        /// The most bytes of an answer's body that are read; 65536 if not set, 64 MiB at most.
+        max_response_bytes: u64
+        /// The most attempts that are begun in a second; no bound if not set.
+        max_per_second: Option<NonZeroU32>
+        /// How its deliveries are signed; not at all if not set.
+        signing: Option<Signing>
+        /// What its TLS connections trust and present.
+        tls: Tls
+        /// The proxy that it is reached through; none if not set.
+        proxy: Option<ProxyUrl>
+    }
+
+    /// How long the answer's status line may take, from connected; the larger of the connect
+    /// time-out and 5 s if not set.
+    pub fn response_timeout(mut self, response_timeout: Duration) -> Self {
+        self.response_timeout = Some(response_timeout);
+        self
+    }
+
+    /// The most of its events that are held in memory; 1048576 at most. If not set, 4096, and 256
+    /// for a best-effort target.
+    pub fn window(mut self, window: NonZeroUsize) -> Self {
+        self.window = Some(window);
+        self
+    }
+
+    /// Adds a header; [`Self::build`] says if it cannot be sent.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match Header::new(name, value, SecretSource::Literal) {
+            Ok(header) => self.target.headers.push(header),
+            Err(reason) if self.header_error.is_none() => {
+                self.header_error = Some(BuildError::Header {
+                    name: name.to_owned(),
+                    reason,
+                });
+            }
+            Err(_) => {}
+        }
+        self
+    }
+
+    /// Sets all headers, from wherever their values are.
+    pub fn headers(mut self, headers: Vec<Header>) -> Self {
+        self.target.headers = headers;
+        self
+    }
+
+    /// The target.
+    ///
+    /// # Errors
+    /// When a header cannot be sent or a number is outside its range; the first such is named.
+    pub fn build(self) -> Result<Target, BuildError> {
+        if let Some(error) = self.header_error {
+            return Err(error);
+        }
+        let mut target = self.target;
+        target.response_timeout = self
+            .response_timeout
+            .unwrap_or_else(|| target.connect_timeout.max(limits::DEFAULT_RESPONSE_TIMEOUT));
+        target.window = self.window.unwrap_or(match target.delivery {
+            Delivery::BestEffort => limits::DEFAULT_WINDOW_BEST_EFFORT,
+            _ => limits::DEFAULT_WINDOW_RELIABLE,
+        });
+        limits::TIMEOUT_MSEC.check_duration("timeoutMsec", target.connect_timeout)?;
+        limits::TIMEOUT_MSEC.check_duration("responseTimeoutMsec", target.response_timeout)?;
+        limits::CONCURRENCY.check("concurrency", target.concurrency.get() as u64)?;
+        limits::WINDOW.check("window", target.window.get() as u64)?;
+        limits::MAX_RESPONSE_BYTES.check("maxResponseBytes", target.max_response_bytes)?;
+        if let Some(rate) = target.max_per_second {
+            limits::MAX_PER_SECOND.check("maxPerSecond", u64::from(rate.get()))?;
+        }
+        target.header_map = header_map(&target.headers);
+        Ok(target)
     }
 }

@@ -4,7 +4,6 @@
 
 pub(crate) mod header;
 pub(crate) mod integer;
-pub(crate) mod statuses;
 pub(crate) mod uri;
 
 /// The most members of its object that Aurora read. It made its settings after the fourth, be it a

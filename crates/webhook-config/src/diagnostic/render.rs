@@ -1,7 +1,7 @@
 //! Diagnostics for a terminal.
 
+use super::problem::{Diagnostic, Severity};
 use super::source::Source;
-use super::{Diagnostic, Severity};
 use crate::json::Span;
 use crate::secret::MASK;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};

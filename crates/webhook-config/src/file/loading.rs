@@ -1,15 +1,14 @@
 //! From bytes to a configuration.
 
-use super::convert;
+use super::convert::{self, Context, FileContent};
 use super::mirror::{ConfigFile, TargetFile};
 use super::object::{FileObject, shorten, unknown_key};
 use super::opened::{self, OpenError};
 use super::read::Reader;
 use super::resolve::Surroundings;
 use crate::aurora::MOST_MEMBERS;
-use crate::diagnostic::{Code, Problems, Source};
+use crate::diagnostic::{Code, Diagnostics, LoadError, Problems, Source};
 use crate::json::{self, Kind, Member, Span, SyntaxError, Value};
-use crate::{Config, LoadError, Loaded};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
@@ -17,7 +16,7 @@ use std::path::Path;
 /// Largest file that is read, in bytes.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
 
-pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
+pub(crate) fn load(path: &Path) -> Result<(FileContent, Diagnostics), LoadError> {
     let name = path.display().to_string();
     let opened = opened::read(path, MAX_FILE).map_err(|error| {
         let code = match error {
@@ -41,7 +40,11 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
     read(&name, &opened.bytes, &surroundings)
 }
 
-pub(crate) fn parse(dir: &Path, name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
+pub(crate) fn parse(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(FileContent, Diagnostics), LoadError> {
     let env = |name: &str| -> Option<OsString> { std::env::var_os(name) };
     read(
         name,
@@ -59,7 +62,7 @@ pub(crate) fn read(
     name: &str,
     bytes: &[u8],
     surroundings: &Surroundings<'_>,
-) -> Result<Loaded, LoadError> {
+) -> Result<(FileContent, Diagnostics), LoadError> {
     if bytes.len() as u64 > MAX_FILE {
         let message = format!("the text is larger than {MAX_FILE} bytes");
         return Err(whole_file(name, Code::FileTooLarge, &message, ""));
@@ -68,20 +71,12 @@ pub(crate) fn read(
     let document = json::parse(&text);
     let mut reader = Reader::default();
     let mut hidden = Vec::new();
-    let config = match &document.root {
-        Some(root) => {
-            let config = convert_root(
-                root,
-                &text,
-                document.error.is_some(),
-                surroundings,
-                &mut reader,
-            );
-            hide(root, &reader, &mut hidden);
-            config
-        }
-        None => None,
-    };
+    let content = document.root.as_ref().and_then(|root| {
+        let is_partial = document.error.is_some();
+        let content = convert_root(root, &text, is_partial, surroundings, &mut reader);
+        hide(root, &reader, &mut hidden);
+        content
+    });
     if let Some(error) = &document.error {
         let code = if error.too_deep {
             Code::TooDeep
@@ -89,32 +84,23 @@ pub(crate) fn read(
             Code::Syntax
         };
         let help = error.help.unwrap_or_default();
-        reader
-            .problems
-            .error(code, &error.span, &error.message, help);
+        reader.error(code, &error.span, &error.message, help);
         hide_unread(&text, error, &mut hidden);
     } else if document.root.is_none() {
         let help = "such as {\"targetURL\": \"http://localhost:5000/\", \"headers\": {}, \"timeoutMsec\": 5000}";
-        reader
-            .problems
-            .error(Code::EmptyFile, &(0..0), "the file holds nothing", help);
+        reader.error(Code::EmptyFile, &(0..0), "the file holds nothing", help);
     }
     if let Some(trailing) = &document.trailing {
         let message = "text after the closing brace is ignored";
-        reader
-            .problems
-            .warning(Code::TrailingText, trailing, message, "remove it");
+        reader.warning(Code::TrailingText, trailing, message, "remove it");
         hide_words(&text, trailing.clone(), &mut hidden);
     }
     hidden.append(&mut reader.hidden);
     let source = Source::new(name, text, hidden);
     let has_errors = reader.problems.count_errors() > 0;
     let diagnostics = reader.problems.finish(source);
-    match config.filter(|_| !has_errors) {
-        Some(config) => Ok(Loaded {
-            config,
-            warnings: diagnostics,
-        }),
+    match content.filter(|_| !has_errors) {
+        Some(content) => Ok((content, diagnostics)),
         None => Err(LoadError::new(diagnostics)),
     }
 }
@@ -163,7 +149,7 @@ fn convert_root(
     is_partial: bool,
     surroundings: &Surroundings<'_>,
     reader: &mut Reader,
-) -> Option<Config> {
+) -> Option<FileContent> {
     let Kind::Object(members) = &root.kind else {
         if !is_partial {
             reader.wrong_type(root, "an object");
@@ -179,12 +165,12 @@ fn convert_root(
         ..TargetFile::default()
     };
     let target_keys = read_root(members, &mut file, &mut target, reader);
-    let context = convert::Context {
+    let context = Context {
         text,
         is_partial,
         surroundings,
     };
-    convert::config(file, target, &target_keys, &context, reader)
+    convert::content(file, target, &target_keys, &context, reader)
 }
 
 /// Reads the members of the root; returns the places of keys that belong to a target.
@@ -202,7 +188,7 @@ fn read_root(
             let key = shorten(&key.text);
             let message = format!("a list inside `statuses`: Aurora did not read on, to `{key}`");
             let help = "write the statuses in one list";
-            reader.problems.error(Code::WrongType, list, message, help);
+            reader.error(Code::WrongType, list, message, help);
         }
         if target.set(&key.text, value, reader) {
             target_keys.push(key.span.clone());
@@ -229,14 +215,10 @@ fn repeated_root_key(key: &json::Key, members: usize, reader: &mut Reader) {
     let (help, name) = ("remove all but one", &key.text);
     if members > MOST_MEMBERS {
         let message = format!("`{name}` is given more than once; Aurora refused such a file");
-        reader
-            .problems
-            .error(Code::DuplicateKey, &key.span, message, help);
+        reader.error(Code::DuplicateKey, &key.span, message, help);
     } else {
         let message = format!("`{name}` is given more than once; the last one counts");
-        reader
-            .problems
-            .warning(Code::DuplicateKey, &key.span, message, help);
+        reader.warning(Code::DuplicateKey, &key.span, message, help);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::object::{file_object, shorten};
 use super::read::{FromValue, Milliseconds, Reader, Slot, Spanned, Text};
-use crate::aurora::statuses::StatusList;
+use super::statuses::StatusList;
 use crate::diagnostic::Code;
 use crate::json::{Key, Kind, Member, Span, Value};
 use std::collections::HashMap;
@@ -252,9 +252,7 @@ impl FromValue for HeadersFile {
                     let message =
                         format!("header `{name}` is given more than once; the last one counts");
                     let help = "remove the others";
-                    reader
-                        .problems
-                        .warning(Code::DuplicateKey, &key.span, message, help);
+                    reader.warning(Code::DuplicateKey, &key.span, message, help);
                     headers[*entry.get()] = header;
                 }
             }
@@ -272,7 +270,7 @@ fn header_value(value: &Value, reader: &mut Reader) -> Option<SecretFile> {
         "{} where a string should be; sent as written",
         value.kind_name()
     );
-    reader.problems.warning(
+    reader.warning(
         Code::SloppyType,
         &value.span,
         message,
@@ -325,16 +323,12 @@ impl FromValue for SecretFile {
                         (None, Some(Text(file))) => SecretFrom::File(file),
                         (Some(_), Some(_)) => {
                             let message = "`env` and `file` exclude each other";
-                            reader
-                                .problems
-                                .error(Code::ConflictingKeys, &span, message, help);
+                            reader.error(Code::ConflictingKeys, &span, message, help);
                             return None;
                         }
                         (None, None) => {
                             let message = "neither `env` nor `file` is given";
-                            reader
-                                .problems
-                                .error(Code::MissingKey, &span, message, help);
+                            reader.error(Code::MissingKey, &span, message, help);
                             return None;
                         }
                     },
@@ -371,7 +365,7 @@ macro_rules! choice {
                             format!("one of {}", names.join(", "))
                         }
                     };
-                    reader.problems.error(Code::$code, &text.span, message, help);
+                    reader.error(Code::$code, &text.span, message, help);
                 }
                 choice.copied().map($Name)
             }

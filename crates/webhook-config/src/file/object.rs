@@ -1,7 +1,7 @@
 //! Reads an object of known keys: unknown, repeated and null ones included.
 
 use super::field::Field;
-use super::read::{FromValue, Reader, Slot};
+use super::read::{FromValue, Reader};
 use super::suggest::nearest;
 use crate::diagnostic::Code;
 use crate::json::{Key, Kind, Member, Span, Value};
@@ -32,12 +32,7 @@ pub(crate) trait FileObject: Default {
                     "`{}` is given more than once; the last one counts",
                     key.text
                 );
-                reader.problems.warning(
-                    Code::DuplicateKey,
-                    &key.span,
-                    message,
-                    "remove the others",
-                );
+                reader.warning(Code::DuplicateKey, &key.span, message, "remove the others");
             }
         }
     }
@@ -58,9 +53,7 @@ pub(crate) fn unknown_key(key: &Key, known: &[&'static str], reader: &mut Reader
         format!("the keys here are {}", keys.join(", "))
     };
     let message = format!("unknown key `{}`", shorten(&key.text));
-    reader
-        .problems
-        .error(Code::UnknownKey, &key.span, message, help);
+    reader.error(Code::UnknownKey, &key.span, message, help);
 }
 
 /// At most 60 characters of a text, and none that would break a message's line. A text that can
@@ -86,15 +79,6 @@ impl<O: FileObject> FromValue for O {
         object.set_span(value.span.clone());
         object.read_members(members, reader);
         Some(object)
-    }
-}
-
-impl<T: FromValue> Slot<T> {
-    pub(crate) fn read(value: &Value, reader: &mut Reader) -> Self {
-        if value.is_null() {
-            return Slot::Null(value.span.clone());
-        }
-        T::from_value(value, reader).map_or(Slot::Bad, Slot::Given)
     }
 }
 
@@ -155,7 +139,11 @@ macro_rules! file_object {
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 let types = [$(generator.subschema_for::<$Type>(),)*];
-                $crate::schema::object::<$Name>(&[$($object_doc),+], types.to_vec())
+                $crate::file::field::object_schema(
+                    &[$($object_doc),+],
+                    <$Name as $crate::file::object::FileObject>::fields(),
+                    types.to_vec(),
+                )
             }
         }
     };

@@ -54,10 +54,29 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    pub(crate) fn error(
+        &mut self,
+        code: Code,
+        span: &Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.problems.error(code, span, message, help);
+    }
+
+    pub(crate) fn warning(
+        &mut self,
+        code: Code,
+        span: &Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.problems.warning(code, span, message, help);
+    }
+
     pub(crate) fn wrong_type(&mut self, value: &Value, expected: &str) {
         let message = format!("expected {expected}, found {}", value.kind_name());
-        self.problems
-            .error(Code::WrongType, &value.span, message, "");
+        self.error(Code::WrongType, &value.span, message, "");
     }
 
     /// Lets a value be shown in the line of a problem: it cannot be a secret.
@@ -79,6 +98,15 @@ impl Reader {
 pub(crate) trait FromValue: Sized {
     /// Reads a value that is not null; what is wrong with it is reported.
     fn from_value(value: &Value, reader: &mut Reader) -> Option<Self>;
+}
+
+impl<T: FromValue> Slot<T> {
+    pub(crate) fn read(value: &Value, reader: &mut Reader) -> Self {
+        if value.is_null() {
+            return Slot::Null(value.span.clone());
+        }
+        T::from_value(value, reader).map_or(Slot::Bad, Slot::Given)
+    }
 }
 
 /// A string that is no secret.
@@ -198,9 +226,7 @@ impl FromValue for Milliseconds {
                     let message =
                         format!("{found} where a whole number should be; read as {number}");
                     let help = format!("write {number}");
-                    reader
-                        .problems
-                        .warning(Code::SloppyType, &span, message, help);
+                    reader.warning(Code::SloppyType, &span, message, help);
                 }
                 Some(Milliseconds {
                     span,
@@ -210,16 +236,12 @@ impl FromValue for Milliseconds {
             Ok(None) => Some(Milliseconds { span, value: None }),
             Err(NotAnInteger::NoNumber) => {
                 let message = "expected a whole number, found a string that holds none";
-                reader
-                    .problems
-                    .error(Code::WrongType, &span, message, "such as 5000");
+                reader.error(Code::WrongType, &span, message, "such as 5000");
                 None
             }
             Err(NotAnInteger::TooLarge) => {
                 let message = "the number is too large or too small";
-                reader
-                    .problems
-                    .error(Code::OutOfRange, &span, message, "from 1 to 2147483647");
+                reader.error(Code::OutOfRange, &span, message, "from 1 to 2147483647");
                 None
             }
         }

@@ -76,9 +76,7 @@ impl Surroundings<'_> {
             None => format!("the environment variable `{shown}` is not set"),
         };
         let help = "set it where this program is started, or use {\"file\": PATH}";
-        reader
-            .problems
-            .error(Code::UnresolvedSecret, &name.span, problem, help);
+        reader.error(Code::UnresolvedSecret, &name.span, problem, help);
         None
     }
 
@@ -94,9 +92,7 @@ impl Surroundings<'_> {
         };
         let message = format!("cannot read {}: {reason}", full.display());
         let help = "a relative path starts from the directory of this file";
-        reader
-            .problems
-            .error(Code::UnresolvedSecret, &path.span, message, help);
+        reader.error(Code::UnresolvedSecret, &path.span, message, help);
         None
     }
 
@@ -106,9 +102,7 @@ impl Surroundings<'_> {
             let message = format!("{what} can be read by everybody on this machine");
             let help =
                 "chmod o-r this file, or move the secret out: {\"file\": PATH} or {\"env\": NAME}";
-            reader
-                .problems
-                .warning(Code::ExposedSecret, &secret.span, message, help);
+            reader.warning(Code::ExposedSecret, &secret.span, message, help);
         }
     }
 }

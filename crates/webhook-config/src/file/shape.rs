@@ -6,7 +6,7 @@ use super::mirror::{
     WhenFullText,
 };
 use super::read::{Milliseconds, Spanned, Text};
-use crate::aurora::statuses::StatusList;
+use super::statuses::StatusList;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 use std::borrow::Cow;

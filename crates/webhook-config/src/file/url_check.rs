@@ -16,36 +16,26 @@ pub(crate) fn target_url(
         Ok(url) => url,
         Err(error) => {
             let (span, help) = place_and_help(&error, text, raw);
-            reader
-                .problems
-                .error(Code::InvalidUrl, &span, message(&error), help);
+            reader.error(Code::InvalidUrl, &span, message(&error), help);
             return None;
         }
     };
     if url.has_odd_host() {
         let message = "the host holds a character that no host name has";
         let help = "is a variable not expanded, or a second host added?";
-        reader
-            .problems
-            .warning(Code::OddHost, &text.span, message, help);
+        reader.warning(Code::OddHost, &text.span, message, help);
     }
     if url.had_userinfo() {
         let message = "the user name and password of the URL are not sent";
         let help = "Aurora did not send them either; use the header `Authorization`";
-        reader
-            .problems
-            .warning(Code::UrlCredentials, &text.span, message, help);
+        reader.warning(Code::UrlCredentials, &text.span, message, help);
     } else if url.to_string() != text.value {
         let message = format!("requested as {url}");
         let help = "write it like that";
-        reader
-            .problems
-            .warning(Code::ChangedUrl, &text.span, message, help);
+        reader.warning(Code::ChangedUrl, &text.span, message, help);
     } else if !url.to_string().is_ascii() {
         let message = format!("requested as {}", url.as_uri());
-        reader
-            .problems
-            .warning(Code::ChangedUrl, &text.span, message, "write it like that");
+        reader.warning(Code::ChangedUrl, &text.span, message, "write it like that");
     }
     Some(url)
 }
@@ -60,16 +50,12 @@ pub(crate) fn proxy_url(
         Ok(url) => Some(url),
         Err(InvalidProxy::Url(error)) => {
             let (span, help) = place_and_help(&error, text, raw);
-            reader
-                .problems
-                .error(Code::InvalidUrl, &span, message(&error), help);
+            reader.error(Code::InvalidUrl, &span, message(&error), help);
             None
         }
         Err(error) => {
             let help = "such as http://proxy.example.com:3128";
-            reader
-                .problems
-                .error(Code::InvalidUrl, &text.span, error.to_string(), help);
+            reader.error(Code::InvalidUrl, &text.span, error.to_string(), help);
             None
         }
     }

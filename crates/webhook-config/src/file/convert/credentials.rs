@@ -1,6 +1,6 @@
 //! What a target of the file signs with, trusts and presents.
 
-use super::{Context, opening, required};
+use super::context::{Context, opening, required};
 use crate::diagnostic::Code;
 use crate::file::mirror::{SigningFile, TlsFile};
 use crate::file::read::{Reader, Slot, Text};
@@ -34,18 +34,14 @@ pub(super) fn convert_signing(
             Err(error) => {
                 let message = format!("not a signing secret: {error}");
                 let help = "make one: echo \"whsec_$(head -c 32 /dev/urandom | base64)\"";
-                reader
-                    .problems
-                    .error(Code::InvalidSigningSecret, &secret.span, message, help);
+                reader.error(Code::InvalidSigningSecret, &secret.span, message, help);
             }
         }
     }
     if list.value.is_empty() {
         let message = "`secrets` is empty";
         let help = "add a secret, or remove `signing`";
-        reader
-            .problems
-            .error(Code::MissingKey, &list.span, message, help);
+        reader.error(Code::MissingKey, &list.span, message, help);
     }
     Signing::new(secrets).ok()
 }
@@ -62,7 +58,7 @@ pub(super) fn convert_tls(file: TlsFile, context: &Context<'_>, reader: &mut Rea
     }
     if let (Some(_), Some(key)) = (file.client_key_file.as_given(), file.client_key.as_given()) {
         let message = "`clientKey` and `clientKeyFile` exclude each other";
-        reader.problems.error(
+        reader.error(
             Code::ConflictingKeys,
             &key.span,
             message,
@@ -111,9 +107,7 @@ pub(super) fn convert_tls(file: TlsFile, context: &Context<'_>, reader: &mut Rea
         (Some(_), None) | (None, Some(_)) => {
             let message = "a client certificate needs its key, and the key its certificate";
             let help = "set `clientCertFile` and `clientKeyFile`";
-            reader
-                .problems
-                .error(Code::IncompleteKeys, &opening(&file.span), message, help);
+            reader.error(Code::IncompleteKeys, &opening(&file.span), message, help);
         }
         _ => {}
     }
@@ -138,7 +132,5 @@ fn checked(
 }
 
 fn invalid_pem(span: &Span, error: &tls::InvalidPem, reader: &mut Reader) {
-    reader
-        .problems
-        .error(Code::InvalidPem, span, error.to_string(), "");
+    reader.error(Code::InvalidPem, span, error.to_string(), "");
 }

@@ -1,9 +1,9 @@
 //! The filters of a target of the file.
 
-use crate::aurora::statuses::StatusList;
 use crate::diagnostic::Code;
 use crate::file::object::shorten;
 use crate::file::read::{Reader, Spanned, Text};
+use crate::file::statuses::StatusList;
 use crate::file::suggest::nearest;
 use crate::filter::{JobFilter, StatusFilter};
 use webhook_model::ScheduleStatus;
@@ -16,9 +16,7 @@ pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
     if list.items.is_empty() {
         let message = "an empty list of statuses: nothing is ever sent";
         let help = "remove `statuses` to send all";
-        reader
-            .problems
-            .warning(Code::NoStatuses, &list.span, message, help);
+        reader.warning(Code::NoStatuses, &list.span, message, help);
     }
     let mut only = Vec::new();
     let mut reported = None;
@@ -37,9 +35,7 @@ pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
             (_, true) => {
                 let message = format!("`{}` has no effect beside `*`", shorten(name));
                 let help = "write \"*\" alone, or remove it";
-                reader
-                    .problems
-                    .warning(Code::Ineffective, &item.span, message, help);
+                reader.warning(Code::Ineffective, &item.span, message, help);
             }
             (None, false) => {
                 let message = format!("unknown status `{}`", shorten(name));
@@ -48,9 +44,7 @@ pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("one of {}, or `*`", known.collect::<Vec<_>>().join(", ")),
                 };
-                reader
-                    .problems
-                    .error(Code::UnknownStatus, &item.span, message, help);
+                reader.error(Code::UnknownStatus, &item.span, message, help);
             }
         }
     }
@@ -64,7 +58,7 @@ pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
 pub(super) fn jobs(list: &Spanned<Vec<Text>>, reader: &mut Reader) -> JobFilter {
     if list.value.is_empty() {
         let message = "an empty list of job patterns: nothing is ever sent";
-        reader.problems.warning(
+        reader.warning(
             Code::NoJobs,
             &list.span,
             message,
@@ -78,9 +72,7 @@ pub(super) fn jobs(list: &Spanned<Vec<Text>>, reader: &mut Reader) -> JobFilter 
             Err(error) => {
                 let message = format!("`{}` is not a job pattern", shorten(&text.value));
                 let help = format!("{error}, such as vagrant/test/*");
-                reader
-                    .problems
-                    .error(Code::InvalidJobPattern, &text.span, message, help);
+                reader.error(Code::InvalidJobPattern, &text.span, message, help);
             }
         }
     }

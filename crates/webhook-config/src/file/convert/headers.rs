@@ -1,6 +1,6 @@
 //! The headers of a target of the file.
 
-use super::Context;
+use super::context::Context;
 use crate::diagnostic::Code;
 use crate::file::mirror::{HeaderFile, HeadersFile};
 use crate::file::object::shorten;
@@ -29,14 +29,14 @@ pub(super) fn convert_headers(
                 }
                 _ => format!("`{name}` cannot be the name of a header"),
             };
-            reader.problems.error(code, &key.span, message, help);
+            reader.error(code, &key.span, message, help);
             is_whole = false;
             continue;
         }
         let Some(secret) = value else {
             let message = format!("header `{name}` is null");
             let help = "give it a value, \"\" if it is to be empty, or remove it";
-            reader.problems.error(Code::WrongType, &span, message, help);
+            reader.error(Code::WrongType, &span, message, help);
             is_whole = false;
             continue;
         };
@@ -57,9 +57,7 @@ pub(super) fn convert_headers(
             Err(error) => {
                 let message = format!("header `{name}` has a value that cannot be sent");
                 let code = Code::InvalidHeaderValue;
-                reader
-                    .problems
-                    .error(code, &secret.span, message, error.to_string());
+                reader.error(code, &secret.span, message, error.to_string());
                 is_whole = false;
             }
         }
@@ -73,9 +71,7 @@ fn warn_of_header(header: &Header, span: &Span, reader: &mut Reader) {
         let message = format!("header `{name}` is not sent as written");
         let help = "HTTP carries Latin-1 on one line: what is beyond it goes out as `?`, a control \
                     character or line break as a blank";
-        reader
-            .problems
-            .warning(Code::ChangedHeaderValue, span, message, help);
+        reader.warning(Code::ChangedHeaderValue, span, message, help);
     }
     if header.name() == http::header::CONTENT_TYPE {
         let value = header.text().to_ascii_lowercase();
@@ -85,9 +81,7 @@ fn warn_of_header(header: &Header, span: &Span, reader: &mut Reader) {
         if charset.is_some_and(|charset| !charset.starts_with("utf-8")) {
             let message = "the header names a charset, but the body is UTF-8";
             let help = "remove the charset, or write charset=utf-8";
-            reader
-                .problems
-                .warning(Code::ContentTypeCharset, span, message, help);
+            reader.warning(Code::ContentTypeCharset, span, message, help);
         }
     }
 }

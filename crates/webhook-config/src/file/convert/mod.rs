@@ -1,5 +1,6 @@
 //! From the mirror to types that cannot be wrong.
 
+mod context;
 mod credentials;
 mod filters;
 mod headers;
@@ -8,33 +9,36 @@ mod target;
 
 use super::mirror::{ConfigFile, QueueFile, TargetFile};
 use super::object::shorten;
-use super::read::{Reader, Slot, Spanned, Text};
-use super::resolve::Surroundings;
-use crate::Config;
+use super::read::{Reader, Slot, Text};
 use crate::diagnostic::Code;
 use crate::json::Span;
-use crate::limits::{self, Limits};
+use crate::limits;
 use crate::name::TargetName;
 use crate::queue::QueueSettings;
+use crate::target::Target;
+use context::{number, opening};
 use std::collections::HashSet;
 use target::convert_target;
 
-/// What conversions need besides the mirror.
-pub(crate) struct Context<'a> {
-    pub(crate) text: &'a str,
-    /// Whether the file ends in an error of syntax, so that a missing key may only be unread.
-    pub(crate) is_partial: bool,
-    pub(crate) surroundings: &'a Surroundings<'a>,
+pub(crate) use context::Context;
+
+/// What a valid file holds.
+#[derive(Debug)]
+pub(crate) struct FileContent {
+    /// At least one, no two of the same name.
+    pub(crate) targets: Vec<Target>,
+    pub(crate) queue: QueueSettings,
+    pub(crate) max_event_bytes: usize,
 }
 
-/// The configuration, if nothing is wrong with it. All that is wrong has been reported.
-pub(crate) fn config(
+/// The content, if nothing is wrong with it. All that is wrong has been reported.
+pub(crate) fn content(
     file: ConfigFile,
     target: TargetFile,
     target_keys: &[Span],
     context: &Context<'_>,
     reader: &mut Reader,
-) -> Option<Config> {
+) -> Option<FileContent> {
     let mut targets = Vec::new();
     match file.targets {
         Slot::Absent | Slot::Null(_) => targets.push(convert_target(target, context, reader)),
@@ -43,15 +47,11 @@ pub(crate) fn config(
             for key in target_keys {
                 let message = "this key belongs to a target, and `targets` is given too";
                 let help = "move it into an object of `targets`";
-                reader
-                    .problems
-                    .error(Code::ConflictingKeys, key, message, help);
+                reader.error(Code::ConflictingKeys, key, message, help);
             }
             if list.value.is_empty() {
                 let message = "there is no target";
-                reader
-                    .problems
-                    .error(Code::NoTargets, &list.span, message, "add one");
+                reader.error(Code::NoTargets, &list.span, message, "add one");
             }
             check_names(&list.value, reader);
             for target in list.value {
@@ -66,15 +66,12 @@ pub(crate) fn config(
         "maxEventBytes",
         reader,
     );
-    let mut builder = Config::builder().queue(queue);
-    if let Some(bytes) = max_event_bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
-        builder = builder.max_event_bytes(bytes);
-    }
-    for target in targets {
-        builder = builder.target(target?);
-    }
-    // Each of the builder's checks has been made above, with a place.
-    builder.build().ok()
+    let max_event_bytes = max_event_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    Some(FileContent {
+        targets: targets.into_iter().collect::<Option<_>>()?,
+        queue,
+        max_event_bytes: max_event_bytes.unwrap_or(limits::DEFAULT_MAX_EVENT_BYTES),
+    })
 }
 
 /// No two targets have the same name; one without a name is called `default`.
@@ -90,9 +87,7 @@ fn check_names(targets: &[TargetFile], reader: &mut Reader) {
         if !seen.insert(name) {
             let message = format!("another target is named `{}` too", shorten(name));
             let help = "give each target a `name` of its own: it keys the queue and the metrics";
-            reader
-                .problems
-                .error(Code::DuplicateName, &place_of(span, target), message, help);
+            reader.error(Code::DuplicateName, &place_of(span, target), message, help);
         }
     }
 }
@@ -106,17 +101,13 @@ fn place_of(span: &Span, target: &TargetFile) -> Span {
     }
 }
 
-fn opening(object: &Span) -> Span {
-    object.start..object.start + 1
-}
-
 fn queue(slot: Slot<QueueFile>, context: &Context<'_>, reader: &mut Reader) -> QueueSettings {
     let file = slot.given().unwrap_or_default();
     let default = QueueSettings::default();
     let dir = match &file.dir {
         Slot::Given(Text(dir)) if dir.value.is_empty() || dir.value.contains('\0') => {
             let message = "not the name of a directory";
-            reader.problems.error(
+            reader.error(
                 Code::OutOfRange,
                 &dir.span,
                 message,
@@ -135,50 +126,4 @@ fn queue(slot: Slot<QueueFile>, context: &Context<'_>, reader: &mut Reader) -> Q
         settings = settings.with_when_full(when_full.0);
     }
     settings
-}
-
-/// The value of a required key; its absence is reported at the object's brace.
-fn required<T>(
-    slot: Slot<T>,
-    key: &str,
-    what: &str,
-    brace: &Span,
-    context: &Context<'_>,
-    reader: &mut Reader,
-) -> Option<T> {
-    match slot {
-        Slot::Given(value) => return Some(value),
-        Slot::Absent if !context.is_partial => {
-            let message = format!("the key `{key}` is missing");
-            let help = format!("add `{key}`: {what}");
-            reader
-                .problems
-                .error(Code::MissingKey, brace, message, help);
-        }
-        Slot::Null(span) => {
-            let message = format!("`{key}` is null");
-            reader
-                .problems
-                .error(Code::MissingKey, &span, message, format!("give it {what}"));
-        }
-        Slot::Absent | Slot::Bad => {}
-    }
-    None
-}
-
-/// A number within its limits, if one is given.
-fn number(
-    slot: &Slot<Spanned<u64>>,
-    limits: Limits,
-    key: &str,
-    reader: &mut Reader,
-) -> Option<u64> {
-    let Spanned { value, span } = slot.as_given()?;
-    if limits.contains(*value) {
-        return Some(*value);
-    }
-    let message = format!("`{key}` is out of range");
-    let help = format!("from {} to {}", limits.least, limits.most);
-    reader.problems.error(Code::OutOfRange, span, message, help);
-    None
 }

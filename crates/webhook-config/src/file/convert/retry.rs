@@ -1,6 +1,6 @@
 //! The retry settings of a target of the file.
 
-use super::{number, opening};
+use super::context::{number, opening};
 use crate::diagnostic::Code;
 use crate::file::mirror::RetryFile;
 use crate::file::read::Reader;
@@ -45,7 +45,7 @@ pub(super) fn convert_retry(file: &RetryFile, reader: &mut Reader) -> RetryPolic
             InvalidRetry::Multiplier => Code::OutOfRange,
             _ => Code::InvalidRetry,
         };
-        reader.problems.error(code, &span, error.to_string(), "");
+        reader.error(code, &span, error.to_string(), "");
         default
     })
 }

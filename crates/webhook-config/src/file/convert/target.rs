@@ -1,10 +1,11 @@
 //! A target of the file.
 
+use super::context::{Context, number, opening, required};
 use super::credentials::{convert_signing, convert_tls};
 use super::filters::{jobs, statuses};
 use super::headers::convert_headers;
 use super::retry::convert_retry;
-use super::{Context, number, opening, required};
+use crate::delivery::{Delivery, Format};
 use crate::diagnostic::Code;
 use crate::file::mirror::TargetFile;
 use crate::file::read::{Milliseconds, Reader, Slot, Spanned, Text};
@@ -12,7 +13,7 @@ use crate::file::url_check;
 use crate::json::Span;
 use crate::limits;
 use crate::name::TargetName;
-use crate::target::{Delivery, Format, Target};
+use crate::target::Target;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
@@ -79,9 +80,7 @@ pub(super) fn convert_target(
     if let (Delivery::BestEffort, Slot::Given(retry)) = (delivery, &file.retry) {
         let message = "`retry` has no effect: a best-effort delivery is tried once";
         let help = "remove `retry`, or set `delivery` to \"reliable\"";
-        reader
-            .problems
-            .warning(Code::Ineffective, &opening(&retry.span), message, help);
+        reader.warning(Code::Ineffective, &opening(&retry.span), message, help);
     }
     let retry = file
         .retry
@@ -122,7 +121,7 @@ pub(super) fn convert_target(
         && url.as_uri().scheme() == Some(&http::uri::Scheme::HTTP)
     {
         let message = "`tls` has no effect: the URL is not https";
-        reader.problems.warning(
+        reader.warning(
             Code::Ineffective,
             &place,
             message,
@@ -194,9 +193,7 @@ fn target_name(name: &Spanned<String>, reader: &mut Reader) -> Option<TargetName
     TargetName::new(name.value.as_str())
         .map_err(|error| {
             let message = "this is not a name";
-            reader
-                .problems
-                .error(Code::InvalidName, &name.span, message, error.to_string());
+            reader.error(Code::InvalidName, &name.span, message, error.to_string());
         })
         .ok()
 }
@@ -205,9 +202,7 @@ fn connect_timeout(timeout: &Milliseconds, reader: &mut Reader) -> Option<Durati
     let Milliseconds { span, value } = timeout;
     let Some(value) = value else {
         let message = "expected a whole number, found an empty string";
-        reader
-            .problems
-            .error(Code::WrongType, span, message, "such as 5000");
+        reader.error(Code::WrongType, span, message, "such as 5000");
         return None;
     };
     let msec = u64::try_from(*value)
@@ -216,15 +211,13 @@ fn connect_timeout(timeout: &Milliseconds, reader: &mut Reader) -> Option<Durati
     let Some(msec) = msec else {
         let message = format!("a time-out of {value} ms");
         let help = "from 1 to 2147483647; Aurora took none, or 100 ms, for a number under 1";
-        reader.problems.error(Code::OutOfRange, span, message, help);
+        reader.error(Code::OutOfRange, span, message, help);
         return None;
     };
     if msec < limits::SHORT_TIMEOUT_MSEC {
         let message = format!("{msec} ms to connect only reaches receivers near by");
         let help = "such as 5000; `responseTimeoutMsec` bounds the answer";
-        reader
-            .problems
-            .warning(Code::ShortTimeout, span, message, help);
+        reader.warning(Code::ShortTimeout, span, message, help);
     }
     Some(Duration::from_millis(msec))
 }

@@ -1,7 +1,7 @@
 //! How a list became Aurora's list of strings.
 
+use super::read::{FromValue, Reader};
 use crate::diagnostic::Code;
-use crate::file::{FromValue, Reader};
 use crate::json::{Kind, Span, Value};
 
 /// The elements of `statuses`, as Aurora read them.
@@ -37,9 +37,7 @@ impl FromValue for StatusList {
             if let Kind::Array(_) | Kind::Object(_) = &element.kind {
                 let message = format!("expected a status, found {}", element.kind_name());
                 let help = "write the statuses in one list, as [\"LOST\", \"FAILED\"]";
-                reader
-                    .problems
-                    .warning(Code::SloppyType, &element.span, message, help);
+                reader.warning(Code::SloppyType, &element.span, message, help);
             }
             if list.add(element, &element.span) {
                 list.cut = Some(element.span.clone());

@@ -1,0 +1,47 @@
+//! Why a file is not a valid configuration.
+
+use super::list::Diagnostics;
+use super::problem::Severity;
+use std::fmt;
+
+/// A file is not a valid configuration. Nothing of it is used.
+#[derive(Clone)]
+pub struct LoadError {
+    diagnostics: Box<Diagnostics>,
+}
+
+impl LoadError {
+    pub(crate) fn new(diagnostics: Diagnostics) -> Self {
+        LoadError {
+            diagnostics: Box::new(diagnostics),
+        }
+    }
+
+    /// All problems of the file, warnings too; at least one is an error.
+    #[must_use]
+    pub fn diagnostics(&self) -> &Diagnostics {
+        &self.diagnostics
+    }
+}
+
+impl fmt::Display for LoadError {
+    /// The number of errors, and a line for each problem.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.diagnostics.count(Severity::Error);
+        let plural = if errors == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{} has {errors} error{plural}\n{}",
+            self.diagnostics.file(),
+            self.diagnostics
+        )
+    }
+}
+
+impl fmt::Debug for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for LoadError {}
