@@ -4,14 +4,20 @@ use crate::field::Laid;
 use crate::field::structure::{read_field, read_into};
 use crate::field::unknown::UnknownFields;
 use crate::field::value::FieldValue;
+use crate::hash::identity::HashedPayload;
+use crate::hash::recover::recover_in;
+use crate::hash::verify::{Asked, Check, HashReport};
 use crate::hash::visit::{Hashed, Site, Visitor};
 use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
 use crate::json::write::{Fault, Writer};
 use crate::old_state::{LaidOldState, OldState};
 use crate::release::Span;
-use crate::{EventHeader, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName};
+use crate::{
+    EventHeader, IdentityHashes, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName,
+};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::cmp::Reverse;
 use std::fmt;
 use std::io;
 
@@ -149,7 +155,22 @@ impl TaskStateChange {
         written(Layout::AsRead) == written(Layout::Of(release))
     }
 
-    pub(crate) fn walk<V: Visitor>(&self, visitor: &mut V) {
+    /// Checks every `cachedHashCode` that is not 0, and every 0 that should not be: a struct that
+    /// has a hash has asked all that it holds.
+    #[must_use]
+    pub fn verify_hashes(&self, jvm: &Jvm) -> HashReport {
+        self.verify_hashes_asked(jvm, Asked::Unknown)
+    }
+
+    /// Checks every `cachedHashCode`, knowing which struct was asked for its hash.
+    #[must_use]
+    pub fn verify_hashes_asked(&self, jvm: &Jvm, asked: Asked) -> HashReport {
+        let mut check = Check::new(jvm, asked);
+        self.walk(&mut check);
+        check.report
+    }
+
+    fn walk<V: Visitor>(&self, visitor: &mut V) {
         if let Some(task) = &self.task {
             task.walk(&Site::ROOT.member("task"), visitor);
         }
@@ -263,6 +284,19 @@ impl TaskStateChange {
         self.task
             .as_ref()?
             .unwritable(&Site::ROOT.member("task"), self.layout)
+    }
+}
+
+impl HashedPayload for TaskStateChange {
+    fn recover(&self, release: Option<Release>) -> (Release, IdentityHashes) {
+        let in_release = |release| recover_in(release, |solve| self.walk(solve));
+        let best = |&release: &Release| {
+            let wrong = self.verify_hashes(&in_release(release)).wrong.len();
+            (wrong, !self.fits(release), Reverse(release))
+        };
+        let likely = || Release::ALL.iter().copied().min_by_key(best);
+        let release = release.or_else(likely).unwrap_or(Release::LATEST);
+        (release, in_release(release).identities().clone())
     }
 }
 

@@ -1,14 +1,14 @@
-//! The state of a task.
+//! The states of a task, and which may follow which.
+//!
+//! The source of the transitions is Aurora's `TaskStateMachine`, as of 0.20 and later; before,
+//! there was no `PARTITIONED` and all else was the same. The source of the groups is the constants
+//! `ACTIVE_STATES`, `LIVE_STATES` and `TERMINAL_STATES` of its `api.thrift`.
 
-use crate::field::FieldValue;
-use crate::hash::identity::Constant;
-use crate::hash::{Asking, JavaHash, Unhashable};
-use crate::json::error::ReadError;
-use crate::json::scan::Scanner;
-use crate::release::Layout;
-use serde::Serializer;
-use std::borrow::Cow;
-use std::hash::{Hash, Hasher};
+use self::ScheduleStatus::{
+    Assigned, Draining, Failed, Finished, Init, Killed, Killing, Lost, Partitioned, Pending,
+    Preempting, Restarting, Running, Starting, Throttled,
+};
+use std::fmt;
 
 macro_rules! statuses {
     ($($variant:ident $name:literal $doc:literal)*) => {
@@ -54,92 +54,145 @@ statuses! {
     Partitioned "PARTITIONED" "Its agent cannot be reached (from 0.20)."
 }
 
-/// A state as met on the wire: known, or the name of one from a newer scheduler.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StatusName<'a> {
-    /// A state that this crate knows.
-    Known(ScheduleStatus),
-    /// The name of a state that it does not know.
-    Other(Cow<'a, str>),
-}
-
-impl StatusName<'_> {
-    /// The name on the wire.
+impl ScheduleStatus {
+    /// The states that Aurora lets a task enter from this one; none from a terminal state.
+    ///
+    /// A killed `PENDING` or `THROTTLED` task is deleted at once: Aurora counts that as a
+    /// transition to `KILLING`, but stores it nowhere and posts no event of it.
+    ///
+    /// ```
+    /// use webhook_model::ScheduleStatus::{Assigned, Killing, Pending};
+    /// assert_eq!(Pending.transitions(), [Assigned, Killing]);
+    /// ```
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn transitions(self) -> &'static [ScheduleStatus] {
         match self {
-            StatusName::Known(status) => status.name(),
-            StatusName::Other(name) => name,
+            Init => &[Pending, Throttled],
+            Throttled => &[Pending, Killing],
+            Pending => &[Assigned, Killing],
+            Assigned => &[
+                Starting, Running, Finished, Failed, Restarting, Draining, Killed, Killing, Lost,
+                Preempting,
+            ],
+            Starting => &[
+                Running,
+                Finished,
+                Failed,
+                Restarting,
+                Draining,
+                Killing,
+                Killed,
+                Lost,
+                Preempting,
+                Partitioned,
+            ],
+            Running => &[
+                Finished,
+                Restarting,
+                Draining,
+                Failed,
+                Killing,
+                Killed,
+                Lost,
+                Preempting,
+                Partitioned,
+            ],
+            Partitioned => &[
+                Lost, Failed, Finished, Running, Assigned, Starting, Restarting, Draining,
+                Preempting, Killing,
+            ],
+            Preempting | Restarting | Draining => {
+                &[Finished, Failed, Killing, Killed, Lost, Partitioned]
+            }
+            Killing => &[Finished, Failed, Killed, Lost, Partitioned],
+            Finished | Failed | Killed | Lost => &[],
         }
     }
-}
 
-impl<'a> From<Cow<'a, str>> for StatusName<'a> {
-    fn from(name: Cow<'a, str>) -> Self {
-        match ScheduleStatus::from_name(&name) {
-            Some(status) => StatusName::Known(status),
-            None => StatusName::Other(name),
-        }
-    }
-}
-
-impl StatusName<'_> {
-    /// The same, owning its name.
+    /// Whether Aurora lets a task go from this state to `next`.
     #[must_use]
-    pub fn into_owned(self) -> StatusName<'static> {
-        match self {
-            StatusName::Known(status) => StatusName::Known(status),
-            StatusName::Other(name) => StatusName::Other(Cow::Owned(name.into_owned())),
-        }
+    pub fn may_become(self, next: ScheduleStatus) -> bool {
+        self.transitions().contains(&next)
+    }
+
+    /// Whether the scheduler still has something to do for the task.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        !self.is_terminal() && self != Init
+    }
+
+    /// Whether the task may have a sandbox that is in use.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(
+            self,
+            Killing | Partitioned | Preempting | Restarting | Draining | Running
+        )
+    }
+
+    /// Whether the task has ended, for good: nothing follows.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Failed | Finished | Killed | Lost)
     }
 }
 
-impl From<ScheduleStatus> for StatusName<'_> {
-    fn from(status: ScheduleStatus) -> Self {
-        StatusName::Known(status)
-    }
-}
-
-impl std::fmt::Display for ScheduleStatus {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ScheduleStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl std::fmt::Display for StatusName<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl JavaHash for StatusName<'static> {
-    fn java_hash(&self, asking: &Asking<'_>) -> Result<i32, Unhashable> {
-        asking.identity(match self {
-            // The table of constants starts with the states, in this order.
-            StatusName::Known(status) => Constant::Known(*status as usize),
-            StatusName::Other(name) => Constant::Other {
-                family: "ScheduleStatus",
-                name,
-            },
-        })
-    }
-}
-
-impl FieldValue for StatusName<'static> {
-    fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
-        Ok(StatusName::from(scanner.string()?).into_owned())
+    #[test]
+    fn a_task_that_has_ended_enters_no_other_state_and_every_other_does() {
+        for &status in ScheduleStatus::ALL {
+            assert_eq!(
+                status.transitions().is_empty(),
+                status.is_terminal(),
+                "{status}"
+            );
+        }
     }
 
-    fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
+    #[test]
+    fn every_state_but_the_first_can_be_reached_from_it() {
+        let mut reached = vec![Init];
+        let mut next = 0;
+        while let Some(&status) = reached.get(next) {
+            for &to in status.transitions() {
+                if !reached.contains(&to) {
+                    reached.push(to);
+                }
+            }
+            next += 1;
+        }
+        assert_eq!(reached.len(), ScheduleStatus::ALL.len());
     }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
+    #[test]
+    fn a_live_task_is_active_and_an_ended_one_is_neither() {
+        for &status in ScheduleStatus::ALL {
+            assert!(!status.is_live() || status.is_active(), "{status}");
+            assert!(!(status.is_terminal() && status.is_active()), "{status}");
+        }
+        assert!(!Init.is_active());
     }
 
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
+    #[test]
+    fn an_assigned_task_is_not_partitioned_before_it_has_started() {
+        assert!(!Assigned.may_become(Partitioned));
+        assert!(Starting.may_become(Partitioned));
+    }
+
+    #[test]
+    fn no_transition_leads_back_to_the_beginning_or_to_itself() {
+        for &status in ScheduleStatus::ALL {
+            assert!(!status.may_become(Init), "{status}");
+            assert!(!status.may_become(status), "{status}");
+        }
     }
 }

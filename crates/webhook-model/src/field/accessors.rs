@@ -3,7 +3,6 @@
 /// The Rust type of a kind of field.
 macro_rules! kind {
     (text) => { String };
-    (status) => { $crate::StatusName<'static> };
     (part($Inner:ty)) => { $Inner };
     (scalar($Inner:ty)) => { $Inner };
     (list($Inner:ty)) => { Vec<$Inner> };
@@ -21,17 +20,6 @@ macro_rules! accessors {
         }
 
         $crate::field::accessors::setter! { $field $setter $wire impl Into<String> }
-    };
-    ([$($doc:tt)*] status $field:ident $setter:ident $wire:literal) => {
-        $($doc)*
-        #[must_use]
-        pub fn $field(&self) -> Option<&$crate::StatusName<'static>> {
-            self.$field.as_ref()
-        }
-
-        $crate::field::accessors::setter! {
-            $field $setter $wire impl Into<$crate::StatusName<'static>>
-        }
     };
     ([$($doc:tt)*] part($Inner:ty) $field:ident $setter:ident $wire:literal) => {
         $($doc)*

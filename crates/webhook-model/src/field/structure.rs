@@ -5,8 +5,8 @@
 
 /// Declares a struct with a `cachedHashCode`.
 ///
-/// A field is `kind name, setter, "nameOnTheWire", span;`, a kind one of `text`, `status`,
-/// `part(Struct)` (which may be null) and `scalar(type)`, `list(element)`, `set(element)`,
+/// A field is `kind name, setter, "nameOnTheWire", span;`, a kind one of `text`,
+/// `part(Type)` (which may be null) and `scalar(type)`, `list(element)`, `set(element)`,
 /// `map(value)` (which may not).
 macro_rules! structure {
     (
@@ -179,13 +179,7 @@ macro_rules! structure {
                 map.end()
             }
 
-            fn same(&self, other: &Self) -> bool {
-                self == other
-            }
-
-            fn digest<H: std::hash::Hasher>(&self, state: &mut H) {
-                std::hash::Hash::hash(self, state);
-            }
+            $crate::field::value::same_by_eq!();
 
             fn restrict(&mut self, release: $crate::Release) {
                 let _ = release;

@@ -251,13 +251,7 @@ impl<T: Variant> FieldValue for Union<T> {
         map.end()
     }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
+    crate::field::value::same_by_eq!();
 
     fn restrict(&mut self, release: Release) {
         self.variant.restrict_value(release);

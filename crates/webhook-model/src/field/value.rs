@@ -42,6 +42,21 @@ pub(crate) trait FieldValue: JavaHash + Sized {
     }
 }
 
+/// The methods of a [`FieldValue`] whose `Eq` and `Hash` are Java's.
+macro_rules! same_by_eq {
+    () => {
+        fn same(&self, other: &Self) -> bool {
+            self == other
+        }
+
+        fn digest<H: std::hash::Hasher>(&self, state: &mut H) {
+            std::hash::Hash::hash(self, state);
+        }
+    };
+}
+
+pub(crate) use same_by_eq;
+
 /// A value, to be written in a layout.
 pub(crate) struct Laid<'a, T>(pub(crate) &'a T, pub(crate) Layout);
 
@@ -81,49 +96,28 @@ fn read_integer<T: std::str::FromStr + TryFrom<i64>>(
         .map_err(|_| range_error(scanner, start, number, what))
 }
 
-impl FieldValue for i32 {
-    fn fallback() -> Option<Self> {
-        Some(0)
-    }
+macro_rules! integer_field {
+    ($Integer:ty, $serialize:ident, $what:literal) => {
+        impl FieldValue for $Integer {
+            fn fallback() -> Option<Self> {
+                Some(0)
+            }
 
-    fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
-        read_integer(scanner, "a whole number of 32 bits")
-    }
+            fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
+                read_integer(scanner, $what)
+            }
 
-    fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i32(*self)
-    }
+            fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.$serialize(*self)
+            }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
+            same_by_eq!();
+        }
+    };
 }
 
-impl FieldValue for i64 {
-    fn fallback() -> Option<Self> {
-        Some(0)
-    }
-
-    fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError> {
-        read_integer(scanner, "a whole number of 64 bits")
-    }
-
-    fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(*self)
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
-}
+integer_field!(i32, serialize_i32, "a whole number of 32 bits");
+integer_field!(i64, serialize_i64, "a whole number of 64 bits");
 
 impl FieldValue for bool {
     fn fallback() -> Option<Self> {
@@ -138,13 +132,7 @@ impl FieldValue for bool {
         serializer.serialize_bool(*self)
     }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
+    same_by_eq!();
 }
 
 impl FieldValue for f64 {
@@ -197,13 +185,7 @@ impl FieldValue for String {
         serializer.serialize_str(self)
     }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
+    same_by_eq!();
 }
 
 /// Reads the elements of an array.
@@ -252,13 +234,7 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Vec<T> {
         write_elements(self, layout, serializer)
     }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
+    same_by_eq!();
 
     fn restrict(&mut self, release: Release) {
         for element in self {
@@ -296,13 +272,7 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Set<T> {
         write_elements(self, layout, serializer)
     }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
+    same_by_eq!();
 
     fn restrict(&mut self, release: Release) {
         // Elements may differ in what the release does not have.
@@ -347,13 +317,7 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Map<T> {
         map.end()
     }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
+    same_by_eq!();
 }
 
 /// The hash of a field that may hold nothing: what Java has there instead, or 0 for null.

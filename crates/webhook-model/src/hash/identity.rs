@@ -1,5 +1,6 @@
 //! The identity hashes of Java's enum constants.
 
+use crate::Release;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -131,7 +132,22 @@ struct Given {
     others: BTreeMap<String, i32>,
 }
 
+/// A payload whose hashes tell which JVM computed them: a
+/// [`TaskStateChange`](crate::TaskStateChange).
+pub(crate) trait HashedPayload {
+    /// The release, if it is not given, and the identities that can be solved for in it.
+    fn recover(&self, release: Option<Release>) -> (Release, IdentityHashes);
+}
+
 impl IdentityHashes {
+    /// The identities that the hashes of a [`TaskStateChange`](crate::TaskStateChange) give away;
+    /// see [`Jvm::recover`](crate::Jvm::recover), which returns the release as well.
+    #[must_use]
+    #[expect(private_bounds, reason = "there is one payload")]
+    pub fn recover(payload: &impl HashedPayload) -> IdentityHashes {
+        payload.recover(None).1
+    }
+
     /// The fixed table, which knows every constant.
     #[must_use]
     pub const fn fixed() -> Self {
@@ -173,11 +189,12 @@ impl IdentityHashes {
     /// that knows this constant alone.
     #[must_use]
     pub fn with(mut self, constant: &str, identity: i32) -> Self {
-        self.insert(constant, identity);
+        self.set(constant, Some(identity));
         self
     }
 
-    pub(crate) fn insert(&mut self, constant: &str, identity: i32) {
+    /// Sets the identity of a constant, or removes it. A fixed table becomes a given one.
+    pub(crate) fn set(&mut self, constant: &str, identity: Option<i32>) {
         if self.is_fixed() {
             *self = IdentityHashes::empty();
         }
@@ -185,22 +202,12 @@ impl IdentityHashes {
             return;
         };
         let index = KNOWN.iter().position(|known| *known == constant);
-        match index.and_then(|index| given.known.get_mut(index)) {
-            Some(known) => *known = Some(identity),
-            None => {
+        match (index.and_then(|index| given.known.get_mut(index)), identity) {
+            (Some(known), _) => *known = identity,
+            (None, Some(identity)) => {
                 given.others.insert(constant.to_owned(), identity);
             }
-        }
-    }
-
-    pub(crate) fn remove(&mut self, constant: &str) {
-        let Table::Given(given) = &mut self.0 else {
-            return;
-        };
-        let index = KNOWN.iter().position(|known| *known == constant);
-        match index.and_then(|index| given.known.get_mut(index)) {
-            Some(known) => *known = None,
-            None => {
+            (None, None) => {
                 given.others.remove(constant);
             }
         }
@@ -251,7 +258,7 @@ impl<N: AsRef<str>> FromIterator<(N, i32)> for IdentityHashes {
     fn from_iter<I: IntoIterator<Item = (N, i32)>>(iter: I) -> Self {
         let mut table = IdentityHashes::empty();
         for (constant, identity) in iter {
-            table.insert(constant.as_ref(), identity);
+            table.set(constant.as_ref(), Some(identity));
         }
         table
     }

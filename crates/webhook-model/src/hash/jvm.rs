@@ -1,6 +1,6 @@
 //! Java's `hashCode`, as one JVM computes it.
 
-use super::identity::{Constant, IdentityHashes};
+use super::identity::{Constant, HashedPayload, IdentityHashes};
 use crate::Release;
 use std::fmt;
 
@@ -27,6 +27,30 @@ impl Jvm {
         }
     }
 
+    /// The JVM that most probably computed the hashes of a
+    /// [`TaskStateChange`](crate::TaskStateChange): of the releases' layouts, the one in which most
+    /// of them come out and which has the payload's fields, with the identities that can be solved
+    /// for in it. The newer release, where nothing tells two apart.
+    #[must_use]
+    #[expect(private_bounds, reason = "there is one payload")]
+    pub fn recover(payload: &impl HashedPayload) -> Jvm {
+        let (release, identities) = payload.recover(None);
+        Jvm::new(release, identities)
+    }
+
+    /// The JVM that computed the hashes of a [`TaskStateChange`](crate::TaskStateChange), if its
+    /// release was this: with the identities that can be solved for.
+    ///
+    /// Where two hashes say different things of one constant, the first one counts;
+    /// [`TaskStateChange::verify_hashes`](crate::TaskStateChange::verify_hashes) then finds the
+    /// other wrong.
+    #[must_use]
+    #[expect(private_bounds, reason = "there is one payload")]
+    pub fn recover_in(payload: &impl HashedPayload, release: Release) -> Jvm {
+        let (release, identities) = payload.recover(Some(release));
+        Jvm::new(release, identities)
+    }
+
     /// The latest release with the fixed table: what hashes mean unless told otherwise.
     #[must_use]
     pub fn fixed() -> &'static Jvm {
@@ -45,12 +69,8 @@ impl Jvm {
         &self.identities
     }
 
-    pub(crate) fn learn(&mut self, constant: &str, identity: i32) {
-        self.identities.insert(constant, identity);
-    }
-
-    pub(crate) fn forget(&mut self, constant: &str) {
-        self.identities.remove(constant);
+    pub(crate) fn set_identity(&mut self, constant: &str, identity: Option<i32>) {
+        self.identities.set(constant, identity);
     }
 }
 

@@ -3,7 +3,7 @@
 pub(crate) mod cached;
 pub(crate) mod identity;
 pub(crate) mod jvm;
-mod recover;
+pub(crate) mod recover;
 pub(crate) mod verify;
 pub(crate) mod visit;
 

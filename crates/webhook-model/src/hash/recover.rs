@@ -8,14 +8,14 @@
 use super::identity::IdentityHashes;
 use super::jvm::{Jvm, Unhashable};
 use super::visit::{Hashed, Site, Visitor};
-use crate::{Release, TaskStateChange};
-use std::cmp::Reverse;
+use crate::Release;
 
 /// How often the walk is repeated while it still learns something. One constant may be needed to
 /// solve for another that stands before it.
 const ROUNDS: usize = 8;
 
-struct Solve {
+/// Solves for one unknown identity at each struct.
+pub(crate) struct Solve {
     jvm: Jvm,
     learned: bool,
 }
@@ -30,7 +30,7 @@ impl Visitor for Solve {
             return;
         };
         let mut with = |identity| {
-            self.jvm.learn(&constant, identity);
+            self.jvm.set_identity(&constant, Some(identity));
             node.afresh(&self.jvm)
         };
         let identity = match (with(0), with(1)) {
@@ -38,13 +38,8 @@ impl Visitor for Solve {
             // Another constant is unknown too.
             _ => None,
         };
-        match identity {
-            Some(identity) => {
-                self.jvm.learn(&constant, identity);
-                self.learned = true;
-            }
-            None => self.jvm.forget(&constant),
-        }
+        self.jvm.set_identity(&constant, identity);
+        self.learned |= identity.is_some();
     }
 }
 
@@ -61,51 +56,20 @@ fn solve(product: i32, factor: i32) -> Option<i32> {
     Some(product.wrapping_mul(inverse))
 }
 
-impl Jvm {
-    /// The JVM that most probably computed a payload's hashes: of the six releases' layouts, that
-    /// in which most of them come out and which has the payload's fields, with the identities that
-    /// can be solved for in it. The newer release, where nothing tells two apart.
-    #[must_use]
-    pub fn recover(payload: &TaskStateChange) -> Jvm {
-        let candidates = Release::ALL
-            .iter()
-            .map(|&release| Jvm::recover_in(payload, release));
-        let best = candidates.min_by_key(|jvm| {
-            let wrong = payload.verify_hashes(jvm).wrong.len();
-            (wrong, !payload.fits(jvm.release()), Reverse(jvm.release()))
-        });
-        best.unwrap_or_default()
-    }
-
-    /// The JVM that computed a payload's hashes, if its release was this: with the identities that
-    /// can be solved for.
-    ///
-    /// Where two hashes say different things of one constant, the first one counts;
-    /// [`TaskStateChange::verify_hashes`] then finds the other wrong.
-    #[must_use]
-    pub fn recover_in(payload: &TaskStateChange, release: Release) -> Jvm {
-        let jvm = Jvm::new(release, IdentityHashes::empty());
-        let mut solving = Solve {
-            jvm,
-            learned: false,
-        };
-        for _ in 0..ROUNDS {
-            payload.walk(&mut solving);
-            if !std::mem::take(&mut solving.learned) {
-                break;
-            }
+/// The JVM of `release` with the identities that the hashes of a payload give away; `walk` leads a
+/// visitor through the payload.
+pub(crate) fn recover_in(release: Release, walk: impl Fn(&mut Solve)) -> Jvm {
+    let mut solve = Solve {
+        jvm: Jvm::new(release, IdentityHashes::empty()),
+        learned: false,
+    };
+    for _ in 0..ROUNDS {
+        walk(&mut solve);
+        if !std::mem::take(&mut solve.learned) {
+            break;
         }
-        solving.jvm
     }
-}
-
-impl IdentityHashes {
-    /// The identities that a payload's hashes give away; see [`Jvm::recover`], which tells the
-    /// release as well.
-    #[must_use]
-    pub fn recover(payload: &TaskStateChange) -> IdentityHashes {
-        Jvm::recover(payload).identities().clone()
-    }
+    solve.jvm
 }
 
 #[cfg(test)]

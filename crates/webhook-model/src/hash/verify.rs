@@ -2,7 +2,6 @@
 
 use super::jvm::{Jvm, Unhashable};
 use super::visit::{Hashed, Site, Visitor};
-use crate::TaskStateChange;
 use crate::release::Span;
 use std::fmt;
 
@@ -59,10 +58,21 @@ impl fmt::Display for WrongHash {
     }
 }
 
-struct Check<'j> {
+/// Checks the hash of each struct that it visits.
+pub(crate) struct Check<'j> {
     jvm: &'j Jvm,
     asked: Asked,
-    report: HashReport,
+    pub(crate) report: HashReport,
+}
+
+impl<'j> Check<'j> {
+    pub(crate) fn new(jvm: &'j Jvm, asked: Asked) -> Self {
+        Check {
+            jvm,
+            asked,
+            report: HashReport::default(),
+        }
+    }
 }
 
 impl Visitor for Check<'_> {
@@ -102,26 +112,5 @@ impl Visitor for Check<'_> {
                 }
             }
         }
-    }
-}
-
-impl TaskStateChange {
-    /// Checks every `cachedHashCode` that is not 0, and every 0 that should not be: a struct that
-    /// has a hash has asked all that it holds.
-    #[must_use]
-    pub fn verify_hashes(&self, jvm: &Jvm) -> HashReport {
-        self.verify_hashes_asked(jvm, Asked::Unknown)
-    }
-
-    /// Checks every `cachedHashCode`, knowing whose hash somebody had asked for.
-    #[must_use]
-    pub fn verify_hashes_asked(&self, jvm: &Jvm, asked: Asked) -> HashReport {
-        let mut check = Check {
-            jvm,
-            asked,
-            report: HashReport::default(),
-        };
-        self.walk(&mut check);
-        check.report
     }
 }

@@ -3,70 +3,50 @@
 //! Both readers of this crate, the full one and the header's, stand on this scanner, so that
 //! neither can accept a text that the other calls malformed.
 
-use super::block::is_plain;
+use super::cursor::{Cursor, Result};
 use super::error::{ReadError, ReadErrorKind};
-use super::skip;
+use super::{skip, string};
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 
 /// How deep arrays and objects may be nested, the payload's own object included. A payload that
 /// Aurora writes is nested nine deep.
 pub const MAX_DEPTH: u32 = 128;
 
-pub(super) type Result<T> = std::result::Result<T, ReadError>;
-
-/// A place in a JSON text, moving forwards.
+/// A cursor that goes from token to token and counts the nesting.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner<'a> {
-    pub(super) bytes: &'a [u8],
-    /// The bytes as text, or `None` if they are plain and nobody has asked for all of it.
-    text: Option<&'a str>,
-    /// What is left.
-    pub(super) rest: &'a [u8],
+    cursor: Cursor<'a>,
     depth: u32,
-    /// Whether the bytes [are plain](is_plain), but for a line's end behind them.
-    pub(super) plain: bool,
+}
+
+impl<'a> Deref for Scanner<'a> {
+    type Target = Cursor<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Cursor<'a> {
+        &self.cursor
+    }
+}
+
+impl DerefMut for Scanner<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.cursor
+    }
 }
 
 impl<'a> Scanner<'a> {
-    /// A scanner at the start of `bytes`, of which most will be asked for as text.
+    /// A scanner of `bytes`, of which most will be asked for as text.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
-        let mut scanner = Self::passing(bytes)?;
-        if scanner.text.is_none() {
-            scanner.text = std::str::from_utf8(bytes).ok();
-        }
-        Ok(scanner)
+        let cursor = Cursor::new(bytes)?;
+        Ok(Scanner { cursor, depth: 0 })
     }
 
-    /// A scanner at the start of `bytes`, of which most will be gone past.
+    /// A scanner of `bytes`, most of which will be skipped.
     pub(crate) fn passing(bytes: &'a [u8]) -> Result<Self> {
-        let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let plain = is_plain(line.strip_suffix(b"\r").unwrap_or(line));
-        // Plain bytes are ASCII.
-        let text = if plain { None } else { Some(utf8(bytes)?) };
-        let scanner = Scanner {
-            bytes,
-            text,
-            rest: bytes,
-            depth: 0,
-            plain,
-        };
-        if text.is_some_and(|text| text.starts_with('\u{feff}')) {
-            let message = "a byte order mark before the payload; send UTF-8 without one";
-            return Err(scanner.error(ReadErrorKind::Syntax, message.to_owned()));
-        }
-        Ok(scanner)
-    }
-
-    /// A fault at the scanner's place.
-    #[cold]
-    pub(crate) fn error(&self, kind: ReadErrorKind, message: String) -> ReadError {
-        self.error_at(self.place(), kind, message)
-    }
-
-    /// A fault at byte `at`.
-    #[cold]
-    pub(crate) fn error_at(&self, at: usize, kind: ReadErrorKind, message: String) -> ReadError {
-        ReadError::new(kind, message, self.bytes, at)
+        let cursor = Cursor::passing(bytes)?;
+        Ok(Scanner { cursor, depth: 0 })
     }
 
     /// The value here is not of the type that the wire asks for; or it is not even JSON.
@@ -86,72 +66,6 @@ impl<'a> Scanner<'a> {
         };
         let message = format!("expected {wanted}, found {found}");
         self.error(ReadErrorKind::Type, message)
-    }
-
-    #[cold]
-    pub(super) fn malformed(&self, wanted: &str) -> ReadError {
-        let message = match self.text(self.place(), self.bytes.len()).chars().next() {
-            Some(found) => format!("expected {wanted}, found {found:?}"),
-            None => format!("expected {wanted}, found the end of the text"),
-        };
-        self.error(ReadErrorKind::Syntax, message)
-    }
-
-    /// The byte at the scanner's place.
-    #[inline]
-    pub(super) fn byte(&self) -> Option<u8> {
-        self.rest.first().copied()
-    }
-
-    /// The next byte that is no blank; the scanner stands on it.
-    #[inline]
-    pub(crate) fn peek(&mut self) -> Option<u8> {
-        match self.byte() {
-            Some(byte) if byte > b' ' => Some(byte),
-            _ => self.peek_after_blanks(),
-        }
-    }
-
-    fn peek_after_blanks(&mut self) -> Option<u8> {
-        loop {
-            match self.byte() {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.advance(1),
-                other => return other,
-            }
-        }
-    }
-
-    /// The scanner's place, for a later [`Scanner::return_to`].
-    pub(crate) fn place(&self) -> usize {
-        self.bytes.len() - self.rest.len()
-    }
-
-    /// Goes to a place got from [`Scanner::place`] at the same nesting.
-    pub(crate) fn return_to(&mut self, place: usize) {
-        self.rest = self.bytes.get(place..).unwrap_or_default();
-    }
-
-    /// The text from `place` to here.
-    pub(crate) fn text_since(&self, place: usize) -> &'a str {
-        self.text(place, self.place())
-    }
-
-    /// The text from one place to another.
-    #[inline]
-    pub(super) fn text(&self, start: usize, end: usize) -> &'a str {
-        match self.text {
-            Some(text) => text.get(start..end).unwrap_or_default(),
-            None => {
-                let bytes = self.bytes.get(start..end).unwrap_or_default();
-                std::str::from_utf8(bytes).unwrap_or_default()
-            }
-        }
-    }
-
-    /// Goes past `count` bytes.
-    #[inline]
-    pub(super) fn advance(&mut self, count: usize) {
-        self.rest = self.rest.get(count..).unwrap_or_default();
     }
 
     /// Checks that nothing but blanks follows.
@@ -225,7 +139,9 @@ impl<'a> Scanner<'a> {
             [b'"', after @ ..] if *first => Some(after),
             _ => None,
         };
-        if let Some((name, [b':', after @ ..])) = quoted.and_then(|rest| self.unescaped(rest)) {
+        if let Some((name, [b':', after @ ..])) =
+            quoted.and_then(|rest| string::unescaped(self, rest))
+        {
             *first = false;
             self.rest = after;
             return Ok(Some(Cow::Borrowed(name)));
@@ -305,6 +221,15 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         Err(self.malformed("a JSON value"))
+    }
+
+    /// The string at the scanner's place, borrowed unless it has escapes.
+    #[inline]
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a string"));
+        }
+        string::read(self)
     }
 
     /// The number at the scanner's place, as it is written; `what` names it in the error.
@@ -389,7 +314,7 @@ impl<'a> Scanner<'a> {
         let outside = self.depth;
         loop {
             match self.peek() {
-                Some(b'"') => self.skip_string()?,
+                Some(b'"') => string::skip(self)?,
                 Some(b'-' | b'0'..=b'9') => self.skip_number()?,
                 Some(b't') => self.word("true")?,
                 Some(b'f') => self.word("false")?,
@@ -450,17 +375,7 @@ impl<'a> Scanner<'a> {
         if self.peek() != Some(b'"') {
             return Err(self.malformed(wanted));
         }
-        self.skip_string()?;
+        string::skip(self)?;
         self.colon()
     }
-}
-
-/// The bytes as text.
-fn utf8(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        let byte = bytes.get(at).copied().unwrap_or_default();
-        let message = format!("byte 0x{byte:02x} is not UTF-8 here");
-        ReadError::new(ReadErrorKind::Encoding, message, bytes, at)
-    })
 }

@@ -10,7 +10,6 @@ use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
 use crate::release::{Layout, Release, Span};
 use serde::Serializer;
-use std::hash::{Hash, Hasher};
 
 union! {
     /// What a task runs in.
@@ -144,13 +143,7 @@ impl FieldValue for Mode {
         serializer.serialize_str(self.name())
     }
 
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    fn digest<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
+    crate::field::value::same_by_eq!();
 }
 
 impl DockerContainer {

@@ -11,7 +11,7 @@ structure! {
         /// The task's id, configuration and host.
         part(AssignedTask) assigned_task, with_assigned_task, "assignedTask", Span::ALWAYS;
         /// The state the task is in now: an event's new state.
-        status status, with_status, "status", Span::ALWAYS;
+        part(StatusName<'static>) status, with_status, "status", Span::ALWAYS;
         /// How often the task has failed, its ancestors' failures included.
         scalar(i32) failure_count, with_failure_count, "failureCount", Span::ALWAYS;
         /// How often the task has been partitioned (from 0.20).
@@ -48,7 +48,7 @@ structure! {
         /// When, in epoch milliseconds.
         scalar(i64) timestamp, with_timestamp, "timestamp", Span::ALWAYS;
         /// The state.
-        status status, with_status, "status", Span::ALWAYS;
+        part(StatusName<'static>) status, with_status, "status", Span::ALWAYS;
         /// Why, in the scheduler's or executor's words.
         text message, with_message, "message", Span::ALWAYS;
         /// The host name of the scheduler that noted it.
