@@ -1,4 +1,4 @@
-//! Which idempotency keys are known: kept in memory, and the model of what is kept on the disk.
+//! Remembers idempotency keys in memory. The queue on the disk behaves the same.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hasher;
@@ -7,9 +7,9 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::EventId;
 
-/// How long idempotency keys are known. Both bounds hold: a key is forgotten by whichever is
-/// reached first. Age is told by the events' own `accepted_at`; a clock that was set back makes
-/// keys live longer, never shorter.
+/// How long idempotency keys are known. A key is forgotten when it reaches the first of the two
+/// bounds. Its age is measured by the events' `accepted_at`: a clock that is set back makes keys
+/// live longer, never shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
@@ -18,7 +18,8 @@ use crate::EventId;
 pub struct DuplicateWindow {
     /// Milliseconds for which a key is known after its event was accepted.
     pub age_ms: u64,
-    /// Keys that are known at most; a new one takes the place of the oldest. 0: none is.
+    /// The most keys that are known; a new one replaces the oldest. 0 turns the detection of
+    /// duplicates off.
     pub keys: u64,
 }
 
@@ -29,7 +30,8 @@ impl DuplicateWindow {
         keys: 1_000_000,
     };
 
-    /// Whether a key that was learnt at one time is known at another, epoch milliseconds.
+    /// Whether a key that was learnt at `learnt_at` is still known at `now`, both epoch
+    /// milliseconds.
     pub(crate) fn covers(&self, learnt_at: u64, now: u64) -> bool {
         now.saturating_sub(learnt_at) < self.age_ms
     }
@@ -42,19 +44,19 @@ impl Default for DuplicateWindow {
     }
 }
 
-/// Keys that are forgotten at most for each that is learnt, so that no event pays for many.
+/// The most old keys that are forgotten for each new one, which bounds the cost of an event.
 pub(crate) const FORGOTTEN_AT_ONCE: usize = 4;
 
-/// What a key is known by: its SipHash-2-4 of 128 bits. Keyed with what nobody else knows, so that
-/// nobody can choose keys that collide; by chance, they do not.
+/// The fingerprint that stands for a key: its SipHash-2-4 of 128 bits under a secret. Without the
+/// secret a client cannot choose keys that collide, and a collision by chance is negligible.
 pub(crate) fn fingerprint(secret: &[u8; 16], key: &[u8]) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(secret);
     hasher.write(key);
     hasher.finish128().as_bytes()
 }
 
-/// The keys of the latest events, in memory: some 100 bytes for each. What it knows ends with the
-/// process.
+/// The idempotency keys of the latest events, about 100 bytes each. They are lost when the process
+/// ends.
 #[derive(Clone, Debug)]
 pub struct RecentKeys {
     window: DuplicateWindow,
@@ -74,11 +76,11 @@ struct Known {
 }
 
 impl RecentKeys {
-    /// Knows none yet.
+    /// Starts without keys.
     #[must_use]
     pub fn new(window: DuplicateWindow) -> RecentKeys {
         let mut secret = [0; 16];
-        // Without randomness it works as well, for keys that nobody chose to collide.
+        // Without randomness, only keys that a client chose to collide are confused.
         getrandom::fill(&mut secret).ok();
         RecentKeys {
             window,
@@ -89,7 +91,7 @@ impl RecentKeys {
         }
     }
 
-    /// The name of the event that came with this key, if it is known at the time `now`, epoch
+    /// The id of the event that had this key, if the key is known at the time `now`, epoch
     /// milliseconds.
     #[must_use]
     pub fn find(&self, key: &[u8], now: u64) -> Option<EventId> {
@@ -97,8 +99,7 @@ impl RecentKeys {
         self.window.covers(known.learnt_at, now).then_some(known.id)
     }
 
-    /// Knows the key of an event from now on, and forgets the oldest ones that there is no room
-    /// for, or whose time is over.
+    /// Remembers the key of an event, and forgets the oldest keys that are past a bound.
     pub fn learn(&mut self, key: &[u8], id: EventId, now: u64) {
         if self.window.keys == 0 {
             return;
@@ -119,22 +120,22 @@ impl RecentKeys {
         }
     }
 
-    /// Forgets a key whose event came to nothing.
+    /// Forgets the key of an event that was not accepted after all.
     pub fn forget(&mut self, key: &[u8], id: EventId) {
         let print = fingerprint(&self.secret, key);
         if self.known.get(&print).is_some_and(|known| known.id == id) {
-            // Its place in the order is given up in its turn.
+            // It leaves `order` when it is the oldest there.
             self.known.remove(&print);
         }
     }
 
-    /// Whether the oldest had to go, and did.
+    /// Forgets the oldest key if it is past a bound; whether it was.
     fn forget_oldest(&mut self, now: u64) -> bool {
         let Some(oldest) = self.order.front() else {
             return false;
         };
         let number = self.next - self.order.len() as u64;
-        // A key that was learnt anew since has a later place, which counts.
+        // A key that was learnt again has a later place in `order`.
         let current = self
             .known
             .get(oldest)
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_gives_way_to_the_newest() {
+    fn a_new_key_replaces_the_oldest() {
         let mut recent = keys(u64::MAX, 2);
         for (at, key) in [b"a", b"b", b"c"].into_iter().enumerate() {
             recent.learn(key, EventId([at as u8; 16]), 0);
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_learnt_anew_outlives_its_first_place() {
+    fn a_key_that_is_learnt_again_is_known_for_longer() {
         let mut recent = keys(10, 2);
         recent.learn(b"a", EventId([1; 16]), 0);
         recent.learn(b"a", EventId([2; 16]), 50);
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_given_up_as_new_ones_come() {
+    fn expired_keys_are_forgotten_as_new_ones_are_learnt() {
         let mut recent = keys(10, 1_000);
         for number in 0..1_000_u64 {
             recent.learn(&number.to_le_bytes(), EventId([0; 16]), number);
@@ -204,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn none_is_known_where_none_may_be() {
+    fn a_window_of_no_keys_knows_none() {
         let mut recent = keys(10, 0);
         recent.learn(b"a", EventId([1; 16]), 0);
         assert_eq!(recent.find(b"a", 0), None);
     }
 
     #[test]
-    fn a_key_whose_event_came_to_nothing_is_forgotten() {
+    fn the_key_of_an_event_that_was_not_accepted_is_forgotten() {
         let mut recent = keys(10, 10);
         recent.learn(b"a", EventId([1; 16]), 0);
         recent.forget(b"a", EventId([2; 16]));

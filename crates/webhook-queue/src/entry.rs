@@ -2,47 +2,46 @@
 
 use std::sync::Arc;
 
-/// The name of an event, chosen by the caller: the same over retries, restarts and replays.
+/// The id of an event, chosen by the caller. It stays the same over retries, restarts and replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(pub [u8; 16]);
 
-/// The queue's own handle of a stored event. Handles compare in the order in which the events
-/// of one key were accepted; they need not be dense, and mean nothing to another queue.
+/// The queue's handle of a stored event. For events of one key, handles increase in the order
+/// accepted. They may have gaps, and are valid in this queue only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryId(pub u64);
 
-/// An event to be stored, once, for all targets that are owed it.
+/// An event to store, once for all its targets.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Its name.
+    /// Its id.
     pub id: EventId,
-    /// What orders it: events of one key are read in the order accepted.
+    /// The ordering key: events of one key are read in the order accepted.
     pub key: Arc<[u8]>,
-    /// What is delivered.
+    /// The bytes to deliver.
     pub body: Arc<[u8]>,
     /// When it was accepted, epoch milliseconds.
     pub accepted_at: u64,
-    /// Names of the targets that are owed it; a name given twice counts once, and an event
-    /// without targets gets a handle but is not kept.
+    /// The names of its targets. A repeated name counts once; an event without targets gets a
+    /// handle but is not stored.
     pub targets: Arc<[Arc<str>]>,
-    /// What makes a second submission of it known, if there is such a thing: opaque bytes of any
-    /// length. An event whose key the queue knows is not stored; see [`DuplicateWindow`].
+    /// Opaque bytes that identify a repeated submission. An event whose idempotency key is known to
+    /// the queue is not stored; see [`DuplicateWindow`](crate::DuplicateWindow).
     pub idempotency_key: Option<Arc<[u8]>>,
 }
 
-/// What became of an event that was given to be stored.
+/// The result of appending an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Accepted {
-    /// It is stored under this handle.
+    /// Stored under this handle.
     Stored(EntryId),
-    /// Nothing was stored, since an event of the same idempotency key was accepted before, under
-    /// this name.
+    /// Not stored: an event with the same idempotency key was accepted before, under this id.
     Duplicate(EventId),
 }
 
 impl Accepted {
-    /// Its handle, unless it is a duplicate.
+    /// The handle, unless the event is a duplicate.
     #[must_use]
     pub fn entry(&self) -> Option<EntryId> {
         match *self {
@@ -51,7 +50,7 @@ impl Accepted {
         }
     }
 
-    /// The name of the event that it repeats, if it is a duplicate.
+    /// The id of the first event, if this one is a duplicate.
     #[must_use]
     pub fn duplicate_of(&self) -> Option<EventId> {
         match *self {
@@ -61,77 +60,77 @@ impl Accepted {
     }
 }
 
-/// What became of an entry at one target. Settling what a target is not owed (any longer) has no
-/// effect, so that a settlement can be repeated.
+/// The outcome of an entry at one target. Settling an entry that the target is not owed has no
+/// effect, so a settlement can be repeated.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     /// The target.
     pub target: Arc<str>,
     /// The entry.
     pub entry: EntryId,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Settled,
 }
 
-/// What became of an entry at one target.
+/// The outcome of an entry at one target.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Settled {
-    /// The target has it: owed no longer.
+    /// Delivered: the entry is owed no longer.
     Delivered,
-    /// It will not be tried again, and is kept as a dead letter.
+    /// Given up: the entry is kept as a dead letter.
     Dead {
         /// Attempts made.
         attempts: u32,
         /// When it was given up, epoch milliseconds.
         died_at: u64,
-        /// Why, in the caller's own encoding.
+        /// The reason, in the caller's own encoding.
         note: Vec<u8>,
     },
-    /// It failed and is still owed: how often it was tried, and when it may be tried again.
+    /// Failed: the entry is still owed.
     Attempted {
         /// Attempts made so far.
         attempts: u32,
-        /// Not to be tried before this time, epoch milliseconds.
+        /// The earliest time of the next attempt, epoch milliseconds.
         not_before: u64,
     },
-    /// Owed no longer, by an operator's decision.
+    /// Dropped by an operator: the entry is owed no longer.
     Dropped,
 }
 
-/// An entry that a target is owed, as it lies in the queue.
+/// An entry that a target is owed, borrowed from the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Owed<'a> {
     /// Its handle.
     pub entry: EntryId,
-    /// Its name.
+    /// Its id.
     pub id: EventId,
-    /// What orders it.
+    /// The ordering key.
     pub key: &'a [u8],
-    /// What is delivered.
+    /// The bytes to deliver.
     pub body: &'a [u8],
     /// When it was accepted, epoch milliseconds.
     pub accepted_at: u64,
     /// Attempts made so far at this target.
     pub attempts: u32,
-    /// Not to be tried before this time, epoch milliseconds; 0 if it never failed.
+    /// The earliest time of the next attempt, epoch milliseconds; 0 if it never failed.
     pub not_before: u64,
 }
 
-/// A dead letter, as it lies in the queue.
+/// A dead letter, borrowed from the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
-    /// The target that it was for.
+    /// The target that it could not be delivered to.
     pub target: &'a str,
-    /// The event; its attempts are those that were made.
+    /// The event, with the number of attempts made.
     pub owed: Owed<'a>,
     /// When it was given up, epoch milliseconds.
     pub died_at: u64,
-    /// Why, in the caller's own encoding.
+    /// The reason, in the caller's own encoding.
     pub note: &'a [u8],
 }
 
-/// An entry that was quarantined since its stored record is damaged.
+/// An entry that was quarantined because its stored record is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined<'a> {
@@ -139,8 +138,8 @@ pub struct Quarantined<'a> {
     pub entry: EntryId,
     /// The targets that were owed it, or had it as a dead letter.
     pub targets: Vec<&'a str>,
-    /// What is wrong with it.
+    /// What is wrong with the record.
     pub reason: &'a str,
-    /// The record as found, empty if there was none, in the storage's own encoding.
+    /// The record as found, in the storage's own encoding; empty if it is missing.
     pub record: &'a [u8],
 }

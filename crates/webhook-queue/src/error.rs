@@ -1,12 +1,12 @@
-//! Why a queue did not do what it was asked.
+//! The errors of a queue.
 
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why a queue did not do what it was asked, what remains, and whether asking again makes sense
-/// (see [`is_retryable`](QueueError::is_retryable)).
+/// Why a queue operation failed. Each variant says what state remains;
+/// [`is_retryable`](QueueError::is_retryable) says whether to try again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
@@ -19,7 +19,7 @@ pub enum QueueError {
         max: u64,
     },
 
-    /// An event that even the empty queue has no room for.
+    /// The event does not fit even an empty queue.
     #[error(
         "an event of {size} bytes does not fit a queue of {max} bytes; nothing was accepted, and \
          only a larger queue can take it"
@@ -31,9 +31,9 @@ pub enum QueueError {
         max: u64,
     },
 
-    /// The disk (or a quota, or a limit on the size of files) has no room for a commit. Nothing
-    /// of it was stored nor applied, all that was acknowledged remains, and the next commit is
-    /// tried again.
+    /// The disk (or a quota, or a limit on the size of files) has no room for a commit. Nothing of
+    /// it was stored or applied, and everything acknowledged before remains. The next commit is
+    /// tried as usual.
     #[error("there is no room on the disk for the queue; nothing was accepted")]
     NoSpace {
         /// What the system said.
@@ -41,9 +41,9 @@ pub enum QueueError {
         source: io::Error,
     },
 
-    /// A read or a commit failed, otherwise than for want of room. Of a commit nothing was stored
-    /// nor applied, all that was acknowledged remains, and the next commit is tried again: it
-    /// writes and syncs all pages of its own anew.
+    /// A read or a commit failed for another reason than lack of room. Of a commit nothing was
+    /// stored or applied, and everything acknowledged before remains. The next commit is tried as
+    /// usual: it writes and syncs all of its own pages.
     #[error("cannot {action} the queue")]
     Storage {
         /// What was tried, `"commit to"` say.
@@ -53,10 +53,12 @@ pub enum QueueError {
         source: Box<dyn Error + Send + Sync>,
     },
 
-    /// A commit failed at its last step, so that the storage cannot tell whether it happened, and
-    /// does nothing more until the queue is closed and opened again. All that was acknowledged
-    /// remains. The events of the commit that failed may or may not be in the queue.
-    #[error("the queue takes nothing until it is reopened, since a commit failed at its last step")]
+    /// A commit failed at its last step, so the storage cannot tell whether it took effect. The
+    /// queue refuses everything until it is closed and opened again. Everything acknowledged before
+    /// remains; the events of the failed commit may or may not be in the queue.
+    #[error(
+        "the queue refuses everything until it is reopened, since a commit failed at its last step"
+    )]
     Refusing {
         /// How that commit failed.
         #[source]
@@ -75,23 +77,23 @@ pub enum QueueError {
         source: io::Error,
     },
 
-    /// No queue is there, and none was to be created.
+    /// There is no queue, and the caller asked not to create one.
     #[error("there is no queue in {}", path.display())]
     Missing {
         /// Where one was expected.
         path: PathBuf,
     },
 
-    /// The path names something that is no directory.
+    /// The path is not a directory.
     #[error("{} is not a directory: a queue needs one of its own", path.display())]
     NotADirectory {
         /// The path.
         path: PathBuf,
     },
 
-    /// The directory holds files and no queue. Nothing was changed.
+    /// The directory holds other files and no queue. Nothing was changed.
     #[error(
-        "{} holds {found:?} and is no queue: name a directory that is empty or does not exist",
+        "{} holds {found:?} and is not a queue: name a directory that is empty or does not exist",
         path.display()
     )]
     ForeignDirectory {
@@ -103,24 +105,24 @@ pub enum QueueError {
 
     /// The queue was written by another version of this software. Nothing was changed.
     #[error(
-        "the queue in {} has format {found:?}, and this program knows format {known} alone: open \
+        "the queue in {} has format {found:?}, and this program knows only format {known}: open \
          it with the version that wrote it, or name another directory",
         path.display()
     )]
     UnknownVersion {
         /// The directory.
         path: PathBuf,
-        /// What is written there.
+        /// The version in its mark.
         found: String,
         /// The format that this version reads and writes.
         known: u32,
     },
 
-    /// The queue's files were deleted while it was open. New events are refused; what was accepted
-    /// before can still be delivered by this process, and is gone with it.
+    /// The queue's files were deleted while it was open. New events are refused. Events accepted
+    /// before can still be delivered by this process, and are lost when it ends.
     #[error(
-        "the queue in {} was deleted while it was in use: nothing new is accepted; let what is \
-         pending be delivered, then start anew",
+        "the queue in {} was deleted while it was in use: new events are refused; wait until \
+         the pending ones are delivered, then restart",
         path.display()
     )]
     Deleted {
@@ -152,7 +154,7 @@ pub enum QueueError {
 
 impl QueueError {
     /// Whether the same call may succeed later on the same open queue, once there is room or the
-    /// other program is gone. False if the queue has to be reopened or its directory mended.
+    /// other program is gone. False if the queue has to be reopened or its directory repaired.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(

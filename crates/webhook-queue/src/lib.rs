@@ -1,7 +1,8 @@
-//! What is still owed: a queue of opaque bodies, by target and key.
+//! A durable queue of events: opaque bodies, stored until each of their targets has settled them.
 //!
-//! *Architecture invariant*: bodies and keys are opaque bytes. This crate knows no JSON, no HTTP
-//! and no target URL; and nothing that only one process could know is promised by [`Queue`].
+//! *Architecture invariant*: bodies and keys are opaque bytes: this crate knows no JSON, no HTTP
+//! and no target URL. [`Queue`] promises nothing that only one process could know, so that a queue
+//! can be shared.
 
 mod disk_queue;
 mod duplicates;

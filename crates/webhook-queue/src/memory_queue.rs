@@ -15,15 +15,15 @@ const EVENT_OVERHEAD: u64 = 64;
 /// Bytes counted for each target of an event, besides a dead letter's note.
 const TARGET_OVERHEAD: u64 = 32;
 
-/// A [`Queue`] in memory, bounded in bytes: for those who want no disk, and the model that other
-/// queues are tested against. What it holds ends with the process.
+/// A [`Queue`] in memory, bounded in bytes: for dispatchers that need no disk, and the model that
+/// other queues are tested against. Its events are lost when the process ends.
 #[derive(Debug)]
 pub struct MemoryQueue {
     max_bytes: u64,
-    /// Shared with readers, so that none of them holds the lock while it is shown entries; copied
-    /// if it changes meanwhile.
+    /// Readers share it, so that none holds the lock while it visits entries. A change copies it if
+    /// a reader still has it.
     state: Mutex<Arc<State>>,
-    /// Apart, so that it is never copied. Locked after the state.
+    /// Outside the state, so that it is never copied. Locked after the state.
     recent: Mutex<RecentKeys>,
 }
 
@@ -41,7 +41,7 @@ struct Stored {
     standings: BTreeMap<Arc<str>, Standing>,
 }
 
-/// How an event stands at one target.
+/// The state of an event at one target.
 #[derive(Clone, Debug)]
 enum Standing {
     Owed {
@@ -63,7 +63,7 @@ impl MemoryQueue {
         MemoryQueue::with_window(max_bytes, DuplicateWindow::DEFAULT)
     }
 
-    /// As [`new`](MemoryQueue::new), with another window. What known keys take is not counted.
+    /// As [`new`](MemoryQueue::new), with another window. The memory of the keys is not counted.
     #[must_use]
     pub fn with_window(max_bytes: u64, window: DuplicateWindow) -> MemoryQueue {
         MemoryQueue {
@@ -78,7 +78,7 @@ impl MemoryQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<State>> {
-        // No change panics midway, so that even a poisoned state is whole.
+        // No change panics midway, so even a poisoned state is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -177,7 +177,7 @@ impl State {
         self.set(seq, target, standing);
     }
 
-    /// Replaces the standing of an event at a target that it has one at.
+    /// Replaces the standing of an event at a target, if it has one there.
     fn set(&mut self, seq: u64, target: &str, new: Option<Standing>) {
         let Some(stored) = self.events.get_mut(&seq) else {
             return;

@@ -1,4 +1,4 @@
-//! The contract between a dispatcher and what keeps its events.
+//! The contract between a dispatcher and the queue that stores its events.
 
 use std::ops::ControlFlow;
 
@@ -6,7 +6,7 @@ use crate::{
     Accepted, DeadLetter, EntryId, Event, Owed, Quarantined, QueueError, Settlement, Verification,
 };
 
-/// What a queue holds of one target.
+/// What a queue holds for one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetStatistics {
     /// Its name.
@@ -22,7 +22,7 @@ pub struct TargetStatistics {
 /// What a queue holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Of each target that it has heard of.
+    /// One for each target that the queue knows.
     pub targets: Vec<TargetStatistics>,
     /// Events stored.
     pub events: u64,
@@ -30,31 +30,32 @@ pub struct Statistics {
     pub bytes: u64,
     /// Bytes that it may use.
     pub max_bytes: u64,
-    /// Entries quarantined because their stored record does not match its checksum: no target is
-    /// owed them any longer, and they are counted nowhere else.
+    /// Entries quarantined because their record does not match its checksum. No target is owed
+    /// them, and no other count includes them.
     pub corrupt: u64,
 }
 
-/// Keeps what is owed. See each method for what is promised when it returns.
+/// Stores events until each of their targets has settled them. Each method says what is guaranteed
+/// when it returns.
 pub trait Queue: Send + Sync + 'static {
-    /// Stores `appends` and applies `settlements`, all or nothing, and tells what became of each
-    /// event, in order, once all of it will survive a crash and a power loss.
+    /// Stores `appends` and applies `settlements`, all or nothing. Returns the result of each
+    /// append, in order, once the change is durable: once it survives a crash and a power loss.
     ///
-    /// An event whose idempotency key is known is a duplicate: it is not stored, and needs no
-    /// room. A key is known from the commit of its event on (to the events behind it in the same
-    /// commit as well) for as long as the queue's [`DuplicateWindow`] says, over crashes, and
-    /// whatever became of its event meanwhile. A commit that fails leaves none of its keys known.
+    /// An event whose idempotency key is known is a duplicate: it is not stored, and takes no room.
+    /// A key is known from its event on, also to later events of the same commit, for as long as
+    /// the queue's [`DuplicateWindow`](crate::DuplicateWindow) says. It stays known over crashes
+    /// and whatever the outcome of the event. A failed commit leaves none of its keys known.
     ///
     /// # Errors
-    /// Nothing was stored nor applied, unless [`QueueError::Refusing`] says that the storage
-    /// itself cannot tell: then the appended events may turn up when the queue is opened again.
+    /// Nothing was stored or applied, with one exception: [`QueueError::Refusing`] means that the
+    /// storage cannot tell, and the appended events may be there when the queue is opened again.
     fn commit(
         &self,
         appends: &[Event],
         settlements: &[Settlement],
     ) -> Result<Vec<Accepted>, QueueError>;
 
-    /// Shows what `target` is owed after `after`, in order, until `visit` breaks.
+    /// Visits the entries after `after` that `target` is owed, in order, until `visit` breaks.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -65,7 +66,8 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
-    /// Shows what `target` is owed of one key after `after`, in order, until `visit` breaks.
+    /// Visits the entries of one key after `after` that `target` is owed, in order, until `visit`
+    /// breaks.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -77,9 +79,8 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
-    /// Shows dead letters (of one target, or of all) after `after`, by the target's name and then
-    /// in the order accepted, until `visit` breaks. Asked for all targets, it leaves out those of
-    /// each target that are not after `after`.
+    /// Visits the dead letters after `after`, of one target or of all, until `visit` breaks:
+    /// ordered by the target's name, and for one target in the order accepted.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -90,29 +91,29 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
-    /// Makes dead letters owed again, under their old ids and handles, as if never attempted; how
-    /// many were found. Once it returns, this will survive a crash and a power loss.
+    /// Makes dead letters owed again, under their old ids and handles, as if never attempted.
+    /// Returns how many were found, once the change is durable.
     ///
     /// # Errors
     /// Nothing was changed.
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
 
-    /// Forgets dead letters; how many were found. Once it returns, this will survive a crash and
-    /// a power loss.
+    /// Removes dead letters. Returns how many were found, once the change is durable.
     ///
     /// # Errors
     /// Nothing was changed.
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
 
-    /// Forgets a target: what it is owed, its dead letters and its name; how many entries that
-    /// were. May be done in steps, each durable. What is appended for the target meanwhile may stay.
+    /// Removes a target, the entries that it is owed and its dead letters. Returns how many entries
+    /// were removed. It may work in steps, each durable; events appended for the target meanwhile
+    /// may stay.
     ///
     /// # Errors
-    /// Some entries may be forgotten already, the others are as they were; it can be repeated.
+    /// Some entries may have been removed, the others are unchanged. The call can be repeated.
     fn drop_target(&self, target: &str) -> Result<u64, QueueError>;
 
-    /// Shows the entries after `after` that were quarantined since their stored record is damaged,
-    /// in the order accepted, until `visit` breaks. No target is owed them any longer.
+    /// Visits the quarantined entries after `after`, in the order accepted, until `visit` breaks.
+    /// Their records are damaged, and no target is owed them.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -122,15 +123,15 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
-    /// Reads all that was stored when it was called and checks each record; changes nothing, and
-    /// holds up neither commits nor readers. Takes as long as the storage needs to be read once.
+    /// Checks every record that was stored when it was called. It changes nothing, and blocks
+    /// neither commits nor readers. It takes as long as reading the storage once.
     ///
     /// # Errors
-    /// When the storage cannot be read to its end. A damaged record is no error, but part of what
-    /// is returned.
+    /// When the storage cannot be read to its end. A damaged record is not an error: the result
+    /// lists it.
     fn verify(&self) -> Result<Verification, QueueError>;
 
-    /// What it holds.
+    /// The counts of each target and of the whole queue.
     ///
     /// # Errors
     /// When the storage cannot be read.

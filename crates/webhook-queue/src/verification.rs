@@ -1,11 +1,11 @@
-//! What is found when all of a queue is read.
+//! The result of checking a whole queue.
 
 use crate::EntryId;
 
-/// Problems that a [`Verification`] names; it counts all.
+/// The most problems of one kind that a [`Verification`] lists. It counts all.
 const NAMED: usize = 1000;
 
-/// What was found in a queue.
+/// The result of checking a whole queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
@@ -15,16 +15,16 @@ pub struct Verification {
     pub owed: u64,
     /// Dead letters, over all targets.
     pub dead: u64,
-    /// Entries quarantined before, since their record was damaged.
+    /// Entries quarantined earlier because their record was damaged.
     pub quarantined: u64,
-    /// Damaged records, the first thousand. An event's will be quarantined when it is met.
+    /// Damaged records, the first thousand. A damaged event is quarantined when it is next read.
     pub corrupt: Vec<CorruptEntry>,
-    /// How many there are.
+    /// How many records are damaged.
     pub corrupt_count: u64,
-    /// Where the tables contradict each other, the first thousand. None of it keeps an event from
-    /// being delivered, unless it says so.
+    /// Contradictions between the tables, the first thousand. None prevents a delivery, unless its
+    /// text says so.
     pub disagreements: Vec<String>,
-    /// How many there are.
+    /// How many contradictions there are.
     pub disagreement_count: u64,
 }
 
@@ -39,7 +39,7 @@ pub struct CorruptEntry {
 }
 
 impl Verification {
-    /// Whether nothing is wrong now. What was quarantined before does not count.
+    /// Whether no problem was found. Entries quarantined earlier do not count.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.corrupt_count == 0 && self.disagreement_count == 0

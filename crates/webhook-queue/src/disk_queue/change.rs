@@ -15,7 +15,7 @@ use crate::{Accepted, DuplicateWindow, EntryId, Event, EventId, Settled, Settlem
 /// The key of the next entry's number in `meta`.
 pub(super) const NEXT: &[u8] = b"next";
 
-/// A transaction that changes the queue: nothing is, until [`commit`](Change::commit).
+/// A transaction that changes the queue. Nothing changes until [`commit`](Change::commit).
 pub(super) struct Change<'q> {
     tables: &'q Tables,
     identity: [u8; 16],
@@ -51,10 +51,10 @@ impl<'q> Change<'q> {
         self.removal.apply(&mut self.txn, &mut self.rows)
     }
 
-    /// Appends the events that are not known, in order, if they fit.
-    pub(super) fn append(
+    /// Appends the events that are not duplicates, in order, if they fit.
+    pub(super) fn append<'e>(
         &mut self,
-        events: &[Event],
+        events: &'e [Event],
         capacity: &Capacity,
         window: DuplicateWindow,
     ) -> Result<Vec<Accepted>, Fault> {
@@ -62,13 +62,14 @@ impl<'q> Change<'q> {
             return Ok(Vec::new());
         }
         self.remove_settled()?;
-        let new: Vec<_> = events
-            .iter()
-            .map(|event| (event, self.print(event)))
-            .collect();
+        let with_print = |event: &'e Event| {
+            let key = event.idempotency_key.as_deref();
+            (event, key.map(|key| fingerprint(&self.identity, key)))
+        };
+        let new: Vec<_> = events.iter().map(with_print).collect();
         let mut unknown = Vec::with_capacity(events.len());
         for (event, print) in &new {
-            // What repeats an event of this same group is found when that has been appended.
+            // A duplicate of an event in this commit is found below, once that event is appended.
             if self.repeated(event, print.as_ref(), window)?.is_none() {
                 unknown.push(*event);
             }
@@ -91,7 +92,7 @@ impl<'q> Change<'q> {
             accepted.push(Accepted::Stored(EntryId(next)));
             next += 1;
         }
-        // If all are duplicates nothing changes, and there is nothing to sync.
+        // If all are duplicates, nothing changes and nothing needs a sync.
         if accepted.iter().any(|accepted| accepted.entry().is_some()) {
             self.tables
                 .meta
@@ -100,13 +101,7 @@ impl<'q> Change<'q> {
         Ok(accepted)
     }
 
-    /// What the event's idempotency key is known by.
-    fn print(&self, event: &Event) -> Option<[u8; 16]> {
-        let key = event.idempotency_key.as_deref()?;
-        Some(fingerprint(&self.identity, key))
-    }
-
-    /// The name of the event that this one repeats.
+    /// The id of the first event, if this one is a duplicate.
     fn repeated(
         &self,
         event: &Event,
@@ -119,8 +114,7 @@ impl<'q> Change<'q> {
         }
     }
 
-    /// Forgets up to `limit` idempotency keys that a smaller bound has no room for; whether there
-    /// may be more.
+    /// Forgets up to `limit` idempotency keys over the bound; whether there may be more.
     pub(super) fn trim_known(
         &mut self,
         window: DuplicateWindow,
@@ -129,7 +123,7 @@ impl<'q> Change<'q> {
         known::trim(self.tables, &mut self.txn, window, limit)
     }
 
-    /// The target whose entries are the last in `owed`.
+    /// The target with the last entry in `owed`.
     fn last_target(&self) -> heed::Result<Option<u32>> {
         let last = self.tables.owed.last(&self.txn)?;
         Ok(last.and_then(|(key, _)| record::target_of_target_key(key)))
@@ -155,9 +149,9 @@ impl<'q> Change<'q> {
                     Err(error) => Err(error),
                 }
             };
-            // Behind all others, it need not be searched for where it belongs.
+            // An entry after all others is appended without a search.
             let is_last = last_target.is_none_or(|last| *number >= last);
-            // If it is there, the target is named twice.
+            // If the entry exists already, the event names the target twice.
             if (is_last && put(PutFlags::APPEND)?) || put(PutFlags::NO_OVERWRITE)? {
                 row.pending += 1;
                 targets += 1;
@@ -251,7 +245,7 @@ impl<'q> Change<'q> {
         Ok(found)
     }
 
-    /// Forgets dead letters; how many there were.
+    /// Removes dead letters; how many there were.
     pub(super) fn drop_dead(&mut self, target: &str, entries: &[EntryId]) -> heed::Result<u64> {
         let mut found = 0;
         for &entry in entries {
@@ -277,13 +271,11 @@ impl<'q> Change<'q> {
         Ok(Some(index))
     }
 
-    /// Forgets up to `limit` entries of a target, owed or dead, and then the target; how many
-    /// entries, and whether that were all.
+    /// Removes up to `limit` entries of a target, owed or dead, and the target after its last one.
+    /// Returns how many entries were removed, and whether the target is gone.
     pub(super) fn drop_target(&mut self, target: &str, limit: usize) -> heed::Result<(u64, bool)> {
-        debug_assert!(
-            self.removal.has_taken_all(),
-            "settled entries refer to rows by index"
-        );
+        // Settled entries hold indices of rows, which the removal of a row invalidates.
+        self.remove_settled()?;
         let Some(index) = self.rows.find(&self.txn, target)? else {
             return Ok((0, true));
         };
@@ -351,7 +343,7 @@ impl<'q> Change<'q> {
     }
 }
 
-/// The number that the next entry gets, as lies in `meta`.
+/// The number of the next entry, from its value in `meta`.
 pub(super) fn read_next(value: Option<&[u8]>) -> heed::Result<u64> {
     match value {
         None => Ok(1),

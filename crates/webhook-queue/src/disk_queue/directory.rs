@@ -1,4 +1,5 @@
-//! The queue's directory: whose it is, which format it has, who holds it.
+//! The queue's directory: whether it is a queue, its format, and the lock of the process that has
+//! it open.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -13,13 +14,13 @@ pub(super) const FORMAT: u32 = 1;
 /// The file that makes a directory a queue: the format and the queue's identity, as text.
 const MARK: &str = "FORMAT";
 
-/// The mark of a queue that is being created: there is nothing in it to lose.
+/// The mark of a queue that is being created and holds nothing yet.
 const UNFINISHED_MARK: &str = "FORMAT.new";
 
 /// What the first line of the mark starts with.
 const MAGIC: &str = "webhook-queue ";
 
-/// The file that whoever has the queue open holds locked.
+/// The file that a process locks while it has the queue open.
 const LOCK: &str = "lock";
 
 /// LMDB's data.
@@ -28,10 +29,10 @@ pub(super) const DATA: &str = "data.mdb";
 /// LMDB's table of readers.
 const READERS: &str = "lock.mdb";
 
-/// What is written, and removed again, to see whether the disk has room.
+/// A file that is written and removed to find out whether the disk has room.
 const PROBE: &str = "probe";
 
-/// What a compaction writes before it takes the place of the data.
+/// The file that a compaction writes before it replaces the data.
 pub(super) const COMPACTED: &str = "data.mdb.compacted";
 
 /// A directory of a queue, locked as long as this lives.
@@ -46,8 +47,8 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Whether the queue is still where its files were opened: what is written to files that were
-    /// deleted is gone with this process.
+    /// Checks that the queue's files still exist: anything written to deleted files is lost when
+    /// the process ends.
     ///
     /// # Errors
     /// [`Deleted`](QueueError::Deleted) if they were.
@@ -61,8 +62,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Locks the queue in `path`. If there is none, `create` makes one up to the point where only
-    /// its tables are missing, for [`finish`](Directory::finish) to complete.
+    /// Locks the queue in `path`. If there is none, `create` prepares one without tables, which
+    /// [`finish`](Directory::finish) completes.
     pub(super) fn open(path: &Path, create: bool) -> Result<Directory, QueueError> {
         match fs::metadata(path) {
             Ok(found) if !found.is_dir() => {
@@ -85,7 +86,7 @@ impl Directory {
             }
         }
         let lock = lock(path)?;
-        // Only now can nobody else be creating it.
+        // Under the lock, no other process can be creating it.
         let marked = read_mark(path)?;
         remove(&path.join(COMPACTED))?;
         let (unfinished, identity) = match marked {
@@ -103,7 +104,7 @@ impl Directory {
         })
     }
 
-    /// Makes a queue of the directory, once its tables are on the disk.
+    /// Completes the creation of the queue, once its tables are on the disk.
     pub(super) fn finish(&mut self) -> Result<(), QueueError> {
         if self.unfinished {
             let mark = self.path.join(MARK);
@@ -114,12 +115,12 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether the disk has no room for a little more, and what it says then.
+    /// The disk's error if it has no room for 64 KiB more.
     pub(super) fn lack_of_room(&self) -> Option<io::Error> {
         let probe = self.path.join(PROBE);
         let written = File::create(&probe)
             .and_then(|mut file| file.write_all(&[0; 1 << 16]).and_then(|()| file.sync_all()));
-        // If it cannot be removed, the next probe writes over it.
+        // If it cannot be removed, the next probe overwrites it.
         remove(&probe).ok();
         written.err().filter(lacks_room)
     }
@@ -139,13 +140,13 @@ impl Directory {
     }
 }
 
-/// Whether an error says that the disk is full, or what this user or process may write.
+/// Whether an error means that the disk, a quota or a limit on the size of files is full.
 pub(super) fn lacks_room(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// A function that names what failed, for `map_err`.
+/// Adds the action and the path to an I/O error, for `map_err`.
 pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> QueueError {
     move |source| QueueError::Io {
         action,
@@ -160,7 +161,7 @@ pub(super) fn corrupt(path: &Path, detail: String) -> QueueError {
     QueueError::Corrupt { path, detail }
 }
 
-/// Makes renamed and created files of a directory survive a power loss.
+/// Syncs a directory, so that files renamed or created in it survive a power loss.
 pub(super) fn sync_directory(path: &Path) -> Result<(), QueueError> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
@@ -175,7 +176,7 @@ pub(super) fn remove(path: &Path) -> Result<(), QueueError> {
     }
 }
 
-/// Creates a directory and those above it, each so that it survives a power loss.
+/// Creates a directory and its missing parents, and syncs each.
 fn create_directory(path: &Path) -> Result<(), QueueError> {
     let above = path.ancestors().skip(1);
     let missing = above.clone().take_while(|above| !above.exists()).count();
@@ -214,11 +215,11 @@ fn lock(path: &Path) -> Result<File, QueueError> {
     }
 }
 
-/// The identity of the queue in `path`; nothing if there is no queue.
+/// The identity of the queue in `path`, if there is one.
 fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
     let name = path.join(MARK);
     let mut text = String::new();
-    // A mark is short; whatever is longer is not ours, and not read.
+    // A mark is short. A longer file is not a mark, and is not read to its end.
     let file = match File::open(&name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -248,20 +249,21 @@ fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
     }
     let identity = lines.next().and_then(parse_identity).ok_or_else(|| {
         let detail = format!(
-            "the second line of the file {MARK} is not 32 hexadecimal digits; if you have a \
-                 copy of that file, put it back"
+            "the second line of the file {MARK} is not 32 hexadecimal digits; restore it from a \
+                 copy, if you have one"
         );
         corrupt(path, detail)
     })?;
     Ok(Some(identity))
 }
 
-/// What a mark means that is none: beside data it was one once, else the directory is not ours.
+/// The error of an unreadable mark: beside a data file it is damaged, else the directory is not a
+/// queue.
 fn unreadable_mark(path: &Path) -> QueueError {
     if path.join(DATA).exists() {
         let detail = format!(
-            "the file {MARK} does not begin with \"{MAGIC}{FORMAT}\", so it was overwritten or lost \
-             bits; if you have a copy of that file, put it back"
+            "the file {MARK} does not begin with \"{MAGIC}{FORMAT}\", so it was overwritten or \
+             damaged; restore it from a copy, if you have one"
         );
         return corrupt(path, detail);
     }
@@ -278,11 +280,11 @@ fn parse_identity(text: &str) -> Option<[u8; 16]> {
     u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }
 
-/// Starts a queue anew in a directory that holds at most an unfinished one.
+/// Starts the creation of a queue in a directory that holds at most an unfinished one.
 fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
     let mut identity = [0; 16];
     getrandom::fill(&mut identity)
-        .map_err(|error| io("find a random identity for", path)(io::Error::other(error)))?;
+        .map_err(|error| io("generate a random identity for", path)(io::Error::other(error)))?;
     let name = path.join(UNFINISHED_MARK);
     let text = format!("{MAGIC}{FORMAT}\n{:032x}\n", u128::from_be_bytes(identity));
     OpenOptions::new()
@@ -296,14 +298,14 @@ fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
                 .and_then(|()| file.sync_all())
         })
         .map_err(io("create", &name))?;
-    // Data without either mark would be taken for somebody else's after a power loss.
+    // After a power loss, data without either mark would look like a foreign directory.
     sync_directory(path)?;
     remove(&path.join(DATA))?;
     remove(&path.join(READERS))?;
     Ok(identity)
 }
 
-/// Refuses a directory without a mark that holds something else than an unfinished queue.
+/// Refuses a directory without a mark that holds anything but an unfinished queue.
 fn refuse_foreign(path: &Path) -> Result<(), QueueError> {
     let unfinished = path.join(UNFINISHED_MARK).exists();
     for entry in fs::read_dir(path).map_err(io("list", path))? {
@@ -313,7 +315,7 @@ fn refuse_foreign(path: &Path) -> Result<(), QueueError> {
             Some(DATA | READERS) => unfinished,
             _ => false,
         };
-        // The mark appears if another process finishes the queue just now.
+        // The mark exists if another process has just created the queue.
         if !ours && !path.join(MARK).exists() {
             let found = name.to_string_lossy().into_owned();
             return Err(QueueError::ForeignDirectory {

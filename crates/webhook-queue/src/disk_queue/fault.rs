@@ -1,4 +1,4 @@
-//! What LMDB's errors mean.
+//! Translates LMDB's errors.
 
 use super::directory::lacks_room;
 use crate::QueueError;
@@ -16,7 +16,7 @@ impl From<heed::Error> for Fault {
     }
 }
 
-/// What an error means when `action` was tried.
+/// The queue's error for an LMDB error during `action`.
 pub(super) fn storage(action: &'static str, error: heed::Error) -> QueueError {
     match error {
         heed::Error::Io(source) if lacks_room(&source) => QueueError::NoSpace { source },
@@ -31,7 +31,7 @@ pub(super) fn storage(action: &'static str, error: heed::Error) -> QueueError {
     }
 }
 
-/// The error of a value that is not as written.
+/// The error of a damaged value.
 pub(super) fn damage(what: &str) -> heed::Error {
     heed::Error::Decoding(format!("{what} is damaged").into())
 }

@@ -1,5 +1,4 @@
-//! Which idempotency keys are known, on the disk: as [`RecentKeys`](crate::RecentKeys) does it in
-//! memory.
+//! Remembers idempotency keys on the disk, as [`RecentKeys`](crate::RecentKeys) does in memory.
 
 use heed::{AnyTls, PutFlags, RoTxn, RwTxn};
 
@@ -8,7 +7,7 @@ use super::tables::Tables;
 use crate::duplicates::FORGOTTEN_AT_ONCE;
 use crate::{DuplicateWindow, EventId};
 
-/// The name of the event that came with this key, if it is known at the time `now`.
+/// The id of the event that had this key, if the key is known at the time `now`.
 pub(super) fn find(
     tables: &Tables,
     txn: &RoTxn<'_, AnyTls>,
@@ -22,8 +21,7 @@ pub(super) fn find(
         .map(|known| known.id))
 }
 
-/// Knows the key of an event from now on, and forgets some of the oldest ones that there is no
-/// room for, or whose time is over.
+/// Remembers the key of an event, and forgets some of the oldest keys that are past a bound.
 pub(super) fn learn(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
@@ -55,8 +53,8 @@ pub(super) fn learn(
     Ok(())
 }
 
-/// Forgets up to `limit` of the oldest keys that a smaller bound has no room for; whether there
-/// may be more.
+/// Forgets up to `limit` of the oldest keys, if there are more than the bound; whether there may be
+/// more.
 pub(super) fn trim(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
@@ -71,7 +69,8 @@ pub(super) fn trim(
     Ok(true)
 }
 
-/// Whether the oldest had to go, for want of room or since its time is over, and did.
+/// Forgets the oldest key if there are too many or, with a time `now`, if it has expired; whether
+/// it was forgotten.
 fn forget_oldest(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
@@ -87,14 +86,14 @@ fn forget_oldest(
     let (key, print) = (key.to_vec(), print.to_vec());
     let value = tables.known.get(txn, &print)?;
     let known = value.and_then(|value| record::read_known(&print, value));
-    // A key that was learnt anew since has a later place, which counts.
+    // A key that was learnt again has a later number.
     let later = known.is_some_and(|known| Some(known.number) != record::number_of_learnt(&key));
     let covered = |known: Known| now.is_none_or(|now| window.covers(known.learnt_at, now));
     if !over && !later && known.is_some_and(covered) {
         return Ok(false);
     }
     if !later {
-        // One whose record is damaged goes as well.
+        // This also removes a key whose record is damaged.
         tables.known.delete(txn, &print)?;
     }
     tables.learnt.delete(txn, &key)?;

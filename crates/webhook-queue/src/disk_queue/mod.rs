@@ -34,13 +34,13 @@ use crate::{
 
 pub use self::offline::{Compaction, compact, verify};
 
-/// Keys that are forgotten in one transaction when there are too many.
+/// The most idempotency keys forgotten in one transaction when the bound has become smaller.
 const FORGOTTEN_AT_ONCE: usize = 1024;
 
-/// Entries that [`DiskQueue::drop_target`] forgets in one transaction.
+/// The most entries that [`DiskQueue::drop_target`] removes in one transaction.
 const DROPPED_AT_ONCE: usize = 1024;
 
-/// Damaged entries that are quarantined in one transaction.
+/// The most damaged entries quarantined in one transaction.
 const QUARANTINED_AT_ONCE: usize = 64;
 
 /// How a [`DiskQueue`] is opened.
@@ -50,17 +50,17 @@ const QUARANTINED_AT_ONCE: usize = 64;
     reason = "made by callers, `..Default::default()`"
 )]
 pub struct Options {
-    /// What the data file never grows beyond, bytes; at least 1 MiB. A quarter of it, at most
-    /// 64 MiB, is kept for settlements; appends may use the rest. If the queue holds more already,
-    /// it takes nothing new until enough is settled.
+    /// The largest size of the data file in bytes; at least 1 MiB. A quarter of it, at most 64 MiB,
+    /// is reserved for settlements; appends may use the rest. A queue that already holds more
+    /// refuses appends until enough is settled.
     pub max_bytes: u64,
-    /// How long idempotency keys are known. A sixteenth of `max_bytes`, at 160 bytes a key, bounds
-    /// their number as well: a million want 2.4 GiB of `max_bytes`.
+    /// How long idempotency keys are known. They may use a sixteenth of `max_bytes`, at 160 bytes a
+    /// key: a million keys need a `max_bytes` of 2.4 GiB.
     pub duplicates: DuplicateWindow,
 }
 
 impl Options {
-    /// A bound in bytes, and the default for the rest.
+    /// This bound in bytes, and the defaults for the rest.
     #[must_use]
     pub const fn with_max_bytes(max_bytes: u64) -> Options {
         Options {
@@ -77,14 +77,14 @@ impl Default for Options {
     }
 }
 
-/// A [`Queue`] in a directory of its own, kept by LMDB. `docs/queue-format.md` describes what lies
-/// there. What a call acknowledged survives a crash of the process, of the system, and a power
-/// loss, as far as the disk keeps what it said it synced.
+/// A [`Queue`] in a directory of its own, stored by LMDB in the format of `docs/queue-format.md`.
+/// What a call acknowledged survives a crash of the process or the system and a power loss, if the
+/// disk keeps what it reports as synced.
 ///
-/// A read holds a snapshot while it visits: what is settled meanwhile is still shown, and its space
-/// is not used again before the visit ends. So a visit should not wait for anything.
+/// A read holds a snapshot while it visits entries. Entries settled meanwhile are still visited,
+/// and their space is not reused before the read ends, so a visitor should not wait for anything.
 ///
-/// An event whose record does not match its checksum is not shown. It is quarantined, so that no
+/// An event whose record does not match its checksum is not visited. It is quarantined, so that no
 /// target is owed it, and counted in [`Statistics::corrupt`].
 #[derive(Debug)]
 pub struct DiskQueue {
@@ -92,33 +92,33 @@ pub struct DiskQueue {
     capacity: Capacity,
     /// How long idempotency keys are known.
     window: DuplicateWindow,
-    /// What the names of targets stand for, as of the last commit.
+    /// The numbers of the targets, as of the last commit.
     names: Mutex<Arc<Names>>,
-    /// Held by whoever changes the queue, so that names are published in the order of commits.
+    /// Held during a change, so that names are published in the order of commits.
     changing: Mutex<()>,
-    /// Damaged entries that could not be quarantined yet.
+    /// Damaged entries that could not yet be quarantined.
     damaged: Mutex<BTreeSet<u64>>,
-    /// Why nothing is taken any longer.
+    /// Why the queue refuses everything, if it does.
     refusing: Mutex<Option<Arc<QueueError>>>,
-    /// Last, so that the lock is given up only after the environment was closed.
+    /// Declared last, so that the lock is released after the environment is closed.
     directory: Directory,
 }
 
 impl DiskQueue {
-    /// Opens the queue in `dir`, which is created if it does not exist or is empty. It opens at
-    /// once, however much is in it.
+    /// Opens the queue in `dir`, or creates it if the directory does not exist or is empty. The
+    /// time to open does not depend on the number of events.
     ///
     /// # Errors
     /// [`NotADirectory`](QueueError::NotADirectory),
     /// [`ForeignDirectory`](QueueError::ForeignDirectory),
     /// [`UnknownVersion`](QueueError::UnknownVersion), [`Locked`](QueueError::Locked) (by another
-    /// process or by this one), [`Corrupt`](QueueError::Corrupt) or [`Io`](QueueError::Io); what
-    /// is in `dir` is left as it was, but for a queue that was never finished.
+    /// process or by this one), [`Corrupt`](QueueError::Corrupt) or [`Io`](QueueError::Io). The
+    /// directory is unchanged, except that a queue whose creation was cut short is removed.
     pub fn open(dir: impl AsRef<Path>, options: &Options) -> Result<DiskQueue, QueueError> {
         Self::open_directory(Directory::open(dir.as_ref(), true)?, options)
     }
 
-    /// Opens the queue in `dir`, and creates none: for tools.
+    /// Opens an existing queue in `dir`: for tools.
     ///
     /// # Errors
     /// [`Missing`](QueueError::Missing) if there is no queue, else those of
@@ -159,8 +159,8 @@ impl DiskQueue {
         Ok(queue)
     }
 
-    /// Forgets the keys that smaller bounds than before have no room for, so that they do not fill
-    /// a queue that takes nothing new. What fails is tried again at the next opening.
+    /// Forgets the keys that exceed a bound that has become smaller, so that they do not fill a
+    /// queue that gets no new events. After a failure, the next opening tries again.
     fn forget_keys_over_bound(&self) {
         let over = || {
             let txn = self.tables.env.read_txn()?;
@@ -176,7 +176,7 @@ impl DiskQueue {
         }
     }
 
-    /// Sixteen random bytes that this queue got when it was created and keeps: no other has them.
+    /// Sixteen random bytes that identify this queue, chosen when it was created.
     #[must_use]
     pub fn identity(&self) -> [u8; 16] {
         self.directory.identity()
@@ -208,8 +208,8 @@ impl DiskQueue {
         }
     }
 
-    /// Keeps the file as long as it says. LMDB does not write pages that a transaction took at the
-    /// end and gave back; a file without them would look cut off.
+    /// Extends the file to the length that its pages need. LMDB does not write pages at the end
+    /// that a transaction allocated and freed again; without them the file would look truncated.
     fn keep_length(&self) {
         let needed = opening::extent(&self.tables.env);
         if self
@@ -218,12 +218,12 @@ impl DiskQueue {
             .real_disk_size()
             .is_ok_and(|found| found < needed)
         {
-            // Should it fail, it is seen to when the queue is opened.
+            // If it fails, the next opening extends the file.
             opening::lengthen(&self.directory, needed).ok();
         }
     }
 
-    /// What a failed change means for the caller.
+    /// The error of a failed change.
     fn failed(&self, action: &'static str, error: heed::Error) -> QueueError {
         if let heed::Error::Mdb(heed::MdbError::MapFull) = error {
             let used = self
@@ -232,21 +232,22 @@ impl DiskQueue {
                 .read_txn()
                 .and_then(|txn| self.tables.used(&txn));
             let max = self.capacity.max;
-            // If even this cannot be read, all of it counts as used.
+            // If even this cannot be read, report the queue as full.
             return QueueError::Full {
                 used: used.unwrap_or(max),
                 max,
             };
         }
         let error = match fault::storage(action, error) {
-            // LMDB calls it an I/O error when only a part of what it wrote had room.
+            // LMDB reports an I/O error when the disk has room for only a part of a write.
             error @ QueueError::Storage { .. } => match self.directory.lack_of_room() {
                 Some(source) => QueueError::NoSpace { source },
                 None => error,
             },
             error => error,
         };
-        // LMDB goes on after all failures but one, that of the page that makes a commit valid.
+        // LMDB can continue after every failure but one: that of the page that makes a commit
+        // valid.
         let next = self.tables.env.write_txn();
         if !matches!(next, Err(heed::Error::Mdb(heed::MdbError::Panic))) {
             return error;
@@ -257,7 +258,7 @@ impl DiskQueue {
         QueueError::Refusing { source }
     }
 
-    /// Reads from a snapshot, and quarantines what was found damaged.
+    /// Reads from a snapshot, and quarantines the damaged entries that it finds.
     fn read<R>(
         &self,
         read: impl FnOnce(&mut Snapshot<'_>) -> heed::Result<R>,
@@ -273,7 +274,7 @@ impl DiskQueue {
         result
     }
 
-    /// Quarantines damaged entries, now or when they are met again.
+    /// Quarantines damaged entries; those that cannot be are tried again when they are read again.
     fn quarantine(&self, entries: &[u64]) {
         let done = self.change("quarantine damaged records of", |change| {
             for &seq in entries {
@@ -284,7 +285,7 @@ impl DiskQueue {
         let mut damaged = lock(&self.damaged);
         match done {
             Ok(()) => damaged.retain(|seq| !entries.contains(seq)),
-            // They are passed over all the same, and counted.
+            // Reads skip them all the same, and they are counted.
             Err(_) => damaged.extend(entries),
         }
     }
@@ -406,7 +407,7 @@ impl Queue for DiskQueue {
             let mut targets = Vec::with_capacity(names.len());
             for (name, number) in by_name(&names) {
                 let key = record::row_key(number);
-                // Forgotten since the names were looked at.
+                // The target was removed since the names were read.
                 let Some(row) = self.tables.meta.get(&snapshot.txn, &key)? else {
                     continue;
                 };
@@ -439,7 +440,7 @@ fn by_name(names: &Names) -> Vec<(&str, u32)> {
     sorted
 }
 
-/// What is behind these locks is whole whenever they are given up, even by a panic.
+/// Each lock protects a value that is consistent even after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

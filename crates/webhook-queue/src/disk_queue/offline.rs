@@ -1,5 +1,4 @@
-//! What is done with a queue that no program has open: giving back its free space, and reading
-//! all of it.
+//! Operations on a queue that no program has open: compaction and verification.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +12,7 @@ use super::opening::{check_meta, open_tables};
 use super::verification::read_all;
 use crate::{QueueError, Verification};
 
-/// What a compaction did.
+/// The result of a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compaction {
@@ -23,13 +22,13 @@ pub struct Compaction {
     pub after: u64,
 }
 
-/// Writes the queue in `dir` anew, without the space that is free in it. The queue has to be
-/// closed; there has to be room for the copy beside it. The copy takes the place of the data only
-/// once it is on the disk, so that an end at any instant leaves the one or the other.
+/// Rewrites the queue in `dir` without its free space. The queue must be closed, and the disk must
+/// have room for a copy. The copy replaces the data once it is synced, so an interruption leaves
+/// either the old data or the new.
 ///
 /// # Errors
 /// Those of [`DiskQueue::open_existing`](crate::DiskQueue::open_existing), and
-/// [`NoSpace`](QueueError::NoSpace). The queue is as it was.
+/// [`NoSpace`](QueueError::NoSpace). The queue is unchanged.
 pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
     let directory = Directory::open(dir.as_ref(), false)?;
     let data = directory.path().join(DATA);
@@ -63,14 +62,14 @@ pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
     })
 }
 
-/// Reads all of the queue in `dir`, which has to be closed, and changes nothing in it. Takes as
-/// long as the disk needs to read it once. [`Queue::verify`](crate::Queue::verify) does the same
-/// with a queue that is open.
+/// Checks every record of the queue in `dir`, which must be closed, and changes nothing. It takes
+/// as long as reading the queue once. [`Queue::verify`](crate::Queue::verify) does the same with an
+/// open queue.
 ///
 /// # Errors
 /// Those of [`DiskQueue::open_existing`](crate::DiskQueue::open_existing), and
-/// [`Storage`](QueueError::Storage) if it cannot be read to its end. A damaged record is no error,
-/// but part of what is returned.
+/// [`Storage`](QueueError::Storage) if it cannot be read to its end. A damaged record is not an
+/// error: the result lists it.
 pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, QueueError> {
     let directory = Directory::open(dir.as_ref(), false)?;
     let tables = open_tables(&directory, Capacity::new(0).map_size(0))?;

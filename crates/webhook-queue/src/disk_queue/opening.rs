@@ -1,4 +1,4 @@
-//! What is done and checked when a queue is opened.
+//! Opens a queue's files and checks them.
 
 use std::fs::File;
 
@@ -24,14 +24,14 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
         error => directory::corrupt(path, error.to_string()),
     };
     let env = tables::open_env(path, map_size).map_err(failed)?;
-    // What lies beyond the end of the file cannot be read, not even as an error.
+    // A page beyond the end of the file must not be read: that ends the process.
     let found = env.real_disk_size().map_err(failed)?;
     let needed = extent(&env);
     if found >= needed {
         return Tables::open(env).map_err(failed);
     }
-    // Pages at the end that are free need never have been written, if the last commit was cut short
-    // just before it would have made room for them. All else is damage.
+    // Free pages at the end may be missing if the last commit was interrupted before it extended
+    // the file. Anything else that is missing is damage.
     lengthen(directory, needed)?;
     let whole = Tables::open(env).ok().filter(|tables| {
         let read = verification::read_all(tables, directory.identity());
@@ -39,19 +39,19 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     });
     whole.ok_or_else(|| {
         let detail = format!("{DATA} has {found} of {needed} bytes");
-        // If it keeps its length, it is found damaged all the same.
+        // If the length cannot be restored, the next opening finds the damage all the same.
         lengthen(directory, found).ok();
         directory::corrupt(path, detail)
     })
 }
 
-/// Bytes that the file has with all the pages that were ever used.
+/// The size of the file with all pages that were ever used.
 pub(super) fn extent(env: &Env<WithoutTls>) -> u64 {
     (env.info().last_page_number as u64 + 1)
         .saturating_mul(u64::from(env.unnamed_database_stat().page_size))
 }
 
-/// Gives the file this length; what is added is no page in use.
+/// Sets the length of the file. No page in use is added or removed.
 pub(super) fn lengthen(directory: &Directory, bytes: u64) -> Result<(), QueueError> {
     let data = directory.path().join(DATA);
     File::options()
@@ -61,7 +61,7 @@ pub(super) fn lengthen(directory: &Directory, bytes: u64) -> Result<(), QueueErr
         .map_err(directory::io("lengthen", &data))
 }
 
-/// Writes what identifies the queue into new tables, and compares it in others.
+/// Writes the format and the identity into new tables; compares them in existing ones.
 pub(super) fn check_meta(tables: &Tables, directory: &Directory) -> Result<(), QueueError> {
     let check = || {
         let mut txn = tables.env.write_txn()?;
@@ -85,13 +85,13 @@ pub(super) fn check_meta(tables: &Tables, directory: &Directory) -> Result<(), Q
         true => Ok(()),
         false => {
             let detail =
-                format!("{DATA} belongs to another queue than FORMAT, or FORMAT lost bits");
+                format!("{DATA} belongs to another queue than FORMAT, or FORMAT is damaged");
             Err(directory::corrupt(directory.path(), detail))
         }
     }
 }
 
-/// The targets that the queue knows.
+/// The names and numbers of the targets.
 pub(super) fn read_names(tables: &Tables, directory: &Directory) -> Result<Names, QueueError> {
     let txn = tables.env.read_txn();
     let rows = txn.and_then(|txn| target_rows::read_rows(tables, &txn));

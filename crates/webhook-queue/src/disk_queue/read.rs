@@ -1,4 +1,4 @@
-//! Showing what lies in the tables, without copying it.
+//! Visits the entries of the tables without copying them.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -12,7 +12,7 @@ use crate::{DeadLetter, EntryId, Owed, Quarantined};
 pub(super) struct Snapshot<'q> {
     tables: &'q Tables,
     pub(super) txn: RoTxn<'q, WithoutTls>,
-    /// Entries whose event was found damaged or missing, and was not shown.
+    /// Entries whose event is damaged or missing. They were not visited.
     pub(super) damaged: Vec<u64>,
 }
 
@@ -72,7 +72,8 @@ impl<'q> Snapshot<'q> {
                     continue;
                 };
                 if found != hash || record::segment(seq) != record::segment(from) {
-                    // Past the hash in this segment: on to the next one that there is.
+                    // No more entries of this hash in this segment: go to the next segment that
+                    // exists.
                     let segment = record::segment(seq);
                     let behind = segment == record::segment(from) || found > hash;
                     next = record::first_of_segment(segment + u64::from(behind));
@@ -94,7 +95,7 @@ impl<'q> Snapshot<'q> {
         Ok(())
     }
 
-    /// Shows the dead letters of a target; whether there was no break.
+    /// Visits the dead letters of a target; whether `visit` broke.
     pub(super) fn dead_letters(
         &mut self,
         (name, target): (&str, u32),
@@ -115,8 +116,8 @@ impl<'q> Snapshot<'q> {
                 self.damaged.push(seq);
                 continue;
             };
-            // The event is what matters: if only the account of its death is damaged, it is shown
-            // without one.
+            // The event is what matters: if only the dead letter's own record is damaged, the
+            // letter is visited without attempts, time and note.
             let dead = record::read_dead(key, value).unwrap_or_default();
             owed.attempts = dead.attempts;
             let letter = DeadLetter {
@@ -212,7 +213,7 @@ mod tests {
     fn keys_whose_hashes_are_equal_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(8 << 20)).unwrap();
-        // Some hundred thousand keys are enough for two of them to have the same 32 bits.
+        // Among some hundred thousand keys, two have the same 32 bits.
         let mut seen = HashMap::new();
         let pair = (0_u32..).find_map(|number| {
             let other = seen.insert(key_hash(queue.identity(), &number.to_le_bytes()), number)?;

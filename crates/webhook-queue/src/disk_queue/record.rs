@@ -1,5 +1,5 @@
-//! How keys and values lie in the tables. `docs/queue-format.md` is the reference; here are the
-//! only functions that write and read it.
+//! How keys and values lie in the tables. `docs/queue-format.md` is the reference; only the
+//! functions here write and read the format.
 
 use std::hash::Hasher;
 
@@ -16,14 +16,14 @@ const DEAD_HEADER: usize = 16;
 /// Bytes of a target's row before its name.
 const ROW_HEADER: usize = 16;
 
-/// Events of a segment of the index by key, as a power of two. The fewer, the fewer pages a group
-/// touches; the more, the fewer segments are looked into to find what is owed of a key.
+/// The number of events in a segment of the index by key, as a power of two. With fewer, a commit
+/// touches fewer pages; with more, finding the entries of a key reads fewer segments.
 const SEGMENT_BITS: u32 = 14;
 
-/// The place in its segment of an event.
+/// The position of an event in its segment.
 const SEGMENT_MASK: u64 = (1 << SEGMENT_BITS) - 1;
 
-/// The key of an event: big-endian, so that events lie in the order accepted.
+/// The key of an event: big-endian, so that events are sorted in the order accepted.
 pub(super) fn event_key(seq: u64) -> [u8; 8] {
     seq.to_be_bytes()
 }
@@ -46,9 +46,9 @@ pub(super) fn target_of_target_key(key: &[u8]) -> Option<u32> {
     key.get(..4)?.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// The key of an event in the index by key: its segment, the hash of its key, its place in the
-/// segment. Events accepted together lie together, so that a group touches few pages however many
-/// keys there are.
+/// The key of an event in the index by key: its segment, the hash of its key, its position in the
+/// segment. Events accepted together are adjacent, so a commit touches few pages however many keys
+/// there are.
 pub(super) fn by_key_key(hash: u32, seq: u64) -> [u8; 14] {
     let mut key = [0; 14];
     key[..8].copy_from_slice(&segment(seq).to_be_bytes());
@@ -57,8 +57,9 @@ pub(super) fn by_key_key(hash: u32, seq: u64) -> [u8; 14] {
     key
 }
 
-/// What the index by key finds a key by. Keyed with the queue's identity, so that nobody can choose
-/// keys that collide; equal hashes of different keys are told apart by reading the event.
+/// The hash of a key in the index by key. It depends on the queue's identity, so that a client
+/// cannot choose keys that collide; readers compare the event's key, since different keys may have
+/// equal hashes.
 pub(super) fn key_hash(identity: [u8; 16], key: &[u8]) -> u32 {
     let mut hasher = SipHasher13::new_with_key(&identity);
     hasher.write(key);
@@ -119,7 +120,7 @@ pub(super) fn write_event(seq: u64, event: &Event, record: &mut Vec<u8>) {
     record[..4].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// The event of a record, owed as yet unattempted; nothing if the record is not as written.
+/// The event of a record, with no attempts; `None` if the record is damaged.
 pub(super) fn read_event(seq: u64, record: &[u8]) -> Option<Owed<'_>> {
     let (sum, rest) = record.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*sum) != checksum(&event_key(seq), rest) {
@@ -140,7 +141,7 @@ pub(super) fn read_event(seq: u64, record: &[u8]) -> Option<Owed<'_>> {
     })
 }
 
-/// The key of an event record, unchecked: what finds the record's entry in the index by key.
+/// The key of an event record, without a check of the record.
 pub(super) fn key_of_event(record: &[u8]) -> Option<&[u8]> {
     let len = u32::from_le_bytes(record.get(4..8)?.try_into().ok()?);
     record
@@ -148,8 +149,8 @@ pub(super) fn key_of_event(record: &[u8]) -> Option<&[u8]> {
         .get(..usize::try_from(len).ok()?)
 }
 
-/// How often an owed entry was tried and when it may be tried again, as lies in `owed`: nothing at
-/// all if it never was.
+/// A value in `owed`: the attempts made and the earliest time of the next one. The value of an
+/// entry that was never attempted is empty.
 pub(super) fn owed_value(attempts: u32, not_before: u64) -> [u8; 12] {
     let mut value = [0; 12];
     value[..4].copy_from_slice(&attempts.to_le_bytes());
@@ -169,7 +170,7 @@ pub(super) fn read_owed(value: &[u8]) -> (u32, u64) {
     read().unwrap_or_default()
 }
 
-/// How many targets an event is kept for, of what lies in `shares`: one if nothing does.
+/// How many targets hold an event, from its value in `shares`: one if it has none.
 pub(super) fn read_shares(value: Option<&[u8]>) -> u32 {
     value
         .and_then(|value| value.try_into().ok())
@@ -196,7 +197,7 @@ pub(super) fn dead_value(key: &[u8; 12], dead: Dead<'_>) -> Vec<u8> {
     value
 }
 
-/// The dead letter of the record under `key`; nothing if the record is not as written.
+/// The dead letter of the record under `key`; `None` if the record is damaged.
 pub(super) fn read_dead<'a>(key: &[u8], value: &'a [u8]) -> Option<Dead<'a>> {
     let (sum, rest) = value.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*sum) != checksum(key, rest) {
@@ -240,7 +241,7 @@ impl Row {
     }
 }
 
-/// A value in `aside`: who was owed the entry, and its record as found.
+/// A value in `aside`: the targets that held the entry, and its record as found.
 pub(super) fn aside_value(targets: &[&str], record: &[u8]) -> Vec<u8> {
     let mut value = (targets.len() as u32).to_le_bytes().to_vec();
     for target in targets {
@@ -267,7 +268,7 @@ pub(super) fn read_aside(value: &[u8]) -> Option<(Vec<&str>, &[u8])> {
 /// Bytes of a value in `known`.
 const KNOWN: usize = 36;
 
-/// A value in `known`: the place of an idempotency key among those learnt, and its event.
+/// A value in `known`: the number of an idempotency key in `learnt`, and its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) number: u64,
@@ -286,7 +287,7 @@ pub(super) fn known_value(print: &[u8], known: Known) -> [u8; KNOWN] {
     value
 }
 
-/// The idempotency key of the record under `print`; nothing if the record is not as written.
+/// The idempotency key of the record under `print`; `None` if the record is damaged.
 pub(super) fn read_known(print: &[u8], value: &[u8]) -> Option<Known> {
     let (sum, rest) = value.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*sum) != checksum(print, rest) {
@@ -306,7 +307,7 @@ pub(super) fn number_of_learnt(key: &[u8]) -> Option<u64> {
     key.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// The CRC-32 of a record under its key, so that a record in another's place is found too.
+/// The CRC-32 of a record and its key, which also detects a record under the wrong key.
 fn checksum(key: &[u8], rest: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key);
@@ -359,7 +360,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
-            // Whatever is read, it is no longer than what was there.
+            // A key is no longer than the record.
             prop_assert!(key_of_event(&bytes).is_none_or(|key| key.len() <= bytes.len()));
             prop_assert!(read_event(1, &bytes).is_none());
             prop_assert!(read_dead(&[0; 12], &bytes).is_none());

@@ -1,8 +1,8 @@
 //! Removes what is settled from `owed`, and the events that no target is owed any longer.
 //!
-//! Entries are settled about in the order accepted, so the entries of a group are mostly adjacent:
-//! each run of them is removed in one walk, instead of searching for each from the root of each
-//! table.
+//! Entries are settled roughly in the order accepted, so the entries of a commit are mostly
+//! adjacent. Each run of them is removed in one walk, instead of one search from the root of a
+//! table for each.
 
 use std::ops::Bound;
 
@@ -41,11 +41,6 @@ impl<'q> Removal<'q> {
     /// Counts that one target less holds an event.
     pub(super) fn release(&mut self, seq: u64) {
         self.released.push(seq);
-    }
-
-    /// Whether no settled entry is left in `owed`.
-    pub(super) fn has_taken_all(&self) -> bool {
-        self.settled.is_empty()
     }
 
     /// Removes all that was collected.
@@ -240,7 +235,7 @@ mod tests {
         queue.commit(&[], &settlements).unwrap();
     }
 
-    /// What a target is owed, with the attempts made; and that the queue is sound.
+    /// The entries that a target is owed, with the attempts made; also checks the whole queue.
     fn owed(queue: &DiskQueue, target: &str) -> Vec<(u64, u32)> {
         let mut found = Vec::new();
         let mut visit = |owed: crate::Owed<'_>| {
@@ -256,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_together_or_apart_or_not_there_at_all_is_taken_out_once() {
+    fn adjacent_scattered_and_missing_entries_are_removed_once() {
         let dir = tempfile::tempdir().unwrap();
         let queue = queue(&dir, 12, &["t"]);
         let settled = [5, 2, 4, 3, 3, 9, 11, 12, 13, 40, u64::MAX - 1, u64::MAX, 0];
@@ -264,7 +259,7 @@ mod tests {
         settle(&queue, &settled);
         assert_eq!(owed(&queue, "t"), [1, 6, 7, 8, 10].map(|entry| (entry, 0)));
         settle(&queue, &settled);
-        // Some of a run are gone already.
+        // Some entries of the run are gone already.
         settle(
             &queue,
             &(1..=8)
@@ -275,9 +270,9 @@ mod tests {
         assert_eq!(queue.statistics().unwrap().events, 1);
     }
 
-    /// More than a page of each table holds, so that pages empty and merge under the walk.
+    /// More entries than a page of each table holds, so that pages become empty and merge.
     #[test]
-    fn runs_longer_than_a_page_are_taken_out_whole() {
+    fn runs_longer_than_a_page_are_removed_whole() {
         const EVENTS: u64 = 3000;
         let dir = tempfile::tempdir().unwrap();
         let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(64 << 20)).unwrap();
@@ -297,7 +292,7 @@ mod tests {
         settle(&queue, &sevenths.collect::<Vec<_>>());
 
         let mut left: Vec<u64> = (1..=EVENTS).collect();
-        // From the front, the middle and the end, in turns.
+        // From the front, the middle and the end, in turn.
         for (turn, count) in [1, 2, 184, 185, 186, 187, 768, 768].into_iter().enumerate() {
             let from = (left.len() - count) * (turn % 3) / 2;
             let run: Vec<u64> = left.drain(from..from + count).collect();

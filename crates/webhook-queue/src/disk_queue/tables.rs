@@ -8,17 +8,17 @@ use heed::{AnyTls, CommitOrAbort, Database, Env, EnvOpenOptions, RoTxn, WithoutT
 /// A table of bytes by bytes, in the order of its keys.
 pub(super) type Table = Database<'static, Bytes, Bytes>;
 
-/// Readers at one time: each call that reads is one, while it lasts.
+/// The most calls that read at the same time.
 const MAX_READERS: u32 = 1024;
 
-/// Pages that belong to no table of ours: LMDB's two meta pages, its table of tables and the root
-/// of its list of free pages.
+/// Pages of LMDB itself: two meta pages, its table of tables and the root of its list of free
+/// pages.
 const OWN_PAGES: u64 = 4;
 
-/// The environment and its tables; see `docs/queue-format.md` for what lies in each.
+/// The environment and its tables, which `docs/queue-format.md` describes.
 #[derive(Clone)]
 pub(super) struct Tables {
-    /// Declared first, since nothing else has to be closed.
+    /// Declared first: nothing has to be closed before it.
     pub(super) env: Env<WithoutTls>,
     pub(super) meta: Table,
     pub(super) events: Table,
@@ -105,13 +105,12 @@ impl Tables {
         })
     }
 
-    /// Bytes of the pages in use, as the transaction sees them: without what is free to be used
-    /// again.
+    /// Bytes of the pages in use, as the transaction sees them. Free pages do not count.
     pub(super) fn used(&self, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
         let (mut pages, mut page_size) = (OWN_PAGES, 0);
         for table in self.all {
             let stat = table.stat(txn)?;
-            // What a damaged file says may be any number: too much of it counts as full.
+            // A damaged file may state any number: a sum that overflows counts as full.
             for count in [stat.branch_pages, stat.leaf_pages, stat.overflow_pages] {
                 pages = u64::saturating_add(pages, count as u64);
             }

@@ -1,4 +1,4 @@
-//! Reading all of a queue, to see whether it is whole.
+//! Checks every record of a queue, and that its tables agree.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,13 +11,13 @@ use super::tables::Tables;
 use super::target_rows::{Rows, read_rows};
 use crate::{QueueError, Verification};
 
-/// Events, and bytes of them, that are read from one snapshot: as long as it is held, no space is
-/// used again.
+/// The most events, and bytes of events, that are read from one snapshot: while it is held, no
+/// freed space is reused.
 const EVENTS_AT_ONCE: usize = 1024;
 const BYTES_AT_ONCE: usize = 8 << 20;
 
-/// Reads what is in the tables now, however they change meanwhile: what each table says of the
-/// others from one snapshot, the events themselves from many.
+/// Checks the tables as they are now, even if they change meanwhile. One snapshot shows whether the
+/// tables agree; the events are read from many.
 pub(super) fn read_all(tables: &Tables, identity: [u8; 16]) -> Result<Verification, QueueError> {
     let mut found = Verification::default();
     let mut check = || {
@@ -34,7 +34,7 @@ pub(super) fn read_all(tables: &Tables, identity: [u8; 16]) -> Result<Verificati
     Ok(found)
 }
 
-/// Checks all but the events themselves; the key of the last of these.
+/// Checks everything but the events; returns the key of the last event.
 fn check_tables(tables: &Tables, found: &mut Verification) -> heed::Result<Option<Vec<u8>>> {
     let txn = tables.env.read_txn()?;
     let rows = read_rows(tables, &txn)?;
@@ -45,14 +45,14 @@ fn check_tables(tables: &Tables, found: &mut Verification) -> heed::Result<Optio
     if indexed > events {
         let stale = indexed - events;
         found.disagree(format!(
-            "{stale} entries of the index by key lead nowhere: no harm"
+            "{stale} entries of the index by key have no event: this is harmless"
         ));
     }
     let last = tables.events.last(&txn)?;
     Ok(last.map(|(key, _)| key.to_vec()))
 }
 
-/// What is known of idempotency keys agrees with their order.
+/// Checks that `known` and `learnt` agree.
 fn check_known(
     tables: &Tables,
     txn: &RoTxn<'_, WithoutTls>,
@@ -71,19 +71,19 @@ fn check_known(
     }
     if damaged > 0 {
         found.disagree(format!(
-            "{damaged} idempotency keys do not match their checksum: their events are accepted \
-             anew if they come again"
+            "{damaged} idempotency keys do not match their checksum: repeated events of these \
+             keys are accepted again"
         ));
     }
     if lost > 0 {
         found.disagree(format!(
-            "{lost} idempotency keys have no place in their order: they take room, no harm else"
+            "{lost} idempotency keys are missing in `learnt`: they take room and are otherwise harmless"
         ));
     }
     Ok(())
 }
 
-/// Each entry at a target has an event, and the targets' counts are right.
+/// Checks that each entry at a target has an event, and that the targets' counts are right.
 fn check_targets(
     tables: &Tables,
     txn: &RoTxn<'_, WithoutTls>,
@@ -140,8 +140,8 @@ fn check_targets(
     Ok(())
 }
 
-/// Some events of a range: each matches its checksum, is found by its key, and is kept for as many
-/// as want it. The key of the next one.
+/// Checks some events of a range: their checksums, their entries in the index by key, and how many
+/// targets hold them. Returns the key of the next event.
 fn check_some_events(
     tables: &Tables,
     identity: [u8; 16],
@@ -193,7 +193,7 @@ fn check_event(
     let shares = record::read_shares(tables.shares.get(txn, key)?);
     if shares != holders {
         found.disagree(format!(
-            "entry {seq} is kept for {shares} targets and wanted by {holders}"
+            "entry {seq} counts {shares} targets, and {holders} hold it"
         ));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What is acknowledged survives the end of the process at any instant, and of the system.
+//! Everything acknowledged survives a kill of the process at any instant, and a power loss.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,13 +14,14 @@ use webhook_queue::{
 
 use crate::support::{self, View, delivered, event, number};
 
-/// Names the directory that a test's child process works in; the child runs the test's own code.
+/// The variable that names the directory of a test's child process. The child runs code of the same
+/// test.
 pub(crate) const CHILD: &str = "WEBHOOK_QUEUE_TEST_CHILD";
 
 const TARGETS: [&str; 2] = ["a", "b"];
 const OPTIONS: Options = Options::with_max_bytes(64 << 20);
 
-/// Starts this test binary again, with one test, as a child on `dir`.
+/// Starts this test binary as a child process that runs one test on `dir`.
 pub(crate) fn child(test: &str, dir: &Path, prefix: &[&str]) -> Child {
     let this = std::env::current_exe().unwrap();
     let mut words = prefix.to_vec();
@@ -35,7 +36,7 @@ pub(crate) fn child(test: &str, dir: &Path, prefix: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Writes lines for the parent at once, past what the test harness captures.
+/// Writes lines to the parent immediately, bypassing the capture of the test harness.
 pub(crate) fn tell(lines: &str) {
     let mut out = io::stdout().lock();
     out.write_all(lines.as_bytes())
@@ -43,7 +44,7 @@ pub(crate) fn tell(lines: &str) {
         .unwrap();
 }
 
-/// Reads what a child tells up to a line; what is returned keeps its output open.
+/// Reads a child's output up to a line; the returned reader keeps the output open.
 pub(crate) fn until(child: &mut Child, wanted: &str) -> impl Sized + use<> {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let found = lines.by_ref().any(|line| line.unwrap() == wanted);
@@ -62,11 +63,11 @@ fn nth(number: u64) -> Event {
     }
 }
 
-/// Appends events without end, settles most of them, and tells what was acknowledged.
+/// Appends events without end, settles most of them, and prints what was acknowledged.
 fn feed(dir: &Path) {
     let queue = Arc::new(DiskQueue::open(dir, &OPTIONS).unwrap());
     let entries = support::stored(&*queue, &[event(0, b"", 0, [])], &[]).unwrap();
-    // An event of no target tells the handle that the next event gets; numbers follow from it.
+    // An event without targets returns the next handle, from which the numbers follow.
     let next = entries[0].0;
     let (sender, receiver) = std::sync::mpsc::channel();
     let on_commit = move |committed: Committed<u64>| {
@@ -93,7 +94,7 @@ fn feed(dir: &Path) {
         writer.append(nth(number), number, Some(deadline)).unwrap();
         for (number, entry) in receiver.try_iter() {
             for (at, target) in TARGETS.into_iter().enumerate() {
-                // A few stay owed for ever, some die.
+                // A few stay owed, some become dead letters.
                 let outcome = match (number + at as u64) % 20 {
                     0 => continue,
                     1 => Settled::Dead {
@@ -129,7 +130,7 @@ fn nothing_acknowledged_is_lost_by_kill_minus_nine() {
         let mut seen = 0;
         let mut last = String::new();
         while let Some(Ok(line)) = lines.next() {
-            // What is behind the last line end may be cut.
+            // The text after the last line end may be incomplete.
             let whole = std::mem::replace(&mut last, line);
             let words: Vec<&str> = whole.split(' ').collect();
             match words[..] {
@@ -203,7 +204,7 @@ fn check(
     }
 }
 
-/// A little generator of numbers that are the same in each run.
+/// A small random generator with the same numbers in each run.
 struct Random(u64);
 
 impl Random {
@@ -218,9 +219,9 @@ impl Random {
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
 
-/// The data file after a power loss between two commits' ends: of what the second one wrote,
-/// besides the meta page that it writes after its sync, any sectors arrived, and the file has any
-/// length between.
+/// The data file after a power loss during the second of two commits: any of the sectors that it
+/// wrote have arrived, but not the meta page, which it writes after its sync. The file has any
+/// length between the two.
 fn power_loss(before: &[u8], after: &[u8], random: &mut Random) -> Vec<u8> {
     let sectors = after.len().max(before.len()) / SECTOR;
     let arrived = random.below(5);
@@ -246,7 +247,7 @@ fn open_image(mark: &Path, image: &[u8]) -> (tempfile::TempDir, DiskQueue) {
 }
 
 #[test]
-fn a_power_loss_in_a_commit_leaves_what_was_before_it() {
+fn a_power_loss_during_a_commit_keeps_the_state_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data.mdb");
     let queue = DiskQueue::open(dir.path(), &OPTIONS).unwrap();
@@ -272,14 +273,14 @@ fn a_power_loss_in_a_commit_leaves_what_was_before_it() {
             let (_dir, lost) = open_image(dir.path(), &image);
             assert_eq!(View::of(&lost), view, "in step {step}");
         }
-        // With the meta page, all the rest is on the disk, and the commit has happened.
+        // With the meta page everything is on the disk, and the commit took effect.
         let (_dir, kept) = open_image(dir.path(), &after);
         assert_eq!(View::of(&kept), View::of(&queue), "after step {step}");
     }
     assert!(differing > 10);
 }
 
-/// Fills the queue until the limit on the size of files, and beyond when that is lifted.
+/// Fills the queue up to the limit on the size of files, and further when the limit is lifted.
 fn fill(dir: &Path) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let queue = DiskQueue::open(dir, &OPTIONS).unwrap();
@@ -329,13 +330,13 @@ fn fill(dir: &Path) {
 }
 
 #[test]
-fn a_full_disk_refuses_what_is_new_and_keeps_what_is_there() {
+fn a_full_disk_refuses_new_events_and_keeps_stored_ones() {
     if let Some(dir) = std::env::var_os(CHILD) {
         return fill(Path::new(&dir));
     }
     let dir = tempfile::tempdir().unwrap();
-    let test = "crash::a_full_disk_refuses_what_is_new_and_keeps_what_is_there";
-    // Without the signal that a write beyond the limit sends, it fails as on a full disk.
+    let test = "crash::a_full_disk_refuses_new_events_and_keeps_stored_ones";
+    // With the signal for a write beyond the limit ignored, the write fails as on a full disk.
     let child = child(
         test,
         dir.path(),
@@ -382,7 +383,7 @@ fn a_compaction_killed_midway_leaves_the_queue_as_it_was() {
     for round in 0..8 {
         let mut child = child(test, dir.path(), &[]);
         let _output = until(&mut child, "begun");
-        // Any instant of the compaction will do; which one it is, is up to the system.
+        // The kill hits any instant of the compaction.
         for _ in 0..round * random.below(20_000) {
             std::hint::spin_loop();
         }
@@ -392,7 +393,7 @@ fn a_compaction_killed_midway_leaves_the_queue_as_it_was() {
         assert_eq!(View::of(&queue), view);
         assert!(!dir.path().join("data.mdb.compacted").exists());
     }
-    // The instant before the copy takes the data's place.
+    // The state just before the copy replaces the data.
     fs::copy(
         dir.path().join("data.mdb"),
         dir.path().join("data.mdb.compacted"),

@@ -1,4 +1,4 @@
-//! What is given twice under one idempotency key is stored once.
+//! Events that are repeated with the same idempotency key are stored once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::support::{self, delivered, event};
 
 const OPTIONS: Options = Options::with_max_bytes(64 << 20);
 
-/// The nth event, under a key.
+/// The nth event, with an idempotency key.
 fn keyed(number: u64, key: &[u8]) -> Event {
     Event {
         idempotency_key: Some(key.into()),
@@ -25,7 +25,7 @@ fn open(dir: &Path) -> DiskQueue {
     DiskQueue::open(dir, &OPTIONS).unwrap()
 }
 
-/// Whether each is a duplicate.
+/// Commits the events; whether each is a duplicate.
 fn given(queue: &dyn Queue, events: &[Event]) -> Vec<bool> {
     let accepted = queue.commit(events, &[]).unwrap();
     let duplicates = accepted.iter().map(|of| of.duplicate_of().is_some());
@@ -33,14 +33,14 @@ fn given(queue: &dyn Queue, events: &[Event]) -> Vec<bool> {
 }
 
 #[test]
-fn a_known_key_is_answered_with_the_first_events_name_over_reopening() {
+fn a_known_key_is_answered_with_the_first_events_id_over_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let first = keyed(1, b"key");
     let entry = support::stored(&open(dir.path()), std::slice::from_ref(&first), &[]).unwrap()[0];
     let queue = open(dir.path());
     let again = queue.commit(&[keyed(2, b"key")], &[]).unwrap();
     assert_eq!(again, [Accepted::Duplicate(first.id)]);
-    // Also when the event itself is long gone.
+    // The key stays known after the event is settled and removed.
     queue.commit(&[], &[delivered("t", entry)]).unwrap();
     let again = queue.commit(&[keyed(3, b"key")], &[]).unwrap();
     assert_eq!(again, [Accepted::Duplicate(first.id)]);
@@ -80,7 +80,7 @@ fn a_commit_that_is_refused_leaves_its_keys_unknown() {
 }
 
 #[test]
-fn a_full_queue_still_knows_what_it_has() {
+fn a_full_queue_still_detects_duplicates() {
     let dir = tempfile::tempdir().unwrap();
     let disk = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20)).unwrap();
     let queues: [Box<dyn Queue>; 2] = [Box::new(disk), Box::new(MemoryQueue::new(1 << 20))];
@@ -149,7 +149,7 @@ fn a_smaller_window_takes_effect_when_the_queue_is_opened() {
 }
 
 #[test]
-fn the_writer_tells_a_duplicate_and_counts_it_apart() {
+fn the_writer_reports_a_duplicate_and_counts_it_separately() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let on_commit = move |committed: Committed<u64>| {
         for appended in committed.appended {

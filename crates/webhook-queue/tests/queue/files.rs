@@ -1,4 +1,4 @@
-//! Whose directory it is, what it holds at most, and what damage does.
+//! The queue's directory, its bounds, and the handling of damage.
 
 use std::fs;
 use std::io::Write;
@@ -29,7 +29,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_queue_whose_files_were_deleted_accepts_nothing_and_settles_on() {
+fn a_queue_whose_files_were_deleted_refuses_events_and_applies_settlements() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("queue");
     let queue = open(&dir).unwrap();
@@ -71,7 +71,7 @@ fn a_queue_is_created_for_its_owner_alone_and_keeps_its_identity() {
 }
 
 #[test]
-fn a_directory_of_somebody_else_is_refused_and_left_alone() {
+fn a_foreign_directory_is_refused_and_unchanged() {
     for (name, text) in [
         ("precious", "x"),
         ("data.mdb", "x"),
@@ -101,7 +101,7 @@ fn a_directory_of_somebody_else_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_unknown_format_is_refused_and_left_alone() {
+fn an_unknown_format_is_refused_and_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
     let mark = dir.path().join("FORMAT");
@@ -117,7 +117,7 @@ fn an_unknown_format_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_mark_that_lost_bits_is_told_as_damage() {
+fn a_damaged_mark_is_reported_as_damage() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
     let mark = dir.path().join("FORMAT");
@@ -132,7 +132,7 @@ fn a_mark_that_lost_bits_is_told_as_damage() {
             "{at}: {error}"
         );
         assert!(error.to_string().contains("the file FORMAT"), "{error}");
-        assert!(error.to_string().contains("put it back"), "{error}");
+        assert!(error.to_string().contains("restore it"), "{error}");
     }
     fs::write(&mark, &text).unwrap();
     open(dir.path()).unwrap();
@@ -171,7 +171,7 @@ fn a_queue_is_open_once() {
 }
 
 #[test]
-fn a_queue_whose_creation_was_cut_short_is_created_anew() {
+fn a_queue_whose_creation_was_interrupted_is_created_again() {
     let dir = tempfile::tempdir().unwrap();
     for names in [
         &["lock"][..],
@@ -196,7 +196,7 @@ fn a_queue_whose_creation_was_cut_short_is_created_anew() {
 }
 
 #[test]
-fn data_that_is_missing_cut_or_another_queues_is_named() {
+fn missing_truncated_and_exchanged_data_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = (dir.path().join("one"), dir.path().join("other"));
     for dir in [&one, &other] {
@@ -214,7 +214,7 @@ fn data_that_is_missing_cut_or_another_queues_is_named() {
     fs::copy(other.join("data.mdb"), &data).unwrap();
     assert_eq!(
         detail(open(&one).unwrap_err()),
-        "data.mdb belongs to another queue than FORMAT, or FORMAT lost bits"
+        "data.mdb belongs to another queue than FORMAT, or FORMAT is damaged"
     );
     fs::remove_file(&data).unwrap();
     assert_eq!(detail(open(&one).unwrap_err()), "data.mdb is missing");
@@ -224,8 +224,8 @@ fn data_that_is_missing_cut_or_another_queues_is_named() {
     assert_eq!(support::owed(&open(&one).unwrap(), "t", None).len(), 100);
 }
 
-/// Flips a bit wherever the data holds `bytes`: in the record, and in what is left of it in unused
-/// parts of pages, which nobody reads.
+/// Flips a bit wherever the data file holds `bytes`: in the record, and in copies of it in unused
+/// parts of pages.
 fn flip(dir: &Path, bytes: &[u8]) {
     let path = dir.join("data.mdb");
     let data = fs::read(&path).unwrap();
@@ -241,7 +241,7 @@ fn flip(dir: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn a_damaged_event_is_quarantined_and_counted_and_others_go_on() {
+fn a_damaged_event_is_quarantined_and_counted_and_others_are_delivered() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
     let events: Vec<Event> = (0..3)
@@ -296,7 +296,7 @@ fn a_damaged_event_is_quarantined_and_counted_and_others_go_on() {
         .map(|of| (of.pending, of.dead))
         .collect();
     assert_eq!(pending, [(2, 0), (1, 0), (2, 0)]);
-    // A settlement of it that comes late has no effect.
+    // A late settlement of the entry has no effect.
     queue.commit(&[], &[delivered("a", entries[1])]).unwrap();
     drop(queue);
 
@@ -323,7 +323,7 @@ fn a_damaged_event_is_quarantined_and_counted_and_others_go_on() {
 }
 
 #[test]
-fn a_dead_letter_without_a_readable_note_is_still_there_to_replay() {
+fn a_dead_letter_with_a_damaged_record_can_be_replayed() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
     let entry = support::stored(&queue, &[event(1, b"k", 10, ["t"])], &[]).unwrap()[0];
@@ -355,7 +355,7 @@ fn a_dead_letter_without_a_readable_note_is_still_there_to_replay() {
     assert!(verify(dir.path()).unwrap().is_whole());
 }
 
-/// Appends events of such bodies until the queue is full; their handles.
+/// Appends events with bodies of this size until the queue is full; their handles.
 fn fill(queue: &DiskQueue, size: usize, targets: &[&str]) -> Vec<EntryId> {
     let mut entries = Vec::new();
     for group in 0.. {
@@ -401,7 +401,7 @@ fn a_full_queue_can_be_settled_whatever_the_outcome_and_used_again() {
                 entries.len()
             );
             for group in entries.chunks(100) {
-                // Attempts, and then death with a note that there is not room for.
+                // Attempts, and then a dead letter whose note does not fit.
                 for outcome in [
                     Settled::Attempted {
                         attempts: 1,
@@ -469,7 +469,7 @@ fn an_event_that_can_never_fit_says_so() {
 }
 
 #[test]
-fn a_queue_opened_smaller_than_it_is_can_be_drained() {
+fn a_queue_opened_with_a_smaller_bound_can_be_drained() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
     let events: Vec<Event> = (0..2000).map(|at| event(at, b"k", 3500, ["t"])).collect();
@@ -490,7 +490,7 @@ fn a_queue_opened_smaller_than_it_is_can_be_drained() {
 }
 
 #[test]
-fn what_a_key_is_owed_is_found_across_segments_and_gaps() {
+fn entries_of_a_key_are_found_across_segments_and_gaps() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
     let mut expected = Vec::new();
@@ -508,7 +508,7 @@ fn what_a_key_is_owed_is_found_across_segments_and_gaps() {
             .iter()
             .zip(&events)
             .filter(|(_, event)| *event.key != *b"wanted" || number(event.id) % 10_000 == 5000)
-            // Of the second segment nothing remains, of others a part.
+            // Nothing remains of the second segment, and a part of the others.
             .filter(|(entry, _)| (16_384..32_768).contains(&entry.0) || entry.0 % 2 == 0)
             .map(|(&entry, _)| delivered("t", entry))
             .collect();
@@ -579,7 +579,7 @@ fn a_queue_moved_to_another_directory_is_the_same() {
 }
 
 #[test]
-fn anonymous_memory_does_not_grow_with_what_is_owed() {
+fn anonymous_memory_does_not_grow_with_the_entries_owed() {
     let anonymous = || {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let line = status
@@ -623,7 +623,7 @@ fn errors_say_what_to_do() {
         .unwrap();
     let message = open(&path).unwrap_err().to_string();
     let expected = expect_test::expect![[
-        r#"DIR/queue holds "notes.txt" and is no queue: name a directory that is empty or does not exist"#
+        r#"DIR/queue holds "notes.txt" and is not a queue: name a directory that is empty or does not exist"#
     ]];
     expected.assert_eq(&message.replace(&dir.path().display().to_string(), "DIR"));
 }
@@ -639,7 +639,7 @@ fn free_pages_that_were_never_written_are_no_damage() {
     queue.commit(&events, &[]).unwrap();
     let in_use = fs::metadata(&data).unwrap().len();
     assert_eq!(queue.drop_target("t").unwrap(), 500);
-    // Commits that move what is in use to the front.
+    // Commits that move the used pages to the front.
     for at in 0..20 {
         let entry = support::stored(&queue, &[event(at, b"k", 10, ["u"])], &[]).unwrap()[0];
         queue.commit(&[], &[delivered("u", entry)]).unwrap();
@@ -647,14 +647,14 @@ fn free_pages_that_were_never_written_are_no_damage() {
     drop(queue);
     let all = fs::metadata(&data).unwrap().len();
     assert!(all >= in_use);
-    // As a crash leaves it, before the file is lengthened.
+    // The state after a crash, before the file is extended.
     let file = fs::File::options().write(true).open(&data).unwrap();
     file.set_len(all - (16 << 10)).unwrap();
     let queue = open(dir.path()).unwrap();
     queue.commit(&events, &[]).unwrap();
     assert!(queue.verify().unwrap().is_whole());
     drop(queue);
-    // What is in use is missed.
+    // A missing page in use is noticed.
     let all = fs::metadata(&data).unwrap().len();
     file.set_len(all - (16 << 10)).unwrap();
     let damaged = open(dir.path()).unwrap_err();

@@ -1,4 +1,4 @@
-//! What the queues promise, on real files and over real crashes.
+//! The guarantees of the queues, on real files and over real crashes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

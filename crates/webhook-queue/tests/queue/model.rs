@@ -1,4 +1,4 @@
-//! The queue on the disk does what the queue in memory does, over restarts.
+//! The queue on the disk behaves like the queue in memory, over reopening.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use webhook_queue::{
 const TARGETS: [&str; 3] = ["a", "b", "c"];
 const MAX: u64 = 64 << 20;
 
-/// What is done to both queues. Entries are numbers of events appended so far.
+/// A step that is applied to both queues. Entries are indices of the events appended so far.
 #[derive(Clone, Debug)]
 enum Step {
     Commit {
@@ -113,7 +113,7 @@ proptest! {
     #[test]
     fn the_disk_and_the_memory_agree_over_reopening(steps in prop::collection::vec(step(), 1..24)) {
         let dir = tempfile::tempdir().unwrap();
-        // So few and so short that both bounds are met.
+        // So few keys and so short an age that both bounds are reached.
         let window = DuplicateWindow { age_ms: 20, keys: 6 };
         let options = Options { duplicates: window, ..Options::with_max_bytes(MAX) };
         let mut disk = DiskQueue::open(dir.path(), &options).unwrap();
@@ -185,7 +185,7 @@ proptest! {
             prop_assert_eq!(View::of(&disk), View::of(&memory));
             prop_assert_eq!(disk.verify().unwrap(), memory.verify().unwrap());
         }
-        // What was read from the middle is what comes after it.
+        // Reading after an entry in the middle returns the rest.
         let disk: &dyn Queue = &disk;
         for (&on_disk, &in_memory) in on_disk.iter().zip(&in_memory) {
             for target in TARGETS {

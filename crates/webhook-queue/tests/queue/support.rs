@@ -1,11 +1,11 @@
-//! What a queue shows, in a form to compare, and events to put into it.
+//! The content of a queue as values to compare, and events for tests.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use webhook_queue::{EntryId, Event, EventId, Owed, Queue, QueueError, Settled, Settlement};
 
-/// An event whose id, time and body follow from its number.
+/// An event whose id, time and body are derived from its number.
 pub(crate) fn event<'a>(
     number: u64,
     key: &[u8],
@@ -26,7 +26,7 @@ pub(crate) fn event<'a>(
     }
 }
 
-/// Commits what is no duplicate; the handles.
+/// Commits events that are not duplicates; their handles.
 pub(crate) fn stored(
     queue: &dyn Queue,
     appends: &[Event],
