@@ -9,7 +9,7 @@ use crate::target::Target;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// What the operator asked for. Every value has passed its checks, and every secret is resolved.
+/// A valid configuration: every value has passed its checks, and every secret is resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     targets: Vec<Target>,
@@ -17,17 +17,17 @@ pub struct Config {
     max_event_bytes: usize,
 }
 
-/// A configuration, and what is sloppy in its file.
+/// A configuration, and the warnings about its file.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Warnings alone; there may be none.
+    /// The warnings. There may be none, and there is no error among them.
     pub warnings: Diagnostics,
 }
 
 impl Config {
-    /// Starts from the defaults, and no target.
+    /// Starts with the defaults and no target.
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder {
             targets: Vec::new(),
@@ -36,64 +36,65 @@ impl Config {
         }
     }
 
-    /// Reads a file, and the environment variables and files that it names, once.
+    /// Reads a file, and the environment variables and files that it names.
     ///
-    /// Relative paths in it start from its directory.
+    /// Relative paths in it are relative to its directory.
     ///
     /// # Errors
-    /// When it cannot be read or holds an error; all of its problems are in the error.
+    /// When the file cannot be read or is not valid. The error lists all problems.
     pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         file::load(path).map(Loaded::new)
     }
 
-    /// Reads a text; `name` stands for the file in diagnostics.
+    /// Reads a text; diagnostics show `name` as its file.
     ///
-    /// Relative paths in it start from the current directory.
+    /// Relative paths in it are relative to the current directory.
     ///
     /// # Errors
-    /// When it holds an error; all of its problems are in the error.
+    /// When the text is not valid. The error lists all problems.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
         Config::parse_in(Path::new(""), name, bytes)
     }
 
-    /// Reads a text as if it were a file in `dir`; `name` stands for it in diagnostics.
+    /// Reads a text as if it were a file in `dir`; diagnostics show `name` as its file.
     ///
     /// # Errors
-    /// When it holds an error; all of its problems are in the error.
+    /// When the text is not valid. The error lists all problems.
     pub fn parse_in(dir: &Path, name: &str, bytes: &[u8]) -> Result<Loaded, LoadError> {
         file::parse(dir, name, bytes).map(Loaded::new)
     }
 
-    /// The targets; at least one, no two of the same name.
+    /// The targets: at least one, with distinct names.
     #[must_use]
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
 
-    /// Where undelivered events wait.
+    /// The queue of undelivered events.
     #[must_use]
     pub fn queue(&self) -> &QueueSettings {
         &self.queue
     }
 
-    /// The same, with events waiting elsewhere.
+    /// Returns the same configuration with another queue.
     #[must_use]
     pub fn with_queue(mut self, queue: QueueSettings) -> Self {
         self.queue = queue;
         self
     }
 
-    /// The most bytes that an event, or a line of input, may have.
+    /// The largest size of an event, and of a line of input, in bytes.
     #[must_use]
     pub fn max_event_bytes(&self) -> usize {
         self.max_event_bytes
     }
 
-    /// All values with their defaults, to be written out in the form of the file, secrets masked.
+    /// All values in force, defaults included, to be serialized as a configuration file. Secrets
+    /// are masked.
     ///
-    /// Shown as `***` is whatever came from the environment or a file, whatever signs or
-    /// authenticates, and a header whose name or value looks like a credential. Another header's
-    /// text is given as it was read; a warning of the file says where HTTP cannot carry it so.
+    /// `***` replaces every value from the environment or a file, every signing secret and client
+    /// certificate, and each header whose name or value looks like a credential. Other headers are
+    /// shown as written, even where HTTP carries them differently, which is a warning.
     #[must_use]
     pub fn show(&self) -> ShownConfig<'_> {
         ShownConfig::new(&self.targets, &self.queue, self.max_event_bytes)
@@ -134,22 +135,22 @@ impl ConfigBuilder {
         self
     }
 
-    /// Where undelivered events wait.
+    /// The queue of undelivered events.
     pub fn queue(mut self, queue: QueueSettings) -> Self {
         self.queue = queue;
         self
     }
 
-    /// The most bytes that an event has; 1 MiB if not set.
+    /// The largest size of an event in bytes; 1 MiB if not set.
     pub fn max_event_bytes(mut self, max_event_bytes: usize) -> Self {
         self.max_event_bytes = max_event_bytes;
         self
     }
 
-    /// The configuration.
+    /// Builds the configuration.
     ///
     /// # Errors
-    /// When there is no target, two have the same name, or a number is outside its range.
+    /// When there is no target, two targets have the same name, or a number is out of range.
     pub fn build(self) -> Result<Config, BuildError> {
         let ConfigBuilder {
             targets,

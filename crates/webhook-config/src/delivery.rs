@@ -1,17 +1,17 @@
-//! What a delivery's body is, and what is promised of it.
+//! The body of a delivery, and its guarantee.
 
-/// What a delivery's body is.
+/// The format of a delivery's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// The event as it was accepted, to the byte.
+    /// The event, byte for byte as accepted.
     #[default]
     Aurora,
-    /// The event as a record of Kafka REST v2, keyed by its task.
+    /// The event as a Kafka REST v2 record with its task as the key.
     KafkaRestV2,
-    /// The event, with CloudEvents 1.0 attributes as headers.
+    /// The event, with its CloudEvents 1.0 attributes as headers.
     CloudEventsBinary,
-    /// A CloudEvents 1.0 envelope around the event.
+    /// The event in a CloudEvents 1.0 envelope.
     CloudEventsStructured,
 }
 
@@ -36,14 +36,14 @@ impl Format {
     }
 }
 
-/// What is promised of a delivery.
+/// The guarantee of a delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// Queued on disk, retried, and a dead letter in the end.
+    /// Queued on disk and retried; kept as a dead letter if it is given up.
     #[default]
     Reliable,
-    /// One attempt, and no disk.
+    /// One attempt, nothing on disk.
     BestEffort,
 }
 

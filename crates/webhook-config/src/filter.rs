@@ -1,21 +1,21 @@
-//! Which events a target gets.
+//! Filters: which events a target gets.
 
 use std::fmt;
 use webhook_model::{EventHeader, ScheduleStatus, StatusName};
 
-/// Which new states a target gets.
+/// The new states that a target gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StatusFilter {
-    /// Every state, also those that this program does not know.
+    /// Every state, including those that this program does not know.
     #[default]
     All,
-    /// These, in the order given, none twice; an empty list is no state at all.
+    /// These states, in the order given and without repetitions. An empty list accepts none.
     Only(Vec<ScheduleStatus>),
 }
 
 impl StatusFilter {
-    /// The filter of these states; repetitions are dropped.
+    /// A filter that accepts these states; repetitions are removed.
     #[must_use]
     pub fn only(statuses: impl IntoIterator<Item = ScheduleStatus>) -> Self {
         let mut only = Vec::new();
@@ -27,7 +27,8 @@ impl StatusFilter {
         StatusFilter::Only(only)
     }
 
-    /// Whether a new state passes. An event without a state passes only where all do.
+    /// Whether a new state is accepted. An event without a state is accepted only by
+    /// [`All`](Self::All).
     #[must_use]
     pub fn accepts(&self, status: Option<&StatusName<'_>>) -> bool {
         match (self, status) {
@@ -38,19 +39,19 @@ impl StatusFilter {
     }
 }
 
-/// Which jobs' events a target gets.
+/// The jobs whose events a target gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobFilter {
-    /// Every job's.
+    /// Every job.
     #[default]
     All,
-    /// Those of jobs that match one of these; an empty list is no job at all.
+    /// The jobs that match one of these patterns. An empty list accepts none.
     Matching(Vec<JobPattern>),
 }
 
 impl JobFilter {
-    /// Whether a job passes. An event without a job passes only where all do.
+    /// Whether an event is accepted. An event without a job is accepted only by [`All`](Self::All).
     #[must_use]
     pub fn accepts(&self, header: &EventHeader<'_>) -> bool {
         match self {
@@ -67,10 +68,10 @@ impl JobFilter {
     }
 }
 
-/// A pattern on `role/environment/name`.
+/// A pattern for `role/environment/name`.
 ///
-/// `*` stands for any characters within a part, `**` for any characters at all, `/` included.
-/// All else stands for itself.
+/// `*` matches any characters within a part, `**` any characters, `/` included. All other
+/// characters match themselves.
 ///
 /// ```
 /// use webhook_config::JobPattern;
@@ -84,13 +85,13 @@ impl JobFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JobPattern(String);
 
-/// A text is not a pattern on jobs.
+/// The text is not a job pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a pattern has the form role/environment/name; `*` is any part, `**` anything")]
 pub struct InvalidJobPattern;
 
 impl JobPattern {
-    /// The most bytes that a pattern has.
+    /// The largest length of a pattern in bytes.
     pub const MAX_LENGTH: usize = 1024;
 
     /// The pattern as written.
@@ -109,11 +110,12 @@ impl JobPattern {
     }
 }
 
-/// Matches by trying, and on failure going back to the last star: of the stars before it, only
-/// the last `**` need be tried again, since a `*` cannot take more than a later star could.
+/// Matches from left to right, and on a mismatch goes back to the last star. Of the stars before
+/// it, only the last `**` needs to be tried again: a `*` cannot match anything that a later star
+/// could not.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // After the star, and the end of what it has taken; for `*` and for `**`.
+    // The position after the star, and the end of its match; for `*` and for `**`.
     let mut star: Option<(usize, usize)> = None;
     let mut double_star: Option<(usize, usize)> = None;
     loop {
@@ -176,7 +178,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same by recursion: slow, and plainly right.
+    /// The same by recursion: slow and obviously correct.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match pattern {
             [] => text.is_empty(),

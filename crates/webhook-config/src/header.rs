@@ -5,9 +5,9 @@ use crate::secret::{MASK, SecretSource, looks_secret};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
-/// A header of a target's requests, its name as written.
+/// A header of a target's requests, with its name as written.
 ///
-/// `Debug` shows where the value is from, never the value.
+/// `Debug` shows the source of the value, never the value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Header {
     written_name: String,
@@ -21,19 +21,19 @@ pub struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHeader {
-    /// The name is empty, or holds a character that HTTP does not allow there.
+    /// The name is empty or has a character that HTTP does not allow in names.
     #[error("a header's name consists of letters, digits and !#$%&'*+-.^_`|~")]
     Name,
-    /// The HTTP client itself must set this one.
+    /// Only the HTTP client may set this header.
     #[error("this header is set by the HTTP client itself")]
     Refused,
-    /// The value holds a line break, a vertical tab or a form feed.
-    #[error("a header's value cannot hold a line break, a vertical tab or a form feed")]
+    /// The value contains a line break, a vertical tab or a form feed.
+    #[error("a header's value cannot contain a line break, a vertical tab or a form feed")]
     Value,
 }
 
 impl Header {
-    /// The names that the HTTP client itself must set.
+    /// The names that only the HTTP client may set.
     pub const REFUSED: [HeaderName; 4] = [
         http::header::HOST,
         http::header::CONTENT_LENGTH,
@@ -41,8 +41,8 @@ impl Header {
         http::header::CONNECTION,
     ];
 
-    /// A header of this text, sent as Aurora did: in Latin-1, `?` for what is beyond it, a blank
-    /// for a control character and for a line break that is followed by a blank or tab.
+    /// A header whose value is sent as Aurora sent it: in Latin-1, with `?` for other characters,
+    /// and a blank for a control character or for a line break before a blank or tab.
     ///
     /// # Errors
     /// When it cannot be sent; see [`InvalidHeader`].
@@ -76,13 +76,13 @@ impl Header {
         &self.name
     }
 
-    /// What is sent; marked sensitive.
+    /// The value as sent; marked sensitive.
     #[must_use]
     pub fn value(&self) -> &HeaderValue {
         &self.value
     }
 
-    /// Where the value is from.
+    /// The source of the value.
     #[must_use]
     pub fn source(&self) -> &SecretSource {
         &self.source
@@ -105,14 +105,14 @@ impl Header {
         &self.text
     }
 
-    /// Whether something else goes out than was written.
+    /// Whether the value sent differs from the value written.
     pub(crate) fn is_changed(&self) -> bool {
         let as_latin_1 = self.value.as_bytes().iter().map(|byte| char::from(*byte));
         !as_latin_1.eq(self.text.chars())
     }
 }
 
-/// The name in lower case, if a target may have a header of it.
+/// The name in lower case, if a target may have such a header.
 pub(crate) fn check_name(name: &str) -> Result<HeaderName, InvalidHeader> {
     let allowed = netty::takes_name(name);
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InvalidHeader::Name)?;
@@ -134,7 +134,7 @@ impl fmt::Debug for Header {
     }
 }
 
-/// All headers in one map; two names that differ in case alone are both sent.
+/// All headers in one map. Two names that differ only in case are both sent.
 pub(crate) fn header_map(headers: &[Header]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for header in headers {

@@ -1,4 +1,4 @@
-//! What the operator asked for: reads and validates `webhook.json`.
+//! The configuration of webhookd: reads and validates `webhook.json`.
 //!
 //! ```
 //! use webhook_config::Config;
@@ -10,8 +10,9 @@
 //! # Ok::<(), webhook_config::LoadError>(())
 //! ```
 //!
-//! *Architecture invariant*: this crate opens no file that the caller did not name, and no
-//! socket. It knows `webhook-model` for the names of states and jobs, and nothing of delivery.
+//! *Architecture invariant*: this crate opens only files that the caller or the configuration
+//! names, and no socket. It uses `webhook-model` for the names of states and jobs, and knows
+//! nothing about delivery.
 
 mod aurora;
 mod config;

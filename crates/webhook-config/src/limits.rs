@@ -1,11 +1,11 @@
-//! The range and default of every number, and the error of a value that is not valid.
+//! The range and the default of each number, and the error of an invalid value.
 
 use crate::header::InvalidHeader;
 use crate::name::TargetName;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// Why settings made in code are not valid.
+/// Why a target or configuration cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -17,10 +17,10 @@ pub enum BuildError {
         /// Why it cannot be sent.
         reason: InvalidHeader,
     },
-    /// A number or duration is outside its range.
+    /// A number or duration is out of range.
     #[error("{key} must be from {least} to {most}")]
     OutOfRange {
-        /// The key that it has in the file.
+        /// Its key in the file.
         key: &'static str,
         /// The least that is allowed.
         least: u64,
@@ -35,14 +35,14 @@ pub enum BuildError {
     DuplicateName(TargetName),
 }
 
-/// From the least to the most, both allowed.
+/// A range: both bounds are allowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) least: u64,
     pub(crate) most: u64,
 }
 
-/// Ten years: longer waits are a slip of the pen.
+/// Ten years: a longer wait can only be a mistake.
 const TEN_YEARS_MSEC: u64 = 10 * 365 * 86_400_000;
 
 pub(crate) const TIMEOUT_MSEC: Limits = Limits {
@@ -84,15 +84,17 @@ pub(crate) const QUEUE_BYTES: Limits = Limits {
 
 pub(crate) const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not 0");
-/// What is settled and not synced counts, too: enough for the next events to be under way meanwhile.
+/// Settled events stay in the window until they are synced; this leaves room for the next ones to
+/// be sent meanwhile.
 pub(crate) const DEFAULT_WINDOW_RELIABLE: NonZeroUsize =
     NonZeroUsize::new(4096).expect("4096 is not 0");
-/// Nothing waits for a disk here, and what a processor's cache does not hold costs more.
+/// A best-effort target does not wait for the disk, and a window that fits a processor's cache is
+/// faster.
 pub(crate) const DEFAULT_WINDOW_BEST_EFFORT: NonZeroUsize =
     NonZeroUsize::new(256).expect("256 is not 0");
 pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
 pub(crate) const DEFAULT_MAX_EVENT_BYTES: usize = 1 << 20;
-/// A shorter time-out only reaches receivers near by.
+/// A shorter connect time-out only suits receivers in the same data centre.
 pub(crate) const SHORT_TIMEOUT_MSEC: u64 = 100;
 
 impl Limits {

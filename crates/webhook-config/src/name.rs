@@ -4,11 +4,11 @@ use std::fmt;
 
 /// A target's name: 1 to 64 of `A-Z a-z 0-9 _ -`.
 ///
-/// It keys the queue and the metrics, so a renamed target is a new one.
+/// The queue and the metrics identify the target by it, so a renamed target is a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TargetName(String);
 
-/// A text is not the name of a target.
+/// The text is not the name of a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a name is 1 to {} of the characters A-Z a-z 0-9 _ -",
@@ -17,13 +17,13 @@ pub struct TargetName(String);
 pub struct InvalidName;
 
 impl TargetName {
-    /// The most characters that a name has.
+    /// The largest length of a name.
     pub const MAX_LENGTH: usize = 64;
 
-    /// Takes a text as a name.
+    /// Checks a text and makes it a name.
     ///
     /// # Errors
-    /// When it has another character, is empty, or is longer than [`Self::MAX_LENGTH`].
+    /// When it is empty, longer than [`Self::MAX_LENGTH`] or has another character.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
         let name = name.into();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
@@ -41,7 +41,7 @@ impl TargetName {
 }
 
 impl Default for TargetName {
-    /// The name of a target that was given none: `default`.
+    /// The name of a target without a `name`: `default`.
     fn default() -> Self {
         TargetName("default".to_owned())
     }

@@ -1,12 +1,12 @@
-//! The proxy that a target is reached through.
+//! The proxy for a target's requests.
 
 use crate::url::{InvalidUrl, TargetUrl};
 use http::Uri;
 use std::fmt;
 
-/// An HTTP proxy: `http://[user:password@]host[:port]`, and nothing after it.
+/// The URL of an HTTP proxy: `http://[user:password@]host[:port]` without a path.
 ///
-/// `Debug` and `Display` do not show the user name and password.
+/// `Debug` and `Display` omit the user name and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxyUrl {
     url: TargetUrl,
@@ -17,7 +17,7 @@ pub struct ProxyUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProxy {
-    /// It is no URL at all.
+    /// It is not a URL.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
     /// It has another scheme, or a path or query.
@@ -29,7 +29,7 @@ impl ProxyUrl {
     /// Reads the URL of a proxy.
     ///
     /// # Errors
-    /// When it is no URL, not an `http` one, or has a path or query.
+    /// When it is not a URL, has another scheme than `http`, or has a path or query.
     pub fn parse(text: &str) -> Result<Self, InvalidProxy> {
         let url = TargetUrl::parse(text)?;
         let uri = url.as_uri();
@@ -39,7 +39,7 @@ impl ProxyUrl {
         if !plain || uri.path() != "/" || uri.query().is_some() || text.contains(['?', '#']) {
             return Err(InvalidProxy::Form);
         }
-        // The authority of the text, which holds the user name and password.
+        // The authority of the text, with the user name and password.
         let authority = &text[7..];
         let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
         let userinfo = userinfo.map(|it| format!("{it}@")).unwrap_or_default();
@@ -56,7 +56,7 @@ impl ProxyUrl {
         self.url.as_uri()
     }
 
-    /// The whole URL, user name and password included: a secret, for the HTTP client alone.
+    /// The whole URL with user name and password: a secret, for the HTTP client only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.full

@@ -1,4 +1,4 @@
-//! Where undelivered events wait.
+//! The settings of the queue of undelivered events.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ pub enum WhenFull {
     /// The source waits.
     #[default]
     Block,
-    /// The source is told at once, and keeps the event.
+    /// The source gets an error at once, and keeps the event.
     Reject,
 }
 
 impl WhenFull {
-    /// Every behaviour.
+    /// All values.
     pub const ALL: &'static [WhenFull] = &[WhenFull::Block, WhenFull::Reject];
 
     /// The name in the file.
@@ -27,7 +27,7 @@ impl WhenFull {
     }
 }
 
-/// Where undelivered events wait, and how many bytes of them.
+/// The settings of the queue of undelivered events: its directory and its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
     pub(crate) dir: PathBuf,
@@ -36,7 +36,7 @@ pub struct QueueSettings {
 }
 
 impl QueueSettings {
-    /// A queue in this directory, of 16 GiB, blocking when full.
+    /// A queue of 16 GiB in this directory, which blocks when full.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         QueueSettings {
@@ -45,15 +45,15 @@ impl QueueSettings {
         }
     }
 
-    /// The same with another bound, from 1 MiB to 16 TiB; a
-    /// [`ConfigBuilder`](crate::ConfigBuilder) refuses others.
+    /// Sets the bound in bytes, 1 MiB to 16 TiB; a [`ConfigBuilder`](crate::ConfigBuilder) refuses
+    /// others.
     #[must_use]
     pub fn with_max_bytes(mut self, max_bytes: u64) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// The same with another behaviour when full.
+    /// Sets what happens to a new event when the queue is full.
     #[must_use]
     pub fn with_when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
@@ -69,7 +69,7 @@ impl QueueSettings {
         &self.dir
     }
 
-    /// The most bytes that the queue's files take.
+    /// The largest size of the queue's files in bytes.
     #[must_use]
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
@@ -83,7 +83,7 @@ impl QueueSettings {
 }
 
 impl Default for QueueSettings {
-    /// `webhook-queue`, 16 GiB, blocking.
+    /// The directory `webhook-queue`, 16 GiB, blocking when full.
     fn default() -> Self {
         QueueSettings {
             dir: PathBuf::from("webhook-queue"),

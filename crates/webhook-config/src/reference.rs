@@ -1,4 +1,4 @@
-//! The reference of the file's keys, as Markdown tables.
+//! The reference of the file's keys as Markdown tables.
 
 use crate::file::{
     ConfigFile, Field, FileObject, Presence, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile,
@@ -7,9 +7,9 @@ use crate::schema::json_schema;
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// A Markdown table for each object of the file: its keys, their types, defaults and meanings.
+/// A Markdown table for each object of the file, with its keys, their types, defaults and meanings.
 ///
-/// `docs/configuration.md` holds it; a test sees to it that the two are the same.
+/// `docs/configuration.md` contains it; a test compares the two.
 #[must_use]
 pub fn reference() -> String {
     let schema = json_schema();
@@ -57,7 +57,7 @@ fn section(title: &str, fields: &[Field], properties: &Value, text: &mut String)
     );
 }
 
-/// What a value is, in a word or two.
+/// The type of a value in a word or two.
 fn kind(property: &Value) -> String {
     if let Some(choices) = property["enum"].as_array() {
         return choices

@@ -1,12 +1,12 @@
-//! When a failed delivery is tried again.
+//! The retry policy of a target.
 
 use crate::limits;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// When a failed delivery is tried again, and for how long.
+/// When a failed delivery is retried, and when it is given up.
 ///
-/// Attempt *n* + 1 waits between nothing and `min(max, initial · multiplier^n)`.
+/// Attempt *n* + 1 waits a random time between 0 and `min(max, initial · multiplier^n)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     initial: Duration,
@@ -16,23 +16,23 @@ pub struct RetryPolicy {
     max_attempts: Option<NonZeroU32>,
 }
 
-/// Retry settings contradict each other.
+/// Why retry settings are not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRetry {
-    /// A wait of nothing would be a busy loop.
+    /// The first wait is 0, which would be a busy loop.
     #[error("the first wait must be at least 1 ms")]
     NoWait,
     /// The longest wait is shorter than the first.
     #[error("the longest wait is shorter than the first")]
     MaxUnderInitial,
-    /// The multiplier is under 1, over 1000 or no number.
+    /// The multiplier is below 1, above 1000 or not a number.
     #[error("the multiplier must be a number from 1 to 1000")]
     Multiplier,
     /// A wait or the age is longer than ten years.
     #[error("a wait, and the age at which an event is given up, are at most ten years")]
     TooLong,
-    /// An age of nothing would never retry.
+    /// The age is 0, which would never retry.
     #[error("the age at which an event is given up must be at least 1 ms")]
     NoAge,
 }
@@ -73,19 +73,19 @@ impl RetryPolicy {
         })
     }
 
-    /// The longest that the first retry waits.
+    /// The longest wait before the first retry.
     #[must_use]
     pub fn initial(&self) -> Duration {
         self.initial
     }
 
-    /// The longest that any retry waits.
+    /// The longest wait before any retry.
     #[must_use]
     pub fn max(&self) -> Duration {
         self.max
     }
 
-    /// By how much the longest wait grows from one retry to the next; 1 to 1000.
+    /// The factor by which the longest wait grows with each retry; 1 to 1000.
     #[must_use]
     pub fn multiplier(&self) -> f64 {
         self.multiplier

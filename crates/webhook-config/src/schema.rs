@@ -5,8 +5,8 @@ use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-/// The JSON Schema (draft 2020-12) of the file. A file that [`Config::load`](crate::Config::load)
-/// takes is valid by it; the reverse need not hold.
+/// The JSON Schema (draft 2020-12) of the file. Every file that
+/// [`Config::load`](crate::Config::load) accepts is valid under the schema, but not the reverse.
 #[must_use]
 pub fn json_schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -14,7 +14,7 @@ pub fn json_schema() -> Value {
     let mut schema = generator.into_root_schema_for::<ConfigFile>().to_value();
     let of_target = definition(&schema, &target);
     let required = of_target.get("required").cloned().unwrap_or_default();
-    // The keys of one target stand at the top, unless `targets` is there.
+    // Without `targets`, the keys of one target are at the top level.
     if let (Some(properties), Some(keys)) = (
         schema.get_mut("properties").and_then(Value::as_object_mut),
         of_target.get("properties").and_then(Value::as_object),
@@ -35,7 +35,7 @@ pub fn json_schema() -> Value {
     schema
 }
 
-/// The definition that a `$ref` leads to.
+/// The definition that a `$ref` names.
 fn definition(root: &Value, reference: &Schema) -> Value {
     let path = reference
         .get("$ref")

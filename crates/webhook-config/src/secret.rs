@@ -1,8 +1,8 @@
-//! Where a secret is from, and what may be shown of a value.
+//! The source of a secret, and whether a value may be shown.
 
 use std::path::PathBuf;
 
-/// Where a secret is from.
+/// The source of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SecretSource {
@@ -14,13 +14,13 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
-/// What stands for a secret in all output.
+/// Replaces a secret in all output.
 pub(crate) const MASK: &str = "***";
 
-/// Whether a header written out in the file looks like a credential, by its name or its value.
+/// Whether a header in the file looks like a credential, by its name or its value.
 ///
-/// `config show` prints the headers that do not, so it errs towards hiding. Every other output
-/// hides all of them.
+/// `config show` prints the headers for which this is false, so in doubt it is true. Every other
+/// output masks all header values.
 pub(crate) fn looks_secret(name: &str, value: &str) -> bool {
     const WORDS: [&str; 17] = [
         "auth", "bearer", "cookie", "cred", "csrf", "hmac", "jwt", "key", "otp", "pass", "private",
@@ -37,7 +37,7 @@ pub(crate) fn looks_secret(name: &str, value: &str) -> bool {
     named || scheme || looks_random(value) || value.contains('@')
 }
 
-/// Whether a text holds what a machine has drawn: a long run of letters and digits.
+/// Whether a text contains a long run of letters and digits, as generated tokens do.
 pub(crate) fn looks_random(text: &str) -> bool {
     let part = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
     let is_random = |run: &str| {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_a_credential_is_hidden() {
+    fn a_header_that_looks_like_a_credential_is_masked() {
         for (name, value) in [
             ("Authorization", "x"),
             ("X-Api-Key", "x"),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_nothing_is_shown() {
+    fn an_ordinary_header_is_shown() {
         for (name, value) in [
             ("Content-Type", "application/vnd.kafka.json.v1+json"),
             ("Content-Type", "application/json; charset=nope"),

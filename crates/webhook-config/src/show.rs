@@ -1,4 +1,4 @@
-//! The effective configuration, as a file that says everything.
+//! The configuration in force, defaults included, as a file.
 
 use crate::filter::{JobFilter, StatusFilter};
 use crate::header::Header;

@@ -1,20 +1,21 @@
-//! The secrets that sign a delivery.
+//! The secrets that sign deliveries.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 
-/// How a target's deliveries are signed: Standard Webhooks 1.0, one signature for each secret.
+/// How a target's deliveries are signed: by Standard Webhooks 1.0, with one signature for each
+/// secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signing {
     secrets: Vec<SigningSecret>,
 }
 
 impl Signing {
-    /// Signs with these secrets.
+    /// Signs with each of these secrets.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there are no secrets.
     pub fn new(secrets: Vec<SigningSecret>) -> Result<Self, NoSecrets> {
         if secrets.is_empty() {
             Err(NoSecrets)
@@ -35,7 +36,7 @@ impl Signing {
 #[error("signing needs at least one secret")]
 pub struct NoSecrets;
 
-/// A secret of Standard Webhooks: 24 to 64 bytes, written `whsec_` and their base64.
+/// A signing secret of Standard Webhooks: 24 to 64 bytes, written as `whsec_` and their base64.
 ///
 /// `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct SigningSecret {
     key: Vec<u8>,
 }
 
-/// A text is no signing secret.
+/// Why a text is not a signing secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSigningSecret {
@@ -53,16 +54,16 @@ pub enum InvalidSigningSecret {
     /// The rest is not base64.
     #[error("what follows `whsec_` is not standard base64")]
     Base64,
-    /// It holds too few or too many bytes.
-    #[error("it holds {0} bytes, where 24 to 64 are needed")]
+    /// It has too few or too many bytes.
+    #[error("it has {0} bytes, but 24 to 64 are required")]
     Length(usize),
 }
 
 impl SigningSecret {
-    /// Reads the `whsec_…` form.
+    /// Parses `whsec_` and base64.
     ///
     /// # Errors
-    /// When the text has another form. The error does not hold the text.
+    /// When the text is something else. The error does not contain the text.
     pub fn parse(text: &str) -> Result<Self, InvalidSigningSecret> {
         let encoded = text
             .strip_prefix("whsec_")
@@ -73,7 +74,7 @@ impl SigningSecret {
         Self::from_bytes(key)
     }
 
-    /// A secret of these bytes.
+    /// A secret with these bytes.
     ///
     /// # Errors
     /// When they are fewer than 24 or more than 64.

@@ -1,4 +1,4 @@
-//! One receiver, and how it is reached.
+//! A receiver of events and the settings of its deliveries.
 
 use crate::delivery::{Delivery, Format};
 use crate::filter::{JobFilter, StatusFilter};
@@ -16,8 +16,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_model::EventHeader;
 
-/// One receiver, and how it is reached. Made by [`Config::load`](crate::Config::load) or a
-/// [`TargetBuilder`](crate::TargetBuilder); every value has passed its checks.
+/// A receiver of events and the settings of its deliveries. Made by
+/// [`Config::load`](crate::Config::load) or a [`TargetBuilder`](crate::TargetBuilder); every value
+/// has passed its checks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     name: TargetName,
@@ -42,7 +43,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts from the defaults, a connect time-out of 5 s, and no headers.
+    /// Starts with the defaults, a connect time-out of 5 s and no headers.
     pub fn builder(url: TargetUrl) -> TargetBuilder {
         let target = Target {
             name: TargetName::default(),
@@ -85,37 +86,37 @@ impl Target {
         &self.url
     }
 
-    /// The headers of its requests; every value is marked sensitive.
+    /// The headers of its requests. Every value is marked sensitive.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.header_map
     }
 
-    /// The same headers in the file's order, with their names as written and their sources.
+    /// The same headers in the order of the file, with their names as written and their sources.
     #[must_use]
     pub fn header_list(&self) -> &[Header] {
         &self.headers
     }
 
-    /// How long connecting may take, TLS included.
+    /// The connect time-out, TLS handshake included.
     #[must_use]
     pub fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
 
-    /// How long the answer's status line may take, from connected.
+    /// The time-out for the response's status line, counted from the connection.
     #[must_use]
     pub fn response_timeout(&self) -> Duration {
         self.response_timeout
     }
 
-    /// Which new states it gets.
+    /// The new states that it gets.
     #[must_use]
     pub fn statuses(&self) -> &StatusFilter {
         &self.statuses
     }
 
-    /// Which jobs' events it gets.
+    /// The jobs whose events it gets.
     #[must_use]
     pub fn jobs(&self) -> &JobFilter {
         &self.jobs
@@ -127,43 +128,43 @@ impl Target {
         self.initial_events
     }
 
-    /// What a delivery's body is.
+    /// The format of a delivery's body.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// What is promised of a delivery.
+    /// The guarantee of a delivery.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// When a failed delivery is tried again.
+    /// When a failed delivery is retried.
     #[must_use]
     pub fn retry(&self) -> &RetryPolicy {
         &self.retry
     }
 
-    /// The most attempts under way at once.
+    /// The most concurrent attempts.
     #[must_use]
     pub fn concurrency(&self) -> NonZeroUsize {
         self.concurrency
     }
 
-    /// The most of its events that are held in memory.
+    /// The most of its events that are in memory.
     #[must_use]
     pub fn window(&self) -> NonZeroUsize {
         self.window
     }
 
-    /// The most bytes of an answer's body that are read.
+    /// The most bytes of a response's body that are read.
     #[must_use]
     pub fn max_response_bytes(&self) -> u64 {
         self.max_response_bytes
     }
 
-    /// The most attempts that are begun in a second.
+    /// The most attempts started in a second.
     #[must_use]
     pub fn max_per_second(&self) -> Option<NonZeroU32> {
         self.max_per_second
@@ -175,19 +176,20 @@ impl Target {
         self.signing.as_ref()
     }
 
-    /// What its TLS connections trust and present.
+    /// The certificates that its TLS connections trust and present.
     #[must_use]
     pub fn tls(&self) -> &Tls {
         &self.tls
     }
 
-    /// The proxy that it is reached through.
+    /// The proxy for its requests.
     #[must_use]
     pub fn proxy(&self) -> Option<&ProxyUrl> {
         self.proxy.as_ref()
     }
 
-    /// Whether it gets this event, by its statuses, its jobs and whether it takes initial events.
+    /// Whether its filters accept an event: by new state, by job, and by whether the event is an
+    /// initial one.
     #[must_use]
     pub fn accepts(&self, event: &EventHeader<'_>) -> bool {
         (self.initial_events || event.old_state.is_some())
@@ -196,7 +198,7 @@ impl Target {
     }
 }
 
-/// Makes a [`Target`].
+/// Builds a [`Target`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -232,49 +234,49 @@ impl TargetBuilder {
     setters! {
         /// Its name; `default` if not set.
         name: TargetName
-        /// How long connecting may take, TLS included; 1 ms to 2147483647 ms.
+        /// The connect time-out, TLS handshake included; 1 ms to 2147483647 ms.
         connect_timeout: Duration
-        /// Which new states it gets; all if not set.
+        /// The new states that it gets; all if not set.
         statuses: StatusFilter
-        /// Which jobs' events it gets; all if not set.
+        /// The jobs whose events it gets; all if not set.
         jobs: JobFilter
         /// Whether it gets events without an old state; it does if not set.
         initial_events: bool
-        /// What a delivery's body is.
+        /// The format of a delivery's body.
         format: Format
-        /// What is promised of a delivery.
+        /// The guarantee of a delivery.
         delivery: Delivery
-        /// When a failed delivery is tried again.
+        /// When a failed delivery is retried.
         retry: RetryPolicy
-        /// The most attempts under way at once; 16 if not set, 4096 at most.
+        /// The most concurrent attempts; 16 if not set, 4096 at most.
         concurrency: NonZeroUsize
-        /// The most bytes of an answer's body that are read; 65536 if not set, 64 MiB at most.
+        /// The most bytes of a response's body that are read; 65536 if not set, 64 MiB at most.
         max_response_bytes: u64
-        /// The most attempts that are begun in a second; no bound if not set.
+        /// The most attempts started in a second; no bound if not set.
         max_per_second: Option<NonZeroU32>
-        /// How its deliveries are signed; not at all if not set.
+        /// How its deliveries are signed; unsigned if not set.
         signing: Option<Signing>
-        /// What its TLS connections trust and present.
+        /// The certificates that its TLS connections trust and present.
         tls: Tls
-        /// The proxy that it is reached through; none if not set.
+        /// The proxy for its requests; none if not set.
         proxy: Option<ProxyUrl>
     }
 
-    /// How long the answer's status line may take, from connected; the larger of the connect
-    /// time-out and 5 s if not set.
+    /// The time-out for the response's status line, counted from the connection; the larger of the
+    /// connect time-out and 5 s if not set.
     pub fn response_timeout(mut self, response_timeout: Duration) -> Self {
         self.response_timeout = Some(response_timeout);
         self
     }
 
-    /// The most of its events that are held in memory; 1048576 at most. If not set, 4096, and 256
-    /// for a best-effort target.
+    /// The most of its events that are in memory; 1048576 at most. If not set, 4096, and 256 for a
+    /// best-effort target.
     pub fn window(mut self, window: NonZeroUsize) -> Self {
         self.window = Some(window);
         self
     }
 
-    /// Adds a header; [`Self::build`] says if it cannot be sent.
+    /// Adds a header; [`Self::build`] fails if it cannot be sent.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match Header::new(name, value, SecretSource::Literal) {
             Ok(header) => self.target.headers.push(header),
@@ -289,16 +291,16 @@ impl TargetBuilder {
         self
     }
 
-    /// Sets all headers, from wherever their values are.
+    /// Replaces all headers.
     pub fn headers(mut self, headers: Vec<Header>) -> Self {
         self.target.headers = headers;
         self
     }
 
-    /// The target.
+    /// Builds the target.
     ///
     /// # Errors
-    /// When a header cannot be sent or a number is outside its range; the first such is named.
+    /// When a header cannot be sent or a number is out of range. The error names the first.
     pub fn build(self) -> Result<Target, BuildError> {
         if let Some(error) = self.header_error {
             return Err(error);

@@ -1,33 +1,33 @@
-//! What a target's TLS connections trust and present.
+//! The certificates that a target's TLS connections trust and present.
 
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 
-/// What a target's TLS connections trust and present; by default the public authorities, and
-/// nothing.
+/// The certificates that a target's TLS connections trust and present. By default they trust the
+/// public authorities and present none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     ca: Option<Vec<u8>>,
     client: Option<ClientIdentity>,
 }
 
-/// A certificate of ours and its key, both PEM.
+/// A client certificate and its key, both PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
-/// A text is not the PEM that it should be.
+/// Why a text is not the PEM that it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPem {
-    /// There is no readable certificate in it.
-    #[error("it holds no PEM certificate (-----BEGIN CERTIFICATE-----)")]
+    /// It has no readable certificate.
+    #[error("it contains no PEM certificate (-----BEGIN CERTIFICATE-----)")]
     Certificate,
-    /// There is no readable private key in it.
-    #[error("it holds no PEM private key (-----BEGIN PRIVATE KEY-----, unencrypted)")]
+    /// It has no readable private key.
+    #[error("it contains no PEM private key (-----BEGIN PRIVATE KEY-----, unencrypted)")]
     Key,
 }
 
@@ -35,7 +35,7 @@ impl Tls {
     /// Trusts these authorities instead of the public ones.
     ///
     /// # Errors
-    /// When `pem` does not hold a certificate, or one that cannot be read.
+    /// When `pem` has no certificate, or one that cannot be read.
     pub fn with_ca(mut self, pem: impl Into<Vec<u8>>) -> Result<Self, InvalidPem> {
         let pem = pem.into();
         check_certificates(&pem)?;
@@ -43,7 +43,7 @@ impl Tls {
         Ok(self)
     }
 
-    /// Presents this certificate.
+    /// Presents this client certificate.
     #[must_use]
     pub fn with_client(mut self, client: ClientIdentity) -> Self {
         self.client = Some(client);
@@ -56,7 +56,7 @@ impl Tls {
         self.ca.as_deref()
     }
 
-    /// What is presented to the receiver.
+    /// The client certificate that is presented to the receiver.
     #[must_use]
     pub fn client(&self) -> Option<&ClientIdentity> {
         self.client.as_ref()
@@ -73,7 +73,7 @@ impl ClientIdentity {
     /// An identity of a certificate, its chain after it, and its key.
     ///
     /// # Errors
-    /// When either cannot be read. Whether they belong together is not looked at.
+    /// When either cannot be read. Whether they belong together is not checked.
     pub fn new(
         certificate: impl Into<Vec<u8>>,
         key: impl Into<Vec<u8>>,
@@ -97,7 +97,7 @@ impl ClientIdentity {
     }
 }
 
-/// At least one certificate, and none that cannot be read.
+/// Checks that there is at least one certificate, and that all can be read.
 pub(crate) fn check_certificates(pem: &[u8]) -> Result<(), InvalidPem> {
     let mut found = false;
     for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -111,7 +111,7 @@ pub(crate) fn check_certificates(pem: &[u8]) -> Result<(), InvalidPem> {
     }
 }
 
-/// A private key that is not encrypted.
+/// Checks that there is a private key, not encrypted.
 pub(crate) fn check_key(pem: &[u8]) -> Result<(), InvalidPem> {
     PrivateKeyDer::from_pem_slice(pem)
         .map(|_| ())

@@ -1,13 +1,13 @@
-//! Where a target's events go.
+//! The URL of a target.
 
 use crate::aurora::uri::{self, RequestUri, Unrequestable};
 use http::Uri;
 use std::fmt;
 
-/// The absolute `http` or `https` URL that is requested.
+/// The absolute `http` or `https` URL of a target.
 ///
-/// It holds no user name or password: Aurora did not send them either. `Display` shows the host as
-/// it was written, where [`Self::as_uri`] has it in ASCII.
+/// It has no user name or password: Aurora did not send them either. `Display` shows the host as
+/// written, [`Self::as_uri`] has it in ASCII.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TargetUrl {
     uri: Uri,
@@ -15,18 +15,18 @@ pub struct TargetUrl {
     had_userinfo: bool,
 }
 
-/// Why a text is not the URL of a target. Neither variant holds a part of the text, since it may
-/// hold a password.
+/// Why a text is not the URL of a target. No variant contains a part of the text, which may contain
+/// a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUrl {
     /// It is longer than an HTTP client can send.
     #[error("the URL is longer than {} bytes", TargetUrl::MAX_LENGTH)]
     TooLong,
-    /// A character at this byte offset may not stand there unescaped.
-    #[error("a character that a URL cannot hold there, at offset {0}")]
+    /// The character at this byte offset must be escaped.
+    #[error("a character that a URL cannot contain there, at offset {0}")]
     Character(usize),
-    /// A `%` at this byte offset is not followed by two hexadecimal digits.
+    /// The `%` at this byte offset is not followed by two hexadecimal digits.
     #[error("`%` without two hexadecimal digits, at offset {0}")]
     Escape(usize),
     /// It does not start with `http://` or `https://`.
@@ -35,26 +35,26 @@ pub enum InvalidUrl {
     /// It has another scheme.
     #[error("the URL's scheme is neither http nor https")]
     Scheme,
-    /// No host is named.
+    /// There is no host.
     #[error("the URL names no host")]
     NoHost,
-    /// The host is neither a name nor an address.
+    /// The host is neither a host name nor an IP address.
     #[error("the URL's host is neither a host name nor an IP address")]
     Host,
-    /// The port is no number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     #[error("the URL's port is not a number from 1 to 65535")]
     Port,
 }
 
 impl TargetUrl {
-    /// The most bytes that a URL has, as written and as requested.
+    /// The largest length of a URL in bytes, as written and as requested.
     pub const MAX_LENGTH: usize = 65_534;
 
     /// Reads a URL as Aurora did: dot segments are resolved, characters beyond ASCII are escaped,
     /// the fragment is dropped. A host beyond ASCII becomes its `xn--` form.
     ///
     /// # Errors
-    /// When no request to it could be made; see [`InvalidUrl`].
+    /// When it cannot be requested; see [`InvalidUrl`].
     pub fn parse(url: &str) -> Result<Self, InvalidUrl> {
         if url.len() > Self::MAX_LENGTH {
             return Err(InvalidUrl::TooLong);
@@ -100,31 +100,32 @@ impl TargetUrl {
         })
     }
 
-    /// What is requested. It has a host, a path, and neither user name nor password.
+    /// The URL as requested. It has a host, a path, and neither user name nor password.
     #[must_use]
     pub fn as_uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// Whether the text held a user name or password, which are not sent.
+    /// Whether the text had a user name or password, which are not sent.
     #[must_use]
     pub fn had_userinfo(&self) -> bool {
         self.had_userinfo
     }
 
-    /// Whether the host can only be one that is made up locally, in `/etc/hosts` say.
+    /// Whether the host has a character that the DNS does not allow, so that it can only be a local
+    /// name, as in `/etc/hosts`.
     pub(crate) fn has_odd_host(&self) -> bool {
         let host = self.uri.host().unwrap_or_default();
         !host.starts_with('[') && !host.bytes().all(is_host_byte)
     }
 }
 
-/// What the names of real hosts consist of.
+/// Whether a host name in the DNS may have this character.
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
-/// The host in ASCII, if it can be one at all.
+/// The host in ASCII, if it is valid.
 fn ascii_host(host: &str) -> Result<String, InvalidUrl> {
     if host.starts_with('[') {
         return Ok(host.to_owned());

@@ -1,13 +1,13 @@
-//! Which headers Netty 4.0 took, and the bytes that it wrote.
+//! Which headers Netty 4.0 accepted, and the bytes that it wrote.
 
-/// Whether Netty took the name of a header.
+/// Whether Netty accepted the name of a header.
 pub(crate) fn takes_name(name: &str) -> bool {
     name.chars()
         .all(|c| c.is_ascii() && !"\t\n\u{b}\u{c}\r ,:;=".contains(c))
 }
 
-/// Whether Netty took a value: no vertical tab or form feed, and a line break only where a blank
-/// or a tab continues the value on the next line.
+/// Whether Netty accepted a value: without vertical tab or form feed, and with a line break only if
+/// a blank or a tab follows it.
 pub(crate) fn takes_value(value: &str) -> bool {
     let mut rest = value.chars();
     while let Some(c) = rest.next() {
@@ -21,9 +21,9 @@ pub(crate) fn takes_value(value: &str) -> bool {
     true
 }
 
-/// The bytes of a value that Netty took, with what HTTP forbids replaced by what a receiver was to
-/// read in its place (RFC 9110, 5.5): a continued line by one blank, a control character by a
-/// blank. Beyond Latin-1 Netty wrote `?`.
+/// The bytes of a value that Netty accepted. What HTTP forbids is replaced as RFC 9110, 5.5 says:
+/// the line break of a continued line by one blank, a control character by a blank. For characters
+/// beyond Latin-1, Netty wrote `?`.
 pub(crate) fn value_bytes(value: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.chars().peekable();
@@ -41,7 +41,7 @@ pub(crate) fn value_bytes(value: &str) -> Vec<u8> {
             }
             '\t' => bytes.push(b'\t'),
             '\0'..='\u{1f}' | '\u{7f}' => bytes.push(b' '),
-            // A character beyond the basic plane was two UTF-16 units.
+            // A character beyond the basic plane is two UTF-16 units.
             _ => match u8::try_from(u32::from(c)) {
                 Ok(byte) => bytes.push(byte),
                 Err(_) => bytes.extend(std::iter::repeat_n(b'?', c.len_utf16())),

@@ -1,6 +1,6 @@
-//! How a value became a Java `Integer`.
+//! Converts a value to a Java `Integer`.
 
-/// The zeros of Unicode's decimal digits in the basic plane, which Java reads like ASCII's.
+/// The zeros of all decimal digits in Unicode's basic plane. Java reads these digits like ASCII's.
 const DIGIT_ZEROS: &[char] = &[
     '0', '\u{660}', '\u{6f0}', '\u{7c0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}',
     '\u{be6}', '\u{c66}', '\u{ce6}', '\u{d66}', '\u{de6}', '\u{e50}', '\u{ed0}', '\u{f20}',
@@ -9,7 +9,7 @@ const DIGIT_ZEROS: &[char] = &[
     '\u{a9f0}', '\u{aa50}', '\u{abf0}', '\u{ff10}',
 ];
 
-/// A value is outside the range of an `Integer`, or no number.
+/// Why a value is not an `Integer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAnInteger {
     NoNumber,
@@ -28,7 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<i32, NotAnInteger> {
     let mut magnitude: i64 = 0;
     for c in digits.chars() {
         let digit = digit(c).ok_or(NotAnInteger::NoNumber)?;
-        // Beyond the range of an i32 it only matters that it stays there.
+        // A value beyond the range of an i32 only has to stay beyond it.
         magnitude = (magnitude * 10 + i64::from(digit)).min(1 << 40);
     }
     let value = if negative { -magnitude } else { magnitude };
@@ -42,7 +42,7 @@ fn digit(c: char) -> Option<u32> {
     Some(u32::from(c) - u32::from(*zero))
 }
 
-/// What Jackson made of a string for an `Integer`: trimmed, then parsed; `None` is null.
+/// Jackson's conversion of a string to an `Integer`: trimmed, then parsed; `None` is null.
 pub(crate) fn from_string(text: &str) -> Result<Option<i32>, NotAnInteger> {
     let trimmed = text.trim_matches(|c| c <= ' ');
     if trimmed.is_empty() {
@@ -52,7 +52,7 @@ pub(crate) fn from_string(text: &str) -> Result<Option<i32>, NotAnInteger> {
     }
 }
 
-/// What Jackson made of a number for an `Integer`: its fraction is cut.
+/// Jackson's conversion of a number to an `Integer`: its fraction is truncated.
 pub(crate) fn from_number(text: &str) -> Result<i32, NotAnInteger> {
     if let Ok(integer) = text.parse::<i32>() {
         return Ok(integer);

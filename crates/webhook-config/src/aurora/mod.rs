@@ -1,11 +1,11 @@
-//! What Aurora made of its file: the rules of Jackson 1.9, `java.net.URI`, async-http-client 2.0
-//! and Netty 4.0, as far as they decide what was requested. Only these rules live here; what this
-//! product makes of them is decided where they are used.
+//! How Aurora read its file: the rules of Jackson 1.9, `java.net.URI`, async-http-client 2.0 and
+//! Netty 4.0, as far as they affect requests. This module has only these rules; their users decide
+//! what is an error or a warning.
 
 pub(crate) mod header;
 pub(crate) mod integer;
 pub(crate) mod uri;
 
-/// The most members of its object that Aurora read. It made its settings after the fourth, be it a
-/// repetition, and refused a file with a fifth.
+/// The most members that Aurora read. Repeated keys count, and a file with a fifth member was
+/// refused.
 pub(crate) const MOST_MEMBERS: usize = 4;

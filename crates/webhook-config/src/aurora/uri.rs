@@ -1,29 +1,30 @@
-//! Which URLs Aurora could request: the syntax of `java.net.URI`, then async-http-client's reading.
+//! The URLs that Aurora could request: the syntax of `java.net.URI`, then the interpretation of
+//! async-http-client.
 
 use super::integer;
 use std::net::Ipv6Addr;
 
-/// A URL as async-http-client took it apart.
+/// The parts of a URL, as async-http-client split it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RequestUri {
     /// In lower case.
     pub(crate) scheme: String,
     pub(crate) has_userinfo: bool,
-    /// As written; an IPv6 address in its brackets.
+    /// As written; an IPv6 address has its brackets.
     pub(crate) host: String,
     pub(crate) port: Option<i32>,
-    /// Dot segments resolved and all but ASCII escaped; may be empty.
+    /// With dot segments resolved, and all but ASCII escaped; may be empty.
     pub(crate) path: String,
-    /// Escaped likewise.
+    /// Escaped in the same way.
     pub(crate) query: Option<String>,
 }
 
 /// Why Aurora could not request a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unrequestable {
-    /// A character at this byte offset that is not allowed there.
+    /// The character at this byte offset is not allowed there.
     Character(usize),
-    /// A `%` at this byte offset without two hexadecimal digits.
+    /// The `%` at this byte offset is not followed by two hexadecimal digits.
     Escape(usize),
     NoScheme,
     NoHost,
@@ -33,7 +34,7 @@ pub(crate) enum Unrequestable {
 
 const UNRESERVED: &str = "_-!.~'()*";
 
-/// Takes a URL apart.
+/// Splits a URL into its parts.
 pub(crate) fn read(url: &str) -> Result<RequestUri, Unrequestable> {
     let has_prefix = url
         .get(..4)
@@ -95,7 +96,7 @@ fn host_and_port(server: &str) -> Result<(&str, Option<i32>), Unrequestable> {
     if port.is_empty() {
         return Ok((host, None));
     }
-    // -1 was its mark for "no port".
+    // async-http-client used -1 for "no port".
     match integer::parse(port) {
         Ok(-1) => Ok((host, None)),
         Ok(port) if port >= 0 => Ok((host, Some(port))),
@@ -103,7 +104,7 @@ fn host_and_port(server: &str) -> Result<(&str, Option<i32>), Unrequestable> {
     }
 }
 
-/// What `java.net.URI` refuses, of those URLs that have an authority.
+/// Refuses what `java.net.URI` refuses, for URLs with an authority.
 fn check_syntax(url: &str, opaque: bool) -> Result<(), Unrequestable> {
     const QUERY: &str = ";/?:@&=+$,[]";
     const PATH: &str = ":@&=+$,;/";
@@ -177,7 +178,7 @@ fn check_characters(part: &str, start: usize, also: &str) -> Result<(), Unreques
 
 /// ASCII letters and digits, and all beyond ASCII but blanks and control characters.
 fn is_visible(c: char) -> bool {
-    // Java's `isSpaceChar`: U+0085 is a control character there, and the rest is the same.
+    // As Java's `isSpaceChar`, except for U+0085, which is a control character there.
     c.is_ascii_alphanumeric() || (!c.is_ascii() && !c.is_whitespace() && !c.is_control())
 }
 
@@ -196,7 +197,8 @@ fn escape(text: &str, also: &str) -> String {
     escaped
 }
 
-/// async-http-client's way with `.` and `..`, which is RFC 3986's but at the root: `/../a` stays.
+/// Resolves `.` and `..` like async-http-client: as in RFC 3986, except that `/../a` at the root
+/// stays.
 fn resolve_dots(path: &str) -> String {
     if !path.contains('.') {
         return path.to_owned();

@@ -1,8 +1,8 @@
-//! The stable names of problems.
+//! The codes of problems.
 
 macro_rules! codes {
     ($($variant:ident $name:literal $doc:literal)*) => {
-        /// What kind of problem it is. The names are stable: scripts may rely on them.
+        /// The kind of a problem. The names are stable, so scripts may rely on them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Code { $(#[doc = $doc] $variant,)* }
@@ -11,13 +11,13 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &'static [Code] = &[$(Code::$variant),*];
 
-            /// The stable name, `"unknown-key"` say.
+            /// The stable name, for example `"unknown-key"`.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Code::$variant => $name,)* }
             }
 
-            /// What it says, in a sentence.
+            /// The meaning, in a sentence.
             #[must_use]
             pub fn describe(self) -> &'static str {
                 match self { $(Code::$variant => $doc,)* }
@@ -27,47 +27,47 @@ macro_rules! codes {
 }
 
 codes! {
-    UnreadableFile "unreadable-file" "The file is missing, is no regular file, or cannot be read."
+    UnreadableFile "unreadable-file" "The file is missing, is not a regular file, or cannot be read."
     FileTooLarge "file-too-large" "The file is larger than 1 MiB."
-    EmptyFile "empty-file" "The file holds nothing."
+    EmptyFile "empty-file" "The file is empty."
     InvalidUtf8 "invalid-utf8" "The file is not UTF-8."
     ByteOrderMark "byte-order-mark" "The file starts with a byte order mark, or is UTF-16 or UTF-32."
-    Syntax "syntax" "The text is not JSON; nothing after the place has been read."
+    Syntax "syntax" "The text is not JSON. Nothing after this place was read."
     TooDeep "too-deep" "Lists and objects are nested more than 64 deep."
-    TrailingText "trailing-text" "Text follows the closing brace, and is ignored."
-    WrongType "wrong-type" "The value is of the wrong type."
-    SloppyType "sloppy-type" "The value is of another type than it should be, and is read as Aurora read it."
+    TrailingText "trailing-text" "Text after the closing brace is ignored."
+    WrongType "wrong-type" "The value has the wrong type."
+    SloppyType "sloppy-type" "The value has the wrong type, and is converted as Aurora converted it."
     UnknownKey "unknown-key" "There is no such key."
     DuplicateKey "duplicate-key" "A key is given more than once."
     MissingKey "missing-key" "A required key is missing or null."
     ConflictingKeys "conflicting-keys" "Two keys exclude each other."
-    IncompleteKeys "incomplete-keys" "A key is useless without another."
+    IncompleteKeys "incomplete-keys" "A key requires another key that is missing."
     OutOfRange "out-of-range" "A number is outside its range."
-    ShortTimeout "short-timeout" "A time-out under 100 ms only reaches receivers near by."
-    InvalidName "invalid-name" "A target's name is not of the form that a name has."
+    ShortTimeout "short-timeout" "A connect time-out under 100 ms only suits receivers in the same network."
+    InvalidName "invalid-name" "A target's name is not valid."
     DuplicateName "duplicate-name" "Two targets have the same name."
     NoTargets "no-targets" "The list of targets is empty."
     InvalidUrl "invalid-url" "The URL cannot be requested."
-    ChangedUrl "changed-url" "The URL is requested in another form than written, as Aurora did."
-    OddHost "odd-host" "The URL's host holds a character that no host name has."
-    UrlCredentials "url-credentials" "The URL holds a user name or password, which is not sent."
+    ChangedUrl "changed-url" "The URL requested differs from the URL written, as in Aurora."
+    OddHost "odd-host" "The URL's host has a character that no host name has."
+    UrlCredentials "url-credentials" "The URL has a user name or password, which is not sent."
     InvalidHeaderName "invalid-header-name" "A header has a name that HTTP does not allow."
-    RefusedHeader "refused-header" "A header is one that the HTTP client itself must set."
+    RefusedHeader "refused-header" "A header may only be set by the HTTP client."
     InvalidHeaderValue "invalid-header-value" "A header has a value that HTTP cannot carry."
-    ChangedHeaderValue "changed-header-value" "A header's value is sent in another form than written, as Aurora did."
+    ChangedHeaderValue "changed-header-value" "A header's value is sent differently from how it is written, as in Aurora."
     ContentTypeCharset "content-type-charset" "Content-Type names a charset, but the body is UTF-8."
     UnknownStatus "unknown-status" "There is no such task status."
     NoStatuses "no-statuses" "An empty list of statuses: nothing would ever be sent."
-    InvalidJobPattern "invalid-job-pattern" "A job pattern is not of the form role/environment/name."
+    InvalidJobPattern "invalid-job-pattern" "A job pattern does not have the form role/environment/name."
     NoJobs "no-jobs" "An empty list of job patterns: nothing would ever be sent."
     UnknownFormat "unknown-format" "There is no such format."
     UnknownDelivery "unknown-delivery" "There is no such kind of delivery."
-    UnknownWhenFull "unknown-when-full" "There is no such behaviour of a full queue."
+    UnknownWhenFull "unknown-when-full" "There is no such value of `whenFull`."
     InvalidRetry "invalid-retry" "The retry settings contradict each other."
     UnresolvedSecret "unresolved-secret" "A secret's file or environment variable cannot be read."
-    InvalidSigningSecret "invalid-signing-secret" "A signing secret is not of the form whsec_BASE64 of 24 to 64 bytes."
+    InvalidSigningSecret "invalid-signing-secret" "A signing secret is not `whsec_` and the base64 of 24 to 64 bytes."
     InvalidPem "invalid-pem" "A certificate or key is not PEM."
-    ExposedSecret "exposed-secret" "A secret lies in a file that everybody on this machine can read."
+    ExposedSecret "exposed-secret" "A secret is in a file that every user on this machine can read."
     Ineffective "ineffective" "A key has no effect together with another."
     TooManyProblems "too-many-problems" "The file has more problems than are listed."
 }

@@ -1,4 +1,4 @@
-//! All problems of a file.
+//! The problems of a file.
 
 use super::code::Code;
 use super::problem::{Diagnostic, Severity};
@@ -9,43 +9,43 @@ use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 
-/// All problems of one file, in the file's order.
+/// All problems of one file, in the order of the file.
 ///
-/// `Display` gives one line for each; [`Self::render`] shows the places.
+/// `Display` writes one line for each; [`Self::render`] also shows the places.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
     source: Arc<Source>,
     list: Vec<Diagnostic>,
 }
 
-/// The most problems that are listed of one file.
+/// The most problems that are listed for one file.
 const MOST_LISTED: usize = 1000;
 
 impl Diagnostics {
-    /// The name of the file, as it was given.
+    /// The name of the file, as given.
     #[must_use]
     pub fn file(&self) -> &str {
         self.source.name()
     }
 
-    /// The problems, in the file's order.
+    /// The problems, in the order of the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Diagnostic> {
         self.list.iter()
     }
 
-    /// Whether there is none.
+    /// Whether there are no problems.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many there are.
+    /// The number of problems.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// How many of them are of this severity.
+    /// The number of problems of this severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         self.list
@@ -54,14 +54,14 @@ impl Diagnostics {
             .count()
     }
 
-    /// Whether the file is not valid.
+    /// Whether there is an error, so that the file is not valid.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }
 
-    /// The problems for a terminal: each with its line, the place underlined, and how to mend it.
-    /// Values that are or may be secrets are masked. `color` adds ANSI colours.
+    /// Renders the problems for a terminal: each with its line, the place underlined, and how to
+    /// fix it. Values that may be secrets are masked. `color` adds ANSI colours.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         render::render(&self.source, &self.list, color)
@@ -92,7 +92,7 @@ impl fmt::Display for Diagnostics {
     }
 }
 
-/// A problem as found, its place in bytes.
+/// A problem as found, with its place in bytes.
 #[derive(Debug)]
 struct Problem {
     code: Code,
@@ -102,7 +102,7 @@ struct Problem {
     help: Option<String>,
 }
 
-/// Problems as they are found, in any order.
+/// Collects problems in any order.
 #[derive(Debug, Default)]
 pub(crate) struct Problems(Vec<Problem>);
 
@@ -138,7 +138,7 @@ impl Problems {
         });
     }
 
-    /// Whether no more will be listed.
+    /// Whether further problems would not be listed.
     pub(crate) fn is_full(&self) -> bool {
         self.0.len() > MOST_LISTED
     }
@@ -150,12 +150,12 @@ impl Problems {
             .count()
     }
 
-    /// Sorts them, finds their lines and columns, and bounds their number.
+    /// Sorts the problems, finds their lines and columns, and limits their number.
     pub(crate) fn finish(self, source: Source) -> Diagnostics {
         let mut problems = self.0;
         problems.sort_by_key(|problem| problem.span.start);
         if problems.len() > MOST_LISTED {
-            // An error that comes late must not turn the file valid.
+            // If an error is cut off, the file must still not be valid.
             let cut = problems.split_off(MOST_LISTED);
             let is_error = |problem: &Problem| problem.severity == Severity::Error;
             let severity = if cut.iter().any(is_error) {
@@ -169,7 +169,7 @@ impl Problems {
                 severity,
                 span,
                 message: format!("{} more problems are not listed", cut.len()),
-                help: Some("mend the ones before".to_owned()),
+                help: Some("fix the problems above first".to_owned()),
             });
         }
         let mut places = source.places();

@@ -1,10 +1,11 @@
-//! Why a file is not a valid configuration.
+//! The error of a file that is not a valid configuration.
 
 use super::list::Diagnostics;
 use super::problem::Severity;
 use std::fmt;
 
-/// A file is not a valid configuration. Nothing of it is used.
+/// The error of a file that is not a valid configuration: its problems. Nothing of the file is
+/// used.
 #[derive(Clone)]
 pub struct LoadError {
     diagnostics: Box<Diagnostics>,
@@ -17,7 +18,7 @@ impl LoadError {
         }
     }
 
-    /// All problems of the file, warnings too; at least one is an error.
+    /// All problems of the file, warnings included. At least one is an error.
     #[must_use]
     pub fn diagnostics(&self) -> &Diagnostics {
         &self.diagnostics
@@ -25,7 +26,7 @@ impl LoadError {
 }
 
 impl fmt::Display for LoadError {
-    /// The number of errors, and a line for each problem.
+    /// Writes the number of errors, and a line for each problem.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errors = self.diagnostics.count(Severity::Error);
         let plural = if errors == 1 { "" } else { "s" };

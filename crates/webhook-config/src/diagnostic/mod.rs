@@ -1,4 +1,4 @@
-//! What is wrong with a file, and where.
+//! Diagnostics: what is wrong with a file, and where.
 
 mod code;
 mod list;

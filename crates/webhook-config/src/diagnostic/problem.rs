@@ -1,14 +1,14 @@
-//! One problem.
+//! One problem of a file.
 
 use super::code::Code;
 use crate::json::Span;
 use serde::Serialize;
 
-/// How grave a problem is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Severity {
-    /// The file is valid; this is sloppy or unlikely to be meant.
+    /// The file is valid, but this is sloppy or probably a mistake.
     Warning,
     /// The file is not valid.
     Error,
@@ -25,7 +25,7 @@ impl Severity {
     }
 }
 
-/// One problem. It holds no secret: values are named, not quoted.
+/// One problem of a file. It contains no secret: it names values and does not quote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub(super) code: Code,
@@ -44,7 +44,7 @@ impl Diagnostic {
         self.code
     }
 
-    /// How grave it is.
+    /// Its severity.
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
@@ -68,7 +68,7 @@ impl Diagnostic {
         &self.message
     }
 
-    /// How to mend it, where that can be said.
+    /// How to fix it, if known.
     #[must_use]
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()

@@ -1,4 +1,4 @@
-//! Diagnostics for a terminal.
+//! Renders diagnostics for a terminal.
 
 use super::problem::{Diagnostic, Severity};
 use super::source::Source;
@@ -6,7 +6,7 @@ use crate::json::Span;
 use crate::secret::MASK;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// The most characters of a line that are shown on either side of a place.
+/// The most characters of a line shown on either side of a place.
 const SHOWN_AROUND: usize = 100;
 
 /// The most problems whose lines are shown.
@@ -28,7 +28,7 @@ pub(super) fn render(source: &Source, list: &[Diagnostic], color: bool) -> Strin
             .primary_title(&diagnostic.message)
             .id(diagnostic.code.as_str());
         let line = shown_line(source, &diagnostic.span);
-        // The path is given with line and column, since the line shown may be cut.
+        // The path includes line and column, since the line shown may be shortened.
         let (file, at, column) = (source.name(), diagnostic.line, diagnostic.column);
         let path = format!("{file}:{at}:{column}");
         let group = if source.text().is_empty() {
@@ -47,7 +47,7 @@ pub(super) fn render(source: &Source, list: &[Diagnostic], color: bool) -> Strin
             None => group,
         };
         for line in renderer.render(&[group]).lines() {
-            // The mark of a snippet without a path of its own, which has been given above it.
+            // Skip the mark of a snippet without a path: the path is already above it.
             if !is_bare_mark(line) {
                 text.push_str(line.trim_end());
                 text.push('\n');
@@ -75,13 +75,13 @@ fn is_bare_mark(line: &str) -> bool {
     shown.trim() == ":::"
 }
 
-/// The part of a line that is shown, and the place in it.
+/// The part of a line that is shown, and the place of the problem in it.
 struct ShownLine {
     text: String,
     span: Span,
 }
 
-/// The first line of `span`, cut to its surroundings, with its hidden parts masked.
+/// The first line of `span`, shortened around it, with hidden parts masked.
 fn shown_line(source: &Source, span: &Span) -> ShownLine {
     let text = source.text();
     let start = span.start.min(text.len());
@@ -119,7 +119,7 @@ fn shown_line(source: &Source, span: &Span) -> ShownLine {
     }
 }
 
-/// A line while its parts are copied or masked; it follows where the place comes to lie.
+/// A line that is being copied with parts masked. It tracks where the place moves to.
 struct Masked {
     text: String,
     at: usize,
@@ -136,7 +136,7 @@ impl Masked {
         if end > self.at {
             self.span.end = offset(end.min(until).max(self.at));
         }
-        // A tab is one column wide here, as it is counted.
+        // A tab counts, and is shown, as one column.
         for c in text[self.at..until].chars() {
             let blank = c.is_control() && c.len_utf8() == 1;
             self.text.push(if blank { ' ' } else { c });

@@ -1,4 +1,4 @@
-//! The text of a file, and which parts of it may be shown.
+//! The text of a file, and which parts may be shown.
 
 use crate::json::Span;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 pub(crate) struct Source {
     name: String,
     text: String,
-    /// The parts that no output shows, in order, none touching another.
+    /// The parts that are masked in all output, in order and not adjacent.
     hidden: Vec<Span>,
 }
 
@@ -32,7 +32,7 @@ impl Source {
         &self.hidden
     }
 
-    /// Finds the lines and columns of offsets that do not decrease, in one pass.
+    /// Finds the lines and columns of increasing offsets in one pass.
     pub(crate) fn places(&self) -> Places<'_> {
         Places {
             text: &self.text,

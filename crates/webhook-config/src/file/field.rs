@@ -1,4 +1,4 @@
-//! What is known of a key.
+//! The description of a key, and the JSON Schema that follows from it.
 
 use schemars::Schema;
 use serde_json::{Map, Value, json};
@@ -7,16 +7,16 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) key: &'static str,
-    /// What it means; the lines of its doc comment.
+    /// Its description: the lines of its doc comment.
     pub(crate) doc: &'static [&'static str],
     pub(crate) presence: Presence,
 }
 
-/// What holds where a key is absent or null.
+/// What an absent or null key means.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Presence {
     Required,
-    /// Absent means something that no value says.
+    /// An absent key means something that no value can express.
     Optional,
     Default(Value),
 }
@@ -32,7 +32,7 @@ impl Field {
     }
 }
 
-/// The schema of an object of the file, its fields' types given in their order.
+/// The schema of an object of the file, from its fields and their types in the same order.
 pub(crate) fn object_schema(doc: &[&str], fields: Vec<Field>, types: Vec<Schema>) -> Schema {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -70,7 +70,7 @@ fn property(field: &Field, schema: Schema) -> Value {
     property
 }
 
-/// The schema of the same or null, which stands for the default.
+/// The same schema, but null is allowed: it means the default.
 fn nullable(mut schema: Value) -> Value {
     let kind = schema.get("type").filter(|kind| kind.is_string()).cloned();
     match kind {

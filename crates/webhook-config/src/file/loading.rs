@@ -1,4 +1,4 @@
-//! From bytes to a configuration.
+//! Reads the bytes of a file up to its content.
 
 use super::convert::{self, Context, FileContent};
 use super::mirror::{ConfigFile, TargetFile};
@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Largest file that is read, in bytes.
+/// The largest file that is read, in bytes.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
 
 pub(crate) fn load(path: &Path) -> Result<(FileContent, Diagnostics), LoadError> {
@@ -57,7 +57,7 @@ pub(crate) fn parse(
     )
 }
 
-/// Reads a configuration.
+/// Reads the content of a file.
 pub(crate) fn read(
     name: &str,
     bytes: &[u8],
@@ -88,7 +88,7 @@ pub(crate) fn read(
         hide_unread(&text, error, &mut hidden);
     } else if document.root.is_none() {
         let help = "such as {\"targetURL\": \"http://localhost:5000/\", \"headers\": {}, \"timeoutMsec\": 5000}";
-        reader.error(Code::EmptyFile, &(0..0), "the file holds nothing", help);
+        reader.error(Code::EmptyFile, &(0..0), "the file is empty", help);
     }
     if let Some(trailing) = &document.trailing {
         let message = "text after the closing brace is ignored";
@@ -105,7 +105,7 @@ pub(crate) fn read(
     }
 }
 
-/// A problem of the file as a whole.
+/// The error of a problem with the file as a whole.
 fn whole_file(name: &str, code: Code, message: &str, help: &str) -> LoadError {
     let mut problems = Problems::default();
     problems.error(code, &(0..0), message, help);
@@ -120,7 +120,7 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, LoadError> {
         b"\xfe\xff",
         b"\0\0\xfe\xff",
     ];
-    // Without a mark, UTF-16 and UTF-32 show in the zeros around the first brace.
+    // Without a mark, zero bytes around the first brace reveal UTF-16 and UTF-32.
     let zero = bytes.iter().take(4).any(|byte| *byte == 0);
     if mark.iter().any(|mark| bytes.starts_with(mark)) || zero {
         let message = "the file starts with a byte order mark, or is not UTF-8";
@@ -142,7 +142,7 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, LoadError> {
         })
 }
 
-/// The configuration of the root, which holds the keys of one target, or `targets`.
+/// Converts the root, which has the keys of one target, or `targets`.
 fn convert_root(
     root: &Value,
     text: &str,
@@ -186,7 +186,8 @@ fn read_root(
     for Member { key, value } in members {
         if let Some(list) = &cut {
             let key = shorten(&key.text);
-            let message = format!("a list inside `statuses`: Aurora did not read on, to `{key}`");
+            let message =
+                format!("a list inside `statuses`: Aurora stopped reading there, before `{key}`");
             let help = "write the statuses in one list";
             reader.error(Code::WrongType, list, message, help);
         }
@@ -206,7 +207,7 @@ fn read_root(
     target_keys
 }
 
-/// The keys that may stand at the top.
+/// The keys that are allowed at the top level.
 fn root_keys() -> Vec<&'static str> {
     [TargetFile::KEYS, ConfigFile::KEYS].concat()
 }
@@ -222,7 +223,7 @@ fn repeated_root_key(key: &json::Key, members: usize, reader: &mut Reader) {
     }
 }
 
-/// Hides every scalar that was not read as something that may be shown.
+/// Hides every scalar that may not be shown.
 fn hide(value: &Value, reader: &Reader, hidden: &mut Vec<Span>) {
     match &value.kind {
         Kind::String(_) if !reader.is_shown(value) => {
@@ -239,12 +240,12 @@ fn hide(value: &Value, reader: &Reader, hidden: &mut Vec<Span>) {
     }
 }
 
-/// Hides what was not read: from a token that could not be read on, nobody knows what is a value.
+/// Hides the text from the token with the syntax error on: any part of it may be a value.
 fn hide_unread(text: &str, error: &SyntaxError, hidden: &mut Vec<Span>) {
     hide_words(text, error.token_start..text.len(), hidden);
 }
 
-/// Hides all but punctuation and known keys.
+/// Hides everything but punctuation and known keys.
 fn hide_words(text: &str, part: Span, hidden: &mut Vec<Span>) {
     let punctuation = |c: char| c.is_ascii_whitespace() || "{}[]:,\"".contains(c);
     let known = root_keys();

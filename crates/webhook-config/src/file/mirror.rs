@@ -1,4 +1,4 @@
-//! The objects of the file.
+//! The objects of the file as types: their keys, types, defaults and descriptions.
 
 use super::object::{file_object, shorten};
 use super::read::{FromValue, Milliseconds, Reader, Slot, Spanned, Text};
@@ -9,80 +9,80 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 file_object! {
-    /// The configuration: the keys of one target, as Aurora's `-webhook_config` had them, or a list
-    /// of `targets`; and the keys that concern all of them.
+    /// The configuration: either the keys of one target, as in Aurora's `-webhook_config`, or a
+    /// list of `targets`; and the keys that apply to all targets.
     struct ConfigFile {
-        /// Several targets, instead of the keys of one.
+        /// A list of targets, instead of the keys of one.
         targets: Spanned<Vec<TargetFile>> = "targets", optional;
-        /// Where undelivered events wait.
+        /// The queue of undelivered events.
         queue: QueueFile = "queue", optional;
-        /// The most bytes that an event may have, and a line of input; 1024 to 67108864.
+        /// The largest size of an event, and of a line of input, in bytes; 1024 to 67108864.
         max_event_bytes: Spanned<u64> = "maxEventBytes", default(1_048_576);
     }
 }
 
 file_object! {
-    /// A receiver, and how it is reached.
+    /// A receiver of events and the settings of its deliveries.
     struct TargetFile {
-        /// A name that no other target has: 1 to 64 of `A-Z a-z 0-9 _ -`. It keys the queue and the
-        /// metrics, so a renamed target is a new one.
+        /// A unique name: 1 to 64 of the characters `A-Z a-z 0-9 _ -`. The queue and the metrics
+        /// identify the target by it, so a renamed target is a new one.
         name: Text = "name", default("default");
-        /// Where events are sent: an absolute `http` or `https` URL.
+        /// The URL that events are posted to: absolute, `http` or `https`.
         url: UrlText = "targetURL", required;
-        /// Headers of each request; may be `{}`. A value is a string, `{"env": NAME}` or
-        /// `{"file": PATH}`. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are
-        /// refused. `Expect` is sent and not waited for: head and body go together.
+        /// Headers of each request; may be `{}`. A value is a string, `{"env": NAME}` or `{"file":
+        /// PATH}`. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are refused.
+        /// `Expect` is sent, but the body follows without waiting for a response.
         headers: HeadersFile = "headers", required;
-        /// How long connecting may take in milliseconds, TLS included; 1 to 2147483647. Under 100 is
-        /// a warning: it only reaches receivers near by.
+        /// The connect time-out in milliseconds, TLS handshake included; 1 to 2147483647. A value
+        /// under 100 is a warning: it only suits receivers in the same network.
         timeout: Milliseconds = "timeoutMsec", required;
-        /// How long the answer's status line may take in milliseconds, from connected. If absent,
-        /// the larger of `timeoutMsec` and 5000.
+        /// The time-out for the response's status line in milliseconds, counted from the
+        /// connection. If absent, the larger of `timeoutMsec` and 5000.
         response_timeout: Spanned<u64> = "responseTimeoutMsec", optional;
-        /// The new states to send. Absent, null or holding `"*"` means all, `[]` means none.
+        /// The new states to send. Absent, null or a list with `"*"` means all; `[]` means none.
         statuses: StatusList = "statuses", default(null);
-        /// The jobs whose events are sent: patterns on `role/environment/name`, where `*` stands for
-        /// anything within a part and `**` for anything. Absent or null means all.
+        /// The jobs whose events are sent: patterns for `role/environment/name`, where `*` matches
+        /// anything within a part and `**` matches anything. Absent or null means all.
         jobs: Spanned<Vec<Text>> = "jobs", default(null);
-        /// Whether events without an old state are sent too: the state of every task when the
-        /// scheduler starts.
+        /// Whether to send events without an old state: the state of every task when the scheduler
+        /// starts.
         initial_events: bool = "initialEvents", default(true);
-        /// What the body is: the event as accepted, to the byte (`aurora`), a Kafka REST v2 record
-        /// keyed by the task, or a CloudEvents 1.0 event.
+        /// The format of the body: the event, byte for byte as accepted (`aurora`), a Kafka REST v2
+        /// record with the task as its key, or a CloudEvents 1.0 event.
         format: FormatText = "format", default("aurora");
-        /// `reliable`: queued on disk, retried, a dead letter in the end. `best-effort`: one
-        /// attempt, no disk.
+        /// `reliable`: queued on disk and retried; kept as a dead letter if it is given up.
+        /// `best-effort`: one attempt, nothing on disk.
         delivery: DeliveryText = "delivery", default("reliable");
-        /// When a failed delivery is tried again.
+        /// When a failed delivery is retried.
         retry: RetryFile = "retry", optional;
-        /// The most attempts under way at once; 1 to 4096.
+        /// The most concurrent attempts; 1 to 4096.
         concurrency: Spanned<u64> = "concurrency", default(16);
-        /// The most events of this target that are held in memory; 1 to 1048576. If absent, 4096, and
+        /// The most events of this target that are in memory; 1 to 1048576. If absent, 4096, and
         /// 256 for `best-effort`.
         window: Spanned<u64> = "window", optional;
-        /// The most attempts that are begun in a second; 1 to 1000000. Null means no bound.
+        /// The most attempts started in a second; 1 to 1000000. Null means no bound.
         max_per_second: Spanned<u64> = "maxPerSecond", default(null);
-        /// The most bytes of an answer's body that are read; 1 to 67108864.
+        /// The most bytes of a response's body that are read; 1 to 67108864.
         max_response_bytes: Spanned<u64> = "maxResponseBytes", default(65_536);
-        /// Signatures after Standard Webhooks 1.0. Null means none.
+        /// Signs deliveries by Standard Webhooks 1.0. Null means unsigned.
         signing: SigningFile = "signing", default(null);
-        /// What TLS connections trust and present.
+        /// The certificates that TLS connections trust and present.
         tls: TlsFile = "tls", optional;
-        /// An HTTP proxy, `http://[user:password@]host:port`. Null means none; the environment is
-        /// not looked at.
+        /// An HTTP proxy, `http://[user:password@]host:port`. Null means none; the proxy variables
+        /// of the environment are ignored.
         proxy: ProxyText = "proxy", default(null);
     }
 }
 
 file_object! {
-    /// When a failed delivery is tried again: full jitter between 0 and
-    /// min(`maxMsec`, `initialMsec` · `multiplier`^n), never before `Retry-After`.
+    /// When a failed delivery is retried: after a random time between 0 and min(`maxMsec`,
+    /// `initialMsec` · `multiplier`^n), and not before `Retry-After`.
     struct RetryFile {
-        /// The longest that the first retry waits, in milliseconds; at least 1.
+        /// The longest wait before the first retry, in milliseconds; at least 1.
         initial: Spanned<u64> = "initialMsec", default(1_000);
-        /// The longest that any retry waits, in milliseconds; at least `initialMsec`.
+        /// The longest wait before any retry, in milliseconds; at least `initialMsec`.
         max: Spanned<u64> = "maxMsec", default(600_000);
-        /// By how much the longest wait grows from one retry to the next; 1 to 1000.
+        /// The factor by which the longest wait grows with each retry; 1 to 1000.
         multiplier: Spanned<f64> = "multiplier", default(2.0);
         /// The age at which an event is given up, in milliseconds; at least 1.
         max_age: Spanned<u64> = "maxAgeMsec", default(86_400_000);
@@ -92,54 +92,56 @@ file_object! {
 }
 
 file_object! {
-    /// Signatures after Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp` and
+    /// Signatures by Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp` and
     /// `webhook-signature`.
     struct SigningFile {
-        /// The secrets, each `whsec_` and the base64 of 24 to 64 bytes: a string, `{"env": NAME}` or
-        /// `{"file": PATH}`. Each gives one signature, so that a receiver can change over.
+        /// The secrets, each `whsec_` and the base64 of 24 to 64 bytes: a string, `{"env": NAME}`
+        /// or `{"file": PATH}`. A delivery has one signature for each, so that a receiver can
+        /// change its secret.
         secrets: Spanned<Vec<SecretFile>> = "secrets", required;
     }
 }
 
 file_object! {
-    /// What TLS connections trust and present.
+    /// The certificates that TLS connections trust and present.
     struct TlsFile {
         /// A file of PEM certificates to trust instead of the public authorities.
         ca_file: Text = "caFile", default(null);
-        /// A file of our PEM certificate, and its chain.
+        /// A file with the PEM client certificate and its chain.
         client_cert_file: Text = "clientCertFile", default(null);
-        /// A file of our PEM private key.
+        /// A file with the PEM private key of the client certificate.
         client_key_file: Text = "clientKeyFile", default(null);
-        /// Our PEM private key from elsewhere, instead of `clientKeyFile`: a string or
+        /// The PEM private key of the client certificate, instead of `clientKeyFile`: a string or
         /// `{"env": NAME}`.
         client_key: SecretFile = "clientKey", default(null);
     }
 }
 
 file_object! {
-    /// Where undelivered events wait.
+    /// The queue of undelivered events.
     struct QueueFile {
-        /// The directory of the queue, relative to this file's.
+        /// The directory of the queue, relative to the directory of this file.
         dir: Text = "dir", default("webhook-queue");
-        /// The most bytes that the queue takes on disk; 1048576 to 17592186044416.
+        /// The largest size of the queue on disk in bytes; 1048576 to 17592186044416.
         max_bytes: Spanned<u64> = "maxBytes", default(17_179_869_184_u64);
-        /// What happens to a new event when the queue is full: the source waits (`block`), or is
-        /// told and keeps it (`reject`).
+        /// What happens to a new event when the queue is full: the source waits (`block`), or gets
+        /// an error and keeps the event (`reject`).
         when_full: WhenFullText = "whenFull", default("block");
     }
 }
 
 file_object! {
-    /// A secret from elsewhere.
+    /// A reference to a secret.
     struct ReferenceFile {
-        /// The environment variable that holds it.
+        /// The environment variable with the secret.
         env: Text = "env", optional;
-        /// The file that holds it, relative to this file; one trailing line break is cut.
+        /// The file with the secret, relative to the directory of this file; one trailing line
+        /// break is removed.
         file: Text = "file", optional;
     }
 }
 
-/// The text of a target's URL, as Aurora read one: another scalar is text as well.
+/// The text of a target's URL. Like Aurora, it accepts any scalar as text.
 #[derive(Clone, Debug)]
 pub(crate) struct UrlText(pub(crate) Spanned<String>);
 
@@ -182,8 +184,8 @@ fn show_url(value: &Value, reader: &mut Reader) {
     }
 }
 
-/// Whether there is an `@`, or what follows the host's colon is no port: then it may be a password
-/// whose `@` was lost, to a stray quotation mark say.
+/// Whether there is an `@`, or a text that is not a port after the last colon: it may be a password
+/// whose `@` was lost, for example to a stray quotation mark.
 fn may_hold_password(url: &str) -> bool {
     let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -193,7 +195,7 @@ fn may_hold_password(url: &str) -> bool {
     url.contains('@') || !(is_port || behind_colon.ends_with(']'))
 }
 
-/// The text of a scalar, as Aurora read one where it wanted a string.
+/// The text of a scalar. Aurora accepted any scalar as a string.
 fn scalar_text(value: &Value) -> Option<&str> {
     match &value.kind {
         Kind::String(text) | Kind::Number(text) => Some(text),
@@ -203,7 +205,7 @@ fn scalar_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// The headers of a target, in the file's order; of a repeated name the last counts.
+/// The headers of a target in the order of the file. Of a repeated name, the last one counts.
 #[derive(Debug)]
 pub(crate) struct HeadersFile {
     pub(crate) headers: Vec<HeaderFile>,
@@ -261,7 +263,7 @@ impl FromValue for HeadersFile {
     }
 }
 
-/// A header's value, where Aurora took any scalar.
+/// A header's value. Like Aurora, it accepts any scalar.
 fn header_value(value: &Value, reader: &mut Reader) -> Option<SecretFile> {
     let (Kind::Number(_) | Kind::Bool(_)) = &value.kind else {
         return SecretFile::from_value(value, reader);
@@ -283,14 +285,14 @@ fn header_value(value: &Value, reader: &mut Reader) -> Option<SecretFile> {
     })
 }
 
-/// A secret, or where it is.
+/// A secret, or a reference to it.
 #[derive(Clone, Debug)]
 pub(crate) struct SecretFile {
     pub(crate) span: Span,
     pub(crate) from: SecretFrom,
 }
 
-/// Where a secret is.
+/// A secret or its source.
 #[derive(Clone)]
 pub(crate) enum SecretFrom {
     Literal(String),
@@ -343,7 +345,7 @@ impl FromValue for SecretFile {
     }
 }
 
-/// Declares a key whose values are the names of an enum.
+/// Declares the type of a key whose values are the names of an enum's variants.
 macro_rules! choice {
     ($(#[$doc:meta])* $Name:ident of $Enum:ty, $code:ident, $what:literal) => {
         $(#[$doc])*

@@ -1,9 +1,8 @@
-//! The file: opened, mirrored, converted.
+//! Reads the file in three steps: open, mirror, convert.
 //!
-//! `mirror` holds the file's objects as types, and is the one place where keys, their types, their
-//! defaults and their descriptions are written: the reader, the JSON Schema and the reference
-//! table all come from it. `convert` makes
-//! a [`FileContent`] of the mirror.
+//! `mirror` declares the file's objects as types. It is the only place that states the keys, their
+//! types, defaults and descriptions: the reader, the JSON Schema and the reference table are
+//! derived from it. `convert` makes a [`FileContent`] of the mirror.
 
 mod convert;
 mod field;
@@ -13,10 +12,11 @@ mod object;
 mod opened;
 mod read;
 mod resolve;
-mod shape;
+
 mod statuses;
 mod suggest;
 mod url_check;
+mod value_schema;
 
 pub(crate) use convert::FileContent;
 pub(crate) use field::{Field, Presence};

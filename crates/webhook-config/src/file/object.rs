@@ -1,4 +1,4 @@
-//! Reads an object of known keys: unknown, repeated and null ones included.
+//! Reads an object with a fixed set of keys, and reports unknown and repeated ones.
 
 use super::field::Field;
 use super::read::{FromValue, Reader};
@@ -7,21 +7,21 @@ use crate::diagnostic::Code;
 use crate::json::{Key, Kind, Member, Span, Value};
 use crate::secret::{MASK, looks_random};
 
-/// An object of known keys.
+/// An object with a fixed set of keys.
 pub(crate) trait FileObject: Default {
     /// Its keys.
     const KEYS: &'static [&'static str];
 
-    /// What is known of its keys, in the same order.
+    /// The descriptions of its keys, in the same order.
     fn fields() -> Vec<Field>;
 
-    /// Sets the field of a key; whether there is one.
+    /// Sets the field of a key; false if there is no such key.
     fn set(&mut self, key: &str, value: &Value, reader: &mut Reader) -> bool;
 
-    /// Where it is.
+    /// Sets the place of the object in the file.
     fn set_span(&mut self, span: Span);
 
-    /// Takes the members one after the other: the last of a key counts.
+    /// Reads the members in order: of a repeated key, the last one counts.
     fn read_members(&mut self, members: &[Member], reader: &mut Reader) {
         let mut seen = std::collections::HashSet::new();
         for Member { key, value } in members {
@@ -38,13 +38,13 @@ pub(crate) trait FileObject: Default {
     }
 }
 
-/// Reports a key that is none of the known ones.
+/// Reports an unknown key.
 pub(crate) fn unknown_key(key: &Key, known: &[&'static str], reader: &mut Reader) {
     if looks_random(&key.text) {
         reader.hidden.push(key.span.clone());
     }
     let help = if reader.problems.is_full() {
-        // Nobody will see it, and finding it takes time.
+        // The problem will not be listed, and the search takes time.
         String::new()
     } else if let Some(near) = nearest(&key.text, known.iter().copied()) {
         format!("did you mean `{near}`?")
@@ -56,8 +56,8 @@ pub(crate) fn unknown_key(key: &Key, known: &[&'static str], reader: &mut Reader
     reader.error(Code::UnknownKey, &key.span, message, help);
 }
 
-/// At most 60 characters of a text, and none that would break a message's line. A text that can
-/// only be a credential in a wrong place is masked.
+/// At most 60 characters of a text, with control characters escaped. A text that looks like a
+/// misplaced credential is masked.
 pub(crate) fn shorten(text: &str) -> String {
     if looks_random(text) {
         return MASK.to_owned();
@@ -82,7 +82,7 @@ impl<O: FileObject> FromValue for O {
     }
 }
 
-/// Declares an object of the file: a struct, how it is read, its keys, and its JSON Schema.
+/// Declares an object of the file: its struct, its reader, its keys and its JSON Schema.
 ///
 /// Each field is `name: Type = "key", presence;` where the presence is `required`, `optional` or
 /// `default(value)`.

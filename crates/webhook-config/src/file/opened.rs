@@ -1,17 +1,17 @@
-//! Opens files that the operator named, within bounds.
+//! Opens files that the operator named, up to a size limit.
 
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
-/// What a file holds.
+/// The content of a file.
 pub(crate) struct Opened {
     pub(crate) bytes: Vec<u8>,
-    /// Whether everybody on this machine can read it.
+    /// Whether every user on this machine can read it.
     pub(crate) world_readable: bool,
 }
 
-/// Why a file cannot be used.
+/// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error("{0}")]
@@ -22,8 +22,8 @@ pub(crate) enum OpenError {
     TooLarge(u64),
 }
 
-/// Reads a regular file of at most `max` bytes. A directory, FIFO or device is not opened at all,
-/// since that may block for ever.
+/// Reads a regular file of at most `max` bytes. A directory, FIFO or device is not opened, since
+/// that may block forever.
 pub(crate) fn read(path: &Path, max: u64) -> Result<Opened, OpenError> {
     check_regular(&fs::metadata(path)?)?;
     let file = File::open(path)?;

@@ -1,17 +1,17 @@
-//! Reads the tree into the mirror's types, and notes what is wrong.
+//! Reads the JSON tree into the mirror's types, and reports what is wrong.
 
 use crate::aurora::integer::{self, NotAnInteger};
 use crate::diagnostic::{Code, Problems};
 use crate::json::{Kind, Span, Value};
 use std::collections::HashSet;
 
-/// What was found at a key.
+/// The value of a key.
 #[derive(Debug, Default)]
 pub(crate) enum Slot<T> {
     #[default]
     Absent,
     Null(Span),
-    /// Something that could not be read; it has been reported.
+    /// Present but invalid; the problem has been reported.
     Bad,
     Given(T),
 }
@@ -36,20 +36,20 @@ impl<T> Slot<T> {
     }
 }
 
-/// A value and its place.
+/// A value and its place in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Spanned<T> {
     pub(crate) value: T,
     pub(crate) span: Span,
 }
 
-/// Collects problems while values are read, and the values that may be shown.
+/// Collects problems while values are read, and which values may be shown.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     pub(crate) problems: Problems,
-    /// Starts of the scalars that no output need mask: by default, all are masked.
+    /// Starts of the scalars that may be shown; all others are masked.
     shown: HashSet<usize>,
-    /// Parts of shown scalars that are masked all the same.
+    /// Parts of shown scalars that are masked nevertheless.
     pub(crate) hidden: Vec<Span>,
 }
 
@@ -79,12 +79,12 @@ impl Reader {
         self.error(Code::WrongType, &value.span, message, "");
     }
 
-    /// Lets a value be shown in the line of a problem: it cannot be a secret.
+    /// Allows a value to be shown in the line of a problem, since it cannot be a secret.
     pub(crate) fn show(&mut self, value: &Value) {
         self.shown.insert(value.span.start);
     }
 
-    /// The same, for the value at a place.
+    /// Allows the value at this place to be shown.
     pub(crate) fn show_at(&mut self, span: &Span) {
         self.shown.insert(span.start);
     }
@@ -96,7 +96,7 @@ impl Reader {
 
 /// A type of the mirror.
 pub(crate) trait FromValue: Sized {
-    /// Reads a value that is not null; what is wrong with it is reported.
+    /// Reads a value that is not null, and reports what is wrong with it.
     fn from_value(value: &Value, reader: &mut Reader) -> Option<Self>;
 }
 
@@ -109,7 +109,7 @@ impl<T: FromValue> Slot<T> {
     }
 }
 
-/// A string that is no secret.
+/// A string that is not a secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Text(pub(crate) Spanned<String>);
 
@@ -176,7 +176,7 @@ impl FromValue for Spanned<f64> {
 }
 
 impl<T: FromValue> FromValue for Spanned<Vec<T>> {
-    /// A list; what cannot be read in it is reported and left out.
+    /// Reads a list. Items that cannot be read are reported and left out.
     fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
         let Kind::Array(items) = &value.kind else {
             reader.wrong_type(value, "a list");
@@ -197,11 +197,11 @@ impl<T: FromValue> FromValue for Spanned<Vec<T>> {
     }
 }
 
-/// A whole number of milliseconds as Aurora read one: a string or a fraction will do.
+/// A whole number of milliseconds. Like Aurora, it accepts a string and a fraction.
 #[derive(Clone, Debug)]
 pub(crate) struct Milliseconds {
     pub(crate) span: Span,
-    /// `None` for an empty string, which was null.
+    /// `None` for an empty string, which Aurora read as null.
     pub(crate) value: Option<i32>,
 }
 
@@ -235,7 +235,7 @@ impl FromValue for Milliseconds {
             }
             Ok(None) => Some(Milliseconds { span, value: None }),
             Err(NotAnInteger::NoNumber) => {
-                let message = "expected a whole number, found a string that holds none";
+                let message = "expected a whole number, found a string that is not a number";
                 reader.error(Code::WrongType, &span, message, "such as 5000");
                 None
             }

@@ -1,4 +1,4 @@
-//! Resolves what the file refers to: environment variables and other files.
+//! Resolves the file's references to environment variables and other files.
 
 use super::mirror::{SecretFile, SecretFrom};
 use super::opened;
@@ -8,32 +8,32 @@ use crate::secret::SecretSource;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Largest file of a secret, certificate or key, in bytes.
+/// The largest file of a secret, certificate or key, in bytes.
 const MAX_SECRET_FILE: u64 = 1 << 20;
 
-/// Where the file's references lead.
+/// The environment in which the file's references are resolved.
 pub(crate) struct Surroundings<'a> {
-    /// What relative paths are relative to.
+    /// The directory that relative paths start from.
     pub(crate) dir: &'a Path,
     /// Looks up an environment variable.
     pub(crate) env: &'a dyn Fn(&str) -> Option<OsString>,
-    /// Whether everybody on this machine can read the file.
+    /// Whether every user on this machine can read the file.
     pub(crate) world_readable: bool,
 }
 
-/// A secret's text and where it is from.
+/// A secret's text and its source.
 pub(crate) struct Resolved {
     pub(crate) text: String,
     pub(crate) source: SecretSource,
 }
 
 impl Surroundings<'_> {
-    /// A path of the file.
+    /// Resolves a path in the file.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.dir.join(path)
     }
 
-    /// The secret itself; what hinders is reported, without the secret.
+    /// Resolves a secret. A problem is reported, without the secret.
     pub(crate) fn secret(&self, secret: &SecretFile, reader: &mut Reader) -> Option<Resolved> {
         match &secret.from {
             SecretFrom::Literal(text) => Some(Resolved {
@@ -80,7 +80,7 @@ impl Surroundings<'_> {
         None
     }
 
-    /// The text of a file that is named in the file.
+    /// Reads the text of a file that the configuration names.
     pub(crate) fn file_text(&self, path: &Spanned<String>, reader: &mut Reader) -> Option<String> {
         let full = self.path(&path.value);
         let reason = match opened::read(&full, MAX_SECRET_FILE) {
@@ -96,10 +96,10 @@ impl Surroundings<'_> {
         None
     }
 
-    /// Warns of a secret that everybody on this machine can read.
+    /// Warns if every user on this machine can read a secret.
     pub(crate) fn warn_if_exposed(&self, what: &str, secret: &SecretFile, reader: &mut Reader) {
         if self.world_readable && matches!(secret.from, SecretFrom::Literal(_)) {
-            let message = format!("{what} can be read by everybody on this machine");
+            let message = format!("every user on this machine can read {what}");
             let help =
                 "chmod o-r this file, or move the secret out: {\"file\": PATH} or {\"env\": NAME}";
             reader.warning(Code::ExposedSecret, &secret.span, message, help);

@@ -1,4 +1,4 @@
-//! How a list became Aurora's list of strings.
+//! Reads `statuses` like Aurora, which read the tokens of the list as strings.
 
 use super::read::{FromValue, Reader};
 use crate::diagnostic::Code;
@@ -9,11 +9,11 @@ use crate::json::{Kind, Span, Value};
 pub(crate) struct StatusList {
     pub(crate) span: Span,
     pub(crate) items: Vec<StatusItem>,
-    /// A list inside the list: at its end Aurora took the list for read, and the file with it.
+    /// A list inside the list. At its end, Aurora stopped reading the list and the file.
     pub(crate) cut: Option<Span>,
 }
 
-/// An element, or a part of one.
+/// An element, or one token of a nested one.
 #[derive(Debug)]
 pub(crate) struct StatusItem {
     pub(crate) span: Span,
@@ -49,9 +49,10 @@ impl FromValue for StatusList {
 }
 
 impl StatusList {
-    /// Adds the texts of a value's tokens, brackets and keys included; whether a list ended in it.
+    /// Adds the texts of a value's tokens, brackets and keys included; whether a list ended in the
+    /// value.
     ///
-    /// Jackson took the text of every token up to the end of a list, be it the inner one.
+    /// Jackson read the text of every token up to the first end of a list, even of an inner one.
     fn add(&mut self, value: &Value, span: &Span) -> bool {
         match &value.kind {
             Kind::Null => self.push(None, span),

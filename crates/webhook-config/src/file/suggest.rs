@@ -1,8 +1,8 @@
-//! The nearest known word to a misspelt one.
+//! Suggests a known word for a misspelt one.
 
-/// The known word that was most likely meant, if one is near.
+/// The known word that was most likely meant, if one is similar.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // What is longer than any word that we know is no slip of the pen.
+    // A much longer text is not a misspelt word.
     if word.len() > 64 || word.trim().is_empty() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a URL, and where in it.
+//! Checks URLs and reports what is wrong with them, and where.
 
 use super::read::{Reader, Spanned};
 use crate::diagnostic::Code;
@@ -6,7 +6,7 @@ use crate::json::Span;
 use crate::proxy::{InvalidProxy, ProxyUrl};
 use crate::url::{InvalidUrl, TargetUrl};
 
-/// The URL of a target; what is wrong or sloppy is reported.
+/// Reads the URL of a target, and reports errors and warnings.
 pub(crate) fn target_url(
     text: &Spanned<String>,
     raw: &str,
@@ -21,7 +21,7 @@ pub(crate) fn target_url(
         }
     };
     if url.has_odd_host() {
-        let message = "the host holds a character that no host name has";
+        let message = "the host has a character that no host name has";
         let help = "is a variable not expanded, or a second host added?";
         reader.warning(Code::OddHost, &text.span, message, help);
     }
@@ -40,7 +40,7 @@ pub(crate) fn target_url(
     Some(url)
 }
 
-/// The URL of a proxy; what is wrong is reported.
+/// Reads the URL of a proxy, and reports errors.
 pub(crate) fn proxy_url(
     text: &Spanned<String>,
     raw: &str,
@@ -61,10 +61,10 @@ pub(crate) fn proxy_url(
     }
 }
 
-/// The offset of an error is shown by its place.
+/// The message of an error, without the offset, which the place shows.
 fn message(error: &InvalidUrl) -> String {
     match error {
-        InvalidUrl::Character(_) => "a character that a URL cannot hold there".to_owned(),
+        InvalidUrl::Character(_) => "a character that a URL cannot contain there".to_owned(),
         InvalidUrl::Escape(_) => "`%` without two hexadecimal digits".to_owned(),
         other => other.to_string(),
     }
@@ -88,7 +88,8 @@ fn place_and_help(error: &InvalidUrl, text: &Spanned<String>, raw: &str) -> (Spa
     (span, help)
 }
 
-/// The place of the character at `offset` of the text, if the text stands in the file as it is.
+/// The place of the character at `offset` in the text. If the file has escapes in the text, the
+/// place of the whole text.
 fn within(text: &Spanned<String>, raw: &str, offset: usize) -> Span {
     let start = text.span.start + 1 + offset;
     let unescaped = raw.get(1..raw.len().saturating_sub(1)) == Some(text.value.as_str());

@@ -1,8 +1,9 @@
-//! Reads JSON as Aurora's reader (Jackson 1.9) did, and keeps the place of every node.
+//! Reads JSON like Aurora's reader, Jackson 1.9, and keeps the place of every node.
 //!
-//! No library fits: Aurora took text after the closing brace, repeated keys and lone surrogates,
-//! and a file with a mistake is to be analysed up to it. So the reader is our own: RFC 8259's
-//! grammar, a tree that keeps repetitions and places, and the part read before the first error.
+//! No library fits: Aurora accepted text after the closing brace, repeated keys and lone
+//! surrogates, and the part of a file before a syntax error is to be checked too. This reader
+//! follows the grammar of RFC 8259. Its tree keeps repeated keys, places, and the part before the
+//! first error.
 
 mod parser;
 mod value;

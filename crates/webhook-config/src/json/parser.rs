@@ -1,18 +1,18 @@
-//! From text to tree.
+//! Parses a text into a tree.
 
 use super::value::{Key, Kind, Member, Span, Value};
 
-/// Deepest nesting of lists and objects that is read.
+/// The deepest nesting of lists and objects that is read.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// What a text holds.
+/// A parsed text.
 #[derive(Debug)]
 pub(crate) struct Document {
     /// The root, or the part of it before the error.
     pub(crate) root: Option<Value>,
-    /// The first error of syntax; nothing after it has been read.
+    /// The first syntax error; nothing after it was read.
     pub(crate) error: Option<SyntaxError>,
-    /// Text after the root, blanks aside.
+    /// Text after the root, except blanks.
     pub(crate) trailing: Option<Span>,
 }
 
@@ -20,14 +20,14 @@ pub(crate) struct Document {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SyntaxError {
     pub(crate) span: Span,
-    /// Where the token starts that could not be read: no output may quote from here on.
+    /// The start of the token that could not be read: output must not quote the text from here on.
     pub(crate) token_start: usize,
     pub(crate) message: String,
     pub(crate) help: Option<&'static str>,
     pub(crate) too_deep: bool,
 }
 
-/// Reads `text`, up to its first error.
+/// Parses `text` up to its first error.
 pub(crate) fn parse(text: &str) -> Document {
     let mut parser = Parser {
         text,
@@ -77,7 +77,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The character at the current place, for a message.
+    /// Describes the character at the current place, for a message.
     fn found(&self) -> String {
         match self.text[self.at..].chars().next() {
             None => "the end of the file".to_owned(),
@@ -113,7 +113,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A key without a value may be a value that slipped into its place.
+    /// Hides the text from `start` on as well: a key without a value may be a misplaced value.
     fn distrust_from(&mut self, start: usize) {
         if let Some(error) = &mut self.error {
             error.token_start = error.token_start.min(start);
@@ -245,7 +245,7 @@ impl Parser<'_> {
         Kind::Array(items)
     }
 
-    /// Whether another item follows; at the end of the list or object, or on an error, none does.
+    /// Whether another item follows; false at the end of the list or object, and after an error.
     fn next_item(&mut self, close: u8, what: &str) -> bool {
         self.skip_blanks();
         match self.peek() {
@@ -261,7 +261,7 @@ impl Parser<'_> {
             found => {
                 let close = char::from(close);
                 let help = match found {
-                    None => Some("close what is open: the file ends too early"),
+                    None => Some("the file ends too early: close the list or object"),
                     Some(b'/' | b'#') => Some("JSON has no comments: remove it"),
                     Some(b'"') => Some("put a comma before it"),
                     Some(_) => None,
@@ -307,7 +307,7 @@ impl Parser<'_> {
         Some(self.text[start..self.at].to_owned())
     }
 
-    /// How many digits were read; none is an error.
+    /// Reads digits; how many there were. None is an error.
     fn digits(&mut self, start: usize) -> Option<usize> {
         let first = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
@@ -340,7 +340,7 @@ impl Parser<'_> {
                 Some(_) => {
                     let message = format!("{} in a string", self.found());
                     let help =
-                        "write it as an escape, \\n or \\t say; or the closing quote is missing";
+                        "write it as an escape such as \\n, or add the missing closing quote";
                     self.fail_at(self.at..self.at + 1, start, message, Some(help));
                     return None;
                 }
@@ -375,7 +375,7 @@ impl Parser<'_> {
                     .chars()
                     .next()
                     .map_or(0, char::len_utf8);
-                let message = "no such escape in JSON".to_owned();
+                let message = "JSON has no such escape".to_owned();
                 let help = "a backslash itself is written `\\\\`";
                 self.fail_at(start..self.at + width, string_start, message, Some(help));
                 return None;
@@ -402,7 +402,7 @@ impl Parser<'_> {
         unit
     }
 
-    /// The character of a code unit and, where it is half of one, of the escape that follows.
+    /// The character of a code unit, together with the next escape if the two are a surrogate pair.
     fn character(&mut self, unit: u32) -> char {
         if (0xd800..0xdc00).contains(&unit) && self.bytes[self.at..].starts_with(b"\\u") {
             let before = (self.at, self.error.clone());

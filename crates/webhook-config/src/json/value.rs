@@ -1,4 +1,4 @@
-//! The tree of a JSON text, each node with its place.
+//! The tree of a JSON text. Each node has its place.
 
 use std::ops::Range;
 
@@ -8,22 +8,22 @@ pub(crate) type Span = Range<usize>;
 /// A node of the tree.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Value {
-    /// Where the node is, its quotes or brackets included.
+    /// The place of the node, with its quotes or brackets.
     pub(crate) span: Span,
     pub(crate) kind: Kind,
 }
 
-/// What a node holds.
+/// The content of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
     Null,
     Bool(bool),
-    /// The number as written: what it means depends on who asks.
+    /// The number as written: its type depends on the key.
     Number(String),
-    /// The text after escapes; a lone surrogate is U+FFFD.
+    /// The text with escapes resolved; a lone surrogate is U+FFFD.
     String(String),
     Array(Vec<Value>),
-    /// The members in the file's order, with every repetition of a key.
+    /// The members in the order of the file, repeated keys included.
     Object(Vec<Member>),
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Key {
 }
 
 impl Value {
-    /// What this is, for a message: "a string".
+    /// The kind of value, for a message: "a string".
     pub(crate) fn kind_name(&self) -> &'static str {
         match self.kind {
             Kind::Null => "null",

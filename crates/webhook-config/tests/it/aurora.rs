@@ -1,10 +1,10 @@
-//! The rule for Aurora's files, held against what Aurora did with each of them.
+//! Compares how this crate and Aurora read the same files.
 
 use crate::parse;
 use serde_json::Value;
 use webhook_config::{LoadError, Loaded};
 
-/// One file, and what Aurora did with it.
+/// A file, and what Aurora did with it.
 struct Case {
     name: String,
     text: String,
@@ -26,7 +26,7 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// Why we refuse a file with which Aurora made a request.
+/// Why this crate refuses a file with which Aurora made a request.
 fn exception(case: &Case) -> Option<&'static str> {
     let header = |name: &str| {
         let headers = case.facts["headers"].as_array().into_iter().flatten();
@@ -48,13 +48,13 @@ fn exception(case: &Case) -> Option<&'static str> {
     {
         Some("a header that the HTTP client itself must set")
     } else if url.starts_with("http://localhost:0/") || url.starts_with("http://localhost:99999/") {
-        Some("a port that nobody can connect to")
+        Some("a port outside the range")
     } else {
         None
     }
 }
 
-/// Whether Aurora could deliver with it.
+/// Whether Aurora could deliver with this file.
 fn delivered(case: &Case) -> bool {
     case.facts["accepted"] == true
         && case.facts["startup"] == "ok"
@@ -75,7 +75,7 @@ fn verdict(outcome: &Result<Loaded, LoadError>) -> (&'static str, String) {
 }
 
 #[test]
-fn every_file_comes_out_as_the_rule_says() {
+fn every_file_is_judged_by_the_rule() {
     let mut wrong = Vec::new();
     for case in cases() {
         let outcome = parse(&case.text);
@@ -95,7 +95,7 @@ fn every_file_comes_out_as_the_rule_says() {
 }
 
 #[test]
-fn what_aurora_requested_is_what_we_request() {
+fn a_request_is_the_one_that_aurora_made() {
     let mut compared = 0;
     for case in cases()
         .into_iter()
@@ -105,7 +105,7 @@ fn what_aurora_requested_is_what_we_request() {
         let shown = serde_json::to_value(config.show()).unwrap();
         let target = &shown["targets"][0];
         let name = &case.name;
-        // A user name and password were not sent; they are not shown either.
+        // A user name and password were not sent, and are not shown.
         let url = case.facts["request_url"]
             .as_str()
             .unwrap()
@@ -133,7 +133,7 @@ fn what_aurora_requested_is_what_we_request() {
     assert!(compared > 40, "only {compared} files were compared");
 }
 
-/// The verdict, and the codes of all problems.
+/// Compares the verdict and the codes of all problems.
 fn check(text: &str, expected: &str) {
     let (verdict, codes) = verdict(&parse(text));
     assert_eq!(format!("{verdict} {codes}").trim(), expected, "{text}");
@@ -158,7 +158,7 @@ fn aurora_read_four_members_and_no_more() {
 }
 
 #[test]
-fn a_null_that_is_repeated_with_a_value_does_not_count() {
+fn a_null_before_a_repeated_key_with_a_value_is_ignored() {
     let rest = r#""headers": {"A": null, "A": "b"}, "targetURL": "http://x/""#;
     check(
         &format!(r#"{{"timeoutMsec": 500, {rest}}}"#),
@@ -183,7 +183,7 @@ fn a_list_in_the_statuses_ended_auroras_file() {
 }
 
 #[test]
-fn a_port_that_nobody_can_connect_to_is_refused() {
+fn a_port_outside_the_range_is_refused() {
     for port in ["0", "00", "65536", "99999", "2147483647"] {
         let text =
             format!(r#"{{"headers": {{}}, "targetURL": "http://x:{port}/", "timeoutMsec": 500}}"#);
@@ -192,7 +192,7 @@ fn a_port_that_nobody_can_connect_to_is_refused() {
 }
 
 #[test]
-fn a_value_goes_out_as_aurora_sent_it() {
+fn a_value_is_sent_as_aurora_sent_it() {
     for (value, sent, expected) in [
         ("caf\u{e9}", &b"caf\xe9"[..], "accepted"),
         ("\u{2603}", b"?", "warned changed-header-value"),

@@ -1,4 +1,4 @@
-//! Files that are too large, too deep, or no files at all.
+//! Files that are too large or too deep, and paths that are not files.
 
 use crate::{errors, parse};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn load_error(path: &std::path::Path) -> (String, String) {
 }
 
 #[test]
-fn what_is_no_file_is_named() {
+fn a_path_that_is_not_a_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let (code, message) = load_error(dir.path());
     assert_eq!(
@@ -96,7 +96,7 @@ fn nesting_is_bounded() {
 }
 
 #[test]
-fn a_file_of_nothing_but_mistakes_lists_the_first_thousand() {
+fn the_first_thousand_problems_are_listed() {
     let keys: Vec<_> = (0..80_000).map(|n| format!(r#""k{n}":0"#)).collect();
     let problems = crate::problems(&format!("{{{}}}", keys.join(",")));
     assert_eq!(problems.len(), 1001);
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn a_good_file_with_a_wound_never_panics(
+    fn a_valid_file_with_a_mutation_never_panics(
         at in 0usize..400, cut in 0usize..20, insert in "[\\[\\]{}\",:\\\\u0-9a\u{e9}\n]{0,3}",
     ) {
         let good = include_str!("../data/several.json");
@@ -136,7 +136,7 @@ proptest! {
 }
 
 #[test]
-fn a_window_that_is_not_set_is_as_large_as_the_delivery_makes_use_of() {
+fn the_default_window_depends_on_the_delivery() {
     for (keys, window) in [
         ("", 4096),
         (r#","delivery":"best-effort""#, 256),

@@ -1,4 +1,4 @@
-//! What an operator is told, to the letter.
+//! The exact text of diagnostics.
 
 use crate::{errors, problems};
 use expect_test::{Expect, expect};
@@ -62,7 +62,7 @@ fn six_mistakes_are_six_diagnostics_in_order() {
               |
               = help: did you mean `timeoutMsec`?
 
-            error[wrong-type]: expected a whole number, found a string that holds none
+            error[wrong-type]: expected a whole number, found a string that is not a number
              --> webhook.json:5:18
               |
             5 |   "timeoutMsec": "soon",
@@ -91,7 +91,7 @@ fn six_mistakes_are_six_diagnostics_in_order() {
 }
 
 #[test]
-fn a_syntax_error_stops_the_reading_but_not_what_was_found_before() {
+fn a_syntax_error_does_not_hide_the_problems_before_it() {
     let text = "{\n  \"targetUrl\": \"http://x/\",\n  \"headers\": {\"Authorization\": \"Bearer hunter2\"}\n  \"timeoutMsec\": 5\n}";
     assert_eq!(errors(text), ["unknown-key", "syntax"]);
     check(
@@ -118,7 +118,7 @@ fn a_syntax_error_stops_the_reading_but_not_what_was_found_before() {
 }
 
 #[test]
-fn what_follows_the_brace_is_a_warning() {
+fn text_after_the_brace_is_a_warning() {
     let text = r#"{"targetURL": "http://x/", "headers": {}, "timeoutMsec": 500} garbage"#;
     check(
         text,
@@ -138,7 +138,7 @@ fn what_follows_the_brace_is_a_warning() {
 #[test]
 fn json_output_has_the_promised_members() {
     let json = serde_json::to_string(&problems("{\"timeoutMsec\": 5, \"headers\": {}}")).unwrap();
-    expect![[r#"[{"code":"missing-key","severity":"error","line":1,"column":1,"message":"the key `targetURL` is missing","help":"add `targetURL`: a URL such as \"http://localhost:5000/\""},{"code":"short-timeout","severity":"warning","line":1,"column":17,"message":"5 ms to connect only reaches receivers near by","help":"such as 5000; `responseTimeoutMsec` bounds the answer"}]"#]].assert_eq(&json);
+    expect![[r#"[{"code":"missing-key","severity":"error","line":1,"column":1,"message":"the key `targetURL` is missing","help":"add `targetURL`: a URL such as \"http://localhost:5000/\""},{"code":"short-timeout","severity":"warning","line":1,"column":17,"message":"a connect time-out of 5 ms only suits receivers in the same network","help":"such as 5000; `responseTimeoutMsec` bounds the response"}]"#]].assert_eq(&json);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The crate from outside: one file a concern.
+//! Tests of the public interface, one file for each concern.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

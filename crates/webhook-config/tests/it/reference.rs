@@ -1,4 +1,4 @@
-//! The reference in the documentation is the one that the types give.
+//! The reference in the documentation is the one generated from the types.
 
 use std::path::PathBuf;
 use webhook_config::{Code, Config};
@@ -11,7 +11,7 @@ fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md")
 }
 
-/// What is generated: the keys, and the codes of diagnostics.
+/// The generated text: the keys, and the codes of diagnostics.
 fn generated() -> String {
     let codes: String = Code::ALL
         .iter()
@@ -73,7 +73,7 @@ fn every_ready_file_of_the_documentation_is_valid() {
     assert!(files.len() >= 5, "{}", files.len());
     for text in files {
         let path = dir.path().join("webhook.json");
-        // The documentation's files name secrets where an operator keeps them.
+        // The documented files name secrets in an operator's directories.
         std::fs::write(&path, text.replace("/run/secrets/", "")).unwrap();
         if let Err(error) = Config::load(&path) {
             panic!("{text}\n{error}");
@@ -82,7 +82,7 @@ fn every_ready_file_of_the_documentation_is_valid() {
 }
 
 #[test]
-fn the_picture_of_a_check_is_true() {
+fn the_example_of_a_check_is_the_real_output() {
     let bad = &blocks("jsonc")[0];
     let picture = &blocks("text")[0];
     let error = Config::parse("webhook.json", bad.as_bytes()).unwrap_err();

@@ -1,4 +1,4 @@
-//! A configuration written out and read again is the same.
+//! A configuration that is shown and read back is the same.
 
 use crate::parse;
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ prop_compose! {
     fn target()(
         name in "[a-zA-Z0-9_-]{1,64}",
         url in "https?://[a-z]{1,8}(:[1-9][0-9]{0,3})?(/[a-z0-9]{0,5}){0,3}(\\?[a-z=&]{1,9})?",
-        // Of these letters no word is made for which `show` hides a value.
+        // These letters form no word for which `show` masks a value.
         headers in prop::collection::btree_map("X-[A-E]{1,3}", "[bdfgl\u{e9} ]{0,8}", 0..4),
         timeouts in (1u64..=2_147_483_647, 1u64..=2_147_483_647),
         statuses in prop::option::of(prop::collection::vec(prop::sample::select(ScheduleStatus::ALL), 0..5)),
@@ -72,7 +72,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn a_configuration_written_out_and_read_again_is_the_same(
+    fn a_shown_configuration_reads_back_the_same(
         targets in prop::collection::vec(target(), 1..4),
         dir in "[a-z/]{1,9}", bytes in 1u64 << 20..=16 << 40, is_rejecting in any::<bool>(),
         max_event_bytes in 1024usize..=64 << 20,

@@ -1,4 +1,4 @@
-//! The JSON Schema, by an independent validator.
+//! Checks the JSON Schema with an independent validator.
 
 use crate::parse;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn the_schema_is_valid_by_its_own_schema() {
 }
 
 #[test]
-fn a_file_that_is_accepted_is_valid_by_the_schema() {
+fn an_accepted_file_is_valid_under_the_schema() {
     let validator = validator();
     let mut checked = 0;
     let cases = include_str!("../data/config-cases.ndjson")
@@ -33,7 +33,7 @@ fn a_file_that_is_accepted_is_valid_by_the_schema() {
         r#"{"headers":{"A":1.5},"targetURL":"url:HTTP://x/","timeoutMsec":" 5 ","tls":null,"retry":null,"queue":null,"signing":null,"name":null,"format":null,"jobs":null}"#.to_owned(),
     ];
     for text in cases.chain(more) {
-        // Text after the brace is beyond a schema.
+        // A schema cannot express text after the brace.
         if let (Ok(_), Ok(value)) = (parse(&text), serde_json::from_str::<Value>(&text)) {
             let errors: Vec<_> = validator
                 .iter_errors(&value)
@@ -47,7 +47,7 @@ fn a_file_that_is_accepted_is_valid_by_the_schema() {
 }
 
 #[test]
-fn the_effective_configuration_is_valid_by_the_schema() {
+fn a_shown_configuration_is_valid_under_the_schema() {
     let config = parse(include_str!("../data/several.json")).unwrap().config;
     let shown = serde_json::to_value(config.show()).unwrap();
     let errors: Vec<_> = validator()
@@ -58,7 +58,7 @@ fn the_effective_configuration_is_valid_by_the_schema() {
 }
 
 #[test]
-fn plain_mistakes_are_invalid_by_the_schema() {
+fn simple_mistakes_are_invalid_under_the_schema() {
     let validator = validator();
     let good = json!({ "targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000 });
     assert!(validator.is_valid(&good));
@@ -123,7 +123,7 @@ fn every_key_is_read() {
             .unwrap()
             .keys()
         {
-            // No key takes a list that holds a list.
+            // No key accepts a list of lists.
             let mut file = json!({ "targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000 });
             match path {
                 "" => file[key] = json!([[]]),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use webhook_config::Config;
 
-/// All that is ever printed of a text.
+/// Everything that is ever printed about a text.
 fn outputs(text: &str) -> String {
     let problems = problems(text);
     let mut all = format!(
@@ -29,7 +29,7 @@ fn secret() -> impl Strategy<Value = String> {
     "S3[a-zA-Z0-9+/=._~:@ -]{16,30}[a-z0-9]{16}"
 }
 
-/// A file with secrets at all places where one can stand, and then with a mistake.
+/// A file with a secret in every place that allows one, and then with a mistake.
 fn file(secret: &str) -> String {
     json!({
         "targetURL": format!("https://user:{}@example.com/", secret.replace(['/', ' ', '=', '@'], "x")),
@@ -58,7 +58,7 @@ proptest! {
         let inner = secret.replace(['/', ' ', '=', '@'], "x");
         for text in [text, wounded] {
             let all = outputs(&text);
-            // A wound within the secret makes two of it.
+            // A mutation within the secret splits it.
             prop_assert!(!all.contains(&secret), "{}", all);
             prop_assert!(!all.contains(&inner), "{}", all);
         }
@@ -66,7 +66,7 @@ proptest! {
 }
 
 #[test]
-fn a_valid_file_shows_the_names_and_sources_of_secrets_alone() {
+fn a_valid_file_shows_only_the_names_and_sources_of_secrets() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("token"), "Bearer hunter2-from-file\r\n").unwrap();
     let file = json!({
@@ -105,7 +105,7 @@ fn a_valid_file_shows_the_names_and_sources_of_secrets_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_literal_secret_in_a_file_for_everybody_is_a_warning() {
+fn a_literal_secret_in_a_world_readable_file_is_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("webhook.json");

@@ -1,4 +1,4 @@
-//! What all conversions use.
+//! What all conversions need.
 
 use crate::diagnostic::Code;
 use crate::file::read::{Reader, Slot, Spanned};
@@ -6,10 +6,11 @@ use crate::file::resolve::Surroundings;
 use crate::json::Span;
 use crate::limits::Limits;
 
-/// What conversions need besides the mirror.
+/// The input of a conversion besides the mirror.
 pub(crate) struct Context<'a> {
     pub(crate) text: &'a str,
-    /// Whether the file ends in an error of syntax, so that a missing key may only be unread.
+    /// Whether a syntax error ends the file early: then a missing key may only be unread, and is
+    /// not reported.
     pub(crate) is_partial: bool,
     pub(crate) surroundings: &'a Surroundings<'a>,
 }
@@ -19,7 +20,7 @@ pub(super) fn opening(object: &Span) -> Span {
     object.start..object.start + 1
 }
 
-/// The value of a required key; its absence is reported at the object's brace.
+/// The value of a required key. If it is absent, that is reported at the object's brace.
 pub(super) fn required<T>(
     slot: Slot<T>,
     key: &str,
@@ -44,7 +45,7 @@ pub(super) fn required<T>(
     None
 }
 
-/// A number within its limits, if one is given.
+/// A number, if one is given and is in range.
 pub(super) fn number(
     slot: &Slot<Spanned<u64>>,
     limits: Limits,

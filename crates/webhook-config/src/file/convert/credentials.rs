@@ -1,4 +1,4 @@
-//! What a target of the file signs with, trusts and presents.
+//! Converts a target's signing secrets and certificates.
 
 use super::context::{Context, opening, required};
 use crate::diagnostic::Code;
@@ -105,7 +105,7 @@ pub(super) fn convert_tls(file: TlsFile, context: &Context<'_>, reader: &mut Rea
             }
         }
         (Some(_), None) | (None, Some(_)) => {
-            let message = "a client certificate needs its key, and the key its certificate";
+            let message = "a client certificate and its key must be given together";
             let help = "set `clientCertFile` and `clientKeyFile`";
             reader.error(Code::IncompleteKeys, &opening(&file.span), message, help);
         }
@@ -114,7 +114,7 @@ pub(super) fn convert_tls(file: TlsFile, context: &Context<'_>, reader: &mut Rea
     tls
 }
 
-/// The PEM, if it is what it should be; else that is reported.
+/// The PEM if `check` accepts it; otherwise the error is reported.
 fn checked(
     pem: Option<String>,
     check: impl Fn(&String) -> Result<(), tls::InvalidPem>,

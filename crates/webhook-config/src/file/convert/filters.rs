@@ -1,4 +1,4 @@
-//! The filters of a target of the file.
+//! Converts a target's filters.
 
 use crate::diagnostic::Code;
 use crate::file::object::shorten;
@@ -21,7 +21,7 @@ pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
     let mut only = Vec::new();
     let mut reported = None;
     for item in &list.items {
-        // What a list inside the list holds is one element to a reader.
+        // All tokens of a nested list are reported as one element.
         if reported.replace(item.span.clone()).as_ref() == Some(&item.span) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The headers of a target of the file.
+//! Converts a target's headers.
 
 use super::context::Context;
 use crate::diagnostic::Code;
@@ -69,8 +69,8 @@ fn warn_of_header(header: &Header, span: &Span, reader: &mut Reader) {
     let name = shorten(header.written_name());
     if header.is_changed() {
         let message = format!("header `{name}` is not sent as written");
-        let help = "HTTP carries Latin-1 on one line: what is beyond it goes out as `?`, a control \
-                    character or line break as a blank";
+        let help = "HTTP carries one line of Latin-1: other characters are sent as `?`, control \
+                    characters and line breaks as a blank";
         reader.warning(Code::ChangedHeaderValue, span, message, help);
     }
     if header.name() == http::header::CONTENT_TYPE {

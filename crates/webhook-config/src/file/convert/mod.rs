@@ -1,4 +1,4 @@
-//! From the mirror to types that cannot be wrong.
+//! Converts the mirror into types that are valid by construction.
 
 mod context;
 mod credentials;
@@ -22,16 +22,16 @@ use target::convert_target;
 
 pub(crate) use context::Context;
 
-/// What a valid file holds.
+/// The content of a valid file.
 #[derive(Debug)]
 pub(crate) struct FileContent {
-    /// At least one, no two of the same name.
+    /// At least one, with distinct names.
     pub(crate) targets: Vec<Target>,
     pub(crate) queue: QueueSettings,
     pub(crate) max_event_bytes: usize,
 }
 
-/// The content, if nothing is wrong with it. All that is wrong has been reported.
+/// Converts the file; `None` if something is wrong, which is then reported.
 pub(crate) fn content(
     file: ConfigFile,
     target: TargetFile,
@@ -74,7 +74,7 @@ pub(crate) fn content(
     })
 }
 
-/// No two targets have the same name; one without a name is called `default`.
+/// Checks that no two targets have the same name; a target without a name is called `default`.
 fn check_names(targets: &[TargetFile], reader: &mut Reader) {
     let default = TargetName::default();
     let mut seen = HashSet::new();
@@ -92,7 +92,7 @@ fn check_names(targets: &[TargetFile], reader: &mut Reader) {
     }
 }
 
-/// The name's own place, or the opening brace of a target without one.
+/// The place of the name, or of the opening brace of a target without a name.
 fn place_of(span: &Span, target: &TargetFile) -> Span {
     if *span == target.span {
         opening(span)
@@ -106,7 +106,7 @@ fn queue(slot: Slot<QueueFile>, context: &Context<'_>, reader: &mut Reader) -> Q
     let default = QueueSettings::default();
     let dir = match &file.dir {
         Slot::Given(Text(dir)) if dir.value.is_empty() || dir.value.contains('\0') => {
-            let message = "not the name of a directory";
+            let message = "not a valid directory name";
             reader.error(
                 Code::OutOfRange,
                 &dir.span,

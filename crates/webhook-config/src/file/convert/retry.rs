@@ -1,4 +1,4 @@
-//! The retry settings of a target of the file.
+//! Converts a target's retry settings.
 
 use super::context::{number, opening};
 use crate::diagnostic::Code;
@@ -15,7 +15,8 @@ pub(super) fn convert_retry(file: &RetryFile, reader: &mut Reader) -> RetryPolic
         number(slot, limits::RETRY_MSEC, key, reader).map_or(default, Duration::from_millis)
     };
     let initial = msec(&file.initial, "initialMsec", default.initial(), reader);
-    // Whoever sets the first wait alone above the default of the longest means it to stay so.
+    // If only the first wait is set, and is above the default of the longest, the longest is the
+    // same.
     let longest = if file.max.is_given() {
         default.max()
     } else {

@@ -1,4 +1,4 @@
-//! A target of the file.
+//! Converts a target.
 
 use super::context::{Context, number, opening, required};
 use super::credentials::{convert_signing, convert_tls};
@@ -174,10 +174,10 @@ fn raw<'a>(span: &Span, context: &Context<'a>) -> &'a str {
     context.text.get(span.clone()).unwrap_or_default()
 }
 
-/// Masks the user name and password of a URL, which end at its last `@`.
+/// Masks the user name and password of a URL, which end at the last `@`.
 fn hide_userinfo(url: &Spanned<String>, context: &Context<'_>, reader: &mut Reader) {
     let raw = raw(&url.span, context);
-    // Behind an escape, the `@` is not where it seems to be: then all of it stays masked.
+    // With escapes in the text, its `@` cannot be located, and all of the text stays masked.
     if !raw.contains('\\')
         && let Some(end) = raw.rfind('@')
     {
@@ -192,7 +192,7 @@ fn hide_userinfo(url: &Spanned<String>, context: &Context<'_>, reader: &mut Read
 fn target_name(name: &Spanned<String>, reader: &mut Reader) -> Option<TargetName> {
     TargetName::new(name.value.as_str())
         .map_err(|error| {
-            let message = "this is not a name";
+            let message = "not a valid name";
             reader.error(Code::InvalidName, &name.span, message, error.to_string());
         })
         .ok()
@@ -210,13 +210,14 @@ fn connect_timeout(timeout: &Milliseconds, reader: &mut Reader) -> Option<Durati
         .filter(|msec| limits::TIMEOUT_MSEC.contains(*msec));
     let Some(msec) = msec else {
         let message = format!("a time-out of {value} ms");
-        let help = "from 1 to 2147483647; Aurora took none, or 100 ms, for a number under 1";
+        let help = "from 1 to 2147483647; for a number under 1, Aurora used no time-out or 100 ms";
         reader.error(Code::OutOfRange, span, message, help);
         return None;
     };
     if msec < limits::SHORT_TIMEOUT_MSEC {
-        let message = format!("{msec} ms to connect only reaches receivers near by");
-        let help = "such as 5000; `responseTimeoutMsec` bounds the answer";
+        let message =
+            format!("a connect time-out of {msec} ms only suits receivers in the same network");
+        let help = "such as 5000; `responseTimeoutMsec` bounds the response";
         reader.warning(Code::ShortTimeout, span, message, help);
     }
     Some(Duration::from_millis(msec))

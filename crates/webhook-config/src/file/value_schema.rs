@@ -1,5 +1,5 @@
-//! The JSON Schemas of the mirror's values. Each allows all that the reader takes, warnings
-//! included, so that a file that passes the one passes the other.
+//! The JSON Schemas of the mirror's values. Each allows everything that the reader accepts, even
+//! with a warning, so that an accepted file is valid under the schema.
 
 use super::mirror::{
     DeliveryText, FormatText, HeadersFile, ProxyText, ReferenceFile, SecretFile, UrlText,
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use webhook_model::ScheduleStatus;
 
-/// Gives a type a schema that is written where it is used.
+/// Gives a type a schema that is inlined where it is used.
 macro_rules! inline_schema {
     ($Type:ty, $generator:ident => $schema:expr) => {
         impl JsonSchema for $Type {
@@ -40,7 +40,7 @@ inline_schema!(UrlText, _generator => json_schema!({
     "pattern": "^([uU][rR][lL]:)?[hH][tT][tT][pP][sS]?://",
     "examples": ["http://localhost:5000/"],
 }));
-// Aurora read strings and fractions too.
+// Aurora accepted strings and fractions too.
 inline_schema!(Milliseconds, _generator => json_schema!({
     "anyOf": [
         { "type": "integer", "minimum": 1, "maximum": i32::MAX },
@@ -69,7 +69,7 @@ impl JsonSchema for SecretFile {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let reference = generator.subschema_for::<ReferenceFile>();
         json_schema!({
-            "description": "A secret, or where it is: {\"env\": NAME} or {\"file\": PATH}.",
+            "description": "A secret, or a reference to it: {\"env\": NAME} or {\"file\": PATH}.",
             "anyOf": [{ "type": "string" }, reference],
         })
     }
