@@ -2,6 +2,7 @@
 
 use crate::commands;
 use crate::console::complain;
+use crate::exit::UNUSABLE;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -44,14 +45,6 @@ enum Command {
     Man(commands::man::ManArgs),
 }
 
-/// The whole command line, for what describes it.
-pub(crate) fn command() -> clap::Command {
-    Cli::command()
-}
-
-/// Exit status for bad usage, an unusable configuration and unreadable input.
-pub(crate) const UNUSABLE: u8 = 2;
-
 pub(crate) fn main() -> ExitCode {
     let args = normalize(std::env::args_os().collect());
     let matches = match Cli::command().try_get_matches_from(args) {
@@ -75,8 +68,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Ready(args) => commands::ready::run(args),
         Command::Top(args) => commands::top::run(args),
         Command::Send(args) => commands::send::run(args),
-        Command::Completions(args) => commands::completions::run(args),
-        Command::Man(args) => commands::man::run(&args),
+        Command::Completions(args) => commands::completions::run(args, Cli::command()),
+        Command::Man(args) => commands::man::run(&args, Cli::command()),
     };
     ended.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));

@@ -8,6 +8,7 @@ mod commands;
 mod console;
 mod daemon;
 mod dead_letters;
+mod exit;
 mod http;
 mod log;
 mod notify;

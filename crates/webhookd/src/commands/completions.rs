@@ -1,6 +1,7 @@
 //! `webhookd completions`: what a shell needs to complete the command line.
 
 use anyhow::Context;
+use clap::Command;
 use clap_complete::Shell;
 use std::io::Write;
 use std::process::ExitCode;
@@ -14,15 +15,10 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: CompletionsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: CompletionsArgs, mut command: Command) -> anyhow::Result<ExitCode> {
     // Into memory first: the generator panics when it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut crate::cli::command(),
-        "webhookd",
-        &mut script,
-    );
+    clap_complete::generate(args.shell, &mut command, "webhookd", &mut script);
     let mut out = std::io::stdout().lock();
     out.write_all(&script)
         .and_then(|()| out.flush())

@@ -1,5 +1,6 @@
 //! `webhookd dead-letters`: events that were given up, and sending them again.
 
+mod change;
 mod listing;
 mod running;
 mod stopped;
@@ -8,6 +9,7 @@ use crate::commands::form::Form;
 use crate::commands::place::{Access, Place};
 use crate::dead_letters::{Filter, Letter};
 use anyhow::{Context, Result, bail};
+use change::Change;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -134,29 +136,6 @@ fn show(access: &Access, id: &str) -> Result<ExitCode> {
         listing::full(&mut out, letter)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What is done with dead letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    Replay,
-    Drop,
-}
-
-impl Change {
-    fn verb(self) -> &'static str {
-        match self {
-            Change::Replay => "replay",
-            Change::Drop => "drop",
-        }
-    }
-
-    fn done(self) -> &'static str {
-        match self {
-            Change::Replay => "owed again",
-            Change::Drop => "dropped",
-        }
-    }
 }
 
 fn change(place: &Place, filter: &Filter, all: bool, change: Change) -> Result<ExitCode> {

@@ -16,11 +16,11 @@ pub(crate) struct ManArgs {
     out: PathBuf,
 }
 
-pub(crate) fn run(args: &ManArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> {
     let folder = &args.out;
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make the directory {}", folder.display()))?;
-    let mut command = crate::cli::command().disable_help_subcommand(true);
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     let written = write_pages(&command, folder)?;
     writeln!(

@@ -1,9 +1,10 @@
 //! `webhookd run`: reads events and delivers them.
 
 use crate::admin::{self, AdminArgs};
-use crate::cli::UNUSABLE;
+
 use crate::console::{self, Console, complain};
 use crate::daemon::{Chores, Daemon};
+use crate::exit::{OWED, UNUSABLE};
 use crate::http::Server;
 use crate::log::{self, LogArgs, LogObserver, Readers, Screen};
 use crate::notify;
@@ -109,8 +110,6 @@ enum SummaryForm {
 const HTTP_THREADS: usize = 2;
 /// How long requests under way may take to end once all else has.
 const HTTP_GRACE: Duration = Duration::from_secs(1);
-/// Exit status when something is still owed, safe in the queue.
-const OWED: u8 = 3;
 
 /// Reads, delivers, and reports.
 ///

@@ -2,8 +2,8 @@
 
 mod report;
 
-use crate::cli::UNUSABLE;
 use crate::commands::form::Form;
+use crate::exit::UNUSABLE;
 use anyhow::{Context, Result, bail};
 use report::Report;
 use std::io::{Read, Write};

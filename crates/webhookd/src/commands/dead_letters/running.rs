@@ -1,6 +1,6 @@
 //! Dead letters of a running program, which is asked for them.
 
-use super::Change;
+use super::change::Change;
 use crate::admin::client::{Client, query};
 use crate::dead_letters::{Filter, Letter};
 use anyhow::Result;

@@ -1,6 +1,6 @@
 //! Dead letters of a queue whose program is stopped.
 
-use super::Change;
+use super::change::Change;
 use crate::dead_letters::{Filter, Letter, matching};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};

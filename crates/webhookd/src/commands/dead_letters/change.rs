@@ -1,0 +1,24 @@
+//! What is done with dead letters: replaying them or dropping them.
+
+/// What is done with dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Replay,
+    Drop,
+}
+
+impl Change {
+    pub(super) fn verb(self) -> &'static str {
+        match self {
+            Change::Replay => "replay",
+            Change::Drop => "drop",
+        }
+    }
+
+    pub(super) fn done(self) -> &'static str {
+        match self {
+            Change::Replay => "owed again",
+            Change::Drop => "dropped",
+        }
+    }
+}
