@@ -12,6 +12,7 @@ mod exit;
 mod http;
 mod log;
 mod notify;
+mod periodic;
 mod reload;
 mod signals;
 mod sources;

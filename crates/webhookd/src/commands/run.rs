@@ -3,7 +3,7 @@
 use crate::admin::{self, AdminArgs};
 
 use crate::console::{self, Console, complain};
-use crate::daemon::{Chores, Daemon};
+use crate::daemon::{BackgroundTasks, Daemon};
 use crate::exit::{OWED, UNUSABLE};
 use crate::http::Server;
 use crate::log::{self, LogArgs, LogObserver, Readers, Screen};
@@ -191,7 +191,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     if let Some(listening) = &listening {
         reloader.also(listening.rereading());
     }
-    let chores = Chores::start(&daemon, &console, args.reload)?;
+    let background = BackgroundTasks::start(&daemon, &console, args.reload)?;
     let read = attend(&news, running, listening.is_some());
     let ending = Instant::now();
     let listening = listening.map(|listening| stop_listening(listening, args.grace));
@@ -214,7 +214,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         listening.shutdown(HTTP_GRACE);
     }
     server.shutdown(HTTP_GRACE);
-    chores.stop();
+    background.stop();
     ticker.stop();
     console.finish();
     let acknowledged = acks.map_or(Ok(()), Acks::finish);

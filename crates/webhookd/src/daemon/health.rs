@@ -1,27 +1,33 @@
-//! Whether the program does its work, and whether it can take more.
+//! Whether the program is alive, and whether it can accept events.
 
-use super::Daemon;
 use crate::console::chain;
 use serde::Serialize;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use webhook_dispatch::Stats;
 use webhook_queue::{QueueError, WriterStatistics};
 
-/// How long a failed commit speaks against the next. Whoever is not sent events while this is not
-/// ready would else never find out that the disk is well again.
+/// How long a failed commit makes the program unready. Without a bound, a program that gets no
+/// events while it is unready would make no commit, and never find out that the disk works again.
 const FAILURE_COUNTS: Duration = Duration::from_secs(10);
 
-/// What is wrong, if anything is.
+/// The problems found; none if both lists are empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Health {
-    /// What only a restart can mend.
+    /// Problems that only a restart solves.
     pub(crate) dead: Vec<Reason>,
-    /// What hinders it from accepting events; `dead` is not repeated here.
+    /// Problems that keep it from accepting events, besides those in `dead`.
     pub(crate) hindered: Vec<Reason>,
 }
 
-/// Something that is wrong.
+/// How far the program is between its start and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Running,
+    Stopping,
+}
+
+/// One problem.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Reason {
     pub(crate) code: &'static str,
@@ -42,28 +48,32 @@ impl Reason {
 
 impl Health {
     pub(super) fn of(
-        daemon: &Daemon,
+        phase: Phase,
         stats: &Stats,
         writer: Option<&WriterStatistics>,
+        is_full: bool,
         unreadable: Option<&QueueError>,
     ) -> Health {
         let mut health = Health::default();
-        if daemon.stopping.load(Ordering::SeqCst) {
-            // Couriers end now, and that is well.
-            let detail = "webhookd is about to end; it accepts nothing more";
-            health.hindered.push(Reason::new("stopping", detail));
-            return health;
+        match phase {
+            Phase::Stopping => {
+                // Target workers end now, so their end is no problem.
+                let detail = "webhookd is shutting down and accepts no more events";
+                health.hindered.push(Reason::new("stopping", detail));
+                return health;
+            }
+            Phase::Starting => {
+                let detail = "webhookd is starting";
+                health.hindered.push(Reason::new("starting", detail));
+            }
+            Phase::Running => {}
         }
-        if !daemon.ready.load(Ordering::SeqCst) {
-            let detail = "webhookd is about to start";
-            health.hindered.push(Reason::new("starting", detail));
-        }
-        health.look_at_threads(stats, writer);
-        health.look_at_queue(daemon, writer, unreadable);
+        health.check_threads(stats, writer);
+        health.check_queue(writer, is_full, unreadable);
         health
     }
 
-    fn look_at_threads(&mut self, stats: &Stats, writer: Option<&WriterStatistics>) {
+    fn check_threads(&mut self, stats: &Stats, writer: Option<&WriterStatistics>) {
         for target in stats.targets.iter().filter(|it| !it.worker_running) {
             let detail = "the thread that delivers to this target has ended";
             self.dead.push(Reason {
@@ -77,13 +87,13 @@ impl Health {
         }
     }
 
-    fn look_at_queue(
+    fn check_queue(
         &mut self,
-        daemon: &Daemon,
         writer: Option<&WriterStatistics>,
+        is_full: bool,
         unreadable: Option<&QueueError>,
     ) {
-        if daemon.monitor.is_full() || writer.is_some_and(|writer| writer.blocked) {
+        if is_full || writer.is_some_and(|writer| writer.blocked) {
             let detail = "the queue has no room for events until some are delivered or dropped";
             self.hindered.push(Reason::new("queue-full", detail));
         }
@@ -105,13 +115,13 @@ impl Health {
         self.dead.is_empty() && self.hindered.is_empty()
     }
 
-    /// Everything that is wrong.
+    /// All problems.
     pub(crate) fn reasons(&self) -> Vec<Reason> {
         self.dead.iter().chain(&self.hindered).cloned().collect()
     }
 }
 
-/// Why commits fail, if the next one is likely to.
+/// Why commits fail, if the last failure was recent.
 fn failing(writer: &WriterStatistics) -> Option<&String> {
     let lately = |at: Instant| at.elapsed() < FAILURE_COUNTS;
     let failing = writer.failing.as_ref()?;

@@ -1,0 +1,80 @@
+//! Background tasks: systemd's watchdog, the counts of log lines left out, `--watch`.
+
+use super::state::Daemon;
+use crate::console::Console;
+use crate::log::Sparing;
+use crate::notify;
+use crate::periodic::Periodic;
+use crate::reload::{ReloadArgs, watch};
+use anyhow::Result;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often housekeeping runs, unless the watchdog wants it more often.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The running background tasks.
+pub(crate) struct BackgroundTasks {
+    watch: Option<Periodic>,
+    housekeeping: Periodic,
+}
+
+impl BackgroundTasks {
+    /// Starts the threads. They are the last to start: from now on the program is ready.
+    ///
+    /// # Errors
+    /// The system refuses them.
+    pub(crate) fn start(
+        daemon: &Arc<Daemon>,
+        console: &Console,
+        args: ReloadArgs,
+    ) -> Result<BackgroundTasks> {
+        let housekeeping = housekeeping(Arc::clone(daemon), console.sparing().clone())?;
+        let watch = args
+            .watch
+            .then(|| watch(Arc::clone(&daemon.reloader)))
+            .transpose()?;
+        daemon.is_up();
+        notify::ready("running");
+        Ok(BackgroundTasks {
+            watch,
+            housekeeping,
+        })
+    }
+
+    /// Ends the threads.
+    pub(crate) fn stop(self) {
+        if let Some(watch) = self.watch {
+            watch.stop();
+        }
+        self.housekeeping.stop();
+    }
+}
+
+/// Feeds systemd's watchdog while the program is alive, and logs how many lines were left out.
+fn housekeeping(daemon: Arc<Daemon>, sparing: Sparing) -> Result<Periodic> {
+    let watchdog = sd_notify::watchdog_enabled().map(|bound| bound / 2);
+    let pause = watchdog.unwrap_or(EVERY).min(EVERY);
+    Periodic::start("housekeeping", pause, move || {
+        if watchdog.is_some() {
+            feed_watchdog(&daemon);
+        }
+        sparing.settle();
+    })
+}
+
+/// Tells the watchdog that the program is alive, if it is.
+fn feed_watchdog(daemon: &Daemon) {
+    let (stats, health) = daemon.glance();
+    if !health.is_alive() {
+        notify::status("not alive: a thread has ended");
+        return;
+    }
+    let targets = &stats.targets;
+    let delivered: u64 = targets.iter().map(|target| target.delivered).sum();
+    let pending: u64 = targets.iter().map(|target| target.pending).sum();
+    notify::alive(&format!(
+        "{} targets, {delivered} delivered, {pending} pending",
+        targets.len()
+    ));
+}

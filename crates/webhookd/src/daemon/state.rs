@@ -1,0 +1,119 @@
+//! The state of the running program.
+
+use super::health::{Health, Phase};
+use crate::reload::Reloader;
+use crate::sources::Intake;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use webhook_dispatch::{Control, Monitor, Stats};
+use webhook_queue::{QueueError, WriterStatistics};
+
+/// What the admin API shows and changes.
+pub(crate) struct Daemon {
+    pub(crate) control: Control,
+    pub(crate) monitor: Monitor,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) reloader: Arc<Reloader>,
+    /// Names of the sources of events, as shown to people.
+    pub(crate) sources: Vec<String>,
+    started_at: SystemTime,
+    started: Instant,
+    /// Whether all parts are started.
+    ready: AtomicBool,
+    stopping: AtomicBool,
+}
+
+/// The state at one moment.
+pub(crate) struct Snapshot {
+    pub(crate) stats: Stats,
+    pub(crate) writer: Option<WriterStatistics>,
+    pub(crate) health: Health,
+    /// Why the figures of the queue are missing.
+    pub(crate) unreadable: Option<QueueError>,
+}
+
+impl Daemon {
+    pub(crate) fn new(
+        control: Control,
+        monitor: Monitor,
+        intake: Arc<Intake>,
+        reloader: Arc<Reloader>,
+        sources: Vec<String>,
+    ) -> Daemon {
+        Daemon {
+            control,
+            monitor,
+            intake,
+            reloader,
+            sources,
+            started_at: SystemTime::now(),
+            started: Instant::now(),
+            ready: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Notes that all parts are started.
+    pub(crate) fn is_up(&self) {
+        self.ready.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that no more events are accepted.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// The state without the queue's counters; never waits for the disk.
+    pub(crate) fn glance(&self) -> (Stats, Health) {
+        let stats = self.monitor.stats_without_queue();
+        let health = self.health(&stats, self.monitor.writer().as_ref(), None);
+        (stats, health)
+    }
+
+    /// The whole state. Reads the queue's counters, so it may wait for the disk.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let (stats, unreadable) = match self.monitor.stats() {
+            Ok(stats) => (stats, None),
+            Err(error) => (self.monitor.stats_without_queue(), Some(error)),
+        };
+        let writer = self.monitor.writer();
+        let health = self.health(&stats, writer.as_ref(), unreadable.as_ref());
+        Snapshot {
+            stats,
+            writer,
+            health,
+            unreadable,
+        }
+    }
+
+    fn health(
+        &self,
+        stats: &Stats,
+        writer: Option<&WriterStatistics>,
+        unreadable: Option<&QueueError>,
+    ) -> Health {
+        let phase = if self.stopping.load(Ordering::SeqCst) {
+            Phase::Stopping
+        } else if self.ready.load(Ordering::SeqCst) {
+            Phase::Running
+        } else {
+            Phase::Starting
+        };
+        Health::of(phase, stats, writer, self.monitor.is_full(), unreadable)
+    }
+}
+
+/// Epoch milliseconds; 0 before 1970.
+pub(crate) fn epoch_ms(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,260 @@
+//! Puts another configuration in force, counts reloads and logs what they changed.
+
+use super::file::{ConfigFile, Look};
+use crate::{console, notify};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+use webhook_config::{Config, Diagnostics};
+use webhook_dispatch::{Control, ReloadError, Reloaded};
+
+/// Diagnostics that are logged of one file.
+const LOGGED: usize = 20;
+
+/// Reads the configuration again, and puts it in force.
+pub(crate) struct Reloader {
+    file: ConfigFile,
+    control: Control,
+    /// Reads the files that the command line names again.
+    also: OnceLock<Rereading>,
+    state: Mutex<State>,
+}
+
+type Rereading = Box<dyn Fn() -> anyhow::Result<()> + Send + Sync>;
+
+struct State {
+    /// What the last look at the file found.
+    seen: Look,
+    told: ConfigState,
+}
+
+/// How the configuration in force came about.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigState {
+    /// The SHA-256 of the file in force, in hexadecimal.
+    pub(crate) hash: String,
+    pub(crate) loaded_at: SystemTime,
+    /// Reloads that took effect.
+    pub(crate) reloads: u64,
+    pub(crate) failures: u64,
+    /// Whether the last reload took effect; none before the first.
+    pub(crate) last: Option<bool>,
+}
+
+/// Who wants a reload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cause {
+    Signal,
+    Operator,
+    Change,
+}
+
+/// What a reload did.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    pub(crate) hash: String,
+    pub(crate) reloaded: Reloaded,
+    pub(crate) warnings: Diagnostics,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug)]
+pub(crate) enum NotReloaded {
+    /// The file is not valid.
+    Invalid(Diagnostics),
+    /// It is, but it cannot be put in force.
+    Impossible(ReloadError),
+    /// A file that the command line names cannot be read again.
+    Unreadable(anyhow::Error),
+}
+
+impl Reloader {
+    /// `look` found what is in force.
+    pub(crate) fn new(file: ConfigFile, look: Look, control: Control) -> Reloader {
+        let told = ConfigState {
+            hash: look.hash.clone().unwrap_or_default(),
+            loaded_at: SystemTime::now(),
+            reloads: 0,
+            failures: 0,
+            last: None,
+        };
+        let state = Mutex::new(State { seen: look, told });
+        Reloader {
+            file,
+            control,
+            also: OnceLock::new(),
+            state,
+        }
+    }
+
+    /// Has this done with each reload, too.
+    pub(crate) fn also(&self, rereading: impl Fn() -> anyhow::Result<()> + Send + Sync + 'static) {
+        // There is one source with files of its own.
+        drop(self.also.set(Box::new(rereading)));
+    }
+
+    pub(crate) fn file(&self) -> &ConfigFile {
+        &self.file
+    }
+
+    pub(crate) fn state(&self) -> ConfigState {
+        self.locked().told.clone()
+    }
+
+    /// Reads the file again and puts it in force. Blocks.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub(crate) fn reload(&self, cause: Cause) -> Result<Reload, NotReloaded> {
+        let mut state = self.locked();
+        let look = self.file.look();
+        self.take(&mut state, look, cause)
+    }
+
+    /// Puts in force what a look has found, unless the last one found the same.
+    pub(super) fn reload_if_new(&self, look: &Look) {
+        let mut state = self.locked();
+        if !state.seen.is_like(look) {
+            // What came of it is logged and counted.
+            drop(self.take(&mut state, look.clone(), Cause::Change));
+        }
+    }
+
+    fn take(&self, state: &mut State, look: Look, cause: Cause) -> Result<Reload, NotReloaded> {
+        notify::reloading();
+        let hash = look.hash.clone().unwrap_or_default();
+        state.seen = look.clone();
+        let result = self.put_in_force(look, &hash);
+        match &result {
+            Ok(reload) => {
+                state.told.hash = hash;
+                state.told.loaded_at = SystemTime::now();
+                state.told.reloads += 1;
+                state.told.last = Some(true);
+                log_success(cause, reload);
+            }
+            Err(error) => {
+                state.told.failures += 1;
+                state.told.last = Some(false);
+                log_failure(cause, error);
+            }
+        }
+        notify::ready(match &result {
+            Ok(_) => "running, with the configuration reloaded",
+            Err(_) => "running, with the configuration of before: the reload failed",
+        });
+        result
+    }
+
+    fn put_in_force(&self, look: Look, hash: &str) -> Result<Reload, NotReloaded> {
+        let (config, warnings) = look.found.map_err(NotReloaded::Invalid)?;
+        // Whoever exchanges a token wants to know that the old one is good for nothing now.
+        if let Some(reread) = self.also.get() {
+            reread().map_err(NotReloaded::Unreadable)?;
+        }
+        let before = self.control.config();
+        let mut reloaded = self
+            .control
+            .reload(config.clone())
+            .map_err(NotReloaded::Impossible)?;
+        reloaded.kept.extend(kept_by_sources(&before, &config));
+        Ok(Reload {
+            hash: hash.to_owned(),
+            reloaded,
+            warnings,
+        })
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the sources go on with until the next start.
+fn kept_by_sources(before: &Config, now: &Config) -> Option<String> {
+    (before.max_event_bytes() != now.max_event_bytes()).then(|| {
+        format!(
+            "maxEventBytes: sources that are open keep their bound of {} bytes",
+            before.max_event_bytes()
+        )
+    })
+}
+
+fn log_success(cause: Cause, reload: &Reload) {
+    let Reloaded {
+        added,
+        changed,
+        removed,
+        kept,
+        ..
+    } = &reload.reloaded;
+    let hash = &reload.hash;
+    tracing::info!(
+        hash,
+        added = added.len(),
+        changed = changed.len(),
+        removed = removed.len(),
+        "configuration reloaded {cause}; targets added: {}, changed: {}, removed: {}",
+        Names(added),
+        Names(changed),
+        Names(removed)
+    );
+    for kept in kept {
+        tracing::warn!("takes effect at the next start only: {kept}");
+    }
+    log_diagnostics(&reload.warnings);
+}
+
+fn log_failure(cause: Cause, error: &NotReloaded) {
+    tracing::error!("configuration not reloaded {cause}, and nothing was changed: {error}");
+    if let NotReloaded::Invalid(diagnostics) = error {
+        log_diagnostics(diagnostics);
+    }
+}
+
+/// Logs what is wrong with a file, a line for each problem.
+pub(crate) fn log_diagnostics(diagnostics: &Diagnostics) {
+    for diagnostic in diagnostics.iter().take(LOGGED) {
+        let (file, line, column) = (diagnostics.file(), diagnostic.line(), diagnostic.column());
+        let severity = diagnostic.severity().as_str();
+        let message = diagnostic.message();
+        tracing::warn!(
+            file,
+            line,
+            column,
+            "{file}:{line}:{column}: {severity}: {message}"
+        );
+    }
+}
+
+/// Names in a line.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Signal => "on SIGHUP",
+            Cause::Operator => "as an operator asked",
+            Cause::Change => "since the file has changed",
+        })
+    }
+}
+
+impl fmt::Display for NotReloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotReloaded::Invalid(_) => f.write_str("the file is not valid"),
+            NotReloaded::Impossible(error) => f.write_str(&console::chain(error)),
+            NotReloaded::Unreadable(error) => write!(f, "{error:#}"),
+        }
+    }
+}
