@@ -238,7 +238,10 @@ fn only_what_is_signed_by_the_secret_is_taken_when_that_is_asked_for() {
     receiver.process.wait_for_error("\nnot verified: evt_");
     assert_eq!(receiver.finish(), event("a", 1) + "\n");
 
-    for (content, said) in [("", "holds no signing secret"), ("\nabc", "line 2 of ")] {
+    for (content, said) in [
+        ("", "holds no signing secret"),
+        ("\nabc", ":2: not a signing secret"),
+    ] {
         let file = folder.write("bad", content);
         let ended = Launch::new()
             .args(["receive", "--listen", "127.0.0.1:0", "--verify-secret"])

@@ -113,10 +113,10 @@ impl Scene {
 
 /// Where a webhookd that was started with `--admin` answers, as it says.
 pub(crate) fn admin_of(daemon: &Process) -> String {
-    daemon.wait_for_error("operators are answered on http://");
+    daemon.wait_for_error("the admin API listens on http://");
     let said = daemon.error_so_far();
     let (_, rest) = said
-        .split_once("operators are answered on http://")
+        .split_once("the admin API listens on http://")
         .expect("it was waited for");
     let end = rest.find(['/', '\n']).expect("the address ends");
     rest[..end].to_owned()

@@ -3,6 +3,7 @@
 //! *Architecture invariant*: there is no delivery logic here; this crate wires the others.
 
 mod admin;
+mod auth;
 mod cli;
 mod commands;
 mod console;

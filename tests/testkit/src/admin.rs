@@ -14,7 +14,7 @@ impl Admin {
     /// That of a process which was started with `--admin 0`.
     pub fn of(process: &Process) -> Admin {
         Admin {
-            url: process.told_url("operators are answered on "),
+            url: process.told_url("the admin API listens on "),
         }
     }
 

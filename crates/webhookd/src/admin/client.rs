@@ -1,6 +1,7 @@
 //! Asking a running program: the client's side of the operators' interface.
 
-use super::local;
+use crate::auth::Tokens;
+use crate::http::connect_in;
 use anyhow::{Context, Result, anyhow, bail};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 /// How long connecting may take.
@@ -23,8 +24,8 @@ const ANSWER: Duration = Duration::from_secs(300);
 /// The longest answer that is read, in bytes: a page of dead letters and their last answers is
 /// well below it.
 const LONGEST: usize = 256 << 20;
-/// The longest token that is read, in bytes.
-const TOKEN: u64 = 4096;
+/// The socket's name in the queue's directory.
+pub(super) const SOCKET: &str = "admin.sock";
 
 /// Where a running program is asked.
 #[derive(Clone, Debug)]
@@ -64,7 +65,10 @@ impl Client {
     /// It is no such address, or the token cannot be read.
     pub(crate) fn at(address: &str, token_file: Option<&Path>) -> Result<Client> {
         let authority = authority(address)?;
-        let token = token_file.map(read_token).transpose()?;
+        let token = match token_file {
+            Some(file) => Tokens::read_one(file)?.authorization(),
+            None => None,
+        };
         Client::new(Address::Tcp(authority), token)
     }
 
@@ -140,11 +144,7 @@ impl Client {
         let connecting = async {
             let stream: Box<dyn Stream> = match &self.address {
                 Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await?),
-                Address::Local(queue) => {
-                    let stream = local::connect(queue)?;
-                    stream.set_nonblocking(true)?;
-                    Box::new(UnixStream::from_std(stream)?)
-                }
+                Address::Local(queue) => Box::new(connect_in(queue, SOCKET)?),
             };
             anyhow::Ok(stream)
         };
@@ -243,24 +243,6 @@ fn authority(address: &str) -> Result<String> {
         .rsplit_once(':')
         .and_then(|(_, port)| port.parse::<u16>().ok());
     port.map(|_| rest.to_owned()).with_context(wanted)
-}
-
-/// The first line of a token's file.
-fn read_token(path: &Path) -> Result<HeaderValue> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(TOKEN).read_to_string(&mut text))
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let token = text.trim();
-    if token.is_empty() {
-        bail!("{} is empty; it has to hold the token", path.display());
-    }
-    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .ok()
-        .with_context(|| format!("{} holds what is no token", path.display()))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// A part of a path, so that no name leads elsewhere.

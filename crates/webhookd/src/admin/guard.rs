@@ -1,25 +1,22 @@
-//! Who is refused: browsers that somebody else's page has sent, and who has no token.
+//! Rejects cross-origin and unauthenticated requests.
 
 use super::problem::Problem;
+use crate::auth::Tokens;
 use crate::log::Sparing;
-use anyhow::{Context, Result, bail};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hmac_sha256::HMAC;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Bytes of a token, at most.
-const MAX_TOKEN: usize = 4096;
-/// What anybody may ask: probes carry no token, and name the host as they please.
+/// Paths that are not guarded: a probe sends no token, and any `Host`.
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
 
-/// What is refused on a listener.
+/// The rules of a listener; `None` lets every request through.
 #[derive(Clone, Debug)]
 pub(super) struct Guard(Option<Arc<Rules>>);
 
@@ -28,21 +25,18 @@ struct Rules {
     bound: IpAddr,
     names: Vec<String>,
     token_file: Option<PathBuf>,
-    /// Whoever asks again and again does not fill the log.
+    /// Repeated requests do not fill the log.
     unreadable: Sparing,
 }
 
 impl Guard {
-    /// Refuses nobody: the file system does.
-    pub(super) fn of_the_file_system() -> Guard {
+    /// For a socket whose permissions decide who may connect.
+    pub(super) fn open() -> Guard {
         Guard(None)
     }
 
-    pub(super) fn of_an_address(
-        bound: IpAddr,
-        names: Vec<String>,
-        token_file: Option<PathBuf>,
-    ) -> Guard {
+    /// For a listener at an address.
+    pub(super) fn at(bound: IpAddr, names: Vec<String>, token_file: Option<PathBuf>) -> Guard {
         Guard(Some(Arc::new(Rules {
             bound,
             names,
@@ -52,27 +46,27 @@ impl Guard {
     }
 }
 
-/// Lets a request through, or answers it.
+/// Passes a request on, or rejects it.
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let refusal = guard.0.as_ref().and_then(|rules| rules.refuse(&request));
-    match refusal {
-        Some(refusal) => refusal,
+    let rejection = guard.0.as_ref().and_then(|rules| rules.reject(&request));
+    match rejection {
+        Some(rejection) => rejection,
         None => next.run(request).await,
     }
 }
 
 impl Rules {
-    fn refuse(&self, request: &Request) -> Option<Response> {
+    fn reject(&self, request: &Request) -> Option<Response> {
         if OPEN.contains(&request.uri().path()) {
             return None;
         }
-        self.refuse_foreign(request.headers())
-            .or_else(|| self.refuse_stranger(request.headers()))
+        self.reject_cross_origin(request.headers())
+            .or_else(|| self.reject_unauthenticated(request.headers()))
     }
 
-    /// A name that is not this program's means that a foreign name leads here; an origin that is
-    /// not the host itself, that a foreign page asks.
-    fn refuse_foreign(&self, headers: &HeaderMap) -> Option<Response> {
+    /// Rejects a `Host` that is not ours, since another name was made to resolve to this address
+    /// (DNS rebinding), and an `Origin` that is not the host, since a page of another site asks.
+    fn reject_cross_origin(&self, headers: &HeaderMap) -> Option<Response> {
         let host = headers.get(HOST);
         if host.is_some_and(|host| !self.knows(host)) {
             let detail = "the request's Host is neither localhost nor this address, nor named by \
@@ -87,7 +81,7 @@ impl Rules {
             authority.is_some() && authority == host.map(HeaderValue::as_bytes)
         };
         if headers.get(ORIGIN).is_some_and(|origin| !same(origin)) {
-            let detail = "the request comes from another origin: somebody else's page";
+            let detail = "the request comes from another origin, a page of another site";
             return Some(Problem::new(StatusCode::FORBIDDEN, detail).into_response());
         }
         None
@@ -100,71 +94,40 @@ impl Rules {
         let name = authority.host();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = bare.parse::<IpAddr>() {
-            // Bound to all addresses, it has those of the machine; no name server can give one.
+            // An address cannot be rebound. A listener on all addresses has all of the machine's.
             return address.is_loopback() || address == self.bound || self.bound.is_unspecified();
         }
         let named = |known: &String| known.eq_ignore_ascii_case(name);
         name.eq_ignore_ascii_case("localhost") || self.names.iter().any(named)
     }
 
-    fn refuse_stranger(&self, headers: &HeaderMap) -> Option<Response> {
+    fn reject_unauthenticated(&self, headers: &HeaderMap) -> Option<Response> {
+        // Read for each request, so that it can be exchanged at any time.
         let file = self.token_file.as_ref()?;
-        let token = match read_token(file) {
+        let token = match Tokens::read_one(file) {
             Ok(token) => token,
             Err(error) => {
-                let tell = || tracing::error!("nobody is answered on --admin: {error:#}");
-                self.unreadable.log(tell);
+                self.unreadable
+                    .log(|| tracing::error!("every request to --admin is rejected: {error:#}"));
                 let detail = "the token cannot be read; see webhookd's log";
                 return Some(
                     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response(),
                 );
             }
         };
-        if bearer(headers).is_some_and(|given| equal(given, &token)) {
+        if token.authenticate(headers) {
             return None;
         }
-        let detail = "Authorization: Bearer, and the content of --admin-token-file, is missing or \
+        let detail = "Authorization: Bearer with the content of --admin-token-file is missing or \
                       wrong";
-        let mut refusal = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
+        let mut rejection = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
         let scheme = HeaderValue::from_static("Bearer");
-        refusal.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-        Some(refusal)
+        rejection.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        Some(rejection)
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let value = headers.get(AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"Bearer ")
-        .then(|| token.trim_ascii())
-}
-
-/// Whether both are the same, in a time that does not tell how much of them is.
-fn equal(given: &[u8], token: &[u8]) -> bool {
-    let key = b"webhookd --admin-token-file";
-    HMAC::verify(given, key, &HMAC::mac(token, key))
-}
-
-/// The token, without blanks around it.
-///
-/// # Errors
-/// There is none.
-pub(super) fn read_token(file: &Path) -> Result<Vec<u8>> {
-    let shown = file.display();
-    let content = std::fs::read(file)
-        .with_context(|| format!("cannot read the token in {shown} (--admin-token-file)"))?;
-    let token = content.trim_ascii();
-    if token.is_empty() || token.len() > MAX_TOKEN {
-        bail!("{shown} holds no token: --admin-token-file wants one of 1 to {MAX_TOKEN} bytes");
-    }
-    if !token.iter().all(u8::is_ascii_graphic) {
-        bail!("the token in {shown} cannot be sent: it may hold ASCII without blanks alone");
-    }
-    Ok(token.to_vec())
-}
-
-/// Has no browser guess what an answer is, nor keep it, nor show it in a frame.
+/// Forbids browsers to guess the type of a response, to cache it and to frame it.
 pub(super) async fn harden(request: Request, next: Next) -> Response {
     let mut answer = next.run(request).await;
     let headers = answer.headers_mut();
@@ -181,7 +144,7 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
 mod tests {
     use super::*;
 
-    fn refused(bound: &str, headers: &[(&str, &str)]) -> Option<u16> {
+    fn rejected(bound: &str, headers: &[(&str, &str)]) -> Option<u16> {
         let rules = Rules {
             bound: bound.parse().unwrap(),
             names: vec!["hooks.example.com".to_owned()],
@@ -193,12 +156,12 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(axum::body::Body::empty()).unwrap();
-        rules.refuse(&request).map(|it| it.status().as_u16())
+        rules.reject(&request).map(|it| it.status().as_u16())
     }
 
     #[test]
-    fn a_name_that_is_not_its_own_is_refused() {
-        for (bound, host, is_refused) in [
+    fn a_foreign_host_is_rejected() {
+        for (bound, host, is_rejected) in [
             ("127.0.0.1", "localhost:9090", false),
             ("127.0.0.1", "127.0.0.1:9090", false),
             ("127.0.0.1", "[::1]:9090", false),
@@ -211,32 +174,24 @@ mod tests {
             ("0.0.0.0", "10.0.0.7:9090", false),
             ("0.0.0.0", "evil.example.com", true),
         ] {
-            let status = refused(bound, &[("host", host)]);
-            assert_eq!(status.is_some(), is_refused, "{host} on {bound}");
+            let status = rejected(bound, &[("host", host)]);
+            assert_eq!(status.is_some(), is_rejected, "{host} on {bound}");
         }
-        assert_eq!(refused("127.0.0.1", &[]), None, "HTTP/1.0 has no Host");
+        assert_eq!(rejected("127.0.0.1", &[]), None, "HTTP/1.0 has no Host");
     }
 
     #[test]
-    fn a_foreign_page_is_refused_and_the_programs_own_is_not() {
+    fn another_origin_is_rejected_and_the_programs_own_is_not() {
         let host = ("host", "localhost:9090");
-        for (origin, is_refused) in [
+        for (origin, is_rejected) in [
             ("http://localhost:9090", false),
             ("http://localhost:9091", true),
             ("http://evil.example.com", true),
             ("null", true),
             ("", true),
         ] {
-            let status = refused("127.0.0.1", &[host, ("origin", origin)]);
-            assert_eq!(status, is_refused.then_some(403), "{origin:?}");
-        }
-    }
-
-    #[test]
-    fn a_token_is_compared_as_a_whole() {
-        assert!(equal(b"secret", b"secret"));
-        for wrong in ["", "secre", "secrets", "Secret"] {
-            assert!(!equal(wrong.as_bytes(), b"secret"), "{wrong}");
+            let status = rejected("127.0.0.1", &[host, ("origin", origin)]);
+            assert_eq!(status, is_rejected.then_some(403), "{origin:?}");
         }
     }
 }

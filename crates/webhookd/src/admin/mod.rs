@@ -1,31 +1,33 @@
-//! `--admin`: what operators and their tools ask of a running program.
+//! The admin API: metrics, probes, and endpoints to look at a running program and to repair it.
 //!
-//! `docs/openapi.yaml` says what is answered, and is tested against it.
+//! `docs/openapi.yaml` describes it, and is tested against it.
 
+mod answer;
 mod api;
 pub(crate) mod client;
 mod guard;
-mod local;
 mod metrics;
 mod options;
 mod probes;
 mod problem;
 mod routes;
+mod states;
 mod vars;
 
 pub(crate) use options::AdminArgs;
 
 use crate::daemon::Daemon;
-use crate::http::{Limits, Server};
+use crate::http::{Limits, Listener, Server};
 use anyhow::Result;
 use axum::Router;
 use guard::Guard;
 use hyper_util::service::TowerToHyperService;
+use routes::Routes;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What its connections may use: operators and their tools are few.
+/// Limits of its connections, for a few operators and their tools.
 const LIMITS: Limits = Limits {
     connections: 256,
     head_timeout: Duration::from_secs(30),
@@ -34,33 +36,68 @@ const LIMITS: Limits = Limits {
     headers: 100,
 };
 
-/// Answers operators on the address that they asked for, if they did.
+/// Serves the admin API at the address of `--admin`, if there is one.
 ///
 /// # Errors
-/// An address is none, or is taken; or the token cannot be read.
+/// The address is not valid or in use, or the token cannot be read.
 pub(crate) fn listen(server: &mut Server, args: &AdminArgs, daemon: &Arc<Daemon>) -> Result<()> {
     for (listener, guard) in args.open()? {
-        tracing::info!("operators are answered on {listener}");
+        tracing::info!("the admin API listens on {listener}");
         serve(server, listener, guard, daemon)?;
     }
     Ok(())
 }
 
-/// Answers the commands that repair, on a socket in the queue's directory.
+/// Serves the admin API on a socket in the queue's directory, which this process has locked.
 ///
 /// # Errors
 /// The socket cannot be made.
 pub(crate) fn listen_in(server: &mut Server, queue: &Path, daemon: &Arc<Daemon>) -> Result<()> {
-    let listener = crate::http::Listener::Unix(local::bind(queue)?);
-    serve(server, listener, Guard::of_the_file_system(), daemon)
+    let listener = Listener::bind_in(queue, client::SOCKET)?;
+    serve(server, listener, Guard::open(), daemon)
 }
 
 fn serve(
     server: &mut Server,
-    listener: crate::http::Listener,
+    listener: Listener,
     guard: Guard,
     daemon: &Arc<Daemon>,
 ) -> Result<()> {
-    let router: Router = routes::all().guarded(guard, Arc::clone(daemon));
+    let router: Router = routes().guarded(guard, Arc::clone(daemon));
     server.serve(listener, LIMITS, TowerToHyperService::new(router))
+}
+
+/// All routes.
+fn routes() -> Routes {
+    let routes = Routes::default()
+        .get("/livez", probes::livez)
+        .get("/readyz", probes::readyz)
+        .get("/metrics", metrics::answer)
+        .get("/vars", vars::text)
+        .get("/vars.json", vars::json);
+    api::add(routes).with_index()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_document_has_every_route_and_no_other() {
+        let document: Value = serde_saphyr::from_str(api::OPENAPI).unwrap();
+        let mut documented = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                documented.insert((method.to_uppercase(), path.clone()));
+            }
+        }
+        let served: BTreeSet<_> = routes()
+            .known
+            .into_iter()
+            .map(|(method, path)| (method.to_string(), path.to_owned()))
+            .collect();
+        assert_eq!(served, documented);
+    }
 }

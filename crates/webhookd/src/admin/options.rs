@@ -1,8 +1,9 @@
 //! Who answers operators, and whom.
 
-use super::guard::{Guard, read_token};
-use crate::http::Listener;
-use anyhow::Result;
+use super::guard::Guard;
+use crate::auth::Tokens;
+use crate::http::{Listener, listen};
+use anyhow::{Context, Result};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -39,11 +40,11 @@ impl AdminArgs {
             return Ok(Vec::new());
         };
         if let Some(file) = &self.admin_token_file {
-            read_token(file)?;
+            Tokens::read_one(file).context("--admin-token-file")?;
         }
         let passed = address == "systemd" || address.starts_with("fd:");
         let listeners = if passed || address.contains(':') {
-            Listener::open(address, "--admin", "admin")?
+            listen(address, "--admin", "admin")?
         } else {
             vec![Listener::bind(&format!("127.0.0.1:{address}"), "--admin")?]
         };
@@ -69,7 +70,7 @@ impl AdminArgs {
                  --admin-token-file, or an address of this machine alone"
             );
         }
-        Ok(Guard::of_an_address(
+        Ok(Guard::at(
             bound,
             self.admin_host.clone(),
             self.admin_token_file.clone(),

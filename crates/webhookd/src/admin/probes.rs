@@ -1,6 +1,6 @@
 //! `/livez` and `/readyz`: for whoever restarts it, and for whoever sends it events.
 
-use super::api::blocking;
+use super::answer::blocking;
 use super::problem::Problem;
 use crate::daemon::{Daemon, Reason};
 use axum::extract::State;

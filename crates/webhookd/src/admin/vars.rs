@@ -1,8 +1,9 @@
 //! `/vars` and `/vars.json`, as Aurora's scheduler has them: names in lower case with underscores,
 //! a target's name within.
 
-use super::api::{Json, blocking};
+use super::answer::{Json, blocking};
 use super::problem::Problem;
+use super::states::breaker_name;
 use crate::daemon::{Daemon, Snapshot};
 use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
@@ -117,7 +118,7 @@ fn put_target(put: &mut impl FnMut(String, Value), target: &TargetStats) {
     }
     let age = target.oldest_pending_age.unwrap_or_default();
     put(name("oldest_pending_age_secs"), value!(age.as_secs_f64()));
-    let state = super::metrics::targets::name_of(target.breaker);
+    let state = breaker_name(target.breaker);
     put(name("breaker"), state.into());
     put_times(put, &name("attempt"), &target.attempt_latency);
     put_times(put, &name("delivery"), &target.delivery_latency);

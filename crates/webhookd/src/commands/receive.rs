@@ -1,11 +1,11 @@
 //! `webhookd receive`: a receiver to try a webhook with, and to see what is sent.
 //!
 //! One thread serves all connections. Bodies go to standard output through a thread of their
-//! own, [`printer`], so that a slow terminal holds the answers back but not the signals.
+//! own, [`printer`], so that a slow terminal delays responses but not signals.
 
 mod printer;
-mod signature;
 
+use crate::auth::Secrets;
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -16,7 +16,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use printer::{Arrival, Printer};
-use signature::Secrets;
 use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
@@ -27,6 +26,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
+use webhook_dispatch::WEBHOOK_ID;
 
 /// Longest body that is taken, in bytes; a longer one is answered 413.
 const MAX_BODY: usize = 64 << 20;
@@ -98,7 +98,7 @@ pub(crate) fn run(args: ReceiveArgs) -> Result<ExitCode> {
 
 async fn serve(args: ReceiveArgs) -> Result<ExitCode> {
     let secrets = args.verify_secret.as_deref().map(Secrets::read);
-    let secrets = secrets.transpose()?;
+    let secrets = secrets.transpose().context("--verify-secret")?;
     // Before anybody can know the address, so that no signal finds its default handler.
     let mut signals = Signals::catch()?;
     let listener = TcpListener::bind(&args.listen).await.with_context(|| {
@@ -223,11 +223,15 @@ impl Receiver {
             Err(status) => return closing(status),
         };
         if let Some(secrets) = &self.secrets {
-            let (verdict, is_good) = secrets.judge(&parts.headers, &body);
-            report(&verdict);
-            if !is_good {
+            let id = parts.headers.get(WEBHOOK_ID);
+            let id = id
+                .and_then(|id| id.to_str().ok())
+                .unwrap_or("without an id");
+            if let Err(error) = secrets.verify(&parts.headers, &body) {
+                report(&format_args!("not verified: {id}: {error}"));
                 return closing(StatusCode::UNAUTHORIZED);
             }
+            report(&format_args!("verified: {id}"));
         }
         let number = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
         if self.count.is_some_and(|count| number > count) {

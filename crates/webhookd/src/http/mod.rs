@@ -1,14 +1,15 @@
-//! Serving HTTP: the runtime, listeners, and the limits of a connection. What is answered is the
-//! business of the services that are handed in.
+//! Serving HTTP: the runtime, listeners, and the limits of a connection. The services that are
+//! passed in decide what to respond.
 
-mod activation;
 mod activity;
 mod limits;
 mod listener;
 mod server;
+mod socket;
 mod watched;
 
 pub(crate) use activity::Activity;
 pub(crate) use limits::{Limits, affordable, raise_descriptors};
-pub(crate) use listener::Listener;
+pub(crate) use listener::listen;
 pub(crate) use server::Server;
+pub(crate) use socket::{Listener, connect_in};

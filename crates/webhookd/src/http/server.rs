@@ -2,7 +2,7 @@
 
 use super::activity::{Connections, Place};
 use super::limits::Limits;
-use super::listener::{AsyncListener, Listener, Stream};
+use super::socket::{AsyncListener, Listener, Stream};
 use super::watched::Watched;
 use anyhow::{Context, Result};
 use hyper::Request;

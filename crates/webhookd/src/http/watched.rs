@@ -1,7 +1,7 @@
 //! A connection that tells of what it receives, and closes without cutting off its answer.
 
 use super::activity::Activity;
-use super::listener::Stream;
+use super::socket::Stream;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

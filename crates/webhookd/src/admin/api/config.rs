@@ -1,7 +1,7 @@
 //! `/api/v1/config` and `/api/v1/reload`: what is in force, and putting another in force.
 
+use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
-use super::answer::{Json, blocking};
 use super::request::{Body, bytes};
 use crate::daemon::Daemon;
 use crate::reload::{Cause, NotReloaded, Reload};

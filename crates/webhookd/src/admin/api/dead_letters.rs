@@ -1,7 +1,7 @@
 //! `/api/v1/dead-letters`: what was given up, and sending it again.
 
+use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
-use super::answer::{Json, blocking};
 use super::queue::Dropped;
 use super::request::{Body, Query, finish, json, limit};
 use super::selection::{KNOWN, Selection, take_filter};

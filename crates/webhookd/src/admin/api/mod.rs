@@ -1,6 +1,5 @@
 //! `/api/v1`: looking and repairing, in JSON.
 
-mod answer;
 mod config;
 mod dead_letters;
 mod queue;
@@ -8,8 +7,6 @@ mod request;
 mod selection;
 mod status;
 mod targets;
-
-pub(super) use answer::{Json, blocking};
 
 use super::routes::Routes;
 use axum::http::header;

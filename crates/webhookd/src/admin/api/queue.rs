@@ -1,7 +1,7 @@
 //! `/api/v1/queue`: what is stored, whether it is whole, and forgetting what nobody wants.
 
+use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
-use super::answer::{Json, blocking};
 use super::request::{Query, finish, limit};
 use crate::daemon::{Daemon, epoch_ms};
 use axum::extract::{Path, Query as Parts, State};

@@ -1,7 +1,7 @@
 //! `/api/v1/status`: what runs, and how it is.
 
+use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
-use super::answer::{Json, blocking};
 use crate::daemon::{Daemon, Reason, epoch_ms};
 use axum::extract::State;
 use serde::Serialize;

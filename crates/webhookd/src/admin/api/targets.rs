@@ -1,8 +1,8 @@
 //! `/api/v1/targets`: figures and settings of targets; holding them, and letting them go on.
 
-use super::super::metrics::targets::name_of;
+use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
-use super::answer::{Json, blocking};
+use super::super::states::breaker_name;
 use crate::daemon::{Daemon, Snapshot};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -181,7 +181,7 @@ impl TargetJson {
             url: settings.url,
             delivery: settings.delivery,
             paused: target.paused,
-            breaker: name_of(target.breaker),
+            breaker: breaker_name(target.breaker),
             stats: StatsJson::new(target, held.map_or(0, |queued| queued.dead)),
             settings: shown,
         }

@@ -4,9 +4,9 @@
 mod family;
 mod program;
 mod queue;
-pub(super) mod targets;
+mod targets;
 
-use super::api::blocking;
+use super::answer::blocking;
 use super::problem::Problem;
 use crate::daemon::{Daemon, Snapshot};
 use axum::extract::State;

@@ -1,5 +1,6 @@
 //! A target's figures, and Aurora's four over all of them.
 
+use super::super::states::BREAKER_STATES;
 use super::family::{Families, Samples};
 use webhook_dispatch::{BreakerState, Stats, TargetStats};
 
@@ -147,7 +148,7 @@ fn add_by_kind(families: &mut Families, stats: &Stats) {
         for (reason, count) in &target.dead {
             dead.value(&[name, ("reason", reason.name())], *count as f64);
         }
-        for (state, label) in STATES {
+        for (state, label) in BREAKER_STATES {
             let is = target.breaker == state;
             breaker.value(&[name, ("state", label)], f64::from(u8::from(is)));
         }
@@ -167,20 +168,6 @@ fn add_by_kind(families: &mut Families, stats: &Stats) {
         "The target's circuit breaker: 1 for the state that it is in.",
         breaker,
     );
-}
-
-/// A breaker's states, by name.
-const STATES: [(BreakerState, &str); 4] = [
-    (BreakerState::Closed, "closed"),
-    (BreakerState::Open, "open"),
-    (BreakerState::HalfOpen, "half-open"),
-    (BreakerState::Stopped, "stopped"),
-];
-
-/// A state's name.
-pub(in crate::admin) fn name_of(state: BreakerState) -> &'static str {
-    let found = STATES.iter().find(|(known, _)| *known == state);
-    found.map_or("unknown", |(_, name)| name)
 }
 
 fn add_times(families: &mut Families, stats: &Stats) {

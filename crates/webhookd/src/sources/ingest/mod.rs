@@ -18,7 +18,7 @@ mod service;
 pub(crate) use options::IngestOptions;
 
 use crate::console::Console;
-use crate::http::{Limits, Listener, Server, affordable, raise_descriptors};
+use crate::http::{Limits, Listener, Server, affordable, listen, raise_descriptors};
 use crate::sources::Intake;
 use anyhow::{Result, bail};
 use auth::Auth;
@@ -75,7 +75,7 @@ impl IngestOptions {
         )?;
         let mut listeners = Vec::new();
         for address in &self.listen {
-            listeners.extend(Listener::open(address, "--listen", "ingest")?);
+            listeners.extend(listen(address, "--listen", "ingest")?);
         }
         Ok(Some(Opened {
             options: self.clone(),

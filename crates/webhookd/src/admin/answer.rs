@@ -1,16 +1,16 @@
-//! How an answer is made.
+//! Responses: JSON documents, and work that may block.
 
-use super::super::problem::Problem;
+use super::problem::Problem;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// A JSON document and a line break.
+/// A JSON document and a line feed.
 #[derive(Debug)]
-pub(in crate::admin) struct Json<T> {
-    pub(in crate::admin) value: T,
+pub(super) struct Json<T> {
+    pub(super) value: T,
     /// Whether it is indented.
-    pub(in crate::admin) pretty: bool,
+    pub(super) pretty: bool,
 }
 
 impl<T> Json<T> {
@@ -39,16 +39,16 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// Does what may wait for the disk, on a thread that may.
+/// Runs work that may wait for the disk, on a thread that may block.
 ///
 /// # Errors
-/// It panicked.
-pub(in crate::admin) async fn blocking<T: Send + 'static>(
+/// The work panicked.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!("answering an operator failed: {error}");
-        let detail = "webhookd failed to answer; see its log";
+        tracing::error!("a request to the admin API failed: {error}");
+        let detail = "webhookd failed to respond; see its log";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     })
 }

@@ -1,0 +1,203 @@
+//! Sockets: a TCP port or a Unix socket, to listen on and to connect to.
+
+use anyhow::{Context, Result};
+use rustix::fs::{Mode, OFlags, open};
+use std::fmt;
+use std::fs::Permissions;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Connections that may wait to be accepted, if the system allows as many. A peer beyond them tries
+/// again after a second.
+const BACKLOG: i32 = 4096;
+
+/// Accepts connections.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Listener {
+    /// Listens on `HOST:PORT`; port 0 picks a free one. `option` is the option that the address
+    /// comes from, for errors.
+    ///
+    /// # Errors
+    /// The address is not valid, or is in use.
+    pub(crate) fn bind(address: &str, option: &str) -> Result<Listener> {
+        let listener = std::net::TcpListener::bind(address).with_context(|| {
+            format!("cannot listen on {address}; {option} takes HOST:PORT, port 0 picks a free one")
+        })?;
+        rustix::net::listen(&listener, BACKLOG)
+            .with_context(|| format!("cannot listen on {address}"))?;
+        Ok(Listener::Tcp(listener))
+    }
+
+    /// Listens on the socket of this name in a directory, for this user alone. Another process must
+    /// not listen there: a socket that is left from before is replaced.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub(crate) fn bind_in(directory: &Path, name: &str) -> Result<Listener> {
+        let shown = directory.join(name);
+        let failed = || format!("cannot make the socket {}", shown.display());
+        let directory = open_directory(directory).with_context(failed)?;
+        let path = short_path(&directory, name);
+        if let Err(error) = std::fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error).with_context(failed);
+        }
+        let listener = std::os::unix::net::UnixListener::bind(&path).with_context(failed)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).with_context(failed)?;
+        Ok(Listener::Unix(listener))
+    }
+
+    pub(super) fn into_async(self) -> io::Result<AsyncListener> {
+        Ok(match self {
+            Listener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                AsyncListener::Tcp(TcpListener::from_std(listener)?)
+            }
+            Listener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                AsyncListener::Unix(UnixListener::from_std(listener)?)
+            }
+        })
+    }
+}
+
+/// Connects to the socket of this name in a directory.
+///
+/// # Errors
+/// No process listens there, or that of another user does.
+pub(crate) fn connect_in(directory: &Path, name: &str) -> Result<UnixStream> {
+    let directory = open_directory(directory)?;
+    let stream = std::os::unix::net::UnixStream::connect(short_path(&directory, name))?;
+    stream.set_nonblocking(true)?;
+    Ok(UnixStream::from_std(stream)?)
+}
+
+fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The socket's path through the open directory, so that the system's bound of 108 bytes does not
+/// depend on where the directory is.
+fn short_path(directory: &OwnedFd, name: &str) -> PathBuf {
+    Path::new("/proc/self/fd")
+        .join(directory.as_raw_fd().to_string())
+        .join(name)
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listener::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => write!(f, "http://{address}/"),
+                Err(_) => f.write_str("an unknown address"),
+            },
+            Listener::Unix(_) => f.write_str("a local socket"),
+        }
+    }
+}
+
+pub(super) enum AsyncListener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl AsyncListener {
+    pub(super) async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            AsyncListener::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Otherwise a response may wait for the peer's delayed acknowledgement.
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            AsyncListener::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// A connection of either kind.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Waits until there is something to read, or the peer has closed its side.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.readable().await,
+            Stream::Unix(stream) => stream.readable().await,
+        }
+    }
+}
+
+macro_rules! either {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream.get_mut() {
+            Stream::Tcp($inner) => $call,
+            Stream::Unix($inner) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> task::Poll<io::Result<()>> {
+        either!(self, inner => Pin::new(inner).poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> task::Poll<io::Result<usize>> {
+        either!(self, inner => Pin::new(inner).poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> task::Poll<io::Result<usize>> {
+        either!(self, inner => Pin::new(inner).poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Tcp(stream) => stream.is_write_vectored(),
+            Stream::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> task::Poll<io::Result<()>> {
+        either!(self, inner => Pin::new(inner).poll_flush(context))
+    }
+
+    fn poll_shutdown(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> task::Poll<io::Result<()>> {
+        either!(self, inner => Pin::new(inner).poll_shutdown(context))
+    }
+}
