@@ -44,7 +44,7 @@ fn what_is_refused_over_http_is_counted_and_told_and_does_not_end_a_run_badly() 
     assert!(metrics.contains(line), "{metrics}");
     let said = end(process);
     for what in ["401", "400 Bad Request", "line 2: not a task state change"] {
-        let line = format!("not taken over HTTP: {what}");
+        let line = format!("rejected over HTTP: {what}");
         assert!(said.contains(&line), "{line} in {said}");
     }
     assert!(!said.contains("sesame"), "{said}");

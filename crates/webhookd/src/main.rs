@@ -12,6 +12,7 @@ mod dead_letters;
 mod exit;
 mod http;
 mod log;
+mod messages;
 mod notify;
 mod periodic;
 mod reload;
@@ -19,7 +20,6 @@ mod signals;
 mod sources;
 mod summary;
 mod units;
-mod wiring;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once. SIGHUP asks for
 //! the configuration to be read again.
 
-use crate::wiring::News;
+use crate::messages::Message;
 use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -79,7 +79,7 @@ impl Signals {
     /// `reload` called on it for each SIGHUP before; those that come during a call are one.
     pub(crate) fn announce(
         self: &Arc<Self>,
-        news: Sender<News>,
+        messages: Sender<Message>,
         reload: impl Fn() + Send + 'static,
     ) -> Result<()> {
         let signals = Arc::clone(self);
@@ -95,7 +95,7 @@ impl Signals {
                     }
                 }
                 // Nobody listens any more once the program ends.
-                drop(news.send(News::AskedToEnd));
+                drop(messages.send(Message::EndRequested));
             })
             .context("cannot start a thread")?;
         Ok(())

@@ -1,6 +1,6 @@
 //! What came of a run, for people and as JSON.
 
-use crate::sources::Read;
+use crate::sources::InputCounts;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,7 +59,7 @@ pub(crate) struct TargetSummary {
 }
 
 impl Summary {
-    pub(crate) fn new(read: Read, report: &ShutdownReport, took: Duration) -> Summary {
+    pub(crate) fn new(read: InputCounts, report: &ShutdownReport, took: Duration) -> Summary {
         let stats = &report.stats;
         let seconds = took.as_secs_f64();
         let sum = |count: fn(&TargetSummary) -> u64, targets: &[TargetSummary]| {

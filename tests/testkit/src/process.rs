@@ -418,7 +418,7 @@ impl Process {
     ///
     /// When it does not at the deadline.
     pub fn listens(&self) -> String {
-        self.told_url("events are taken on ")
+        self.told_url("events are accepted on ")
     }
 
     /// The URL that it tells after these words.

@@ -55,11 +55,11 @@ fn vars(daemon: &Daemon, snapshot: &Snapshot) -> BTreeMap<String, Value> {
     for (name, count) in snapshot.stats.aurora_counters().named() {
         put(name.to_owned(), count.into());
     }
-    let read = daemon.intake.so_far();
+    let read = daemon.input.counts();
     put("webhookd_intake_events".into(), read.events.into());
     put(
         "webhookd_intake_rejected".into(),
-        (read.rejected + read.turned_away).into(),
+        (read.rejected + read.rejected_http).into(),
     );
     put("webhookd_intake_refused".into(), read.refused.into());
     let queue = &snapshot.stats.queue;

@@ -2,7 +2,7 @@
 
 use super::health::{Health, Phase};
 use crate::reload::Reloader;
-use crate::sources::Intake;
+use crate::sources::InputStats;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use webhook_queue::{QueueError, WriterStatistics};
 pub(crate) struct Daemon {
     pub(crate) control: Control,
     pub(crate) monitor: Monitor,
-    pub(crate) intake: Arc<Intake>,
+    pub(crate) input: Arc<InputStats>,
     pub(crate) reloader: Arc<Reloader>,
     /// Names of the sources of events, as shown to people.
     pub(crate) sources: Vec<String>,
@@ -37,14 +37,14 @@ impl Daemon {
     pub(crate) fn new(
         control: Control,
         monitor: Monitor,
-        intake: Arc<Intake>,
+        input: Arc<InputStats>,
         reloader: Arc<Reloader>,
         sources: Vec<String>,
     ) -> Daemon {
         Daemon {
             control,
             monitor,
-            intake,
+            input,
             reloader,
             sources,
             started_at: SystemTime::now(),

@@ -1,4 +1,4 @@
-//! `--acks`: a line for each event that a feeder need not send again.
+//! `--acks`: a line for each event that is accepted and need not be sent again.
 
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
@@ -14,13 +14,13 @@ use webhook_queue::EventId;
 
 /// Acknowledgements that may wait to be written.
 const WAITING: usize = 64 * 1024;
-/// How long a reader has for what is left, though the time that it is waited for be over: the end
-/// of the deliveries may have used up all of it.
+/// How long the reader has for the last acknowledgements, even if the deliveries have used up
+/// `--grace`.
 const LAST: Duration = Duration::from_secs(1);
-/// How often a sender that waits for the writer looks whether it still may.
+/// How often a sender that waits for the writer checks for its deadline.
 const STEP: Duration = Duration::from_millis(100);
 
-/// An acknowledgement: of which source, if there are several, of which line, under which name.
+/// An acknowledgement: its source, if there are several, its line and its event's id.
 type Ack = (Option<Arc<str>>, u64, EventId);
 
 /// Writes acknowledgements, on a thread of its own: `{"line":7,"id":"evt_…"}`, and with `"source"`
@@ -28,24 +28,24 @@ type Ack = (Option<Arc<str>>, u64, EventId);
 pub(crate) struct Acks {
     lines: Sender<Ack>,
     failed: Arc<AtomicBool>,
-    hurry: Arc<Hurry>,
+    deadline: Arc<Deadline>,
     /// Disconnected once the thread has ended.
     ended: Receiver<()>,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
-/// Until when whoever reads the acknowledgements is waited for.
+/// Until when to wait for the reader of the acknowledgements.
 #[derive(Default)]
-struct Hurry {
+struct Deadline {
     /// Not set: as long as it takes. `None`: later than a clock can count.
-    until: OnceLock<Option<Instant>>,
+    at: OnceLock<Option<Instant>>,
     /// Whether an acknowledgement was left out.
-    left_out: AtomicBool,
+    missed: AtomicBool,
 }
 
-impl Hurry {
-    fn until(&self) -> Option<Instant> {
-        self.until.get().copied().flatten()
+impl Deadline {
+    fn get(&self) -> Option<Instant> {
+        self.at.get().copied().flatten()
     }
 }
 
@@ -54,34 +54,39 @@ impl Hurry {
 pub(crate) struct AckSender {
     source: Option<Arc<str>>,
     lines: Sender<Ack>,
-    hurry: Arc<Hurry>,
+    failed: Arc<AtomicBool>,
+    deadline: Arc<Deadline>,
 }
 
 impl AckSender {
-    /// Waits for the writer if it must. An acknowledgement is left out only if it is not taken
-    /// by the end that [`Acks::hurry`] sets.
+    /// Waits for the writer if it must. An acknowledgement is left out only if it is not written
+    /// by the deadline that [`Acks::set_deadline`] sets.
     pub(crate) fn send(&self, line: u64, id: EventId) {
         let mut ack = match self.lines.try_send((self.source.clone(), line, id)) {
-            // A writer that failed is told of at the end.
+            // `finish` reports a writer that failed.
             Ok(()) | Err(TrySendError::Disconnected(_)) => return,
             Err(TrySendError::Full(ack)) => ack,
         };
-        while self
-            .hurry
-            .until()
-            .is_none_or(|until| Instant::now() < until)
-        {
+        while self.deadline.get().is_none_or(|at| Instant::now() < at) {
             match self.lines.send_timeout(ack, STEP) {
                 Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
                 Err(SendTimeoutError::Timeout(back)) => ack = back,
             }
         }
-        self.hurry.left_out.store(true, Ordering::SeqCst);
+        self.deadline.missed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether acknowledgements can no longer be written.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
     }
 }
 
 impl Acks {
-    /// Starts writing to `path`, at its end if it is a file; `-` is standard output.
+    /// Appends to the file `path`; `-` is standard output.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the system refuses a thread.
     pub(crate) fn start(path: &Path) -> Result<Acks> {
         let out: Box<dyn Write + Send> =
             if path == Path::new("-") {
@@ -112,49 +117,48 @@ impl Acks {
         Ok(Acks {
             lines,
             failed,
-            hurry: Arc::default(),
+            deadline: Arc::default(),
             ended,
             thread,
         })
     }
 
-    /// For lines of `source`, which is named if there are several.
+    /// A sender for the lines of `source`, which is named if there are several.
     pub(crate) fn sender(&self, source: Option<&str>) -> AckSender {
         AckSender {
             source: source.map(Arc::from),
             lines: self.lines.clone(),
-            hurry: Arc::clone(&self.hurry),
+            failed: Arc::clone(&self.failed),
+            deadline: Arc::clone(&self.deadline),
         }
     }
 
-    /// Set once nobody takes acknowledgements any more.
-    pub(crate) fn failure(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.failed)
-    }
-
-    /// From now on, a reader that takes nothing is waited for up to `grace` in all: one that
-    /// stands still must not keep webhookd from ending.
-    pub(crate) fn hurry(&self, grace: Duration) {
-        self.hurry
-            .until
+    /// Waits up to `grace` for the reader from now on: one that reads nothing must not keep
+    /// webhookd from ending.
+    pub(crate) fn set_deadline(&self, grace: Duration) {
+        self.deadline
+            .at
             .get_or_init(|| Instant::now().checked_add(grace));
     }
 
-    /// Writes what is left. Every [`AckSender`] must be gone.
+    /// Writes the rest. Every [`AckSender`] must be dropped before.
+    ///
+    /// # Errors
+    /// An acknowledgement was not written.
     pub(crate) fn finish(self) -> Result<()> {
         drop(self.lines);
-        let in_time = match self.hurry.until() {
+        let in_time = match self.deadline.get() {
             Some(until) => {
                 let until = until.max(Instant::now() + LAST);
                 self.ended.recv_deadline(until) != Err(RecvTimeoutError::Timeout)
             }
             None => true,
         };
-        if !in_time || self.hurry.left_out.load(Ordering::SeqCst) {
+        if !in_time || self.deadline.missed.load(Ordering::SeqCst) {
             // The thread ends with the process.
             bail!(
-                "whoever reads the acknowledgements did not take all of them within --grace: what \
-                 was not acknowledged may have been accepted all the same"
+                "not all acknowledgements were read within --grace: events without one may have \
+                 been accepted, too"
             );
         }
         let written = self
@@ -169,7 +173,7 @@ fn write(out: Box<dyn Write + Send>, lines: &Receiver<Ack>) -> std::io::Result<(
     let mut out = BufWriter::new(out);
     while let Ok(ack) = lines.recv() {
         write_line(&mut out, &ack)?;
-        // One flush for all that came meanwhile.
+        // One flush for all that wait.
         for ack in lines.try_iter() {
             write_line(&mut out, &ack)?;
         }
@@ -193,7 +197,7 @@ fn write_line(out: &mut impl Write, (source, line, id): &Ack) -> std::io::Result
 mod tests {
     use super::*;
 
-    /// A reader that takes something for each permit, and everything once there are no more.
+    /// A reader that reads once for each permit, and without bound once the permits are dropped.
     struct Gated {
         permits: Receiver<()>,
         taken: Sender<Vec<u8>>,
@@ -222,10 +226,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stands_still_does_not_keep_it_from_ending() {
+    fn a_reader_that_reads_nothing_does_not_keep_it_from_ending() {
         let (acks, permit, _text) = gated();
         let sender = acks.sender(None);
-        acks.hurry(Duration::ZERO);
+        acks.set_deadline(Duration::ZERO);
         for line in 1..=10 {
             sender.send(line, EventId([1; 16]));
         }
@@ -236,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_takes_them_has_time_for_the_last_though_the_grace_is_over() {
+    fn a_reader_has_time_for_the_last_acknowledgements_after_the_grace() {
         let (acks, permit, text) = gated();
         let sender = acks.sender(None);
         sender.send(1, EventId([1; 16]));
         drop(sender);
-        acks.hurry(Duration::ZERO);
+        acks.set_deadline(Duration::ZERO);
         let reader = std::thread::spawn(move || drop(permit));
         acks.finish().unwrap();
         reader.join().unwrap();
@@ -259,7 +263,7 @@ mod tests {
         });
         drop(permit);
         feeder.join().unwrap();
-        acks.hurry(Duration::MAX);
+        acks.set_deadline(Duration::MAX);
         acks.finish().unwrap();
         let written: Vec<u8> = text.iter().flatten().collect();
         assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 100);

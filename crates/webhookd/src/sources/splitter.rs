@@ -1,24 +1,24 @@
-//! Lines out of pieces of text, as they come.
+//! Splits a text that comes in pieces into lines.
 
-/// Finds the lines of a text that comes in pieces, and keeps no more than one line of it.
+/// Finds the lines of a text that comes in pieces. It keeps at most one line in memory.
 #[derive(Debug)]
 pub(super) struct Splitter {
     /// The beginning of the line that the last piece ended in.
     partial: Vec<u8>,
     number: u64,
     longest: usize,
-    /// Whether `partial` was given out.
-    given: bool,
-    /// Whether the rest of a line that is too long is left out.
+    /// Whether `partial` was returned as a line.
+    returned: bool,
+    /// Whether the rest of a line that is too long is skipped.
     skipping: bool,
 }
 
 /// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
-    /// Its number, from 1, and its bytes without blanks around them.
+    /// Its number, from 1, and its bytes, without white space around them.
     Text(u64, &'a [u8]),
-    /// This line is longer than the bound.
+    /// The number of a line that is longer than the bound.
     TooLong(u64),
 }
 
@@ -28,31 +28,31 @@ impl Splitter {
         Splitter::after(0, longest)
     }
 
-    /// Goes on after so many lines.
+    /// The same, for a text that begins after `number` lines.
     pub(super) fn after(number: u64, longest: usize) -> Splitter {
         Splitter {
             partial: Vec::new(),
             number,
             longest,
-            given: false,
+            returned: false,
             skipping: false,
         }
     }
 
-    /// The number of the line that comes next.
+    /// The number of the next line.
     pub(super) fn number(&self) -> u64 {
         self.number + 1
     }
 
     /// Bytes of an unfinished line that are kept.
     pub(super) fn kept(&self) -> usize {
-        if self.given { 0 } else { self.partial.len() }
+        if self.returned { 0 } else { self.partial.len() }
     }
 
-    /// The next line that ends in `piece`, from which it is taken; `None` once the rest of `piece`
-    /// is kept for the next. Blank lines are counted and left out.
+    /// Takes the next line that ends in `piece` from it; `None` once the rest of `piece` is kept
+    /// for the next piece. Blank lines are counted and left out.
     pub(super) fn next<'a, 'p: 'a>(&'a mut self, piece: &mut &'p [u8]) -> Option<Line<'a>> {
-        if std::mem::take(&mut self.given) {
+        if std::mem::take(&mut self.returned) {
             self.partial = Vec::new();
         }
         while let Some(at) = memchr::memchr(b'\n', piece) {
@@ -78,7 +78,7 @@ impl Splitter {
                 self.partial.clear();
                 continue;
             }
-            self.given = true;
+            self.returned = true;
             return Some(Line::Text(self.number, self.partial.trim_ascii()));
         }
         let rest = std::mem::take(piece);
@@ -94,13 +94,13 @@ impl Splitter {
         None
     }
 
-    /// The line that the text ended in, if it has no line feed.
+    /// The last line of the text, if it has no line feed.
     pub(super) fn last(&mut self) -> Option<Line<'_>> {
         let text = self.partial.trim_ascii();
-        if self.given || text.is_empty() {
+        if self.returned || text.is_empty() {
             return None;
         }
-        self.given = true;
+        self.returned = true;
         self.number += 1;
         Some(Line::Text(self.number, text))
     }
@@ -110,7 +110,7 @@ impl Splitter {
 mod tests {
     use super::*;
 
-    /// The lines of a body that comes in pieces of this size.
+    /// The lines of a text that comes in pieces of this size.
     fn lines(text: &[u8], longest: usize, piece: usize) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut splitter = Splitter::new(longest);
         let mut lines = Vec::new();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_the_same_lines_however_it_is_cut() {
+    fn the_lines_do_not_depend_on_the_pieces() {
         let text = b"\n  a \r\n\r\nbb\n0123456789\n01234567890\n \n\xff\nc";
         let expected = vec![
             (2, Some(b"a".to_vec())),

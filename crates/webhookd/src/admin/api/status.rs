@@ -52,7 +52,7 @@ pub(super) async fn show(State(daemon): State<Arc<Daemon>>) -> Result<Json<Statu
 
 fn status(daemon: &Daemon) -> Status {
     let health = daemon.snapshot().health;
-    let read = daemon.intake.so_far();
+    let read = daemon.input.counts();
     let sources = daemon.sources.iter();
     Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -66,9 +66,9 @@ fn status(daemon: &Daemon) -> Status {
         sources: sources.map(|name| Source { name: name.clone() }).collect(),
         intake: IntakeJson {
             events: read.events,
-            rejected: read.rejected + read.turned_away,
+            rejected: read.rejected + read.rejected_http,
             refused: read.refused,
-            bytes: daemon.intake.bytes(),
+            bytes: daemon.input.bytes(),
         },
     }
 }

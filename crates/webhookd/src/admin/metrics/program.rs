@@ -25,7 +25,7 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
 }
 
 fn add_intake(families: &mut Families, daemon: &Daemon) {
-    let read = daemon.intake.so_far();
+    let read = daemon.input.counts();
     for (name, help, value) in [
         (
             "webhookd_intake_events_total",
@@ -35,7 +35,7 @@ fn add_intake(families: &mut Families, daemon: &Daemon) {
         (
             "webhookd_intake_rejected_total",
             "What came in and was no event.",
-            read.rejected + read.turned_away,
+            read.rejected + read.rejected_http,
         ),
         (
             "webhookd_intake_refused_total",
@@ -45,7 +45,7 @@ fn add_intake(families: &mut Families, daemon: &Daemon) {
         (
             "webhookd_intake_bytes_total",
             "Bytes read by sources of lines.",
-            daemon.intake.bytes(),
+            daemon.input.bytes(),
         ),
     ] {
         families.counter(name, help, Samples::one(value as f64));

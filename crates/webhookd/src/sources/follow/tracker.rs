@@ -1,9 +1,9 @@
-//! How far a file is safe: up to the first line whose fate is not known.
+//! How far a file is safe: up to the first line that is not accepted yet.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A place in a file: after a line.
+/// A position in a file, after a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     /// Bytes before it.
@@ -12,20 +12,18 @@ pub(super) struct Mark {
     pub(super) line: u64,
 }
 
-/// Notes which lines are done. They may be done in another order than they were read.
+/// Tracks which lines are done, in whatever order that happens.
 #[derive(Debug)]
-pub(crate) struct Tracker {
+pub(super) struct Tracker {
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
     safe: Mark,
-    /// The number of the first of `open`.
-    first: u64,
-    /// Lines that are not done, or come after one, and whether they are.
+    /// Lines that are not done, or come after one that is not, and whether they are done.
     open: VecDeque<(Mark, bool)>,
-    /// Lines handed over whose fate is not known.
+    /// Lines begun, and neither finished nor refused.
     unknown: usize,
     refused: bool,
 }
@@ -35,7 +33,6 @@ impl Tracker {
         Tracker {
             inner: Mutex::new(Inner {
                 safe,
-                first: 0,
                 open: VecDeque::new(),
                 unknown: 0,
                 refused: false,
@@ -43,45 +40,47 @@ impl Tracker {
         }
     }
 
-    /// A line that ends at `mark` is handed over; its number is for one call of
-    /// [`finish`](Self::finish).
-    pub(super) fn begin(&self, mark: Mark) -> u64 {
+    /// The line that ends at `mark` is submitted.
+    pub(super) fn begin(&self, mark: Mark) {
         let mut inner = self.inner();
         inner.open.push_back((mark, false));
         inner.unknown += 1;
-        inner.first + inner.open.len() as u64 - 1
     }
 
-    /// The fate of a line is known: it need not be read again, or it was not taken.
-    pub(crate) fn finish(&self, number: u64, taken: bool) {
+    /// The line of this number need not be read again.
+    pub(super) fn finish(&self, line: u64) {
         let mut inner = self.inner();
         inner.unknown -= 1;
-        if !taken {
-            inner.refused = true;
-            return;
-        }
-        let index = usize::try_from(number - inner.first).unwrap_or(usize::MAX);
-        if let Some((_, done)) = inner.open.get_mut(index) {
-            *done = true;
+        if let Ok(index) = inner
+            .open
+            .binary_search_by_key(&line, |(mark, _)| mark.line)
+        {
+            inner.open[index].1 = true;
         }
         while let Some((mark, true)) = inner.open.front().copied() {
             inner.safe = mark;
-            inner.first += 1;
             inner.open.pop_front();
         }
     }
 
-    /// Up to where no line need be read again.
+    /// A line was refused, and must be read again.
+    pub(super) fn refuse(&self) {
+        let mut inner = self.inner();
+        inner.unknown -= 1;
+        inner.refused = true;
+    }
+
+    /// The position up to which no line need be read again.
     pub(super) fn safe(&self) -> Mark {
         self.inner().safe
     }
 
-    /// Whether a line was not taken after all.
+    /// Whether a line was refused.
     pub(super) fn has_refused(&self) -> bool {
         self.inner().refused
     }
 
-    /// Whether the fate of every line is known.
+    /// Whether every line is finished or refused.
     pub(super) fn is_settled(&self) -> bool {
         self.inner().unknown == 0
     }
@@ -105,14 +104,16 @@ mod tests {
     #[test]
     fn a_line_is_safe_once_all_before_it_are() {
         let tracker = Tracker::new(mark(0));
-        let numbers: Vec<_> = (1..=4).map(|line| tracker.begin(mark(line))).collect();
-        tracker.finish(numbers[1], true);
+        for line in [1, 2, 4, 5] {
+            tracker.begin(mark(line));
+        }
+        tracker.finish(2);
         assert_eq!(tracker.safe(), mark(0));
-        tracker.finish(numbers[0], true);
+        tracker.finish(1);
         assert_eq!(tracker.safe(), mark(2));
         assert!(!tracker.is_settled());
-        tracker.finish(numbers[2], false);
-        tracker.finish(numbers[3], true);
+        tracker.refuse();
+        tracker.finish(5);
         assert!(tracker.is_settled() && tracker.has_refused());
         assert_eq!(tracker.safe(), mark(2), "what was refused is read again");
     }

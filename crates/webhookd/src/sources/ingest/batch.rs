@@ -1,11 +1,10 @@
-//! Several events in one body, a line each.
+//! Several events in one body, one per line.
 
-use super::Ingest;
 use super::answer::{Answer, Complaint, is_false, is_passing, json_held};
 use super::body::Pieces;
 use super::budget::Held;
-use super::given::Given;
-use super::handover::{Pending, Tried};
+use super::handover::{Handover, Pending, Submitted};
+use super::request_ids::RequestIds;
 use crate::sources::splitter::{Line, Splitter};
 use hyper::StatusCode;
 use serde::Serialize;
@@ -13,41 +12,41 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use webhook_dispatch::{Receipt, webhook_id};
 
-/// Lines of one body that are looked at.
+/// Lines of one body, at most.
 const MOST_LINES: usize = 100_000;
-/// Refused lines after which the rest of a body is not looked at: it will be more of the same.
+/// Refused lines after which the rest of a body is not read.
 const MOST_REFUSED: usize = 1_000;
-/// Bytes that the answer to a line takes.
+/// Bytes that the response takes for each line.
 const ANSWER_BYTES: usize = 192;
-/// Characters of an error that are told.
+/// Characters of an error in the response, at most.
 const MOST_CHARS: usize = 300;
 
-/// What came of the lines so far.
+/// The lines of a body so far, and their results.
 pub(super) struct Batch<'a> {
-    ingest: &'a Ingest,
-    given: &'a Given,
-    told: Vec<Told>,
-    /// Lines that are not told yet, since one before them is awaited.
-    waiting: VecDeque<(u64, Fate)>,
-    /// Memory for what is told.
+    handover: &'a Handover,
+    ids: &'a RequestIds,
+    done: Vec<Done>,
+    /// Lines after those in `done`, in their order.
+    waiting: VecDeque<(u64, State)>,
+    /// Memory for the response.
     held: Held,
     refused: usize,
     stopped: Option<Stopped>,
 }
 
-/// What becomes of a line.
-enum Fate {
-    Awaited(Pending),
-    Known(Complaint),
+/// The state of a line that is not in `done` yet.
+enum State {
+    Pending(Pending),
+    Refused(Complaint),
 }
 
-/// What came of a line.
-struct Told {
+/// The result of a line.
+struct Done {
     line: u64,
     result: Result<Receipt, Complaint>,
 }
 
-/// Why, and before which line, reading has stopped.
+/// Why reading has stopped, and at which line.
 struct Stopped {
     line: u64,
     why: Complaint,
@@ -83,7 +82,7 @@ enum AnsweredLine<'a> {
     },
 }
 
-/// From this line on nothing was looked at.
+/// The line from which on nothing was read.
 #[derive(Serialize)]
 struct AnsweredStop<'a> {
     line: u64,
@@ -91,11 +90,11 @@ struct AnsweredStop<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(ingest: &'a Ingest, given: &'a Given) -> Batch<'a> {
+    pub(super) fn new(handover: &'a Handover, ids: &'a RequestIds) -> Batch<'a> {
         Batch {
-            ingest,
-            given,
-            told: Vec::new(),
+            handover,
+            ids,
+            done: Vec::new(),
             waiting: VecDeque::new(),
             held: Held::default(),
             refused: 0,
@@ -103,9 +102,9 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Hands over each line as soon as it has come.
+    /// Submits each line as soon as it has arrived.
     pub(super) async fn take(&mut self, pieces: &mut Pieces) {
-        let mut splitter = Splitter::new(self.ingest.max_event_bytes);
+        let mut splitter = Splitter::new(self.handover.max_event_bytes);
         // For the line that is not complete yet.
         let mut partial = Held::default();
         while self.stopped.is_none() {
@@ -123,7 +122,7 @@ impl<'a> Batch<'a> {
                 }
             };
             if self
-                .ingest
+                .handover
                 .budget
                 .add(&mut partial, piece.len())
                 .await
@@ -141,10 +140,10 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Hands over the lines of a body that was read already.
+    /// Submits the lines of a body that was read whole.
     pub(super) async fn take_whole(&mut self, body: &[u8]) {
-        let mut splitter = Splitter::new(self.ingest.max_event_bytes);
-        // The memory of all of it is held.
+        let mut splitter = Splitter::new(self.handover.max_event_bytes);
+        // The memory for the whole body is held already.
         let mut none = Held::default();
         self.lines(body, &mut splitter, &mut none).await;
         if self.stopped.is_none()
@@ -154,7 +153,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Hands over the lines that end in `piece`.
+    /// Submits the lines that end in `piece`.
     async fn lines(&mut self, piece: &[u8], splitter: &mut Splitter, partial: &mut Held) {
         let mut rest = piece;
         while let Some(line) = splitter.next(&mut rest) {
@@ -169,17 +168,17 @@ impl<'a> Batch<'a> {
         let number = match line {
             Line::Text(number, _) | Line::TooLong(number) => number,
         };
-        if self.told.len() + self.waiting.len() >= MOST_LINES {
+        if self.done.len() + self.waiting.len() >= MOST_LINES {
             let why = format!("a body may have {MOST_LINES} lines; send the rest in another");
             return self.stop(number, Complaint::new(StatusCode::PAYLOAD_TOO_LARGE, why));
         }
-        let room = self.ingest.budget.add(&mut self.held, ANSWER_BYTES).await;
+        let room = self.handover.budget.add(&mut self.held, ANSWER_BYTES).await;
         if room.is_err() {
             return self.stop(number, Complaint::busy());
         }
         match line {
             Line::TooLong(_) => {
-                let why = self.ingest.event_too_long();
+                let why = self.handover.event_too_long();
                 self.refuse(number, why);
             }
             Line::Text(_, text) => {
@@ -193,33 +192,32 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Hands over one event. While there is no room, those before it are waited for.
+    /// Submits one event. While there is no room, it waits for those before it.
     async fn event(&mut self, number: u64, mut event: Arc<[u8]>, mut held: Arc<Held>) {
         loop {
             match self
-                .ingest
                 .handover
-                .try_once(event, held, self.given, Some(number))
+                .try_submit(event, held, self.ids, Some(number))
             {
-                Tried::Pending(pending) => {
-                    return self.waiting.push_back((number, Fate::Awaited(pending)));
+                Submitted::Pending(pending) => {
+                    return self.waiting.push_back((number, State::Pending(pending)));
                 }
-                Tried::Refused(why) => return self.refuse(number, why),
-                Tried::Full(back) => (event, held) = (back.event, back.held),
+                Submitted::Refused(why) => return self.refuse(number, why),
+                Submitted::Full(back) => (event, held) = (back.event, back.held),
             }
             if let Some(why) = self.to_be_sent_again() {
-                // What was handed over with it may pass it; nothing that follows does.
+                // Lines submitted before may be accepted although this one waits for the sender to
+                // repeat it; lines after it are not submitted.
                 return self.stop(number, why);
             }
             if !self.await_first().await {
                 match self
-                    .ingest
                     .handover
-                    .hand_over(event, held, self.given, Some(number))
+                    .submit(event, held, self.ids, Some(number))
                     .await
                 {
-                    Ok(pending) => self.waiting.push_back((number, Fate::Awaited(pending))),
-                    // What follows must not overtake it.
+                    Ok(pending) => self.waiting.push_back((number, State::Pending(pending))),
+                    // Later lines must not overtake it.
                     Err(why) => self.stop(number, why),
                 }
                 return;
@@ -229,32 +227,32 @@ impl<'a> Batch<'a> {
 
     fn refuse(&mut self, line: u64, why: Complaint) {
         self.refused += 1;
-        self.ingest.note(&format!("line {line}: {}", why.error));
-        self.waiting.push_back((line, Fate::Known(why)));
+        self.handover.note(&format!("line {line}: {}", why.error));
+        self.waiting.push_back((line, State::Refused(why)));
     }
 
-    /// Waits for the fate of the first line that is not told yet; false if there is none.
+    /// Waits for the result of the first line in `waiting`; false if there is none.
     async fn await_first(&mut self) -> bool {
-        let Some((line, fate)) = self.waiting.pop_front() else {
+        let Some((line, state)) = self.waiting.pop_front() else {
             return false;
         };
-        let result = match fate {
-            Fate::Known(why) => Err(why),
-            Fate::Awaited(pending) => {
-                let result = pending.fate().await;
+        let result = match state {
+            State::Refused(why) => Err(why),
+            State::Pending(pending) => {
+                let result = pending.committed().await;
                 self.refused += usize::from(result.is_err());
                 result
             }
         };
-        self.told.push(Told { line, result });
+        self.done.push(Done { line, result });
         true
     }
 
-    /// Whether the last line that is told is to be sent again, and why what follows is not taken.
+    /// If the last result is a refusal for now, the error for the lines after it.
     fn to_be_sent_again(&self) -> Option<Complaint> {
-        let last = self.told.last()?;
+        let last = self.done.last()?;
         let refused = last.result.as_ref().err()?;
-        let why = format!("line {} is to be sent again, and this after it", last.line);
+        let why = format!("line {} must be sent again first", last.line);
         refused
             .may_retry()
             .then(|| Complaint::new(refused.status, why))
@@ -264,27 +262,27 @@ impl<'a> Batch<'a> {
         self.stopped = Some(Stopped { line, why });
     }
 
-    /// Waits for all that was handed over, and tells of it.
+    /// Waits for the results of all lines, and responds.
     pub(super) async fn finish(mut self) -> Answer {
         while self.await_first().await {}
         let held = std::mem::take(&mut self.held);
         json_held(self.status(), &self.answered(), held)
     }
 
-    /// 2xx only if nothing of the body is to be sent again.
+    /// 2xx only if no line must be sent again.
     fn status(&self) -> StatusCode {
         if let Some(stopped) = &self.stopped {
             return stopped.why.status;
         }
         let refused = self
-            .told
+            .done
             .iter()
-            .filter_map(|told| told.result.as_ref().err());
+            .filter_map(|done| done.result.as_ref().err());
         let statuses = refused.map(|complaint| complaint.status);
         let Some(worst) = statuses.max_by_key(|status| (is_passing(*status), *status)) else {
             return StatusCode::OK;
         };
-        if is_passing(worst) || self.refused == self.told.len() {
+        if is_passing(worst) || self.refused == self.done.len() {
             worst
         } else {
             StatusCode::MULTI_STATUS
@@ -293,9 +291,9 @@ impl<'a> Batch<'a> {
 
     fn answered(&self) -> Answered<'_> {
         Answered {
-            accepted: self.told.len() - self.refused,
+            accepted: self.done.len() - self.refused,
             refused: self.refused,
-            lines: self.told.iter().map(Told::answered).collect(),
+            lines: self.done.iter().map(Done::answered).collect(),
             stopped: self.stopped.as_ref().map(|stopped| AnsweredStop {
                 line: stopped.line,
                 error: &stopped.why.error,
@@ -304,7 +302,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-impl Told {
+impl Done {
     fn answered(&self) -> AnsweredLine<'_> {
         match &self.result {
             Ok(receipt) => AnsweredLine::Accepted {

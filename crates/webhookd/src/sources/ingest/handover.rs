@@ -1,107 +1,113 @@
-//! Events on their way to the dispatcher.
+//! Submits events to the dispatcher, within the bounds that all requests share.
 
 use super::answer::Complaint;
-use super::budget::Held;
-use super::given::Given;
-use crate::sources::Intake;
+use super::budget::{Budget, Held};
+use super::request_ids::RequestIds;
+use crate::console::Console;
+use crate::sources::stats::InputStats;
+use hyper::StatusCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use webhook_dispatch::{Receipt, Refusal, SubmitError, Submitter};
 
-/// How long an event waits for room before it is refused.
+/// How long an event waits for room in the queue before it is refused.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The first pause before an event that found no room is tried again; the next are longer.
+/// The pause before an event that found no room is submitted again; each is longer than the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Hands events over without ever blocking a thread.
-#[derive(Debug)]
+/// Submits events without blocking a thread.
 pub(super) struct Handover {
     pub(super) submitter: Submitter,
-    pub(super) intake: Arc<Intake>,
-    /// How long an event waits for the disk.
+    pub(super) stats: Arc<InputStats>,
+    pub(super) console: Console,
+    /// Memory for events and responses.
+    pub(super) budget: Budget,
+    pub(super) max_event_bytes: usize,
+    /// How long an event waits for its commit.
     pub(super) sync_timeout: Duration,
 }
 
-/// An event whose fate is not known yet.
+/// A submitted event that is not committed yet.
 #[derive(Debug)]
 pub(super) struct Pending {
-    fate: oneshot::Receiver<Result<Receipt, Refusal>>,
-    until: Instant,
+    result: oneshot::Receiver<Result<Receipt, Refusal>>,
+    deadline: Instant,
 }
 
-/// An event that found no room.
-pub(super) struct Back {
+/// An event that found no room, returned.
+pub(super) struct Returned {
     pub(super) event: Arc<[u8]>,
     pub(super) held: Arc<Held>,
 }
 
-/// What comes of trying once.
-pub(super) enum Tried {
+/// The result of one attempt to submit.
+pub(super) enum Submitted {
     Pending(Pending),
-    Full(Back),
+    Full(Returned),
     Refused(Complaint),
 }
 
 impl Handover {
-    /// Hands over an event. The memory that is held for it is let go of with its fate.
-    pub(super) fn try_once(
+    /// Submits an event once. The memory held for it is released when its result is known.
+    pub(super) fn try_submit(
         &self,
         event: Arc<[u8]>,
         held: Arc<Held>,
-        given: &Given,
+        ids: &RequestIds,
         line: Option<u64>,
-    ) -> Tried {
-        let (tell, fate) = oneshot::channel();
+    ) -> Submitted {
+        let (sender, result) = oneshot::channel();
         let kept = Arc::clone(&held);
-        let intake = Arc::clone(&self.intake);
+        let stats = Arc::clone(&self.stats);
         let completion = move |result: Result<Receipt, Refusal>| {
             if result.is_err() {
-                intake.refuse();
+                stats.refuse();
             }
             drop(kept);
-            // Whoever does not wait any longer was told so.
-            drop(tell.send(result));
+            // A request that timed out has had its response.
+            drop(sender.send(result));
         };
-        let until = Instant::now() + self.sync_timeout;
-        // The other half is for the commit, so that no wait for room ends as a missing answer.
+        let deadline = Instant::now() + self.sync_timeout;
+        // The other half of the time is for the commit, so that a wait for room never ends as an
+        // unconfirmed event.
         let room = PATIENCE.min(self.sync_timeout / 2);
-        let submission = given
+        let submission = ids
             .submission(event, line)
             .room_until(Instant::now() + room);
         match self.submitter.submit_with(submission, None, completion) {
             Ok(_) => {
-                self.intake.event();
-                Tried::Pending(Pending { fate, until })
+                self.stats.event();
+                Submitted::Pending(Pending { result, deadline })
             }
             Err(SubmitError {
                 event,
                 refusal: Refusal::Full,
-            }) => Tried::Full(Back { event, held }),
-            Err(error) => Tried::Refused(Complaint::of(&error.refusal)),
+            }) => Submitted::Full(Returned { event, held }),
+            Err(error) => Submitted::Refused(Complaint::of(&error.refusal)),
         }
     }
 
-    /// Hands over an event, and waits for room if it must.
+    /// Submits an event, and waits for room if it must.
     ///
     /// # Errors
-    /// It is no event, or there was no room in time.
-    pub(super) async fn hand_over(
+    /// It is not an event, or there was no room in time.
+    pub(super) async fn submit(
         &self,
         mut event: Arc<[u8]>,
         mut held: Arc<Held>,
-        given: &Given,
+        ids: &RequestIds,
         line: Option<u64>,
     ) -> Result<Pending, Complaint> {
         let until = Instant::now() + PATIENCE;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.try_once(event, held, given, line) {
-                Tried::Pending(pending) => return Ok(pending),
-                Tried::Refused(complaint) => return Err(complaint),
-                Tried::Full(_) if Instant::now() >= until => return Err(Complaint::busy()),
-                Tried::Full(back) => {
+            match self.try_submit(event, held, ids, line) {
+                Submitted::Pending(pending) => return Ok(pending),
+                Submitted::Refused(complaint) => return Err(complaint),
+                Submitted::Full(_) if Instant::now() >= until => return Err(Complaint::busy()),
+                Submitted::Full(back) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     (event, held) = (back.event, back.held);
@@ -109,15 +115,32 @@ impl Handover {
             }
         }
     }
+
+    /// Counts and logs an error response, which only its sender would know of otherwise.
+    pub(super) fn note(&self, why: &str) {
+        self.stats.reject_http();
+        self.console
+            .say_sparingly(&format!("rejected over HTTP: {why}"));
+    }
+
+    pub(super) fn event_too_long(&self) -> Complaint {
+        Complaint::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "it is longer than maxEventBytes allows, which is {}, and was not sent",
+                self.max_event_bytes
+            ),
+        )
+    }
 }
 
 impl Pending {
-    /// Waits until the event is safe.
+    /// Waits until the event is committed.
     ///
     /// # Errors
-    /// It was refused after all, or is not confirmed in time.
-    pub(super) async fn fate(self) -> Result<Receipt, Complaint> {
-        match tokio::time::timeout_at(self.until.into(), self.fate).await {
+    /// The queue refused it, or did not confirm it in time.
+    pub(super) async fn committed(self) -> Result<Receipt, Complaint> {
+        match tokio::time::timeout_at(self.deadline.into(), self.result).await {
             Ok(Ok(Ok(receipt))) => Ok(receipt),
             Ok(Ok(Err(refusal))) => Err(Complaint::of(&refusal)),
             Ok(Err(_)) | Err(_) => Err(Complaint::unconfirmed()),

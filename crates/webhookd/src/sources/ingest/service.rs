@@ -1,21 +1,32 @@
-//! What is done with a request.
+//! Handles requests.
 
-use super::Ingest;
+use super::access::{Access, Keys};
 use super::answer::{self, Answer, Complaint, closing};
-use super::auth::Keys;
 use super::batch::Batch;
 use super::body::Pieces;
 use super::budget::Held;
-use super::form::Form;
-use super::given::Given;
+use super::content_kind::ContentKind;
+use super::handover::Handover;
+use super::request_ids::RequestIds;
 use crate::http::Activity;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Bytes of a body that room is made for on the peer's word.
+/// Bytes that are allocated because of the peer's Content-Length, at most.
 const READ_AHEAD: usize = 1 << 20;
+
+/// Accepts events over HTTP.
+pub(super) struct Ingest {
+    pub(super) handover: Handover,
+    pub(super) access: Arc<Access>,
+    pub(super) max_body: usize,
+    /// Bytes of a signed body of lines, at most: with its response it must fit into the budget.
+    pub(super) max_signed: usize,
+    pub(super) body_timeout: Duration,
+}
 
 impl Ingest {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -24,11 +35,13 @@ impl Ingest {
         let mut pieces = Pieces::new(body, activity.clone(), self.body_timeout);
         let answer = self.handle(&head, &mut pieces).await;
         let answer = answer.unwrap_or_else(|complaint| {
-            self.note(&format!("{}: {}", complaint.status, complaint.error));
+            self.handover
+                .note(&format!("{}: {}", complaint.status, complaint.error));
             complaint.answer()
         });
         if answer.status() == StatusCode::UNAUTHORIZED {
-            self.note("401: a request was not signed, or had no token that is known");
+            self.handover
+                .note("401: a request had no valid token or signature");
         }
         if !pieces.is_unread() {
             return answer;
@@ -37,13 +50,6 @@ impl Ingest {
             activity.leaves_unread();
         }
         closing(answer)
-    }
-
-    /// Counts, and tells of, what was not taken: its sender alone would know else.
-    pub(super) fn note(&self, why: &str) {
-        self.handover.intake.turn_away();
-        self.console
-            .say_sparingly(&format!("not taken over HTTP: {why}"));
     }
 
     async fn handle(&self, head: &Parts, pieces: &mut Pieces) -> Result<Answer, Complaint> {
@@ -56,23 +62,23 @@ impl Ingest {
         if head.method != Method::POST {
             return Ok(answer::method_not_allowed());
         }
-        let keys = self.auth.keys();
+        let keys = self.access.keys();
         if let Err(answer) = keys.check_head(&head.headers) {
             return Ok(*answer);
         }
-        let given = Given::of(&head.headers)?;
-        match Form::of(&head.headers)? {
-            Form::Event => {
-                pieces.allow(self.max_event_bytes)?;
+        let ids = RequestIds::of(&head.headers)?;
+        match ContentKind::of(&head.headers)? {
+            ContentKind::Event => {
+                pieces.allow(self.handover.max_event_bytes)?;
                 let mut held = Held::default();
                 let event = self.read_whole(pieces, &mut held).await?;
                 if let Err(answer) = keys.check_body(&head.headers, &event) {
                     return Ok(*answer);
                 }
-                self.one_event(event, held, &given).await
+                self.one_event(event, held, &ids).await
             }
-            // What takes the lines of a body is large, and would be moved about with each event.
-            Form::Lines => Box::pin(self.lines(head, pieces, &keys, &given)).await,
+            // Boxed, since its large state would be moved with each single event.
+            ContentKind::Lines => Box::pin(self.lines(head, pieces, &keys, &ids)).await,
         }
     }
 
@@ -81,20 +87,20 @@ impl Ingest {
         head: &Parts,
         pieces: &mut Pieces,
         keys: &Keys,
-        given: &Given,
+        ids: &RequestIds,
     ) -> Result<Answer, Complaint> {
-        // What is signed is read whole, and each of its lines is copied once.
+        // A signed body is read whole before its lines are copied.
         let most = match keys.needs_signature() {
             true => self.max_body.min(self.max_signed),
             false => self.max_body,
         };
         pieces.allow(most)?;
-        let mut batch = Batch::new(self, given);
+        let mut batch = Batch::new(&self.handover, ids);
         if !keys.needs_signature() {
             batch.take(pieces).await;
             return Ok(batch.finish().await);
         }
-        // Only the whole can be told to be genuine.
+        // The signature covers the whole body.
         let mut held = Held::default();
         let whole = self.read_whole(pieces, &mut held).await?;
         if let Err(answer) = keys.check_body(&head.headers, &whole) {
@@ -108,7 +114,7 @@ impl Ingest {
         &self,
         event: Arc<[u8]>,
         held: Held,
-        given: &Given,
+        ids: &RequestIds,
     ) -> Result<Answer, Complaint> {
         if event.trim_ascii().is_empty() {
             return Err(Complaint::new(
@@ -118,9 +124,9 @@ impl Ingest {
         }
         let pending = self
             .handover
-            .hand_over(event, Arc::new(held), given, None)
+            .submit(event, Arc::new(held), ids, None)
             .await?;
-        let receipt = pending.fate().await?;
+        let receipt = pending.committed().await?;
         Ok(answer::accepted(&receipt))
     }
 
@@ -135,28 +141,26 @@ impl Ingest {
             return Ok(Arc::from([]));
         };
         if pieces.is_complete() {
-            // What comes in one piece has its bound in that of connections: whoever sends small
-            // events is served however much memory others take.
+            // A body in one piece is bounded by the number of connections, and needs no budget: small
+            // events are accepted however much memory other requests hold.
             return Ok(Arc::from(&first[..]));
         }
-        self.budget.add(held, first.len()).await.map_err(busy)?;
-        // The peer says how long it is; more than this is made room for as it comes.
+        self.handover
+            .budget
+            .add(held, first.len())
+            .await
+            .map_err(busy)?;
+        // More than this is allocated as it arrives.
         let mut whole = Vec::with_capacity(first.len() + pieces.remaining().min(READ_AHEAD));
         whole.extend_from_slice(&first);
         while let Some(piece) = pieces.next().await? {
-            self.budget.add(held, piece.len()).await.map_err(busy)?;
+            self.handover
+                .budget
+                .add(held, piece.len())
+                .await
+                .map_err(busy)?;
             whole.extend_from_slice(&piece);
         }
         Ok(Arc::from(whole))
-    }
-
-    pub(super) fn event_too_long(&self) -> Complaint {
-        Complaint::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "it is longer than maxEventBytes allows, which is {}; nothing of it was sent",
-                self.max_event_bytes
-            ),
-        )
     }
 }

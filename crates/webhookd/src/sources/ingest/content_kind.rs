@@ -1,4 +1,4 @@
-//! What a body is said to hold.
+//! What a body holds, by its headers.
 
 use super::answer::Complaint;
 use hyper::StatusCode;
@@ -6,17 +6,17 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
 /// What a body holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ContentKind {
     /// One JSON document.
     Event,
-    /// A JSON document a line.
+    /// One JSON document per line.
     Lines,
 }
 
-impl Form {
+impl ContentKind {
     /// # Errors
-    /// It is nothing that events come in.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Form, Complaint> {
+    /// Events do not come in bodies of this type.
+    pub(super) fn of(headers: &HeaderMap) -> Result<ContentKind, Complaint> {
         let unsupported = |error: String| Complaint::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error);
         if let Some(encoding) = headers.get(CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -27,10 +27,10 @@ impl Form {
             )));
         }
         let Some(kind) = headers.get(CONTENT_TYPE) else {
-            return Ok(Form::Event);
+            return Ok(ContentKind::Event);
         };
         let text = kind.to_str().unwrap_or("");
-        Form::of_type(text).ok_or_else(|| {
+        ContentKind::of_type(text).ok_or_else(|| {
             unsupported(format!(
                 "Content-Type {} is not understood; send application/json for one event, \
                  application/x-ndjson for one a line",
@@ -39,9 +39,9 @@ impl Form {
         })
     }
 
-    /// Types of JSON, by name or by ending, are one event: Aurora's sample sends a type of Kafka's
-    /// REST proxy. So is text, and what has no type.
-    fn of_type(text: &str) -> Option<Form> {
+    /// JSON types, by name or suffix, are one event: Aurora's sample sends a type of Kafka's REST
+    /// proxy. So are text, and a body without a type.
+    fn of_type(text: &str) -> Option<ContentKind> {
         let name = text.split(';').next().unwrap_or("").trim();
         let name = name.to_ascii_lowercase();
         match name.as_str() {
@@ -50,16 +50,18 @@ impl Form {
             | "application/jsonl"
             | "application/x-jsonl"
             | "application/jsonlines"
-            | "application/x-jsonlines" => return Some(Form::Lines),
-            "text/plain" | "text/json" | "application/octet-stream" => return Some(Form::Event),
+            | "application/x-jsonlines" => return Some(ContentKind::Lines),
+            "text/plain" | "text/json" | "application/octet-stream" => {
+                return Some(ContentKind::Event);
+            }
             _ => {}
         }
         let (kind, subtype) = name.split_once('/')?;
         // vnd.kafka.json.v1+json, cloudevents+json, json
         let json = subtype == "json" || subtype.ends_with("+json");
-        // An envelope of CloudEvents or a batch is no event of ours.
+        // An envelope or batch of CloudEvents is not an event.
         let wrapped = subtype.starts_with("cloudevents");
-        (kind == "application" && json && !wrapped).then_some(Form::Event)
+        (kind == "application" && json && !wrapped).then_some(ContentKind::Event)
     }
 }
 
@@ -69,13 +71,16 @@ mod tests {
 
     #[test]
     fn a_type_says_whether_there_is_one_event_or_many() {
-        for (kind, form) in [
-            ("application/json", Some(Form::Event)),
-            ("Application/JSON; charset=utf-8", Some(Form::Event)),
-            ("application/vnd.kafka.json.v1+json", Some(Form::Event)),
-            ("text/plain", Some(Form::Event)),
-            ("application/x-ndjson", Some(Form::Lines)),
-            ("application/jsonl; charset=utf-8", Some(Form::Lines)),
+        for (text, kind) in [
+            ("application/json", Some(ContentKind::Event)),
+            ("Application/JSON; charset=utf-8", Some(ContentKind::Event)),
+            (
+                "application/vnd.kafka.json.v1+json",
+                Some(ContentKind::Event),
+            ),
+            ("text/plain", Some(ContentKind::Event)),
+            ("application/x-ndjson", Some(ContentKind::Lines)),
+            ("application/jsonl; charset=utf-8", Some(ContentKind::Lines)),
             ("application/x-www-form-urlencoded", None),
             ("multipart/form-data; boundary=x", None),
             ("application/cloudevents+json", None),
@@ -84,16 +89,16 @@ mod tests {
             ("json", None),
             ("", None),
         ] {
-            assert_eq!(Form::of_type(kind), form, "{kind}");
+            assert_eq!(ContentKind::of_type(text), kind, "{text}");
         }
     }
 
     #[test]
-    fn a_body_that_is_packed_is_refused() {
+    fn a_compressed_body_is_refused() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Form::of(&headers).unwrap(), Form::Event);
+        assert_eq!(ContentKind::of(&headers).unwrap(), ContentKind::Event);
         headers.insert(CONTENT_ENCODING, "gzip".parse().unwrap());
-        let status = Form::of(&headers).unwrap_err().status;
+        let status = ContentKind::of(&headers).unwrap_err().status;
         assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
 }

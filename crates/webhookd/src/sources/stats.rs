@@ -1,31 +1,31 @@
-//! What came in, over all sources.
+//! Statistics of the input of all sources together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts what comes in; shared by all sources.
+/// Counts the input; shared by all sources.
 #[derive(Debug, Default)]
-pub(crate) struct Intake {
+pub(crate) struct InputStats {
     events: AtomicU64,
     rejected: AtomicU64,
-    turned_away: AtomicU64,
+    rejected_http: AtomicU64,
     refused: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// What came in so far.
+/// The counts at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Read {
-    /// Events handed to the dispatcher.
+pub(crate) struct InputCounts {
+    /// Events submitted to the dispatcher.
     pub(crate) events: u64,
-    /// What was no event.
+    /// Lines that are not events.
     pub(crate) rejected: u64,
-    /// Requests, and lines of them, that were not taken over HTTP.
-    pub(crate) turned_away: u64,
-    /// Events that the queue did not take after all.
+    /// Requests over HTTP, and lines of them, that got an error.
+    pub(crate) rejected_http: u64,
+    /// Events that were submitted, and that the queue did not accept.
     pub(crate) refused: u64,
 }
 
-impl Intake {
+impl InputStats {
     pub(crate) fn event(&self) {
         self.events.fetch_add(1, Ordering::Relaxed);
     }
@@ -34,9 +34,10 @@ impl Intake {
         self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What a sender was told over HTTP that it is not taken: its fault, and not this run's.
-    pub(crate) fn turn_away(&self) {
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    /// Counts an error over HTTP. Its sender is at fault and has been told, so it does not count
+    /// against this run.
+    pub(crate) fn reject_http(&self) {
+        self.rejected_http.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn refuse(&self) {
@@ -47,16 +48,16 @@ impl Intake {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes read, by sources of lines.
+    /// Bytes read from standard input and files.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn so_far(&self) -> Read {
-        Read {
+    pub(crate) fn counts(&self) -> InputCounts {
+        InputCounts {
             events: self.events.load(Ordering::SeqCst),
             rejected: self.rejected.load(Ordering::SeqCst),
-            turned_away: self.turned_away.load(Ordering::SeqCst),
+            rejected_http: self.rejected_http.load(Ordering::SeqCst),
             refused: self.refused.load(Ordering::SeqCst),
         }
     }

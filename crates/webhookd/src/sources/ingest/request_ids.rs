@@ -1,4 +1,4 @@
-//! What a sender calls its request, so that it may send it twice.
+//! The ids that a sender gives its request, so that it may send it twice.
 
 use super::answer::Complaint;
 use hyper::StatusCode;
@@ -7,31 +7,31 @@ use std::sync::Arc;
 use webhook_dispatch::{Submission, WEBHOOK_ID};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Bytes of a name.
+/// Bytes of an id, at most.
 const LONGEST: usize = 256;
 
-/// The names that a request came with.
+/// The ids of a request.
 #[derive(Debug, Default)]
-pub(super) struct Given {
+pub(super) struct RequestIds {
     key: Option<String>,
     webhook_id: Option<String>,
 }
 
-impl Given {
+impl RequestIds {
     /// # Errors
-    /// A name is no text, or too long.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Given, Complaint> {
-        Ok(Given {
-            key: name(headers, &IDEMPOTENCY_KEY)?,
-            webhook_id: name(headers, &WEBHOOK_ID)?,
+    /// An id is empty, too long or not ASCII.
+    pub(super) fn of(headers: &HeaderMap) -> Result<RequestIds, Complaint> {
+        Ok(RequestIds {
+            key: id(headers, &IDEMPOTENCY_KEY)?,
+            webhook_id: id(headers, &WEBHOOK_ID)?,
         })
     }
 
-    /// An event of this request; of several it is that of a line.
+    /// An event of this request: its only one, or that of a line.
     pub(super) fn submission(&self, event: Arc<[u8]>, line: Option<u64>) -> Submission {
-        let of_line = |name: &str| match line {
-            None => name.to_owned(),
-            Some(line) => format!("{name}#{line}"),
+        let of_line = |id: &str| match line {
+            None => id.to_owned(),
+            Some(line) => format!("{id}#{line}"),
         };
         let mut submission = Submission::new(event);
         if let Some(key) = &self.key {
@@ -44,7 +44,7 @@ impl Given {
     }
 }
 
-fn name(headers: &HeaderMap, header: &HeaderName) -> Result<Option<String>, Complaint> {
+fn id(headers: &HeaderMap, header: &HeaderName) -> Result<Option<String>, Complaint> {
     let Some(value) = headers.get(header) else {
         return Ok(None);
     };

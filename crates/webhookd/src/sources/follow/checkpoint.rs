@@ -1,4 +1,4 @@
-//! Where reading goes on after a restart: a small file in the queue's directory.
+//! The position where reading goes on after a restart: a small file in the queue's directory.
 
 use super::tracker::Mark;
 use anyhow::{Context, Result};
@@ -9,35 +9,35 @@ use std::io::Write as _;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file's beginning that tell it from another with the same inode.
+/// Bytes at the beginning of a file that distinguish it from another with the same inode.
 const BEGINNING: usize = 256;
 
-/// What is kept of a followed file. Paths of files have a place each.
+/// What is saved of a followed file, one for each path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
-    /// The path, as it was given.
+pub(super) struct Checkpoint {
+    /// The path, as on the command line.
     path: PathBuf,
     inode: u64,
-    /// Its first bytes, in hexadecimal digits.
+    /// The first bytes of the file, in hexadecimal digits.
     beginning: String,
-    /// Drawn anew for each file that is read from its beginning: with the offset, it names a line.
+    /// Unique for each file that is read from its beginning. With an offset, it identifies a line.
     pub(super) reading: String,
     offset: u64,
     line: u64,
 }
 
-impl Place {
-    /// The beginning of a file that was not read before.
-    pub(super) fn start(path: &Path, file: &File) -> Result<Place> {
+impl Checkpoint {
+    /// A checkpoint at the beginning of a file that was not read before.
+    pub(super) fn start(path: &Path, file: &File) -> Result<Checkpoint> {
         let metadata = metadata(path, file)?;
-        let drawn = std::time::SystemTime::now()
+        let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
-        Ok(Place {
+        Ok(Checkpoint {
             path: path.to_owned(),
             inode: metadata.ino(),
             beginning: String::new(),
-            reading: format!("{:x}-{:x}", drawn.as_nanos(), std::process::id()),
+            reading: format!("{:x}-{:x}", now.as_nanos(), std::process::id()),
             offset: 0,
             line: 0,
         })
@@ -50,7 +50,7 @@ impl Place {
         }
     }
 
-    /// Moves on to `mark` in `file`.
+    /// Moves to `mark` in `file`.
     pub(super) fn advance(&mut self, file: &File, mark: Mark) -> Result<()> {
         let known = usize::try_from(mark.offset).map_or(BEGINNING, |offset| offset.min(BEGINNING));
         if self.beginning.len() < 2 * known {
@@ -60,7 +60,7 @@ impl Place {
         Ok(())
     }
 
-    /// Whether `file` is the one that this is a place in.
+    /// Whether this is a checkpoint of `file`.
     pub(super) fn is_in(&self, file: &File, metadata: &Metadata) -> bool {
         metadata.ino() == self.inode
             && metadata.len() >= self.offset
@@ -68,7 +68,7 @@ impl Place {
                 .is_ok_and(|beginning| beginning == self.beginning)
     }
 
-    /// The file that this is a place in, if it has another name by now.
+    /// Finds the file of this checkpoint in its folder if it was renamed.
     pub(super) fn find_renamed(&self) -> Option<File> {
         let folder = match self.path.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -85,11 +85,11 @@ impl Place {
         })
     }
 
-    /// Reads the place of `path` in the queue's directory, if there is one.
+    /// Reads the checkpoint of `path` in the queue's directory, if there is one.
     ///
     /// # Errors
-    /// It cannot be read, or is none.
-    pub(super) fn load(directory: &Path, path: &Path) -> Result<Option<Place>> {
+    /// It cannot be read, or is damaged.
+    pub(super) fn load(directory: &Path, path: &Path) -> Result<Option<Checkpoint>> {
         let name = directory.join(file_name(path));
         let text = match std::fs::read(&name) {
             Ok(text) => text,
@@ -98,17 +98,17 @@ impl Place {
                 return Err(error).with_context(|| format!("cannot read {}", name.display()));
             }
         };
-        let place = serde_json::from_slice(&text).with_context(|| {
+        let checkpoint = serde_json::from_slice(&text).with_context(|| {
             format!(
                 "{} is damaged; without it {} is read from its beginning",
                 name.display(),
                 path.display()
             )
         })?;
-        Ok(Some(place))
+        Ok(Some(checkpoint))
     }
 
-    /// Writes it, so that it is there as it was or as it is, whatever happens.
+    /// Writes it atomically: after a crash the file holds the old checkpoint or the new one.
     ///
     /// # Errors
     /// It cannot be written.
@@ -125,13 +125,13 @@ impl Place {
     }
 }
 
-/// A name for each path: its own, in a form that is no path, as far as a name may be long.
+/// A file name for each path: the end of the path, without unsafe characters, and a hash.
 fn file_name(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut name = "follow-".to_owned();
     let mut sum: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in path.as_os_str().as_encoded_bytes() {
-        // FNV-1a, so that what is cut off and replaced still counts.
+        // FNV-1a of the whole path, since the part shown may be the same for several.
         sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }
     let shown = path.file_name().unwrap_or_default().to_string_lossy();
@@ -165,24 +165,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_reads_back_and_knows_its_file() {
+    fn a_checkpoint_reads_back_and_knows_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/events.ndjson");
         std::fs::create_dir(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "0123456789").unwrap();
         let file = File::open(&path).unwrap();
-        let mut place = Place::start(&path, &file).unwrap();
+        let mut checkpoint = Checkpoint::start(&path, &file).unwrap();
         let mark = Mark { offset: 6, line: 2 };
-        place.advance(&file, mark).unwrap();
-        assert_eq!(Place::load(folder.path(), &path).unwrap(), None);
-        place.save(folder.path()).unwrap();
-        let loaded = Place::load(folder.path(), &path).unwrap().unwrap();
-        assert_eq!((&loaded, loaded.mark()), (&place, mark));
+        checkpoint.advance(&file, mark).unwrap();
+        assert_eq!(Checkpoint::load(folder.path(), &path).unwrap(), None);
+        checkpoint.save(folder.path()).unwrap();
+        let loaded = Checkpoint::load(folder.path(), &path).unwrap().unwrap();
+        assert_eq!((&loaded, loaded.mark()), (&checkpoint, mark));
         let is_in = || loaded.is_in(&file, &file.metadata().unwrap());
         assert!(is_in());
         std::fs::rename(&path, path.with_extension("1")).unwrap();
         assert!(loaded.find_renamed().is_some());
-        // Cut off, and written anew with something else.
+        // Truncated, and written again with something else.
         std::fs::write(path.with_extension("1"), "0123").unwrap();
         assert!(!is_in());
         std::fs::write(path.with_extension("1"), "x123456789").unwrap();

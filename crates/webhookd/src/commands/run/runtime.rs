@@ -1,0 +1,241 @@
+//! The running program: starts its parts, waits for the end, and stops them.
+
+use super::args::RunArgs;
+use crate::admin;
+use crate::console::Console;
+use crate::daemon::{BackgroundTasks, Daemon};
+use crate::http::Server;
+use crate::log::{LogObserver, Screen};
+use crate::messages::Message;
+use crate::notify;
+use crate::periodic::Periodic;
+use crate::reload::{Cause, ConfigFile, Look, Reloader};
+use crate::signals::Signals;
+use crate::sources::{Acks, Feeder, Follower, Input, InputStats, Listening, Opened, Report};
+use crate::summary::Summary;
+use anyhow::Result;
+use crossbeam_channel::{Receiver, Sender};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use webhook_config::{Config, Delivery};
+use webhook_dispatch::{Dispatcher, Monitor};
+
+/// Threads that serve the admin API.
+const HTTP_THREADS: usize = 2;
+/// How long HTTP requests under way may take to end, once all deliveries have ended.
+const HTTP_GRACE: Duration = Duration::from_secs(1);
+/// How often progress is shown.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// The parts of the running program, in the order in which they stop: first what accepts events,
+/// then what delivers them, then what reports on that.
+pub(super) struct Runtime {
+    /// Ends the sources and the waiting. A second signal ends the process.
+    signals: Arc<Signals>,
+    /// The threads that read standard input and files. Each sends a message when it ends.
+    sources: usize,
+    messages: Receiver<Message>,
+    /// Accepts no more requests at first, so that the deliveries can come to an end. Its threads
+    /// end after the dispatcher, since responses wait for commits.
+    listening: Option<Listening>,
+    /// Unready from here on.
+    daemon: Arc<Daemon>,
+    dispatcher: Dispatcher,
+    /// The admin API: it shows the shutdown.
+    server: Server,
+    background: BackgroundTasks,
+    progress: Option<Periodic>,
+    /// Logs the lines that it has left out.
+    console: Console,
+    /// Last of the threads, since each event that is committed may have an acknowledgement.
+    acks: Option<Acks>,
+    stats: Arc<InputStats>,
+    started: Instant,
+}
+
+impl Runtime {
+    /// Starts all parts. `look` is where `config` comes from.
+    ///
+    /// # Errors
+    /// An option, the input, the queue or the system is at fault. No event was read.
+    pub(super) fn start(
+        args: &RunArgs,
+        file: ConfigFile,
+        look: Look,
+        config: Config,
+        screen: &Screen,
+    ) -> Result<Runtime> {
+        let max_event_bytes = config.max_event_bytes();
+        let queue = config.queue().dir().to_owned();
+        let mut targets = config.targets().iter();
+        let has_queue = targets.any(|target| target.delivery() == Delivery::Reliable);
+        let opened = Opened::open(&args.ingest, max_event_bytes)?;
+        let inputs = args.open_inputs(max_event_bytes)?;
+        let mut server = Server::start(HTTP_THREADS)?;
+        let acks = args.acks.as_deref().map(Acks::start).transpose()?;
+        let signals = Arc::new(Signals::install()?);
+        // The length of all inputs, if each has one.
+        let length = inputs.iter().map(Input::length).sum();
+        let console = Console::new(length, screen);
+        let stats = Arc::new(InputStats::default());
+        let started = Instant::now();
+        let dispatcher = Dispatcher::builder(config)
+            .observer(Arc::new(LogObserver::new(console.sparing().clone())))
+            .start()?;
+        let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
+        let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
+        let daemon = Arc::new(Daemon::new(
+            dispatcher.control(),
+            dispatcher.monitor(),
+            Arc::clone(&stats),
+            Arc::clone(&reloader),
+            args.source_names(),
+        ));
+        if has_queue {
+            admin::listen_in(&mut server, &queue, &daemon)?;
+        }
+        admin::listen(&mut server, &args.admin, &daemon)?;
+
+        let (sender, messages) = crossbeam_channel::unbounded();
+        signals.announce(sender.clone(), {
+            let reloader = Arc::clone(&reloader);
+            // The reloader logs and counts the result.
+            move || drop(reloader.reload(Cause::Signal))
+        })?;
+        let feeder = |source: &str| {
+            let source = (args.events.len() > 1).then_some(source);
+            let acks = acks.as_ref().map(|acks| acks.sender(source));
+            let report = Report::new(source, console.clone(), acks, Arc::clone(&stats));
+            Feeder::new(dispatcher.submitter(), report, Arc::clone(&signals))
+        };
+        let follow = |path: &Path| {
+            let feeder = feeder(&path.display().to_string());
+            Follower::new(path.to_owned(), queue.clone(), max_event_bytes, feeder)
+        };
+        let sources = start_sources(args, inputs, feeder, follow, &sender)?;
+        let listening = opened
+            .map(|opened| opened.start(dispatcher.submitter(), &stats, &console))
+            .transpose()?;
+        if let Some(listening) = &listening {
+            reloader.also(listening.reload_keys());
+        }
+        let background = BackgroundTasks::start(&daemon, &console, args.reload)?;
+        Ok(Runtime {
+            signals,
+            sources,
+            messages,
+            listening,
+            daemon,
+            dispatcher,
+            server,
+            background,
+            progress,
+            console,
+            acks,
+            stats,
+            started,
+        })
+    }
+
+    /// Waits until all sources have ended. The HTTP listener ends by a signal only.
+    ///
+    /// # Errors
+    /// A source failed.
+    pub(super) fn wait(&self) -> Result<()> {
+        let mut running = self.sources;
+        let mut end_requested = self.listening.is_none();
+        while running > 0 || !end_requested {
+            match self.messages.recv() {
+                Ok(Message::SourceEnded(result)) => {
+                    result?;
+                    running -= 1;
+                }
+                // The sources see the signal themselves, and end one after the other.
+                Ok(Message::EndRequested) => end_requested = true,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops all parts; what came of the run, and whether all acknowledgements were written. After
+    /// a signal, deliveries have `grace` in all. At the end of the input, `drain` waits until none
+    /// has gone through for as long as `grace`.
+    pub(super) fn stop(mut self, grace: Duration, drain: bool) -> (Summary, Result<()>) {
+        let ending = Instant::now();
+        if let Some(listening) = &mut self.listening {
+            // Requests under way get the first half of the grace, the deliveries the rest: nothing
+            // can be drained while events arrive.
+            listening.stop(grace / 2);
+        }
+        if drain && !self.signals.asked_to_end() {
+            // What is not delivered in time is counted below.
+            let _drained = self.dispatcher.drain(Some(grace), self.signals.flag());
+        }
+        let left = match self.signals.asked_to_end() {
+            true => grace.saturating_sub(ending.elapsed()),
+            false => Duration::ZERO,
+        };
+        if let Some(acks) = &self.acks {
+            acks.set_deadline(grace);
+        }
+        self.daemon.stop();
+        notify::stopping();
+        let report = self.dispatcher.shutdown(left);
+        if let Some(listening) = self.listening {
+            listening.shutdown(HTTP_GRACE);
+        }
+        self.server.shutdown(HTTP_GRACE);
+        self.background.stop();
+        if let Some(progress) = self.progress {
+            progress.stop();
+        }
+        self.console.finish();
+        let acknowledged = self.acks.map_or(Ok(()), Acks::finish);
+        let summary = Summary::new(self.stats.counts(), &report, self.started.elapsed());
+        (summary, acknowledged)
+    }
+}
+
+/// Starts the threads that read; how many there are.
+fn start_sources(
+    args: &RunArgs,
+    inputs: Vec<Input>,
+    feeder: impl Fn(&str) -> Feeder,
+    follow: impl Fn(&Path) -> Follower,
+    messages: &Sender<Message>,
+) -> Result<usize> {
+    let mut started = 0;
+    for input in inputs {
+        let feeder = feeder(input.name());
+        input.start(feeder, messages.clone())?;
+        started += 1;
+    }
+    for path in args.events.iter().filter(|_| args.follow) {
+        follow(path).start(messages.clone())?;
+        started += 1;
+    }
+    Ok(started)
+}
+
+/// Shows progress a few times a second, on a terminal.
+fn show_progress(
+    console: &Console,
+    monitor: Monitor,
+    stats: &Arc<InputStats>,
+) -> Result<Option<Periodic>> {
+    if !console.shows_progress() {
+        return Ok(None);
+    }
+    let (console, stats) = (console.clone(), Arc::clone(stats));
+    let show = move || {
+        let progress = monitor.progress();
+        let message = format!(
+            "{} delivered, {} failed, {} pending",
+            progress.delivered, progress.failed, progress.pending
+        );
+        console.progress(stats.bytes(), message);
+    };
+    Periodic::start("progress", PROGRESS, show).map(Some)
+}
