@@ -1,6 +1,6 @@
 //! What is said on standard error, and the line of progress at its end.
 
-use crate::log::{Screen, Sparing, printable};
+use crate::log::{RateLimitedLog, Screen, printable};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 
@@ -38,7 +38,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 #[derive(Clone)]
 pub(crate) struct Console {
     bar: ProgressBar,
-    sparing: Sparing,
+    log: RateLimitedLog,
 }
 
 impl Console {
@@ -57,7 +57,7 @@ impl Console {
         screen.show(bar.clone());
         Console {
             bar,
-            sparing: Sparing::new(),
+            log: RateLimitedLog::new(),
         }
     }
 
@@ -74,23 +74,23 @@ impl Console {
     }
 
     /// What limits lines that may come thousands of times.
-    pub(crate) fn sparing(&self) -> &Sparing {
-        &self.sparing
+    pub(crate) fn limited_log(&self) -> &RateLimitedLog {
+        &self.log
     }
 
     /// Says something.
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn info(&self, text: &str) {
         tracing::info!("{text}");
     }
 
     /// Says something that may come thousands of times.
-    pub(crate) fn say_sparingly(&self, text: &str) {
-        self.sparing.log(|| tracing::warn!("{text}"));
+    pub(crate) fn warn_limited(&self, text: &str) {
+        self.log.log(|| tracing::warn!("{text}"));
     }
 
     /// Takes the line of progress away.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
-        self.sparing.finish();
+        self.log.finish();
     }
 }

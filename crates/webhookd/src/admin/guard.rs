@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::auth::Tokens;
-use crate::log::Sparing;
+use crate::log::RateLimitedLog;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
@@ -26,7 +26,7 @@ struct Rules {
     names: Vec<String>,
     token_file: Option<PathBuf>,
     /// Repeated requests do not fill the log.
-    unreadable: Sparing,
+    unreadable: RateLimitedLog,
 }
 
 impl Guard {
@@ -41,7 +41,7 @@ impl Guard {
             bound,
             names,
             token_file,
-            unreadable: Sparing::new(),
+            unreadable: RateLimitedLog::new(),
         })))
     }
 }
@@ -149,7 +149,7 @@ mod tests {
             bound: bound.parse().unwrap(),
             names: vec!["hooks.example.com".to_owned()],
             token_file: None,
-            unreadable: Sparing::new(),
+            unreadable: RateLimitedLog::new(),
         };
         let mut request = Request::builder().uri("/metrics");
         for (name, value) in headers {

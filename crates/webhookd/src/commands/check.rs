@@ -1,6 +1,6 @@
 //! `webhookd check`: is this file valid, and what in it is sloppy?
 
-use crate::commands::form::Form;
+use crate::commands::output_format::OutputFormat;
 use anyhow::Context as _;
 use serde::Serialize;
 use std::io::{IsTerminal as _, Write as _};
@@ -18,7 +18,7 @@ pub(crate) struct CheckArgs {
     file: PathBuf,
     /// How problems are printed
     #[arg(long, value_enum, default_value_t)]
-    format: Form,
+    format: OutputFormat,
     /// Take warnings for errors
     #[arg(long)]
     deny_warnings: bool,
@@ -40,12 +40,12 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let valid = is_loaded && (!args.deny_warnings || diagnostics.is_empty());
     let mut out = std::io::stdout().lock();
     match args.format {
-        Form::Json => {
+        OutputFormat::Json => {
             serde_json::to_writer(&mut out, &Report { valid, diagnostics })
                 .context("cannot write to standard output")?;
             writeln!(out)
         }
-        Form::Text => {
+        OutputFormat::Text => {
             let color =
                 out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
             write!(

@@ -1,6 +1,6 @@
 //! `webhookd config show`: the effective configuration, secrets masked.
 
-use crate::commands::form::Form;
+use crate::commands::output_format::OutputFormat;
 use anyhow::Context as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub(crate) struct ShowArgs {
     file: PathBuf,
     /// How the values are printed: both are JSON, `text` is indented
     #[arg(long, value_enum, default_value_t)]
-    format: Form,
+    format: OutputFormat,
 }
 
 pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
@@ -47,8 +47,8 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let shown = loaded.config.show();
     match args.format {
-        Form::Json => serde_json::to_writer(&mut out, &shown),
-        Form::Text => serde_json::to_writer_pretty(&mut out, &shown),
+        OutputFormat::Json => serde_json::to_writer(&mut out, &shown),
+        OutputFormat::Text => serde_json::to_writer_pretty(&mut out, &shown),
     }
     .map_err(std::io::Error::from)
     .and_then(|()| writeln!(out))

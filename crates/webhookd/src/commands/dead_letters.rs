@@ -5,8 +5,8 @@ mod listing;
 mod running;
 mod stopped;
 
-use crate::commands::form::Form;
-use crate::commands::place::{Access, Place};
+use crate::commands::output_format::OutputFormat;
+use crate::commands::queue_selector::{Access, QueueSelector};
 use crate::dead_letters::{Filter, Letter};
 use anyhow::{Context, Result, bail};
 use change::Change;
@@ -29,14 +29,14 @@ enum DeadLettersCommand {
     /// List them: when, which, and why
     List {
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
 
         #[command(flatten)]
         filter: Filter,
 
         /// How to print them; JSON is one document a line
-        #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
-        format: Form,
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
+        format: OutputFormat,
     },
     /// Show one in full, the event and the receiver's last answer included
     Show {
@@ -44,14 +44,14 @@ enum DeadLettersCommand {
         id: String,
 
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
     },
     /// Make them owed again, under their old ids and in their old order
     ///
     /// They are delivered at once, or when webhookd runs next, as if they had never been tried.
     Replay {
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
 
         #[command(flatten)]
         filter: Filter,
@@ -63,7 +63,7 @@ enum DeadLettersCommand {
     /// Forget them for good
     Drop {
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
 
         #[command(flatten)]
         filter: Filter,
@@ -77,30 +77,34 @@ enum DeadLettersCommand {
 pub(crate) fn run(args: DeadLettersArgs) -> Result<ExitCode> {
     match args.command {
         DeadLettersCommand::List {
-            place,
+            selector,
             filter,
             format,
-        } => list(&place.open()?, &filter, format),
-        DeadLettersCommand::Show { id, place } => show(&place.open()?, &id),
-        DeadLettersCommand::Replay { place, filter, all } => {
-            change(&place, &filter, all, Change::Replay)
-        }
-        DeadLettersCommand::Drop { place, filter, all } => {
-            change(&place, &filter, all, Change::Drop)
-        }
+        } => list(&selector.open()?, &filter, format),
+        DeadLettersCommand::Show { id, selector } => show(&selector.open()?, &id),
+        DeadLettersCommand::Replay {
+            selector,
+            filter,
+            all,
+        } => change(&selector, &filter, all, Change::Replay),
+        DeadLettersCommand::Drop {
+            selector,
+            filter,
+            all,
+        } => change(&selector, &filter, all, Change::Drop),
     }
 }
 
-fn list(access: &Access, filter: &Filter, format: Form) -> Result<ExitCode> {
+fn list(access: &Access, filter: &Filter, format: OutputFormat) -> Result<ExitCode> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
-    if format == Form::Text {
+    if format == OutputFormat::Text {
         written = listing::head(&mut out);
     }
     let mut visit = |letter: Letter| {
         written = match format {
-            Form::Text => listing::line(&mut out, &letter),
-            Form::Json => listing::json(&mut out, &letter),
+            OutputFormat::Text => listing::line(&mut out, &letter),
+            OutputFormat::Json => listing::json(&mut out, &letter),
         };
         match written {
             Ok(()) => ControlFlow::Continue(()),
@@ -138,7 +142,12 @@ fn show(access: &Access, id: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn change(place: &Place, filter: &Filter, all: bool, change: Change) -> Result<ExitCode> {
+fn change(
+    selector: &QueueSelector,
+    filter: &Filter,
+    all: bool,
+    change: Change,
+) -> Result<ExitCode> {
     match (filter.is_empty(), all) {
         (true, false) => bail!(
             "say which to {}, by --target, --task, --job, --status, …; or --all",
@@ -147,7 +156,7 @@ fn change(place: &Place, filter: &Filter, all: bool, change: Change) -> Result<E
         (false, true) => bail!("--all and a filter contradict each other: leave one out"),
         _ => {}
     }
-    let changed = match place.open()? {
+    let changed = match selector.open()? {
         Access::Stopped(queue) => stopped::change(&queue, filter, change)?,
         Access::Running(client) => running::change(&client, filter, change)?,
     };

@@ -5,8 +5,8 @@ mod findings;
 mod holdings;
 
 use crate::admin::client::segment;
-use crate::commands::form::Form;
-use crate::commands::place::{Access, Place};
+use crate::commands::output_format::OutputFormat;
+use crate::commands::queue_selector::{Access, QueueSelector};
 use anyhow::{Result, bail};
 use findings::Findings;
 use holdings::Holdings;
@@ -30,11 +30,11 @@ enum QueueCommand {
     /// Show what each target is owed, and the space in use
     Stats {
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
 
         /// How to print it
-        #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
-        format: Form,
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
+        format: OutputFormat,
     },
     /// Give the space of what was delivered back to the file system
     ///
@@ -42,7 +42,7 @@ enum QueueCommand {
     /// free space as is in use; may be interrupted at any time, and loses nothing.
     Compact {
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
     },
     /// Read all of it and check every record
     ///
@@ -50,7 +50,7 @@ enum QueueCommand {
     /// webhookd meets it, and the rest is delivered.
     Verify {
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
 
         /// Read it in this process: damage to the database's own pages may end it
         #[arg(long, hide = true)]
@@ -64,7 +64,7 @@ enum QueueCommand {
         target: String,
 
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
 
         /// Really do it
         #[arg(long)]
@@ -75,37 +75,44 @@ enum QueueCommand {
 pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match args.command {
-        QueueCommand::Stats { place, format } => {
-            let holdings = match place.open()? {
-                Access::Stopped(queue) => Holdings::of(&queue, place.knows_bound())?,
+        QueueCommand::Stats { selector, format } => {
+            let holdings = match selector.open()? {
+                Access::Stopped(queue) => Holdings::of(&queue, selector.knows_bound())?,
                 Access::Running(client) => Holdings::ask(&client)?,
             };
             match format {
-                Form::Text => holdings.write_text(&mut out)?,
-                Form::Json => writeln!(out, "{}", serde_json::to_string(&holdings)?)?,
+                OutputFormat::Text => holdings.write_text(&mut out)?,
+                OutputFormat::Json => writeln!(out, "{}", serde_json::to_string(&holdings)?)?,
             }
         }
-        QueueCommand::Compact { place } => {
-            if place.running()?.is_some() {
+        QueueCommand::Compact { selector } => {
+            if selector.running()?.is_some() {
                 bail!(
                     "webhookd runs with this queue: stop it first, since compact needs the queue \
                      to itself"
                 );
             }
-            let compaction = compact(place.dir()?)?;
+            let compaction = compact(selector.dir()?)?;
             let (before, after) = (HumanBytes(compaction.before), HumanBytes(compaction.after));
             writeln!(out, "{before} before, {after} after")?;
         }
-        QueueCommand::Verify { place, in_process } => {
-            let findings = match (in_process, place.running()?) {
+        QueueCommand::Verify {
+            selector,
+            in_process,
+        } => {
+            let findings = match (in_process, selector.running()?) {
                 (false, Some(client)) => Findings::ask(&client)?,
-                (false, None) => return apart::verify(&place.dir()?),
-                (true, _) => Findings::of(&place)?,
+                (false, None) => return apart::verify(&selector.dir()?),
+                (true, _) => Findings::of(&selector)?,
             };
             return findings.write(&mut out);
         }
-        QueueCommand::DropTarget { target, place, yes } => {
-            let access = place.open()?;
+        QueueCommand::DropTarget {
+            target,
+            selector,
+            yes,
+        } => {
+            let access = selector.open()?;
             let holdings = match &access {
                 Access::Stopped(queue) => Holdings::of(queue, false)?,
                 Access::Running(client) => Holdings::ask(client)?,

@@ -1,6 +1,6 @@
 //! `webhookd ready`: what a container's health check asks.
 
-use crate::commands::place::Place;
+use crate::commands::queue_selector::QueueSelector;
 use anyhow::{Context, Result};
 use hyper::Method;
 use std::io::Write;
@@ -12,11 +12,11 @@ use std::process::ExitCode;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReadyArgs {
     #[command(flatten)]
-    place: Place,
+    selector: QueueSelector,
 }
 
 pub(crate) fn run(args: ReadyArgs) -> Result<ExitCode> {
-    let answer = args.place.client()?.ask(Method::GET, "/readyz", None)?;
+    let answer = args.selector.client()?.ask(Method::GET, "/readyz", None)?;
     let (said, code) = if answer.status.is_success() {
         ("ready".to_owned(), ExitCode::SUCCESS)
     } else {

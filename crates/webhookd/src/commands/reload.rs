@@ -1,6 +1,6 @@
 //! `webhookd reload`: has a running program read its configuration again.
 
-use crate::commands::place::Place;
+use crate::commands::queue_selector::QueueSelector;
 use anyhow::{Context, Result};
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReloadArgs {
     #[command(flatten)]
-    place: Place,
+    selector: QueueSelector,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +49,7 @@ struct Diagnostic {
 }
 
 pub(crate) fn run(args: ReloadArgs) -> Result<ExitCode> {
-    let answer = args.place.client()?.post("/api/v1/reload", None)?;
+    let answer = args.selector.client()?.post("/api/v1/reload", None)?;
     let mut out = std::io::stdout().lock();
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
         let invalid: Invalid = serde_json::from_slice(&answer.body)

@@ -2,7 +2,7 @@
 
 mod report;
 
-use crate::commands::form::Form;
+use crate::commands::output_format::OutputFormat;
 use crate::exit::UNUSABLE;
 use anyhow::{Context, Result, bail};
 use report::Report;
@@ -44,8 +44,8 @@ pub(crate) struct SendArgs {
     show_secrets: bool,
 
     /// How to print it
-    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
-    format: Form,
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
+    format: OutputFormat,
 }
 
 /// The longest event that is taken where no configuration says it, in bytes.
@@ -87,8 +87,8 @@ pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
     };
     let mut out = std::io::stdout().lock();
     match args.format {
-        Form::Text => report.write_text(&mut out),
-        Form::Json => report.write_json(&mut out),
+        OutputFormat::Text => report.write_text(&mut out),
+        OutputFormat::Json => report.write_json(&mut out),
     }
     .and_then(|()| out.flush())
     .context("cannot write to standard output")?;

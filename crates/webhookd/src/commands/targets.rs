@@ -1,8 +1,8 @@
 //! `webhookd targets`: the targets of a running program, held and let go.
 
 use crate::admin::client::segment;
-use crate::commands::form::Form;
-use crate::commands::place::Place;
+use crate::commands::output_format::OutputFormat;
+use crate::commands::queue_selector::QueueSelector;
 use anyhow::{Context, Result};
 use hyper::Method;
 use serde::Deserialize;
@@ -21,11 +21,11 @@ enum TargetsCommand {
     /// List them: how each is, and what it is owed
     List {
         #[command(flatten)]
-        place: Place,
+        selector: QueueSelector,
 
         /// How to print them
-        #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
-        format: Form,
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
+        format: OutputFormat,
     },
     /// Send it nothing more, until it is resumed or webhookd starts anew
     ///
@@ -43,7 +43,7 @@ struct Named {
     target: String,
 
     #[command(flatten)]
-    place: Place,
+    selector: QueueSelector,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +72,7 @@ struct Figures {
 
 pub(crate) fn run(args: TargetsArgs) -> Result<ExitCode> {
     match args.command {
-        TargetsCommand::List { place, format } => list(&place, format)?,
+        TargetsCommand::List { selector, format } => list(&selector, format)?,
         TargetsCommand::Pause(named) => tell(&named, "pause", "paused")?,
         TargetsCommand::Resume(named) => tell(&named, "resume", "resumed")?,
         TargetsCommand::Restart(named) => tell(&named, "restart", "restarted")?,
@@ -83,15 +83,17 @@ pub(crate) fn run(args: TargetsArgs) -> Result<ExitCode> {
 fn tell(named: &Named, verb: &str, done: &str) -> Result<()> {
     let target = &named.target;
     let path = format!("/api/v1/targets/{}/{verb}", segment(target));
-    let _done = named.place.client()?.post(&path, None)?.check()?;
+    let _done = named.selector.client()?.post(&path, None)?.check()?;
     writeln!(std::io::stdout().lock(), "{target} is {done}")
         .context("cannot write to standard output")
 }
 
-fn list(place: &Place, format: Form) -> Result<()> {
-    let answer = place.client()?.ask(Method::GET, "/api/v1/targets", None)?;
+fn list(selector: &QueueSelector, format: OutputFormat) -> Result<()> {
+    let answer = selector
+        .client()?
+        .ask(Method::GET, "/api/v1/targets", None)?;
     let mut out = std::io::stdout().lock();
-    if format == Form::Json {
+    if format == OutputFormat::Json {
         let answer = answer.check()?;
         out.write_all(&answer.body)?;
         return writeln!(out).context("cannot write to standard output");

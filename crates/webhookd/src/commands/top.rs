@@ -5,7 +5,7 @@ mod screen;
 mod snapshot;
 mod view;
 
-use crate::commands::place::Place;
+use crate::commands::queue_selector::QueueSelector;
 use crate::units::parse_duration;
 use anyhow::{Context, Result, bail};
 use board::Board;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TopArgs {
     #[command(flatten)]
-    place: Place,
+    selector: QueueSelector,
 
     /// How often to look: 1s, 500ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
@@ -38,7 +38,7 @@ const WIDTH: u16 = 132;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: TopArgs) -> Result<ExitCode> {
-    let source = Source::new(args.place.client()?);
+    let source = Source::new(args.selector.client()?);
     let interval = args.interval.max(SHORTEST);
     let mut board = Board::default();
     // Before the terminal is touched, so that what is wrong is told on it as it was.

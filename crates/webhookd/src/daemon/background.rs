@@ -2,7 +2,7 @@
 
 use super::state::Daemon;
 use crate::console::Console;
-use crate::log::Sparing;
+use crate::log::RateLimitedLog;
 use crate::notify;
 use crate::periodic::Periodic;
 use crate::reload::{ReloadArgs, watch};
@@ -29,7 +29,7 @@ impl BackgroundTasks {
         console: &Console,
         args: ReloadArgs,
     ) -> Result<BackgroundTasks> {
-        let housekeeping = housekeeping(Arc::clone(daemon), console.sparing().clone())?;
+        let housekeeping = housekeeping(Arc::clone(daemon), console.limited_log().clone())?;
         let watch = args
             .watch
             .then(|| watch(Arc::clone(&daemon.reloader)))
@@ -52,14 +52,14 @@ impl BackgroundTasks {
 }
 
 /// Feeds systemd's watchdog while the program is alive, and logs how many lines were left out.
-fn housekeeping(daemon: Arc<Daemon>, sparing: Sparing) -> Result<Periodic> {
+fn housekeeping(daemon: Arc<Daemon>, log: RateLimitedLog) -> Result<Periodic> {
     let watchdog = sd_notify::watchdog_enabled().map(|bound| bound / 2);
     let pause = watchdog.unwrap_or(EVERY).min(EVERY);
     Periodic::start("housekeeping", pause, move || {
         if watchdog.is_some() {
             feed_watchdog(&daemon);
         }
-        sparing.settle();
+        log.settle();
     })
 }
 

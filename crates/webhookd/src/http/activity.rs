@@ -139,9 +139,9 @@ struct Open {
     connections: HashMap<u64, Arc<Activity>>,
 }
 
-/// A connection's place among the open ones.
+/// A connection's slot among the open ones.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     number: u64,
     pub(super) activity: Arc<Activity>,
     connections: Arc<Connections>,
@@ -157,13 +157,13 @@ impl Connections {
         })
     }
 
-    /// A place for a connection: a free one, else that of the one that must give way, else the
+    /// A slot for a connection: a free one, else that of the one that must give way, else the
     /// first that becomes free.
-    pub(super) async fn enter(self: &Arc<Self>) -> Place {
+    pub(super) async fn enter(self: &Arc<Self>) -> ConnectionSlot {
         loop {
             let left = self.left.notified();
-            if let Some(place) = self.try_enter() {
-                return place;
+            if let Some(slot) = self.try_enter() {
+                return slot;
             }
             tokio::select! {
                 () = left => {}
@@ -173,7 +173,7 @@ impl Connections {
         }
     }
 
-    fn try_enter(self: &Arc<Self>) -> Option<Place> {
+    fn try_enter(self: &Arc<Self>) -> Option<ConnectionSlot> {
         let mut open = self.open();
         if open.connections.len() >= self.most && !open.evict() {
             return None;
@@ -182,7 +182,7 @@ impl Connections {
         open.next += 1;
         let activity = Arc::new(Activity::new(self.origin));
         open.connections.insert(number, Arc::clone(&activity));
-        Some(Place {
+        Some(ConnectionSlot {
             number,
             activity,
             connections: Arc::clone(self),
@@ -222,7 +222,7 @@ impl Open {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.connections.open().connections.remove(&self.number);
         self.connections.left.notify_one();
@@ -233,13 +233,13 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn age(place: &Place, stage: Stage, millis: u64) {
+    fn age(slot: &ConnectionSlot, stage: Stage, millis: u64) {
         let at = (millis << Stage::BITS) | stage as u64;
-        place.activity.at.store(at, Ordering::Relaxed);
+        slot.activity.at.store(at, Ordering::Relaxed);
     }
 
-    async fn is_evicted(place: &Place) -> bool {
-        let notified = place.activity.evicted.notified();
+    async fn is_evicted(slot: &ConnectionSlot) -> bool {
+        let notified = slot.activity.evicted.notified();
         tokio::select! {
             biased;
             () = notified => true,

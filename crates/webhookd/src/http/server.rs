@@ -1,6 +1,6 @@
 //! The runtime and the loop that accepts connections.
 
-use super::activity::{Connections, Place};
+use super::activity::{ConnectionSlot, Connections};
 use super::limits::Limits;
 use super::socket::{AsyncListener, Listener, Stream};
 use super::watched::Watched;
@@ -134,11 +134,11 @@ where
             _ = stop.wait_for(|stop| *stop) => return watched,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, slot)) => {
                 let watcher = watched.watcher();
                 let (service, stop) = (service.clone(), stop.clone());
                 tokio::spawn(serve_connection(
-                    stream, place, limits, service, watcher, stop,
+                    stream, slot, limits, service, watcher, stop,
                 ));
             }
             // Out of descriptors, most likely: one has to go.
@@ -152,7 +152,7 @@ where
 
 async fn serve_connection<S, B>(
     stream: Stream,
-    place: Place,
+    slot: ConnectionSlot,
     limits: Limits,
     service: S,
     watcher: Watcher,
@@ -163,7 +163,7 @@ async fn serve_connection<S, B>(
     B: Body + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    let activity = &place.activity;
+    let activity = &slot.activity;
     // One that sends nothing gets no buffers.
     tokio::select! {
         biased;

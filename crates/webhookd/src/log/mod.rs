@@ -4,13 +4,13 @@
 //! in either, and events of other crates are left out: what they say is not ours to judge.
 
 mod observer;
+mod rate_limit;
 mod screen;
-mod sparing;
 mod text;
 
 pub(crate) use observer::LogObserver;
+pub(crate) use rate_limit::RateLimitedLog;
 pub(crate) use screen::Screen;
-pub(crate) use sparing::Sparing;
 pub(crate) use text::printable;
 
 use anyhow::{Context, Result};
@@ -28,7 +28,7 @@ pub(crate) struct LogArgs {
     /// As text for people, as one JSON document a line, or as text on a terminal and JSON elsewhere
     #[arg(
         long,
-        value_name = "FORM",
+        value_name = "FORMAT",
         value_enum,
         default_value_t = LogFormat::Text,
         env = "WEBHOOKD_LOG_FORMAT"

@@ -1,17 +1,17 @@
 //! The dispatcher's incident, as log lines.
 
-use super::Sparing;
+use super::RateLimitedLog;
 use webhook_dispatch::{Incident, NextStep, Observer, webhook_id};
 
 /// Logs incident: a line for each event's, none for its success.
 #[derive(Clone, Debug)]
 pub(crate) struct LogObserver {
-    sparing: Sparing,
+    log: RateLimitedLog,
 }
 
 impl LogObserver {
-    pub(crate) fn new(sparing: Sparing) -> LogObserver {
-        LogObserver { sparing }
+    pub(crate) fn new(log: RateLimitedLog) -> LogObserver {
+        LogObserver { log }
     }
 }
 
@@ -25,7 +25,7 @@ impl Observer for LogObserver {
             ),
             Incident::BreakerClosed { target } => tracing::info!(target, "{incident}"),
             Incident::TargetStopped { target } => tracing::error!(target, "{incident}"),
-            _ => self.sparing.log(|| log_one_of_many(incident)),
+            _ => self.log.log(|| log_one_of_many(incident)),
         }
     }
 }

@@ -54,7 +54,7 @@ impl Report {
     /// Logs that reading ended at this line, because of a signal.
     pub(super) fn ended_at(&self, line: u64) {
         let prefix = &self.prefix;
-        self.console.say(&format!(
+        self.console.info(&format!(
             "{prefix}line {line} and those after it were not accepted"
         ));
     }
@@ -65,7 +65,7 @@ impl Report {
     }
 
     pub(super) fn warn(&self, text: &str) {
-        self.console.say_sparingly(text);
+        self.console.warn_limited(text);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::holdings::Aside;
 use crate::admin::client::Client;
-use crate::commands::place::Place;
+use crate::commands::queue_selector::QueueSelector;
 use anyhow::Result;
 use serde::Deserialize;
 use std::io::Write;
@@ -35,11 +35,11 @@ struct Damaged {
 
 impl Findings {
     /// Reads a queue whose program is stopped.
-    pub(super) fn of(place: &Place) -> Result<Findings> {
-        let found = verify(place.dir()?)?;
-        let aside = match found.quarantined {
+    pub(super) fn of(selector: &QueueSelector) -> Result<Findings> {
+        let found = verify(selector.dir()?)?;
+        let aside = match found.set_aside {
             0 => Vec::new(),
-            _ => Aside::of(&place.open_stopped()?)?,
+            _ => Aside::of(&selector.open_stopped()?)?,
         };
         let damaged = found.corrupt.iter().map(|corrupt| Damaged {
             entry: corrupt.entry.0,

@@ -70,7 +70,7 @@ pub(crate) struct RunArgs {
     pub(in crate::commands) grace: Duration,
 
     /// How to report at the end, on standard error
-    #[arg(long, value_name = "FORM", value_enum, default_value_t = SummaryFormat::Text)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = SummaryFormat::Text)]
     pub(in crate::commands) summary: SummaryFormat,
 
     #[command(flatten)]

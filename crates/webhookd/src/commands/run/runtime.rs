@@ -81,7 +81,7 @@ impl Runtime {
         let stats = Arc::new(InputStats::default());
         let started = Instant::now();
         let dispatcher = Dispatcher::builder(config)
-            .observer(Arc::new(LogObserver::new(console.sparing().clone())))
+            .observer(Arc::new(LogObserver::new(console.limited_log().clone())))
             .start()?;
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));

@@ -11,7 +11,7 @@ use std::time::Instant;
 pub(super) struct Board {
     pub(super) now: Snapshot,
     pub(super) order: Order,
-    /// The chosen target, by name: its place changes.
+    /// The chosen target, by name, since its row changes.
     chosen: Option<String>,
     /// What to tell below the table.
     pub(super) message: String,
@@ -120,22 +120,22 @@ impl Board {
         targets
     }
 
-    /// The chosen target, and its place.
+    /// The chosen target, and its row.
     pub(super) fn chosen(&self) -> Option<(usize, &Target)> {
         let targets = self.targets();
-        let place = targets
+        let row = targets
             .iter()
             .position(|target| Some(&target.name) == self.chosen.as_ref())
             .unwrap_or(0);
-        targets.get(place).map(|target| (place, *target))
+        targets.get(row).map(|target| (row, *target))
     }
 
     /// Chooses the target so many rows further down, or up.
     pub(super) fn choose(&mut self, step: isize) {
-        let place = self.chosen().map_or(0, |(place, _)| place);
+        let row = self.chosen().map_or(0, |(row, _)| row);
         let last = self.now.targets.len().saturating_sub(1);
-        let place = place.saturating_add_signed(step).min(last);
-        self.chosen = self.targets().get(place).map(|target| target.name.clone());
+        let row = row.saturating_add_signed(step).min(last);
+        self.chosen = self.targets().get(row).map(|target| target.name.clone());
     }
 }
 

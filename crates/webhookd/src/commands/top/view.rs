@@ -60,7 +60,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, interactive: bool) {
     let mut choice = TableState::new();
     if interactive {
         figures = figures.row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
-        choice.select(board.chosen().map(|(place, _)| place));
+        choice.select(board.chosen().map(|(row, _)| row));
     }
     frame.render_stateful_widget(figures, table, &mut choice);
     if interactive {

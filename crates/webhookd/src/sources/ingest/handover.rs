@@ -120,7 +120,7 @@ impl Handover {
     pub(super) fn note(&self, why: &str) {
         self.stats.reject_http();
         self.console
-            .say_sparingly(&format!("rejected over HTTP: {why}"));
+            .warn_limited(&format!("rejected over HTTP: {why}"));
     }
 
     pub(super) fn event_too_long(&self) -> Complaint {

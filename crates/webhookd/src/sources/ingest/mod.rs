@@ -117,7 +117,7 @@ impl Opened {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut server = Server::start(threads.min(MOST_THREADS))?;
         for listener in self.listeners {
-            console.say(&format!("events are accepted on {listener}"));
+            console.info(&format!("events are accepted on {listener}"));
             let ingest = Arc::clone(&ingest);
             let service = service_fn(move |request| {
                 let ingest = Arc::clone(&ingest);

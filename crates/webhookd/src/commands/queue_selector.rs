@@ -10,7 +10,7 @@ use webhook_queue::{DiskQueue, Options};
 /// The queue's directory, the configuration that names it, or the address of a running program.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Which queue")]
-pub(crate) struct Place {
+pub(crate) struct QueueSelector {
     #[command(flatten)]
     which: Which,
 
@@ -44,7 +44,7 @@ pub(crate) enum Access {
     Running(Client),
 }
 
-impl Place {
+impl QueueSelector {
     /// The directory of a queue whose program has to be stopped.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 /// How output is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum OutputFormat {
     /// For people
     #[default]
     Text,

@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Lets through what is written. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Sparing(Arc<Mutex<Limit>>);
+pub(crate) struct RateLimitedLog(Arc<Mutex<Limit>>);
 
 #[derive(Debug)]
 struct Limit {
@@ -18,9 +18,9 @@ struct Limit {
     left_out: u64,
 }
 
-impl Sparing {
-    pub(crate) fn new() -> Sparing {
-        Sparing(Arc::new(Mutex::new(Limit {
+impl RateLimitedLog {
+    pub(crate) fn new() -> RateLimitedLog {
+        RateLimitedLog(Arc::new(Mutex::new(Limit {
             since: Instant::now(),
             written: 0,
             left_out: 0,
