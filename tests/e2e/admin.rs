@@ -178,7 +178,7 @@ fn every_answer_of_the_document_is_given_as_it_says() {
         "listDeadLetters",
         "showQueue",
         "verifyQueue",
-        "listSetAside",
+        "listQuarantined",
         "reload",
         "showConfig",
     ] {
@@ -214,7 +214,7 @@ fn every_answer_of_the_document_is_given_as_it_says() {
         ("dropDeadLetters", "PUT"),
         ("showQueue", "PUT"),
         ("verifyQueue", "PUT"),
-        ("listSetAside", "PUT"),
+        ("listQuarantined", "PUT"),
         ("dropTarget", "PUT"),
         ("reload", "PUT"),
         ("status", "PUT"),
@@ -296,7 +296,11 @@ fn dead_letters(asker: &mut Asker) {
         "404",
         "/api/v1/dead-letters?target=nobody",
     );
-    asker.get("listSetAside", "400", "/api/v1/queue/set-aside?cursor=x");
+    asker.get(
+        "listQuarantined",
+        "400",
+        "/api/v1/queue/quarantined?cursor=x",
+    );
 
     let id = one["id"].as_str().expect("it has an id").to_owned();
     let full = asker

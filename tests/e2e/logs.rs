@@ -33,7 +33,7 @@ fn an_events_trouble_is_one_line_with_fields_and_its_success_is_none() {
         ("id", json!(id)),
         ("attempt", json!(1)),
         ("outcome", json!("4xx")),
-        ("follows", json!("dead-letter")),
+        ("next_step", json!("dead-letter")),
         ("reason", json!("refused")),
     ] {
         assert_eq!(line[field], expected, "{field} of {line:#}");

@@ -55,7 +55,7 @@ fn told(ended: &Ended) -> String {
 }
 
 #[test]
-fn what_is_set_aside_is_listed_with_its_target_and_the_reason() {
+fn a_damaged_record_is_listed_with_its_target_and_the_reason() {
     let folder = Folder::new();
     let dir = owing(&folder);
     overwrite(&dir.join("data.mdb"), b"\"taskId\":\"task-1\"", 3, b"X");
@@ -73,18 +73,18 @@ fn what_is_set_aside_is_listed_with_its_target_and_the_reason() {
     let text = told(&queue("stats", &dir).run("").expect_code(0));
     let line = text
         .lines()
-        .find(|line| line.starts_with("entry 2 was set aside"))
+        .find(|line| line.starts_with("entry 2 is quarantined"))
         .unwrap_or_else(|| panic!("it is not named: {text}"));
     assert!(line.contains("does not match its checksum"), "{line}");
     assert!(line.contains("it was for default"), "{line}");
     let json = queue("stats", &dir).args(["--format", "json"]).run("");
     let json: Value = serde_json::from_slice(&json.stdout).expect("it is JSON");
-    let aside = &json["set_aside"][0];
-    assert_eq!(aside["entry"], 2);
-    assert_eq!(aside["targets"], json!(["default"]));
-    assert!(aside["bytes"].as_u64() > Some(5_000));
+    let record = &json["quarantined"][0];
+    assert_eq!(record["entry"], 2);
+    assert_eq!(record["targets"], json!(["default"]));
+    assert!(record["bytes"].as_u64() > Some(5_000));
     let text = told(&queue("verify", &dir).run("").expect_code(0));
-    assert!(text.contains("entry 2 was set aside"), "{text}");
+    assert!(text.contains("entry 2 is quarantined"), "{text}");
     assert!(text.contains("all is whole"), "{text}");
 }
 

@@ -40,7 +40,7 @@ fn follows(reply: Reply, settings: &[(&str, Value)]) -> (String, String) {
     assert_eq!(receiver.requests().len(), 1, "one attempt and no other");
     let report = report(&ended);
     let said = |key: &str| report[key].as_str().expect("it is a text").to_owned();
-    (said("follows"), said("hint"))
+    (said("nextStep"), said("hint"))
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn one_frame_is_printed_as_text() {
     assert!(lines[1].starts_with("queue: "), "{text}");
     assert!(lines[3].starts_with("TARGET "), "{text}");
     assert!(
-        lines[4].starts_with("audit  ") && lines[4].contains(" well "),
+        lines[4].starts_with("audit  ") && lines[4].contains(" ok "),
         "{text}"
     );
     assert!(!text.contains('\u{1b}'), "{text:?}");

@@ -1,6 +1,6 @@
 //! Names of states.
 
-use webhook_dispatch::BreakerState;
+use webhook_dispatch::{BreakerState, TargetStats};
 
 /// The states of a circuit breaker.
 pub(super) const BREAKER_STATES: [(BreakerState, &str); 4] = [
@@ -14,4 +14,16 @@ pub(super) const BREAKER_STATES: [(BreakerState, &str); 4] = [
 pub(super) fn breaker_name(state: BreakerState) -> &'static str {
     let found = BREAKER_STATES.iter().find(|(known, _)| *known == state);
     found.map_or("unknown", |(_, name)| name)
+}
+
+/// The state of a target, by name: what an operator sees first.
+pub(super) fn target_state(target: &TargetStats) -> &'static str {
+    match target.breaker {
+        _ if target.paused => "paused",
+        BreakerState::Stopped => "stopped",
+        BreakerState::Open => "breaker-open",
+        BreakerState::HalfOpen => "half-open",
+        _ if target.waiting_tasks > 0 => "retrying",
+        _ => "ok",
+    }
 }

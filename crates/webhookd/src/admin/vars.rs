@@ -66,7 +66,7 @@ fn vars(daemon: &Daemon, snapshot: &Snapshot) -> BTreeMap<String, Value> {
     put("webhookd_queue_bytes".into(), queue.bytes.into());
     put("webhookd_queue_max_bytes".into(), queue.max_bytes.into());
     put("webhookd_queue_events".into(), queue.events.into());
-    put("webhookd_queue_set_aside".into(), queue.corrupt.into());
+    put("webhookd_queue_quarantined".into(), queue.corrupt.into());
     if let Some(writer) = &snapshot.writer {
         let commits = &writer.commit_micros;
         put("webhookd_queue_commits".into(), commits.count.into());

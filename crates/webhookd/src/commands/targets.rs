@@ -56,8 +56,7 @@ struct Target {
     name: String,
     url: String,
     delivery: String,
-    paused: bool,
-    breaker: String,
+    state: String,
     stats: Figures,
 }
 
@@ -101,27 +100,19 @@ fn list(selector: &QueueSelector, format: OutputFormat) -> Result<()> {
     let Targets { targets } = answer.json()?;
     writeln!(
         out,
-        "{:<24} {:<10} {:>12} {:>12} {:>12} {:>12} {:<12} URL",
+        "{:<24} {:<12} {:>12} {:>12} {:>12} {:>12} {:<12} URL",
         "TARGET", "STATE", "DELIVERED", "PENDING", "OLDEST", "DEAD", "DELIVERY"
     )?;
     for target in targets {
-        let state = if target.paused {
-            "paused"
-        } else {
-            match target.breaker.as_str() {
-                "closed" => "well",
-                other => other,
-            }
-        };
         let stats = &target.stats;
         let oldest = stats
             .oldest_pending_age_seconds
             .map_or_else(|| "-".to_owned(), |age| format!("{age:.1} s"));
         writeln!(
             out,
-            "{:<24} {:<10} {:>12} {:>12} {:>12} {:>12} {:<12} {}",
+            "{:<24} {:<12} {:>12} {:>12} {:>12} {:>12} {:<12} {}",
             target.name,
-            state,
+            target.state,
             stats.delivered,
             stats.pending,
             oldest,

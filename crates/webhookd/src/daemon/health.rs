@@ -78,7 +78,7 @@ impl Health {
             let detail = "the thread that delivers to this target has ended";
             self.dead.push(Reason {
                 target: Some(target.name.clone()),
-                ..Reason::new("courier-ended", detail)
+                ..Reason::new("target-worker-ended", detail)
             });
         }
         if writer.is_some_and(|writer| writer.ended) {

@@ -44,14 +44,14 @@ fn log_one_of_many(incident: &Incident<'_>) {
         } => {
             let id = webhook_id(*id);
             let outcome = outcome.name();
-            let (follows, reason, retry_in_seconds) = name(*follows);
+            let (next_step, reason, retry_in_seconds) = name(*follows);
             tracing::warn!(
                 target,
                 task,
                 id,
                 attempt,
                 outcome,
-                follows,
+                next_step,
                 reason,
                 retry_in_seconds,
                 "{incident}"
@@ -64,9 +64,9 @@ fn log_one_of_many(incident: &Incident<'_>) {
     }
 }
 
-/// What follows, its reason, and the seconds until a retry.
-fn name(follows: NextStep) -> (&'static str, Option<&'static str>, Option<f64>) {
-    match follows {
+/// The name of the next step, its reason, and the seconds until a retry.
+fn name(next: NextStep) -> (&'static str, Option<&'static str>, Option<f64>) {
+    match next {
         NextStep::Retry(wait) => ("retry", None, Some(wait.as_secs_f64())),
         NextStep::DeadLetter(reason) => ("dead-letter", Some(reason.name()), None),
         NextStep::Nothing => ("nothing", None, None),

@@ -31,7 +31,7 @@ pub(super) fn add(routes: Routes) -> Routes {
         .post("/api/v1/dead-letters/drop", dead_letters::drop_them)
         .get("/api/v1/queue", queue::show)
         .post("/api/v1/queue/verify", queue::verify)
-        .get("/api/v1/queue/set-aside", queue::set_aside)
+        .get("/api/v1/queue/quarantined", queue::quarantined)
         .delete("/api/v1/queue/targets/{name}", queue::drop_target)
         .post("/api/v1/reload", config::reload)
         .get("/api/v1/config", config::show)

@@ -21,7 +21,7 @@ pub(super) struct QueueJson {
     events: u64,
     bytes: u64,
     max_bytes: u64,
-    set_aside: u64,
+    quarantined: u64,
     writer: Option<WriterJson>,
     targets: Vec<QueuedTarget>,
 }
@@ -71,7 +71,7 @@ fn queue(daemon: &Daemon) -> Result<QueueJson, Problem> {
         events: statistics.events,
         bytes: statistics.bytes,
         max_bytes: statistics.max_bytes,
-        set_aside: statistics.corrupt,
+        quarantined: statistics.corrupt,
         writer: writer.map(WriterJson::new),
         targets: targets
             .map(|target| QueuedTarget {
@@ -110,7 +110,7 @@ pub(super) struct VerificationJson {
     events: u64,
     owed: u64,
     dead_letters: u64,
-    set_aside: u64,
+    quarantined: u64,
     damaged: Vec<Damaged>,
     damaged_count: u64,
     contradictions: Vec<String>,
@@ -158,7 +158,7 @@ impl VerificationJson {
             events: found.events,
             owed: found.owed,
             dead_letters: found.dead,
-            set_aside: found.quarantined,
+            quarantined: found.set_aside,
             damaged: damaged
                 .map(|corrupt| Damaged {
                     entry: corrupt.entry.0,
@@ -174,23 +174,23 @@ impl VerificationJson {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SetAsidePage {
-    set_aside: Vec<SetAsideJson>,
+pub(super) struct QuarantinedPage {
+    quarantined: Vec<QuarantinedJson>,
     next: Option<String>,
 }
 
 #[derive(Serialize)]
-struct SetAsideJson {
+struct QuarantinedJson {
     entry: u64,
     targets: Vec<String>,
     reason: String,
     bytes: usize,
 }
 
-pub(super) async fn set_aside(
+pub(super) async fn quarantined(
     State(daemon): State<Arc<Daemon>>,
     Parts(mut query): Parts<Query>,
-) -> Result<Json<SetAsidePage>, Problem> {
+) -> Result<Json<QuarantinedPage>, Problem> {
     let limit = limit(&mut query)?;
     let after = match query.remove("cursor") {
         None => None,
@@ -203,15 +203,15 @@ pub(super) async fn set_aside(
     page.map(Json::of)
 }
 
-fn page(daemon: &Daemon, after: Option<EntryId>, limit: usize) -> Result<SetAsidePage, Problem> {
-    let mut set_aside: Vec<SetAsideJson> = Vec::new();
+fn page(daemon: &Daemon, after: Option<EntryId>, limit: usize) -> Result<QuarantinedPage, Problem> {
+    let mut quarantined: Vec<QuarantinedJson> = Vec::new();
     let mut next = None;
-    let read = daemon.control.quarantined(after, &mut |found| {
-        if set_aside.len() == limit {
-            next = set_aside.last().map(|last| last.entry.to_string());
+    let read = daemon.control.set_aside(after, &mut |found| {
+        if quarantined.len() == limit {
+            next = quarantined.last().map(|last| last.entry.to_string());
             return ControlFlow::Break(());
         }
-        set_aside.push(SetAsideJson {
+        quarantined.push(QuarantinedJson {
             entry: found.entry.0,
             targets: found.targets.iter().map(|it| (*it).to_owned()).collect(),
             reason: found.reason.to_owned(),
@@ -220,7 +220,7 @@ fn page(daemon: &Daemon, after: Option<EntryId>, limit: usize) -> Result<SetAsid
         ControlFlow::Continue(())
     });
     read.map_err(|error| Problem::failed(&error))?;
-    Ok(SetAsidePage { set_aside, next })
+    Ok(QuarantinedPage { quarantined, next })
 }
 
 #[derive(Serialize)]

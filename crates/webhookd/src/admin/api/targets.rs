@@ -2,7 +2,7 @@
 
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
-use super::super::states::breaker_name;
+use super::super::states::{breaker_name, target_state};
 use crate::daemon::{Daemon, Snapshot};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -22,6 +22,7 @@ pub(super) struct TargetJson {
     name: String,
     url: String,
     delivery: String,
+    state: &'static str,
     paused: bool,
     breaker: &'static str,
     stats: StatsJson,
@@ -180,6 +181,7 @@ impl TargetJson {
             name: settings.name,
             url: settings.url,
             delivery: settings.delivery,
+            state: target_state(target),
             paused: target.paused,
             breaker: breaker_name(target.breaker),
             stats: StatsJson::new(target, held.map_or(0, |queued| queued.dead)),

@@ -31,8 +31,8 @@ fn add_content(families: &mut Families, queue: &Statistics) {
         ),
         ("webhookd_queue_events", "Events stored.", queue.events),
         (
-            "webhookd_queue_set_aside_records",
-            "Entries set aside, since their record is damaged.",
+            "webhookd_queue_quarantined_records",
+            "Damaged records: they are kept, and cannot be delivered.",
             queue.corrupt,
         ),
     ] {

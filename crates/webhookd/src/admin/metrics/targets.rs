@@ -98,7 +98,7 @@ const GAUGES: [Figure<f64>; 8] = [
         |target| f64::from(u8::from(target.breaker == BreakerState::Stopped)),
     ),
     (
-        "webhookd_worker_running",
+        "webhookd_target_worker_up",
         "Whether the thread that delivers to the target runs.",
         |target| f64::from(u8::from(target.worker_running)),
     ),

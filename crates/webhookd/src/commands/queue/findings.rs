@@ -1,6 +1,6 @@
 //! What was found when all of a queue was read.
 
-use super::holdings::Aside;
+use super::holdings::Quarantined;
 use crate::admin::client::Client;
 use crate::commands::queue_selector::QueueSelector;
 use anyhow::Result;
@@ -17,14 +17,14 @@ pub(super) struct Findings {
     events: u64,
     owed: u64,
     dead_letters: u64,
-    set_aside: u64,
+    quarantined: u64,
     damaged: Vec<Damaged>,
     damaged_count: u64,
     contradictions: Vec<String>,
     contradiction_count: u64,
-    /// Those of `set_aside`, named.
+    /// The first of `quarantined`.
     #[serde(skip)]
-    aside: Vec<Aside>,
+    records: Vec<Quarantined>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,9 +37,9 @@ impl Findings {
     /// Reads a queue whose program is stopped.
     pub(super) fn of(selector: &QueueSelector) -> Result<Findings> {
         let found = verify(selector.dir()?)?;
-        let aside = match found.set_aside {
+        let records = match found.set_aside {
             0 => Vec::new(),
-            _ => Aside::of(&selector.open_stopped()?)?,
+            _ => Quarantined::of(&selector.open_stopped()?)?,
         };
         let damaged = found.corrupt.iter().map(|corrupt| Damaged {
             entry: corrupt.entry.0,
@@ -50,29 +50,29 @@ impl Findings {
             events: found.events,
             owed: found.owed,
             dead_letters: found.dead,
-            set_aside: found.quarantined,
+            quarantined: found.set_aside,
             damaged: damaged.collect(),
             damaged_count: found.corrupt_count,
             contradiction_count: found.disagreement_count,
             contradictions: found.disagreements,
-            aside,
+            records,
         })
     }
 
     /// Has a running program read it.
     pub(super) fn ask(client: &Client) -> Result<Findings> {
         let mut found: Findings = client.post("/api/v1/queue/verify", None)?.json()?;
-        found.aside = Aside::ask(client, found.set_aside)?;
+        found.records = Quarantined::ask(client, found.quarantined)?;
         Ok(found)
     }
 
     pub(super) fn write(&self, out: &mut impl Write) -> Result<ExitCode> {
         writeln!(
             out,
-            "{} events read; {} entries owed, {} dead letters, {} set aside",
-            self.events, self.owed, self.dead_letters, self.set_aside
+            "{} events read; {} entries owed, {} dead letters, {} quarantined",
+            self.events, self.owed, self.dead_letters, self.quarantined
         )?;
-        Aside::write(out, &self.aside)?;
+        Quarantined::write(out, &self.records)?;
         for damaged in &self.damaged {
             writeln!(out, "entry {}: {}", damaged.entry, damaged.reason)?;
         }

@@ -18,7 +18,7 @@ pub(super) struct Holdings {
     max_bytes: Option<u64>,
     corrupt: u64,
     /// The first thousand of them.
-    set_aside: Vec<Aside>,
+    quarantined: Vec<Quarantined>,
     targets: Vec<Holding>,
 }
 
@@ -31,9 +31,9 @@ struct Holding {
     dead: u64,
 }
 
-/// An entry that was set aside, since its record is damaged.
+/// An entry whose record is damaged.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Aside {
+pub(super) struct Quarantined {
     entry: u64,
     targets: Vec<String>,
     reason: String,
@@ -41,7 +41,7 @@ pub(super) struct Aside {
     bytes: usize,
 }
 
-/// Entries set aside that are named; all are counted.
+/// Quarantined entries that are listed, at most; all are counted.
 const NAMED: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ struct Told {
     events: u64,
     bytes: u64,
     max_bytes: u64,
-    set_aside: u64,
+    quarantined: u64,
     targets: Vec<ToldTarget>,
 }
 
@@ -66,8 +66,8 @@ struct ToldTarget {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ToldAside {
-    set_aside: Vec<Aside>,
+struct QuarantinedPage {
+    quarantined: Vec<Quarantined>,
 }
 
 impl Holdings {
@@ -88,7 +88,7 @@ impl Holdings {
             bytes: statistics.bytes,
             max_bytes: knows_bound.then_some(statistics.max_bytes),
             corrupt: statistics.corrupt,
-            set_aside: Aside::of(queue)?,
+            quarantined: Quarantined::of(queue)?,
             targets: targets.collect(),
         })
     }
@@ -109,8 +109,8 @@ impl Holdings {
             events: told.events,
             bytes: told.bytes,
             max_bytes: Some(told.max_bytes),
-            corrupt: told.set_aside,
-            set_aside: Aside::ask(client, told.set_aside)?,
+            corrupt: told.quarantined,
+            quarantined: Quarantined::ask(client, told.quarantined)?,
             targets: targets.collect(),
         })
     }
@@ -142,8 +142,8 @@ impl Holdings {
         let used = HumanBytes(self.bytes);
         writeln!(out, "{} events, {used}{bound} in use", self.events)?;
         if self.corrupt > 0 {
-            writeln!(out, "damaged records set aside: {}", self.corrupt)?;
-            Aside::write(out, &self.set_aside)?;
+            writeln!(out, "quarantined records: {}", self.corrupt)?;
+            Quarantined::write(out, &self.quarantined)?;
         }
         writeln!(
             out,
@@ -164,16 +164,16 @@ impl Holdings {
     }
 }
 
-impl Aside {
+impl Quarantined {
     /// Of a queue that this process has open.
-    pub(super) fn of(queue: &DiskQueue) -> Result<Vec<Aside>> {
+    pub(super) fn of(queue: &DiskQueue) -> Result<Vec<Quarantined>> {
         let mut found = Vec::new();
-        let mut visit = |aside: webhook_queue::Quarantined<'_>| {
-            found.push(Aside {
-                entry: aside.entry.0,
-                targets: aside.targets.iter().map(ToString::to_string).collect(),
-                reason: aside.reason.to_owned(),
-                bytes: aside.record.len(),
+        let mut visit = |record: webhook_queue::SetAside<'_>| {
+            found.push(Quarantined {
+                entry: record.entry.0,
+                targets: record.targets.iter().map(ToString::to_string).collect(),
+                reason: record.reason.to_owned(),
+                bytes: record.record.len(),
             });
             match found.len() < NAMED {
                 true => ControlFlow::Continue(()),
@@ -181,30 +181,30 @@ impl Aside {
             }
         };
         queue
-            .quarantined(None, &mut visit)
-            .context("cannot read what is set aside")?;
+            .set_aside(None, &mut visit)
+            .context("cannot read the quarantined records")?;
         Ok(found)
     }
 
     /// As a running program tells, if there are any.
-    pub(super) fn ask(client: &Client, count: u64) -> Result<Vec<Aside>> {
+    pub(super) fn ask(client: &Client, count: u64) -> Result<Vec<Quarantined>> {
         if count == 0 {
             return Ok(Vec::new());
         }
         let limit = query([("limit", NAMED.to_string())]);
-        let told: ToldAside = client.get(&format!("/api/v1/queue/set-aside{limit}"))?;
-        Ok(told.set_aside)
+        let told: QuarantinedPage = client.get(&format!("/api/v1/queue/quarantined{limit}"))?;
+        Ok(told.quarantined)
     }
 
-    pub(super) fn write(out: &mut impl Write, aside: &[Aside]) -> Result<()> {
-        for of in aside {
-            // Names are as found in a file that is damaged somewhere.
-            let targets = of.targets.join(", ").escape_debug().to_string();
-            let kept = HumanBytes(of.bytes as u64);
-            let (entry, reason) = (of.entry, &of.reason);
+    pub(super) fn write(out: &mut impl Write, records: &[Quarantined]) -> Result<()> {
+        for record in records {
+            // The names come from a damaged file.
+            let targets = record.targets.join(", ").escape_debug().to_string();
+            let kept = HumanBytes(record.bytes as u64);
+            let (entry, reason) = (record.entry, &record.reason);
             writeln!(
                 out,
-                "entry {entry} was set aside: {reason}; it was for {targets}; {kept} of it are kept"
+                "entry {entry} is quarantined: {reason}; it was for {targets}; {kept} of it are kept"
             )?;
         }
         Ok(())

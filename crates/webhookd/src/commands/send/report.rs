@@ -25,7 +25,7 @@ struct Json<'a> {
     id: &'a str,
     delivered: bool,
     outcome: &'static str,
-    follows: &'static str,
+    next_step: &'static str,
     hint: String,
     took_ms: f64,
     request: JsonRequest<'a>,
@@ -120,7 +120,7 @@ impl Report<'_> {
             id: &trial.id,
             delivered: trial.verdict == Verdict::Delivered,
             outcome: trial.outcome.name(),
-            follows: self.follows(),
+            next_step: self.next_step(),
             hint: self.hint(),
             took_ms: trial.took.as_secs_f64() * 1_000.0,
             request: JsonRequest {
@@ -160,7 +160,7 @@ impl Report<'_> {
     }
 
     /// What `webhookd run` would do now: `nothing`, `retry`, `dead-letter` or `stop`.
-    fn follows(&self) -> &'static str {
+    fn next_step(&self) -> &'static str {
         match self.trial.verdict {
             Verdict::Delivered => "nothing",
             _ if self.target.delivery() == Delivery::BestEffort => "nothing",
@@ -177,7 +177,7 @@ impl Report<'_> {
     }
 
     fn hint(&self) -> String {
-        let mut hint = match (self.trial.verdict, self.follows()) {
+        let mut hint = match (self.trial.verdict, self.next_step()) {
             (Verdict::Delivered, _) => String::new(),
             (_, "nothing") => "`webhookd run` would leave it at that: the target is best-effort, \
                  which means one attempt"

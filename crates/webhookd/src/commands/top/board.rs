@@ -154,7 +154,7 @@ pub(super) mod tests {
         let target = |name: &str, delivered, pending| Target {
             name: name.to_owned(),
             paused: false,
-            breaker: "closed".to_owned(),
+            state: "ok".to_owned(),
             stats: Figures {
                 accepted: delivered + pending,
                 delivered,

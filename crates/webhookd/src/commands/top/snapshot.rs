@@ -41,7 +41,7 @@ pub(super) struct Queue {
     pub(super) events: u64,
     pub(super) bytes: u64,
     pub(super) max_bytes: u64,
-    pub(super) set_aside: u64,
+    pub(super) quarantined: u64,
     pub(super) writer: Option<Writer>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Writer {
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) paused: bool,
-    pub(super) breaker: String,
+    pub(super) state: String,
     pub(super) stats: Figures,
 }
 

@@ -17,7 +17,7 @@ const OTHER_LINES: usize = 5;
 /// Titles and widths.
 const COLUMNS: [(&str, u16); 12] = [
     ("TARGET", 20),
-    ("STATE", 9),
+    ("STATE", 12),
     ("IN/s", 9),
     ("OUT/s", 9),
     ("FAIL/s", 8),
@@ -127,8 +127,8 @@ fn queue_line(queue: &Queue) -> Line<'_> {
         size(queue.max_bytes),
         fill * 100.0
     );
-    if queue.set_aside > 0 {
-        text.push_str(&format!(", {} damaged and set aside", queue.set_aside));
+    if queue.quarantined > 0 {
+        text.push_str(&format!(", {} quarantined", queue.quarantined));
     }
     let writer = queue.writer.as_ref();
     if writer.is_some_and(|writer| writer.blocked) {
@@ -149,10 +149,9 @@ fn row<'a>(board: &Board, target: &'a Target) -> Row<'a> {
     let stats = &target.stats;
     let rates = board.rates(&target.name);
     let rate = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |it| format!("{it:.1}"));
-    let (state, color) = state(target);
     let cells = [
         target.name.clone(),
-        state.to_owned(),
+        target.state.clone(),
         rate(rates.map(|it| it.accepted)),
         rate(rates.map(|it| it.delivered)),
         rate(rates.map(|it| it.failed)),
@@ -169,7 +168,7 @@ fn row<'a>(board: &Board, target: &'a Target) -> Row<'a> {
     let cells = COLUMNS.iter().zip(cells).map(|((title, _), text)| {
         let cell = aligned(title, text);
         match *title {
-            "STATE" => cell.style(Style::new().fg(color)),
+            "STATE" => cell.style(Style::new().fg(state_color(&target.state))),
             "DEAD" if stats.dead_held > 0 => cell.style(Style::new().fg(Color::Red)),
             _ => cell,
         }
@@ -177,12 +176,11 @@ fn row<'a>(board: &Board, target: &'a Target) -> Row<'a> {
     Row::new(cells)
 }
 
-fn state(target: &Target) -> (&str, Color) {
-    match (target.paused, target.breaker.as_str()) {
-        (true, _) => ("paused", Color::Yellow),
-        (false, "closed") => ("well", Color::Green),
-        (false, "half-open") => ("probing", Color::Yellow),
-        (false, other) => (other, Color::Red),
+fn state_color(state: &str) -> Color {
+    match state {
+        "ok" => Color::Green,
+        "retrying" | "half-open" | "paused" => Color::Yellow,
+        _ => Color::Red,
     }
 }
 
@@ -235,27 +233,26 @@ mod tests {
 webhookd 0.1.0, up 1h 02m, ready
 queue: 7 events, 1.00 GiB of 4.00 GiB (25 %)
 
-TARGET               STATE          IN/s     OUT/s   FAIL/s    PENDING   OLDEST FLIGHT  WAITING     DEAD       P50       P99
-audit                well          125.0     125.0      0.0          0        -      3        0        0    2.1 ms 1500.0 ms
-pager                well            0.0       0.0      0.0          7   1m 01s      3        7        0    2.1 ms 1500.0 ms
+TARGET               STATE             IN/s     OUT/s   FAIL/s    PENDING   OLDEST FLIGHT  WAITING     DEAD       P50       P99
+audit                ok               125.0     125.0      0.0          0        -      3        0        0    2.1 ms 1500.0 ms
+pager                ok                 0.0       0.0      0.0          7   1m 01s      3        7        0    2.1 ms 1500.0 ms
 ";
-        assert_eq!(as_text(&board(), 124), expected);
+        assert_eq!(as_text(&board(), 127), expected);
     }
 
     #[test]
     fn trouble_is_seen_at_once() {
         let mut board = board();
-        let target = board.now.targets.first_mut().unwrap();
-        target.breaker = "open".to_owned();
-        board.now.targets[1].paused = true;
-        board.now.queue.set_aside = 2;
+        board.now.targets[0].state = "breaker-open".to_owned();
+        board.now.targets[1].state = "paused".to_owned();
+        board.now.queue.quarantined = 2;
         board.now.status.ready = false;
         board.trouble = Some("no answer".to_owned());
         let text = as_text(&board, 124);
         for sign in [
-            "open",
+            "breaker-open",
             "paused",
-            "2 damaged",
+            "2 quarantined",
             "these figures are old: no answer",
         ] {
             assert!(text.contains(sign), "{sign} in\n{text}");
