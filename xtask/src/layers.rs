@@ -252,14 +252,6 @@ pub(crate) fn check() -> Result<()> {
     bail!("the rules in xtask/src/layers.rs are broken:{report}");
 }
 
-/// TEMPORARY, and to be empty: crates with known circles or uses of rooms above.
-const CIRCULAR: &[&str] = &[
-    "webhook-config",
-    "webhook-model",
-    "webhook-queue",
-    "webhookd",
-];
-
 /// Checks the modules within each crate of `crates/`.
 ///
 /// # Errors
@@ -273,7 +265,6 @@ pub(crate) fn check_modules() -> Result<()> {
     for package in metadata.workspace_packages() {
         let name = package.name.as_str();
         let targets = package.targets.iter();
-        let mut circular = false;
         for target in targets.filter(|target| target.is_lib() || target.is_bin()) {
             let Ok(file) = target.src_path.strip_prefix(&metadata.workspace_root) else {
                 continue;
@@ -283,19 +274,13 @@ pub(crate) fn check_modules() -> Result<()> {
             }
             let modules = Modules::load(file.as_str(), &read)?;
             for circle in circles::circles(&modules) {
-                circular = true;
-                if !CIRCULAR.contains(&name) {
-                    write!(report, "\n  {name}: {circle}")?;
-                }
+                write!(report, "\n  {name}: {circle}")?;
             }
-            if name == "webhook-dispatch" && !CIRCULAR.contains(&name) {
+            if name == "webhook-dispatch" {
                 for problem in rooms::violations(&modules, rooms::ROOMS) {
                     write!(report, "\n  {name}: {problem}")?;
                 }
             }
-        }
-        if !circular && CIRCULAR.contains(&name) {
-            write!(report, "\n  {name}: has no circle; remove it from CIRCULAR")?;
         }
     }
     if report.is_empty() {

@@ -1,30 +1,30 @@
-//! Committing a group, and what becomes of it if that fails.
+//! Commits a group, or parts of it if that fails.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::line::{Line, Waiting, Work};
-use super::{Appended, Committed};
+use super::committed::{Appended, Committed};
+use super::write_queue::{Waiting, Work, WriteQueue};
 use crate::{Accepted, Event, Queue, QueueError, Settlement};
 
-/// What the thread runs.
+/// The state of the writer's thread.
 pub(super) struct Writer<T, F> {
     queue: Arc<dyn Queue>,
-    line: Arc<Line<T>>,
+    write_queue: Arc<WriteQueue<T>>,
     on_commit: F,
 }
 
-/// The events of a group that are yet to be committed, as a queue wants them, and their tickets.
+/// The uncommitted events of a group, as a queue takes them, and their tickets.
 struct Events<T> {
     events: Vec<Event>,
     tickets: Vec<Ticket<T>>,
 }
 
-/// A ticket, and until when its event may wait.
+/// A ticket, and the time until which its event waits for room.
 type Ticket<T> = (T, Option<Instant>);
 
-/// Stops the line when the thread ends, even by a panic of the callback.
-struct Stop<T>(Arc<Line<T>>);
+/// Stops the write queue when the thread ends, by a panic of the callback too.
+struct Stop<T>(Arc<WriteQueue<T>>);
 
 impl<T> Drop for Stop<T> {
     fn drop(&mut self) {
@@ -33,19 +33,24 @@ impl<T> Drop for Stop<T> {
 }
 
 impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
-    pub(super) fn new(queue: Arc<dyn Queue>, line: Arc<Line<T>>, on_commit: F) -> Writer<T, F> {
+    pub(super) fn new(
+        queue: Arc<dyn Queue>,
+        write_queue: Arc<WriteQueue<T>>,
+        on_commit: F,
+    ) -> Writer<T, F> {
         Writer {
             queue,
-            line,
+            write_queue,
             on_commit,
         }
     }
 
-    /// Writes until the line is closed and empty; the settlements that could not be committed.
+    /// Writes until the write queue is closed and empty. Returns the settlements that could not be
+    /// committed.
     pub(super) fn run(mut self) -> Vec<Settlement> {
-        let _stop = Stop(self.line.clone());
+        let _stop = Stop(self.write_queue.clone());
         loop {
-            match self.line.next() {
+            match self.write_queue.next() {
                 Work::End => return Vec::new(),
                 Work::GiveUp(events, full) => self.fail(Events::new(events), &full),
                 Work::Write(events, settlements) => {
@@ -57,7 +62,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         }
     }
 
-    /// Commits a group: at once if possible, else the settlements first, which may make room.
+    /// Commits a group: whole if possible, else the settlements first, which may make room.
     fn write(
         &mut self,
         mut events: Events<T>,
@@ -67,8 +72,8 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         let error = match self.commit(&mut events, all, settlements) {
             Ok(()) => return Ok(()),
             Err((error, settlements)) if events.is_empty() => {
-                self.line.count(|counted| counted.failed(&error));
-                return self.line.keep(settlements);
+                self.write_queue.count(|counted| counted.failed(&error));
+                return self.write_queue.keep(settlements);
             }
             Err((error, settlements)) if settlements.is_empty() => error,
             Err((error, settlements)) => {
@@ -76,8 +81,8 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                 match self.commit(&mut events, 0, settlements) {
                     Err((unsettled, settlements)) => {
                         self.append(events, Some(error));
-                        self.line.count(|counted| counted.failed(&unsettled));
-                        return self.line.keep(settlements);
+                        self.write_queue.count(|counted| counted.failed(&unsettled));
+                        return self.write_queue.keep(settlements);
                     }
                     Ok(()) if retry => {
                         self.append(events, None);
@@ -91,8 +96,8 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         Ok(())
     }
 
-    /// Commits events, or as many of the first of them as there is room for. `error` is why all of
-    /// them could not be committed at once, if that was tried.
+    /// Commits events, or the first of them if there is no room for all. `error` says why a commit
+    /// of all failed, if one was tried.
     fn append(&mut self, mut events: Events<T>, mut error: Option<QueueError>) {
         let mut count = events.len();
         while !events.is_empty() {
@@ -118,20 +123,23 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                 }
                 QueueError::Full { .. } => {
                     let full = Arc::new(failed);
-                    if let Err(refused) = self.line.block(events.into_waiting(), full.clone()) {
+                    if let Err(refused) =
+                        self.write_queue.block(events.into_waiting(), full.clone())
+                    {
                         self.fail(Events::new(refused), &full);
                     }
                     return;
                 }
                 failed => {
-                    self.line.count(|counted| counted.failed(&failed));
+                    self.write_queue.count(|counted| counted.failed(&failed));
                     return self.fail(events, &Arc::new(failed));
                 }
             }
         }
     }
 
-    /// One commit of the first `count` events and of settlements, which come back if it fails.
+    /// Makes one commit of the first `count` events and of settlements, and returns the settlements
+    /// if it fails.
     fn commit(
         &mut self,
         events: &mut Events<T>,
@@ -149,12 +157,12 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                     "a queue tells what became of each event"
                 );
                 let repeated = accepted.iter().filter_map(Accepted::duplicate_of).count();
-                self.line.count(|counted| {
+                self.write_queue.count(|counted| {
                     counted.committed(took, count - repeated, settlements.len());
                     counted.duplicates += repeated as u64;
                 });
                 if !settlements.is_empty() {
-                    self.line.unblock();
+                    self.write_queue.unblock();
                 }
                 let appended = events.split(count).appended(accepted.into_iter().map(Ok));
                 (self.on_commit)(Committed {
@@ -168,7 +176,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
 
     fn fail(&mut self, events: Events<T>, error: &Arc<QueueError>) {
         let count = events.len() as u64;
-        self.line.count(|counted| counted.refused += count);
+        self.write_queue.count(|counted| counted.refused += count);
         let appended = events.appended(std::iter::repeat_with(|| Err(error.clone())));
         (self.on_commit)(Committed {
             appended,
@@ -177,7 +185,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
     }
 }
 
-/// Whether fewer events, or the same ones later, may find room.
+/// Whether there may be room for fewer events, or for these later.
 fn is_want_of_room(error: &QueueError) -> bool {
     matches!(error, QueueError::Full { .. } | QueueError::TooLarge { .. })
 }
@@ -198,7 +206,7 @@ impl<T> Events<T> {
 
     /// Takes the first `count` out.
     fn split(&mut self, count: usize) -> Events<T> {
-        // What stays is mostly nothing, and then nothing is moved.
+        // Mostly nothing stays, and then nothing is moved.
         let events = self.events.split_off(count);
         let tickets = self.tickets.split_off(count);
         Events {

@@ -1,8 +1,11 @@
 //! The one thread that writes, and its groups.
 
+mod committed;
 mod group;
-mod line;
+mod limits;
+mod refused;
 mod statistics;
+mod write_queue;
 
 use std::io;
 use std::sync::Arc;
@@ -10,133 +13,32 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use self::group::Writer;
-use self::line::Line;
-use crate::{Accepted, Event, Queue, QueueError, Settlement};
+use self::write_queue::WriteQueue;
+use crate::{Event, Queue, Settlement};
 
+pub use self::committed::{Appended, Committed};
+pub use self::limits::{Limits, WhenFull};
+pub use self::refused::Refused;
 pub use self::statistics::{Distribution, WriterStatistics};
 
-/// How much a [`GroupWriter`] takes at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "made by callers, `..Default::default()`"
-)]
-pub struct Limits {
-    /// Events that may wait for the writer.
-    pub waiting_events: usize,
-    /// Bytes of keys and bodies that may wait; one event may always wait, however large.
-    pub waiting_bytes: usize,
-    /// Events in a group.
-    pub group_events: usize,
-    /// Bytes of keys and bodies in a group; one event may always be one. Until a group is on the
-    /// disk, it is in memory as pages of 4 KiB: those of its bodies, and at worst some four of the
-    /// tables for each settlement.
-    pub group_bytes: usize,
-    /// Settlements in a group.
-    pub group_settlements: usize,
-    /// What happens to events that a full queue has no room for.
-    pub when_full: WhenFull,
-}
-
-impl Default for Limits {
-    /// 1024 events and 8 MiB waiting; 512 events, 4 MiB and 768 settlements a group, which is at
-    /// most some 16 MiB of pages; `Block`.
-    fn default() -> Limits {
-        Limits {
-            waiting_events: 1024,
-            waiting_bytes: 8 << 20,
-            group_events: 512,
-            group_bytes: 4 << 20,
-            group_settlements: 768,
-            when_full: WhenFull::Block,
-        }
-    }
-}
-
-/// What happens to events that a full queue has no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// They fail at once, with [`QueueError::Full`].
-    Fail,
-    /// They wait until settlements have made room, in order, each up to its own deadline; then it
-    /// fails with [`QueueError::Full`]. One without a deadline does not wait.
-    Block,
-}
-
-/// What one commit did, in the order in which it was done.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Committed<T> {
-    /// What became of events.
-    pub appended: Vec<Appended<T>>,
-    /// Settlements that are durable now.
-    pub settled: Vec<Settlement>,
-}
-
-/// What became of an event that was given to [`append`](GroupWriter::append).
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Appended<T> {
-    /// The event.
-    pub event: Event,
-    /// What was given with it.
-    pub ticket: T,
-    /// Its handle, if it is durable now, or the name of the one that it repeats, which is; else
-    /// why it was not accepted.
-    pub result: Result<Accepted, Arc<QueueError>>,
-}
-
-/// What was not taken, given back.
-#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refused<V> {
-    /// Too much is waiting; it may be tried again.
-    #[error("too many events are waiting to be written; the event was not accepted")]
-    Busy(V),
-    /// The writer was shut down.
-    #[error("the queue is being closed; the event was not accepted")]
-    Closed(V),
-}
-
-impl<V> Refused<V> {
-    /// What was not taken.
-    pub fn into_inner(self) -> V {
-        match self {
-            Refused::Busy(value) | Refused::Closed(value) => value,
-        }
-    }
-}
-
-impl<V> std::fmt::Debug for Refused<V> {
-    /// Without the value, which need not be printable.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Refused::Busy(_) => f.write_str("Busy(..)"),
-            Refused::Closed(_) => f.write_str("Closed(..)"),
-        }
-    }
-}
-
 /// The one thread that writes to a queue. Events and settlements from any number of threads are
-/// committed together, a group being whatever came while the last one was synced, within
-/// [`Limits`]. Events keep the order in which `append` took them.
+/// committed together: a group is what came while the last one was synced, within [`Limits`]. Events keep the order in which `append` took them.
 ///
 /// If a commit fails, its events fail with that error, and its settlements are kept and tried
 /// again: with the next group, or after a second. Whether later events are taken is the queue's
 /// decision; see [`QueueError`].
 ///
-/// Dropping it tells the thread to write what is waiting and end, and does not wait for that.
+/// Dropping it tells the thread to write what waits and end, and does not wait for it.
 pub struct GroupWriter<T> {
-    line: Arc<Line<T>>,
+    write_queue: Arc<WriteQueue<T>>,
     /// Taken by `shutdown` alone.
     thread: Option<JoinHandle<Vec<Settlement>>>,
 }
 
 impl<T: Send + 'static> GroupWriter<T> {
-    /// Starts the thread, named `webhook-queue`. `on_commit` is called on it after each commit and
-    /// holds up the next one as long as it runs; it may call `settle`, but has to give `append` no
-    /// deadline, since only its own return makes room.
+    /// Starts the thread, named `webhook-queue`. The thread calls `on_commit` after each
+    /// commit, and makes the next one after it returns. It may call `settle`, and `append` without a
+    /// deadline, since only its return makes room.
     ///
     /// # Errors
     /// If the system starts no thread.
@@ -145,19 +47,19 @@ impl<T: Send + 'static> GroupWriter<T> {
         limits: Limits,
         on_commit: impl FnMut(Committed<T>) + Send + 'static,
     ) -> io::Result<GroupWriter<T>> {
-        let line = Arc::new(Line::new(limits));
-        let writer = Writer::new(queue, line.clone(), on_commit);
+        let write_queue = Arc::new(WriteQueue::new(limits));
+        let writer = Writer::new(queue, write_queue.clone(), on_commit);
         let thread = thread::Builder::new()
             .name("webhook-queue".into())
             .spawn(|| writer.run())?;
         Ok(GroupWriter {
-            line,
+            write_queue,
             thread: Some(thread),
         })
     }
 
-    /// Hands an event to the writer; `on_commit` gets it back with `ticket` and what became of it.
-    /// If too much is waiting, blocks up to `deadline`; without one, does not block. The deadline
+    /// Hands an event to the writer; `on_commit` gets it back with `ticket` and its result. If too
+    /// much is waiting, blocks up to `deadline`; without one, does not block. The deadline
     /// also ends its wait for room in the queue, see [`WhenFull::Block`].
     ///
     /// # Errors
@@ -169,41 +71,41 @@ impl<T: Send + 'static> GroupWriter<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline, deadline)
+        self.write_queue.append(event, ticket, deadline, deadline)
     }
 
     /// Hands a settlement to the writer. Never blocks and is never refused: callers bound what they
     /// settle by what they have in flight. What is handed over after the shutdown, or after
     /// `on_commit` panicked, is not written.
     pub fn settle(&self, settlement: Settlement) {
-        self.line.settle(settlement);
+        self.write_queue.settle(settlement);
     }
 
     /// What it has done so far.
     #[must_use]
     pub fn statistics(&self) -> WriterStatistics {
-        self.line.statistics()
+        self.write_queue.statistics()
     }
 
     /// A handle for other threads.
     #[must_use]
     pub fn handle(&self) -> WriterHandle<T> {
         WriterHandle {
-            line: self.line.clone(),
+            write_queue: self.write_queue.clone(),
         }
     }
 
-    /// Takes nothing more, writes what is waiting, and ends the thread. Events that a full queue
+    /// Takes nothing more, writes what waits, and ends the thread. Events that a full queue
     /// has no room for fail.
     ///
     /// # Errors
     /// The settlements that could not be committed: their entries are still owed. All those that
     /// were handed over and not confirmed, if `on_commit` panicked.
     pub fn shutdown(mut self) -> Result<(), Vec<Settlement>> {
-        self.line.close();
+        self.write_queue.close();
         let unsettled = match self.thread.take().map(JoinHandle::join) {
             Some(Ok(unsettled)) => unsettled,
-            Some(Err(_)) | None => self.line.abandoned(),
+            Some(Err(_)) | None => self.write_queue.abandoned(),
         };
         if unsettled.is_empty() {
             Ok(())
@@ -215,21 +117,21 @@ impl<T: Send + 'static> GroupWriter<T> {
 
 impl<T> Drop for GroupWriter<T> {
     fn drop(&mut self) {
-        self.line.close();
+        self.write_queue.close();
     }
 }
 
 impl<T> std::fmt::Debug for GroupWriter<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GroupWriter")
-            .field("line", &self.line)
+            .field("write_queue", &self.write_queue)
             .finish_non_exhaustive()
     }
 }
 
 /// A handle of a [`GroupWriter`]; it does not keep it running.
 pub struct WriterHandle<T> {
-    line: Arc<Line<T>>,
+    write_queue: Arc<WriteQueue<T>>,
 }
 
 impl<T> WriterHandle<T> {
@@ -243,7 +145,7 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline, deadline)
+        self.write_queue.append(event, ticket, deadline, deadline)
     }
 
     /// As [`append`](WriterHandle::append), but once handed over, the event may wait for room in
@@ -258,25 +160,26 @@ impl<T> WriterHandle<T> {
         deadline: Option<Instant>,
         room_until: Instant,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.line.append(event, ticket, deadline, Some(room_until))
+        self.write_queue
+            .append(event, ticket, deadline, Some(room_until))
     }
 
     /// As [`GroupWriter::settle`].
     pub fn settle(&self, settlement: Settlement) {
-        self.line.settle(settlement);
+        self.write_queue.settle(settlement);
     }
 
     /// As [`GroupWriter::statistics`].
     #[must_use]
     pub fn statistics(&self) -> WriterStatistics {
-        self.line.statistics()
+        self.write_queue.statistics()
     }
 }
 
 impl<T> Clone for WriterHandle<T> {
     fn clone(&self) -> WriterHandle<T> {
         WriterHandle {
-            line: self.line.clone(),
+            write_queue: self.write_queue.clone(),
         }
     }
 }
@@ -284,7 +187,7 @@ impl<T> Clone for WriterHandle<T> {
 impl<T> std::fmt::Debug for WriterHandle<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WriterHandle")
-            .field("line", &self.line)
+            .field("write_queue", &self.write_queue)
             .finish()
     }
 }

@@ -19,7 +19,7 @@ pub struct WriterStatistics {
     pub settlements: u64,
     /// Commits that failed, but for want of room in the queue.
     pub failures: u64,
-    /// Why the last of them failed, if none succeeded since: the queue is not well.
+    /// Why the last of them failed, if none succeeded since.
     pub failing: Option<String>,
     /// When that was; `None` when the queue takes nothing more until it is opened again.
     pub failed_at: Option<Instant>,

@@ -158,7 +158,7 @@ impl VerificationJson {
             events: found.events,
             owed: found.owed,
             dead_letters: found.dead,
-            quarantined: found.set_aside,
+            quarantined: found.quarantined,
             damaged: damaged
                 .map(|corrupt| Damaged {
                     entry: corrupt.entry.0,
@@ -206,7 +206,7 @@ pub(super) async fn quarantined(
 fn page(daemon: &Daemon, after: Option<EntryId>, limit: usize) -> Result<QuarantinedPage, Problem> {
     let mut quarantined: Vec<QuarantinedJson> = Vec::new();
     let mut next = None;
-    let read = daemon.control.set_aside(after, &mut |found| {
+    let read = daemon.control.quarantined(after, &mut |found| {
         if quarantined.len() == limit {
             next = quarantined.last().map(|last| last.entry.to_string());
             return ControlFlow::Break(());

@@ -37,7 +37,7 @@ impl Findings {
     /// Reads a queue whose program is stopped.
     pub(super) fn of(selector: &QueueSelector) -> Result<Findings> {
         let found = verify(selector.dir()?)?;
-        let records = match found.set_aside {
+        let records = match found.quarantined {
             0 => Vec::new(),
             _ => Quarantined::of(&selector.open_stopped()?)?,
         };
@@ -50,7 +50,7 @@ impl Findings {
             events: found.events,
             owed: found.owed,
             dead_letters: found.dead,
-            quarantined: found.set_aside,
+            quarantined: found.quarantined,
             damaged: damaged.collect(),
             damaged_count: found.corrupt_count,
             contradiction_count: found.disagreement_count,

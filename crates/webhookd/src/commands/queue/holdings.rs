@@ -168,7 +168,7 @@ impl Quarantined {
     /// Of a queue that this process has open.
     pub(super) fn of(queue: &DiskQueue) -> Result<Vec<Quarantined>> {
         let mut found = Vec::new();
-        let mut visit = |record: webhook_queue::SetAside<'_>| {
+        let mut visit = |record: webhook_queue::Quarantined<'_>| {
             found.push(Quarantined {
                 entry: record.entry.0,
                 targets: record.targets.iter().map(ToString::to_string).collect(),
@@ -181,7 +181,7 @@ impl Quarantined {
             }
         };
         queue
-            .set_aside(None, &mut visit)
+            .quarantined(None, &mut visit)
             .context("cannot read the quarantined records")?;
         Ok(found)
     }

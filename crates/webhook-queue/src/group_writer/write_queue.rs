@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::limits::{Limits, WhenFull};
+use super::refused::Refused;
 use super::statistics::WriterStatistics;
-use super::{Limits, Refused, WhenFull};
 use crate::{Event, QueueError, Settlement};
 
-/// How long until what failed is tried again, if nothing new comes before.
+/// The pause before a failed commit is repeated, if nothing new comes before.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Events and settlements that wait for the writer.
-pub(super) struct Line<T> {
+pub(super) struct WriteQueue<T> {
     limits: Limits,
     state: Mutex<State<T>>,
     /// There is something for the writer.
@@ -29,24 +30,24 @@ struct State<T> {
     closed: bool,
     /// The writer has ended.
     stopped: bool,
-    /// The writer sleeps, and nobody has woken it yet: to wake one that is awake is a system call
-    /// for nothing.
+    /// The writer sleeps and was not woken yet. Waking it while it is awake would cost a system
+    /// call for nothing.
     asleep: bool,
     /// How many callers wait for room.
     waiting_for_room: usize,
-    /// Until when the events wait for room in the queue, unless it is settled before; and what
-    /// the queue said.
+    /// Until when events wait for room in the queue, unless a settlement makes some before; and
+    /// the queue's error.
     blocked: Option<(Instant, Arc<QueueError>)>,
-    /// Until when the settlements wait, since they could not be committed.
+    /// Until when settlements wait that could not be committed.
     failing: Option<Instant>,
     statistics: WriterStatistics,
 }
 
-/// An event in the line.
+/// An event that waits.
 pub(super) struct Waiting<T> {
     event: Event,
     ticket: T,
-    /// Until when it may wait for room in the queue.
+    /// Until when it waits for room in the queue.
     deadline: Option<Instant>,
 }
 
@@ -68,7 +69,7 @@ impl<T> Waiting<T> {
 pub(super) enum Work<T> {
     /// Commits these.
     Write(Vec<Waiting<T>>, Vec<Settlement>),
-    /// Fails these events, which waited for room in vain.
+    /// Fails these events: there was no room in time.
     GiveUp(Vec<Waiting<T>>, Arc<QueueError>),
     /// Ends.
     End,
@@ -78,9 +79,9 @@ fn size(event: &Event) -> usize {
     event.key.len() + event.body.len()
 }
 
-impl<T> Line<T> {
-    pub(super) fn new(limits: Limits) -> Line<T> {
-        Line {
+impl<T> WriteQueue<T> {
+    pub(super) fn new(limits: Limits) -> WriteQueue<T> {
+        WriteQueue {
             limits,
             state: Mutex::new(State {
                 events: VecDeque::new(),
@@ -148,7 +149,7 @@ impl<T> Line<T> {
         }
     }
 
-    /// Wakes the writer if it sleeps. The lock is given up before, since the writer wants it.
+    /// Wakes the writer if it sleeps. Unlocks first, since the writer takes the lock.
     fn wake(&self, mut state: MutexGuard<'_, State<T>>) {
         let asleep = std::mem::take(&mut state.asleep);
         drop(state);
@@ -157,7 +158,7 @@ impl<T> Line<T> {
         }
     }
 
-    /// There may be room for those who wait for it.
+    /// Wakes the callers that wait for room.
     fn make_room(&self, state: &State<T>) {
         if state.waiting_for_room > 0 {
             self.room.notify_all();
@@ -170,11 +171,11 @@ impl<T> Line<T> {
         self.room.notify_all();
     }
 
-    /// Closes, and forgets the events: nobody will write them.
+    /// Closes, and drops the events, since no writer is left.
     pub(super) fn stop(&self) {
         let mut state = self.lock();
         state.stopped = true;
-        // With the same lock: what came between would be taken, and never answered.
+        // Under the same lock: an event taken in between would never be answered.
         state.closed = true;
         let events = std::mem::take(&mut state.events);
         drop(state);
@@ -183,7 +184,7 @@ impl<T> Line<T> {
         drop(events);
     }
 
-    /// What was to be settled when the writer ended.
+    /// The settlements that waited when the writer ended.
     pub(super) fn abandoned(&self) -> Vec<Settlement> {
         self.lock().settlements.drain(..).collect()
     }
@@ -203,7 +204,7 @@ impl<T> Line<T> {
         count(&mut self.lock().statistics);
     }
 
-    /// Waits for something to do.
+    /// Waits for work.
     pub(super) fn next(&self) -> Work<T> {
         let mut state = self.lock();
         loop {
@@ -267,8 +268,7 @@ impl<T> Line<T> {
         }
     }
 
-    /// Puts events back that the queue had no room for, if they may wait for it; else gives them
-    /// back.
+    /// Puts events back for which the queue had no room, if they may wait; else returns them.
     pub(super) fn block(
         &self,
         events: Vec<Waiting<T>>,
@@ -293,8 +293,8 @@ impl<T> Line<T> {
         state.failing = None;
     }
 
-    /// Puts settlements back that could not be committed; if it is closed, gives them back, and
-    /// with them those that came since.
+    /// Puts settlements back that could not be committed. Once closed, returns them, and those that
+    /// came since.
     pub(super) fn keep(&self, settlements: Vec<Settlement>) -> Result<(), Vec<Settlement>> {
         let mut state = self.lock();
         if state.closed {
@@ -311,7 +311,7 @@ impl<T> Line<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing is done under the lock that could leave the state half changed.
+        // No panic under the lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -334,7 +334,7 @@ impl<T> State<T> {
         group
     }
 
-    /// Takes the events that wait no longer.
+    /// Takes the events whose wait has ended.
     fn take_expired(&mut self, now: Instant) -> Vec<Waiting<T>> {
         let expired = |waiting: &Waiting<T>| waiting.deadline.is_none_or(|at| at <= now);
         if !self.events.iter().any(expired) {
@@ -349,9 +349,9 @@ impl<T> State<T> {
     }
 }
 
-impl<T> std::fmt::Debug for Line<T> {
+impl<T> std::fmt::Debug for WriteQueue<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line")
+        f.debug_struct("WriteQueue")
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

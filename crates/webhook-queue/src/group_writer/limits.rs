@@ -1,0 +1,50 @@
+//! The bounds of a writer.
+
+/// The bounds of a [`GroupWriter`](crate::GroupWriter).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by callers, `..Default::default()`"
+)]
+pub struct Limits {
+    /// Events that may wait for the writer.
+    pub waiting_events: usize,
+    /// Bytes of keys and bodies that may wait; one event may always wait, however large.
+    pub waiting_bytes: usize,
+    /// Events in a group.
+    pub group_events: usize,
+    /// Bytes of keys and bodies in a group; one event may always be one. Until a group is on the
+    /// disk, it is in memory as pages of 4 KiB: those of its bodies, and at worst some four of the
+    /// tables for each settlement.
+    pub group_bytes: usize,
+    /// Settlements in a group.
+    pub group_settlements: usize,
+    /// What happens to events that a full queue has no room for.
+    pub when_full: WhenFull,
+}
+
+impl Default for Limits {
+    /// 1024 events and 8 MiB waiting; 512 events, 4 MiB and 768 settlements a group, which is at
+    /// most some 16 MiB of pages; `Block`.
+    fn default() -> Limits {
+        Limits {
+            waiting_events: 1024,
+            waiting_bytes: 8 << 20,
+            group_events: 512,
+            group_bytes: 4 << 20,
+            group_settlements: 768,
+            when_full: WhenFull::Block,
+        }
+    }
+}
+
+/// What happens to events that a full queue has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// They fail at once, with [`QueueError::Full`](crate::QueueError::Full).
+    Fail,
+    /// They wait until settlements have made room, in order, each up to its own deadline; then it
+    /// fails with [`QueueError::Full`](crate::QueueError::Full). One without a deadline does not wait.
+    Block,
+}
