@@ -1,4 +1,5 @@
-//! A receiver's part: reads payloads from standard input, a line each, and prints what happened.
+//! An example of a receiver: reads payloads from standard input, one a line, and prints the
+//! changes.
 //!
 //! ```text
 //! cargo run --example read-payloads -p webhook-model < tests/fixtures/events.ndjson

@@ -1,11 +1,11 @@
-//! Recovers, from the hashes in a payload, the identity hashes of the JVM that wrote it.
+//! Recovers the identity hashes of the JVM that wrote a payload from the hashes in it.
 //!
 //! ```text
 //! cargo run --example recover-identities -p webhook-model
 //! cargo run --example recover-identities -p webhook-model -- PAYLOAD.json
 //! ```
 //!
-//! Without a file, it takes the payload that Aurora's documentation shows.
+//! Without a file, it uses the payload in Aurora's documentation.
 
 use std::io::{self, Write};
 use webhook_model::{Jvm, TaskStateChange};

@@ -1,14 +1,14 @@
-//! Checks payloads to the byte and their hashes to the bit.
+//! Checks that payloads are written back as read, and that their hashes are right.
 //!
 //! ```text
 //! cargo run --example verify-hashes -p webhook-model -- FILE.ndjson
 //! ```
 //!
-//! A line is a payload; or an object with a `payload` in it, as text, and what is known of the
-//! JVM that wrote it: `release`, `identity` (a map from `Resource.RAM_MB` and so on to numbers),
-//! `hashes_called` (`none`, `task_config` or `all`), and what `hashCode()` said afterwards:
-//! `task_config_hash` and `scheduled_task_hash`. Of what is not known, the identities and the
-//! release are recovered from the payload's hashes as far as these tell.
+//! A line is a payload, or an object with a text `payload` and what is known about the JVM that
+//! wrote it: `release`, `identity` (a map from `Resource.RAM_MB` and so on to numbers),
+//! `hashes_called` (`none`, `task_config` or `all`), and the results of `hashCode()` afterwards:
+//! `task_config_hash` and `scheduled_task_hash`. If the release or the identities are not given,
+//! they are recovered from the payload's hashes as far as possible.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ struct Case {
     scheduled_task_hash: Option<i32>,
 }
 
-/// What has been counted over all lines.
+/// The counts over all lines.
 #[derive(Default)]
 struct Tally {
     payloads: usize,
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    // Where standard error is closed, the exit code has to do.
+    // If standard error is closed, only the exit code reports the result.
     drop(writeln!(io::stderr(), "{message}"));
     ExitCode::FAILURE
 }
@@ -108,7 +108,7 @@ fn check_line(line: &[u8], tally: &mut Tally) -> Faults {
     }
 }
 
-/// Whether the line is meant as a case, though it cannot be read as one.
+/// Whether the line is meant to be a case although it cannot be read.
 fn holds_a_payload(line: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct AnyCase {
@@ -179,7 +179,7 @@ fn compare(
     (computed != expected).then(|| format!("{name}: expected {expected}, got {computed}"))
 }
 
-/// Reads a payload and checks that it is written again as it was.
+/// Reads a payload and checks that it is written back unchanged.
 fn check_bytes(payload: &[u8]) -> Result<(TaskStateChange, Faults), String> {
     let change = TaskStateChange::read(payload).map_err(|error| error.to_string())?;
     let written = change.to_json().map_err(|error| error.to_string())?;

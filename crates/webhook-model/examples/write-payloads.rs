@@ -1,4 +1,4 @@
-//! A scheduler's part: builds a task, lets it change its state, and prints the payload.
+//! An example of a scheduler: builds a task, changes its state, and prints the payload.
 //!
 //! ```text
 //! cargo run --example write-payloads -p webhook-model
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let task = ScheduledTask::new(assigned.on_host("agent-7", "host7.example.com"))
         .entered(old, 1_464_992_060_258)
         .with_event(TaskEvent::new(1_464_992_061_000, new).with_scheduler("aurora-1"));
-    // A hash that is asked for before is written; this asks the task for all of them.
+    // Hashes that were computed before are written; this computes all of the task's.
     task.hash_code();
 
     let change = TaskStateChange::transition(task, old);
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     line.push(b'\n');
     out.write_all(&line)?;
 
-    // For receivers that know Aurora 0.14 alone.
+    // For receivers that know only Aurora 0.14.
     let mut line = change.with_layout(Layout::Of(Release::V0_14)).to_json()?;
     line.push(b'\n');
     out.write_all(&line)?;

@@ -1,6 +1,6 @@
-//! An event: a task has changed its state.
+//! The payload of an event: a task and its old state.
 
-use crate::field::Laid;
+use crate::field::InLayout;
 use crate::field::structure::{read_field, read_into};
 use crate::field::unknown::UnknownFields;
 use crate::field::value::FieldValue;
@@ -11,7 +11,7 @@ use crate::hash::visit::{Hashed, Site, Visitor};
 use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
 use crate::json::write::{Fault, Writer};
-use crate::old_state::{LaidOldState, OldState};
+use crate::old_state::{OldState, OldStateInLayout};
 use crate::release::Span;
 use crate::{
     EventHeader, IdentityHashes, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName,
@@ -21,9 +21,9 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::io;
 
-/// A task's change of state: what the webhook posts.
+/// A task's change of state: the payload that the webhook posts.
 ///
-/// Equality does not look at cached hashes, nor at the order of sets and maps.
+/// Equality ignores cached hashes and the order of sets and maps.
 ///
 /// ```
 /// use webhook_model::{AssignedTask, JobKey, ScheduleStatus, ScheduledTask, TaskConfig};
@@ -46,8 +46,8 @@ pub struct TaskStateChange {
 }
 
 impl TaskStateChange {
-    /// The event of a task that the scheduler has loaded, from its storage at start-up say: there
-    /// is no old state.
+    /// An initial event, without an old state: of a task that the scheduler has loaded, for example
+    /// at start-up.
     #[must_use]
     pub fn initialized(task: ScheduledTask) -> Self {
         TaskStateChange {
@@ -58,7 +58,7 @@ impl TaskStateChange {
         }
     }
 
-    /// The event of a task that was in the state `old` and is in its own `status` now.
+    /// A transition of a task from the state `old` to its present `status`.
     #[must_use]
     pub fn transition(task: ScheduledTask, old: ScheduleStatus) -> Self {
         let mut change = TaskStateChange::initialized(task);
@@ -66,26 +66,26 @@ impl TaskStateChange {
         change
     }
 
-    /// The task, as it is after the change; `None` if the payload has none.
+    /// The task after the change; `None` if the payload has no task.
     #[must_use]
     pub fn task(&self) -> Option<&ScheduledTask> {
         self.task.as_ref()
     }
 
-    /// The task, as it is after the change; `None` if the payload has none.
+    /// The task after the change; `None` if the payload has no task.
     #[must_use]
     pub fn into_task(self) -> Option<ScheduledTask> {
         self.task
     }
 
-    /// The state that the task was in before; `None` in an initial event, and in all events until
-    /// Aurora 0.19.
+    /// The state before the change; `None` in an initial event, and in all events until Aurora
+    /// 0.19.
     #[must_use]
     pub fn old_state(&self) -> Option<&StatusName<'static>> {
         self.old_state.status()
     }
 
-    /// The state that the task is in now.
+    /// The state after the change.
     #[must_use]
     pub fn new_state(&self) -> Option<&StatusName<'static>> {
         self.task.as_ref()?.status_field()
@@ -96,17 +96,17 @@ impl TaskStateChange {
         self.unknown.iter()
     }
 
-    /// How it is written unless told otherwise: as it was read, or as the latest release.
+    /// The layout that it is written in: as it was read, or that of the latest release.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The same, written in another layout from now on. Of a release's layout, what that release
-    /// does not have is dropped, and what becomes equal in a set by that is there once.
+    /// Changes the layout. For the layout of a release, the fields that the release does not have
+    /// are removed, and elements of a set that become equal by that are merged.
     ///
-    /// Cached hashes stay: they are those of the release and JVM that computed them. See
-    /// [`TaskStateChange::rebuilt`].
+    /// Cached hashes are not changed: they belong to the release and the JVM that computed them.
+    /// See [`TaskStateChange::rebuilt`].
     #[must_use]
     pub fn with_layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
@@ -116,11 +116,10 @@ impl TaskStateChange {
         self
     }
 
-    /// The same, as `jvm` would have built it and nobody had asked for a hash yet: every
-    /// `cachedHashCode` is 0, but for what is in a set of two or more; written in the layout of
-    /// `jvm`'s release.
+    /// The payload as `jvm` would have built it before any hash was requested, in the layout of its
+    /// release: every `cachedHashCode` is 0, except in elements of sets of two or more.
     ///
-    /// An element that `jvm` cannot hash keeps 0.
+    /// An element whose hash `jvm` cannot compute keeps 0.
     #[must_use]
     pub fn rebuilt(self, jvm: &Jvm) -> Self {
         struct Forget;
@@ -147,22 +146,22 @@ impl TaskStateChange {
         change
     }
 
-    /// Whether a scheduler of this release may have written the payload: whether it is the same
-    /// bytes in that release's layout.
+    /// Whether a scheduler of this release may have written the payload: whether the layout of the
+    /// release gives the same bytes.
     #[must_use]
     pub fn fits(&self, release: Release) -> bool {
         let written = |layout| self.clone().with_layout(layout).to_json().ok();
         written(Layout::AsRead) == written(Layout::Of(release))
     }
 
-    /// Checks every `cachedHashCode` that is not 0, and every 0 that should not be: a struct that
-    /// has a hash has asked all that it holds.
+    /// Checks every `cachedHashCode` that is not 0, and every 0 that must not be 0: computing the
+    /// hash of a struct caches the hashes of everything in it.
     #[must_use]
     pub fn verify_hashes(&self, jvm: &Jvm) -> HashReport {
         self.verify_hashes_asked(jvm, Asked::Unknown)
     }
 
-    /// Checks every `cachedHashCode`, knowing which struct was asked for its hash.
+    /// Checks every `cachedHashCode`, given the struct whose hash was requested.
     #[must_use]
     pub fn verify_hashes_asked(&self, jvm: &Jvm, asked: Asked) -> HashReport {
         let mut check = Check::new(jvm, asked);
@@ -176,7 +175,7 @@ impl TaskStateChange {
         }
     }
 
-    /// What a full read knows of the [header](EventHeader::read).
+    /// The [header](EventHeader::read) of the payload.
     #[must_use]
     pub fn header(&self) -> EventHeader<'_> {
         let assigned = self.task.as_ref().and_then(ScheduledTask::assigned_task);
@@ -196,16 +195,16 @@ impl TaskStateChange {
         }
     }
 
-    /// Reads one JSON payload, of any release. Blanks around and in it are allowed.
+    /// Reads one JSON payload of any release. Blanks in it and around it are allowed.
     ///
-    /// No field is asked for; null is as good as absent. What is unknown is kept: a field, a
-    /// state, a union's tag with its value.
+    /// No field is required, and null means absent. Unknown fields, unknown states, and unknown
+    /// tags of unions with their values are kept.
     ///
     /// # Errors
-    /// When the bytes are not one JSON value in UTF-8, are nested deeper than
-    /// [`MAX_DEPTH`](crate::MAX_DEPTH), have a member of another type than Aurora's, or contradict
-    /// themselves: a known member or a map's key twice, two equal elements in a set, a union
-    /// without tag or value or with a value that is not of its tag.
+    /// When the bytes are not one JSON value in UTF-8, or are nested deeper than
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH), when a member has another type than in Aurora; or when the
+    /// payload contradicts itself: a known member or a key of a map occurs twice, a set has two
+    /// equal elements, or a union has no tag, no value, or a value of another type than its tag's.
     pub fn read(bytes: &[u8]) -> Result<TaskStateChange, ReadError> {
         let mut scanner = Scanner::new(bytes)?;
         scanner.enter_object("a payload, which is an object")?;
@@ -237,20 +236,20 @@ impl TaskStateChange {
         })
     }
 
-    /// The payload's JSON, as Aurora would post it.
+    /// The JSON of the payload, as Aurora posts it.
     ///
     /// # Errors
-    /// When a double is NaN or infinite; the error names it.
+    /// When a double is NaN or infinite. The error names its field.
     pub fn to_json(&self) -> Result<Vec<u8>, WriteError> {
         let mut json = Vec::with_capacity(4096);
         self.write_json(&mut json)?;
         Ok(json)
     }
 
-    /// Appends the payload's JSON to `buffer`, allocating only what the buffer has no room for.
+    /// Appends the JSON of the payload to `buffer`. Allocates only if the buffer is too small.
     ///
     /// # Errors
-    /// When a double is NaN or infinite; the error names it, and the buffer is as it was.
+    /// When a double is NaN or infinite. The error names its field, and the buffer is unchanged.
     pub fn write_json(&self, buffer: &mut Vec<u8>) -> Result<(), WriteError> {
         if let Some(path) = self.unwritable() {
             return Err(WriteError { path });
@@ -260,12 +259,12 @@ impl TaskStateChange {
         Ok(())
     }
 
-    /// Writes the payload's JSON to `writer`, in many small pieces: give it a buffered one.
+    /// Writes the JSON of the payload to `writer` in many small pieces: use a buffered one.
     ///
     /// # Errors
     /// When a double is NaN or infinite, as a [`WriteError`] of kind
     /// [`InvalidData`](io::ErrorKind::InvalidData), before anything is written; or when `writer`
-    /// fails, with a part of the payload written.
+    /// fails, after a part of the payload is written.
     pub fn write_json_to(&self, writer: impl io::Write) -> io::Result<()> {
         if let Some(path) = self.unwritable() {
             return Err(io::Error::new(
@@ -310,33 +309,33 @@ impl PartialEq for TaskStateChange {
 
 impl Eq for TaskStateChange {}
 
-/// Serializes in its layout; with [`Gson`](crate::Gson) for a formatter, to the bytes that Aurora
-/// posts.
+/// Serializes in its layout. With [`Gson`](crate::Gson) as the formatter, the bytes are those that
+/// Aurora posts.
 impl Serialize for TaskStateChange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         self.unknown.write(0, &mut map)?;
         if let Some(task) = &self.task {
-            map.serialize_entry("task", &Laid(task, self.layout))?;
+            map.serialize_entry("task", &InLayout(task, self.layout))?;
         }
         self.unknown.write(1, &mut map)?;
         if self.old_state != OldState::Absent || self.layout != Layout::AsRead {
-            map.serialize_entry("oldState", &LaidOldState(&self.old_state, self.layout))?;
+            map.serialize_entry("oldState", &OldStateInLayout(&self.old_state, self.layout))?;
         }
         self.unknown.write(2, &mut map)?;
         map.end()
     }
 }
 
-/// Why a payload cannot be written: a double in it is NaN or infinite, which JSON cannot say.
-/// Nothing was written.
+/// Why a payload cannot be written: a double is NaN or infinite, which JSON cannot express. Nothing
+/// was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteError {
     path: String,
 }
 
 impl WriteError {
-    /// The double's member, `task.assignedTask.task.numCpus` say.
+    /// The path of the double, for example `task.assignedTask.task.numCpus`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -347,7 +346,7 @@ impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: NaN and the infinities are not JSON; give it a finite number",
+            "{}: NaN and infinite numbers are not JSON; use a finite number",
             self.path
         )
     }

@@ -1,4 +1,4 @@
-//! What a dispatcher needs of a payload, without building the rest.
+//! Reads the part of a payload that a dispatcher needs, without building the rest.
 
 use crate::StatusName;
 use crate::field::FieldValue;
@@ -10,9 +10,9 @@ use std::borrow::Cow;
 type Text<'a> = Option<Cow<'a, str>>;
 type Result<T> = std::result::Result<T, ReadError>;
 
-/// What filters and lanes ask of an event.
+/// The fields of an event that filters and ordering need.
 ///
-/// Its texts are borrowed from the payload, but for those that have escapes in them.
+/// Texts are borrowed from the payload unless they have escapes.
 ///
 /// ```
 /// use webhook_model::{EventHeader, ScheduleStatus};
@@ -40,26 +40,26 @@ pub struct EventHeader<'a> {
     pub old_state: Option<StatusName<'a>>,
     /// `task.status`.
     pub new_state: Option<StatusName<'a>>,
-    /// Time of the last of `task.taskEvents`, epoch milliseconds.
+    /// The time of the last of `task.taskEvents`, epoch milliseconds.
     pub last_event_at: Option<i64>,
-    /// Whether the payload holds a `task` at all.
+    /// Whether the payload has a `task`.
     pub has_task: bool,
 }
 
 impl<'a> EventHeader<'a> {
     /// Reads the header of one JSON payload, in one pass.
     ///
-    /// It accepts all that [`TaskStateChange::read`](crate::TaskStateChange::read) does, and says
-    /// of it what [`TaskStateChange::header`](crate::TaskStateChange::header) says. It accepts
-    /// more, since it looks at less: it checks that the whole is UTF-8 and one well-formed JSON
-    /// value, no deeper than [`MAX_DEPTH`](crate::MAX_DEPTH), and that the members which it
-    /// reports, and the objects and arrays on the way to them, have the right types and are there
-    /// once. Other members may hold anything.
+    /// It accepts every payload that [`TaskStateChange::read`](crate::TaskStateChange::read)
+    /// accepts, with the same result as
+    /// [`TaskStateChange::header`](crate::TaskStateChange::header). It accepts more, because it
+    /// checks less: that the whole payload is UTF-8 and one well-formed JSON value, no deeper than
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH), and that the members it reports, and the objects and arrays
+    /// that contain them, have the right types and occur once. Other members may have any value.
     ///
     /// # Errors
-    /// When one of these checks fails; the error says at which member and byte.
+    /// When one of these checks fails. The error names the member and the byte.
     pub fn read(bytes: &'a [u8]) -> Result<EventHeader<'a>> {
-        let mut scanner = Scanner::passing(bytes)?;
+        let mut scanner = Scanner::for_skipping(bytes)?;
         let mut header = EventHeader::default();
         let mut task = None;
         let mut old_state = None;
@@ -144,7 +144,7 @@ fn read_config<'a>(
     })
 }
 
-/// The time of the last of the task's events, if it has any and that one has a time.
+/// The time of the task's last event, if there is one and it has a time.
 fn last_event_at(scanner: &mut Scanner<'_>) -> Result<Option<i64>> {
     scanner.enter_array("an array")?;
     let mut last = None;
@@ -161,7 +161,7 @@ fn last_event_at(scanner: &mut Scanner<'_>) -> Result<Option<i64>> {
     Ok(last)
 }
 
-/// A plain state, or one in an object, if it is there.
+/// The state, as a string or as the `value` of an object.
 fn read_old_state<'a>(scanner: &mut Scanner<'a>) -> Result<Text<'a>> {
     if scanner.peek() == Some(b'"') {
         return scanner.string().map(Some);
@@ -173,8 +173,7 @@ fn read_old_state<'a>(scanner: &mut Scanner<'a>) -> Result<Text<'a>> {
     Ok(value)
 }
 
-/// Goes through the members of an object: `read` reads the value of a key, or returns `None` to
-/// have it skipped.
+/// Visits the members of an object: `read` reads the value of a key, or returns `None` to skip it.
 #[inline]
 fn members<'a>(
     scanner: &mut Scanner<'a>,

@@ -1,9 +1,9 @@
-//! What a task state change is: Aurora's task structs, their hashes and their JSON, to the byte.
+//! Aurora's task state changes: the task structs, their hashes, and their exact JSON.
 //!
-//! A receiver reads payloads with it: [`TaskStateChange::read`] for all of one, or
-//! [`EventHeader::read`] for who changed to what, without building the rest. A scheduler builds
-//! and writes them: [`ScheduledTask::new`], [`TaskStateChange::transition`],
-//! [`TaskStateChange::to_json`]. `docs/wire-format.md` states the format.
+//! A receiver reads payloads: [`TaskStateChange::read`] reads a whole payload,
+//! [`EventHeader::read`] only the task's identity and states. A scheduler builds and writes
+//! payloads: [`ScheduledTask::new`], [`TaskStateChange::transition`], [`TaskStateChange::to_json`].
+//! `docs/wire-format.md` describes the format.
 //!
 //! ```
 //! use webhook_model::{ScheduleStatus, TaskStateChange};
@@ -16,12 +16,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The structs and unions are declared once each, under `task/`, by two macros: their fields in
-//! Aurora's order with the releases that have them. Reading, writing, hashing and equality follow
-//! from that.
+//! Two macros declare each struct and union once, under `task/`: its fields in Aurora's order, with
+//! the releases that have them. Reading, writing, hashing and equality are derived from that.
 //!
-//! *Architecture invariant*: this crate does no I/O, has no clock, and depends on serde and
-//! serde_json alone. It knows nothing of targets, queues or HTTP.
+//! *Architecture invariant*: this crate does no I/O, has no clock, and depends only on serde and
+//! serde_json. It knows nothing about targets, queues or HTTP.
 
 mod change;
 mod collection;

@@ -1,4 +1,4 @@
-//! The state that a task was in before.
+//! The old state of a task.
 
 use crate::field::FieldValue;
 use crate::field::structure::read_field;
@@ -8,13 +8,13 @@ use crate::json::scan::Scanner;
 use crate::{Layout, ScheduleStatus, StatusName};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// `oldState`, in each form met on the wire.
+/// `oldState`, in each form that payloads have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum OldState {
-    /// No such member, or null.
+    /// The member is absent or null.
     #[default]
     Absent,
-    /// `{}`, or `{"value":"PENDING"}` from 0.20 on: Guava's `Optional`, by its fields.
+    /// `{}`, or `{"value":"PENDING"}` from 0.20 on: the fields of Guava's `Optional`.
     Optional {
         value: Option<StatusName<'static>>,
         unknown: UnknownFields,
@@ -24,7 +24,7 @@ pub(crate) enum OldState {
 }
 
 impl OldState {
-    /// As Aurora writes it: of a transition from `value`, or of an initial event.
+    /// As Aurora writes it: for a transition from `value`, or for an initial event.
     pub(crate) fn optional(value: Option<ScheduleStatus>) -> Self {
         OldState::Optional {
             value: value.map(StatusName::from),
@@ -63,10 +63,10 @@ impl OldState {
     }
 }
 
-/// `oldState`, to be written in a layout.
-pub(crate) struct LaidOldState<'a>(pub(crate) &'a OldState, pub(crate) Layout);
+/// `oldState` with the layout to write it in.
+pub(crate) struct OldStateInLayout<'a>(pub(crate) &'a OldState, pub(crate) Layout);
 
-impl Serialize for LaidOldState<'_> {
+impl Serialize for OldStateInLayout<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let none = UnknownFields::default();
         let (value, unknown) = match (self.0, self.1) {

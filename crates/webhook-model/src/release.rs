@@ -1,9 +1,9 @@
-//! The releases of Aurora that changed the payload.
+//! The releases of Aurora that changed the payload, and the layouts of a payload.
 
 use std::fmt;
 
-/// A release of Aurora with a payload of its own. A release between two of these writes as the
-/// older one does: 0.16 as 0.15, 0.18 and 0.19 as 0.17.
+/// A release of Aurora that changed the payload. A release between two of these writes like the
+/// older one: 0.16 like 0.15, 0.18 and 0.19 like 0.17.
 ///
 /// ```
 /// use webhook_model::Release;
@@ -40,10 +40,10 @@ impl Release {
         Release::V0_22,
     ];
 
-    /// The newest release: what a payload is written as unless told otherwise.
+    /// The newest release, whose layout is the default for writing.
     pub const LATEST: Release = Release::V0_22;
 
-    /// The release's number, `"0.14"` say.
+    /// The number of the release, for example `"0.14"`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -56,8 +56,8 @@ impl Release {
         }
     }
 
-    /// The release that writes the payload of the Aurora release of this number, `"0.14"` to
-    /// `"0.22"`, patch number or not.
+    /// The release whose payload the Aurora release of this number writes: `"0.14"` to `"0.22"`,
+    /// with or without a patch number.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Release> {
         let minor: u32 = name.strip_prefix("0.")?.split('.').next()?.parse().ok()?;
@@ -72,7 +72,7 @@ impl Release {
         })
     }
 
-    /// Whether a transition's old state reaches the wire: from 0.20 on; before, it was lost.
+    /// Whether the payload has the old state of a transition: from 0.20 on.
     #[must_use]
     pub fn writes_old_state(self) -> bool {
         self >= Release::V0_20
@@ -119,15 +119,15 @@ impl Span {
     }
 }
 
-/// Which fields a payload is written with.
+/// The fields that a payload is written with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Layout {
-    /// The fields that it holds, of whatever release: what a payload that was read is written
-    /// with, so that it comes out as it went in.
+    /// The fields that it has, of any release. The layout of a payload that was read, which is
+    /// written as it was read.
     AsRead,
-    /// The fields of one release. One that Java cannot leave out (a number, a boolean, a
-    /// collection) is written as its default where the payload does not hold it.
+    /// The fields of one release. A field that Java cannot omit (a number, a boolean, a collection)
+    /// is written with its default if the payload does not have it.
     Of(Release),
 }
 

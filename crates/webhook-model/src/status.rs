@@ -1,8 +1,8 @@
-//! The states of a task, and which may follow which.
+//! The states of a task, and the transitions between them.
 //!
-//! The source of the transitions is Aurora's `TaskStateMachine`, as of 0.20 and later; before,
-//! there was no `PARTITIONED` and all else was the same. The source of the groups is the constants
-//! `ACTIVE_STATES`, `LIVE_STATES` and `TERMINAL_STATES` of its `api.thrift`.
+//! The transitions are those of Aurora's `TaskStateMachine` from 0.20 on; before, they were the
+//! same without `PARTITIONED`. The groups are the constants `ACTIVE_STATES`, `LIVE_STATES` and
+//! `TERMINAL_STATES` of its `api.thrift`.
 
 use self::ScheduleStatus::{
     Assigned, Draining, Failed, Finished, Init, Killed, Killing, Lost, Partitioned, Pending,
@@ -12,7 +12,7 @@ use std::fmt;
 
 macro_rules! statuses {
     ($($variant:ident $name:literal $doc:literal)*) => {
-        /// A state that Aurora's scheduler knows, named as on the wire.
+        /// A state of a task in Aurora.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum ScheduleStatus { $(#[doc = $doc] $variant,)* }
@@ -21,13 +21,13 @@ macro_rules! statuses {
             /// Every state, in Aurora's order.
             pub const ALL: &'static [ScheduleStatus] = &[$(ScheduleStatus::$variant),*];
 
-            /// The name on the wire, `"PENDING"` say.
+            /// The name in the payload, for example `"PENDING"`.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(ScheduleStatus::$variant => $name,)* }
             }
 
-            /// The state of this exact name.
+            /// The state with exactly this name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<ScheduleStatus> {
                 match name { $($name => Some(ScheduleStatus::$variant),)* _ => None }
@@ -55,10 +55,10 @@ statuses! {
 }
 
 impl ScheduleStatus {
-    /// The states that Aurora lets a task enter from this one; none from a terminal state.
+    /// The states that a task may enter from this one; none from a terminal state.
     ///
-    /// A killed `PENDING` or `THROTTLED` task is deleted at once: Aurora counts that as a
-    /// transition to `KILLING`, but stores it nowhere and posts no event of it.
+    /// A `PENDING` or `THROTTLED` task that is killed is deleted at once. Aurora treats that as a
+    /// transition to `KILLING`, but neither stores it nor posts an event.
     ///
     /// ```
     /// use webhook_model::ScheduleStatus::{Assigned, Killing, Pending};
@@ -109,19 +109,19 @@ impl ScheduleStatus {
         }
     }
 
-    /// Whether Aurora lets a task go from this state to `next`.
+    /// Whether a task may go from this state to `next`.
     #[must_use]
     pub fn may_become(self, next: ScheduleStatus) -> bool {
         self.transitions().contains(&next)
     }
 
-    /// Whether the scheduler still has something to do for the task.
+    /// Whether the task is active: not terminal, and stored by the scheduler.
     #[must_use]
     pub fn is_active(self) -> bool {
         !self.is_terminal() && self != Init
     }
 
-    /// Whether the task may have a sandbox that is in use.
+    /// Whether the task is live: it may have a sandbox in use.
     #[must_use]
     pub fn is_live(self) -> bool {
         matches!(
@@ -130,7 +130,7 @@ impl ScheduleStatus {
         )
     }
 
-    /// Whether the task has ended, for good: nothing follows.
+    /// Whether the task has ended. No state follows.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         matches!(self, Failed | Finished | Killed | Lost)
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_that_has_ended_enters_no_other_state_and_every_other_does() {
+    fn exactly_the_terminal_states_have_no_transitions() {
         for &status in ScheduleStatus::ALL {
             assert_eq!(
                 status.transitions().is_empty(),

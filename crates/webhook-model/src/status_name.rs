@@ -1,4 +1,4 @@
-//! A state as met on the wire.
+//! The name of a state in a payload.
 
 use crate::ScheduleStatus;
 use crate::field::FieldValue;
@@ -10,18 +10,18 @@ use crate::release::Layout;
 use serde::Serializer;
 use std::borrow::Cow;
 
-/// A state as met on the wire: known, or the name of one from a newer scheduler.
+/// The state in a payload: a known state, or the name of one from a newer scheduler.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StatusName<'a> {
     /// A state that this crate knows.
     Known(ScheduleStatus),
-    /// The name of a state that it does not know.
+    /// The name of an unknown state.
     Other(Cow<'a, str>),
 }
 
 impl StatusName<'_> {
-    /// The name on the wire.
+    /// The name in the payload.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -41,7 +41,7 @@ impl<'a> From<Cow<'a, str>> for StatusName<'a> {
 }
 
 impl StatusName<'_> {
-    /// The same, owning its name.
+    /// The same state, owning its name.
     #[must_use]
     pub fn into_owned(self) -> StatusName<'static> {
         match self {
@@ -66,7 +66,7 @@ impl std::fmt::Display for StatusName<'_> {
 impl JavaHash for StatusName<'static> {
     fn java_hash(&self, asking: &Asking<'_>) -> Result<i32, Unhashable> {
         asking.identity(match self {
-            // The table of constants starts with the states, in this order.
+            // The table of constants starts with the states in this order.
             StatusName::Known(status) => Constant::Known(*status as usize),
             StatusName::Other(name) => Constant::Other {
                 family: "ScheduleStatus",

@@ -1,4 +1,4 @@
-//! `cachedHashCode` behaves as Java's does.
+//! `cachedHashCode` behaves like Java's.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -13,13 +13,13 @@ fn config() -> TaskConfig {
 }
 
 #[test]
-fn nobody_has_asked_a_new_struct() {
+fn a_new_struct_has_no_cached_hash() {
     assert_eq!(config().cached_hash_code(), 0);
     assert_eq!(config().job().unwrap().cached_hash_code(), 0);
 }
 
 #[test]
-fn asking_the_outer_asks_the_inner_and_not_the_other_way() {
+fn hashing_a_struct_caches_the_hashes_in_it_and_not_around_it() {
     let config = config();
     let job = config.job().unwrap();
     let hash = job.hash_code();
@@ -42,13 +42,13 @@ fn asking_the_outer_asks_the_inner_and_not_the_other_way() {
 }
 
 #[test]
-fn a_set_of_one_asks_nobody() {
+fn a_set_of_one_caches_no_hash() {
     let set: Set<Metadata> = [Metadata::new("k", "v")].into();
     assert_eq!(set[0].cached_hash_code(), 0);
 }
 
 #[test]
-fn a_set_of_two_asks_each_with_all_that_is_in_it() {
+fn a_set_of_two_caches_the_hashes_of_its_elements_and_in_them() {
     let set: Set<Constraint> = [
         Constraint::limit("host", 1),
         Constraint::one_of("rack", ["a"]),
@@ -62,14 +62,14 @@ fn a_set_of_two_asks_each_with_all_that_is_in_it() {
 }
 
 #[test]
-fn a_set_given_the_same_element_twice_asks_it_though_one_is_left() {
+fn a_set_given_the_same_element_twice_caches_its_hash() {
     let set: Set<Metadata> = [Metadata::new("k", "v"), Metadata::new("k", "v")].into();
     assert_eq!(set.len(), 1);
     assert_ne!(set[0].cached_hash_code(), 0);
 }
 
 #[test]
-fn a_clone_takes_the_hash_along_and_a_changed_struct_forgets_it() {
+fn a_clone_keeps_the_cached_hash_and_a_setter_resets_it() {
     let config = config();
     let hash = config.hash_code();
     let clone = config.clone();
@@ -81,14 +81,14 @@ fn a_clone_takes_the_hash_along_and_a_changed_struct_forgets_it() {
 }
 
 #[test]
-fn equality_does_not_look_at_the_cached_hash() {
+fn equality_ignores_the_cached_hash() {
     let asked = config();
     asked.hash_code();
     assert_eq!(asked, config());
 }
 
 #[test]
-fn a_cached_hash_is_taken_as_it_is() {
+fn a_cached_hash_is_used_unchanged() {
     let json = br#"{"task":{"assignedTask":{"task":{"job":{"cachedHashCode":77,"role":"r"}}}}}"#;
     let change = TaskStateChange::read(json).unwrap();
     let config = change
@@ -111,7 +111,7 @@ fn a_cached_hash_is_taken_as_it_is() {
 }
 
 #[test]
-fn threads_that_ask_at_once_get_one_answer() {
+fn threads_that_hash_at_the_same_time_get_the_same_hash() {
     let config = config().with_resources([Resource::RamMb(1), Resource::NumCpus(0.5)]);
     let expected = config.clone().hash_code();
     thread::scope(|scope| {
@@ -139,8 +139,8 @@ fn the_fixed_table_is_java_s_string_hash_of_the_constant_s_name_without_the_sign
 }
 
 #[test]
-fn a_task_has_one_hash_for_good() {
-    // What version 0.1.0 computed. Who stores a hash relies on it.
+fn the_hash_of_a_task_never_changes() {
+    // The hash of version 0.1.0. Programs that store hashes rely on it.
     let config = config().with_resources([Resource::NumCpus(0.1), Resource::RamMb(16)]);
     let assigned = AssignedTask::new("task-1", 3, config);
     let task = ScheduledTask::new(assigned).entered(ScheduleStatus::Pending, 1_464_992_060_258);
@@ -148,7 +148,7 @@ fn a_task_has_one_hash_for_good() {
 }
 
 #[test]
-fn a_table_that_lacks_a_constant_says_which() {
+fn a_missing_constant_is_named() {
     let jvm = Jvm::new(Release::LATEST, IdentityHashes::empty());
     let union = Union::new(Resource::RamMb(16));
     let expected = Unhashable::UnknownIdentity("Resource.RAM_MB".to_owned());
@@ -162,7 +162,7 @@ fn a_table_that_lacks_a_constant_says_which() {
 }
 
 #[test]
-fn what_is_unknown_hashes_by_the_fixed_table_alone() {
+fn unknown_fields_and_values_hash_only_with_the_fixed_table() {
     let json = br#"{"task":{"assignedTask":{"cachedHashCode":0,"taskId":"t","pool":1}}}"#;
     let change = TaskStateChange::read(json).unwrap();
     let assigned = change.task().unwrap().assigned_task().unwrap();
@@ -173,7 +173,7 @@ fn what_is_unknown_hashes_by_the_fixed_table_alone() {
 }
 
 #[test]
-fn what_a_release_does_not_have_is_not_in_its_hash() {
+fn a_field_that_a_release_does_not_have_is_not_in_its_hash() {
     let hash = |config: TaskConfig, release| {
         config
             .hash_code_in(&Jvm::new(release, IdentityHashes::fixed()))

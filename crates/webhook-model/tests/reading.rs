@@ -1,4 +1,4 @@
-//! What the reader accepts, keeps and rejects.
+//! What the reader accepts, keeps and refuses.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -28,7 +28,7 @@ fn in_config(member: &str) -> String {
 }
 
 #[test]
-fn no_field_is_demanded() {
+fn no_field_is_required() {
     for json in [
         "{}",
         r#"{"oldState":{}}"#,
@@ -53,13 +53,13 @@ fn fields_of_different_releases_may_be_mixed() {
 }
 
 #[test]
-fn null_is_as_good_as_absent() {
+fn null_means_absent() {
     let json = r#"{"task":{"assignedTask":null,"status":null,"taskEvents":null},"oldState":null}"#;
     assert_eq!(rewritten(json), r#"{"task":{"cachedHashCode":0}}"#);
 }
 
 #[test]
-fn the_old_state_is_read_in_every_form_and_keeps_it() {
+fn every_form_of_the_old_state_is_read_and_written_back() {
     let cases = [
         (r#"{}"#, None),
         (r#"{"oldState":{}}"#, None),
@@ -109,7 +109,7 @@ fn the_old_state_is_written_as_the_release_writes_it() {
 }
 
 #[test]
-fn what_a_newer_scheduler_adds_is_kept_in_its_place() {
+fn unknown_fields_keep_their_places() {
     let json = concat!(
         r#"{"before":[1,{"a":"\u003c"}],"task":{"cachedHashCode":0,"early":null,"#,
         r#""assignedTask":{"cachedHashCode":0,"taskId":"t","pool":{"x":1e5},"slaveId":"s"},"#,
@@ -186,7 +186,7 @@ fn an_error_names_the_member_and_the_byte() {
 }
 
 #[test]
-fn a_string_that_a_line_s_end_breaks_off_is_told_there() {
+fn a_string_cut_off_by_a_line_end_is_reported_there() {
     for json in [
         "{\"task\":{\"status\":\"LOST\n",
         "{\"task\":{\"other\":\"LOST\n",
@@ -212,7 +212,7 @@ fn a_payload_that_contradicts_itself_is_refused() {
     check_error(
         &in_config(r#""resources":[{"cachedHashCode":0,"value":16}]"#),
         expect![
-            "task.assignedTask.task.resources[0].setField: missing: which Resource the value is cannot be told, at line 1 column 105 (byte 104)"
+            "task.assignedTask.task.resources[0].setField: missing, so the type of this Resource is unknown, at line 1 column 105 (byte 104)"
         ],
     );
     check_error(
@@ -240,7 +240,7 @@ fn a_payload_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_value_that_is_wrong_inside_is_no_contradiction_of_its_tag() {
+fn an_error_inside_a_value_does_not_contradict_its_tag() {
     let json = in_config(r#""container":{"setField":"MESOS","value":{"volumes":3}}"#);
     let error = TaskStateChange::read(json.as_bytes()).unwrap_err();
     assert_eq!(error.kind(), ReadErrorKind::Type);
@@ -251,7 +251,7 @@ fn a_value_that_is_wrong_inside_is_no_contradiction_of_its_tag() {
 }
 
 #[test]
-fn nesting_is_followed_to_its_bound_and_no_further() {
+fn nesting_is_bounded() {
     let nested = |arrays: usize| {
         format!(r#"{{"new":{}{}}}"#, "[".repeat(arrays), "]".repeat(arrays)).into_bytes()
     };
@@ -300,7 +300,7 @@ fn no_invalid_fixture_is_a_payload_and_a_malformed_one_has_no_header_either() {
 }
 
 #[test]
-fn the_fixtures_of_payloads_come_out_as_they_went_in_with_the_fixed_table_s_hashes() {
+fn the_payload_fixtures_are_written_as_read_and_have_the_fixed_table_s_hashes() {
     for path in fixtures("payloads") {
         for line in fs::read_to_string(&path).unwrap().lines() {
             let change = read(line);
@@ -318,7 +318,7 @@ fn the_fixtures_of_payloads_come_out_as_they_went_in_with_the_fixed_table_s_hash
 }
 
 #[test]
-fn the_header_has_what_a_payload_says() {
+fn the_header_agrees_with_the_payload() {
     let sample = include_bytes!("data/sample-exact.json");
     let header = EventHeader::read(sample).unwrap();
     assert_eq!(header.role.as_deref(), Some("vagrant"));
@@ -331,7 +331,7 @@ fn the_header_has_what_a_payload_says() {
 }
 
 #[test]
-fn what_only_a_newer_release_tells_apart_is_one_element_in_an_older_one() {
+fn elements_that_differ_only_in_newer_fields_merge_in_an_older_layout() {
     let json = in_config(
         r#""mesosFetcherUris":[{"cachedHashCode":1,"value":"a","outputFile":"x"},{"cachedHashCode":2,"value":"a","outputFile":"y"}]"#,
     );

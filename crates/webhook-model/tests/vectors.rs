@@ -1,4 +1,4 @@
-//! Aurora's own output: read and written again, and its hashes computed again.
+//! Aurora's own output: it is read and written back, and its hashes are recomputed.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What the writer promises besides Aurora's bytes.
+//! The guarantees of the writer besides Aurora's bytes.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -21,7 +21,7 @@ fn change(config: TaskConfig) -> TaskStateChange {
 }
 
 #[test]
-fn a_double_that_json_cannot_say_is_an_error_that_names_it() {
+fn a_double_that_json_cannot_express_is_an_error_that_names_it() {
     let policy = PercentageSlaPolicy::default().with_percentage(f64::INFINITY);
     let cases = [
         (
@@ -63,7 +63,7 @@ fn a_double_that_the_release_does_not_have_is_not_written_and_no_error() {
 }
 
 #[test]
-fn a_buffer_with_room_is_written_to_where_it_is() {
+fn a_large_enough_buffer_is_not_reallocated() {
     let change = TaskStateChange::read(SAMPLE).unwrap();
     let mut buffer = Vec::with_capacity(SAMPLE.len());
     let place = buffer.as_ptr();
@@ -88,7 +88,7 @@ fn a_writer_gets_the_same_bytes_and_its_error_comes_back() {
 }
 
 #[test]
-fn an_older_release_gets_the_fields_that_java_could_not_leave_out() {
+fn an_older_layout_has_the_fields_that_java_cannot_omit() {
     let written = change(config())
         .with_layout(Layout::Of(Release::V0_14))
         .to_json()
@@ -108,7 +108,7 @@ fn an_older_release_gets_the_fields_that_java_could_not_leave_out() {
 }
 
 #[test]
-fn a_task_from_nothing_is_written_as_the_latest_release_writes_it() {
+fn a_new_task_is_written_in_the_latest_layout() {
     let task = change(config());
     assert_eq!(task.layout(), Layout::Of(Release::LATEST));
     assert!(

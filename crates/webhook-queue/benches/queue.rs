@@ -1,6 +1,7 @@
-//! What the queue costs, beside a bare append-only file on the same disk in the same run.
+//! Benchmarks the queue next to an append-only file on the same disk in the same run.
 //!
-//! `cargo bench -p webhook-queue --bench queue -- [--dir DIR] [--events N] [--backlog N] [--body BYTES]`
+//! `cargo bench -p webhook-queue --bench queue -- [--dir DIR] [--events N] [--backlog N] [--body
+//! BYTES]`
 
 #![allow(
     clippy::unwrap_used,
@@ -81,7 +82,7 @@ fn report(what: &str, setting: &Setting, took: Duration, bare: Duration) {
     );
 }
 
-/// Bytes that this process had the disk write so far.
+/// The bytes that this process has written to the disk.
 fn written() -> u64 {
     let counters = fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = counters
@@ -90,7 +91,7 @@ fn written() -> u64 {
     line.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// What no queue can be faster than: each group written at the end of a file, and synced.
+/// The upper bound for any queue: each group is appended to a file and synced.
 fn bare(dir: &Path, setting: &Setting) -> Duration {
     let mut file = File::create(dir.join("bare")).unwrap();
     let group = vec![b'x'; GROUP * setting.body];
@@ -102,7 +103,7 @@ fn bare(dir: &Path, setting: &Setting) -> Duration {
     begun.elapsed()
 }
 
-/// Appends a group and settles the one before in each commit, with each key used ten times.
+/// Each commit appends a group and settles the previous one; each key is used ten times.
 fn steady(queue: &DiskQueue, setting: &Setting, targets: usize, first: u64) -> Duration {
     let names: Arc<[Arc<str>]> = (0..targets)
         .map(|at| format!("target-{at}").into())
@@ -149,7 +150,8 @@ fn delivered(target: &Arc<str>, entry: EntryId) -> Settlement {
     }
 }
 
-/// Builds a backlog, opens it again, goes on beside it, reads by key, drains it, compacts.
+/// Builds a backlog, reopens it, appends and settles with it present, reads by key, drains it,
+/// compacts.
 fn backlog(dir: &Path, setting: &Setting, bare: Duration) {
     let names: Arc<[Arc<str>]> = ["target-0".into()].into();
     let queue = DiskQueue::open(dir, &options()).unwrap();

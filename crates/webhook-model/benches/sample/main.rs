@@ -1,4 +1,4 @@
-//! What reading, writing and hashing cost, on Aurora's sample, each beside serde_json's plain
+//! Benchmarks of reading, writing and hashing Aurora's sample, each next to serde_json's plain
 //! derive on the same struct.
 
 mod plain;
@@ -10,7 +10,7 @@ use webhook_model::{EventHeader, IdentityHashes, Jvm, Release, TaskStateChange};
 const SAMPLE: &[u8] = include_bytes!("../../tests/data/sample-exact.json");
 
 fn main() {
-    // Long enough samples that a timer tick or an interrupt does not count.
+    // Samples long enough that a timer tick or an interrupt does not matter.
     divan::Divan::default()
         .sample_size(200)
         .sample_count(300)
@@ -70,7 +70,7 @@ fn write_plain(bencher: Bencher<'_, '_>) {
         .bench(|| serde_json::to_vec(black_box(&change)));
 }
 
-/// Into a buffer that has room for it.
+/// Into a buffer that is large enough.
 #[divan::bench]
 fn write_into_buffer(bencher: Bencher<'_, '_>) {
     let change = sample();
@@ -95,7 +95,7 @@ fn write_into_buffer_plain(bencher: Bencher<'_, '_>) {
         });
 }
 
-/// All of the task's hashes, none of them cached before.
+/// All hashes of the task, none of which is cached.
 #[divan::bench]
 fn hash(bencher: Bencher<'_, '_>) {
     let jvm = Jvm::new(Release::V0_14, IdentityHashes::fixed());

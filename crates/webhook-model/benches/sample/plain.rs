@@ -1,5 +1,5 @@
-//! The sample's structs as serde's derive has them, with nothing of Aurora's rules: what the
-//! model is measured against.
+//! The sample's structs with serde's derive and without Aurora's rules, as a baseline for the
+//! model.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -153,7 +153,7 @@ struct Event {
 
 type Text<'a> = Option<Cow<'a, str>>;
 
-/// The header alone, borrowed, the rest skipped.
+/// Only the header, borrowed; the rest is skipped.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "read, and no more")]

@@ -1,18 +1,19 @@
-//! A map as Java's immutable one: in the order given, no key twice, equal in any order.
+//! A map like Java's immutable one: it keeps its order, has no key twice, and is equal in any
+//! order.
 
 use super::set::unordered;
 use crate::hash::{Asking, JavaHash, Unhashable};
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
-/// From this many entries on, an index is cheaper than comparing each with each.
+/// From this number of entries on, an index is faster than comparing all pairs.
 const INDEX_FROM: usize = 12;
 
-/// A map from strings that keeps the order in which it was given its entries, as Guava's
-/// `ImmutableMap` does.
+/// A map from strings that keeps the order of its entries, like Guava's `ImmutableMap`.
 ///
-/// No key is there twice: of two entries with one key, the first's place and the last's value
-/// stay. Two maps are equal, and hash alike, whatever their order.
+/// No key occurs twice: of two entries with the same key, the position of the first and the value
+/// of the last are kept. Two maps with the same entries in another order are equal and have the
+/// same hash.
 ///
 /// ```
 /// use webhook_model::Map;
@@ -34,7 +35,7 @@ impl<V> Map<V> {
         }
     }
 
-    /// The map of `entries`; or, if two have one key, the index of the second.
+    /// The map of `entries`; if two have the same key, the index of the second.
     pub(crate) fn read(entries: Vec<(String, V)>) -> Result<Self, usize> {
         let repeated = if entries.len() < INDEX_FROM {
             (0..entries.len()).find(|&index| {
@@ -68,13 +69,13 @@ impl<V> Map<V> {
             .map(|(key, value)| (key.as_str(), value))
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Whether the map is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -1,19 +1,20 @@
-//! A set as Java's immutable one: in the order given, nothing twice, equal in any order.
+//! A set like Java's immutable one: it keeps its order, has no element twice, and is equal in any
+//! order.
 
 use crate::hash::{Asking, JavaHash, Jvm, Unhashable};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 
-/// From this many elements on, an index is cheaper than comparing each with each.
+/// From this number of elements on, an index is faster than comparing all pairs.
 const INDEX_FROM: usize = 12;
 
-/// A set that keeps the order in which it was given its elements, as Guava's `ImmutableSet` does.
+/// A set that keeps the order of its elements, like Guava's `ImmutableSet`.
 ///
-/// No two elements are equal. Two sets are equal, and hash alike, whatever their order. It
-/// dereferences to a slice, for reading.
+/// No two elements are equal. Two sets with the same elements in another order are equal and have
+/// the same hash. A set dereferences to a slice.
 ///
-/// Building a set of two or more elements asks each for its hash, as Java does; see
+/// Building a set of two or more elements computes and caches the hash of each, as Java does; see
 /// [`TaskConfig::cached_hash_code`](crate::TaskConfig::cached_hash_code).
 ///
 /// ```
@@ -38,8 +39,7 @@ impl<T> Set<T> {
 }
 
 impl<T: Eq + Hash> Set<T> {
-    /// The set of `elements`, none of which is asked for its hash; or, if two are equal, the
-    /// indices of these.
+    /// The set of `elements`, without computing their hashes; if two are equal, their indices.
     pub(crate) fn read(elements: Vec<T>) -> Result<Self, (usize, usize)> {
         match first_repeated(&elements) {
             Some(pair) => Err(pair),
@@ -47,7 +47,7 @@ impl<T: Eq + Hash> Set<T> {
         }
     }
 
-    /// Changes each element, and leaves the first of those that are equal then.
+    /// Changes each element, and then keeps the first of equal ones.
     pub(crate) fn change_each(&mut self, change: impl FnMut(&mut T)) {
         self.elements.iter_mut().for_each(change);
         drop_repeated(&mut self.elements);
@@ -81,7 +81,7 @@ fn first_repeated<T: Eq + Hash>(elements: &[T]) -> Option<(usize, usize)> {
     Some((first, index))
 }
 
-/// Leaves the first of equal elements.
+/// Keeps the first of equal elements.
 fn drop_repeated<T: Eq + Hash>(elements: &mut Vec<T>) {
     if first_repeated(elements).is_none() {
         return;
@@ -103,7 +103,7 @@ impl<T: Eq + Hash + JavaHash> FromIterator<T> for Set<T> {
         if asked {
             for element in &elements {
                 let hash = element.java_hash(&Asking::caching(Jvm::fixed()));
-                debug_assert!(hash.is_ok(), "the fixed table has an answer for all");
+                debug_assert!(hash.is_ok(), "the fixed table knows every constant");
             }
         }
         Set { elements }
@@ -169,7 +169,7 @@ impl<T: Hash> Hash for Set<T> {
     }
 }
 
-/// One number for the elements in any order.
+/// A hash of the elements that does not depend on their order.
 pub(crate) fn unordered<T: Hash>(elements: impl Iterator<Item = T>) -> u64 {
     let hashes = BuildHasherDefault::<DefaultHasher>::new();
     elements.fold(0, |sum, element| sum.wrapping_add(hashes.hash_one(element)))

@@ -1,4 +1,4 @@
-//! What each kind of field is in Rust, and how it is got at and set.
+//! The Rust type of each kind of field, its getter and its setter.
 
 /// The Rust type of a kind of field.
 macro_rules! kind {

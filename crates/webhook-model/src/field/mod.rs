@@ -1,4 +1,4 @@
-//! What a field of Aurora's structs can hold, and how each kind is read, written and hashed.
+//! The kinds of fields of Aurora's structs: how each is read, written and hashed.
 
 pub(crate) mod accessors;
 pub(crate) mod structure;
@@ -7,4 +7,4 @@ pub(crate) mod unknown;
 pub(crate) mod value;
 pub(crate) mod variant;
 
-pub(crate) use value::{FieldValue, Laid};
+pub(crate) use value::{FieldValue, InLayout};

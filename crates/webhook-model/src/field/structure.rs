@@ -1,7 +1,7 @@
-//! The macro that declares a struct of Aurora's: its fields in Aurora's order, each with its kind,
-//! its name on the wire and the releases that have it.
+//! The macro that declares one of Aurora's structs: its fields in Aurora's order, each with its
+//! kind, its name in JSON and the releases that have it.
 //!
-//! The order of declaration is the order on the wire and in the hash; so it is stated once.
+//! The order of declaration is the order in JSON and in the hash.
 
 /// Declares a struct with a `cachedHashCode`.
 ///
@@ -36,37 +36,38 @@ macro_rules! structure {
             /// Java's `hashCode`, by the [fixed table](crate::IdentityHashes::fixed) and the
             /// layout of the latest release.
             ///
-            /// It is [cached](Self::cached_hash_code), here and in all that is inside; what was
-            /// cached before, by another JVM perhaps, is returned and used as it is.
+            /// It is [cached](Self::cached_hash_code) in the struct and in everything in it. A hash
+            /// that is already cached, perhaps by another JVM, is used unchanged.
             pub fn hash_code(&self) -> i32 {
                 match self.hash_code_in($crate::Jvm::fixed()) {
                     Ok(hash) => hash,
-                    // The fixed table has an answer for all.
+                    // The fixed table knows every constant.
                     Err(_) => 0,
                 }
             }
 
-            /// Java's `hashCode`, as computed by `jvm`, and cached.
+            /// Java's `hashCode` as `jvm` computes it; cached.
             ///
             /// # Errors
-            /// When `jvm`'s identity table lacks a constant that is needed, or something is
-            /// inside that this crate does not know. What was computed up to there stays cached.
+            /// When the identity table of `jvm` lacks a needed constant, or the struct contains
+            /// something that this crate does not know. Hashes computed before the error stay
+            /// cached.
             pub fn hash_code_in(&self, jvm: &$crate::Jvm) -> Result<i32, $crate::Unhashable> {
                 $crate::hash::JavaHash::java_hash(self, &$crate::hash::Asking::caching(jvm))
             }
 
-            /// `cachedHashCode`: the hash, if somebody has asked for it, else 0.
+            /// `cachedHashCode`: the hash if it was computed, else 0.
             ///
-            /// Asking a struct asks all that it holds, and not what holds it. Building a
-            /// [`Set`](crate::Set) of two or more asks its elements. A clone takes the hash
-            /// along, a struct changed by a setter forgets it, and `==` does not look at it.
+            /// Computing the hash of a struct caches the hashes of everything in it, but not of
+            /// what contains it. Building a [`Set`](crate::Set) of two or more elements caches
+            /// theirs. A clone keeps the hash, a setter resets it, and `==` ignores it.
             #[must_use]
             pub fn cached_hash_code(&self) -> i32 {
                 self.cached_hash_code.get()
             }
 
-            /// The fields of the JSON object that this crate does not know, as names and JSON
-            /// texts, in the order read. They are written again in their places.
+            /// The unknown fields of the JSON object, as names and JSON texts in the order read.
+            /// They are written in the same places.
             pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str)> {
                 self.unknown.iter()
             }
@@ -132,7 +133,7 @@ macro_rules! structure {
                 scanner.enter_object("an object")?;
                 let mut read = Self::default();
                 let mut cached = None;
-                // How many of the known fields lie before the place reached.
+                // The number of known fields before the present position.
                 let mut reached = 0;
                 let mut first = true;
                 while let Some(key) = scanner.next_key(&mut first)? {
@@ -232,13 +233,13 @@ macro_rules! structure {
 
 pub(crate) use structure;
 
-use super::value::{FieldValue, Laid};
+use super::value::{FieldValue, InLayout};
 use crate::json::error::{ReadError, ReadErrorKind};
 use crate::json::scan::Scanner;
 use crate::release::Layout;
 use serde::ser::SerializeMap;
 
-/// Reads the value of the field `name`; null is as good as absent.
+/// Reads the value of the field `name`; null means absent.
 pub(crate) fn read_field<T: FieldValue>(
     scanner: &mut Scanner<'_>,
     name: &str,
@@ -247,7 +248,8 @@ pub(crate) fn read_field<T: FieldValue>(
     read_into(scanner, name, field, |scanner| T::read(scanner))
 }
 
-/// Reads the value of the member `name` by `read`, once; null is as good as absent.
+/// Reads the value of the member `name` with `read`; null means absent, and a second occurrence is
+/// an error.
 #[inline]
 pub(crate) fn read_into<'a, T>(
     scanner: &mut Scanner<'a>,
@@ -267,7 +269,7 @@ pub(crate) fn read_into<'a, T>(
     Ok(())
 }
 
-/// Writes the field `name`, if the layout has something to write for it.
+/// Writes the field `name`, if it has a value or the layout requires a default.
 #[inline]
 pub(crate) fn write_field<T: FieldValue, M: SerializeMap>(
     map: &mut M,
@@ -276,10 +278,10 @@ pub(crate) fn write_field<T: FieldValue, M: SerializeMap>(
     layout: Layout,
 ) -> Result<(), M::Error> {
     match (field, layout) {
-        (Some(value), _) => map.serialize_entry(name, &Laid(value, layout)),
+        (Some(value), _) => map.serialize_entry(name, &InLayout(value, layout)),
         (None, Layout::AsRead) => Ok(()),
         (None, Layout::Of(_)) => match T::fallback() {
-            Some(fallback) => map.serialize_entry(name, &Laid(&fallback, layout)),
+            Some(fallback) => map.serialize_entry(name, &InLayout(&fallback, layout)),
             None => Ok(()),
         },
     }

@@ -1,4 +1,4 @@
-//! Thrift's unions: one value, tagged by `setField`.
+//! Thrift's unions: a value with the tag `setField`.
 
 use super::structure::read_field;
 use super::unknown::{RawJson, UnknownFields};
@@ -14,10 +14,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
-/// One of Aurora's unions, with what surrounds its value on the wire.
+/// One of Aurora's unions, with its cached hash and its unknown fields.
 ///
-/// On the wire it is `{"cachedHashCode":…,"setField":"RAM_MB","value":16}`. It dereferences to
-/// the enum of its arms, and is made of one by `into()`.
+/// In JSON it is `{"cachedHashCode":…,"setField":"RAM_MB","value":16}`. It dereferences to the enum
+/// of its variants, which `into()` converts to a union.
 ///
 /// ```
 /// use webhook_model::{Resource, Union};
@@ -31,12 +31,9 @@ pub struct Union<T> {
     unknown: UnknownFields,
 }
 
-#[expect(
-    private_bounds,
-    reason = "Aurora's unions are all there are; nobody adds one"
-)]
+#[expect(private_bounds, reason = "the set of unions is Aurora's")]
 impl<T: Variant> Union<T> {
-    /// The union of one value, nobody having asked for its hash.
+    /// The union of a value, without a cached hash.
     #[must_use]
     pub fn new(variant: T) -> Self {
         Union {
@@ -52,29 +49,29 @@ impl<T: Variant> Union<T> {
         self.variant
     }
 
-    /// Java's `hashCode`, by the [fixed table](crate::IdentityHashes::fixed) and the layout of
-    /// the latest release; cached, as that of [any struct](crate::TaskConfig::hash_code).
+    /// Java's `hashCode`, by the [fixed table](crate::IdentityHashes::fixed) and the layout of the
+    /// latest release; cached like the hash of [a struct](crate::TaskConfig::hash_code).
     pub fn hash_code(&self) -> i32 {
-        // The fixed table has an answer for all.
+        // The fixed table knows every constant.
         self.hash_code_in(Jvm::fixed()).unwrap_or(0)
     }
 
-    /// Java's `hashCode`, as computed by `jvm`, and cached.
+    /// Java's `hashCode` as `jvm` computes it; cached.
     ///
     /// # Errors
-    /// When `jvm`'s identity table lacks a constant that is needed, or something is inside that
-    /// this crate does not know. What was computed up to there stays cached.
+    /// When the identity table of `jvm` lacks a needed constant, or the union contains something
+    /// that this crate does not know. Hashes computed before the error stay cached.
     pub fn hash_code_in(&self, jvm: &Jvm) -> Result<i32, Unhashable> {
         self.java_hash(&Asking::caching(jvm))
     }
 
-    /// `cachedHashCode`: the hash, if somebody has asked for it, else 0.
+    /// `cachedHashCode`: the hash if it was computed, else 0.
     #[must_use]
     pub fn cached_hash_code(&self) -> i32 {
         self.cached_hash_code.get()
     }
 
-    /// The fields of the JSON object that this crate does not know, as names and JSON texts.
+    /// The unknown fields of the JSON object, as names and JSON texts.
     pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.unknown.iter()
     }
@@ -117,8 +114,8 @@ impl<T: Variant> JavaHash for Union<T> {
             return Err(Unhashable::UnknownField(format!("{}.{name}", T::NAME)));
         }
         let mut fold = Fold::new();
-        // The value first: so a constant that is missing inside it is reported before the tag's
-        // own, which can then be solved for.
+        // Hash the value first, so that a missing constant in it is reported before that of the
+        // tag, which can then be solved for.
         let value = self.variant.value_hash(asking)?;
         fold.add(asking.identity(self.variant.constant())?);
         fold.add(value);
@@ -141,9 +138,9 @@ impl<T: Variant> Hashed for Union<T> {
 }
 
 /// Writes a union's value.
-struct LaidValue<'a, T>(&'a T, Layout);
+struct ValueInLayout<'a, T>(&'a T, Layout);
 
-impl<T: Variant> Serialize for LaidValue<'_, T> {
+impl<T: Variant> Serialize for ValueInLayout<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.write_value(self.1, serializer)
     }
@@ -153,7 +150,7 @@ fn read_tagged<T: Variant>(tag: &str, scanner: &mut Scanner<'_>) -> Result<T, Re
     let start = scanner.place();
     match T::read_value(tag, scanner) {
         Some(Err(error)) if error.kind() == ReadErrorKind::Type && error.path().is_empty() => {
-            // The value as a whole is not of the tag's type: the two contradict each other.
+            // The value has another type than its tag: the two contradict each other.
             let message = format!("{} by its setField, but {}", tag, error.message());
             Err(scanner
                 .error_at(start, ReadErrorKind::Contradiction, message)
@@ -177,7 +174,7 @@ impl<T: Variant> FieldValue for Union<T> {
         let mut cached: Option<i32> = None;
         let mut tag: Option<String> = None;
         let mut variant: Option<T> = None;
-        // Where a value stands that came before its tag.
+        // The place of a value that came before its tag.
         let mut early: Option<usize> = None;
         let mut unknown = UnknownFields::default();
         let mut reached = 0;
@@ -214,7 +211,7 @@ impl<T: Variant> FieldValue for Union<T> {
             error.in_member(member)
         };
         let Some(tag) = tag else {
-            let message = format!("missing: which {} the value is cannot be told", T::NAME);
+            let message = format!("missing, so the type of this {} is unknown", T::NAME);
             return Err(contradiction(message, "setField"));
         };
         let variant = match (variant, early) {
@@ -246,7 +243,7 @@ impl<T: Variant> FieldValue for Union<T> {
         self.unknown.write(0, &mut map)?;
         map.serialize_entry("setField", self.variant.tag())?;
         self.unknown.write(1, &mut map)?;
-        map.serialize_entry("value", &LaidValue(&self.variant, layout))?;
+        map.serialize_entry("value", &ValueInLayout(&self.variant, layout))?;
         self.unknown.write(2, &mut map)?;
         map.end()
     }

@@ -1,4 +1,4 @@
-//! What a newer scheduler writes and this crate does not know: kept as it came.
+//! JSON from a newer scheduler that this crate does not know: kept unchanged.
 
 use crate::json::error::{ReadError, ReadErrorKind};
 use crate::json::scan::Scanner;
@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use std::hash::{Hash, Hasher};
 
-/// A JSON text, without blanks outside its strings and otherwise as it came.
+/// A JSON text, unchanged except that the blanks between its tokens are removed.
 #[derive(Clone, Debug)]
 pub(crate) struct RawJson(Box<RawValue>);
 
@@ -34,8 +34,8 @@ impl Serialize for RawJson {
     }
 }
 
-/// Well-formed JSON without the blanks between its tokens. So a value from a pretty-printed
-/// payload does not break a line where payloads are lines.
+/// Removes the blanks between the tokens of well-formed JSON, so that a value of a pretty-printed
+/// payload has no line break where payloads are lines.
 fn without_blanks(json: &str) -> String {
     let mut in_string = false;
     let mut escaped = false;
@@ -66,22 +66,20 @@ impl Hash for RawJson {
     }
 }
 
-/// The fields of an object that this crate does not know, each with its place among those that
-/// it does.
+/// The unknown fields of an object, each with its position among the known ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct UnknownFields(Vec<UnknownField>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct UnknownField {
-    /// How many of the known fields, present or not, come before it.
+    /// The number of known fields, present or not, before it.
     after: usize,
     name: String,
     value: RawJson,
 }
 
 impl UnknownFields {
-    /// Keeps the field `name`, whose value is at the scanner's place, after the first `after` of
-    /// the known fields.
+    /// Keeps the field `name`, whose value is next, after the first `after` known fields.
     #[cold]
     pub(crate) fn keep(
         &mut self,
@@ -90,8 +88,8 @@ impl UnknownFields {
         scanner: &mut Scanner<'_>,
     ) -> Result<(), ReadError> {
         let value = RawJson::read(scanner).map_err(|error| error.in_member(name))?;
-        // Known fields are written in declaration order. Where they were read in another, an
-        // unknown field keeps its order among the unknown ones.
+        // Known fields are written in the order of declaration. If they were read in another order,
+        // the unknown fields keep their order among each other.
         let after = self.0.last().map_or(after, |last| after.max(last.after));
         self.0.push(UnknownField {
             after,
@@ -101,7 +99,7 @@ impl UnknownFields {
         Ok(())
     }
 
-    /// Writes those that come after the first `after` of the known fields.
+    /// Writes the fields that come after the first `after` known fields.
     #[inline]
     pub(crate) fn write<M: SerializeMap>(&self, after: usize, map: &mut M) -> Result<(), M::Error> {
         for field in self.0.iter().filter(|field| field.after == after) {
@@ -110,7 +108,7 @@ impl UnknownFields {
         Ok(())
     }
 
-    /// The name of the first, if there is any.
+    /// The name of the first field, if there is one.
     pub(crate) fn first(&self) -> Option<&str> {
         self.0.first().map(|field| field.name.as_str())
     }

@@ -1,4 +1,4 @@
-//! The kinds of values: scalars, texts, lists, sets, maps.
+//! The types of values: scalars, texts, lists, sets, maps.
 
 use crate::collection::map::Map;
 use crate::collection::set::Set;
@@ -11,38 +11,38 @@ use crate::release::{Layout, Release};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::hash::{Hash, Hasher};
 
-/// A value that a field holds.
+/// The value of a field.
 pub(crate) trait FieldValue: JavaHash + Sized {
-    /// What Java has where the wire has nothing, if it cannot have null there: 0, false, an empty
-    /// collection.
+    /// The default that Java has for an absent field, unless the field can be null: 0, false, an
+    /// empty collection.
     fn fallback() -> Option<Self> {
         None
     }
 
-    /// Reads the value at the scanner's place, which is not null.
+    /// Reads the next value, which is not null.
     fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError>;
 
     fn write<S: Serializer>(&self, layout: Layout, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// Equality as Java's `equals` has it.
+    /// Equality as in Java's `equals`.
     fn same(&self, other: &Self) -> bool;
 
-    /// A hash that is the same for values that are the same.
+    /// Hashes the value, such that [`same`](Self::same) values have the same hash.
     fn digest<H: Hasher>(&self, state: &mut H);
 
     /// Drops the fields that `release` does not have.
     fn restrict(&mut self, _release: Release) {}
 
-    /// Leads `visitor` past all hashed structs in the value.
+    /// Walks through all hashed structs in the value.
     fn walk<V: Visitor>(&self, _site: &Site<'_>, _visitor: &mut V) {}
 
-    /// The first double in the value that JSON cannot hold, by its path.
+    /// The path of the first double in the value that JSON cannot express.
     fn unwritable(&self, _site: &Site<'_>, _layout: Layout) -> Option<String> {
         None
     }
 }
 
-/// The methods of a [`FieldValue`] whose `Eq` and `Hash` are Java's.
+/// The methods of a [`FieldValue`] whose `Eq` and `Hash` agree with Java's.
 macro_rules! same_by_eq {
     () => {
         fn same(&self, other: &Self) -> bool {
@@ -57,10 +57,10 @@ macro_rules! same_by_eq {
 
 pub(crate) use same_by_eq;
 
-/// A value, to be written in a layout.
-pub(crate) struct Laid<'a, T>(pub(crate) &'a T, pub(crate) Layout);
+/// A value with the layout to write it in.
+pub(crate) struct InLayout<'a, T>(pub(crate) &'a T, pub(crate) Layout);
 
-impl<T: FieldValue> Serialize for Laid<'_, T> {
+impl<T: FieldValue> Serialize for InLayout<'_, T> {
     #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.write(self.1, serializer)
@@ -157,7 +157,7 @@ impl FieldValue for f64 {
     fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
         if !self.is_finite() {
             return Err(serde::ser::Error::custom(
-                "NaN and the infinities are not JSON",
+                "NaN and infinite numbers are not JSON",
             ));
         }
         serializer.serialize_f64(*self)
@@ -207,7 +207,7 @@ fn write_elements<T: FieldValue, S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let mut sequence = serializer.serialize_seq(Some(elements.len()))?;
     for element in elements {
-        sequence.serialize_element(&Laid(element, layout))?;
+        sequence.serialize_element(&InLayout(element, layout))?;
     }
     sequence.end()
 }
@@ -275,7 +275,7 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Set<T> {
     same_by_eq!();
 
     fn restrict(&mut self, release: Release) {
-        // Elements may differ in what the release does not have.
+        // Elements may differ only in fields that the release does not have.
         self.change_each(|element| element.restrict(release));
     }
 
@@ -312,7 +312,7 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Map<T> {
     fn write<S: Serializer>(&self, layout: Layout, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.len()))?;
         for (key, value) in self.iter() {
-            map.serialize_entry(key, &Laid(value, layout))?;
+            map.serialize_entry(key, &InLayout(value, layout))?;
         }
         map.end()
     }
@@ -320,7 +320,7 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Map<T> {
     same_by_eq!();
 }
 
-/// The hash of a field that may hold nothing: what Java has there instead, or 0 for null.
+/// The hash of an optional field: an absent one has the hash of Java's default, or 0 for null.
 pub(crate) fn field_hash<T: FieldValue>(
     field: Option<&T>,
     asking: &Asking<'_>,
@@ -331,7 +331,7 @@ pub(crate) fn field_hash<T: FieldValue>(
     }
 }
 
-/// Whether two fields are the same: nothing is the same as what Java has instead.
+/// Whether two optional fields are equal: an absent one is equal to Java's default.
 pub(crate) fn same_field<T: FieldValue>(left: Option<&T>, right: Option<&T>) -> bool {
     match (left, right) {
         (Some(left), Some(right)) => left.same(right),
@@ -342,7 +342,7 @@ pub(crate) fn same_field<T: FieldValue>(left: Option<&T>, right: Option<&T>) -> 
     }
 }
 
-/// A hash for fields, such that the same fields have the same one.
+/// Hashes an optional field, such that equal fields have the same hash.
 pub(crate) fn digest_field<T: FieldValue, H: Hasher>(field: Option<&T>, state: &mut H) {
     match field {
         Some(value) => value.digest(state),

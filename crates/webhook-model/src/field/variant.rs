@@ -1,4 +1,4 @@
-//! The arms of a union.
+//! The variants of a union.
 
 use super::unknown::RawJson;
 use crate::hash::identity::Constant;
@@ -11,7 +11,7 @@ use serde::ser::{Serialize, Serializer};
 use std::fmt;
 use std::hash::Hash;
 
-/// A value of a tag that this crate does not know, from a newer scheduler: kept as it came.
+/// A value with an unknown tag, from a newer scheduler. It is kept unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnknownVariant {
     pub(super) tag: String,
@@ -19,7 +19,7 @@ pub struct UnknownVariant {
 }
 
 impl UnknownVariant {
-    /// The tag: what `setField` says.
+    /// The tag: the value of `setField`.
     #[must_use]
     pub fn tag(&self) -> &str {
         &self.tag
@@ -32,12 +32,12 @@ impl UnknownVariant {
     }
 }
 
-/// The arms of one of Aurora's unions.
+/// The variants of one of Aurora's unions.
 pub(crate) trait Variant: Clone + fmt::Debug + Eq + Hash + Sized {
     /// The union's name in Aurora.
     const NAME: &'static str;
 
-    /// What `setField` says.
+    /// The tag: the value of `setField`.
     fn tag(&self) -> &str;
 
     fn constant(&self) -> Constant<'_>;
@@ -65,7 +65,8 @@ pub(crate) fn write_unknown<S: Serializer>(
     variant.value.serialize(serializer)
 }
 
-/// With the fixed table, an unknown value hashes as its text; with another, not at all.
+/// The hash of an unknown value: with the fixed table, that of its text; with another table, an
+/// error.
 pub(crate) fn unknown_hash(
     union: &str,
     variant: &UnknownVariant,
@@ -77,7 +78,7 @@ pub(crate) fn unknown_hash(
     Err(Unhashable::UnknownValue(format!("{union}.{}", variant.tag)))
 }
 
-/// Declares the arms of a union: `Variant(type) "TAG";`.
+/// Declares the variants of a union: `Variant(type) "TAG";`.
 macro_rules! union {
     (
         $(#[$doc:meta])*
@@ -90,12 +91,12 @@ macro_rules! union {
         #[non_exhaustive]
         pub enum $Union {
             $($(#[$arm_doc])* $Arm($Value),)*
-            /// A value of a tag that this crate does not know.
+            /// A value with an unknown tag.
             Unknown($crate::UnknownVariant),
         }
 
         impl $Union {
-            /// What `setField` says.
+            /// The tag: the value of `setField`.
             #[must_use]
             pub fn tag(&self) -> &str {
                 match self {

@@ -1,11 +1,11 @@
-//! The hash that a struct remembers.
+//! The cached hash of a struct.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// A struct's `cachedHashCode`: 0 until somebody asks for the hash.
+/// A struct's `cachedHashCode`: 0 until the hash is computed.
 ///
-/// Two threads that ask at once both compute the same number, so no order between them matters
-/// and relaxed loads and stores do, as the plain `int` does in Java.
+/// Two threads that compute it at the same time store the same number, so relaxed loads and stores
+/// suffice, like the plain `int` in Java.
 #[derive(Debug, Default)]
 pub(crate) struct CachedHash(AtomicI32);
 

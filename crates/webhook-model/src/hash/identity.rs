@@ -4,7 +4,7 @@ use crate::Release;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The constants whose identity goes into a hash, in the order of the table.
+/// The constants whose identity is part of hashes, in the order of the table.
 const KNOWN: [&str; 31] = [
     "ScheduleStatus.INIT",
     "ScheduleStatus.THROTTLED",
@@ -60,7 +60,7 @@ const fn string_hash_31_bits(text: &[u8]) -> i32 {
     hash & i32::MAX
 }
 
-/// An enum constant of Java's, by its place in the table or by name.
+/// A Java enum constant, by its index in the table or by name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Constant<'a> {
     Known(usize),
@@ -68,7 +68,7 @@ pub(crate) enum Constant<'a> {
 }
 
 impl Constant<'_> {
-    /// The known constant `family.name`; for constants alone, since an unknown one stops the build.
+    /// The known constant `family.name`. Only for use in `const`: an unknown name stops the build.
     pub(crate) const fn known(full_name: &str) -> Constant<'static> {
         let wanted = full_name.as_bytes();
         let mut index = 0;
@@ -98,16 +98,16 @@ impl fmt::Display for Constant<'_> {
     }
 }
 
-/// What `System.identityHashCode` says of each enum constant: another table in every JVM.
+/// The `System.identityHashCode` of each enum constant. Every JVM has another table.
 ///
-/// A constant is named by its class and itself: `Resource.RAM_MB`, `ScheduleStatus.PENDING`,
+/// A constant is named by its class and its name: `Resource.RAM_MB`, `ScheduleStatus.PENDING`,
 /// `Mode.RW`, `TaskConstraint.LIMIT`, `Container.MESOS`, `Image.APPC`,
 /// `SlaPolicy.COUNT_SLA_POLICY`.
 ///
-/// The default is the *fixed table*: a constant's identity is Java's `String.hashCode` of that
-/// name, without the sign bit. So a task has one hash, in every process and for good; a constant
-/// of a newer scheduler has one too. Other tables are given, or
-/// [recovered](IdentityHashes::recover) from a payload's hashes.
+/// The default is the *fixed table*, in which the identity of a constant is Java's
+/// `String.hashCode` of that name without the sign bit. With it, the hash of a task is the same in
+/// every process, and constants of newer schedulers have identities too. Other tables are given, or
+/// [recovered](IdentityHashes::recover) from the hashes of a payload.
 ///
 /// ```
 /// use webhook_model::IdentityHashes;
@@ -132,29 +132,29 @@ struct Given {
     others: BTreeMap<String, i32>,
 }
 
-/// A payload whose hashes tell which JVM computed them: a
+/// A payload from whose hashes the JVM that computed them can be recovered: a
 /// [`TaskStateChange`](crate::TaskStateChange).
 pub(crate) trait HashedPayload {
-    /// The release, if it is not given, and the identities that can be solved for in it.
+    /// The release, unless it is given, and the identities that the hashes determine.
     fn recover(&self, release: Option<Release>) -> (Release, IdentityHashes);
 }
 
 impl IdentityHashes {
-    /// The identities that the hashes of a [`TaskStateChange`](crate::TaskStateChange) give away;
-    /// see [`Jvm::recover`](crate::Jvm::recover), which returns the release as well.
+    /// The identities that the hashes of a [`TaskStateChange`](crate::TaskStateChange) determine;
+    /// see [`Jvm::recover`](crate::Jvm::recover), which also returns the release.
     #[must_use]
     #[expect(private_bounds, reason = "there is one payload")]
     pub fn recover(payload: &impl HashedPayload) -> IdentityHashes {
         payload.recover(None).1
     }
 
-    /// The fixed table, which knows every constant.
+    /// The fixed table. It knows every constant.
     #[must_use]
     pub const fn fixed() -> Self {
         IdentityHashes(Table::Fixed)
     }
 
-    /// A table that knows no constant yet.
+    /// An empty table.
     #[must_use]
     pub fn empty() -> Self {
         let given = Given {
@@ -170,7 +170,7 @@ impl IdentityHashes {
         self.0 == Table::Fixed
     }
 
-    /// The identity of a constant named as `Resource.RAM_MB`, if the table knows it.
+    /// The identity of a constant such as `Resource.RAM_MB`, if the table knows it.
     #[must_use]
     pub fn get(&self, constant: &str) -> Option<i32> {
         match &self.0 {
@@ -185,15 +185,14 @@ impl IdentityHashes {
         }
     }
 
-    /// This table with another identity for one constant. The fixed table becomes a given one
-    /// that knows this constant alone.
+    /// Sets the identity of a constant. The fixed table becomes a table with only this constant.
     #[must_use]
     pub fn with(mut self, constant: &str, identity: i32) -> Self {
         self.set(constant, Some(identity));
         self
     }
 
-    /// Sets the identity of a constant, or removes it. A fixed table becomes a given one.
+    /// Sets or removes the identity of a constant. The fixed table becomes an empty one first.
     pub(crate) fn set(&mut self, constant: &str, identity: Option<i32>) {
         if self.is_fixed() {
             *self = IdentityHashes::empty();
@@ -228,8 +227,8 @@ impl IdentityHashes {
         }
     }
 
-    /// The constants that the table knows, with their identities; of the fixed table, those that
-    /// Aurora has up to 0.22.
+    /// The constants that the table knows, with their identities. For the fixed table, those of
+    /// Aurora up to 0.22.
     #[must_use]
     pub fn entries(&self) -> Vec<(String, i32)> {
         let known = KNOWN.iter().enumerate().filter_map(|(index, name)| {

@@ -1,11 +1,11 @@
-//! Java's `hashCode`, as one JVM computes it.
+//! Java's `hashCode`, as computed by a given JVM.
 
 use super::identity::{Constant, HashedPayload, IdentityHashes};
 use crate::Release;
 use std::fmt;
 
-/// The scheduler process whose hashes are meant: its release, which says what fields a struct
-/// has, and its enum constants' identities.
+/// A scheduler process that computes hashes: its release, which determines the fields of structs,
+/// and the identities of its enum constants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jvm {
     release: Release,
@@ -28,9 +28,9 @@ impl Jvm {
     }
 
     /// The JVM that most probably computed the hashes of a
-    /// [`TaskStateChange`](crate::TaskStateChange): of the releases' layouts, the one in which most
-    /// of them come out and which has the payload's fields, with the identities that can be solved
-    /// for in it. The newer release, where nothing tells two apart.
+    /// [`TaskStateChange`](crate::TaskStateChange). It tries the layout of each release, and takes
+    /// the one with the fewest wrong hashes that fits the payload's fields; of equal ones, the
+    /// newest. The identities are those that the hashes determine in that layout.
     #[must_use]
     #[expect(private_bounds, reason = "there is one payload")]
     pub fn recover(payload: &impl HashedPayload) -> Jvm {
@@ -38,12 +38,12 @@ impl Jvm {
         Jvm::new(release, identities)
     }
 
-    /// The JVM that computed the hashes of a [`TaskStateChange`](crate::TaskStateChange), if its
-    /// release was this: with the identities that can be solved for.
+    /// The JVM of this release that computed the hashes of a
+    /// [`TaskStateChange`](crate::TaskStateChange), with the identities that the hashes determine.
     ///
-    /// Where two hashes say different things of one constant, the first one counts;
-    /// [`TaskStateChange::verify_hashes`](crate::TaskStateChange::verify_hashes) then finds the
-    /// other wrong.
+    /// If two hashes contradict each other about a constant, the first one counts;
+    /// [`TaskStateChange::verify_hashes`](crate::TaskStateChange::verify_hashes) then reports the
+    /// other as wrong.
     #[must_use]
     #[expect(private_bounds, reason = "there is one payload")]
     pub fn recover_in(payload: &impl HashedPayload, release: Release) -> Jvm {
@@ -51,7 +51,7 @@ impl Jvm {
         Jvm::new(release, identities)
     }
 
-    /// The latest release with the fixed table: what hashes mean unless told otherwise.
+    /// The latest release with the fixed table: the default for hashes.
     #[must_use]
     pub fn fixed() -> &'static Jvm {
         &FIXED
@@ -63,7 +63,7 @@ impl Jvm {
         self.release
     }
 
-    /// The process's identity hashes.
+    /// The identities of its enum constants.
     #[must_use]
     pub fn identities(&self) -> &IdentityHashes {
         &self.identities
@@ -80,15 +80,15 @@ impl Default for Jvm {
     }
 }
 
-/// Why a hash cannot be computed for a given JVM. Never so with the fixed table.
+/// Why a hash cannot be computed for a given JVM. With the fixed table, every hash can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unhashable {
     /// The identity table does not know this constant.
     UnknownIdentity(String),
-    /// A struct holds a field that this crate does not know, so neither its place nor its type.
+    /// A struct has an unknown field, whose position and type are unknown too.
     UnknownField(String),
-    /// A union's value is of a tag that this crate does not know, so neither is its type.
+    /// A union has an unknown tag, so the type of its value is unknown.
     UnknownValue(String),
 }
 
@@ -99,12 +99,15 @@ impl fmt::Display for Unhashable {
                 write!(f, "the identity hash of {constant} is not in the table")
             }
             Unhashable::UnknownField(field) => {
-                write!(f, "the field {field} is unknown, so how Java hashes it is")
+                write!(
+                    f,
+                    "the field {field} is unknown, so its hash cannot be computed"
+                )
             }
             Unhashable::UnknownValue(tag) => {
                 write!(
                     f,
-                    "the tag {tag} is unknown, so how Java hashes its value is"
+                    "the tag {tag} is unknown, so the hash of its value cannot be computed"
                 )
             }
         }
@@ -113,12 +116,12 @@ impl fmt::Display for Unhashable {
 
 impl std::error::Error for Unhashable {}
 
-/// How a hash is asked for.
+/// How to compute a hash.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking<'j> {
     pub(crate) jvm: &'j Jvm,
-    /// Take what a struct has cached and cache what it has not, as Java does; else compute all
-    /// afresh and leave no trace.
+    /// Whether to use and fill the caches of structs, as Java does. Otherwise compute everything
+    /// from the fields and cache nothing.
     pub(crate) caching: bool,
 }
 
@@ -145,7 +148,7 @@ impl<'j> Asking<'j> {
 
 /// A value with a Java `hashCode`.
 pub(crate) trait JavaHash {
-    /// The hash, asked for in this way.
+    /// The hash, computed in this way.
     fn java_hash(&self, asking: &Asking<'_>) -> Result<i32, Unhashable>;
 }
 

@@ -1,4 +1,4 @@
-//! Java's hashes: what a JVM prints as `cachedHashCode`, and the same for good.
+//! Java's hashes, which payloads contain as `cachedHashCode`.
 
 pub(crate) mod cached;
 pub(crate) mod identity;

@@ -1,20 +1,20 @@
-//! What a payload's hashes give away of the JVM that computed them.
+//! Recovers identities of enum constants from the hashes of a payload.
 //!
-//! The hash of a struct is `a + c·x` in the identity `x` of any one constant that goes into it: an
-//! identity is only ever added, and multiplied by powers of 31. So where one identity alone is
-//! unknown, two trial values tell `a` and `c`, and where `c` is odd the cached hash tells `x`. A
-//! union's own tag has `c` = 31.
+//! The hash of a struct is `a + c·x`, where `x` is the identity of any one constant in it:
+//! identities are only added and multiplied by powers of 31. If only one identity is unknown,
+//! hashing with two trial values gives `a` and `c`, and if `c` is odd, the cached hash gives `x`.
+//! For the tag of a union, `c` is 31.
 
 use super::identity::IdentityHashes;
 use super::jvm::{Jvm, Unhashable};
 use super::visit::{Hashed, Site, Visitor};
 use crate::Release;
 
-/// How often the walk is repeated while it still learns something. One constant may be needed to
-/// solve for another that stands before it.
+/// The most walks. A walk is repeated while it finds identities, since one may be needed to solve
+/// for another that comes before it.
 const ROUNDS: usize = 8;
 
-/// Solves for one unknown identity at each struct.
+/// Solves for the unknown identity at each struct that has only one.
 pub(crate) struct Solve {
     jvm: Jvm,
     learned: bool,
@@ -35,7 +35,7 @@ impl Visitor for Solve {
         };
         let identity = match (with(0), with(1)) {
             (Ok(at_0), Ok(at_1)) => solve(cached.wrapping_sub(at_0), at_1.wrapping_sub(at_0)),
-            // Another constant is unknown too.
+            // Another identity is unknown too.
             _ => None,
         };
         self.jvm.set_identity(&constant, identity);
@@ -43,21 +43,21 @@ impl Visitor for Solve {
     }
 }
 
-/// The `x` with `factor · x = product`, modulo 2³²; there is one for each odd factor.
+/// The `x` with `factor · x = product` modulo 2³²; it exists for every odd factor.
 fn solve(product: i32, factor: i32) -> Option<i32> {
     if factor & 1 == 0 {
         return None;
     }
-    // Newton's method doubles the number of right bits with each step; an odd number is its own
-    // inverse in the lowest three.
+    // Newton's method doubles the number of correct bits with each step; an odd number is its own
+    // inverse in the lowest three bits.
     let inverse = (0..4).fold(factor, |inverse, _| {
         inverse.wrapping_mul(2i32.wrapping_sub(factor.wrapping_mul(inverse)))
     });
     Some(product.wrapping_mul(inverse))
 }
 
-/// The JVM of `release` with the identities that the hashes of a payload give away; `walk` leads a
-/// visitor through the payload.
+/// The JVM of `release` with the identities that the hashes of a payload determine; `walk` walks
+/// through the payload with a visitor.
 pub(crate) fn recover_in(release: Release, walk: impl Fn(&mut Solve)) -> Jvm {
     let mut solve = Solve {
         jvm: Jvm::new(release, IdentityHashes::empty()),

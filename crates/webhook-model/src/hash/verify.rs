@@ -1,46 +1,47 @@
-//! Whether a payload's hashes are what a JVM would have cached.
+//! Checks whether the hashes of a payload are those that a JVM would have cached.
 
 use super::jvm::{Jvm, Unhashable};
 use super::visit::{Hashed, Site, Visitor};
 use crate::release::Span;
 use std::fmt;
 
-/// Whose hash somebody had asked for before the payload was written.
+/// The struct whose hash was requested before the payload was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Asked {
-    /// Unknown. A hash of 0 is wrong only where a larger set, or something with a hash, holds it.
+    /// Unknown. A hash of 0 is wrong only in a set of two or more elements, or in a struct with a
+    /// hash.
     #[default]
     Unknown,
-    /// Nobody's: only the elements of larger sets have one.
+    /// None: only the elements of sets of two or more have hashes.
     Nobody,
-    /// The `TaskConfig`'s.
+    /// The `TaskConfig`.
     TaskConfig,
-    /// The whole `ScheduledTask`'s.
+    /// The whole `ScheduledTask`.
     ScheduledTask,
 }
 
-/// What came of checking a payload's hashes.
+/// The result of checking the hashes of a payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HashReport {
-    /// How many were checked.
+    /// The number of hashes checked.
     pub checked: usize,
-    /// Those that are wrong, the inner before what holds them.
+    /// The wrong hashes, inner structs before those that contain them.
     pub wrong: Vec<WrongHash>,
-    /// Those that could not be checked, by their paths.
+    /// The paths of hashes that could not be checked.
     pub unchecked: Vec<(String, Unhashable)>,
 }
 
-/// A `cachedHashCode` that does not come out.
+/// A wrong `cachedHashCode`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WrongHash {
-    /// The struct or union that carries it, `task.assignedTask.task.job` say.
+    /// The path of its struct or union, for example `task.assignedTask.task.job`.
     pub path: String,
-    /// What should be there; 0 where nobody had asked.
+    /// The right hash; 0 if none was requested.
     pub expected: i32,
-    /// What is there.
+    /// The hash in the payload.
     pub found: i32,
 }
 

@@ -1,4 +1,4 @@
-//! A walk over everything in a payload that has a `cachedHashCode`.
+//! A walk through everything in a payload that has a `cachedHashCode`.
 
 use super::JavaHash;
 use super::cached::CachedHash;
@@ -6,7 +6,7 @@ use super::jvm::{Asking, Jvm, Unhashable};
 use crate::release::Span;
 use std::fmt;
 
-/// A struct or union that remembers its hash.
+/// A struct or union with a cached hash.
 pub(crate) trait Hashed: JavaHash {
     /// Its name in Aurora.
     fn type_name(&self) -> &'static str;
@@ -21,12 +21,14 @@ impl dyn Hashed + '_ {
     }
 }
 
-/// Where the walk is: the steps from the payload's root, and whether Java has asked here.
+/// The position of a walk: the path from the payload's root, and whether Java has computed the hash
+/// there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Site<'p> {
     parent: Option<&'p Site<'p>>,
     step: Step<'p>,
-    /// Whether whoever holds this was asked for its hash, or a larger set holds it.
+    /// Whether Java has computed the hash here: because it computed that of something around it, or
+    /// because this is in a set of two or more.
     pub(crate) asked: bool,
 }
 
@@ -60,7 +62,7 @@ impl<'p> Site<'p> {
         }
     }
 
-    /// The same, not asked through what holds it.
+    /// The same position, without a computed hash.
     pub(crate) fn unasked(self) -> Site<'p> {
         Site {
             asked: false,
@@ -94,14 +96,14 @@ impl fmt::Display for Site<'_> {
     }
 }
 
-/// Who is led along the walk. The inner is visited before what holds it.
+/// Visits structs and unions: inner ones before those that contain them.
 pub(crate) trait Visitor {
-    /// Whether Java has asked `node` for its hash, and with it all that is in it.
+    /// Whether Java has computed the hash of `node`, and of everything in it.
     fn asks(&self, _node: &dyn Hashed) -> bool {
         false
     }
 
-    /// Whether the hash of a struct takes in the fields that these releases have.
+    /// Whether the hash of a struct includes a field that these releases have.
     fn hashes(&self, _span: Span) -> bool {
         true
     }

@@ -1,30 +1,30 @@
-//! Looking at many bytes at once, in plain integers.
+//! Tests many bytes at once with integer arithmetic.
 //!
-//! A payload is mostly strings, and these are mostly one long string full of escaped quotes: the
-//! executor's configuration. A branch for each escape would be mispredicted about as often as
-//! not. So long strings are looked at by blocks: a reader asks of a whole block whether all is in
-//! order, a writer has a bit for each byte, and no branch asks for a byte.
+//! Most of a payload is one long string with many escaped quotes: the executor's configuration. A
+//! branch for each escape would often be mispredicted. So long strings are tested in blocks without
+//! a branch for each byte: a reader tests whether a whole block is valid, a writer gets a bit for
+//! each byte to escape.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
-/// The mask of the bytes that are `wanted`.
+/// A mask with a bit for each byte for which `wanted` holds.
 #[inline]
 fn mask(block: &[u8; 64], wanted: impl Fn(u8) -> bool) -> u64 {
-    // The compiler makes of this loop a few comparisons of 16 bytes or more each.
+    // The compiler turns this loop into a few comparisons of 16 bytes or more each.
     let flags = block.map(|byte| u8::from(wanted(byte)));
     let (words, _) = flags.as_chunks::<8>();
     words.iter().enumerate().fold(0, |mask, (index, word)| {
-        // The multiplication gathers the flags in the highest byte, in their order.
+        // The multiplication gathers the flags in the highest byte, in order.
         let bits = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
         mask | bits << (8 * index)
     })
 }
 
-/// The mask of the bytes for which [`may_be_to_escape`] holds.
+/// A mask with a bit for each byte for which [`may_be_to_escape`] holds.
 #[inline]
 pub(crate) fn mask_to_escape(block: &[u8; 64]) -> u64 {
-    // `&` and `'` differ in the last bit alone, those from `<` to `?` in the last two.
+    // `&` and `'` differ only in the last bit, `<` to `?` only in the last two.
     mask(block, |byte| {
         (byte < 0x20)
             | (byte == b'"')
@@ -35,9 +35,9 @@ pub(crate) fn mask_to_escape(block: &[u8; 64]) -> u64 {
     })
 }
 
-/// Whether a character may start with this byte that Gson escapes: a quote, a backslash, a control
-/// character, `& ' < = >`, U+2028 or U+2029. None of these is overlooked; true as well for `?`, and
-/// for all that starts with the byte that the last two start with.
+/// Whether this may be the first byte of a character that Gson escapes: a quote, a backslash, a
+/// control character, `& ' < = >`, U+2028 or U+2029. It is also true for `?`, and for every
+/// character that starts with the same byte as the last two.
 #[inline]
 pub(crate) fn may_be_to_escape(byte: u8) -> bool {
     TO_ESCAPE[usize::from(byte)]
@@ -45,7 +45,7 @@ pub(crate) fn may_be_to_escape(byte: u8) -> bool {
 
 /// Whether all bytes are from U+0020 to U+007F.
 pub(crate) fn is_plain(text: &[u8]) -> bool {
-    // Other bytes are below as signed numbers.
+    // As signed numbers, all other bytes are smaller.
     text.iter()
         .fold(true, |plain, &byte| plain & (byte.cast_signed() >= 0x20))
 }
@@ -56,8 +56,8 @@ pub(crate) fn has_control<const N: usize>(block: &[u8; N]) -> bool {
     block.iter().fold(false, |any, &byte| any | (byte < 0x20))
 }
 
-/// Whether of the first 32 bytes each backslash escapes a quote, which the last byte may be, and
-/// whether of the last 32 each quote is escaped. So none of the backslashes is escaped itself.
+/// Whether each backslash in the first 32 bytes is before a quote, and each quote in the last 32
+/// bytes is after a backslash. Then no backslash is itself escaped.
 #[inline]
 pub(crate) fn escapes_only_quotes(window: &[u8; 33]) -> bool {
     let (Some(bytes), Some(following)) = (window.first_chunk::<32>(), window.last_chunk::<32>())
@@ -71,13 +71,13 @@ pub(crate) fn escapes_only_quotes(window: &[u8; 33]) -> bool {
     !odd
 }
 
-/// The place in `word` of the first of its eight bytes, from the lowest, that is a quote, a
-/// backslash or a control character. `PLAIN` says that all of them [are plain](is_plain).
+/// The index in `word`, from the lowest byte, of the first quote, backslash or control character.
+/// `PLAIN` states that all eight bytes [are plain](is_plain).
 #[inline(always)]
 pub(crate) fn first_special<const PLAIN: bool>(word: [u8; 8]) -> Option<usize> {
     let word = u64::from_le_bytes(word);
     let special = if PLAIN {
-        // No byte of a sum is carried over.
+        // No byte of the sums carries into the next.
         let others = |byte: u8| (word ^ (ONES * u64::from(byte))) + ONES * 0x7F;
         !(others(b'"') & others(b'\\')) & TOPS
     } else {
@@ -86,19 +86,19 @@ pub(crate) fn first_special<const PLAIN: bool>(word: [u8; 8]) -> Option<usize> {
     (special != 0).then(|| special.trailing_zeros() as usize / 8)
 }
 
-/// The place in `word` of the first of its eight bytes, from the lowest, that is no digit.
+/// The index in `word`, from the lowest byte, of the first byte that is not a digit.
 #[inline(always)]
 pub(crate) fn first_other_than_digit(word: [u8; 8]) -> Option<usize> {
     let word = u64::from_le_bytes(word);
-    // Of a digit 0 to 9 are left, to which 0x76 is added without reaching the top bit.
+    // For a digit this leaves 0 to 9, and adding 0x76 does not reach the top bit.
     let low = (word ^ (ONES * u64::from(b'0'))) & !TOPS;
     let others = ((low + ONES * 0x76) | word) & TOPS;
     (others != 0).then(|| others.trailing_zeros() as usize / 8)
 }
 
-/// The top bits of the bytes that are a quote, a backslash or a control character.
+/// The top bits of the bytes that are quotes, backslashes or control characters.
 ///
-/// Exact up to the lowest bit set; those above may be spurious, since a borrow runs upwards.
+/// Exact up to the lowest bit set. Higher bits may be wrong, since a borrow carries upwards.
 #[inline]
 fn special_in(word: u64) -> u64 {
     let quote = word ^ (ONES * u64::from(b'"'));
@@ -125,12 +125,12 @@ const TO_ESCAPE: [bool; 256] = {
     table
 };
 
-/// Whether a byte is in the text for which [`may_be_to_escape`] holds.
+/// Whether [`may_be_to_escape`] holds for a byte of the text.
 #[inline]
 pub(crate) fn any_to_escape(text: &[u8]) -> bool {
     let in_word = |word: u64| special_in(word) | suspects_in(word);
     if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        // The last word may overlap the one before it; so no byte is left over.
+        // The last word may overlap the one before it, so no byte is left over.
         let inner = text.get(8..).unwrap_or_default().as_chunks::<8>().0;
         let inner = inner
             .iter()
@@ -145,7 +145,7 @@ pub(crate) fn any_to_escape(text: &[u8]) -> bool {
     text.iter().any(|&byte| may_be_to_escape(byte))
 }
 
-/// Whether something may be in the text that Gson escapes for HTML: `& ' < = >`, U+2028 or U+2029.
+/// Whether the text may have a character that Gson escapes for HTML: `& ' < = >`, U+2028 or U+2029.
 #[inline]
 pub(crate) fn may_need_html_escape(text: &[u8]) -> bool {
     let (words, rest) = text.as_chunks::<8>();
@@ -155,12 +155,12 @@ pub(crate) fn may_need_html_escape(text: &[u8]) -> bool {
         || rest.iter().any(|&byte| suspects_in(u64::from(byte)) != 0)
 }
 
-/// The top bits of the bytes that are `&` or `'`, or from `<` to `?`, or 0xE2; exact up to the
-/// lowest bit set.
+/// The top bits of the bytes that are `&` or `'`, `<` to `?`, or 0xE2. Exact up to the lowest bit
+/// set.
 #[inline]
 fn suspects_in(word: u64) -> u64 {
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-    // `&` and `'` differ in the lowest bit, those from `<` to `?` in the lowest two.
+    // `&` and `'` differ only in the lowest bit, `<` to `?` only in the lowest two.
     let ampersand = (word & (ONES * 0xFE)) ^ (ONES * u64::from(b'&'));
     let angles = (word & (ONES * 0xFC)) ^ (ONES * u64::from(b'<'));
     let separator = word ^ (ONES * 0xE2);
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Bytes among which the interesting ones, and those beside them, are frequent.
+    /// Bytes among which the special ones, and those next to them, are frequent.
     fn bytes<const N: usize>() -> impl Strategy<Value = [u8; N]> {
         let frequent = b"\\\\\\\"!#[]&'%(<=>;?\x1f\x20\x00\x01\xa2\xdc\xe1\xe2\xe3\x7f\x80\xff";
         let byte = prop_oneof![proptest::sample::select(frequent.to_vec()), any::<u8>()];

@@ -9,26 +9,26 @@ pub(super) type Result<T> = std::result::Result<T, ReadError>;
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
     pub(super) bytes: &'a [u8],
-    /// The bytes as text, or `None` if they are plain and nobody has asked for all of it.
+    /// The bytes as text, or `None` if they are plain and only parts of them are needed as text.
     text: Option<&'a str>,
-    /// What is left.
+    /// The rest of the bytes, from the present place on.
     pub(super) rest: &'a [u8],
-    /// Whether the bytes [are plain](is_plain), but for a line's end behind them.
+    /// Whether the bytes [are plain](is_plain), except for a line end after them.
     pub(super) plain: bool,
 }
 
 impl<'a> Cursor<'a> {
-    /// A cursor at the start of `bytes`, of which most will be asked for as text.
+    /// A cursor at the start of `bytes`, for reading most of them as text.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
-        let mut cursor = Self::passing(bytes)?;
+        let mut cursor = Self::for_skipping(bytes)?;
         if cursor.text.is_none() {
             cursor.text = std::str::from_utf8(bytes).ok();
         }
         Ok(cursor)
     }
 
-    /// A cursor at the start of `bytes`, of which most will be gone past.
-    pub(crate) fn passing(bytes: &'a [u8]) -> Result<Self> {
+    /// A cursor at the start of `bytes`, for skipping most of them.
+    pub(crate) fn for_skipping(bytes: &'a [u8]) -> Result<Self> {
         let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let plain = is_plain(line.strip_suffix(b"\r").unwrap_or(line));
         // Plain bytes are ASCII.
@@ -46,13 +46,13 @@ impl<'a> Cursor<'a> {
         Ok(cursor)
     }
 
-    /// A fault at the cursor's place.
+    /// An error at the present place.
     #[cold]
     pub(crate) fn error(&self, kind: ReadErrorKind, message: String) -> ReadError {
         self.error_at(self.place(), kind, message)
     }
 
-    /// A fault at byte `at`.
+    /// An error at byte `at`.
     #[cold]
     pub(crate) fn error_at(&self, at: usize, kind: ReadErrorKind, message: String) -> ReadError {
         ReadError::new(kind, message, self.bytes, at)
@@ -67,13 +67,13 @@ impl<'a> Cursor<'a> {
         self.error(ReadErrorKind::Syntax, message)
     }
 
-    /// The byte at the cursor's place.
+    /// The next byte.
     #[inline]
     pub(super) fn byte(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
-    /// The next byte that is no blank; the cursor stands on it.
+    /// Skips blanks; the next byte.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.byte() {
@@ -91,12 +91,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The cursor's place, for a later [`Cursor::return_to`].
+    /// The present place, for a later [`Cursor::return_to`].
     pub(crate) fn place(&self) -> usize {
         self.bytes.len() - self.rest.len()
     }
 
-    /// Goes to a place got from [`Cursor::place`] at the same nesting.
+    /// Returns to a place from [`Cursor::place`] at the same nesting.
     pub(crate) fn return_to(&mut self, place: usize) {
         self.rest = self.bytes.get(place..).unwrap_or_default();
     }
@@ -118,7 +118,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Goes past `count` bytes.
+    /// Skips `count` bytes.
     #[inline]
     pub(super) fn advance(&mut self, count: usize) {
         self.rest = self.rest.get(count..).unwrap_or_default();

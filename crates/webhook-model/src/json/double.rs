@@ -1,8 +1,9 @@
-//! Doubles as Java writes them: `Double.toString` of JDK 19 and newer.
+//! Writes doubles like Java: `Double.toString` of JDK 19 and newer.
 //!
-//! The digits are the fewest that read back as the same double; among these, the nearest to it; of
-//! two that are equally near, the even ones. Two are written at least: where one would do, the
-//! nearest two of the same exponent. So the smallest double is `4.9E-324` and the next `1.0E-323`.
+//! The digits are the fewest that read back as the same double; of several such, the nearest to it;
+//! of two equally near, the even ones. At least two digits are written: if one would suffice, the
+//! nearest two with the same exponent. So the smallest double is `4.9E-324` and the next
+//! `1.0E-323`.
 
 use std::fmt::{self, Write as _};
 
@@ -33,7 +34,7 @@ impl DoubleText {
             }
             -3..=-1 => {
                 let zeros = (-1 - exponent) as usize;
-                // `1.0` without its point has a zero too many at its end.
+                // Without the point, `1.0` has an extra zero at its end.
                 let fraction = fraction.trim_end_matches('0');
                 text.append(format_args!("0.{:0<zeros$}{whole}{fraction}", ""));
             }
@@ -60,18 +61,18 @@ impl DoubleText {
     }
 }
 
-/// The digits to write of a double that is not negative, as `1.5e-7` or `1e21`.
+/// The digits of a double that is not negative, as `1.5e-7` or `1e21`.
 fn digits(double: f64) -> DoubleText {
     let mut shortest = DoubleText::default();
     shortest.append(format_args!("{double:e}"));
     let count = parts(&shortest).0.len().max(2) - 1;
-    // Different decimals of up to 15 digits never read back as one normal double, so what was
-    // found is the only one of its length, and a second digit would be 0.
+    // Different decimals of up to 15 digits never read back as the same normal double, so these
+    // digits are the only ones of this length, and a second digit would be 0.
     if count <= 15 && (double.is_normal() || double == 0.0) {
         return shortest;
     }
-    // What was found may be one of two that are equally near: Java takes the even one, as rounding
-    // to that many digits does.
+    // There may be two equally near decimals of this length. Java takes the even one, as rounding
+    // to this length does.
     let mut nearest = DoubleText::default();
     let precision = count.max(2) - 1;
     nearest.append(format_args!("{double:.precision$e}"));
@@ -83,7 +84,7 @@ fn digits(double: f64) -> DoubleText {
     }
 }
 
-/// The digits after the point; there is always one.
+/// The digits after the point, at least one.
 fn or_zero(digits: &str) -> &str {
     if digits.is_empty() { "0" } else { digits }
 }

@@ -1,8 +1,8 @@
-//! Why a payload cannot be read, and where.
+//! The error of a payload that cannot be read, with its place.
 
 use std::fmt;
 
-/// What kind of fault stopped a read.
+/// The kind of an error in a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadErrorKind {
@@ -12,15 +12,16 @@ pub enum ReadErrorKind {
     Syntax,
     /// Arrays and objects are nested deeper than the reader's bound.
     TooDeep,
-    /// The JSON is well formed, but a member is not of the type that Aurora gives it.
+    /// The JSON is well formed, but a member has another type than in Aurora.
     Type,
-    /// The payload contradicts itself: a member twice, a union whose value is not of its tag.
+    /// The payload contradicts itself: a member occurs twice, or the value of a union has another
+    /// type than its tag.
     Contradiction,
 }
 
-/// Why a payload cannot be read: what is wrong, at which member, at which byte.
+/// Why a payload cannot be read: what is wrong, in which member, at which byte.
 ///
-/// Nothing of the payload is kept; the same bytes fail the same way again.
+/// Nothing of the payload is kept. Reading the same bytes again fails in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError(Box<Fault>);
 
@@ -28,7 +29,7 @@ pub struct ReadError(Box<Fault>);
 struct Fault {
     kind: ReadErrorKind,
     message: String,
-    /// The steps from the payload's root, innermost first.
+    /// The path from the payload's root, innermost step first.
     steps: Vec<Step>,
     offset: usize,
     line: usize,
@@ -42,7 +43,7 @@ enum Step {
 }
 
 impl ReadError {
-    /// A fault at byte `offset` of `bytes`.
+    /// An error at byte `offset` of `bytes`.
     #[cold]
     pub(crate) fn new(kind: ReadErrorKind, message: String, bytes: &[u8], offset: usize) -> Self {
         let before = bytes.get(..offset).unwrap_or(bytes);
@@ -51,7 +52,7 @@ impl ReadError {
             .rposition(|&b| b == b'\n')
             .map_or(0, |newline| newline + 1);
         let in_line = before.get(line_start..).unwrap_or_default();
-        // A UTF-8 continuation byte is no character of its own.
+        // A UTF-8 continuation byte does not start a character.
         let column = in_line.iter().filter(|&&b| b & 0xC0 != 0x80).count() + 1;
         let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
         ReadError(Box::new(Fault {
@@ -64,33 +65,33 @@ impl ReadError {
         }))
     }
 
-    /// The same fault, seen from the object whose member `name` holds it.
+    /// Adds the member `name` to the path of the error.
     #[cold]
     pub(crate) fn in_member(mut self, name: &str) -> Self {
         self.0.steps.push(Step::Member(name.into()));
         self
     }
 
-    /// The same fault, seen from the array whose element `index` holds it.
+    /// Adds the element `index` to the path of the error.
     #[cold]
     pub(crate) fn in_element(mut self, index: usize) -> Self {
         self.0.steps.push(Step::Element(index));
         self
     }
 
-    /// What is wrong, without its place.
+    /// What is wrong, without the place.
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What kind of fault it is.
+    /// The kind of error.
     #[must_use]
     pub fn kind(&self) -> ReadErrorKind {
         self.0.kind
     }
 
-    /// The member at fault, `task.assignedTask.task.resources[2].setField` say; empty where the
-    /// fault is the payload's own.
+    /// The path of the member, for example `task.assignedTask.task.resources[2].setField`; empty if
+    /// the error is in the payload as a whole.
     #[must_use]
     pub fn path(&self) -> String {
         let mut path = String::new();
@@ -108,7 +109,7 @@ impl ReadError {
         path
     }
 
-    /// The byte at which the fault was noticed, counted from 0.
+    /// The byte at which the error was noticed, counted from 0.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.0.offset

@@ -1,14 +1,14 @@
-//! JSON as Gson writes it by default.
+//! Writes JSON like Gson does by default.
 //!
-//! The source of the rules is Gson's `JsonWriter` with `htmlSafe` on, as `new Gson()` has it: no
-//! blanks, and `<`, `>`, `&`, `=` and `'` escaped, so that JSON can stand in an HTML page.
+//! The rules are those of Gson's `JsonWriter` with `htmlSafe`, the default of `new Gson()`: no
+//! blanks, and `<`, `>`, `&`, `=` and `'` are escaped, so that JSON can be embedded in HTML.
 
 use super::block::may_need_html_escape;
 use super::double::DoubleText;
 use serde_json::ser::Formatter;
 use std::io;
 
-/// A formatter for [`serde_json::Serializer`] that writes, byte for byte, what Gson does.
+/// A formatter for [`serde_json::Serializer`] that writes the same bytes as Gson.
 ///
 /// ```
 /// use serde::Serialize;
@@ -21,8 +21,8 @@ use std::io;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gson;
 
-/// How Gson escapes the character that `text` starts with, and how many bytes that has; `None` if it
-/// writes it as it is.
+/// How Gson escapes the first character of `text`, and the number of bytes of that character;
+/// `None` if Gson does not escape it.
 #[inline]
 pub(super) fn escape_at(text: &[u8]) -> Option<(&'static [u8], usize)> {
     match *text.first()? {
@@ -33,7 +33,7 @@ pub(super) fn escape_at(text: &[u8]) -> Option<(&'static [u8], usize)> {
     }
 }
 
-/// The same for the characters that need not be escaped in JSON.
+/// The same for characters that JSON allows unescaped.
 fn html_escape_at(text: &[u8]) -> Option<(&'static [u8], usize)> {
     Some(match text {
         [b'<', ..] => (b"\\u003c", 1),
@@ -48,7 +48,7 @@ fn html_escape_at(text: &[u8]) -> Option<(&'static [u8], usize)> {
     })
 }
 
-/// The escapes of the control characters, from U+0000 on.
+/// The escapes of the control characters from U+0000 on.
 #[rustfmt::skip]
 const CONTROLS: [&[u8]; 32] = [
     b"\\u0000", b"\\u0001", b"\\u0002", b"\\u0003", b"\\u0004", b"\\u0005", b"\\u0006", b"\\u0007",
@@ -57,7 +57,7 @@ const CONTROLS: [&[u8]; 32] = [
     b"\\u0018", b"\\u0019", b"\\u001a", b"\\u001b", b"\\u001c", b"\\u001d", b"\\u001e", b"\\u001f",
 ];
 
-/// Writes a part of a string, with the escapes that serde_json leaves out.
+/// Writes a part of a string, with the escapes that serde_json does not make.
 fn write_html_safe<W: ?Sized + io::Write>(writer: &mut W, fragment: &str) -> io::Result<()> {
     let bytes = fragment.as_bytes();
     let (mut written, mut at) = (0, 0);

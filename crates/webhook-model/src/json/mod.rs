@@ -1,4 +1,4 @@
-//! JSON text: scanning it, saying where it is wrong, and writing it as Gson does.
+//! JSON text: scanning it, reporting errors with their place, and writing it like Gson.
 
 mod block;
 mod cursor;

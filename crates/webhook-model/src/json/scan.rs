@@ -1,7 +1,7 @@
-//! One pass over JSON text: strict RFC 8259, with a bound on nesting.
+//! Scans JSON text in one pass: strict RFC 8259, with a bound on nesting.
 //!
-//! Both readers of this crate, the full one and the header's, stand on this scanner, so that
-//! neither can accept a text that the other calls malformed.
+//! Both readers of this crate, for the whole payload and for the header, use this scanner, so
+//! neither accepts a text that the other calls malformed.
 
 use super::cursor::{Cursor, Result};
 use super::error::{ReadError, ReadErrorKind};
@@ -9,11 +9,11 @@ use super::{skip, string};
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 
-/// How deep arrays and objects may be nested, the payload's own object included. A payload that
-/// Aurora writes is nested nine deep.
+/// The deepest nesting of arrays and objects, the payload's own object included. Aurora's payloads
+/// are nested nine deep.
 pub const MAX_DEPTH: u32 = 128;
 
-/// A cursor that goes from token to token and counts the nesting.
+/// A cursor that moves from token to token and counts the nesting.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner<'a> {
     cursor: Cursor<'a>,
@@ -37,19 +37,19 @@ impl DerefMut for Scanner<'_> {
 }
 
 impl<'a> Scanner<'a> {
-    /// A scanner of `bytes`, of which most will be asked for as text.
+    /// A scanner for reading most of `bytes` as text.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
         let cursor = Cursor::new(bytes)?;
         Ok(Scanner { cursor, depth: 0 })
     }
 
-    /// A scanner of `bytes`, most of which will be skipped.
-    pub(crate) fn passing(bytes: &'a [u8]) -> Result<Self> {
-        let cursor = Cursor::passing(bytes)?;
+    /// A scanner for skipping most of `bytes`.
+    pub(crate) fn for_skipping(bytes: &'a [u8]) -> Result<Self> {
+        let cursor = Cursor::for_skipping(bytes)?;
         Ok(Scanner { cursor, depth: 0 })
     }
 
-    /// The value here is not of the type that the wire asks for; or it is not even JSON.
+    /// The error of a value with the wrong type, or that is not JSON.
     #[cold]
     pub(crate) fn unexpected(&self, wanted: &str) -> ReadError {
         let mut rest = self.clone();
@@ -68,7 +68,7 @@ impl<'a> Scanner<'a> {
         self.error(ReadErrorKind::Type, message)
     }
 
-    /// Checks that nothing but blanks follows.
+    /// Checks that only blanks follow.
     pub(crate) fn end(&mut self) -> Result<()> {
         match self.peek() {
             None => Ok(()),
@@ -87,7 +87,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Enters the object at the scanner's place; `what` names it in the error.
+    /// Enters the next object; `what` names it in the error.
     #[inline]
     pub(crate) fn enter_object(&mut self, what: &str) -> Result<()> {
         match self.peek() {
@@ -96,8 +96,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next key of the object just entered (`first`) or gone on with; the scanner stands
-    /// before its value. `None` at the object's end, which is left.
+    /// The next key of the object, which was just entered if `first`; its value is next. At its
+    /// end, `None`, and the object is left.
     #[inline]
     pub(crate) fn next_key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>> {
         match (self.peek(), *first) {
@@ -121,8 +121,8 @@ impl<'a> Scanner<'a> {
         Ok(Some(key))
     }
 
-    /// Goes past the member with which most objects of a payload start, if it is here as Aurora
-    /// writes it.
+    /// Skips `cachedHashCode`, the first member of most objects, if it is next and written as by
+    /// Aurora.
     #[inline]
     pub(crate) fn skip_cached_hash(&mut self, first: &mut bool) {
         if let Some(after) = skip::cached_hash(self.rest) {
@@ -131,7 +131,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// As [`Scanner::next_key`], but the key's UTF-8.
+    /// Like [`Scanner::next_key`], but returns UTF-8 bytes.
     #[inline]
     pub(crate) fn next_name(&mut self, first: &mut bool) -> Result<Option<Cow<'a, [u8]>>> {
         let quoted = match self.rest {
@@ -162,7 +162,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Enters the array at the scanner's place; `what` names it in the error.
+    /// Enters the next array; `what` names it in the error.
     #[inline]
     pub(crate) fn enter_array(&mut self, what: &str) -> Result<()> {
         match self.peek() {
@@ -171,8 +171,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Whether the array just entered (`first`) or gone on with has another element; the scanner
-    /// stands before it. At the array's end the array is left.
+    /// Whether the array, which was just entered if `first`, has another element, which is next. At
+    /// its end, the array is left.
     #[inline]
     pub(crate) fn next_element(&mut self, first: &mut bool) -> Result<bool> {
         match (self.peek(), *first) {
@@ -196,7 +196,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes a `null`, if one is here.
+    /// Reads a `null`, if it is next.
     #[inline]
     pub(crate) fn null(&mut self) -> Result<bool> {
         if self.peek() != Some(b'n') {
@@ -206,7 +206,7 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 
-    /// The boolean at the scanner's place.
+    /// Reads a boolean.
     pub(crate) fn boolean(&mut self) -> Result<bool> {
         match self.peek() {
             Some(b't') => self.word("true").map(|()| true),
@@ -223,7 +223,7 @@ impl<'a> Scanner<'a> {
         Err(self.malformed("a JSON value"))
     }
 
-    /// The string at the scanner's place, borrowed unless it has escapes.
+    /// Reads a string, borrowed unless it has escapes.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
@@ -232,7 +232,7 @@ impl<'a> Scanner<'a> {
         string::read(self)
     }
 
-    /// The number at the scanner's place, as it is written; `what` names it in the error.
+    /// Reads a number as written; `what` names it in the error.
     #[inline]
     pub(crate) fn number(&mut self, what: &str) -> Result<&'a str> {
         match self.peek() {
@@ -245,7 +245,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The whole number at the scanner's place, if it fits; the scanner is left behind it then.
+    /// Reads a whole number, if one is next and fits the type.
     #[inline]
     pub(crate) fn integer<T: TryFrom<i64>>(&mut self) -> Option<T> {
         self.peek();
@@ -287,8 +287,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Goes past the value at the scanner's place, checking that it is well-formed JSON. Takes no
-    /// stack, however deep the value.
+    /// Skips a value and checks that it is well-formed JSON. Uses no stack, however deep the value
+    /// is.
     pub(crate) fn skip_value(&mut self) -> Result<()> {
         let room = MAX_DEPTH - self.depth;
         let after = if self.plain {
@@ -305,7 +305,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The same, token by token, to say what is wrong and where.
+    /// The same, token by token, to find out what is wrong and where.
     #[cold]
     pub(super) fn skip_value_slowly(&mut self) -> Result<()> {
         // One bit for each array or object around the scanner, set for an object. The bound on
@@ -342,7 +342,8 @@ impl<'a> Scanner<'a> {
                 }
                 _ => return Err(self.malformed("a JSON value")),
             }
-            // A value has ended: close what ends with it, and go on with what holds it.
+            // A value has ended: close the arrays and objects that end with it, and continue in the
+            // one around it.
             loop {
                 if self.depth == outside {
                     return Ok(());

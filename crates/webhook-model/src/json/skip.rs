@@ -1,23 +1,23 @@
-//! Going past well-formed values, fast.
+//! Skips well-formed values fast.
 //!
-//! Of a payload a header needs a tenth; the rest is gone past here. What is wrong with a text, and
-//! where, is not said here: at anything that is not as it should be the answer is `None`, and the
-//! scanner goes over the value again, byte by byte, to say so.
+//! A header needs a tenth of a payload; the functions here skip the rest. They do not report
+//! errors: they return `None` for anything unexpected, and the scanner then reads the value again,
+//! byte by byte, to find the error.
 //!
-//! All functions take what is left of the text and return what is left behind them. `PLAIN` says
-//! that the whole text is [plain](super::block::is_plain), so that no string needs to be looked at
-//! for control characters.
+//! All functions take the rest of the text and return the rest after what they skipped. `PLAIN`
+//! states that the whole text is [plain](super::block::is_plain), so that strings need not be
+//! checked for control characters.
 
 use super::block::{escapes_only_quotes, first_other_than_digit, first_special, has_control};
 
-/// The key that is the first in most of a payload's objects.
+/// The first key of most objects in a payload.
 const CACHED_HASH: &[u8] = b"\"cachedHashCode\":";
 
-/// Goes past the value at the start of `rest`, blanks before it included, if arrays and objects
-/// are nested in it no deeper than `room`.
+/// Skips the value at the start of `rest`, and blanks before it, if its arrays and objects are
+/// nested no deeper than `room`.
 #[inline]
 pub(super) fn value<const PLAIN: bool>(rest: &[u8], room: u32) -> Option<&[u8]> {
-    // Many values hold no others.
+    // Most values are scalars.
     match rest.first()? {
         b'"' => string::<PLAIN>(rest),
         b'{' | b'[' | b' ' | b'\t' | b'\n' | b'\r' => nested::<PLAIN>(rest, room),
@@ -25,13 +25,13 @@ pub(super) fn value<const PLAIN: bool>(rest: &[u8], room: u32) -> Option<&[u8]> 
     }
 }
 
-/// Goes past a number, a boolean or a null.
+/// Skips a number, a boolean or a null.
 #[inline(never)]
 fn scalar(rest: &[u8]) -> Option<&[u8]> {
     let (first, after) = rest.split_first()?;
     match first {
         b'1'..=b'9' => number(after),
-        // No whole part but 0 itself starts with 0.
+        // Only 0 itself starts with 0.
         b'0' => fraction(after),
         b'-' => match after.split_first()? {
             (b'1'..=b'9', after) => number(after),
@@ -92,7 +92,8 @@ fn nested<const PLAIN: bool>(mut rest: &[u8], room: u32) -> Option<&[u8]> {
         } else {
             rest = scalar(rest)?;
         }
-        // A value has ended: close what ends with it, and go on with what holds it.
+        // A value has ended: close the arrays and objects that end with it, and continue in the one
+        // around it.
         loop {
             if depth == 0 {
                 return Some(rest);
@@ -118,7 +119,7 @@ fn nested<const PLAIN: bool>(mut rest: &[u8], room: u32) -> Option<&[u8]> {
     }
 }
 
-/// Goes past a `cachedHashCode`, if that is at the start of `rest`, and its number.
+/// Skips a `cachedHashCode` and its number, if it is at the start of `rest`.
 #[inline(always)]
 pub(super) fn cached_hash(rest: &[u8]) -> Option<&[u8]> {
     let rest = rest.strip_prefix(CACHED_HASH)?;
@@ -134,7 +135,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Goes past a key and its colon.
+/// Skips a key and its colon.
 #[inline(always)]
 fn key<const PLAIN: bool>(mut rest: &[u8]) -> Option<&[u8]> {
     if rest.first() != Some(&b'"') {
@@ -146,7 +147,7 @@ fn key<const PLAIN: bool>(mut rest: &[u8]) -> Option<&[u8]> {
     token(string::<PLAIN>(rest)?, b':')
 }
 
-/// Goes past the byte `wanted`, and blanks before it.
+/// Skips the byte `wanted`, and blanks before it.
 #[inline(always)]
 fn token(rest: &[u8], wanted: u8) -> Option<&[u8]> {
     match rest.split_first() {
@@ -170,7 +171,7 @@ fn after_blanks(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
-/// Goes past the rest of a number whose sign and first digit, which is not 0, were gone past.
+/// Skips the rest of a number, after its sign and its first digit, which is not 0.
 #[inline(always)]
 fn number(mut rest: &[u8]) -> Option<&[u8]> {
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
@@ -186,8 +187,8 @@ fn number(mut rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The whole number at the start of `rest`, and what is left behind it, if it is one of at most 18
-/// digits and written as such.
+/// The whole number at the start of `rest`, and the rest after it, if it has at most 18 digits and
+/// no fraction or exponent.
 pub(super) fn integer(rest: &[u8]) -> Option<(i64, &[u8])> {
     let digits = rest.strip_prefix(b"-").unwrap_or(rest);
     let mut after = digits;
@@ -223,7 +224,7 @@ fn last_digits(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
-/// Goes past what may follow a number's whole part.
+/// Skips the fraction and the exponent of a number.
 #[inline(never)]
 fn fraction(mut rest: &[u8]) -> Option<&[u8]> {
     if let Some((b'.', after)) = rest.split_first() {
@@ -238,16 +239,16 @@ fn fraction(mut rest: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// Goes past one digit or more.
+/// Skips one or more digits.
 fn digits(rest: &[u8]) -> Option<&[u8]> {
     let after = last_digits(rest);
     (after.len() != rest.len()).then_some(after)
 }
 
-/// Goes past the string at whose opening quote `quoted` starts.
+/// Skips the string whose opening quote is the first byte of `quoted`.
 #[inline(always)]
 fn string<const PLAIN: bool>(quoted: &[u8]) -> Option<&[u8]> {
-    // Most strings are short and without escapes.
+    // Most strings are short and have no escapes.
     let mut rest = quoted.get(1..)?;
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
         let Some(place) = first_special::<PLAIN>(*word) else {
@@ -262,10 +263,11 @@ fn string<const PLAIN: bool>(quoted: &[u8]) -> Option<&[u8]> {
     long_string::<PLAIN>(quoted)
 }
 
-/// Goes past a string of any kind.
+/// Skips any string.
 #[inline(never)]
 fn long_string<const PLAIN: bool>(quoted: &[u8]) -> Option<&[u8]> {
-    // What is left, and before it a byte that was gone past and is no open escape.
+    // The rest of the text, starting one byte early: that byte has been skipped and does not start
+    // an escape.
     let mut rest = quoted;
     loop {
         while let Some(window) = rest.first_chunk::<33>() {
@@ -274,11 +276,11 @@ fn long_string<const PLAIN: bool>(quoted: &[u8]) -> Option<&[u8]> {
             }
             rest = rest.get(32..)?;
         }
-        // A backslash here is not escaped, since the byte before it is none.
+        // A backslash here is not escaped, since the byte before it is not a backslash.
         if rest.first() != Some(&b'\\') {
             rest = rest.get(1..)?;
         }
-        // Near what is not as simple: the string's end, or another escape.
+        // Handle what stopped the loop: the end of the string, or another escape.
         loop {
             rest = plain_run::<PLAIN>(rest);
             match rest {
@@ -295,7 +297,7 @@ fn long_string<const PLAIN: bool>(quoted: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Goes to the next quote, backslash or control character, or to the end.
+/// Skips to the next quote, backslash or control character, or to the end.
 #[inline(always)]
 pub(super) fn plain_run<const PLAIN: bool>(mut rest: &[u8]) -> &[u8] {
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
@@ -313,7 +315,7 @@ pub(super) fn plain_run<const PLAIN: bool>(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
-/// Goes past an escape whose backslash was gone past.
+/// Skips an escape after its backslash.
 #[inline]
 fn escape(rest: &[u8]) -> Option<&[u8]> {
     match rest {
@@ -345,7 +347,7 @@ fn hex_unit(rest: &[u8]) -> Option<(u32, &[u8])> {
     (!other).then_some((unit, after))
 }
 
-/// The value of each hexadecimal digit, and 0xFF for what is none.
+/// The value of each hexadecimal digit, and 0xFF for other bytes.
 const HEX_DIGITS: [u8; 256] = {
     let mut table = [0xFF; 256];
     let mut digit: u8 = 0;
@@ -365,11 +367,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Whatever is gone past fast must be gone past slowly too, to the same place; and whatever
-    /// cannot be, must not.
+    /// Checks that a text is skipped fast if and only if it is skipped slowly, and to the same
+    /// place.
     fn check(text: &str) {
         check_one(text);
-        // As lines come: what ends the line is behind the value, or breaks it off.
+        // With a line end, which follows the value or breaks it off.
         check_one(&format!("{text}\n"));
         check_one(&format!("{text}\r\n"));
     }
@@ -392,7 +394,7 @@ mod tests {
         }
     }
 
-    /// JSON, and what is nearly JSON.
+    /// JSON, and text that is almost JSON.
     fn text() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             6 => proptest::sample::select(vec![
@@ -405,7 +407,7 @@ mod tests {
         proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
     }
 
-    /// What may be in a string, and some that may not.
+    /// The contents of strings, valid and invalid.
     fn string_text() -> impl Strategy<Value = String> {
         let piece = proptest::sample::select(vec![
             "\\\"",
@@ -438,12 +440,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
 
         #[test]
-        fn a_text_is_gone_past_fast_where_it_is_slowly(text in text()) {
+        fn a_text_is_skipped_fast_if_it_is_skipped_slowly(text in text()) {
             check(&text);
         }
 
         #[test]
-        fn a_string_is_gone_past_fast_where_it_is_slowly(text in string_text()) {
+        fn a_string_is_skipped_fast_if_it_is_skipped_slowly(text in string_text()) {
             check(&format!("\"{text}\""));
             check(&format!("{{\"{text}\":[\"{text}\",1]}}"));
         }
@@ -463,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_deeper_than_there_is_room_is_not_gone_past() {
+    fn a_value_nested_deeper_than_allowed_is_not_skipped() {
         for (open, close) in [
             ("[", "]"),
             ("{\"a\":", "}"),

@@ -1,11 +1,11 @@
-//! Strings: reading them, and skipping them.
+//! Reads and skips strings.
 
 use super::cursor::{Cursor, Result};
 use super::error::{ReadError, ReadErrorKind};
 use super::skip;
 use std::borrow::Cow;
 
-/// The string at whose opening quote the cursor is, borrowed unless it has escapes.
+/// Reads the string whose opening quote is next, borrowed unless it has escapes.
 #[inline]
 pub(super) fn read<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>> {
     let start = cursor.place() + 1;
@@ -17,7 +17,7 @@ pub(super) fn read<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>> {
     escaped(cursor, start).map(Cow::Owned)
 }
 
-/// Splits what is left behind an opening quote at the closing one, if no escape comes before.
+/// Splits the text after an opening quote at the closing one, unless there is an escape before it.
 #[inline]
 pub(super) fn unescaped<'a>(cursor: &Cursor<'a>, rest: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let run = if cursor.plain {
@@ -30,13 +30,13 @@ pub(super) fn unescaped<'a>(cursor: &Cursor<'a>, rest: &'a [u8]) -> Option<(&'a 
     Some((text, after))
 }
 
-/// The string whose text starts at `start`.
+/// Reads the string whose text starts at `start`, with its escapes.
 fn escaped(cursor: &mut Cursor<'_>, start: usize) -> Result<String> {
     let mut string = String::new();
     cursor.return_to(start);
     loop {
         let start = cursor.place();
-        // Even a plain text may have a line's end behind it, where the string has none.
+        // Even a plain text may have a line end after it, and the string may be cut off there.
         cursor.rest = skip::plain_run::<false>(cursor.rest);
         string.push_str(cursor.text_since(start));
         match cursor.byte() {
@@ -50,7 +50,7 @@ fn escaped(cursor: &mut Cursor<'_>, start: usize) -> Result<String> {
     }
 }
 
-/// A string was broken off by its end or by a control character.
+/// The error of a string that the end of the text or a control character breaks off.
 #[cold]
 fn broken_off(cursor: &Cursor<'_>) -> ReadError {
     match cursor.byte() {
@@ -62,7 +62,7 @@ fn broken_off(cursor: &Cursor<'_>) -> ReadError {
     }
 }
 
-/// The character of the escape at the cursor's place.
+/// Reads an escape; its character.
 fn escape(cursor: &mut Cursor<'_>) -> Result<char> {
     let start = cursor.place();
     let letter = cursor.bytes.get(start + 1).copied();
@@ -90,7 +90,7 @@ fn half_a_pair(cursor: &Cursor<'_>, start: usize, unit: u32) -> ReadError {
     cursor.error_at(start, ReadErrorKind::Encoding, message)
 }
 
-/// The character of the `\u` escape at `start`; the cursor stands on its digits.
+/// Reads the digits of the `\u` escape at `start`; its character.
 fn unicode_escape(cursor: &mut Cursor<'_>, start: usize) -> Result<char> {
     let first = hex_unit(cursor)?;
     let code = match first {
@@ -123,7 +123,7 @@ fn hex_unit(cursor: &mut Cursor<'_>) -> Result<u32> {
     Ok(unit)
 }
 
-/// Goes past the string at the cursor's place, slowly.
+/// Skips the string whose opening quote is next.
 pub(super) fn skip(cursor: &mut Cursor<'_>) -> Result<()> {
     escaped(cursor, cursor.place() + 1).map(drop)
 }

@@ -1,8 +1,8 @@
-//! Writing the model's values as Gson does, in one pass over their strings.
+//! Writes the model's values like Gson, in one pass over their strings.
 //!
-//! serde_json's own serializer with the [`Gson`] formatter writes the same bytes, and scans each
-//! string twice for that: for what JSON escapes, and for what Gson escapes besides. Here both are
-//! looked for at once, eight bytes at a time; all else is the formatter's.
+//! serde_json's own serializer with the [`Gson`] formatter writes the same bytes, but scans each
+//! string twice: for the escapes of JSON, and for the further ones of Gson. This one scans for both
+//! at once, eight bytes at a time, and leaves everything else to the formatter.
 
 use super::block::{any_to_escape, mask_to_escape, may_be_to_escape};
 use super::gson::{Gson, escape_at};
@@ -11,10 +11,10 @@ use serde_json::ser::Formatter;
 use std::fmt;
 use std::io;
 
-/// The name under which a JSON text is serialized that is to be written as it is.
+/// The name of the newtype struct whose JSON text is written unchanged.
 pub(crate) const RAW_JSON: &str = "webhook_model::RawJson";
 
-/// A serializer of what the model's structs are made of.
+/// A serializer for the types in the model's structs.
 #[derive(Debug)]
 pub(crate) struct Writer<W> {
     out: W,
@@ -35,7 +35,7 @@ impl<W: io::Write> Writer<W> {
             self.out.write_all(bytes)?;
             return Gson.end_string(&mut self.out);
         }
-        // What is left is short.
+        // The rest is short.
         let mut at = written;
         while let Some(&byte) = bytes.get(at) {
             if may_be_to_escape(byte)
@@ -55,8 +55,8 @@ impl<W: io::Write> Writer<W> {
         Gson.end_string(&mut self.out)
     }
 
-    /// Writes the whole blocks of a long string, but perhaps a plain run at their end; returns how
-    /// much of `bytes` is written.
+    /// Writes the whole blocks of a long string, except for unescaped bytes at their end; returns
+    /// how many bytes are written.
     fn blocks(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut staging = Staging::new();
         let mut written = 0;
@@ -73,7 +73,7 @@ impl<W: io::Write> Writer<W> {
                 let plain = bytes.get(written..).unwrap_or_default();
                 staging.push(plain, at - written, &mut self.out)?;
                 match from.first() {
-                    // The most frequent ones apart, by copies of a fixed length.
+                    // Handle the most frequent ones separately, by copies of a fixed length.
                     Some(b'"') => staging.push_pair(*b"\\\"", &mut self.out)?,
                     Some(b'\\') => staging.push_pair(*b"\\\\", &mut self.out)?,
                     _ => staging.push(escape, escape.len(), &mut self.out)?,
@@ -86,17 +86,16 @@ impl<W: io::Write> Writer<W> {
     }
 }
 
-/// Short pieces on their way to the output, joined to longer ones.
+/// A buffer that joins short pieces before they are written.
 ///
-/// A copy of so many bytes branches on the number, which differs from piece to piece; a copy of
-/// always as many does not. So each short piece is copied with what happens to follow it, which the
-/// next piece overwrites.
+/// A copy of a varying number of bytes branches on the number; a copy of a fixed number does not.
+/// So each short piece is copied with the bytes after it, which the next piece overwrites.
 struct Staging {
     bytes: [u8; 256],
     length: usize,
 }
 
-/// What a piece is copied with at least.
+/// The number of bytes that are copied for a short piece.
 const PIECE: usize = 16;
 
 impl Staging {
@@ -156,7 +155,7 @@ impl Staging {
     }
 }
 
-/// Why a value was not written.
+/// Why a value could not be written.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Io(io::Error),
@@ -186,7 +185,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// An array or object of which a part is written.
+/// An array or object that is being written.
 pub(crate) struct Compound<'w, W> {
     writer: &'w mut Writer<W>,
     first: bool,
@@ -230,12 +229,12 @@ impl<W: io::Write> SerializeMap for Compound<'_, W> {
     }
 }
 
-/// Methods for what no struct of the model holds.
+/// The methods for types that no struct of the model has.
 macro_rules! not_in_the_model {
     ($($method:ident($($Argument:ty),*) -> $Returned:ty;)*) => {
         $(
             fn $method(self, $(_: $Argument),*) -> Result<$Returned, Fault> {
-                Err(Fault::custom(concat!("no struct of Aurora's calls for ", stringify!($method))))
+                Err(Fault::custom(concat!("no struct of Aurora's needs ", stringify!($method))))
             }
         )*
     };
@@ -297,7 +296,7 @@ impl<'w, W: io::Write> Serializer for &'w mut Writer<W> {
     ) -> Result<(), Fault> {
         if name != RAW_JSON {
             return Err(Fault::custom(
-                "no struct of Aurora's calls for serialize_newtype_struct",
+                "no struct of Aurora's needs serialize_newtype_struct",
             ));
         }
         let mut raw = serde_json::Serializer::with_formatter(&mut self.out, Gson);
@@ -318,7 +317,7 @@ impl<'w, W: io::Write> Serializer for &'w mut Writer<W> {
         _: &T,
     ) -> Result<(), Fault> {
         Err(Fault::custom(
-            "no struct of Aurora's calls for serialize_newtype_variant",
+            "no struct of Aurora's needs serialize_newtype_variant",
         ))
     }
 

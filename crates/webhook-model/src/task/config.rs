@@ -1,4 +1,4 @@
-//! What a task is to run: its job, its needs, its executor.
+//! The configuration of a task: its job, resources and executor.
 
 use super::{Constraint, Container, Resource, SlaPolicy};
 use crate::Union;
@@ -6,13 +6,13 @@ use crate::field::structure::structure;
 use crate::release::{Release, Span};
 
 structure! {
-    /// What a task is to run, and what it needs for that.
+    /// The configuration of a task: what it runs and what it needs.
     TaskConfig {
         /// The job that the task belongs to.
         part(JobKey) job, with_job, "job", Span::ALWAYS;
-        /// Who has created the job.
+        /// The user who created the job.
         part(Identity) owner, with_owner, "owner", Span::ALWAYS;
-        /// Whether the task is to run for ever, so that it is restarted when it ends.
+        /// Whether the task is a service, which is restarted when it ends.
         scalar(bool) is_service, with_is_service, "isService", Span::ALWAYS;
         /// Processor cores (until 0.19; see `resources`).
         scalar(f64) num_cpus, with_num_cpus, "numCpus", Span::until(Release::V0_17);
@@ -20,27 +20,27 @@ structure! {
         scalar(i64) ram_mb, with_ram_mb, "ramMb", Span::until(Release::V0_17);
         /// Disk space, in MB (until 0.19; see `resources`).
         scalar(i64) disk_mb, with_disk_mb, "diskMb", Span::until(Release::V0_17);
-        /// The task's priority within its role and tier; more is more important.
+        /// The task's priority within its role and tier; a higher number is more important.
         scalar(i32) priority, with_priority, "priority", Span::ALWAYS;
-        /// How often the task may fail before it is not rescheduled; -1 is for ever.
+        /// How often the task may fail and be rescheduled; -1 means without limit.
         scalar(i32) max_task_failures, with_max_task_failures, "maxTaskFailures", Span::ALWAYS;
         /// Whether the task counts against its role's quota, and may preempt others.
         scalar(bool) production, with_production, "production", Span::ALWAYS;
         /// The tier: `preferred`, `preemptible` or `revocable`, as the cluster configures them.
         text tier, with_tier, "tier", Span::ALWAYS;
-        /// What the task needs of its host.
+        /// The resources that the task needs.
         set(Union<Resource>) resources, with_resources, "resources", Span::ALWAYS;
-        /// On which hosts the task may run.
+        /// The constraints on the hosts that the task may run on.
         set(Constraint) constraints, with_constraints, "constraints", Span::ALWAYS;
         /// The names of the ports that the task needs (until 0.19; see `resources`).
         set(String) requested_ports, with_requested_ports, "requestedPorts",
             Span::until(Release::V0_17);
-        /// What Mesos is to fetch before the task starts (from 0.15).
+        /// The URIs that Mesos fetches before the task starts (from 0.15).
         set(MesosFetcherUri) mesos_fetcher_uris, with_mesos_fetcher_uris, "mesosFetcherUris",
             Span::from(Release::V0_15);
         /// Links for the scheduler's web page, by their names.
         map(String) task_links, with_task_links, "taskLinks", Span::ALWAYS;
-        /// Whom to write to about the job.
+        /// The contact address for the job.
         text contact_email, with_contact_email, "contactEmail", Span::ALWAYS;
         /// The executor and its own configuration.
         part(ExecutorConfig) executor_config, with_executor_config, "executorConfig", Span::ALWAYS;
@@ -52,7 +52,7 @@ structure! {
         /// How many of the job's instances maintenance must leave running (from 0.21).
         part(Union<SlaPolicy>) sla_policy, with_sla_policy, "slaPolicy",
             Span::from(Release::V0_21);
-        /// What the task runs in.
+        /// The container that the task runs in.
         part(Union<Container>) container, with_container, "container", Span::ALWAYS;
     }
 }
@@ -98,15 +98,15 @@ structure! {
 }
 
 structure! {
-    /// Something that Mesos fetches into the task's sandbox.
+    /// A URI that Mesos fetches into the task's sandbox.
     MesosFetcherUri {
-        /// Where from.
+        /// The URI.
         text value, with_value, "value", Span::ALWAYS;
-        /// Whether to unpack it.
+        /// Whether to unpack the file.
         scalar(bool) extract, with_extract, "extract", Span::ALWAYS;
-        /// Whether to keep it in the agent's cache.
+        /// Whether to keep the file in the agent's cache.
         scalar(bool) cache, with_cache, "cache", Span::ALWAYS;
-        /// What to call the file in the sandbox (from 0.22).
+        /// The name of the file in the sandbox (from 0.22).
         text output_file, with_output_file, "outputFile", Span::from(Release::V0_22);
     }
 }
@@ -122,8 +122,7 @@ structure! {
 }
 
 impl TaskConfig {
-    /// The configuration of a task of `job`: nothing asked for, nothing promised, and owned by
-    /// the job's role.
+    /// The configuration of a task of `job`, owned by the job's role, with nothing else set.
     #[must_use]
     pub fn new(job: JobKey) -> Self {
         let owner = job.role().map(Identity::new);
@@ -175,7 +174,7 @@ impl Metadata {
 }
 
 impl MesosFetcherUri {
-    /// What is at `uri`, neither unpacked nor cached.
+    /// The URI `uri`, neither unpacked nor cached.
     #[must_use]
     pub fn new(uri: impl Into<String>) -> Self {
         MesosFetcherUri::default().with_value(uri)
@@ -183,7 +182,7 @@ impl MesosFetcherUri {
 }
 
 impl PartitionPolicy {
-    /// Start the task elsewhere, or not, after `delay_secs` seconds.
+    /// Whether to start the task elsewhere, after `delay_secs` seconds.
     #[must_use]
     pub fn new(reschedule: bool, delay_secs: i64) -> Self {
         PartitionPolicy::default()

@@ -1,4 +1,4 @@
-//! On which hosts a task may run.
+//! Constraints on the hosts that a task may run on.
 
 use crate::Union;
 use crate::field::structure::structure;
@@ -18,15 +18,15 @@ structure! {
 union! {
     /// A condition on the values of a host attribute.
     TaskConstraint {
-        /// The attribute has, or has not, one of these values.
+        /// The attribute must have one of these values, or none of them.
         Value(ValueConstraint) "VALUE";
-        /// No more than so many of the job's tasks run on hosts with the same value.
+        /// At most this many of the job's tasks run on hosts with the same value.
         Limit(LimitConstraint) "LIMIT";
     }
 }
 
 structure! {
-    /// The attribute has one of these values, or none of them.
+    /// The attribute must have one of these values, or none of them.
     ValueConstraint {
         /// Whether the attribute must have none of them.
         scalar(bool) negated, with_negated, "negated", Span::ALWAYS;
@@ -36,9 +36,9 @@ structure! {
 }
 
 structure! {
-    /// No more than so many of the job's tasks run on hosts with the same value.
+    /// At most this many of the job's tasks run on hosts with the same value.
     LimitConstraint {
-        /// How many.
+        /// The largest number of tasks.
         scalar(i32) limit, with_limit, "limit", Span::ALWAYS;
     }
 }

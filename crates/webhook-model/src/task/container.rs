@@ -1,4 +1,4 @@
-//! What a task runs in.
+//! The container that a task runs in.
 
 use crate::Union;
 use crate::field::FieldValue;
@@ -12,7 +12,7 @@ use crate::release::{Layout, Release, Span};
 use serde::Serializer;
 
 union! {
-    /// What a task runs in.
+    /// The container that a task runs in.
     Container {
         /// Mesos's own containerizer.
         Mesos(MesosContainer) "MESOS";
@@ -22,11 +22,11 @@ union! {
 }
 
 structure! {
-    /// Mesos's own containerizer: with an image, or on the host's file system.
+    /// Mesos's own containerizer: with an image, or with the host's file system.
     MesosContainer {
         /// The image.
         part(Union<Image>) image, with_image, "image", Span::ALWAYS;
-        /// What is mounted into it (from 0.17).
+        /// The volumes that are mounted into it (from 0.17).
         list(Volume) volumes, with_volumes, "volumes", Span::from(Release::V0_17);
     }
 }
@@ -36,13 +36,13 @@ structure! {
     DockerContainer {
         /// The image's name, with its tag.
         text image, with_image, "image", Span::ALWAYS;
-        /// What to tell Docker besides.
+        /// Further options for Docker.
         list(DockerParameter) parameters, with_parameters, "parameters", Span::ALWAYS;
     }
 }
 
 structure! {
-    /// An option of Docker's, `volume` say, with its value.
+    /// An option for Docker, for example `volume`, with its value.
     DockerParameter {
         /// The option.
         text name, with_name, "name", Span::ALWAYS;
@@ -82,11 +82,11 @@ structure! {
 }
 
 structure! {
-    /// A directory of the host's in the container (from 0.17).
+    /// A directory of the host in the container (from 0.17).
     Volume {
-        /// Where it is in the container.
+        /// Its path in the container.
         text container_path, with_container_path, "containerPath", Span::ALWAYS;
-        /// Where it is on the host.
+        /// Its path on the host.
         text host_path, with_host_path, "hostPath", Span::ALWAYS;
         /// Whether the task may write to it.
         part(Mode) mode, with_mode, "mode", Span::ALWAYS;
@@ -147,7 +147,7 @@ impl FieldValue for Mode {
 }
 
 impl DockerContainer {
-    /// A container of `image`, with no more said.
+    /// A container of `image`, with nothing else set.
     #[must_use]
     pub fn new(image: impl Into<String>) -> Self {
         DockerContainer::default().with_image(image)
@@ -155,7 +155,7 @@ impl DockerContainer {
 }
 
 impl Volume {
-    /// `host_path` of the host, seen as `container_path` in the container.
+    /// The directory `host_path` of the host, mounted as `container_path`.
     #[must_use]
     pub fn new(
         container_path: impl Into<String>,

@@ -1,4 +1,4 @@
-//! Aurora's task structs, one file for each part of a task.
+//! Aurora's task structs, in one file for each part of a task.
 
 mod config;
 mod constraint;

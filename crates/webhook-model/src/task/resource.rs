@@ -1,9 +1,9 @@
-//! What a task needs of its host.
+//! The resources that a task needs.
 
 use crate::field::variant::union;
 
 union! {
-    /// An amount of something that a task needs of its host.
+    /// An amount of a resource that a task needs.
     Resource {
         /// Processor cores.
         NumCpus(f64) "NUM_CPUS";
@@ -11,7 +11,7 @@ union! {
         RamMb(i64) "RAM_MB";
         /// Disk space, in MB.
         DiskMb(i64) "DISK_MB";
-        /// A port, by the name that the task knows it by.
+        /// A port, by its name in the task.
         NamedPort(String) "NAMED_PORT";
         /// Graphics processors.
         NumGpus(i64) "NUM_GPUS";

@@ -1,4 +1,4 @@
-//! A task as the scheduler stores it: where it is, how it got there.
+//! A task as the scheduler stores it: its state, its host and its history.
 
 use super::TaskConfig;
 use crate::field::structure::structure;
@@ -10,7 +10,7 @@ structure! {
     ScheduledTask {
         /// The task's id, configuration and host.
         part(AssignedTask) assigned_task, with_assigned_task, "assignedTask", Span::ALWAYS;
-        /// The state the task is in now: an event's new state.
+        /// The present state of the task: the new state of an event.
         part(StatusName<'static>) status, with_status, "status", Span::ALWAYS;
         /// How often the task has failed, its ancestors' failures included.
         scalar(i32) failure_count, with_failure_count, "failureCount", Span::ALWAYS;
@@ -33,11 +33,11 @@ structure! {
         text slave_id, with_slave_id, "slaveId", Span::ALWAYS;
         /// The Mesos agent's host name; none before the task is assigned.
         text slave_host, with_slave_host, "slaveHost", Span::ALWAYS;
-        /// What the task is to run.
+        /// The configuration of the task.
         part(TaskConfig) task, with_task, "task", Span::ALWAYS;
-        /// The ports that the host has given, by their names.
+        /// The ports on the host, by their names.
         map(i32) assigned_ports, with_assigned_ports, "assignedPorts", Span::ALWAYS;
-        /// Which of the job's instances it is, counted from 0.
+        /// The number of the instance in its job, from 0.
         scalar(i32) instance_id, with_instance_id, "instanceId", Span::ALWAYS;
     }
 }
@@ -45,13 +45,13 @@ structure! {
 structure! {
     /// A state that a task has entered, and when.
     TaskEvent {
-        /// When, in epoch milliseconds.
+        /// The time, in epoch milliseconds.
         scalar(i64) timestamp, with_timestamp, "timestamp", Span::ALWAYS;
         /// The state.
         part(StatusName<'static>) status, with_status, "status", Span::ALWAYS;
-        /// Why, in the scheduler's or executor's words.
+        /// The reason, as given by the scheduler or the executor.
         text message, with_message, "message", Span::ALWAYS;
-        /// The host name of the scheduler that noted it.
+        /// The host name of the scheduler that recorded it.
         text scheduler, with_scheduler, "scheduler", Span::ALWAYS;
     }
 }
@@ -73,13 +73,13 @@ impl ScheduledTask {
             .with_status(ScheduleStatus::Init)
     }
 
-    /// The same task after it has entered `status` at `timestamp` (epoch milliseconds).
+    /// The task after it has entered `status` at `timestamp` (epoch milliseconds).
     #[must_use]
     pub fn entered(self, status: ScheduleStatus, timestamp: i64) -> Self {
         self.with_event(TaskEvent::new(timestamp, status))
     }
 
-    /// The same task after `event`: its state is the event's, and its history ends with it.
+    /// The task after `event`: its state is that of the event, which is the last of its history.
     #[must_use]
     pub fn with_event(mut self, event: TaskEvent) -> Self {
         self.status = event.status.clone();
@@ -88,7 +88,7 @@ impl ScheduledTask {
         self
     }
 
-    /// The same task on a host that has given it these ports.
+    /// The task on a host, with these ports.
     #[must_use]
     pub fn on_host(
         mut self,
@@ -105,7 +105,7 @@ impl ScheduledTask {
         self.status.as_ref()
     }
 
-    /// When it entered the last of its states, if the payload says so.
+    /// The time of the last of its events, if the payload has one.
     pub(crate) fn last_event_at(&self) -> Option<i64> {
         self.task_events.as_ref()?.last()?.timestamp
     }
@@ -121,7 +121,7 @@ impl AssignedTask {
         assigned.with_instance_id(instance_id)
     }
 
-    /// The same task on a host.
+    /// The task on a host.
     #[must_use]
     pub fn on_host(self, slave_id: impl Into<String>, slave_host: impl Into<String>) -> Self {
         self.with_slave_id(slave_id).with_slave_host(slave_host)

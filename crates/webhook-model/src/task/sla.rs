@@ -1,47 +1,47 @@
-//! How many of a job's instances maintenance must leave running (from 0.21).
+//! SLA policies: how many of a job's instances must keep running during maintenance (from 0.21).
 
 use crate::field::structure::structure;
 use crate::field::variant::union;
 use crate::release::Span;
 
 union! {
-    /// Who says whether a task may be stopped for maintenance, and by what rule.
+    /// The rule for whether a task may be stopped for maintenance.
     SlaPolicy {
-        /// So many in a hundred must have been running for so long.
+        /// A percentage of the instances must have been running for some time.
         Percentage(PercentageSlaPolicy) "PERCENTAGE_SLA_POLICY";
-        /// So many must have been running for so long.
+        /// A number of instances must have been running for some time.
         Count(CountSlaPolicy) "COUNT_SLA_POLICY";
-        /// A service of the job's owner is asked.
+        /// A service of the job's owner decides.
         Coordinator(CoordinatorSlaPolicy) "COORDINATOR_SLA_POLICY";
     }
 }
 
 structure! {
-    /// So many in a hundred instances must have been running for so long.
+    /// A percentage of the instances must have been running for some time.
     PercentageSlaPolicy {
-        /// How many in a hundred.
+        /// The percentage.
         scalar(f64) percentage, with_percentage, "percentage", Span::ALWAYS;
-        /// For how long, in seconds.
+        /// The time, in seconds.
         scalar(i64) duration_secs, with_duration_secs, "durationSecs", Span::ALWAYS;
     }
 }
 
 structure! {
-    /// So many instances must have been running for so long.
+    /// A number of instances must have been running for some time.
     CountSlaPolicy {
-        /// How many.
+        /// The number of instances.
         scalar(i64) count, with_count, "count", Span::ALWAYS;
-        /// For how long, in seconds.
+        /// The time, in seconds.
         scalar(i64) duration_secs, with_duration_secs, "durationSecs", Span::ALWAYS;
     }
 }
 
 structure! {
-    /// A service of the job's owner is asked.
+    /// A service of the job's owner decides.
     CoordinatorSlaPolicy {
-        /// Where it listens.
+        /// The URL of the service.
         text coordinator_url, with_coordinator_url, "coordinatorUrl", Span::ALWAYS;
-        /// The member of its answer that says whether the task may be stopped.
+        /// The member of its response that says whether the task may be stopped.
         text status_key, with_status_key, "statusKey", Span::ALWAYS;
     }
 }

@@ -1,4 +1,4 @@
-//! Laws that hold for any task and any bytes.
+//! Properties of arbitrary tasks and arbitrary bytes.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -22,7 +22,7 @@ fn std_hash(value: impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::new().hash_one(value)
 }
 
-/// Identities of all constants that arbitrary tasks have.
+/// Identities of all constants in arbitrary tasks.
 fn identities() -> impl Strategy<Value = BTreeMap<String, i32>> {
     let constants: Vec<String> = IdentityHashes::fixed()
         .entries()
@@ -34,12 +34,12 @@ fn identities() -> impl Strategy<Value = BTreeMap<String, i32>> {
         .prop_map(move |ids| constants.iter().cloned().zip(ids).collect())
 }
 
-/// Full read and header must not disagree about these bytes.
+/// Checks that the full read and the header agree about these bytes.
 fn check_readers(bytes: &[u8]) -> Result<(), TestCaseError> {
     match (TaskStateChange::read(bytes), EventHeader::read(bytes)) {
         (Ok(change), Ok(header)) => {
             prop_assert_eq!(change.header(), header);
-            // What was read can be written, and comes out as the same.
+            // A payload that was read can be written, and reads back as the same.
             let written = change.to_json().unwrap();
             let again = TaskStateChange::read(&written).unwrap();
             prop_assert_eq!(again.to_json().unwrap(), written);
@@ -67,7 +67,7 @@ proptest! {
         let read = TaskStateChange::read(&json).unwrap();
         prop_assert_eq!(read.to_json().unwrap(), json.clone());
         prop_assert!(read.fits(release));
-        // A field that the release does not have is lost; what is left reads as the same.
+        // Fields that the release does not have are lost; the rest reads back as the same.
         let kept = read.clone().with_layout(Layout::Of(release)).to_json().unwrap();
         prop_assert_eq!(kept, json);
     }
@@ -219,8 +219,8 @@ proptest! {
 }
 
 #[test]
-fn what_is_well_formed_is_what_serde_json_takes_for_it() {
-    // Each cut and each single damage of a payload with strings longer than a block.
+fn well_formed_is_what_serde_json_accepts() {
+    // Each truncation and each single damaged byte of a payload with strings longer than a block.
     let text = br#"{"a":"0123456789012345678901234567890123456789\"\\\\\\\"\u00e9\ud83d\ude00 end of it","b":[1,-2.5e+7,true,{"c":null}]}"#;
     let check = |bytes: &[u8]| {
         let json = serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.is_object());

@@ -1,4 +1,4 @@
-//! Java's hash once more, written from the rules alone and over the JSON, not over the structs.
+//! A second implementation of Java's hash: from the rules, and on the JSON instead of the structs.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use webhook_model::Release;
 /// The fields of each struct: name, kind of value, first and last minor release.
 ///
 /// The kinds: `i`nt, `l`ong, `d`ouble, `b`ool, `s`tring, `e`num, `S`truct, `U`nion, and of
-/// collections `[` a list, `{` a set, `m` a map, each followed by what it holds.
+/// collections `[` a list, `{` a set, `m` a map, each followed by the kind of its elements.
 type Field = (&'static str, &'static str, u32, u32);
 
 fn fields(of: &str) -> &'static [Field] {
@@ -188,7 +188,7 @@ impl NaiveJvm {
     }
 }
 
-/// To 32 bits, as Java's `int` wraps.
+/// Wraps to 32 bits, like Java's `int`.
 fn wrap(number: i64) -> i64 {
     i64::from(number as i32)
 }

@@ -1,4 +1,4 @@
-//! Arbitrary tasks, of any mix of releases.
+//! Arbitrary tasks with any mix of releases.
 
 use proptest::collection::vec;
 use proptest::option::of;
@@ -11,7 +11,7 @@ use webhook_model::{
     TaskConfig, TaskConstraint, TaskEvent, TaskStateChange, ValueConstraint, Volume,
 };
 
-/// Texts among which those are frequent that are written specially, and those that collide.
+/// Texts, many of which need escapes or have colliding hashes.
 pub(crate) fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "[a-c]{0,2}",
@@ -46,7 +46,7 @@ fn status() -> impl Strategy<Value = StatusName<'static>> {
     ]
 }
 
-/// Sets each field of `$start` that is there, by its setter.
+/// Sets each given field of `$start` by its setter.
 macro_rules! built {
     ($start:expr, $($setter:ident($strategy:expr)),* $(,)?) => {
         ($(of($strategy).boxed(),)*)
