@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().split(b'\n') {
         match TaskStateChange::read(&line?) {
-            Ok(change) => writeln!(out, "{}", told(&change))?,
+            Ok(change) => writeln!(out, "{}", describe(&change))?,
             Err(error) => writeln!(out, "no payload: {error}")?,
         }
     }
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// `www-data/prod/hello instance 3 on host7: RUNNING → FAILED (out of memory)`.
-fn told(change: &TaskStateChange) -> String {
+fn describe(change: &TaskStateChange) -> String {
     let assigned = change.task().and_then(ScheduledTask::assigned_task);
     let job = assigned
         .and_then(AssignedTask::task)

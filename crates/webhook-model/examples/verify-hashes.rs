@@ -207,9 +207,9 @@ fn check_hashes(change: &TaskStateChange, jvm: &Jvm, asked: Asked, tally: &mut T
     let report = change.verify_hashes_asked(jvm, asked);
     tally.hashes += report.checked;
     tally.unchecked += report.unchecked.len();
-    let told = |wrong: &webhook_model::WrongHash| {
+    let describe = |wrong: &webhook_model::WrongHash| {
         let (path, expected, found) = (&wrong.path, wrong.expected, wrong.found);
         format!("{path}.cachedHashCode: expected {expected}, got {found}")
     };
-    report.wrong.iter().map(told).collect()
+    report.wrong.iter().map(describe).collect()
 }

@@ -192,10 +192,10 @@ fn a_string_cut_off_by_a_line_end_is_reported_there() {
         "{\"task\":{\"other\":\"LOST\n",
     ] {
         let error = EventHeader::read(json.as_bytes()).unwrap_err();
-        let told = error.to_string();
+        let text = error.to_string();
         assert!(
-            told.contains("control character 0x0a in a string"),
-            "{told}"
+            text.contains("control character 0x0a in a string"),
+            "{text}"
         );
         assert_eq!(error.offset(), json.len() - 1);
     }

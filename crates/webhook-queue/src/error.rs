@@ -36,7 +36,7 @@ pub enum QueueError {
     /// tried as usual.
     #[error("there is no room on the disk for the queue; nothing was accepted")]
     NoSpace {
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
@@ -46,9 +46,9 @@ pub enum QueueError {
     /// usual: it writes and syncs all of its own pages.
     #[error("cannot {action} the queue")]
     Storage {
-        /// What was tried, `"commit to"` say.
+        /// The action that failed, for example `"commit to"`.
         action: &'static str,
-        /// What the storage said.
+        /// The error of the storage.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
@@ -60,7 +60,7 @@ pub enum QueueError {
         "the queue refuses everything until it is reopened, since a commit failed at its last step"
     )]
     Refusing {
-        /// How that commit failed.
+        /// The error of that commit.
         #[source]
         source: Arc<QueueError>,
     },
@@ -68,11 +68,11 @@ pub enum QueueError {
     /// A file or directory of the queue cannot be used. Nothing was changed.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, `"create"` say.
+        /// The action that failed, for example `"create"`.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },

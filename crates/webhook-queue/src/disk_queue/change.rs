@@ -218,7 +218,7 @@ impl<'q> Change<'q> {
                 }
                 row.pending = row.pending.saturating_sub(1);
                 row.dead += 1;
-                // A note is worth keeping, but not worth failing a settlement for want of room.
+                // If there is no room for the note, the settlement is made without it.
                 let fits = capacity.fits_note(self.tables, &self.txn, note.len())?;
                 let value = Dead {
                     attempts: *attempts,

@@ -37,7 +37,7 @@ pub(crate) fn child(test: &str, dir: &Path, prefix: &[&str]) -> Child {
 }
 
 /// Writes lines to the parent immediately, bypassing the capture of the test harness.
-pub(crate) fn tell(lines: &str) {
+pub(crate) fn report(lines: &str) {
     let mut out = io::stdout().lock();
     out.write_all(lines.as_bytes())
         .and_then(|()| out.flush())
@@ -48,7 +48,7 @@ pub(crate) fn tell(lines: &str) {
 pub(crate) fn until(child: &mut Child, wanted: &str) -> impl Sized + use<> {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let found = lines.by_ref().any(|line| line.unwrap() == wanted);
-    assert!(found, "the child ended before it told {wanted:?}");
+    assert!(found, "the child ended before it printed {wanted:?}");
     lines
 }
 
@@ -80,8 +80,8 @@ fn feed(dir: &Path) {
         for settlement in committed.settled {
             lines += &format!("\nsettled {} {}", settlement.target, settlement.entry.0);
         }
-        tell(&lines);
-        tell("\n");
+        report(&lines);
+        report("\n");
     };
     let limits = Limits {
         waiting_events: 40,
@@ -104,7 +104,7 @@ fn feed(dir: &Path) {
                     },
                     _ => Settled::Delivered,
                 };
-                tell(&format!("\nasked {target} {}\n", entry.0));
+                report(&format!("\nasked {target} {}\n", entry.0));
                 writer.settle(Settlement {
                     target: target.into(),
                     entry,
@@ -326,7 +326,7 @@ fn fill(dir: &Path) {
     queue
         .commit(&[nth(number)], &[delivered("a", first)])
         .unwrap();
-    tell(&format!("\nappended {number}\n"));
+    report(&format!("\nappended {number}\n"));
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn a_full_disk_refuses_new_events_and_keeps_stored_ones() {
 #[test]
 fn a_compaction_killed_midway_leaves_the_queue_as_it_was() {
     if let Some(dir) = std::env::var_os(CHILD) {
-        tell("\nbegun\n");
+        report("\nbegun\n");
         compact(Path::new(&dir)).unwrap();
         return;
     }

@@ -142,7 +142,7 @@ fn a_damaged_mark_is_reported_as_damage() {
 fn a_queue_is_open_once() {
     if let Some(dir) = std::env::var_os(crash::CHILD) {
         let _queue = open(Path::new(&dir)).unwrap();
-        crash::tell("\nopen\n");
+        crash::report("\nopen\n");
         loop {
             std::thread::park();
         }
