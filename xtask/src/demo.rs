@@ -4,24 +4,18 @@
 //! `webhookd`; then what arrived is compared with what was sent.
 
 mod comparison;
-mod receiver;
 
-use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use comparison::Comparison;
-use receiver::Receiver;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
-
-/// How long a delivery under way may take at the end; the demo's receiver answers at once.
-const GRACE: Duration = Duration::from_secs(30);
+use std::process::ExitCode;
+use testkit::{Launch, Receiver, Reply, fixture};
 
 /// Deliver the sample events to a receiver on this machine, and compare
 ///
-/// Builds webhookd, starts `webhookd receive` on a free port, points a copy of the sample
-/// webhook.json at it, and runs webhookd over the fixture events. Exits 1, with the differences,
+/// Builds webhookd, starts a receiver on a free port, points a copy of the sample webhook.json at
+/// it, and runs webhookd over the fixture events. Exits 1, with the differences,
 /// unless every body arrived byte for byte and in its task's order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
@@ -36,61 +30,55 @@ pub(crate) struct DemoArgs {
 
 /// Runs the demo. Exits 1 when what arrived differs from what was sent.
 pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
-    let fixtures = workspace::root().join("tests/fixtures");
     let events_path = match &args.events {
         Some(path) => std::path::absolute(path).context("the path given with --events")?,
-        None => fixtures.join("events.ndjson"),
+        None => fixture("events.ndjson"),
     };
     let events = read(&events_path)?;
     say("building webhookd ...");
-    let webhookd = workspace::build_webhookd(&args.profile)?;
+    let webhookd = testkit::build("webhookd", &args.profile);
 
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let receiver = Receiver::start(&webhookd)?;
-    let sample = fixtures.join("webhook.json");
-    let text = String::from_utf8(read(&sample)?).context("the sample is not UTF-8")?;
+    let receiver = Receiver::always(Reply::status(200));
+    let sample = read(&fixture("webhook.json"))?;
+    let text = String::from_utf8(sample).context("the sample is not UTF-8")?;
     let config = folder.path().join("webhook.json");
-    std::fs::write(&config, pointed_at(&text, receiver.url())?)
+    std::fs::write(&config, pointed_at(&text, &receiver.url())?)
         .with_context(|| format!("cannot write {}", config.display()))?;
     say(&format!("a receiver listens on {}", receiver.url()));
     say("webhookd -webhook_config=webhook.json --events events.ndjson\n");
 
-    let output = Command::new(&webhookd)
-        .arg(format!("-webhook_config={}", config.display()))
-        .arg("--events")
-        .arg(&events_path)
+    let ended = Launch::of(webhookd)
         .args([
+            "-webhook_config=webhook.json",
             "--summary",
             "json",
             "--grace",
-            &format!("{}s", GRACE.as_secs()),
+            "30s",
         ])
+        .arg("--events")
+        .arg(&events_path)
         .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {}", webhookd.display()))?;
-    let arrived = receiver.finish()?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
+        .run("");
+    let arrived = receiver.bodies();
+    let stderr = &ended.stderr;
 
     let comparison = Comparison::new(&events, &arrived);
     say(&comparison.to_string());
-    let summary = summary(&stderr);
+    let summary = summary(stderr);
     match &summary {
         Some(summary) => say(&shown(summary)),
         None => say(&format!("webhookd printed no summary; it said:\n{stderr}")),
     }
-    if !output.status.success() {
+    let success = ended.status.success();
+    if !success {
         say(&format!(
             "webhookd ended with {}; it said:\n{stderr}",
-            output.status
+            ended.status
         ));
     }
-    let fine = comparison.is_equal() && output.status.success() && summary.is_some();
-    Ok(if fine {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let is_ok = comparison.is_equal() && success && summary.is_some();
+    Ok(ExitCode::from(u8::from(!is_ok)))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -1,14 +1,14 @@
-//! The project's own commands: `cargo xtask bench | ci | demo | gen-fixtures | guard | measure | torture`.
+//! The project's own commands: `cargo xtask bench | ci | demo | gen-fixtures | guard | layers |
+//! measure | torture`. Those that need much to compile are crates of their own under `tests`,
+//! which are built when they are called.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
-mod bench;
 mod ci;
 mod demo;
 mod gen_fixtures;
 mod guard;
 mod layers;
-mod measure;
 mod promises;
 mod sources;
 mod syntax;
@@ -26,14 +26,18 @@ use std::process::ExitCode;
     about = "The project's own commands"
 )]
 enum Command {
-    Bench(bench::BenchArgs),
+    /// Measure webhookd beside other senders, and write docs/benchmarks.md
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
     Ci(ci::CiArgs),
     Demo(demo::DemoArgs),
     GenFixtures(gen_fixtures::GenFixturesArgs),
     Guard(guard::GuardArgs),
     /// Check each crate's dependencies and sources against the rules of its layer
     Layers,
-    Measure(measure::MeasureArgs),
+    /// Measure what is promised under load
+    #[command(disable_help_flag = true)]
+    Measure(Passed),
     /// Kill webhookd again and again, and see whether it keeps its promises
     #[command(disable_help_flag = true)]
     Torture(Passed),
@@ -47,19 +51,21 @@ struct Passed {
         allow_hyphen_values = true,
         value_name = "ARGUMENTS"
     )]
-    args: Vec<OsString>,
+    all: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
-        Command::Bench(args) => bench::run(&args),
+        Command::Bench(args) => workspace::run_package("bench", "release", Some("bench"), &args),
         Command::Ci(args) => ci::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::GenFixtures(args) => gen_fixtures::run(&args),
         Command::Guard(args) => guard::run(&args),
         Command::Layers => layers::run(),
-        Command::Measure(args) => measure::run(&args),
-        Command::Torture(args) => workspace::run_package(&["--package", "torture"], &args.args),
+        Command::Measure(args) => {
+            workspace::run_package("bench", "release", Some("measure"), &args)
+        }
+        Command::Torture(args) => workspace::run_package("torture", "dev", None, &args),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&error);

@@ -5,7 +5,8 @@ use webhook_model::EventHeader;
 
 /// The path of a file of the repository.
 pub fn repository(path: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.expect("this crate is two folders below it").join(path)
 }
 
 /// The path of a file in `tests/fixtures`.

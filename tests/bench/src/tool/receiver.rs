@@ -1,0 +1,196 @@
+//! The receiver: testkit's server, a read and a write for a request.
+//!
+//! It prints its URL, and then answers each line of standard input with a line of JSON: `begin
+//! GOAL DELAY_MS SKIP` starts a count (with `-` for SKIP, stamps are not read) once the
+//! connections of the one before are gone, `await MS` waits for the goal and returns how many
+//! came, `report` returns all, and `head` returns the head of the count's first request.
+
+use super::now_us;
+use super::pace::STAMPS;
+use crate::say;
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::io::BufRead;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use testkit::load::{Load, read_digits};
+use testkit::{Message, Server};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+/// How long the connections of the count before may take to close.
+const CLOSING: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct Count {
+    goal: AtomicU64,
+    delay_ms: AtomicU64,
+    requests: AtomicU64,
+    bytes: AtomicU64,
+    odd: AtomicU64,
+    first_us: AtomicU64,
+    last_us: AtomicU64,
+    /// Whether bodies have stamps, of which the first ones are skipped.
+    stamps: AtomicBool,
+    skip: AtomicU64,
+    stamp_at: usize,
+    details: Mutex<Details>,
+    reached: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Details {
+    head: Vec<u8>,
+    /// Microseconds from the stamp.
+    latencies: Vec<u32>,
+}
+
+/// What came since the last `begin`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) requests: u64,
+    /// Of bodies.
+    pub(crate) bytes: u64,
+    /// Bodies that are no JSON object.
+    pub(crate) odd: u64,
+    /// When the first request was read, and when the last was answered.
+    pub(crate) first_us: u64,
+    pub(crate) last_us: u64,
+    /// At 50, 90, 99, 99.9 and 100 per cent, if there were stamps.
+    pub(crate) latencies_us: Option<[u32; 5]>,
+}
+
+/// Receives until standard input ends.
+pub(super) fn run() -> Result<()> {
+    let (_, stamp_at) = Load::real().places();
+    let count = Arc::new(Count {
+        stamp_at,
+        ..Count::default()
+    });
+    let serving = Arc::clone(&count);
+    let server = Server::start(move |connection| {
+        while let Some(request) = connection.request() {
+            let number = serving.note(request);
+            let delay = serving.delay_ms.load(Relaxed);
+            if delay > 0 {
+                std::thread::sleep(Duration::from_millis(delay));
+            }
+            if !connection.write(OK) {
+                return;
+            }
+            serving.answered(number);
+        }
+    });
+    print(&server.url())?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.context("standard input")?;
+        let words: Vec<_> = line.split(' ').collect();
+        match *words {
+            ["begin", goal, delay, skip] => {
+                let asked = Instant::now();
+                while server.open_connections() > 0 && asked.elapsed() < CLOSING {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                count.begin(goal.parse()?, delay.parse()?, skip.parse().ok());
+                print(&"begun")?;
+            }
+            ["await", milliseconds] => {
+                count.wait(Duration::from_millis(milliseconds.parse()?));
+                print(&count.requests.load(SeqCst))?;
+            }
+            ["report"] => print(&count.report())?,
+            ["head"] => print(&String::from_utf8_lossy(&count.details().head))?,
+            _ => bail!("not understood: {line}"),
+        }
+    }
+    Ok(())
+}
+
+fn print(value: &impl Serialize) -> Result<()> {
+    say(&serde_json::to_string(value)?);
+    Ok(())
+}
+
+impl Count {
+    fn details(&self) -> MutexGuard<'_, Details> {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, goal: u64, delay_ms: u64, skip: Option<u64>) {
+        *self.details() = Details::default();
+        self.stamps.store(skip.is_some(), SeqCst);
+        for (counter, value) in [
+            (&self.goal, goal),
+            (&self.delay_ms, delay_ms),
+            (&self.skip, skip.unwrap_or(0)),
+            (&self.bytes, 0),
+            (&self.odd, 0),
+            (&self.first_us, 0),
+            (&self.last_us, 0),
+            (&self.requests, 0),
+        ] {
+            counter.store(value, SeqCst);
+        }
+    }
+
+    fn wait(&self, longest: Duration) {
+        let is_reached = || {
+            self.requests.load(SeqCst) >= self.goal.load(SeqCst) && self.last_us.load(SeqCst) > 0
+        };
+        let waited = self
+            .reached
+            .wait_timeout_while(self.details(), longest, |_| !is_reached());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn report(&self) -> Report {
+        let mut latencies = std::mem::take(&mut self.details().latencies);
+        latencies.sort_unstable();
+        let at = |share: f64| {
+            let index = (latencies.len() as f64 * share).ceil() as usize;
+            latencies.get(index.saturating_sub(1)).copied().unwrap_or(0)
+        };
+        let latencies_us = [0.5, 0.9, 0.99, 0.999, 1.0].map(at);
+        Report {
+            requests: self.requests.load(SeqCst),
+            bytes: self.bytes.load(SeqCst),
+            odd: self.odd.load(SeqCst),
+            first_us: self.first_us.load(SeqCst),
+            last_us: self.last_us.load(SeqCst),
+            latencies_us: (!latencies.is_empty()).then_some(latencies_us),
+        }
+    }
+
+    /// Counts a request; how many came before.
+    fn note(&self, request: Message<'_>) -> u64 {
+        let body = request.body;
+        if !(body.starts_with(b"{") && body.ends_with(b"}")) {
+            self.odd.fetch_add(1, Relaxed);
+        }
+        self.bytes.fetch_add(body.len() as u64, Relaxed);
+        let number = self.requests.fetch_add(1, SeqCst);
+        if number == 0 {
+            self.first_us.store(now_us(), SeqCst);
+            self.details().head = request.head.to_vec();
+        }
+        if self.stamps.load(Relaxed) && number >= self.skip.load(Relaxed) {
+            let now = now_us() % STAMPS;
+            let stamp = read_digits(body, self.stamp_at);
+            match stamp.map(|stamp| u32::try_from((now + STAMPS - stamp) % STAMPS)) {
+                Some(Ok(latency)) => self.details().latencies.push(latency),
+                _ => drop(self.odd.fetch_add(1, Relaxed)),
+            }
+        }
+        number
+    }
+
+    fn answered(&self, number: u64) {
+        self.last_us.fetch_max(now_us(), SeqCst);
+        if number + 1 == self.goal.load(Relaxed) {
+            // Under the lock, so that a thread that is about to wait does not miss it.
+            let _waiting = self.details();
+            self.reached.notify_all();
+        }
+    }
+}
