@@ -318,9 +318,9 @@ fn an_event_comes_back_when_too_much_waits() {
     ));
 }
 
-/// The writer sleeps and wakes all the while, and so does whoever finds no room.
+/// The writer sleeps and wakes all the while, and so do callers that find no room.
 #[test]
-fn nobody_is_forgotten_who_waits_for_room_or_for_work() {
+fn every_wait_for_room_or_for_work_ends() {
     let queue = Gate::new(1 << 20, None);
     let limits = Limits {
         waiting_events: 2,
@@ -436,7 +436,7 @@ fn events_wait_in_order_for_room_in_a_full_queue() {
     for number in 2..6 {
         writer.append(small(number), number, late()).unwrap();
     }
-    // One that may not wait fails at once, and passes nobody.
+    // One that may not wait fails at once, and overtakes none.
     append(&writer, 6);
     let (ticket, result) = reports.events(1).pop().unwrap();
     assert!(ticket == 6 && result.is_err());
@@ -454,7 +454,7 @@ fn events_wait_in_order_for_room_in_a_full_queue() {
         .map(|owed| number(owed.id))
         .collect();
     assert_eq!(kept, [2, 3]);
-    // Shutting down does not wait for room that nobody makes.
+    // Shutting down does not wait for room that is never made.
     writer.shutdown().unwrap();
     let failed = reports.events(2);
     assert!(failed.iter().map(|(ticket, _)| *ticket).eq([4, 5]));
