@@ -136,10 +136,8 @@ impl RecentKeys {
         };
         let number = self.next - self.order.len() as u64;
         // A key that was learnt again has a later place in `order`.
-        let current = self
-            .known
-            .get(oldest)
-            .filter(|known| known.number == number);
+        let known = self.known.get(oldest);
+        let current = known.filter(|known| known.number == number);
         let over = self.order.len() as u64 > self.window.keys;
         if !over && current.is_some_and(|known| self.window.covers(known.learnt_at, now)) {
             return false;

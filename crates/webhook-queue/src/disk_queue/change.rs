@@ -94,9 +94,8 @@ impl<'q> Change<'q> {
         }
         // If all are duplicates, nothing changes and nothing needs a sync.
         if accepted.iter().any(|accepted| accepted.entry().is_some()) {
-            self.tables
-                .meta
-                .put(&mut self.txn, NEXT, &next.to_le_bytes())?;
+            let meta = &self.tables.meta;
+            meta.put(&mut self.txn, NEXT, &next.to_le_bytes())?;
         }
         Ok(accepted)
     }
@@ -161,20 +160,20 @@ impl<'q> Change<'q> {
         if targets == 0 {
             return Ok(());
         }
+        let (txn, key) = (&mut self.txn, record::event_key(seq));
+        let Tables {
+            shares,
+            events,
+            by_key,
+            ..
+        } = self.tables;
         if targets > 1 {
-            let key = record::event_key(seq);
-            let shares = targets.to_le_bytes();
-            self.tables
-                .shares
-                .put_with_flags(&mut self.txn, PutFlags::APPEND, &key, &shares)?;
+            shares.put_with_flags(txn, PutFlags::APPEND, &key, &targets.to_le_bytes())?;
         }
         record::write_event(seq, event, buffer);
-        let key = record::event_key(seq);
-        self.tables
-            .events
-            .put_with_flags(&mut self.txn, PutFlags::APPEND, &key, buffer)?;
+        events.put_with_flags(txn, PutFlags::APPEND, &key, buffer)?;
         let key = record::by_key_key(record::key_hash(self.identity, &event.key), seq);
-        self.tables.by_key.put(&mut self.txn, &key, &[])
+        by_key.put(txn, &key, &[])
     }
 
     /// Applies a settlement; without effect if the target is not owed the entry.

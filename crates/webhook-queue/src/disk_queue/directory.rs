@@ -188,12 +188,8 @@ fn create_directory(path: &Path) -> Result<(), QueueError> {
         .map_err(io("create", path))?;
     for parent in above.take(missing + 1) {
         // The parent of a relative path is empty.
-        let here = Path::new(".");
-        sync_directory(if parent.as_os_str().is_empty() {
-            here
-        } else {
-            parent
-        })?;
+        let is_here = parent.as_os_str().is_empty();
+        sync_directory(if is_here { Path::new(".") } else { parent })?;
     }
     Ok(())
 }

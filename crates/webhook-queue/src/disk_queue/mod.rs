@@ -212,12 +212,8 @@ impl DiskQueue {
     /// that a transaction allocated and freed again; without them the file would look truncated.
     fn keep_length(&self) {
         let needed = opening::extent(&self.tables.env);
-        if self
-            .tables
-            .env
-            .real_disk_size()
-            .is_ok_and(|found| found < needed)
-        {
+        let size = self.tables.env.real_disk_size();
+        if size.is_ok_and(|size| size < needed) {
             // If it fails, the next opening extends the file.
             opening::lengthen(&self.directory, needed).ok();
         }
@@ -226,17 +222,12 @@ impl DiskQueue {
     /// The error of a failed change.
     fn failed(&self, action: &'static str, error: heed::Error) -> QueueError {
         if let heed::Error::Mdb(heed::MdbError::MapFull) = error {
-            let used = self
-                .tables
-                .env
-                .read_txn()
-                .and_then(|txn| self.tables.used(&txn));
+            let txn = self.tables.env.read_txn();
+            let used = txn.and_then(|txn| self.tables.used(&txn));
             let max = self.capacity.max;
             // If even this cannot be read, report the queue as full.
-            return QueueError::Full {
-                used: used.unwrap_or(max),
-                max,
-            };
+            let used = used.unwrap_or(max);
+            return QueueError::Full { used, max };
         }
         let error = match fault::storage(action, error) {
             // LMDB reports an I/O error when the disk has room for only a part of a write.
@@ -351,11 +342,11 @@ impl Queue for DiskQueue {
         let names = self.names();
         self.read(|snapshot| {
             for (name, number) in by_name(&names) {
-                if target.is_none_or(|target| target == name)
-                    && snapshot
-                        .dead_letters((name, number), after, visit)?
-                        .is_break()
-                {
+                if target.is_some_and(|target| target != name) {
+                    continue;
+                }
+                let visited = snapshot.dead_letters((name, number), after, visit)?;
+                if visited.is_break() {
                     break;
                 }
             }
@@ -432,10 +423,8 @@ impl Queue for DiskQueue {
 
 /// The names and numbers of targets in the order of their names.
 fn by_name(names: &Names) -> Vec<(&str, u32)> {
-    let mut sorted: Vec<_> = names
-        .iter()
-        .map(|(name, &number)| (&**name, number))
-        .collect();
+    let names = names.iter().map(|(name, &number)| (&**name, number));
+    let mut sorted: Vec<_> = names.collect();
     sorted.sort_unstable();
     sorted
 }
