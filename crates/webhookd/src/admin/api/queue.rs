@@ -245,7 +245,9 @@ pub(super) async fn drop_target(
             );
             Ok(Json::of(Dropped { dropped }))
         }
-        Err(error @ RepairError::Configured { .. }) => Err(Problem::conflict(error.to_string())),
+        Err(error @ (RepairError::Configured { .. } | RepairError::UnderWay { .. })) => {
+            Err(Problem::conflict(error.to_string()))
+        }
         Err(error @ RepairError::UnknownTarget { .. }) => {
             Err(Problem::not_found(error.to_string()))
         }

@@ -85,6 +85,9 @@ impl Runtime {
             .start()?;
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
+        if let Some(opened) = &opened {
+            reloader.also(opened.reload_keys());
+        }
         let daemon = Arc::new(Daemon::new(
             dispatcher.control(),
             dispatcher.monitor(),
@@ -117,9 +120,6 @@ impl Runtime {
         let listening = opened
             .map(|opened| opened.start(dispatcher.submitter(), &stats, &console))
             .transpose()?;
-        if let Some(listening) = &listening {
-            reloader.also(listening.reload_keys());
-        }
         let background = BackgroundTasks::start(&daemon, &console, args.reload)?;
         Ok(Runtime {
             signals,

@@ -37,7 +37,6 @@ const MOST_THREADS: usize = 4;
 /// The running ingest.
 pub(crate) struct Listening {
     server: Server,
-    access: Arc<Access>,
 }
 
 /// Open listeners that do not accept connections yet.
@@ -50,6 +49,12 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Reads the files of tokens and secrets again. If that fails, those in force stay so.
+    pub(crate) fn reload_keys(&self) -> impl Fn() -> Result<()> + Send + Sync + 'static {
+        let access = Arc::clone(&self.access);
+        move || access.reload()
+    }
+
     /// Opens the listeners of the options, and reads the files; `None` without `--listen`.
     ///
     /// # Errors
@@ -102,7 +107,7 @@ impl Opened {
                 max_event_bytes: self.max_event_bytes,
                 sync_timeout: options.sync_timeout,
             },
-            access: Arc::clone(&self.access),
+            access: self.access,
             max_body: options.max_body,
             max_signed: options.max_in_flight / 2,
             body_timeout: options.body_timeout,
@@ -125,20 +130,11 @@ impl Opened {
             });
             server.serve(listener, limits, service)?;
         }
-        Ok(Listening {
-            server,
-            access: self.access,
-        })
+        Ok(Listening { server })
     }
 }
 
 impl Listening {
-    /// Reads the files of tokens and secrets again. If that fails, those in force stay so.
-    pub(crate) fn reload_keys(&self) -> impl Fn() -> Result<()> + Send + Sync + 'static {
-        let access = Arc::clone(&self.access);
-        move || access.reload()
-    }
-
     /// Accepts no more requests, and waits up to `grace` for those under way.
     pub(crate) fn stop(&mut self, grace: Duration) {
         self.server.stop(grace);
