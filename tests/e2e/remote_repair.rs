@@ -211,7 +211,7 @@ fn each_command_that_looks_prints_the_same_whether_webhookd_runs_or_not() {
     assert!(shown.ends_with(&(event("r1", 1) + "\n")), "{shown}");
     let refused = command(&["queue", "stats", "--admin", admin]).expect_code(2);
     assert!(
-        refused.stderr.contains("no answer from webhookd at"),
+        refused.stderr.contains("no response from webhookd at"),
         "{}",
         refused.stderr
     );
@@ -273,7 +273,7 @@ fn replay_and_drop_do_the_same_whether_webhookd_runs_or_not() {
     );
     let drop_old = ["queue", "drop-target", "old", "--queue", &queue];
     let asked = command(&drop_old).expect_code(2).stderr;
-    assert!(asked.contains("add --yes"), "{asked}");
+    assert!(asked.contains("confirm with --yes"), "{asked}");
     let configured = ["queue", "drop-target", "audit", "--yes", "--queue", &queue];
     let in_use = command(&configured).expect_code(2).stderr;
     assert!(in_use.contains("configur"), "{in_use}");

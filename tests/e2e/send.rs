@@ -156,7 +156,7 @@ fn bad_input_is_named_and_nothing_is_sent() {
         let launch = Launch::new().args(["send", "-", "--url", &to]);
         launch.run(input).expect_code(2).stderr
     };
-    assert!(refused("{").contains("- is no event"));
+    assert!(refused("{").contains("- is not an event"));
     assert!(refused("{}").contains("it has no `task`"));
     assert!(refused(&"x".repeat(2 << 20)).contains("longer than 1048576 bytes"));
     let neither = Launch::new().args(["send", "-"]).run("").expect_code(2);

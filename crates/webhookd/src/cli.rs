@@ -1,4 +1,4 @@
-//! The command line: which command, and Aurora's spelling of its one option.
+//! The command line: its commands, and Aurora's spelling of `-webhook_config`.
 
 use crate::commands;
 use crate::console::complain;
@@ -9,18 +9,18 @@ use std::process::ExitCode;
 
 /// Deliver a scheduler's task state changes to webhooks.
 ///
-/// webhookd reads events (JSON as Apache Aurora's webhook sends it, one document a line) and POSTs
-/// each, byte for byte, to the targets of a webhook.json: Aurora's own file works as it is. What
-/// it accepts for a reliable target it keeps on disk until it is delivered, in order for each
-/// task, however often either side is restarted.
+/// webhookd reads events (JSON as Apache Aurora's webhook sends it, one document per line) and
+/// POSTs each, byte for byte, to the targets of a webhook.json: Aurora's own file works as it is.
+/// An event accepted for a reliable target is kept on disk until it is delivered, in order for each
+/// task, across restarts of either side.
 #[derive(Parser)]
 #[command(
     name = "webhookd",
     version,
     arg_required_else_help = true,
-    after_help = "Try it: run `webhookd receive` in one terminal, and in another\n  \
+    after_help = "To try it, run `webhookd receive` in one terminal, and in another\n  \
                   webhookd -webhook_config=webhook.json < events.ndjson\n\
-                  The command `run` may be left out, and -webhook_config is spelt as in Aurora."
+                  The command `run` may be omitted, and -webhook_config may be spelled as in Aurora."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -49,11 +49,11 @@ pub(crate) fn main() -> ExitCode {
     let args = normalize(std::env::args_os().collect());
     let matches = match Cli::command().try_get_matches_from(args) {
         Ok(matches) => matches,
-        Err(error) => return told(&error),
+        Err(error) => return print_error(&error),
     };
     let command = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli.command,
-        Err(error) => return told(&error),
+        Err(error) => return print_error(&error),
     };
     let ended = match command {
         Command::Run(args) => commands::run::run(args),
@@ -77,9 +77,9 @@ pub(crate) fn main() -> ExitCode {
     })
 }
 
-/// Prints clap's error, or the help that was asked for.
-fn told(error: &clap::Error) -> ExitCode {
-    // Nobody is left to be told that nobody can be told.
+/// Prints clap's error, or the help that was requested.
+fn print_error(error: &clap::Error) -> ExitCode {
+    // Standard error is closed, so its failure cannot be reported.
     drop(error.print());
     if error.use_stderr() {
         ExitCode::from(UNUSABLE)
@@ -88,21 +88,21 @@ fn told(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Puts in the `run` that may be left out, and spells `-webhook_config` as clap wants it.
+/// Inserts `run` where it is omitted, and spells `-webhook_config` as clap expects it.
 fn normalize(mut args: Vec<OsString>) -> Vec<OsString> {
     for arg in args.iter_mut().skip(1) {
         if arg == "--" {
             break;
         }
-        if let Some(respelt) = respell(arg) {
-            *arg = respelt;
+        if let Some(respelled) = respell(arg) {
+            *arg = respelled;
         }
     }
-    let names_no_command = args.get(1).is_some_and(|first| {
+    let has_no_command = args.get(1).is_some_and(|first| {
         let first = first.to_string_lossy();
         first.starts_with('-') && !matches!(&*first, "-h" | "--help" | "-V" | "--version")
     });
-    if names_no_command {
+    if has_no_command {
         args.insert(1, OsString::from("run"));
     }
     args
@@ -117,16 +117,16 @@ fn respell(arg: &OsStr) -> Option<OsString> {
     if !rest.is_empty() && rest[0] != b'=' {
         return None;
     }
-    let mut respelt = OsString::from("--webhook-config");
+    let mut respelled = OsString::from("--webhook-config");
     if !rest.is_empty() {
-        respelt.push("=");
+        respelled.push("=");
         let path = arg.to_os_string();
-        respelt.push(tail(&path, bytes.len() - rest.len() + 1));
+        respelled.push(tail(&path, bytes.len() - rest.len() + 1));
     }
-    Some(respelt)
+    Some(respelled)
 }
 
-/// What follows the first `from` bytes, which are ASCII.
+/// The text after its first `from` bytes, which are ASCII.
 fn tail(text: &OsStr, from: usize) -> OsString {
     use std::os::unix::ffi::OsStrExt;
     OsStr::from_bytes(&text.as_bytes()[from..]).to_os_string()
@@ -147,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn clap_accepts_the_command_line() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn aurora_spells_it_its_own_way() {
+    fn auroras_spelling_is_understood() {
         check(&["-webhook_config=a b"], &["run", "--webhook-config=a b"]);
         check(&["-webhook_config", "f"], &["run", "--webhook-config", "f"]);
         check(
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn run_is_put_in_only_where_it_is_left_out() {
+    fn run_is_inserted_only_where_it_is_omitted() {
         check(&["--help"], &["--help"]);
         check(&["receive", "--listen", "x"], &["receive", "--listen", "x"]);
         check(&["--events", "-"], &["run", "--events", "-"]);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_two_dashes_is_left_alone() {
+    fn arguments_after_two_dashes_are_unchanged() {
         check(
             &["run", "--", "-webhook_config=f"],
             &["run", "--", "-webhook_config=f"],

@@ -1,10 +1,11 @@
-//! What is said on standard error, and the line of progress at its end.
+//! Output on standard error: messages, and a line of progress below them.
 
 use crate::log::{RateLimitedLog, Screen, printable};
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 
-/// Says why something did not go, or what came of it, whoever listens: in the log, if there is one.
+/// Reports an error or a result: in the log if there is one, else on standard error.
 pub(crate) fn complain(text: &str) {
     if tracing::dispatcher::has_been_set() {
         tracing::error!("{text}");
@@ -13,10 +14,21 @@ pub(crate) fn complain(text: &str) {
     }
 }
 
-/// Says something that is no log line, whoever listens.
+/// Prints a message that is not a log line.
 pub(crate) fn print(text: &str) {
-    // Without a standard error there is nowhere to say that it is gone.
+    // If standard error is closed, there is no place to report that.
     drop(writeln!(std::io::stderr().lock(), "webhookd: {text}"));
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// Standard output is closed, or fails.
+pub(crate) fn write_out(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_ref())
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
 }
 
 /// An error and its causes, in one line.
@@ -42,7 +54,7 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// `length` is that of the input in bytes, if it is known.
+    /// `length` is the length of the input in bytes, if it is known.
     pub(crate) fn new(length: Option<u64>, screen: &Screen) -> Console {
         let bar = match length {
             Some(length) => ProgressBar::new(length).with_style(
@@ -61,36 +73,36 @@ impl Console {
         }
     }
 
-    /// Whether progress is seen by anybody.
+    /// Whether standard error is a terminal, so that progress is visible.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.bar.is_hidden()
     }
 
-    /// Shows how far it is.
+    /// Updates the line of progress.
     pub(crate) fn progress(&self, read: u64, message: String) {
         self.bar.set_position(read);
         self.bar.set_message(message);
         self.bar.tick();
     }
 
-    /// What limits lines that may come thousands of times.
+    /// The log for lines that may come thousands of times.
     pub(crate) fn limited_log(&self) -> &RateLimitedLog {
         &self.log
     }
 
-    /// Says something.
+    /// Logs a line.
     pub(crate) fn info(&self, text: &str) {
         tracing::info!("{text}");
     }
 
-    /// Says something that may come thousands of times.
+    /// Logs a line that may come thousands of times.
     pub(crate) fn warn_limited(&self, text: &str) {
         self.log.log(|| tracing::warn!("{text}"));
     }
 
-    /// Takes the line of progress away.
+    /// Removes the line of progress.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
-        self.log.finish();
+        self.log.flush();
     }
 }

@@ -1,6 +1,6 @@
-//! The program that an operator puts beside a scheduler.
+//! The program that an operator runs beside a scheduler.
 //!
-//! *Architecture invariant*: there is no delivery logic here; this crate wires the others.
+//! *Architecture invariant*: this crate has no delivery logic; it connects the other crates.
 
 mod admin;
 mod auth;

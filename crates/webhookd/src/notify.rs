@@ -1,38 +1,38 @@
-//! What systemd is told: `sd_notify`. Without `NOTIFY_SOCKET` nothing happens.
+//! Notifications to systemd (`sd_notify`). Without `NOTIFY_SOCKET` they do nothing.
 
 use sd_notify::{NotifyState, notify};
 
-/// Starting is over.
+/// The start or a reload is complete.
 pub(crate) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration is read again. [`ready`] ends it.
+/// A reload begins; [`ready`] ends it.
 pub(crate) fn reloading() {
-    // systemd asks for the time, to tell this from what came before it.
+    // systemd needs the time to tell this message from earlier ones.
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!("cannot tell systemd of a reload: {error}"),
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!("cannot notify systemd of a reload: {error}"),
     }
 }
 
-/// It ends.
+/// The shutdown begins.
 pub(crate) fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// It does its work.
+/// The program is alive, for the watchdog; `systemctl status` shows a one-line health summary.
 pub(crate) fn alive(status: &str) {
-    tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);
+    send(&[NotifyState::Watchdog, NotifyState::Status(status)]);
 }
 
-/// How it is.
+/// Changes the line that `systemctl status` shows.
 pub(crate) fn status(status: &str) {
-    tell(&[NotifyState::Status(status)]);
+    send(&[NotifyState::Status(status)]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = notify(states) {
-        tracing::warn!("cannot tell systemd: {error}");
+        tracing::warn!("cannot notify systemd: {error}");
     }
 }

@@ -1,5 +1,5 @@
-//! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once. SIGHUP asks for
-//! the configuration to be read again.
+//! SIGTERM and SIGINT: the first starts an orderly shutdown, the second ends the process at once.
+//! SIGHUP reloads the configuration.
 
 use crate::messages::Message;
 use anyhow::{Context, Result};
@@ -18,66 +18,69 @@ use std::time::Duration;
 /// Exit status after a second signal: as a shell reports a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
 
-/// What the process was asked for.
+/// Signals that have arrived.
 pub(crate) struct Signals {
-    /// Whether it was asked to end.
-    asked: Arc<AtomicBool>,
-    /// Becomes readable with the first signal that asks for that, and stays so.
-    bell: UnixStream,
-    /// Has a byte for each SIGHUP that nobody has heeded yet.
-    reload: UnixStream,
+    /// Whether SIGTERM or SIGINT has arrived.
+    end_requested: Arc<AtomicBool>,
+    /// Becomes readable with the first of them, and stays so.
+    end_pipe: UnixStream,
+    /// Holds a byte for each SIGHUP that is not handled yet.
+    reload_pipe: UnixStream,
 }
 
 impl Signals {
     pub(crate) fn install() -> Result<Signals> {
-        let asked = Arc::new(AtomicBool::new(false));
-        // A file that may not grow is an error of the writing, and no reason to end.
+        let end_requested = Arc::new(AtomicBool::new(false));
+        // A write beyond the limit of a file's size is to fail, and not to end the process.
         flag::register(SIGXFSZ, Arc::default()).context("cannot wait for signals")?;
-        let (bell, ringer) = UnixStream::pair().context("cannot wait for signals")?;
+        let (end_pipe, writer) = UnixStream::pair().context("cannot wait for signals")?;
         for signal in [SIGTERM, SIGINT] {
-            let ringer = ringer.try_clone().context("cannot wait for signals")?;
-            // In this order: a signal that finds the flag set ends the process, and sets it else.
-            flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&asked))
-                .and_then(|_| flag::register(signal, Arc::clone(&asked)))
-                .and_then(|_| low_level::pipe::register(signal, ringer))
+            let writer = writer.try_clone().context("cannot wait for signals")?;
+            // In this order, a signal ends the process if the flag is set, and sets it otherwise.
+            flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&end_requested))
+                .and_then(|_| flag::register(signal, Arc::clone(&end_requested)))
+                .and_then(|_| low_level::pipe::register(signal, writer))
                 .context("cannot wait for signals")?;
         }
-        let (reload, ringer) = UnixStream::pair().context("cannot wait for signals")?;
-        reload
+        let (reload_pipe, writer) = UnixStream::pair().context("cannot wait for signals")?;
+        reload_pipe
             .set_nonblocking(true)
-            .and_then(|()| low_level::pipe::register(SIGHUP, ringer))
+            .and_then(|()| low_level::pipe::register(SIGHUP, writer))
             .context("cannot wait for signals")?;
         Ok(Signals {
-            asked,
-            bell,
-            reload,
+            end_requested,
+            end_pipe,
+            reload_pipe,
         })
     }
 
-    /// For tests: no signal comes.
+    /// For tests, without signals.
     #[cfg(test)]
     pub(crate) fn none() -> Signals {
         let pair = || UnixStream::pair().expect("a test may have sockets").0;
         Signals {
-            asked: Arc::default(),
-            bell: pair(),
-            reload: pair(),
+            end_requested: Arc::default(),
+            end_pipe: pair(),
+            reload_pipe: pair(),
         }
     }
 
-    /// Whether a signal has come.
-    pub(crate) fn asked_to_end(&self) -> bool {
-        self.asked.load(Ordering::SeqCst)
+    /// Whether SIGTERM or SIGINT has arrived.
+    pub(crate) fn end_requested(&self) -> bool {
+        self.end_requested.load(Ordering::SeqCst)
     }
 
     /// Set by the first signal.
     pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.asked
+        &self.end_requested
     }
 
-    /// Has the first signal that asks for the end told as news, from a thread of its own, and
-    /// `reload` called on it for each SIGHUP before; those that come during a call are one.
-    pub(crate) fn announce(
+    /// Starts a thread that calls `reload` on each SIGHUP (once for those that arrive during a call),
+    /// and sends a message on the first SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// The system refuses the thread.
+    pub(crate) fn start(
         self: &Arc<Self>,
         messages: Sender<Message>,
         reload: impl Fn() + Send + 'static,
@@ -86,45 +89,48 @@ impl Signals {
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                while !signals.asked_to_end() {
-                    if signals.wait_for(signals.reload.as_fd()).is_err() {
+                while !signals.end_requested() {
+                    if signals.wait_for(signals.reload_pipe.as_fd()).is_err() {
                         return;
                     }
                     if signals.take_reloads() {
                         reload();
                     }
                 }
-                // Nobody listens any more once the program ends.
+                // While the program ends, the message is not received.
                 drop(messages.send(Message::EndRequested));
             })
             .context("cannot start a thread")?;
         Ok(())
     }
 
-    /// Waits so long, or until a signal has come; whether one has.
+    /// Waits, unless SIGTERM or SIGINT arrives; whether one has.
     pub(crate) fn pause(&self, time: Duration) -> bool {
-        let mut fds = [PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(
+            self.end_pipe.as_fd(),
+            PollFlags::IN,
+        )];
         let time = Timespec::try_from(time).ok();
-        // Woken early, whoever paused looks around a little sooner.
+        // An early wake-up only shortens the pause.
         let _woken = poll(&mut fds, time.as_ref());
-        self.asked_to_end()
+        self.end_requested()
     }
 
-    /// Whether there was a SIGHUP since this was last asked.
+    /// Whether a SIGHUP has arrived since the last call.
     fn take_reloads(&self) -> bool {
         let mut bytes = [0; 64];
         let mut found = false;
-        while let Ok(1..) = (&self.reload).read(&mut bytes) {
+        while let Ok(1..) = (&self.reload_pipe).read(&mut bytes) {
             found = true;
         }
         found
     }
 
-    /// Waits until `input` can be read, or has ended, or a signal has come.
+    /// Waits until `input` can be read or has ended, or SIGTERM or SIGINT arrives.
     pub(crate) fn wait_for(&self, input: BorrowedFd<'_>) -> std::io::Result<()> {
         let mut fds = [
             PollFd::from_borrowed_fd(input, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.end_pipe.as_fd(), PollFlags::IN),
         ];
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => Ok(()),

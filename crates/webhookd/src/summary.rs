@@ -1,4 +1,4 @@
-//! What came of a run, for people and as JSON.
+//! The summary of a run, as text and as JSON.
 
 use crate::sources::InputCounts;
 use serde::Serialize;
@@ -7,31 +7,31 @@ use std::fmt;
 use std::time::Duration;
 use webhook_dispatch::{Latencies, Outcome, ShutdownReport, TargetStats};
 
-/// What came of a run. Deliveries are counted for each target: an event for three targets that all
-/// take it is three deliveries.
+/// The summary of a run. Deliveries are counted for each target: an event that three targets accept
+/// is three deliveries.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     /// Events read.
     pub(crate) events: u64,
-    /// Lines that are no events.
+    /// Lines that are not events.
     pub(crate) rejected: u64,
     /// Events that the queue refused.
     pub(crate) refused: u64,
     /// Deliveries made.
     pub(crate) delivered: u64,
-    /// Events given up: dead letters, failed best-effort attempts, and those without room.
+    /// Events given up: dead letters, and best-effort events that failed or found no room.
     pub(crate) failed: u64,
     /// Events that a target's filters left out.
     pub(crate) filtered: u64,
-    /// Best-effort events without an answer at the end: lost.
+    /// Best-effort events without a response at the end. They are lost.
     pub(crate) unfinished: u64,
     /// Deliveries lost to damaged records of the queue.
     pub(crate) damaged: u64,
-    /// Still owed at the end: safe in the queue.
+    /// Deliveries that are owed at the end. Their events are in the queue.
     pub(crate) owed: u64,
     pub(crate) seconds: f64,
     pub(crate) events_per_second: f64,
-    /// From the start of an attempt to its answer.
+    /// The time from the start of an attempt to its response.
     pub(crate) latency_ms: Option<LatencyMs>,
     pub(crate) targets: Vec<TargetSummary>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
@@ -70,7 +70,7 @@ impl Summary {
             latencies.merge(&target.attempt_latency);
         }
         let mut targets: Vec<_> = stats.targets.iter().map(TargetSummary::new).collect();
-        // What a removed target is owed stays in the queue, and waits for nobody.
+        // Events for a removed target stay in the queue; this run does not owe them.
         targets.extend(stats.removed.iter().map(|target| TargetSummary {
             owed: 0,
             ..TargetSummary::new(target)
@@ -93,8 +93,8 @@ impl Summary {
         }
     }
 
-    /// Whether everything that was read arrived, or was not wanted.
-    pub(crate) fn all_well(&self) -> bool {
+    /// Whether every event was delivered, or matched no target.
+    pub(crate) fn is_complete(&self) -> bool {
         let lost = self.failed + self.unfinished + self.damaged;
         self.rejected + self.refused + lost + self.owed == 0
     }

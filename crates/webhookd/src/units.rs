@@ -1,11 +1,11 @@
-//! Times and sizes as the command line takes them.
+//! Times and sizes on the command line.
 
 use std::time::Duration;
 
-/// `30s`, `5m`, `500ms`; a number alone is of seconds.
+/// Reads a time: `30s`, `5m`, `500ms`; a number without a unit is in seconds.
 ///
 /// # Errors
-/// How to write it.
+/// Says how to write it.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<u64>().map(Duration::from_secs).ok();
     let parsed = seconds.or_else(|| {
@@ -15,10 +15,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "write a time as 30s, 5m or 500ms".to_owned())
 }
 
-/// `4096`, `64KiB`, `16MiB`, `1GiB`: bytes.
+/// Reads a size in bytes: `4096`, `64KiB`, `16MiB`, `1GiB`.
 ///
 /// # Errors
-/// How to write it.
+/// Says how to write it.
 pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
     let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let factor = match &text[number.len()..] {

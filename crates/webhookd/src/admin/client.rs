@@ -1,4 +1,4 @@
-//! Asking a running program: the client's side of the operators' interface.
+//! The client of the admin API.
 
 use crate::auth::Tokens;
 use crate::http::connect_in;
@@ -19,15 +19,14 @@ use tokio::runtime::Runtime;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long an answer may take. Replaying and dropping many is done in one request.
-const ANSWER: Duration = Duration::from_secs(300);
-/// The longest answer that is read, in bytes: a page of dead letters and their last answers is
-/// well below it.
+/// How long a response may take. Many dead letters are replayed or dropped in one request.
+const RESPONSE: Duration = Duration::from_secs(300);
+/// The longest response that is read, in bytes. A page of dead letters is well below it.
 const LONGEST: usize = 256 << 20;
 /// The socket's name in the queue's directory.
 pub(super) const SOCKET: &str = "admin.sock";
 
-/// Where a running program is asked.
+/// The address of an admin API.
 #[derive(Clone, Debug)]
 enum Address {
     /// `HOST:PORT`.
@@ -36,7 +35,7 @@ enum Address {
     Local(PathBuf),
 }
 
-/// Asks a running program.
+/// Sends requests to a running program.
 #[derive(Debug)]
 pub(crate) struct Client {
     runtime: Runtime,
@@ -45,9 +44,9 @@ pub(crate) struct Client {
     token: Option<HeaderValue>,
 }
 
-/// What it answered.
+/// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
@@ -59,10 +58,10 @@ struct Problem {
 }
 
 impl Client {
-    /// Asks at an address: `http://HOST:PORT`, `HOST:PORT`, or a port of this machine.
+    /// A client for an address: `http://HOST:PORT`, `HOST:PORT`, or a port of this machine.
     ///
     /// # Errors
-    /// It is no such address, or the token cannot be read.
+    /// The address is not valid, or the token cannot be read.
     pub(crate) fn at(address: &str, token_file: Option<&Path>) -> Result<Client> {
         let authority = authority(address)?;
         let token = match token_file {
@@ -72,10 +71,10 @@ impl Client {
         Client::new(Address::Tcp(authority), token)
     }
 
-    /// Asks the program that has a queue open.
+    /// A client for the program that has a queue open.
     ///
     /// # Errors
-    /// The system refuses what it takes.
+    /// The system refuses the resources.
     pub(crate) fn of_queue(queue: &Path) -> Result<Client> {
         Client::new(Address::Local(queue.to_owned()), None)
     }
@@ -95,33 +94,38 @@ impl Client {
     /// GETs JSON.
     ///
     /// # Errors
-    /// Nobody answers, or the answer is a problem.
+    /// There is no response, or it is a problem.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.ask(Method::GET, path, None)?.json()
+        self.send(Method::GET, path, None)?.json()
     }
 
     /// POSTs, with a JSON document if there is one to send.
     ///
     /// # Errors
-    /// Nobody answers. A problem is an answer.
-    pub(crate) fn post(&self, path: &str, json: Option<&serde_json::Value>) -> Result<Answer> {
+    /// There is no response. A problem is a response.
+    pub(crate) fn post(&self, path: &str, json: Option<&serde_json::Value>) -> Result<Response> {
         let body = json.map(serde_json::Value::to_string);
-        self.ask(Method::POST, path, body)
+        self.send(Method::POST, path, body)
     }
 
     /// DELETEs.
     ///
     /// # Errors
-    /// Nobody answers. A problem is an answer.
-    pub(crate) fn delete(&self, path: &str) -> Result<Answer> {
-        self.ask(Method::DELETE, path, None)
+    /// There is no response. A problem is a response.
+    pub(crate) fn delete(&self, path: &str) -> Result<Response> {
+        self.send(Method::DELETE, path, None)
     }
 
     /// Makes one request, on a connection of its own.
     ///
     /// # Errors
-    /// There is no answer.
-    pub(crate) fn ask(&self, method: Method, path: &str, json: Option<String>) -> Result<Answer> {
+    /// There is no response.
+    pub(crate) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        json: Option<String>,
+    ) -> Result<Response> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -137,10 +141,10 @@ impl Client {
         let request = request.body(body).context("the request cannot be made")?;
         self.runtime
             .block_on(self.exchange(request))
-            .with_context(|| format!("no answer from {self}"))
+            .with_context(|| format!("no response from {self}"))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response> {
         let connecting = async {
             let stream: Box<dyn Stream> = match &self.address {
                 Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await?),
@@ -160,11 +164,11 @@ impl Client {
             let body = Limited::new(response.into_body(), LONGEST).collect().await;
             let body = body.map_err(|error| anyhow!("{error}"))?.to_bytes();
             connection.abort();
-            anyhow::Ok(Answer { status, body })
+            anyhow::Ok(Response { status, body })
         };
-        tokio::time::timeout(ANSWER, answering)
+        tokio::time::timeout(RESPONSE, answering)
             .await
-            .map_err(|_| anyhow!("none within {} s", ANSWER.as_secs()))?
+            .map_err(|_| anyhow!("none within {} s", RESPONSE.as_secs()))?
     }
 
     fn host(&self) -> &str {
@@ -184,22 +188,22 @@ impl fmt::Display for Client {
     }
 }
 
-impl Answer {
-    /// The document, if all went well.
+impl Response {
+    /// The document of a success.
     ///
     /// # Errors
-    /// It is a problem, or none of this shape.
+    /// It is a problem, or not a document of this type.
     pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T> {
         let answer = self.check()?;
         serde_json::from_slice(&answer.body)
-            .context("the answer is not what this version of webhookd expects")
+            .context("the response is not what this version of webhookd expects")
     }
 
-    /// Itself, if all went well.
+    /// Returns a success.
     ///
     /// # Errors
-    /// It is a problem; what it says is the error.
-    pub(crate) fn check(self) -> Result<Answer> {
+    /// The detail of a problem.
+    pub(crate) fn check(self) -> Result<Response> {
         if self.status.is_success() {
             return Ok(self);
         }
@@ -209,11 +213,11 @@ impl Answer {
         }
     }
 
-    /// What a problem says.
+    /// The detail of a problem.
     pub(crate) fn detail(&self) -> String {
         match serde_json::from_slice::<Problem>(&self.body) {
             Ok(problem) => problem.detail,
-            Err(_) => format!("it answered {}: is that webhookd's --admin?", self.status),
+            Err(_) => format!("it responded {}: is that webhookd's --admin?", self.status),
         }
     }
 }
@@ -222,14 +226,14 @@ impl Answer {
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
-/// `HOST:PORT` of what `--admin` was given.
+/// The `HOST:PORT` of an address.
 fn authority(address: &str) -> Result<String> {
     let wanted = || format!("--admin {address:?}: write http://HOST:PORT, HOST:PORT or PORT");
     let address = address.trim_end_matches('/');
     let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
     if scheme == "https" {
         bail!(
-            "{}; webhookd itself speaks no TLS, so a tunnel or proxy must",
+            "{}; webhookd has no TLS here, so use a tunnel or proxy",
             wanted()
         );
     }
@@ -245,12 +249,12 @@ fn authority(address: &str) -> Result<String> {
     port.map(|_| rest.to_owned()).with_context(wanted)
 }
 
-/// A part of a path, so that no name leads elsewhere.
+/// Encodes a segment of a path, so that a name cannot change the path.
 pub(crate) fn segment(text: &str) -> String {
     encode(text)
 }
 
-/// `name=value` pairs of a query.
+/// Encodes a query of `name=value` pairs.
 pub(crate) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let mut query = String::new();
     for (name, value) in pairs {
@@ -280,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_written_in_three_ways() {
+    fn an_address_may_be_written_in_three_ways() {
         for (address, expected) in [
             ("9090", "127.0.0.1:9090"),
             ("box:9090", "box:9090"),
@@ -304,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_leads_nowhere_else() {
+    fn names_and_values_are_encoded() {
         assert_eq!(segment("../a b"), "..%2Fa%20b");
         let pairs = [("job", "*/x&y".to_owned()), ("since", "2h".to_owned())];
         assert_eq!(query(pairs), "?job=%2A%2Fx%26y&since=2h");

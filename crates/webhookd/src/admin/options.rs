@@ -1,4 +1,4 @@
-//! Who answers operators, and whom.
+//! The options of the admin API.
 
 use super::guard::Guard;
 use crate::auth::Tokens;
@@ -7,34 +7,37 @@ use anyhow::{Context, Result};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-/// Whom to answer
+/// The admin API
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Operators")]
+#[command(next_help_heading = "Admin API")]
 pub(crate) struct AdminArgs {
-    /// Answer operators on this address: PORT is 127.0.0.1:PORT, and port 0 picks a free one
+    /// Serve the admin API on this address: PORT is 127.0.0.1:PORT, and port 0 picks a free one
     ///
-    /// Metrics for Prometheus, probes, and an API to look and to repair. The Unix socket admin.sock
-    /// in the queue's directory answers the same to this user alone. `systemd` is every socket that
-    /// systemd passes as `admin`, `fd:NAME` one passed under another name.
+    /// It has metrics for Prometheus, probes, and endpoints to inspect and repair. The Unix socket
+    /// admin.sock in the queue's directory serves the same to this user only. `systemd` stands for
+    /// every socket that systemd passes as `admin`, `fd:NAME` for one passed under another name.
     #[arg(long, value_name = "[HOST:]PORT")]
     admin: Option<String>,
 
-    /// Want this file's content as bearer token of every request to --admin but /livez and /readyz
+    /// Require the content of this file as bearer token, except for /livez and /readyz
     ///
-    /// It is read for each request, so that it can be exchanged at any time.
+    /// The file is read for each request, so that the token can be exchanged at any time.
     #[arg(long, value_name = "FILE", requires = "admin")]
     admin_token_file: Option<PathBuf>,
 
-    /// Answer to this name, too, when a request's Host names it
+    /// Accept requests whose Host is this name, too
     ///
-    /// Else only localhost and the address itself are answered to: a page that somebody else's name
-    /// server leads to this address must learn nothing.
+    /// Otherwise Host must be localhost or the address itself: a web page whose name was made to
+    /// resolve to this address (DNS rebinding) must not reach the API.
     #[arg(long, value_name = "NAME", requires = "admin")]
     admin_host: Vec<String>,
 }
 
 impl AdminArgs {
-    /// Where to listen, and what to refuse there.
+    /// Opens the listeners, each with its guard.
+    ///
+    /// # Errors
+    /// The address is not valid or in use, or the token cannot be read.
     pub(super) fn open(&self) -> Result<Vec<(Listener, Guard)>> {
         let Some(address) = &self.admin else {
             return Ok(Vec::new());
@@ -60,14 +63,14 @@ impl AdminArgs {
     fn guard(&self, listener: &Listener) -> Result<Guard> {
         let bound = match listener {
             Listener::Tcp(listener) => listener.local_addr()?.ip(),
-            // Whoever made it decided on its mode, and may want a token besides.
+            // Its permissions were set by the program that made it; a token may be required, too.
             Listener::Unix(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let is_open = matches!(listener, Listener::Unix(_)) || !bound.is_loopback();
         if is_open && self.admin_token_file.is_none() {
             tracing::warn!(
-                "whoever reaches {listener} can see and change everything: give --admin a \
-                 --admin-token-file, or an address of this machine alone"
+                "the admin API on {listener} is open to all that can connect: set \
+                 --admin-token-file, or an address of this machine only"
             );
         }
         Ok(Guard::at(

@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`: for whoever restarts it, and for whoever sends it events.
+//! `/livez` and `/readyz`: whether to restart the program, and whether to send it events.
 
 use super::answer::blocking;
 use super::problem::Problem;
@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use std::sync::Arc;
 
-/// Whether the program does its work; if not, only a restart helps.
+/// Whether the program is alive; if not, only a restart helps.
 pub(super) async fn livez(State(daemon): State<Arc<Daemon>>) -> Result<&'static str, Problem> {
     let (_, health) = daemon.glance();
     if health.is_alive() {
         Ok("ok\n")
     } else {
-        Err(unwell("webhookd does not do its work", health.dead))
+        Err(unavailable("webhookd is not alive", health.dead))
     }
 }
 
@@ -24,11 +24,11 @@ pub(super) async fn readyz(State(daemon): State<Arc<Daemon>>) -> Result<&'static
         Ok("ok\n")
     } else {
         let reasons = snapshot.health.reasons();
-        Err(unwell("webhookd accepts no events now", reasons))
+        Err(unavailable("webhookd cannot accept events now", reasons))
     }
 }
 
-fn unwell(what: &str, reasons: Vec<Reason>) -> Problem {
+fn unavailable(what: &str, reasons: Vec<Reason>) -> Problem {
     let details: Vec<&str> = reasons.iter().map(|it| it.detail.as_str()).collect();
     let detail = format!("{what}: {}", details.join("; "));
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("reasons", reasons)

@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-/// An error, as it is answered.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -42,7 +42,7 @@ impl Problem {
     /// Adds a member.
     #[must_use]
     pub(super) fn with(mut self, name: &str, value: impl serde::Serialize) -> Problem {
-        let value = serde_json::to_value(value).expect("what is answered is always JSON");
+        let value = serde_json::to_value(value).expect("every member can be written as JSON");
         self.more.insert(name.to_owned(), value);
         self
     }

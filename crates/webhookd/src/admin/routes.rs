@@ -11,7 +11,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
 use std::sync::Arc;
 
-/// Bytes of a request's body, at most: those of a configuration.
+/// Bytes of a request's body, at most. The longest body is a configuration.
 const MAX_BODY: usize = 1 << 20;
 
 /// Routes and their list, which axum's router does not give.
@@ -80,10 +80,13 @@ impl Routes {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is no {}; / has a list", uri.path()))
+    Problem::not_found(format!("there is no {}; / lists what there is", uri.path()))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not take {method}; / has a list", uri.path());
+    let detail = format!(
+        "{} does not support {method}; / lists what there is",
+        uri.path()
+    );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -1,5 +1,5 @@
-//! `/vars` and `/vars.json`, as Aurora's scheduler has them: names in lower case with underscores,
-//! a target's name within.
+//! `/vars` and `/vars.json`, as in Aurora's scheduler: names in lower case with underscores, which
+//! include the target's name.
 
 use super::answer::{Json, blocking};
 use super::problem::Problem;
@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use webhook_dispatch::{Latencies, TargetStats};
 
-/// A line each, `name value`.
+/// One `name value` per line.
 pub(super) async fn text(State(daemon): State<Arc<Daemon>>) -> Result<String, Problem> {
     let vars = collect(daemon).await?;
     let mut text = String::new();
@@ -22,12 +22,12 @@ pub(super) async fn text(State(daemon): State<Arc<Daemon>>) -> Result<String, Pr
             Value::String(value) => value,
             value => value.to_string(),
         };
-        writeln!(text, "{name} {value}").expect("a String takes whatever is written");
+        writeln!(text, "{name} {value}").expect("writing to a String cannot fail");
     }
     Ok(text)
 }
 
-/// One flat object; indented if the query names `pretty`.
+/// One flat object; indented if the query has `pretty`.
 pub(super) async fn json(
     State(daemon): State<Arc<Daemon>>,
     RawQuery(query): RawQuery,

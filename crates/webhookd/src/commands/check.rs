@@ -1,30 +1,29 @@
-//! `webhookd check`: is this file valid, and what in it is sloppy?
+//! `webhookd check`: whether a configuration file is valid, with warnings.
 
 use crate::commands::output_format::OutputFormat;
-use anyhow::Context as _;
+use crate::console::write_out;
 use serde::Serialize;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use webhook_config::{Config, Diagnostics, Severity};
 
 /// Check a configuration file; exit 0 if it is valid, 1 if not
 ///
-/// The file is read exactly as a start would: the environment variables and files that it names
-/// must be there.
+/// The file is read as at a start: the environment variables and files that it refers to must
+/// exist.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// The file
+    /// The configuration file
     file: PathBuf,
-    /// How problems are printed
+    /// The format of the problems
     #[arg(long, value_enum, default_value_t)]
     format: OutputFormat,
-    /// Take warnings for errors
+    /// Treat warnings as errors
     #[arg(long)]
     deny_warnings: bool,
 }
 
-/// What `--format json` prints.
+/// The output of `--format json`.
 #[derive(Serialize)]
 struct Report<'a> {
     valid: bool,
@@ -38,25 +37,14 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         Err(error) => (false, error.diagnostics()),
     };
     let valid = is_loaded && (!args.deny_warnings || diagnostics.is_empty());
-    let mut out = std::io::stdout().lock();
-    match args.format {
-        OutputFormat::Json => {
-            serde_json::to_writer(&mut out, &Report { valid, diagnostics })
-                .context("cannot write to standard output")?;
-            writeln!(out)
-        }
+    let text = match args.format {
+        OutputFormat::Json => serde_json::to_string(&Report { valid, diagnostics })? + "\n",
         OutputFormat::Text => {
-            let color =
-                out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-            write!(
-                out,
-                "{}{}",
-                diagnostics.render(color),
-                summary(valid, diagnostics)
-            )
+            let color = super::has_color(&std::io::stdout());
+            diagnostics.render(color) + &summary(valid, diagnostics)
         }
-    }
-    .context("cannot write to standard output")?;
+    };
+    write_out(text)?;
     Ok(if valid {
         ExitCode::SUCCESS
     } else {
@@ -64,7 +52,7 @@ pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// One line on the whole.
+/// The last line of the text.
 fn summary(valid: bool, diagnostics: &Diagnostics) -> String {
     let errors = counted(diagnostics.count(Severity::Error), "error");
     let warnings = counted(diagnostics.count(Severity::Warning), "warning");

@@ -1,4 +1,4 @@
-//! `webhookd dead-letters`: events that were given up, and sending them again.
+//! `webhookd dead-letters`: lists, replays and drops events that were given up.
 
 mod change;
 mod listing;
@@ -17,7 +17,7 @@ use webhook_dispatch::parse_webhook_id;
 
 /// List, show, replay or drop events that were given up
 ///
-/// A running webhookd that has the queue open is asked; the queue of a stopped one is opened.
+/// Works while webhookd runs, by its admin API, and while it is stopped.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
@@ -26,7 +26,7 @@ pub(crate) struct DeadLettersArgs {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum DeadLettersCommand {
-    /// List them: when, which, and why
+    /// List dead letters, with time and reason
     List {
         #[command(flatten)]
         selector: QueueSelector,
@@ -34,11 +34,11 @@ enum DeadLettersCommand {
         #[command(flatten)]
         filter: Filter,
 
-        /// How to print them; JSON is one document a line
+        /// The output format; JSON is one document per line
         #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
         format: OutputFormat,
     },
-    /// Show one in full, the event and the receiver's last answer included
+    /// Show one in full, with the event and the receiver's last response
     Show {
         /// Its webhook-id, evt_…
         id: String,
@@ -46,9 +46,9 @@ enum DeadLettersCommand {
         #[command(flatten)]
         selector: QueueSelector,
     },
-    /// Make them owed again, under their old ids and in their old order
+    /// Put dead letters back into the queue, with their ids and in their order
     ///
-    /// They are delivered at once, or when webhookd runs next, as if they had never been tried.
+    /// They are delivered at once, or when webhookd runs next, as if they had not been tried yet.
     Replay {
         #[command(flatten)]
         selector: QueueSelector,
@@ -56,11 +56,11 @@ enum DeadLettersCommand {
         #[command(flatten)]
         filter: Filter,
 
-        /// Replay every one
+        /// Replay all of them
         #[arg(long)]
         all: bool,
     },
-    /// Forget them for good
+    /// Delete dead letters for good
     Drop {
         #[command(flatten)]
         selector: QueueSelector,
@@ -68,7 +68,7 @@ enum DeadLettersCommand {
         #[command(flatten)]
         filter: Filter,
 
-        /// Forget every one
+        /// Delete all of them
         #[arg(long)]
         all: bool,
     },
@@ -115,7 +115,7 @@ fn list(access: &Access, filter: &Filter, format: OutputFormat) -> Result<ExitCo
         Access::Stopped(queue) => stopped::list(queue, filter, &mut visit)?,
         Access::Running(client) => running::list(client, filter, &mut visit)?,
     }
-    // `| head` wants no more; that is no failure.
+    // `| head` closes the pipe early; that is not a failure.
     match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
@@ -126,7 +126,7 @@ fn list(access: &Access, filter: &Filter, format: OutputFormat) -> Result<ExitCo
 
 fn show(access: &Access, id: &str) -> Result<ExitCode> {
     let Some(wanted) = parse_webhook_id(id) else {
-        bail!("{id:?} is no webhook-id: it is evt_ and 32 hexadecimal digits");
+        bail!("{id:?} is not a webhook-id: evt_ and 32 hexadecimal digits");
     };
     let letters = match access {
         Access::Stopped(queue) => stopped::find(queue, wanted)?,
@@ -153,7 +153,7 @@ fn change(
             "say which to {}, by --target, --task, --job, --status, …; or --all",
             change.verb()
         ),
-        (false, true) => bail!("--all and a filter contradict each other: leave one out"),
+        (false, true) => bail!("--all and a filter exclude each other: omit one of them"),
         _ => {}
     }
     let changed = match selector.open()? {

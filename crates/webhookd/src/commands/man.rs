@@ -1,17 +1,17 @@
-//! `webhookd man`: man pages, out of the command line itself.
+//! `webhookd man`: man pages, generated from the command line.
 
+use crate::console::write_out;
 use anyhow::Context;
 use clap::Command;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Write man pages: one for webhookd, one for each command
 ///
-/// Look at one with: man -l DIR/webhookd-run.1
+/// To read one: man -l DIR/webhookd-run.1
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ManArgs {
-    /// Write them to this directory, which is made if need be
+    /// The directory to write to, which is created if necessary
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -23,18 +23,14 @@ pub(crate) fn run(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> 
     let mut command = command.disable_help_subcommand(true);
     command.build();
     let written = write_pages(&command, folder)?;
-    writeln!(
-        std::io::stdout().lock(),
-        "{written} man pages written to {}",
-        folder.display()
-    )
-    .context("cannot write to standard output")?;
+    let folder = folder.display();
+    write_out(format!("{written} man pages written to {folder}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the page of a command and those of the commands below it.
+/// Writes the pages of a command and of its subcommands; how many they are.
 fn write_pages(command: &Command, folder: &std::path::Path) -> anyhow::Result<usize> {
-    // Once built, a command below another knows its whole name, webhookd-queue-stats.
+    // Once built, a subcommand knows its whole name, such as webhookd-queue-stats.
     let name = command.get_display_name().unwrap_or(command.get_name());
     let path = folder.join(format!("{name}.1"));
     let mut page = Vec::new();

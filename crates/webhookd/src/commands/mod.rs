@@ -1,4 +1,4 @@
-//! One file a subcommand.
+//! The subcommands, one per file.
 
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -20,13 +20,18 @@ pub(crate) mod top;
 use std::io::{IsTerminal, Write};
 use webhook_config::Diagnostics;
 
-/// Prints what is wrong with a configuration, if anything is.
+/// Whether to print in colour: on a terminal, unless NO_COLOR is set.
+fn has_color(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
+
+/// Prints the problems of a configuration, if there are any.
 fn print_diagnostics(diagnostics: &Diagnostics) {
     if diagnostics.is_empty() {
         return;
     }
     let stderr = std::io::stderr();
     let text = diagnostics.render(stderr.is_terminal());
-    // Without a standard error there is nowhere to say that it is gone.
+    // If standard error is closed, there is no place to report that.
     drop(writeln!(stderr.lock(), "{}", text.trim_end()));
 }

@@ -1,4 +1,4 @@
-//! `webhookd queue`: looking at a queue, and keeping it in order, whether its program runs or not.
+//! `webhookd queue`: shows, checks and compacts a queue.
 
 mod apart;
 mod findings;
@@ -16,9 +16,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use webhook_queue::{Queue, compact};
 
-/// Look at a queue, check it, give its free space back
+/// Show a queue, check it, release its free space
 ///
-/// A running webhookd that has the queue open is asked; the queue of a stopped one is opened.
+/// Works while webhookd runs, by its admin API, and while it is stopped.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct QueueArgs {
     #[command(subcommand)]
@@ -27,38 +27,39 @@ pub(crate) struct QueueArgs {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum QueueCommand {
-    /// Show what each target is owed, and the space in use
+    /// Show the events owed to each target, and the space in use
     Stats {
         #[command(flatten)]
         selector: QueueSelector,
 
-        /// How to print it
+        /// The output format
         #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
         format: OutputFormat,
     },
-    /// Give the space of what was delivered back to the file system
+    /// Return the space of delivered events to the file system
     ///
-    /// webhookd must be stopped. While it runs, free space is used again but the file does not shrink. Needs as much
-    /// free space as is in use; may be interrupted at any time, and loses nothing.
+    /// webhookd must be stopped. While it runs, it reuses free space, but the file does not shrink.
+    /// Needs as much free disk space as the queue has in use. May be interrupted at any time without
+    /// loss.
     Compact {
         #[command(flatten)]
         selector: QueueSelector,
     },
-    /// Read all of it and check every record
+    /// Read the whole queue and check every record
     ///
-    /// Exit status 0 if all is whole, 1 if not. Changes nothing: a damaged record is set aside when
-    /// webhookd meets it, and the rest is delivered.
+    /// Exit status 0 if there is no damage, 1 if there is. Changes nothing: webhookd quarantines a
+    /// damaged record when it reads it, and delivers the rest.
     Verify {
         #[command(flatten)]
         selector: QueueSelector,
 
-        /// Read it in this process: damage to the database's own pages may end it
+        /// Read in this process, which damage to the database's pages may end
         #[arg(long, hide = true)]
         in_process: bool,
     },
-    /// Forget all that one target is owed, its dead letters included
+    /// Delete all events owed to one target, and its dead letters
     ///
-    /// For a target that is gone from the configuration, or renamed. There is no way back.
+    /// For a target that was removed from the configuration, or renamed. This cannot be undone.
     DropTarget {
         /// The target's name
         target: String,
@@ -66,7 +67,7 @@ enum QueueCommand {
         #[command(flatten)]
         selector: QueueSelector,
 
-        /// Really do it
+        /// Confirm the deletion
         #[arg(long)]
         yes: bool,
     },
@@ -117,7 +118,7 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
                 Access::Stopped(queue) => Holdings::of(queue, false)?,
                 Access::Running(client) => Holdings::ask(client)?,
             };
-            holdings.agree_to_drop(&target, yes)?;
+            holdings.check_drop(&target, yes)?;
             let dropped = match access {
                 Access::Stopped(queue) => queue.drop_target(&target)?,
                 Access::Running(client) => {
@@ -131,7 +132,7 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the operators' interface says of dropping.
+/// The admin API's response.
 #[derive(Deserialize)]
 struct Dropped {
     dropped: u64,

@@ -1,4 +1,4 @@
-//! Which queue, or which running program, a command is about.
+//! Selects the queue, or the running program, that a command works on.
 
 use crate::admin::client::Client;
 use anyhow::{Context, Result, bail};
@@ -14,7 +14,7 @@ pub(crate) struct QueueSelector {
     #[command(flatten)]
     which: Which,
 
-    /// A file that holds the token which that webhookd asks for
+    /// The file with the token of that webhookd's --admin-token-file
     #[arg(long, value_name = "FILE", requires = "admin")]
     admin_token_file: Option<PathBuf>,
 }
@@ -22,33 +22,33 @@ pub(crate) struct QueueSelector {
 #[derive(Clone, Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// The queue's directory, whether its webhookd runs or is stopped
+    /// The directory of the queue; its webhookd may run or be stopped
     #[arg(long, value_name = "DIR")]
     queue: Option<PathBuf>,
 
-    /// The webhook.json that names it in queue.dir
+    /// The webhook.json whose queue.dir is the directory
     #[arg(long, value_name = "PATH")]
     webhook_config: Option<PathBuf>,
 
-    /// A running webhookd's --admin: http://HOST:PORT, HOST:PORT or PORT
+    /// The --admin address of a running webhookd: http://HOST:PORT, HOST:PORT or PORT
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
 }
 
-/// A queue, as it can be got at.
+/// How to access a queue.
 #[derive(Debug)]
 pub(crate) enum Access {
-    /// Its program is stopped.
+    /// The program is stopped; the queue is open.
     Stopped(Box<DiskQueue>),
-    /// Its program runs, and is asked.
+    /// The program runs; its admin API is used.
     Running(Client),
 }
 
 impl QueueSelector {
-    /// The directory of a queue whose program has to be stopped.
+    /// The directory of a queue whose program must be stopped.
     ///
     /// # Errors
-    /// A running program was named, or the configuration cannot be read.
+    /// An address was given, or the configuration cannot be read.
     pub(crate) fn dir(&self) -> Result<PathBuf> {
         if self.which.admin.is_some() {
             bail!(
@@ -58,10 +58,10 @@ impl QueueSelector {
         Ok(self.settings()?.0)
     }
 
-    /// Opens the queue, or finds the program that has it open; no queue is created.
+    /// Finds the program that has the queue open, or opens the queue; no queue is created.
     ///
     /// # Errors
-    /// Neither can be had.
+    /// The queue does not exist, or cannot be opened.
     pub(crate) fn open(&self) -> Result<Access> {
         match self.running()? {
             Some(client) => Ok(Access::Running(client)),
@@ -69,43 +69,45 @@ impl QueueSelector {
         }
     }
 
-    /// Opens the queue of a stopped program; none is created.
+    /// Opens the queue of a stopped program; no queue is created.
     ///
     /// # Errors
-    /// It cannot be opened, or is in use.
+    /// The queue cannot be opened, or is in use.
     pub(crate) fn open_stopped(&self) -> Result<DiskQueue> {
         let (dir, options) = self.settings()?;
         DiskQueue::open_existing(&dir, &options)
             .with_context(|| format!("cannot open the queue in {}", dir.display()))
     }
 
-    /// The program that runs, if one does.
+    /// A client of the running program; `None` if it is stopped.
     ///
     /// # Errors
-    /// An address was named that is none, or the configuration cannot be read.
+    /// The address is not valid, or the configuration cannot be read.
     pub(crate) fn running(&self) -> Result<Option<Client>> {
         if let Some(address) = &self.which.admin {
             return Client::at(address, self.admin_token_file.as_deref()).map(Some);
         }
         let (dir, _) = self.settings()?;
-        // A socket that a killed program has left behind takes no connection.
+        // The socket of a program that was killed accepts no connection.
         let client = Client::of_queue(&dir)?;
-        Ok(client.ask(Method::GET, "/livez", None).ok().map(|_| client))
+        Ok(client
+            .send(Method::GET, "/livez", None)
+            .ok()
+            .map(|_| client))
     }
 
-    /// The program that runs.
+    /// A client of the running program.
     ///
     /// # Errors
-    /// There is none.
+    /// It does not run.
     pub(crate) fn client(&self) -> Result<Client> {
         self.running()?.with_context(|| match self.settings() {
             Ok((dir, _)) => format!("no webhookd runs with the queue in {}", dir.display()),
-            Err(_) => "no webhookd runs there".to_owned(),
+            Err(_) => "no webhookd runs at this address".to_owned(),
         })
     }
 
-    /// Whether the bound of a stopped queue is known: it is the configuration's, and is not kept
-    /// in the queue.
+    /// Whether the queue's maximal size is known: the configuration has it, and the queue does not.
     pub(crate) fn knows_bound(&self) -> bool {
         self.which.webhook_config.is_some()
     }

@@ -1,14 +1,14 @@
-//! `webhookd ready`: what a container's health check asks.
+//! `webhookd ready`: a health check for containers.
 
 use crate::commands::queue_selector::QueueSelector;
-use anyhow::{Context, Result};
+use crate::console::write_out;
+use anyhow::Result;
 use hyper::Method;
-use std::io::Write;
 use std::process::ExitCode;
 
-/// Ask a running webhookd whether it can accept events: exit 0 if so, 1 if not
+/// Check whether a running webhookd can accept events; exit 0 if so, 1 if not
 ///
-/// For health checks where there is no curl.
+/// For health checks without curl.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReadyArgs {
     #[command(flatten)]
@@ -16,12 +16,13 @@ pub(crate) struct ReadyArgs {
 }
 
 pub(crate) fn run(args: ReadyArgs) -> Result<ExitCode> {
-    let answer = args.selector.client()?.ask(Method::GET, "/readyz", None)?;
-    let (said, code) = if answer.status.is_success() {
-        ("ready".to_owned(), ExitCode::SUCCESS)
+    let answer = args.selector.client()?.send(Method::GET, "/readyz", None)?;
+    let (text, code) = if answer.status.is_success() {
+        ("ready\n".to_owned(), ExitCode::SUCCESS)
     } else {
-        (format!("not ready: {}", answer.detail()), ExitCode::FAILURE)
+        let text = format!("not ready: {}\n", answer.detail());
+        (text, ExitCode::FAILURE)
     };
-    writeln!(std::io::stdout().lock(), "{said}").context("cannot write to standard output")?;
+    write_out(text)?;
     Ok(code)
 }

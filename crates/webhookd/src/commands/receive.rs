@@ -1,4 +1,4 @@
-//! `webhookd receive`: a receiver to try a webhook with, and to see what is sent.
+//! `webhookd receive`: a receiver that prints requests, to try webhooks.
 //!
 //! One thread serves all connections. Bodies go to standard output through a thread of their
 //! own, [`printer`], so that a slow terminal delays responses but not signals.
@@ -28,66 +28,63 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use webhook_dispatch::WEBHOOK_ID;
 
-/// Longest body that is taken, in bytes; a longer one is answered 413.
+/// The longest body, in bytes; a longer one gets 413.
 const MAX_BODY: usize = 64 << 20;
 /// How long a peer may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long requests under way may take to end after the first signal.
+/// How long requests under way may take after the first signal.
 const GRACE: Duration = Duration::from_secs(5);
-/// What the requests that `--fail-first` names are answered.
+/// The response to the requests of `--fail-first`.
 const FAILURE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-/// Receive webhooks and print them, to try things with
+/// Receive webhooks and print them, to try webhooks
 ///
-/// Each request's body is printed as a line on standard output, as it came, and is answered 200
-/// once it is handed over for printing. The first line on standard error says where it listens:
-/// `listening on http://127.0.0.1:5000/`.
+/// Prints the body of each request as a line on standard output, unchanged, and responds 200. The
+/// first line on standard error is the address: `listening on http://127.0.0.1:5000/`.
 ///
-/// SIGINT (Ctrl-C) and SIGTERM let the requests under way end; a second one ends at once. It
-/// also ends when standard output is closed, so `webhookd receive | head -n 3` works.
+/// The first SIGINT (Ctrl-C) or SIGTERM lets the requests under way end; a second one ends it at
+/// once. It also ends when standard output is closed, so `webhookd receive | head -n 3` works.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReceiveArgs {
-    /// Address and port to listen on; port 0 picks a free one
+    /// The address and port to listen on; port 0 picks a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5000")]
     listen: String,
 
-    /// Answer with this status instead of 200
+    /// Respond with this status instead of 200
     #[arg(long, value_name = "CODE", default_value_t = 200,
           value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
 
-    /// Wait this long before each answer; the body is printed before the wait
+    /// Wait this long before each response; the body is printed before
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     delay_ms: u64,
 
-    /// Answer the first N requests with 503, those after them as asked; all are printed
+    /// Respond 503 to the first N requests; they are printed, too
     #[arg(long, value_name = "N", default_value_t = 0)]
     fail_first: u64,
 
-    /// End after N requests; those beyond are answered 503 and not printed
+    /// End after N requests; later ones get 503 and are not printed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// Answer 401 to requests that are not signed (Standard Webhooks) by a secret in this file
+    /// Respond 401 to requests that are not signed (Standard Webhooks) by a secret in this file
     ///
-    /// One `whsec_…` a line, each of them good. Those that are verified are told of on standard
-    /// error; the others are not printed.
+    /// The file holds one `whsec_…` per line, any of which may have signed. Results go to standard
+    /// error; a request that is not verified is not printed.
     #[arg(long, value_name = "FILE")]
     verify_secret: Option<PathBuf>,
 
-    /// Print each request line and its headers on standard error, secrets included
+    /// Print request lines and headers on standard error, with all secrets
     #[arg(long)]
     headers: bool,
 }
 
-/// Listens, prints and answers until a signal, `--count` or a closed standard output ends it.
+/// Listens, prints and responds until a signal, `--count` or a closed standard output ends it.
 ///
 /// # Errors
-///
-/// When the address cannot be listened on, or standard output fails otherwise than by being
-/// closed.
+/// The address cannot be used, or standard output fails, other than by being closed.
 pub(crate) fn run(args: ReceiveArgs) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -99,7 +96,7 @@ pub(crate) fn run(args: ReceiveArgs) -> Result<ExitCode> {
 async fn serve(args: ReceiveArgs) -> Result<ExitCode> {
     let secrets = args.verify_secret.as_deref().map(Secrets::read);
     let secrets = secrets.transpose().context("--verify-secret")?;
-    // Before anybody can know the address, so that no signal finds its default handler.
+    // Before the address is printed, so that no signal finds its default handler.
     let mut signals = Signals::catch()?;
     let listener = TcpListener::bind(&args.listen).await.with_context(|| {
         format!(
@@ -109,7 +106,7 @@ async fn serve(args: ReceiveArgs) -> Result<ExitCode> {
     })?;
     let address = listener
         .local_addr()
-        .context("cannot tell the address listened on")?;
+        .context("cannot find the address of the listener")?;
     let end = Arc::new(Notify::new());
     let printer = Printer::start(Arc::clone(&end)).context("cannot start the printer")?;
     writeln!(std::io::stderr(), "listening on http://{address}/")
@@ -135,10 +132,10 @@ async fn serve(args: ReceiveArgs) -> Result<ExitCode> {
     drop(listener);
 
     let wind_up = async {
-        // An answer that takes longer than the grace is cut off: that is what the grace means.
+        // A response that takes longer than the grace is cut off.
         let drained = tokio::time::timeout(GRACE, connections.shutdown()).await;
         if drained.is_err() {
-            report(&"some requests were not answered in time");
+            report(&"some requests got no response in time");
         }
         printer.finish().await
     };
@@ -149,8 +146,8 @@ async fn serve(args: ReceiveArgs) -> Result<ExitCode> {
 }
 
 fn spawn_connection(stream: TcpStream, receiver: &Arc<Receiver>, all: &GracefulShutdown) {
-    // Without it answers may wait for the peer's delayed acknowledgement. The peer may already
-    // be gone, which serving the connection finds out as well.
+    // Otherwise responses may wait for the peer's delayed acknowledgement. It fails if the peer is
+    // gone already.
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -168,12 +165,14 @@ fn spawn_connection(stream: TcpStream, receiver: &Arc<Receiver>, all: &GracefulS
         if let Err(error) = connection.await
             && error.is_parse()
         {
-            report(&format_args!("a peer does not speak HTTP: {error}"));
+            report(&format_args!(
+                "a peer sent something other than HTTP: {error}"
+            ));
         }
     });
 }
 
-/// What every connection shares: how to answer, and how many came.
+/// What all connections share: how to respond, and the number of requests.
 struct Receiver {
     status: StatusCode,
     delay: Duration,
@@ -206,9 +205,9 @@ impl Receiver {
         }
     }
 
-    /// Reads, hands over for printing, waits if asked to, and answers.
+    /// Reads a request, has it printed, waits for `--delay-ms`, and responds.
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        // A tunnel would be ours to serve once it is answered 200.
+        // A 200 would open a tunnel.
         if request.method() == Method::CONNECT {
             let mut response = closing(StatusCode::METHOD_NOT_ALLOWED);
             response
@@ -242,7 +241,7 @@ impl Receiver {
             self.end.notify_one();
         }
         if printed.is_err() {
-            // Nobody will see it, so it must not count as received.
+            // It was not printed, so it must not count as received.
             return closing(FAILURE);
         }
         if !self.delay.is_zero() {
@@ -258,7 +257,7 @@ impl Receiver {
     }
 }
 
-/// An answer after which the connection is of no more use.
+/// A response that closes the connection.
 fn closing(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
@@ -268,7 +267,7 @@ fn closing(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
-/// The whole body, or the status that says why there is none.
+/// The whole body, or the status to respond with.
 async fn read_body(body: Incoming) -> Result<Bytes, StatusCode> {
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
@@ -282,7 +281,7 @@ async fn read_body(body: Incoming) -> Result<Bytes, StatusCode> {
     }
 }
 
-/// Request line and headers as received, but for the order of headers that differ in name.
+/// The request line and the headers; headers of different names may be in another order.
 fn head_text<B>(request: &Request<B>) -> Vec<u8> {
     let mut text = format!(
         "{} {} {:?}\n",
@@ -301,7 +300,7 @@ fn head_text<B>(request: &Request<B>) -> Vec<u8> {
     text
 }
 
-/// A note for whoever watches. When standard error is closed nobody does, and it is dropped.
+/// Prints a note on standard error; it is dropped if that is closed.
 fn report(note: &dyn std::fmt::Display) {
     drop(writeln!(std::io::stderr(), "{note}"));
 }
@@ -321,7 +320,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one. Returns the exit code that a shell would show for it.
+    /// Waits for the next signal. Returns the exit status that a shell would show for it.
     async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => 130,

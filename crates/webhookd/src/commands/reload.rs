@@ -1,4 +1,4 @@
-//! `webhookd reload`: has a running program read its configuration again.
+//! `webhookd reload`: reloads the configuration of a running program.
 
 use crate::commands::queue_selector::QueueSelector;
 use anyhow::{Context, Result};
@@ -7,9 +7,9 @@ use serde::Deserialize;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Have a running webhookd read its configuration again: exit 0 if it is in force, 1 if not
+/// Reload the configuration of a running webhookd; exit 0 if it is in force, 1 if not
 ///
-/// Nothing is dropped or reordered. A file that is not valid changes nothing.
+/// No event is dropped or reordered. A file that is not valid changes nothing.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReloadArgs {
     #[command(flatten)]
@@ -32,7 +32,7 @@ struct Changes {
     unchanged: Vec<String>,
 }
 
-/// What is wrong with the file.
+/// The problems of a file that is not valid.
 #[derive(Deserialize)]
 struct Invalid {
     detail: String,
@@ -53,7 +53,7 @@ pub(crate) fn run(args: ReloadArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
         let invalid: Invalid = serde_json::from_slice(&answer.body)
-            .context("the answer is not what this version of webhookd expects")?;
+            .context("the response is not what this version of webhookd expects")?;
         writeln!(out, "nothing was changed: {}", invalid.detail)?;
         write_diagnostics(&mut out, &invalid.diagnostics)?;
         return Ok(ExitCode::FAILURE);

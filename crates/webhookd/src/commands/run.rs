@@ -74,7 +74,7 @@ fn exit_code(summary: &Summary) -> ExitCode {
             "{owed} still owed, and safe in the queue: run webhookd again to go on"
         ));
         ExitCode::from(OWED)
-    } else if summary.all_well() {
+    } else if summary.is_complete() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

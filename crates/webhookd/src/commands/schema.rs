@@ -1,7 +1,6 @@
 //! `webhookd schema`: the JSON Schema of the configuration file.
 
-use anyhow::Context as _;
-use std::io::Write as _;
+use crate::console::write_out;
 use std::process::ExitCode;
 
 /// Print the JSON Schema (draft 2020-12) of the configuration file, for an editor
@@ -9,10 +8,7 @@ use std::process::ExitCode;
 pub(crate) struct SchemaArgs {}
 
 pub(crate) fn run(_: SchemaArgs) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &webhook_config::json_schema())
-        .map_err(std::io::Error::from)
-        .and_then(|()| writeln!(out))
-        .context("cannot write to standard output")?;
+    let schema = serde_json::to_string_pretty(&webhook_config::json_schema())?;
+    write_out(schema + "\n")?;
     Ok(ExitCode::SUCCESS)
 }

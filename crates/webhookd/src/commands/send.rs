@@ -1,4 +1,4 @@
-//! `webhookd send`: one test delivery, before one's eyes.
+//! `webhookd send`: a test delivery that bypasses the queue, and shows request and response.
 
 mod report;
 
@@ -15,27 +15,27 @@ use webhook_model::EventHeader;
 
 /// Deliver one event once, and show request, response and timing
 ///
-/// The request is made with all settings of the target (headers, format, signature, TLS, proxy,
-/// time-outs), now, and once. The queue is not touched, and the target's filters are not asked.
-/// Host and Content-Length are not shown.
+/// The request is made once, with all settings of the target: headers, format, signature, TLS,
+/// proxy, time-outs. The queue and the target's filters are bypassed. Host and Content-Length are
+/// not shown.
 ///
-/// Exit status: 0 delivered; 1 not; 2 nothing was sent.
+/// Exit status: 0 delivered; 1 not delivered; 2 no request was sent.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("destination").required(true)))]
 pub(crate) struct SendArgs {
-    /// The event, as JSON; - is standard input
+    /// The file with the event, as JSON; - is standard input
     #[arg(value_name = "EVENT.json")]
     event: PathBuf,
 
-    /// The webhook.json that the target is in
+    /// The webhook.json with the target
     #[arg(long, value_name = "PATH", group = "destination")]
     webhook_config: Option<PathBuf>,
 
-    /// The target; may be left out where there is one only
+    /// The target's name; may be omitted if there is only one
     #[arg(long, value_name = "NAME", requires = "webhook_config")]
     target: Option<String>,
 
-    /// Send to this URL instead, with no headers of one's own and the defaults for all else
+    /// Send to this URL instead, without configured headers and with all defaults
     #[arg(long, value_name = "URL", group = "destination")]
     url: Option<String>,
 
@@ -43,12 +43,12 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     show_secrets: bool,
 
-    /// How to print it
+    /// The output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
     format: OutputFormat,
 }
 
-/// The longest event that is taken where no configuration says it, in bytes.
+/// The longest event without a configuration, in bytes.
 const MAX_EVENT: usize = 1 << 20;
 
 pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
@@ -74,14 +74,14 @@ pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
     };
     let event = read_event(&args.event, max_event)?;
     let header = EventHeader::read(&event)
-        .with_context(|| format!("{} is no event", args.event.display()))?;
+        .with_context(|| format!("{} is not an event", args.event.display()))?;
     if !header.has_task {
-        bail!("{} is no event: it has no `task`", args.event.display());
+        bail!("{} is not an event: it has no `task`", args.event.display());
     }
-    let trial = attempt_once(&target, &event, &HttpConnector::new())?;
+    let delivery = attempt_once(&target, &event, &HttpConnector::new())?;
     let report = Report {
         target: &target,
-        trial: &trial,
+        delivery: &delivery,
         show_secrets: args.show_secrets,
         is_filtered_out: !target.accepts(&header),
     };
@@ -92,7 +92,7 @@ pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
     }
     .and_then(|()| out.flush())
     .context("cannot write to standard output")?;
-    Ok(if trial.verdict == Verdict::Delivered {
+    Ok(if delivery.verdict == Verdict::Delivered {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -116,8 +116,8 @@ fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Target> {
     }
 }
 
-/// Reads an event, without the white space around it: an editor ends a file with a line break,
-/// which is not part of the event.
+/// Reads an event, without the white space around it: the line feed that an editor puts at the end
+/// of a file is not part of the event.
 fn read_event(path: &Path, max: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let bound = max as u64 + 1_024;
@@ -130,7 +130,7 @@ fn read_event(path: &Path, max: usize) -> Result<Vec<u8>> {
     let event = bytes.trim_ascii();
     if event.len() > max {
         bail!(
-            "{} is longer than {max} bytes, which is the bound (maxEventBytes)",
+            "{} is longer than {max} bytes (maxEventBytes)",
             path.display()
         );
     }

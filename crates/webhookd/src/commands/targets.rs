@@ -1,9 +1,10 @@
-//! `webhookd targets`: the targets of a running program, held and let go.
+//! `webhookd targets`: lists, pauses, resumes and restarts the targets of a running program.
 
 use crate::admin::client::segment;
 use crate::commands::output_format::OutputFormat;
 use crate::commands::queue_selector::QueueSelector;
-use anyhow::{Context, Result};
+use crate::console::write_out;
+use anyhow::Result;
 use hyper::Method;
 use serde::Deserialize;
 use std::io::Write;
@@ -18,22 +19,22 @@ pub(crate) struct TargetsArgs {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum TargetsCommand {
-    /// List them: how each is, and what it is owed
+    /// List the targets, with their state and the events owed to them
     List {
         #[command(flatten)]
         selector: QueueSelector,
 
-        /// How to print them
+        /// The output format
         #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
         format: OutputFormat,
     },
-    /// Send it nothing more, until it is resumed or webhookd starts anew
+    /// Pause deliveries to a target, until it is resumed or webhookd restarts
     ///
-    /// What is under way goes on; what is accepted waits in the queue.
+    /// Attempts under way end as usual; accepted events wait in the queue.
     Pause(Named),
-    /// Let a paused one go on
+    /// Resume a paused target
     Resume(Named),
-    /// Forget that it failed or answered 410, and try it at once
+    /// Retry a target at once, though it failed or responded 410
     Restart(Named),
 }
 
@@ -72,32 +73,29 @@ struct Figures {
 pub(crate) fn run(args: TargetsArgs) -> Result<ExitCode> {
     match args.command {
         TargetsCommand::List { selector, format } => list(&selector, format)?,
-        TargetsCommand::Pause(named) => tell(&named, "pause", "paused")?,
-        TargetsCommand::Resume(named) => tell(&named, "resume", "resumed")?,
-        TargetsCommand::Restart(named) => tell(&named, "restart", "restarted")?,
+        TargetsCommand::Pause(named) => command(&named, "pause", "paused")?,
+        TargetsCommand::Resume(named) => command(&named, "resume", "resumed")?,
+        TargetsCommand::Restart(named) => command(&named, "restart", "restarted")?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(named: &Named, verb: &str, done: &str) -> Result<()> {
+fn command(named: &Named, verb: &str, done: &str) -> Result<()> {
     let target = &named.target;
     let path = format!("/api/v1/targets/{}/{verb}", segment(target));
     let _done = named.selector.client()?.post(&path, None)?.check()?;
-    writeln!(std::io::stdout().lock(), "{target} is {done}")
-        .context("cannot write to standard output")
+    write_out(format!("{target} is {done}\n"))
 }
 
 fn list(selector: &QueueSelector, format: OutputFormat) -> Result<()> {
     let answer = selector
         .client()?
-        .ask(Method::GET, "/api/v1/targets", None)?;
-    let mut out = std::io::stdout().lock();
+        .send(Method::GET, "/api/v1/targets", None)?;
     if format == OutputFormat::Json {
-        let answer = answer.check()?;
-        out.write_all(&answer.body)?;
-        return writeln!(out).context("cannot write to standard output");
+        return write_out(&answer.check()?.body);
     }
     let Targets { targets } = answer.json()?;
+    let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "{:<24} {:<12} {:>12} {:>12} {:>12} {:>12} {:<12} URL",

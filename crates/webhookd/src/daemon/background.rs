@@ -59,7 +59,7 @@ fn housekeeping(daemon: Arc<Daemon>, log: RateLimitedLog) -> Result<Periodic> {
         if watchdog.is_some() {
             feed_watchdog(&daemon);
         }
-        log.settle();
+        log.flush_if_quiet();
     })
 }
 

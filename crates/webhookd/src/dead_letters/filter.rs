@@ -1,4 +1,4 @@
-//! Which dead letters somebody asks for.
+//! A filter of dead letters.
 
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -7,11 +7,11 @@ use webhook_dispatch::{FailureRecord, parse_webhook_id, rfc3339, webhook_id};
 use webhook_model::{EventHeader, StatusName};
 use webhook_queue::{DeadLetter, EventId};
 
-/// Those for which all of this is true.
+/// Matches dead letters for which all of this is true.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Which ones (all of these must be true)")]
 pub(crate) struct Filter {
-    /// Of this target
+    /// With this target
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
 
@@ -19,15 +19,16 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     id: Option<EventId>,
 
-    /// Of this task id
+    /// With this task id
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
 
-    /// Of jobs like this, as in the configuration: role/environment/name with * and **
+    /// With a job that matches this pattern, as in the configuration: role/environment/name with *
+    /// and **
     #[arg(long, value_name = "PATTERN", value_parser = parse_pattern)]
     job: Option<JobPattern>,
 
-    /// With this status: a number is the receiver's answer (503), a name the task's new state
+    /// With this status: a number is the receiver's response (503), a name is the task's new state
     /// (FAILED)
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
@@ -41,9 +42,9 @@ pub(crate) struct Filter {
     until: Option<u64>,
 }
 
-/// What a filter says, as it was written; each part as on the command line.
+/// The text of a filter, each part as on the command line.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
+pub(crate) struct FilterText {
     pub(crate) target: Option<String>,
     pub(crate) id: Option<String>,
     pub(crate) task: Option<String>,
@@ -53,7 +54,7 @@ pub(crate) struct Words {
     pub(crate) until: Option<String>,
 }
 
-/// Reads a part, if there is one, and names it if it cannot be read.
+/// Parses a part, if there is one; an error names it.
 fn part<T>(
     name: &str,
     text: Option<String>,
@@ -64,16 +65,16 @@ fn part<T>(
 }
 
 impl Filter {
-    /// Reads one that did not come from the command line.
-    pub(crate) fn parse(words: Words) -> Result<Filter, String> {
+    /// Parses a filter of the admin API.
+    pub(crate) fn parse(text: FilterText) -> Result<Filter, String> {
         Ok(Filter {
-            target: words.target,
-            id: part("id", words.id, parse_id)?,
-            task: words.task,
-            job: part("job", words.job, parse_pattern)?,
-            status: words.status,
-            since: part("since", words.since, parse_time)?,
-            until: part("until", words.until, parse_time)?,
+            target: text.target,
+            id: part("id", text.id, parse_id)?,
+            task: text.task,
+            job: part("job", text.job, parse_pattern)?,
+            status: text.status,
+            since: part("since", text.since, parse_time)?,
+            until: part("until", text.until, parse_time)?,
         })
     }
 
@@ -81,27 +82,12 @@ impl Filter {
         self.target.as_deref()
     }
 
-    /// Whether it says nothing.
+    /// Whether it has no parts, and matches everything.
     pub(crate) fn is_empty(&self) -> bool {
-        let Filter {
-            target,
-            id,
-            task,
-            job,
-            status,
-            since,
-            until,
-        } = self;
-        target.is_none()
-            && id.is_none()
-            && task.is_none()
-            && job.is_none()
-            && status.is_none()
-            && since.is_none()
-            && until.is_none()
+        self.pairs().is_empty()
     }
 
-    /// What it says, as the operators' interface takes it.
+    /// Its parts, as parameters of the admin API.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
         let time = |at: u64| i64::try_from(at).ok().and_then(rfc3339);
         let pairs = [
@@ -134,7 +120,7 @@ impl Filter {
             && self.matches_header(letter)
     }
 
-    /// The parts for which the event itself must be read.
+    /// Matches the parts for which the event must be parsed.
     fn matches_header(&self, letter: &DeadLetter<'_>) -> bool {
         let answered = self
             .status
@@ -179,7 +165,7 @@ fn parse_pattern(text: &str) -> Result<JobPattern, String> {
         .map_err(|error: webhook_config::InvalidJobPattern| error.to_string())
 }
 
-/// Epoch milliseconds of a time, or of a duration ago.
+/// Parses a time, or a duration before now, into epoch milliseconds.
 fn parse_time(text: &str) -> Result<u64, String> {
     let at = match text.parse::<Timestamp>() {
         Ok(at) => at,
@@ -187,7 +173,7 @@ fn parse_time(text: &str) -> Result<u64, String> {
             let ago: SignedDuration = text
                 .parse()
                 .map_err(|_| "write a time as 2026-11-22T10:00:00Z, or as 2h for two hours ago")?;
-            let ago = Duration::try_from(ago).map_err(|_| "a time ago cannot be negative")?;
+            let ago = Duration::try_from(ago).map_err(|_| "a duration cannot be negative")?;
             Timestamp::now()
                 .checked_sub(ago)
                 .map_err(|_| "that is too long ago")?
@@ -201,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_that_is_none_is_refused_and_does_not_just_match_nothing() {
+    fn an_invalid_id_is_rejected_and_does_not_match_nothing() {
         let id = format!("evt_{}", "0a".repeat(16));
         assert_eq!(parse_id(&id), Ok(EventId([10; 16])));
         assert!(parse_id("0a0a").is_err());

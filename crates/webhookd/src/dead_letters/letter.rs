@@ -1,11 +1,11 @@
-//! A dead letter as JSON: one shape for the commands and for the operators' interface.
+//! A dead letter as JSON, for the commands and the admin API.
 
 use serde::{Deserialize, Serialize};
 use webhook_dispatch::{FailureRecord, webhook_id};
 use webhook_model::{EventHeader, StatusName};
 use webhook_queue::DeadLetter;
 
-/// A dead letter, as `--format json` prints it and as the operators' interface gives it.
+/// A dead letter, as `--format json` prints it and the admin API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Letter {
@@ -13,7 +13,7 @@ pub(crate) struct Letter {
     pub(crate) entry: u64,
     pub(crate) id: String,
     pub(crate) task: String,
-    /// The task's new state, if the event tells it.
+    /// The task's new state, if the event has one.
     #[serde(default)]
     pub(crate) state: Option<String>,
     pub(crate) accepted_at: u64,
@@ -22,13 +22,13 @@ pub(crate) struct Letter {
     pub(crate) bytes: usize,
     #[serde(flatten)]
     pub(crate) note: Option<FailureRecord>,
-    /// The event as accepted, where it was asked for.
+    /// The event as accepted, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<String>,
 }
 
 impl Letter {
-    /// Of a queue that this process has open.
+    /// Converts a dead letter without its event.
     pub(crate) fn of(letter: &DeadLetter<'_>) -> Letter {
         let header = EventHeader::read(letter.owed.body).ok();
         let state = header.and_then(|header| header.new_state);
@@ -49,7 +49,7 @@ impl Letter {
         }
     }
 
-    /// The same with its event.
+    /// Converts a dead letter with its event.
     pub(crate) fn with_event(letter: &DeadLetter<'_>) -> Letter {
         Letter {
             event: Some(String::from_utf8_lossy(letter.owed.body).into_owned()),

@@ -1,4 +1,4 @@
-//! Looking through a target's dead letters, so many at a time.
+//! Finds the dead letters of a target that match, in batches.
 
 use super::Filter;
 use std::ops::ControlFlow;
@@ -7,8 +7,8 @@ use webhook_queue::{DeadLetter, EntryId, QueueError};
 /// Dead letters that are changed in one transaction.
 const AT_ONCE: usize = 1_000;
 
-/// Up to a thousand that match of those that `look` shows, and where to go on, if there may be
-/// more.
+/// Up to a thousand matching entries of those that `look` visits, and the last of them if there may
+/// be more.
 ///
 /// # Errors
 /// The queue cannot be read.

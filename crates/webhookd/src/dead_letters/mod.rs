@@ -1,9 +1,9 @@
-//! Dead letters, as the commands see them and whatever else an operator asks by.
+//! Dead letters, for the commands and the admin API.
 
 pub(crate) mod filter;
 mod letter;
 mod matching;
 
-pub(crate) use filter::{Filter, Words};
+pub(crate) use filter::{Filter, FilterText};
 pub(crate) use letter::Letter;
 pub(crate) use matching::matching;

@@ -1,4 +1,4 @@
-//! What each connection is at, since when, and which of them has to give way.
+//! Tracks what each connection waits for, and closes idle ones when there are too many.
 
 use super::limits::Limits;
 use std::collections::HashMap;
@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// One of so many connections gives way at once.
-const AT_ONCE: usize = 64;
+/// When a connection must be closed, one in this many is closed.
+const EVICTED_SHARE: usize = 64;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,20 +19,20 @@ enum Stage {
     Head,
     /// The rest of a request's body.
     Body,
-    /// Us.
-    Answer,
+    /// Our response.
+    Response,
 }
 
 impl Stage {
-    const ALL: [Stage; 4] = [Stage::Idle, Stage::Head, Stage::Body, Stage::Answer];
+    const ALL: [Stage; 4] = [Stage::Idle, Stage::Head, Stage::Body, Stage::Response];
     const BITS: u32 = 2;
 }
 
-/// What one connection is at. A service finds it in the request's extensions.
+/// The stage of one connection. A service finds it in the request's extensions.
 #[derive(Debug)]
 pub(crate) struct Activity {
     origin: Instant,
-    /// Milliseconds since `origin`, and the stage in the lowest bits.
+    /// Milliseconds from `origin` to the start of the stage, and the stage in the lowest bits.
     at: AtomicU64,
     evicted: Notify,
     unread: AtomicBool,
@@ -50,17 +50,17 @@ impl Activity {
         activity
     }
 
-    /// From now on the peer is waited for, to send a body.
+    /// The connection waits for the peer to send a body.
     pub(crate) fn reads_body(&self) {
         self.enter(Stage::Body);
     }
 
-    /// From now on the peer waits.
+    /// The peer waits for the response.
     pub(crate) fn works(&self) {
-        self.enter(Stage::Answer);
+        self.enter(Stage::Response);
     }
 
-    /// A request is answered though the rest of it was not read.
+    /// The response is sent before the request was read to its end.
     pub(crate) fn leaves_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
@@ -73,18 +73,18 @@ impl Activity {
         self.enter(Stage::Idle);
     }
 
-    /// Something came from the peer.
+    /// Bytes arrived from the peer.
     pub(super) fn received(&self) {
         if self.now().0 == Stage::Idle {
             self.enter(Stage::Head);
         }
     }
 
-    /// Returns once the peer has taken too long, or had to give way. A head's time may be exceeded
-    /// by as much again.
+    /// Returns once the peer has taken too long, or the connection is evicted. It may notice a slow
+    /// head after twice its time.
     pub(super) async fn over(&self, limits: &Limits) {
         loop {
-            // A head may begin while it sleeps.
+            // A head may begin during the sleep.
             let next_look = Instant::now() + limits.head_timeout;
             let deadline = self.deadline(limits).min(next_look);
             tokio::select! {
@@ -98,13 +98,13 @@ impl Activity {
         }
     }
 
-    /// Until when the peer has time, or when to look again.
+    /// When the peer's time is over, or when to check again.
     fn deadline(&self, limits: &Limits) -> Instant {
         let (stage, since) = self.now();
         match stage {
             Stage::Idle => since + limits.idle_timeout,
             Stage::Head => since + limits.head_timeout,
-            Stage::Body | Stage::Answer => Instant::now() + limits.head_timeout,
+            Stage::Body | Stage::Response => Instant::now() + limits.head_timeout,
         }
     }
 
@@ -139,7 +139,7 @@ struct Open {
     connections: HashMap<u64, Arc<Activity>>,
 }
 
-/// A connection's slot among the open ones.
+/// A connection's slot among the open connections.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     number: u64,
@@ -157,8 +157,7 @@ impl Connections {
         })
     }
 
-    /// A slot for a connection: a free one, else that of the one that must give way, else the
-    /// first that becomes free.
+    /// Waits for a slot: a free one, or that of a connection that is evicted.
     pub(super) async fn enter(self: &Arc<Self>) -> ConnectionSlot {
         loop {
             let left = self.left.notified();
@@ -167,7 +166,7 @@ impl Connections {
             }
             tokio::select! {
                 () = left => {}
-                // One that waits for us now may wait for its peer soon.
+                // Soon another connection may wait for its peer, and can be evicted.
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
         }
@@ -189,7 +188,7 @@ impl Connections {
         })
     }
 
-    /// Closes the connection that must give way first; false if there is none.
+    /// Closes the connections whose peers are slowest; false if no connection can be closed.
     pub(super) fn evict(&self) -> bool {
         self.open().evict()
     }
@@ -200,18 +199,18 @@ impl Connections {
 }
 
 impl Open {
-    /// Those whose peers have kept us waiting longest: one, or of many a few at once, since looking
-    /// at all of them for each that comes would be slow. False if nobody can be closed.
+    /// Removes the connections that have waited for their peers longest: one, or a few of many, since
+    /// a search for each new connection would be slow. False if none can be removed.
     fn evict(&mut self) -> bool {
         let waiting = self.connections.iter().filter_map(|(number, activity)| {
             let (stage, since) = activity.now();
-            (stage != Stage::Answer).then_some((since, *number))
+            (stage != Stage::Response).then_some((since, *number))
         });
         let mut waiting: Vec<_> = waiting.collect();
         if waiting.is_empty() {
             return false;
         }
-        let last = waiting.len() / AT_ONCE;
+        let last = waiting.len() / EVICTED_SHARE;
         waiting.select_nth_unstable(last);
         for (_, number) in &waiting[..=last] {
             if let Some(activity) = self.connections.remove(number) {
@@ -248,10 +247,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_too_many_closes_the_one_whose_peer_kept_us_waiting_longest() {
+    async fn one_too_many_closes_the_connection_that_waited_longest_for_its_peer() {
         let connections = Connections::new(3);
         let busy = connections.enter().await;
-        age(&busy, Stage::Answer, 1);
+        age(&busy, Stage::Response, 1);
         let slow = connections.enter().await;
         age(&slow, Stage::Body, 2);
         let idle = connections.enter().await;
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_who_waits_for_us_gives_way() {
+    async fn a_connection_that_waits_for_our_response_is_not_evicted() {
         let connections = Connections::new(1);
         let busy = connections.enter().await;
         busy.activity.works();
@@ -276,12 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn bytes_begin_a_head_only_after_an_answer() {
+    fn bytes_begin_a_head_only_after_a_response() {
         let activity = Activity::new(Instant::now());
         activity.received();
         assert_eq!(activity.now().0, Stage::Head);
         activity.works();
         activity.received();
-        assert_eq!(activity.now().0, Stage::Answer);
+        assert_eq!(activity.now().0, Stage::Response);
     }
 }

@@ -1,17 +1,17 @@
-//! What peers may use.
+//! Limits of connections.
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 
-/// Descriptors that connections leave to all else: senders, the queue, files.
+/// Descriptors reserved for other uses: senders, the queue, files.
 const RESERVED_DESCRIPTORS: u64 = 256;
 
-/// What one connection, and all of them together, may use.
+/// Limits of one connection, and of all of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections open at once. One more closes the one that has made its peer's next step wait
-    /// longest; while all of them wait for us, it is not accepted.
+    /// Connections open at once. One more closes the connection that has waited longest for its
+    /// peer; while all of them wait for our responses, it is not accepted.
     pub(crate) connections: usize,
     /// How long a peer may take to send a request's head, from its first byte.
     pub(crate) head_timeout: Duration,
@@ -23,8 +23,7 @@ pub(crate) struct Limits {
     pub(crate) headers: usize,
 }
 
-/// Lets this process have as many descriptors as the system allows it; how many that are.
-/// `None` is no bound.
+/// Raises this process's limit of descriptors to the maximum, and returns it; `None` is no limit.
 ///
 /// # Errors
 /// The system refuses.
@@ -35,15 +34,15 @@ pub(crate) fn raise_descriptors() -> Result<Option<u64>> {
         maximum: limit.maximum,
     };
     if limit.current != limit.maximum {
-        setrlimit(Resource::Nofile, raised).context("cannot raise the bound on open files")?;
+        setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;
     }
     Ok(limit.maximum)
 }
 
-/// How many of the `asked` connections the descriptors of this process allow.
+/// The number of connections that the limit of descriptors allows, up to `asked`.
 ///
 /// # Errors
-/// There are too few for anything.
+/// It allows none.
 pub(crate) fn affordable(asked: usize, descriptors: Option<u64>) -> Result<usize> {
     let Some(descriptors) = descriptors else {
         return Ok(asked);

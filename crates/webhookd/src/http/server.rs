@@ -23,7 +23,7 @@ pub(crate) struct Server {
     runtime: Runtime,
     stop: watch::Sender<bool>,
     listening: Vec<JoinHandle<GracefulShutdown>>,
-    /// Set once nothing more is accepted; ends with the last connection.
+    /// Set once no more connections are accepted; ends with the last connection.
     stopping: Option<JoinHandle<()>>,
 }
 
@@ -47,7 +47,7 @@ impl Server {
         })
     }
 
-    /// Answers what comes in on `listener`.
+    /// Serves the connections of `listener`.
     ///
     /// # Errors
     /// The listener cannot be used.
@@ -76,8 +76,8 @@ impl Server {
         Ok(())
     }
 
-    /// Accepts nothing more, and lets requests under way end for up to `grace`. Those that have not
-    /// ended by then go on.
+    /// Accepts no more connections, and waits up to `grace` for requests under way. Requests that have
+    /// not ended by then go on.
     pub(crate) fn stop(&mut self, grace: Duration) {
         self.stop.send_replace(true);
         let listening = std::mem::take(&mut self.listening);
@@ -94,13 +94,13 @@ impl Server {
             return;
         }
         self.runtime.block_on(async {
-            // Whether all have ended is not asked.
+            // Requests may go on, so a time-out is fine.
             drop(tokio::time::timeout(grace, stopping).await);
         });
     }
 
-    /// Accepts nothing more, lets requests under way end for up to `grace`, and ends. What is not
-    /// answered by then is cut off.
+    /// Accepts no more connections, waits up to `grace` for requests under way, cuts off the others,
+    /// and ends the threads.
     pub(crate) fn shutdown(mut self, grace: Duration) {
         self.stop(grace);
         self.runtime.shutdown_background();
@@ -141,7 +141,7 @@ where
                     stream, slot, limits, service, watcher, stop,
                 ));
             }
-            // Out of descriptors, most likely: one has to go.
+            // Most likely out of descriptors, so one is freed.
             Err(_) => {
                 connections.evict();
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -164,7 +164,7 @@ async fn serve_connection<S, B>(
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let activity = &slot.activity;
-    // One that sends nothing gets no buffers.
+    // A connection that sends nothing gets no buffers.
     tokio::select! {
         biased;
         ready = stream.readable() => if ready.is_err() {
@@ -178,17 +178,17 @@ async fn serve_connection<S, B>(
         let activity = Arc::clone(&noted);
         activity.works();
         request.extensions_mut().insert(Arc::clone(&activity));
-        let answer = service.call(request);
+        let response = service.call(request);
         async move {
-            let answer = answer.await;
+            let response = response.await;
             activity.idle();
-            answer
+            response
         }
     });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // The activity has that time, and others.
+        // The activity tracks this time, too.
         .header_read_timeout(None)
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers);
@@ -197,7 +197,7 @@ async fn serve_connection<S, B>(
         service,
     );
     tokio::select! {
-        // A peer that breaks off, or does not speak HTTP, has been answered as far as it can be.
+        // An error is the peer's: it broke off, or sent something other than HTTP.
         _ = watcher.watch(connection) => {}
         () = activity.over(&limits) => {}
     }

@@ -1,4 +1,4 @@
-//! A connection that tells of what it receives, and closes without cutting off its answer.
+//! A connection that tracks its activity, and closes without cutting off its response.
 
 use super::activity::Activity;
 use super::socket::Stream;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// What is read and thrown away after an answer to a request that was not read to its end. Closed
-/// with something unread, a connection is reset, and the peer may never see the answer.
+/// Bytes that are read and discarded after a response to a request that was not read to its end. A
+/// connection that is closed with unread bytes is reset, and the peer may lose the response.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 /// How long that may take.
 const LINGER_TIME: Duration = Duration::from_secs(1);

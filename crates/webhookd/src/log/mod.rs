@@ -1,7 +1,7 @@
-//! What is told while it runs, on standard error: through `tracing`, for people or as JSON.
+//! The log, on standard error: through `tracing`, as text or as JSON.
 //!
-//! A message says all to people; its fields say the same to programs. No payload and no secret is
-//! in either, and events of other crates are left out: what they say is not ours to judge.
+//! A message says everything to people, and its fields say the same to programs. Neither has a
+//! payload or a secret. Events of other crates are left out, since they might.
 
 mod observer;
 mod rate_limit;
@@ -25,7 +25,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Logs, on standard error")]
 pub(crate) struct LogArgs {
-    /// As text for people, as one JSON document a line, or as text on a terminal and JSON elsewhere
+    /// The format of log lines
     #[arg(
         long,
         value_name = "FORMAT",
@@ -35,7 +35,7 @@ pub(crate) struct LogArgs {
     )]
     log_format: LogFormat,
 
-    /// How much: error, warn, info, debug or off
+    /// The level of log lines: error, warn, info, debug or off
     #[arg(
         long,
         value_name = "LEVEL",
@@ -47,32 +47,32 @@ pub(crate) struct LogArgs {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum LogFormat {
-    /// A line for people
+    /// Text for people
     Text,
-    /// A JSON document a line
+    /// One JSON document per line
     Json,
     /// Text on a terminal, JSON elsewhere
     Auto,
 }
 
-/// For whom it is logged.
+/// Who reads the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
     People,
     Programs,
 }
 
-/// Has everything logged from now on; for whom.
+/// Installs the log; who reads it.
 ///
 /// # Errors
-/// The level is none.
+/// The level is not valid.
 pub(crate) fn install(args: &LogArgs, screen: &Screen) -> Result<Readers> {
     let level = EnvFilter::builder()
         .parse(&args.log_level)
         .with_context(|| {
             format!(
-                "{:?} is no level to log at; --log-level and WEBHOOKD_LOG take error, warn, info, \
-             debug or off",
+                "{:?} is not a log level; --log-level and WEBHOOKD_LOG take error, warn, info, debug \
+             or off",
                 args.log_level
             )
         })?;

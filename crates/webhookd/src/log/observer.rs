@@ -1,9 +1,9 @@
-//! The dispatcher's incident, as log lines.
+//! Logs the incidents of the dispatcher.
 
 use super::RateLimitedLog;
 use webhook_dispatch::{Incident, NextStep, Observer, webhook_id};
 
-/// Logs incident: a line for each event's, none for its success.
+/// Logs each incident; a successful delivery is not one.
 #[derive(Clone, Debug)]
 pub(crate) struct LogObserver {
     log: RateLimitedLog,
@@ -30,7 +30,7 @@ impl Observer for LogObserver {
     }
 }
 
-/// An incident that every event may have.
+/// An incident that may occur for every event.
 fn log_one_of_many(incident: &Incident<'_>) {
     match incident {
         Incident::AttemptFailed {

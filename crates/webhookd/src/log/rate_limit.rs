@@ -1,13 +1,13 @@
-//! Lines that may come thousands of times: some are written, the others are counted.
+//! Lines that may come thousands of times: a few per second are written, the others are counted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines about single events that are written in a second; the rest is counted.
+/// Lines that are written per second; the others are counted.
 const LINES_A_SECOND: u32 = 20;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Lets through what is written. Clones share it.
+/// A log with a limit per second, shared by its clones.
 #[derive(Clone, Debug)]
 pub(crate) struct RateLimitedLog(Arc<Mutex<Limit>>);
 
@@ -27,22 +27,22 @@ impl RateLimitedLog {
         })))
     }
 
-    /// Writes a line by `write`, or counts it.
+    /// Calls `write` for a line, or counts the line.
     pub(crate) fn log(&self, write: impl FnOnce()) {
         if let Some(left_out) = self.with(|limit| limit.admit(Instant::now())) {
-            tell(left_out);
+            log_left_out(left_out);
             write();
         }
     }
 
-    /// Tells how many were left out, once nothing is left out any more.
-    pub(crate) fn settle(&self) {
-        tell(self.with(|limit| limit.settle(Instant::now())));
+    /// Logs how many lines were left out, unless more were in this second.
+    pub(crate) fn flush_if_quiet(&self) {
+        log_left_out(self.with(|limit| limit.take_if_quiet(Instant::now())));
     }
 
-    /// Tells how many were left out.
-    pub(crate) fn finish(&self) {
-        tell(self.with(|limit| std::mem::take(&mut limit.left_out)));
+    /// Logs how many lines were left out.
+    pub(crate) fn flush(&self) {
+        log_left_out(self.with(|limit| std::mem::take(&mut limit.left_out)));
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Limit) -> T) -> T {
@@ -50,7 +50,7 @@ impl RateLimitedLog {
     }
 }
 
-fn tell(left_out: u64) {
+fn log_left_out(left_out: u64) {
     if left_out > 0 {
         tracing::warn!(left_out, "({left_out} more like these were not printed)");
     }
@@ -71,7 +71,7 @@ impl Limit {
         Some(std::mem::take(&mut self.left_out))
     }
 
-    fn settle(&mut self, now: Instant) -> u64 {
+    fn take_if_quiet(&mut self, now: Instant) -> u64 {
         if now.duration_since(self.since) < SECOND {
             return 0;
         }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_much_for_a_second_is_counted_and_told_with_the_next() {
+    fn lines_over_the_limit_are_counted_and_reported_with_the_next() {
         let now = Instant::now();
         let mut limit = Limit {
             since: now,
@@ -97,13 +97,17 @@ mod tests {
         for _ in 0..7 {
             assert_eq!(limit.admit(now), None);
         }
-        assert_eq!(limit.settle(now), 0, "more may come");
+        assert_eq!(limit.take_if_quiet(now), 0, "more may come");
         assert_eq!(limit.admit(now + SECOND), Some(7));
-        assert_eq!(limit.settle(now + 2 * SECOND), 0, "they were told");
+        assert_eq!(
+            limit.take_if_quiet(now + 2 * SECOND),
+            0,
+            "they were reported"
+        );
     }
 
     #[test]
-    fn what_was_left_out_is_told_though_nothing_follows() {
+    fn lines_left_out_are_reported_though_no_line_follows() {
         let now = Instant::now();
         let mut limit = Limit {
             since: now,
@@ -111,7 +115,7 @@ mod tests {
             left_out: 0,
         };
         assert_eq!(limit.admit(now), None);
-        assert_eq!(limit.settle(now + SECOND), 1);
-        assert_eq!(limit.settle(now + SECOND), 0);
+        assert_eq!(limit.take_if_quiet(now + SECOND), 1);
+        assert_eq!(limit.take_if_quiet(now + SECOND), 0);
     }
 }

@@ -1,20 +1,20 @@
-//! Standard error, where a line of progress may be in the way.
+//! Standard error, shared with the line of progress.
 
 use indicatif::ProgressBar;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Standard error. Once there is a line of progress, what is written goes above it.
+/// Standard error. Output goes above the line of progress, if there is one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Screen {
     bar: Arc<OnceLock<ProgressBar>>,
 }
 
 impl Screen {
-    /// Has this line of progress kept at the bottom.
+    /// Keeps this line of progress at the bottom.
     pub(crate) fn show(&self, bar: ProgressBar) {
-        // The first one stays; there is never a second.
+        // There is only one.
         drop(self.bar.set(bar));
     }
 }
@@ -28,7 +28,7 @@ impl MakeWriter<'_> for Screen {
 }
 
 impl Write for Screen {
-    /// All of it at once: an event is written in one piece.
+    /// Writes everything, since each log event is written at once.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let write = || io::stderr().lock().write_all(bytes);
         match self.bar.get() {

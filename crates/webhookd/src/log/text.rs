@@ -1,4 +1,4 @@
-//! Log lines for people.
+//! Log lines as text.
 
 use std::fmt;
 use std::fmt::Write;
@@ -33,12 +33,12 @@ struct Message(String);
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            write!(self.0, "{value:?}").expect("a String takes whatever is written");
+            write!(self.0, "{value:?}").expect("writing to a String cannot fail");
         }
     }
 }
 
-/// A text without what a terminal obeys: some of it may be a peer's words.
+/// Escapes control characters: the text may come from a peer.
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_terminal_obeys_is_written() {
+    fn control_characters_are_escaped() {
         assert_eq!(
             printable("said: \u{1b}[2Jno\r\n\u{9b}1m, \"ä\""),
             "said: \\u{1b}[2Jno\\r\\n\\u{9b}1m, \"ä\""

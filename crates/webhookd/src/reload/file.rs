@@ -1,28 +1,28 @@
-//! The configuration file, with what the command line says otherwise.
+//! The configuration file, with the overrides of the command line.
 
 use hmac_sha256::Hash;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use webhook_config::{Config, Diagnostics, LoadError, Loaded, QueueSettings};
 
-/// Where the configuration is, and what overrules it.
+/// The path of the configuration, and its overrides.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigFile {
     path: PathBuf,
     queue: Option<PathBuf>,
 }
 
-/// What a look at the file found.
+/// The file at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
-    /// The SHA-256 of its bytes, in hexadecimal; none if it cannot be read.
+    /// The SHA-256 of its bytes, in hexadecimal; `None` if it cannot be read.
     pub(crate) hash: Option<String>,
-    /// The configuration and its warnings, or what is wrong.
+    /// The configuration and its warnings, or its errors.
     pub(crate) found: Result<(Config, Diagnostics), Diagnostics>,
 }
 
 impl ConfigFile {
-    /// `queue` is used instead of the directory that the file names.
+    /// `queue` replaces the directory in the file.
     pub(crate) fn new(path: PathBuf, queue: Option<PathBuf>) -> ConfigFile {
         ConfigFile { path, queue }
     }
@@ -31,24 +31,24 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Reads it, and what it refers to.
+    /// Reads the file, and the files that it refers to.
     pub(crate) fn look(&self) -> Look {
         let loaded = Config::load(&self.path);
         Look {
-            // What is a problem of the file is among the diagnostics.
+            // If the file cannot be read, the diagnostics say so.
             hash: std::fs::read(&self.path).ok().map(|bytes| sha256(&bytes)),
-            found: self.overrule(loaded),
+            found: self.override_queue(loaded),
         }
     }
 
-    /// Reads a text as if it were the file.
+    /// Parses a text as if it were the file.
     pub(crate) fn check(&self, text: &[u8]) -> Result<(Config, Diagnostics), Diagnostics> {
         let name = self.path.display().to_string();
         let dir = self.path.parent().unwrap_or(Path::new(""));
-        self.overrule(Config::parse_in(dir, &name, text))
+        self.override_queue(Config::parse_in(dir, &name, text))
     }
 
-    fn overrule(
+    fn override_queue(
         &self,
         loaded: Result<Loaded, LoadError>,
     ) -> Result<(Config, Diagnostics), Diagnostics> {
@@ -69,7 +69,7 @@ impl ConfigFile {
 }
 
 impl Look {
-    /// Whether another look found the same. Secrets that the file refers to count.
+    /// Whether both have the same content, with the secrets that the file refers to.
     pub(super) fn is_like(&self, other: &Look) -> bool {
         self.hash == other.hash
             && match (&self.found, &other.found) {
@@ -83,7 +83,7 @@ impl Look {
 fn sha256(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in Hash::hash(bytes) {
-        write!(text, "{byte:02x}").expect("a String takes whatever is written");
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
     }
     text
 }

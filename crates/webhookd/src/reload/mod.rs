@@ -9,13 +9,12 @@ pub(crate) use file::{ConfigFile, Look};
 pub(crate) use reloader::{Cause, NotReloaded, Reload, Reloader, log_diagnostics};
 pub(crate) use watch::watch;
 
-/// When to read the configuration again
+/// When to reload the configuration
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct ReloadArgs {
-    /// Read the configuration again when it, or a file that it refers to, has changed
+    /// Reload the configuration when it, or a file that it refers to, has changed
     ///
-    /// It is read again on SIGHUP, too, and when an operator asks for it. A file that is not valid
-    /// changes nothing.
+    /// SIGHUP and `webhookd reload` reload it, too. A file that is not valid changes nothing.
     #[arg(long)]
     pub(crate) watch: bool,
 }

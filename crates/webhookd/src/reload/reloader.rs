@@ -8,27 +8,27 @@ use std::time::SystemTime;
 use webhook_config::{Config, Diagnostics};
 use webhook_dispatch::{Control, ReloadError, Reloaded};
 
-/// Diagnostics that are logged of one file.
+/// Diagnostics of one file that are logged, at most.
 const LOGGED: usize = 20;
 
-/// Reads the configuration again, and puts it in force.
+/// Reloads the configuration.
 pub(crate) struct Reloader {
     file: ConfigFile,
     control: Control,
-    /// Reads the files that the command line names again.
-    also: OnceLock<Rereading>,
+    /// Reloads the files that the command line names.
+    reload_files: OnceLock<ReloadFiles>,
     state: Mutex<State>,
 }
 
-type Rereading = Box<dyn Fn() -> anyhow::Result<()> + Send + Sync>;
+type ReloadFiles = Box<dyn Fn() -> anyhow::Result<()> + Send + Sync>;
 
 struct State {
-    /// What the last look at the file found.
+    /// The file, as it was read last.
     seen: Look,
-    told: ConfigState,
+    report: ConfigState,
 }
 
-/// How the configuration in force came about.
+/// The configuration in force, and the reloads so far.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigState {
     /// The SHA-256 of the file in force, in hexadecimal.
@@ -37,11 +37,11 @@ pub(crate) struct ConfigState {
     /// Reloads that took effect.
     pub(crate) reloads: u64,
     pub(crate) failures: u64,
-    /// Whether the last reload took effect; none before the first.
+    /// Whether the last reload took effect; `None` before the first.
     pub(crate) last: Option<bool>,
 }
 
-/// Who wants a reload.
+/// Why the configuration is reloaded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cause {
     Signal,
@@ -49,7 +49,7 @@ pub(crate) enum Cause {
     Change,
 }
 
-/// What a reload did.
+/// The result of a reload.
 #[derive(Debug)]
 pub(crate) struct Reload {
     pub(crate) hash: String,
@@ -62,35 +62,35 @@ pub(crate) struct Reload {
 pub(crate) enum NotReloaded {
     /// The file is not valid.
     Invalid(Diagnostics),
-    /// It is, but it cannot be put in force.
+    /// The file is valid, but cannot be put in force.
     Impossible(ReloadError),
-    /// A file that the command line names cannot be read again.
+    /// A file that the command line names cannot be reloaded.
     Unreadable(anyhow::Error),
 }
 
 impl Reloader {
-    /// `look` found what is in force.
+    /// `look` is the file of the configuration in force.
     pub(crate) fn new(file: ConfigFile, look: Look, control: Control) -> Reloader {
-        let told = ConfigState {
+        let report = ConfigState {
             hash: look.hash.clone().unwrap_or_default(),
             loaded_at: SystemTime::now(),
             reloads: 0,
             failures: 0,
             last: None,
         };
-        let state = Mutex::new(State { seen: look, told });
+        let state = Mutex::new(State { seen: look, report });
         Reloader {
             file,
             control,
-            also: OnceLock::new(),
+            reload_files: OnceLock::new(),
             state,
         }
     }
 
-    /// Has this done with each reload, too.
-    pub(crate) fn also(&self, rereading: impl Fn() -> anyhow::Result<()> + Send + Sync + 'static) {
-        // There is one source with files of its own.
-        drop(self.also.set(Box::new(rereading)));
+    /// Sets a function that each reload calls, too, before it changes anything.
+    pub(crate) fn also(&self, reload: impl Fn() -> anyhow::Result<()> + Send + Sync + 'static) {
+        // Only the HTTP listener has files of its own, so there is one call.
+        drop(self.reload_files.set(Box::new(reload)));
     }
 
     pub(crate) fn file(&self) -> &ConfigFile {
@@ -98,10 +98,10 @@ impl Reloader {
     }
 
     pub(crate) fn state(&self) -> ConfigState {
-        self.locked().told.clone()
+        self.locked().report.clone()
     }
 
-    /// Reads the file again and puts it in force. Blocks.
+    /// Reads the file and puts it in force. Blocks.
     ///
     /// # Errors
     /// Nothing was changed.
@@ -111,11 +111,11 @@ impl Reloader {
         self.take(&mut state, look, cause)
     }
 
-    /// Puts in force what a look has found, unless the last one found the same.
+    /// Puts in force what `look` found, unless the file was the same before.
     pub(super) fn reload_if_new(&self, look: &Look) {
         let mut state = self.locked();
         if !state.seen.is_like(look) {
-            // What came of it is logged and counted.
+            // The result is logged and counted.
             drop(self.take(&mut state, look.clone(), Cause::Change));
         }
     }
@@ -127,30 +127,30 @@ impl Reloader {
         let result = self.put_in_force(look, &hash);
         match &result {
             Ok(reload) => {
-                state.told.hash = hash;
-                state.told.loaded_at = SystemTime::now();
-                state.told.reloads += 1;
-                state.told.last = Some(true);
+                state.report.hash = hash;
+                state.report.loaded_at = SystemTime::now();
+                state.report.reloads += 1;
+                state.report.last = Some(true);
                 log_success(cause, reload);
             }
             Err(error) => {
-                state.told.failures += 1;
-                state.told.last = Some(false);
+                state.report.failures += 1;
+                state.report.last = Some(false);
                 log_failure(cause, error);
             }
         }
         notify::ready(match &result {
-            Ok(_) => "running, with the configuration reloaded",
-            Err(_) => "running, with the configuration of before: the reload failed",
+            Ok(_) => "running with the reloaded configuration",
+            Err(_) => "running with the previous configuration, since the reload failed",
         });
         result
     }
 
     fn put_in_force(&self, look: Look, hash: &str) -> Result<Reload, NotReloaded> {
         let (config, warnings) = look.found.map_err(NotReloaded::Invalid)?;
-        // Whoever exchanges a token wants to know that the old one is good for nothing now.
-        if let Some(reread) = self.also.get() {
-            reread().map_err(NotReloaded::Unreadable)?;
+        // First, so that an operator who exchanges a token learns of a failure.
+        if let Some(reload) = self.reload_files.get() {
+            reload().map_err(NotReloaded::Unreadable)?;
         }
         let before = self.control.config();
         let mut reloaded = self
@@ -170,7 +170,7 @@ impl Reloader {
     }
 }
 
-/// What the sources go on with until the next start.
+/// A changed setting that the sources use only after the next start.
 fn kept_by_sources(before: &Config, now: &Config) -> Option<String> {
     (before.max_event_bytes() != now.max_event_bytes()).then(|| {
         format!(
@@ -212,7 +212,7 @@ fn log_failure(cause: Cause, error: &NotReloaded) {
     }
 }
 
-/// Logs what is wrong with a file, a line for each problem.
+/// Logs the problems of a file, a line for each.
 pub(crate) fn log_diagnostics(diagnostics: &Diagnostics) {
     for diagnostic in diagnostics.iter().take(LOGGED) {
         let (file, line, column) = (diagnostics.file(), diagnostic.line(), diagnostic.column());
@@ -227,7 +227,7 @@ pub(crate) fn log_diagnostics(diagnostics: &Diagnostics) {
     }
 }
 
-/// Names in a line.
+/// Names, separated by commas.
 struct Names<'a>(&'a [String]);
 
 impl fmt::Display for Names<'_> {
@@ -243,7 +243,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cause::Signal => "on SIGHUP",
-            Cause::Operator => "as an operator asked",
+            Cause::Operator => "by the admin API",
             Cause::Change => "since the file has changed",
         })
     }

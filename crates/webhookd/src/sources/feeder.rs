@@ -38,7 +38,7 @@ impl Feeder {
     /// Whether to end: a signal has arrived, or acknowledgements can no longer be written. The
     /// process that feeds us would send again whatever is not acknowledged.
     pub(super) fn must_end(&self) -> bool {
-        self.signals.asked_to_end() || self.report.has_lost_acks()
+        self.signals.end_requested() || self.report.has_lost_acks()
     }
 
     /// Submits one line, and waits for room if it must; false when a signal arrived first.
@@ -82,7 +82,7 @@ impl Feeder {
                 SubmitError {
                     event: back,
                     refusal: Refusal::Full,
-                } if !self.signals.asked_to_end() => event = back,
+                } if !self.signals.end_requested() => event = back,
                 SubmitError {
                     refusal: Refusal::Full,
                     ..

@@ -99,7 +99,7 @@ impl Input {
         let mut buffer = vec![0; CHUNK];
         loop {
             signals.wait_for(self.file.as_fd())?;
-            if signals.asked_to_end() {
+            if signals.end_requested() {
                 return Ok(());
             }
             let read = match self.file.read(&mut buffer) {

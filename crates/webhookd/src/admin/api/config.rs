@@ -1,4 +1,4 @@
-//! `/api/v1/config` and `/api/v1/reload`: what is in force, and putting another in force.
+//! `/api/v1/config` and `/api/v1/reload`: shows, checks and reloads the configuration.
 
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;

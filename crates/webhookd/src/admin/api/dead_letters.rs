@@ -1,4 +1,4 @@
-//! `/api/v1/dead-letters`: what was given up, and sending it again.
+//! `/api/v1/dead-letters`: lists, replays and drops events that were given up.
 
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use webhook_dispatch::{Control, parse_webhook_id};
 use webhook_queue::{EntryId, QueueError};
 
-/// Dead letters that are looked at for one page.
-const LOOKED_AT: usize = 10_000;
+/// Dead letters that are read for one page, at most.
+const MAX_READ: usize = 10_000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +49,7 @@ pub(super) async fn list(
     page.map(Json::of)
 }
 
-/// The last dead letter that was looked at.
+/// The last dead letter that was read.
 #[derive(Debug, PartialEq, Eq)]
 struct Cursor {
     target: String,
@@ -64,8 +64,9 @@ impl Cursor {
                 entry: EntryId(entry.parse().ok()?),
             })
         });
-        parsed
-            .ok_or_else(|| Problem::bad_request(format!("{text:?} is no cursor of a page before")))
+        parsed.ok_or_else(|| {
+            Problem::bad_request(format!("{text:?} is not a cursor of an earlier page"))
+        })
     }
 }
 
@@ -78,7 +79,7 @@ fn page(
     let failed = |error: QueueError| Problem::failed(&error);
     let mut found: Vec<Letter> = Vec::new();
     let mut next = None;
-    let mut looked_at = 0;
+    let mut count = 0;
     for target in targets(control, filter)? {
         let after = match &cursor {
             Some(cursor) if target < cursor.target => continue,
@@ -87,11 +88,11 @@ fn page(
         };
         let mut last = None;
         let read = control.dead_letters(Some(&target), after, &mut |letter| {
-            if found.len() == limit || looked_at == LOOKED_AT {
+            if found.len() == limit || count == MAX_READ {
                 next = Some(last.unwrap_or(letter.owed.entry));
                 return ControlFlow::Break(());
             }
-            looked_at += 1;
+            count += 1;
             last = Some(letter.owed.entry);
             if filter.matches(&letter) {
                 found.push(Letter::of(&letter));
@@ -100,7 +101,7 @@ fn page(
         });
         read.map_err(failed)?;
         if let Some(EntryId(entry)) = next {
-            // Of a target of which none was looked at, the first is the next.
+            // If no entry of this target was read, the next page begins with its first.
             let entry = if last.is_none() {
                 entry.saturating_sub(1)
             } else {
@@ -118,8 +119,8 @@ fn page(
     })
 }
 
-/// The targets that a filter is about, in the order of their names. One that the queue does not
-/// know is refused: misspelt, it would just match nothing.
+/// The targets that a filter selects, by name. A target that the queue does not know is rejected,
+/// since a misspelled one would match nothing.
 fn targets(control: &Control, filter: &Filter) -> Result<Vec<String>, Problem> {
     let statistics = control.queue_statistics();
     let known = statistics.map_err(|error| Problem::failed(&error))?.targets;
@@ -147,7 +148,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Full>, Problem> {
     let Some(wanted) = parse_webhook_id(&id) else {
-        let detail = format!("{id:?} is no webhook-id: it is evt_ and 32 hexadecimal digits");
+        let detail = format!("{id:?} is not a webhook-id: evt_ and 32 hexadecimal digits");
         return Err(Problem::bad_request(detail));
     };
     let found = blocking(move || {
@@ -191,7 +192,7 @@ pub(super) async fn drop_them(
     Ok(Json::of(Dropped { dropped }))
 }
 
-/// Does something with all that match, a thousand at a time; how many there were.
+/// Changes all that match, a thousand at a time; how many they were.
 fn change(
     control: &Control,
     filter: &Filter,
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_back_and_another_text_is_refused() {
+    fn a_cursor_is_parsed_and_another_text_is_rejected() {
         let cursor = Cursor::parse("audit:7").unwrap();
         assert_eq!(
             (cursor.target.as_str(), cursor.entry),

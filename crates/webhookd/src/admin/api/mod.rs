@@ -1,4 +1,4 @@
-//! `/api/v1`: looking and repairing, in JSON.
+//! `/api/v1`: inspects and repairs, in JSON.
 
 mod config;
 mod dead_letters;
@@ -12,10 +12,10 @@ use super::routes::Routes;
 use axum::http::header;
 use axum::response::IntoResponse;
 
-/// What is answered, and how: the document that is tested against it.
+/// The description of the API, which is tested against it.
 pub(super) const OPENAPI: &str = include_str!("../../../../../docs/openapi.yaml");
 
-/// Adds all of it.
+/// Adds all routes of the API.
 pub(super) fn add(routes: Routes) -> Routes {
     routes
         .get("/api/v1/openapi.yaml", openapi)

@@ -1,4 +1,4 @@
-//! `/api/v1/queue`: what is stored, whether it is whole, and forgetting what nobody wants.
+//! `/api/v1/queue`: shows and verifies the queue, and drops removed targets.
 
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
@@ -123,10 +123,10 @@ struct Damaged {
     reason: String,
 }
 
-/// Whether one runs: it reads the whole disk, and two would get in each other's way.
+/// Whether a verification runs. It reads the whole queue, so one at a time is enough.
 static VERIFYING: AtomicBool = AtomicBool::new(false);
 
-/// Ends with the verification, however that ends.
+/// Resets [`VERIFYING`] when the verification ends, also by a panic.
 struct Verifying;
 
 impl Drop for Verifying {
@@ -139,7 +139,7 @@ pub(super) async fn verify(
     State(daemon): State<Arc<Daemon>>,
 ) -> Result<Json<VerificationJson>, Problem> {
     if VERIFYING.swap(true, Ordering::SeqCst) {
-        return Err(Problem::conflict("the queue is being verified just now"));
+        return Err(Problem::conflict("the queue is being verified already"));
     }
     let found = blocking(move || {
         let _verifying = Verifying;
@@ -195,7 +195,7 @@ pub(super) async fn quarantined(
     let after = match query.remove("cursor") {
         None => None,
         Some(cursor) => Some(EntryId(cursor.parse().map_err(|_| {
-            Problem::bad_request(format!("{cursor:?} is no cursor of a page before"))
+            Problem::bad_request(format!("{cursor:?} is not a cursor of an earlier page"))
         })?)),
     };
     finish(&query, "limit, cursor")?;
@@ -241,7 +241,7 @@ pub(super) async fn drop_target(
             tracing::warn!(
                 target = name,
                 dropped,
-                "target {name}: an operator dropped all that it was owed, {dropped} entries"
+                "target {name}: an operator dropped all events owed to it, {dropped} entries"
             );
             Ok(Json::of(Dropped { dropped }))
         }

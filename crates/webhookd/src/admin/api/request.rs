@@ -1,4 +1,4 @@
-//! How a request is read.
+//! Parses requests.
 
 use super::super::problem::Problem;
 use axum::body::Bytes;
@@ -7,12 +7,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
-/// Entries of a page, if the query does not say.
+/// Entries of a page, by default.
 const PAGE: usize = 100;
-/// Most entries of a page.
+/// Entries of a page, at most.
 const MAX_PAGE: usize = 1000;
 
-/// The parts of a query that nobody has taken yet.
+/// The parameters of a query that are not parsed yet.
 pub(super) type Query = BTreeMap<String, String>;
 
 /// The body of a request.
@@ -29,7 +29,7 @@ pub(super) fn bytes(body: Body) -> Result<Bytes, Problem> {
     })
 }
 
-/// A body in JSON. Other kinds are refused: a foreign page can send them unasked.
+/// Parses a body in JSON. Other types are rejected, since a web page of another site can send them.
 pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -39,7 +39,7 @@ pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Resu
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
     serde_json::from_slice(&bytes(body)?)
-        .map_err(|error| Problem::bad_request(format!("the body is not what is wanted: {error}")))
+        .map_err(|error| Problem::bad_request(format!("the body is not valid: {error}")))
 }
 
 /// The size of a page.
@@ -51,11 +51,13 @@ pub(super) fn limit(query: &mut Query) -> Result<usize, Problem> {
     parsed
         .filter(|limit| (1..=MAX_PAGE).contains(limit))
         .ok_or_else(|| {
-            Problem::bad_request(format!("limit={limit:?} is no number from 1 to {MAX_PAGE}"))
+            Problem::bad_request(format!(
+                "limit={limit:?} is not a number from 1 to {MAX_PAGE}"
+            ))
         })
 }
 
-/// Nothing more may be left of a query: misspelt, it would just be ignored.
+/// Rejects the parameters that are left, since a misspelled one would be ignored.
 pub(super) fn finish(query: &Query, known: &str) -> Result<(), Problem> {
     match query.keys().next() {
         None => Ok(()),

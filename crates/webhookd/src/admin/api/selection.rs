@@ -1,8 +1,8 @@
-//! Which dead letters are meant.
+//! Selects dead letters by a body or a query.
 
 use super::super::problem::Problem;
 use super::request::Query;
-use crate::dead_letters::{Filter, Words};
+use crate::dead_letters::{Filter, FilterText};
 use serde::Deserialize;
 
 /// The body of a request that changes dead letters.
@@ -20,10 +20,10 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The filter; that of all says nothing.
+    /// The filter; an empty one for `all`.
     pub(super) fn filter(self) -> Result<Filter, Problem> {
         let all = self.all;
-        let filter = parse(Words {
+        let filter = parse(FilterText {
             target: self.target,
             id: self.id,
             task: self.task,
@@ -34,9 +34,9 @@ impl Selection {
         })?;
         match (all, filter.is_empty()) {
             (Some(true), true) | (None, false) => Ok(filter),
-            (Some(false), _) => Err(Problem::bad_request("all is true, or left out")),
+            (Some(false), _) => Err(Problem::bad_request("all is either true or omitted")),
             (Some(true), false) => Err(Problem::bad_request(
-                "all and a filter contradict each other: leave one out",
+                "all and a filter exclude each other: omit one of them",
             )),
             (None, true) => Err(Problem::bad_request(
                 "say which, by target, id, task, job, status, since or until; or all",
@@ -45,13 +45,13 @@ impl Selection {
     }
 }
 
-/// What a filter may say in a query.
+/// The parameters of a filter in a query.
 pub(super) const KNOWN: &str = "target, id, task, job, status, since, until";
 
 /// Takes the filter out of a query.
 pub(super) fn take_filter(query: &mut Query) -> Result<Filter, Problem> {
     let mut take = |name: &str| query.remove(name);
-    parse(Words {
+    parse(FilterText {
         target: take("target"),
         id: take("id"),
         task: take("task"),
@@ -62,6 +62,6 @@ pub(super) fn take_filter(query: &mut Query) -> Result<Filter, Problem> {
     })
 }
 
-fn parse(words: Words) -> Result<Filter, Problem> {
-    Filter::parse(words).map_err(Problem::bad_request)
+fn parse(text: FilterText) -> Result<Filter, Problem> {
+    Filter::parse(text).map_err(Problem::bad_request)
 }

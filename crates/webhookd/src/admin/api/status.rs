@@ -1,4 +1,4 @@
-//! `/api/v1/status`: what runs, and how it is.
+//! `/api/v1/status`: version, health, configuration and input of the program.
 
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;

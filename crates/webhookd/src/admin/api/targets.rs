@@ -1,4 +1,4 @@
-//! `/api/v1/targets`: figures and settings of targets; holding them, and letting them go on.
+//! `/api/v1/targets`: shows, pauses, resumes and restarts targets.
 
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
@@ -35,7 +35,7 @@ struct ShownTargets {
     targets: Vec<Box<RawValue>>,
 }
 
-/// What is told of a target's settings besides them all.
+/// The settings of a target that are shown separately, too.
 #[derive(Deserialize)]
 struct Settings {
     name: String,
@@ -118,7 +118,7 @@ pub(super) async fn restart(
     command(&daemon, name, "restarted", Control::restart).await
 }
 
-/// Commands a target. Its channel may be full, so it may wait.
+/// Commands a target. It may wait, since the target's channel may be full.
 async fn command(
     daemon: &Daemon,
     name: String,
@@ -126,11 +126,11 @@ async fn command(
     command: fn(&Control, &str) -> bool,
 ) -> Result<StatusCode, Problem> {
     let control = daemon.control.clone();
-    let told = blocking({
+    let known = blocking({
         let name = name.clone();
         move || command(&control, &name)
     });
-    if !told.await? {
+    if !known.await? {
         return Err(unknown(&name));
     }
     tracing::info!(target = name, "target {name}: {done} by an operator");
@@ -149,7 +149,7 @@ fn all(daemon: &Daemon) -> Result<Vec<TargetJson>, Problem> {
     let settings = settings(daemon).map_err(|error| Problem::failed(&error))?;
     let mut targets = Vec::new();
     for (settings, shown) in settings {
-        // One that a reload has just added has no figures yet.
+        // A target that a reload has just added has no figures yet.
         let mut stats = snapshot.stats.targets.iter();
         if let Some(target) = stats.find(|target| target.name == settings.name) {
             targets.push(TargetJson::new(target, settings, shown, &snapshot));

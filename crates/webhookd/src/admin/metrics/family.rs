@@ -1,11 +1,11 @@
-//! Metric families out of figures that are at hand, in the library's own types.
+//! Builds metric families from existing figures, in the library's types.
 
 use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::time::Duration;
 use webhook_dispatch::Latencies;
 use webhook_queue::Distribution;
 
-/// Bounds of times, milliseconds: from a receiver beside us to an outage.
+/// Bounds of the buckets of times, in milliseconds.
 const TIMES_MS: [u64; 18] = [
     1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000,
     900_000, 3_600_000,

@@ -1,5 +1,5 @@
-//! `/metrics`: all figures in Prometheus's text format, out of one snapshot. Nothing is counted
-//! here, so a scrape holds up nobody.
+//! `/metrics`: all figures in Prometheus's text format, from one snapshot. Nothing is counted here,
+//! so a scrape does not delay deliveries.
 
 mod family;
 mod program;

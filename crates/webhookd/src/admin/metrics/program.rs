@@ -1,4 +1,4 @@
-//! The program's own figures: what came in, its configuration, its process.
+//! Figures of the program: its input, configuration and process.
 
 use super::family::{Families, Samples};
 use crate::daemon::{Daemon, Snapshot};
@@ -7,7 +7,7 @@ use prometheus::process_collector::ProcessCollector;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// It keeps what it counted last, so there is one.
+/// One collector, since it keeps the last counts.
 static PROCESS: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
 
 pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot) {
@@ -15,10 +15,10 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
     add_config(families, daemon);
     let mut build = Samples::default();
     build.value(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    families.gauge("webhookd_build_info", "The version that runs.", build);
+    families.gauge("webhookd_build_info", "The running version.", build);
     families.gauge(
         "webhookd_ready",
-        "What /readyz says: whether events can be accepted now.",
+        "Whether events can be accepted now, as /readyz says.",
         flag(snapshot.health.is_ready()),
     );
     families.add_all(PROCESS.collect());
@@ -29,22 +29,22 @@ fn add_intake(families: &mut Families, daemon: &Daemon) {
     for (name, help, value) in [
         (
             "webhookd_intake_events_total",
-            "Events that came in.",
+            "Events submitted by all sources.",
             read.events,
         ),
         (
             "webhookd_intake_rejected_total",
-            "What came in and was no event.",
+            "Lines and HTTP requests that were rejected.",
             read.rejected + read.rejected_http,
         ),
         (
             "webhookd_intake_refused_total",
-            "Events that came in and that the queue did not take.",
+            "Events that were submitted and that the queue did not accept.",
             read.refused,
         ),
         (
             "webhookd_intake_bytes_total",
-            "Bytes read by sources of lines.",
+            "Bytes read from standard input and files.",
             daemon.input.bytes(),
         ),
     ] {
@@ -59,12 +59,12 @@ fn add_config(families: &mut Families, daemon: &Daemon) {
     reloads.value(&[("result", "failure")], state.failures as f64);
     families.counter(
         "webhookd_config_reloads_total",
-        "Reloads of the configuration, by what they came to.",
+        "Reloads of the configuration, by result.",
         reloads,
     );
     families.gauge(
         "webhookd_config_last_reload_successful",
-        "Whether the configuration in force is that of the last load; 1 before the first reload.",
+        "Whether the last reload took effect; 1 before the first reload.",
         flag(state.last != Some(false)),
     );
     families.gauge(

@@ -1,4 +1,4 @@
-//! The queue's figures.
+//! Figures of the queue.
 
 use super::family::{Families, Samples};
 use crate::daemon::{Daemon, Snapshot};
@@ -19,14 +19,10 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
 
 fn add_content(families: &mut Families, queue: &Statistics) {
     for (name, help, value) in [
-        (
-            "webhookd_queue_bytes",
-            "Bytes of the queue in use.",
-            queue.bytes,
-        ),
+        ("webhookd_queue_bytes", "Bytes in use.", queue.bytes),
         (
             "webhookd_queue_max_bytes",
-            "Bytes that the queue may use.",
+            "Bytes that may be in use.",
             queue.max_bytes,
         ),
         ("webhookd_queue_events", "Events stored.", queue.events),
@@ -44,7 +40,7 @@ fn add_content(families: &mut Families, queue: &Statistics) {
     }
     families.gauge(
         "webhookd_queue_dead_letters",
-        "Dead letters that the queue holds, of targets that were removed, too.",
+        "Dead letters in the queue, also of removed targets.",
         dead,
     );
 }
@@ -63,7 +59,7 @@ fn add_removed(families: &mut Families, daemon: &Daemon, queue: &Statistics) {
     }
     families.gauge(
         "webhookd_queue_removed_target_events",
-        "Events that are owed to a target which is no longer in the configuration.",
+        "Events owed to a target that is no longer in the configuration.",
         removed,
     );
 }
@@ -72,22 +68,22 @@ fn add_writer(families: &mut Families, writer: &WriterStatistics) {
     for (name, help, value) in [
         (
             "webhookd_queue_stored_events_total",
-            "Events that are durable.",
+            "Events that were committed.",
             writer.events,
         ),
         (
             "webhookd_queue_refused_events_total",
-            "Events that a commit failed for.",
+            "Events whose commit failed.",
             writer.refused,
         ),
         (
             "webhookd_queue_settlements_total",
-            "Settlements that are durable.",
+            "Settlements that were committed.",
             writer.settlements,
         ),
         (
             "webhookd_queue_commit_failures_total",
-            "Commits that failed, but for want of room in the queue.",
+            "Commits that failed, except for lack of room in the queue.",
             writer.failures,
         ),
     ] {
@@ -122,14 +118,14 @@ fn add_writer(families: &mut Families, writer: &WriterStatistics) {
     times.distribution(&writer.commit_micros, (6, 24), 0.0, 1e-6);
     families.histogram(
         "webhookd_queue_commit_duration_seconds",
-        "How long commits took, each with its sync.",
+        "Duration of commits, with their syncs.",
         times,
     );
     let mut sizes = Samples::default();
     sizes.distribution(&writer.group_size, (1, 11), 1.0, 1.0);
     families.histogram(
         "webhookd_queue_commit_size",
-        "How many events and settlements were in a commit.",
+        "Events and settlements per commit.",
         sizes,
     );
 }

@@ -1,13 +1,13 @@
-//! A target's figures, and Aurora's four over all of them.
+//! Figures of each target, and Aurora's four counters over all targets.
 
 use super::super::states::BREAKER_STATES;
 use super::family::{Families, Samples};
 use webhook_dispatch::{BreakerState, Stats, TargetStats};
 
-/// A metric's name, its help, and what it shows of a target.
+/// A metric's name, its help, and its value for a target.
 type Figure<T> = (&'static str, &'static str, fn(&TargetStats) -> T);
 
-/// What is counted, of each target.
+/// The counters of each target.
 const COUNTERS: [Figure<u64>; 9] = [
     (
         "webhookd_accepted_events_total",
@@ -16,17 +16,17 @@ const COUNTERS: [Figure<u64>; 9] = [
     ),
     (
         "webhookd_filtered_events_total",
-        "Events that the target's filters left out.",
+        "Events that did not match the target's filters.",
         |target| target.filtered,
     ),
     (
         "webhookd_delivered_events_total",
-        "Events that the target has.",
+        "Events delivered to the target.",
         |target| target.delivered,
     ),
     (
         "webhookd_retries_total",
-        "Attempts that failed and are followed by another.",
+        "Failed attempts that are followed by another.",
         |target| target.retried,
     ),
     (
@@ -36,12 +36,12 @@ const COUNTERS: [Figure<u64>; 9] = [
     ),
     (
         "webhookd_dropped_events_total",
-        "Events of a best-effort target for which there was no room.",
+        "Events of a best-effort target that were dropped for lack of room.",
         |target| target.dropped,
     ),
     (
         "webhookd_unfinished_events_total",
-        "Events of a best-effort target that had no answer when it ended.",
+        "Events of a best-effort target without a response at its end.",
         |target| target.unfinished,
     ),
     (
@@ -51,12 +51,12 @@ const COUNTERS: [Figure<u64>; 9] = [
     ),
     (
         "webhookd_given_up_events_total",
-        "Events given up, dead letters and failed best-effort ones together.",
+        "Events given up: dead letters, and best-effort events that failed or were dropped.",
         |target| target.failed + target.dropped + target.dead_letters(),
     ),
 ];
 
-/// What is so at the moment, of each target.
+/// The gauges of each target.
 const GAUGES: [Figure<f64>; 8] = [
     (
         "webhookd_pending_events",
@@ -65,7 +65,7 @@ const GAUGES: [Figure<f64>; 8] = [
     ),
     (
         "webhookd_oldest_pending_age_seconds",
-        "How long ago the oldest event was accepted that is owed to the target; 0 if none is.",
+        "Age of the oldest event owed to the target; 0 if there is none.",
         |target| {
             target
                 .oldest_pending_age
@@ -89,12 +89,12 @@ const GAUGES: [Figure<f64>; 8] = [
     ),
     (
         "webhookd_target_paused",
-        "Whether somebody has paused the target.",
+        "Whether the target is paused.",
         |target| f64::from(u8::from(target.paused)),
     ),
     (
         "webhookd_target_stopped",
-        "Whether the target gets nothing since it answered 410.",
+        "Whether the target is stopped, since it responded 410.",
         |target| f64::from(u8::from(target.breaker == BreakerState::Stopped)),
     ),
     (
@@ -123,9 +123,9 @@ pub(super) fn add(families: &mut Families, stats: &Stats) {
 fn aurora(name: &str) -> &'static str {
     match name {
         "webhooks_attempts" => "requests tried",
-        "webhooks_success" => "answers that count as success",
-        "webhooks_errors" => "requests without an answer",
-        _ => "answers of any other status",
+        "webhooks_success" => "responses that count as success",
+        "webhooks_errors" => "requests without a response",
+        _ => "responses of any other status",
     }
 }
 
@@ -153,11 +153,7 @@ fn add_by_kind(families: &mut Families, stats: &Stats) {
             breaker.value(&[name, ("state", label)], f64::from(u8::from(is)));
         }
     }
-    families.counter(
-        "webhookd_attempts_total",
-        "Attempts, by what they came to.",
-        attempts,
-    );
+    families.counter("webhookd_attempts_total", "Attempts, by outcome.", attempts);
     families.counter(
         "webhookd_dead_letters_total",
         "Events given up and kept as dead letters, by reason.",
@@ -165,7 +161,7 @@ fn add_by_kind(families: &mut Families, stats: &Stats) {
     );
     families.gauge(
         "webhookd_breaker_state",
-        "The target's circuit breaker: 1 for the state that it is in.",
+        "The state of the target's circuit breaker: 1 for the current state.",
         breaker,
     );
 }
@@ -179,12 +175,12 @@ fn add_times(families: &mut Families, stats: &Stats) {
     }
     families.histogram(
         "webhookd_attempt_duration_seconds",
-        "From the start of an attempt to its answer, of attempts that were answered.",
+        "Time from the start of an attempt to its response, of attempts with a response.",
         attempts,
     );
     families.histogram(
         "webhookd_delivery_duration_seconds",
-        "From the acceptance of an event to the answer that settled it.",
+        "Time from the acceptance of an event to the response that settled it.",
         deliveries,
     );
 }

@@ -1,6 +1,6 @@
-//! What is done with dead letters: replaying them or dropping them.
+//! The two changes of dead letters.
 
-/// What is done with dead letters.
+/// Replays or drops dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Replay,

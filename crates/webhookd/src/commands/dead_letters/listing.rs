@@ -1,4 +1,4 @@
-//! Printing dead letters.
+//! Prints dead letters.
 
 use crate::dead_letters::Letter;
 use std::io::{Result, Write};
@@ -38,7 +38,7 @@ pub(super) fn json(out: &mut impl Write, letter: &Letter) -> Result<()> {
     writeln!(out)
 }
 
-/// All that is known of one, and the event itself as the last line.
+/// Prints all fields of one, and its event as the last line.
 pub(super) fn full(out: &mut impl Write, letter: &Letter) -> Result<()> {
     writeln!(out, "id:       {}", letter.id)?;
     writeln!(out, "target:   {}", letter.target)?;
@@ -66,7 +66,7 @@ pub(super) fn full(out: &mut impl Write, letter: &Letter) -> Result<()> {
     writeln!(out, "{}", letter.event.as_deref().unwrap_or_default())
 }
 
-/// Without what a terminal obeys: some of it is a receiver's or a scheduler's.
+/// Quoted with control characters escaped: the text may come from a receiver or a scheduler.
 fn legible(text: &str) -> String {
     text.escape_debug().to_string()
 }

@@ -1,4 +1,4 @@
-//! Dead letters of a running program, which is asked for them.
+//! Dead letters of a running program, by its admin API.
 
 use super::change::Change;
 use crate::admin::client::{Client, query};
@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use webhook_dispatch::webhook_id;
 use webhook_queue::EventId;
 
-/// Dead letters in one answer, at most.
+/// Dead letters in one response, at most.
 const PAGE: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ struct Changed {
     count: u64,
 }
 
-/// Shows those that match, until it is enough.
+/// Visits the dead letters that match, until `visit` breaks.
 pub(super) fn list(
     client: &Client,
     filter: &Filter,
@@ -52,17 +52,17 @@ pub(super) fn list(
     }
 }
 
-/// Those of one event, for each target that it was for, the event included.
+/// The dead letters of one event, one for each target, with the event.
 pub(super) fn find(client: &Client, wanted: EventId) -> Result<Vec<Letter>> {
     let path = format!("/api/v1/dead-letters/{}", webhook_id(wanted));
-    let answer = client.ask(Method::GET, &path, None)?;
+    let answer = client.send(Method::GET, &path, None)?;
     if answer.status == StatusCode::NOT_FOUND {
         return Ok(Vec::new());
     }
     Ok(answer.json::<Page>()?.dead_letters)
 }
 
-/// Does something with all that match.
+/// Replays or drops all that match; how many they were.
 pub(super) fn change(client: &Client, filter: &Filter, change: Change) -> Result<u64> {
     let mut selection: Map<String, Value> = filter
         .pairs()

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::ControlFlow;
 use webhook_queue::{DiskQueue, EventId, Queue};
 
-/// Refuses a target that the queue does not know: misspelt, it would just match nothing.
+/// Rejects a target that the queue does not know, since a misspelled one would match nothing.
 fn check_target(queue: &DiskQueue, filter: &Filter) -> Result<()> {
     let known = queue.statistics().context("cannot read the queue")?.targets;
     let known: Vec<&str> = known.iter().map(|known| known.target.as_str()).collect();
@@ -22,7 +22,7 @@ fn check_target(queue: &DiskQueue, filter: &Filter) -> Result<()> {
     Ok(())
 }
 
-/// Shows those that match, until it is enough.
+/// Visits the dead letters that match, until `visit` breaks.
 pub(super) fn list(
     queue: &DiskQueue,
     filter: &Filter,
@@ -40,7 +40,7 @@ pub(super) fn list(
         .context("cannot read the dead letters")
 }
 
-/// Those of one event, for each target that it was for, the event included.
+/// The dead letters of one event, one for each target, with the event.
 pub(super) fn find(queue: &DiskQueue, wanted: EventId) -> Result<Vec<Letter>> {
     let mut found = Vec::new();
     queue.dead_letters(None, None, &mut |letter| {
@@ -52,12 +52,12 @@ pub(super) fn find(queue: &DiskQueue, wanted: EventId) -> Result<Vec<Letter>> {
     Ok(found)
 }
 
-/// Does something with all that match, a thousand at a time.
+/// Replays or drops all that match, a thousand at a time; how many they were.
 pub(super) fn change(queue: &DiskQueue, filter: &Filter, change: Change) -> Result<u64> {
     check_target(queue, filter)?;
     let targets = queue.statistics()?.targets;
     let bar = ProgressBar::new(targets.iter().map(|target| target.dead).sum()).with_style(
-        ProgressStyle::with_template("{bar:30} {pos} of {len} looked at, {msg}")
+        ProgressStyle::with_template("{bar:30} {pos} of {len} checked, {msg}")
             .expect("the template is valid"),
     );
     let mut changed = 0;

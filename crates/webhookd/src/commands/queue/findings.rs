@@ -1,4 +1,4 @@
-//! What was found when all of a queue was read.
+//! The findings of a verification.
 
 use super::holdings::Quarantined;
 use crate::admin::client::Client;
@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use webhook_queue::verify;
 
-/// What was found, in the shape of the operators' interface.
+/// The findings, as the admin API returns them.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Findings {
@@ -34,7 +34,7 @@ struct Damaged {
 }
 
 impl Findings {
-    /// Reads a queue whose program is stopped.
+    /// Verifies the queue of a stopped program.
     pub(super) fn of(selector: &QueueSelector) -> Result<Findings> {
         let found = verify(selector.dir()?)?;
         let records = match found.quarantined {
@@ -59,7 +59,7 @@ impl Findings {
         })
     }
 
-    /// Has a running program read it.
+    /// Has a running program verify its queue.
     pub(super) fn ask(client: &Client) -> Result<Findings> {
         let mut found: Findings = client.post("/api/v1/queue/verify", None)?.json()?;
         found.records = Quarantined::ask(client, found.quarantined)?;

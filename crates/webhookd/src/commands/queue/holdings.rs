@@ -1,4 +1,4 @@
-//! What a queue holds.
+//! The contents of a queue, counted.
 
 use crate::admin::client::{Client, query};
 use anyhow::{Context, Result, bail};
@@ -9,12 +9,12 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 use webhook_queue::{DiskQueue, Queue};
 
-/// What a queue holds, as `--format json` prints it.
+/// The contents of a queue, as `--format json` prints them.
 #[derive(Debug, Serialize)]
 pub(super) struct Holdings {
     events: u64,
     bytes: u64,
-    /// `None` when nobody knows it: it is the configuration's.
+    /// `None` if it is unknown, since only the configuration has it.
     max_bytes: Option<u64>,
     corrupt: u64,
     /// The first thousand of them.
@@ -22,7 +22,7 @@ pub(super) struct Holdings {
     targets: Vec<Holding>,
 }
 
-/// What it holds of one target.
+/// The contents for one target.
 #[derive(Debug, Serialize)]
 struct Holding {
     target: String,
@@ -46,18 +46,18 @@ const NAMED: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct QueueJson {
     directory: Option<String>,
     events: u64,
     bytes: u64,
     max_bytes: u64,
     quarantined: u64,
-    targets: Vec<ToldTarget>,
+    targets: Vec<TargetJson>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ToldTarget {
+struct TargetJson {
     name: String,
     pending: u64,
     oldest_pending_age_seconds: Option<f64>,
@@ -71,7 +71,7 @@ struct QuarantinedPage {
 }
 
 impl Holdings {
-    /// Of a queue whose program is stopped.
+    /// The contents of the queue of a stopped program.
     pub(super) fn of(queue: &DiskQueue, knows_bound: bool) -> Result<Holdings> {
         let statistics = queue.statistics().context("cannot read the queue")?;
         let targets = statistics.targets.into_iter().map(|target| Holding {
@@ -93,9 +93,9 @@ impl Holdings {
         })
     }
 
-    /// As a running program tells.
+    /// The contents, from a running program.
     pub(super) fn ask(client: &Client) -> Result<Holdings> {
-        let told: Told = client.get("/api/v1/queue")?;
+        let told: QueueJson = client.get("/api/v1/queue")?;
         if told.directory.is_none() {
             bail!("{client} has no queue: every target is best-effort");
         }
@@ -115,8 +115,11 @@ impl Holdings {
         })
     }
 
-    /// Whether a target may be dropped.
-    pub(super) fn agree_to_drop(&self, target: &str, yes: bool) -> Result<()> {
+    /// Checks that a target may be dropped.
+    ///
+    /// # Errors
+    /// The queue does not know it, or `--yes` is missing.
+    pub(super) fn check_drop(&self, target: &str, yes: bool) -> Result<()> {
         let Some(found) = self.targets.iter().find(|known| known.target == target) else {
             let names: Vec<&str> = self.targets.iter().map(|it| it.target.as_str()).collect();
             bail!(
@@ -126,8 +129,8 @@ impl Holdings {
         };
         if !yes {
             bail!(
-                "{} pending events and {} dead letters of {target:?} would be gone for good; \
-                 add --yes to do it",
+                "{} pending events and {} dead letters of {target:?} would be deleted for good; \
+                 confirm with --yes",
                 found.pending,
                 found.dead
             );
@@ -186,7 +189,7 @@ impl Quarantined {
         Ok(found)
     }
 
-    /// As a running program tells, if there are any.
+    /// From a running program, if `count` says that there are any.
     pub(super) fn ask(client: &Client, count: u64) -> Result<Vec<Quarantined>> {
         if count == 0 {
             return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! Puts what arrived on standard output, each body a line, in the order of arrival.
+//! Prints bodies on standard output, one per line, in the order of arrival.
 
 use anyhow::{Context, Result, anyhow};
 use hyper::body::Bytes;
@@ -6,27 +6,26 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-/// Bodies that may wait to be printed; beyond these, answers wait.
+/// Bodies that may wait to be printed; beyond these, responses wait.
 const WAITING: usize = 256;
 
-/// A request, as it is printed.
+/// A request to print.
 pub(super) struct Arrival {
-    /// Request line and headers, for standard error; `None` if not asked for.
+    /// Request line and headers, for standard error; `None` without `--headers`.
     pub(super) head: Option<Vec<u8>>,
-    /// For standard output, with a line feed behind it.
+    /// For standard output, followed by a line feed.
     pub(super) body: Bytes,
 }
 
-/// Where connections put what arrived.
+/// Passes requests to the printer; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Sender(mpsc::Sender<Option<Arrival>>);
 
 impl Sender {
-    /// Hands an arrival over for printing, waiting while too many wait already.
+    /// Passes a request to the printer, and waits while too many wait.
     ///
     /// # Errors
-    ///
-    /// When printing has ended: the arrival will not be printed.
+    /// Printing has ended, so the request is not printed.
     pub(super) async fn send(&self, arrival: Arrival) -> Result<()> {
         self.0
             .send(Some(arrival))
@@ -35,8 +34,8 @@ impl Sender {
     }
 }
 
-/// The thread that prints. It ends at [`Printer::finish`], or by itself, after telling so
-/// through the `Notify` given to it, when standard output takes no more.
+/// The thread that prints. It ends at [`Printer::finish`], or when standard output is closed. It
+/// notifies the `Notify` that it was given when it ends.
 pub(super) struct Printer {
     sender: Sender,
     outcome: oneshot::Receiver<std::io::Result<()>>,
@@ -50,7 +49,7 @@ impl Printer {
         std::thread::Builder::new()
             .name("receive-print".to_owned())
             .spawn(move || {
-                // The end of `finish` waits for this answer; when nobody waits it is not needed.
+                // Received by `finish`, if that is called.
                 drop(tell.send(print(arrivals)));
                 ended.notify_one();
             })?;
@@ -60,18 +59,17 @@ impl Printer {
         })
     }
 
-    /// A handle for the connections.
+    /// A sender for the connections.
     pub(super) fn sender(&self) -> Sender {
         self.sender.clone()
     }
 
-    /// Waits until everything handed over is printed.
+    /// Waits until all requests are printed.
     ///
     /// # Errors
-    ///
-    /// When standard output failed otherwise than by being closed.
+    /// Standard output failed, other than by being closed.
     pub(super) async fn finish(self) -> Result<()> {
-        // The thread may have ended before, when standard output was closed.
+        // The thread may have ended already, if standard output was closed.
         drop(self.sender.0.send(None).await);
         match self
             .outcome
@@ -86,13 +84,13 @@ impl Printer {
     }
 }
 
-/// Prints until `None` comes. Flushes whenever nothing more waits.
+/// Prints until `None` arrives. Flushes whenever no request waits.
 fn print(mut arrivals: mpsc::Receiver<Option<Arrival>>) -> std::io::Result<()> {
     let mut output = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
     let mut errors = std::io::stderr();
     while let Some(Some(arrival)) = arrivals.blocking_recv() {
         if let Some(head) = arrival.head {
-            // Closed standard error is no reason to lose bodies.
+            // A closed standard error is no reason to lose bodies.
             drop(errors.write_all(&head));
         }
         output.write_all(&arrival.body)?;

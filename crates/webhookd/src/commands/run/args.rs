@@ -11,45 +11,44 @@ use std::time::Duration;
 
 /// Deliver events: the default command
 ///
-/// Reads events, one JSON document a line, and POSTs each as it came to every target of the
-/// configuration that wants it. Ends when its input has ended and all is delivered.
+/// Reads events, one JSON document per line, and POSTs each, unchanged, to every target of the
+/// configuration whose filters match. Ends when the input has ended and all events are delivered.
 ///
-/// Exit status: 0 all delivered; 1 something was not, or a line was no event; 2 bad usage,
-/// configuration or unreadable input; 3 something is still owed and safe in the queue: run it
-/// again to go on.
+/// Exit status: 0 all events were delivered; 1 some were not, or a line is not an event; 2 bad
+/// usage, configuration or unreadable input; 3 some events are still in the queue: run it again to
+/// deliver them.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// The webhook.json: Aurora's own, or one with more in it
+    /// The configuration: Aurora's webhook.json, or one with more settings
     ///
-    /// Aurora's spelling, -webhook_config=PATH, is understood too.
+    /// Aurora's spelling, -webhook_config=PATH, is understood, too.
     #[arg(long, value_name = "PATH")]
     pub(in crate::commands) webhook_config: PathBuf,
 
-    /// Read events from this file; - is standard input, and the default without --listen
+    /// Read events from this file; - is standard input, the default without --listen
     ///
-    /// May be given more than once: all are read at the same time.
+    /// May be repeated; the files are read at the same time.
     #[arg(long, value_name = "FILE")]
     pub(in crate::commands) events: Vec<PathBuf>,
 
-    /// Go on reading the files as they grow, over rotation and restarts
+    /// Follow the files as they grow, across rotation and restarts
     ///
-    /// A file may be renamed and made anew, cut off, or not be there yet. What is read and safe is
-    /// kept in the queue's directory; a file that is new there is read from its beginning. Runs
-    /// until a signal.
+    /// A file may be rotated, truncated, or not exist yet. The position up to which its events are
+    /// safe is kept in the queue's directory; a file without one is read from its beginning. Runs
+    /// until a signal arrives.
     #[arg(long, requires = "events")]
     pub(in crate::commands) follow: bool,
 
-    /// Keep what is owed in this directory, instead of the configuration's queue.dir
+    /// Keep the queue in this directory, instead of the configuration's queue.dir
     #[arg(long, value_name = "DIR")]
     pub(in crate::commands) queue: Option<PathBuf>,
 
-    /// Write {"line":N,"id":"evt_…"} for each event once it need not be sent again; - is
-    /// standard output
+    /// Write {"line":N,"id":"evt_…"} for each event that need not be sent again; - is standard
+    /// output
     ///
-    /// An event is acknowledged once it is synced to the queue, or when no target wants it. One
-    /// that only best-effort targets want is never safe, and never acknowledged. With several
-    /// --events, "source" names the one that the line is of. Events over HTTP have their answer
-    /// instead.
+    /// An event is acknowledged once it is synced to the queue, or when it matches no target. One
+    /// that only matches best-effort targets is not stored, and not acknowledged. With several
+    /// --events, "source" names the file of the line. Events over HTTP get a response instead.
     #[arg(long, value_name = "FILE")]
     pub(in crate::commands) acks: Option<PathBuf>,
 
@@ -64,12 +63,12 @@ pub(crate) struct RunArgs {
 
     /// How long to wait for deliveries at the end: 30s, 5m, 500ms
     ///
-    /// After SIGTERM or SIGINT, in all; at the end of the input, since the last delivery that went
-    /// through.
+    /// After SIGTERM or SIGINT, this bounds the whole shutdown. At the end of the input, it bounds
+    /// the time without a successful delivery.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(in crate::commands) grace: Duration,
 
-    /// How to report at the end, on standard error
+    /// The format of the summary at the end, on standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = SummaryFormat::Text)]
     pub(in crate::commands) summary: SummaryFormat,
 
@@ -79,11 +78,11 @@ pub(crate) struct RunArgs {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(in crate::commands) enum SummaryFormat {
-    /// A line for people
+    /// Text for people
     Text,
     /// One line of JSON
     Json,
-    /// Not at all
+    /// No summary
     None,
 }
 

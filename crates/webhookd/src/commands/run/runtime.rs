@@ -101,7 +101,7 @@ impl Runtime {
         admin::listen(&mut server, &args.admin, &daemon)?;
 
         let (sender, messages) = crossbeam_channel::unbounded();
-        signals.announce(sender.clone(), {
+        signals.start(sender.clone(), {
             let reloader = Arc::clone(&reloader);
             // The reloader logs and counts the result.
             move || drop(reloader.reload(Cause::Signal))
@@ -169,11 +169,11 @@ impl Runtime {
             // can be drained while events arrive.
             listening.stop(grace / 2);
         }
-        if drain && !self.signals.asked_to_end() {
+        if drain && !self.signals.end_requested() {
             // What is not delivered in time is counted below.
             let _drained = self.dispatcher.drain(Some(grace), self.signals.flag());
         }
-        let left = match self.signals.asked_to_end() {
+        let left = match self.signals.end_requested() {
             true => grace.saturating_sub(ending.elapsed()),
             false => Duration::ZERO,
         };

@@ -1,4 +1,4 @@
-//! Showing what was sent, what came back, and what would follow.
+//! Shows request and response of a test delivery, and what `webhookd run` would do next.
 
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
@@ -9,10 +9,10 @@ use webhook_config::{Delivery, Target};
 use webhook_dispatch::retry::ceiling;
 use webhook_dispatch::{TestDelivery, Verdict};
 
-/// A trial, to be shown.
+/// A test delivery, to be shown.
 pub(super) struct Report<'a> {
     pub(super) target: &'a Target,
-    pub(super) trial: &'a TestDelivery,
+    pub(super) delivery: &'a TestDelivery,
     pub(super) show_secrets: bool,
     pub(super) is_filtered_out: bool,
 }
@@ -29,9 +29,9 @@ struct Json<'a> {
     hint: String,
     took_ms: f64,
     request: JsonRequest<'a>,
-    /// `None` when there was no answer.
+    /// `None` when there was no response.
     response: Option<JsonResponse<'a>>,
-    /// What happened; `None` if it was delivered.
+    /// What went wrong; `None` if it was delivered.
     error: Option<&'a str>,
 }
 
@@ -58,18 +58,18 @@ struct JsonResponse<'a> {
 
 impl Report<'_> {
     pub(super) fn write_text(&self, out: &mut impl Write) -> Result<()> {
-        let trial = self.trial;
+        let sent = self.delivery;
         writeln!(out, "POST {}", self.target.url())?;
         if let Some(proxy) = self.target.proxy() {
             writeln!(out, "through the proxy {proxy}")?;
         }
-        for (name, value) in &trial.headers {
+        for (name, value) in &sent.headers {
             writeln!(out, "> {name}: {}", printable(&self.shown(name, value)))?;
         }
         writeln!(out, ">")?;
-        lines(out, '>', &String::from_utf8_lossy(&trial.body))?;
+        lines(out, '>', &String::from_utf8_lossy(&sent.body))?;
         writeln!(out)?;
-        match &trial.result {
+        match &sent.result {
             Ok(answer) => {
                 writeln!(out, "< {}", answer.status)?;
                 if let Some(value) = &answer.retry_after {
@@ -83,27 +83,27 @@ impl Report<'_> {
                 if !answer.complete {
                     writeln!(
                         out,
-                        "(not all of it: more than maxResponseBytes, too late, or cut off)"
+                        "(incomplete: longer than maxResponseBytes, too late, or cut off)"
                     )?;
                 }
             }
-            Err(error) => writeln!(out, "no answer: {}", printable(&error.message))?,
+            Err(error) => writeln!(out, "no response: {}", printable(&error.message))?,
         }
         writeln!(out)?;
-        let delivered = trial.verdict == Verdict::Delivered;
-        let came_to = if delivered {
+        let delivered = sent.verdict == Verdict::Delivered;
+        let result = if delivered {
             "delivered"
         } else {
             "not delivered"
         };
-        let took = trial.took.as_secs_f64() * 1_000.0;
+        let took = sent.took.as_secs_f64() * 1_000.0;
         writeln!(
             out,
-            "{came_to} ({}), in {took:.1} ms, connecting included",
-            trial.outcome
+            "{result} ({}), in {took:.1} ms, connecting included",
+            sent.outcome
         )?;
         if !delivered {
-            writeln!(out, "{}", printable(&trial.detail))?;
+            writeln!(out, "{}", printable(&sent.detail))?;
         }
         let hint = self.hint();
         if !hint.is_empty() {
@@ -113,18 +113,18 @@ impl Report<'_> {
     }
 
     pub(super) fn write_json(&self, out: &mut impl Write) -> Result<()> {
-        let trial = self.trial;
+        let sent = self.delivery;
         let json = Json {
             target: self.target.name().as_str(),
             url: self.target.url().to_string(),
-            id: &trial.id,
-            delivered: trial.verdict == Verdict::Delivered,
-            outcome: trial.outcome.name(),
+            id: &sent.id,
+            delivered: sent.verdict == Verdict::Delivered,
+            outcome: sent.outcome.name(),
             next_step: self.next_step(),
             hint: self.hint(),
-            took_ms: trial.took.as_secs_f64() * 1_000.0,
+            took_ms: sent.took.as_secs_f64() * 1_000.0,
             request: JsonRequest {
-                headers: trial
+                headers: sent
                     .headers
                     .iter()
                     .map(|(name, value)| JsonHeader {
@@ -132,21 +132,21 @@ impl Report<'_> {
                         value: self.shown(name, value),
                     })
                     .collect(),
-                body: String::from_utf8_lossy(&trial.body),
+                body: String::from_utf8_lossy(&sent.body),
             },
-            response: trial.result.as_ref().ok().map(|answer| JsonResponse {
+            response: sent.result.as_ref().ok().map(|answer| JsonResponse {
                 status: answer.status,
                 retry_after: answer.retry_after.as_deref().map(String::from_utf8_lossy),
                 body: String::from_utf8_lossy(&answer.body),
                 complete: answer.complete,
             }),
-            error: Some(trial.detail.as_str()).filter(|detail| !detail.is_empty()),
+            error: Some(sent.detail.as_str()).filter(|detail| !detail.is_empty()),
         };
         serde_json::to_writer(&mut *out, &json)?;
         writeln!(out)
     }
 
-    /// A header's value, or what stands for it if it may be a secret.
+    /// A header's value, masked if it may be a secret.
     fn shown<'a>(&'a self, name: &HeaderName, value: &'a HeaderValue) -> Cow<'a, str> {
         let of_the_target = self
             .target
@@ -161,7 +161,7 @@ impl Report<'_> {
 
     /// What `webhookd run` would do now: `nothing`, `retry`, `dead-letter` or `stop`.
     fn next_step(&self) -> &'static str {
-        match self.trial.verdict {
+        match self.delivery.verdict {
             Verdict::Delivered => "nothing",
             _ if self.target.delivery() == Delivery::BestEffort => "nothing",
             Verdict::Refused => "dead-letter",
@@ -177,17 +177,17 @@ impl Report<'_> {
     }
 
     fn hint(&self) -> String {
-        let mut hint = match (self.trial.verdict, self.next_step()) {
+        let mut hint = match (self.delivery.verdict, self.next_step()) {
             (Verdict::Delivered, _) => String::new(),
-            (_, "nothing") => "`webhookd run` would leave it at that: the target is best-effort, \
-                 which means one attempt"
+            (_, "nothing") => "`webhookd run` would not try again: a best-effort target gets one \
+                 attempt"
                 .to_owned(),
             (_, "retry") => format!("`webhookd run` would try it again after {}", self.wait()),
-            (_, "stop") => "`webhookd run` would stop this target and keep what it is owed, since \
-                 410 says that the receiver wants nothing any more"
+            (_, "stop") => "`webhookd run` would stop this target and keep its events, since 410 \
+                 says that the receiver is gone for good"
                 .to_owned(),
             (Verdict::Refused, _) => "`webhookd run` would make it a dead letter at once: this \
-                 status says that the receiver will never take this body"
+                 status says that the receiver will never accept this body"
                 .to_owned(),
             _ => "`webhookd run` would make it a dead letter, since retry.maxAttempts is 1"
                 .to_owned(),
@@ -197,8 +197,8 @@ impl Report<'_> {
                 hint.push('\n');
             }
             hint.push_str(
-                "`webhookd run` would not send this event there: the target's filters (statuses, \
-                 jobs, initialEvents) leave it out",
+                "`webhookd run` would not send this event: it does not match the target's filters \
+                 (statuses, jobs, initialEvents)",
             );
         }
         hint
@@ -206,7 +206,7 @@ impl Report<'_> {
 
     fn wait(&self) -> String {
         let drawn = ceiling(self.target.retry(), 1);
-        match self.trial.retry_after {
+        match self.delivery.retry_after {
             Some(asked) if asked >= drawn => {
                 format!("{}, as Retry-After asks", seconds(asked))
             }
@@ -224,7 +224,7 @@ fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())
 }
 
-/// A text, each line after a mark.
+/// Writes a text, with a mark before each line.
 fn lines(out: &mut impl Write, mark: char, text: &str) -> Result<()> {
     for line in text.lines() {
         writeln!(out, "{mark} {}", printable(line))?;
@@ -232,7 +232,7 @@ fn lines(out: &mut impl Write, mark: char, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Without what a terminal obeys: some of it is the receiver's.
+/// Escapes control characters: the text may come from the receiver.
 fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,22 +1,22 @@
-//! What is shown: the last snapshot, rates since the one before, order and choice. No clock and no
-//! terminal is in it.
+//! The state of the display: the last snapshot, rates since the one before, order and choice. It uses
+//! no clock and no terminal.
 
 use super::snapshot::{Snapshot, Target};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// What is shown.
+/// The state of the display.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     pub(super) now: Snapshot,
     pub(super) order: Order,
     /// The chosen target, by name, since its row changes.
     chosen: Option<String>,
-    /// What to tell below the table.
+    /// The text below the table.
     pub(super) message: String,
-    /// Why the last look failed; the figures are older then.
-    pub(super) trouble: Option<String>,
+    /// Why the last update failed; the figures are older then.
+    pub(super) error: Option<String>,
     rates: HashMap<String, Rates>,
     seen_at: Option<Instant>,
 }
@@ -26,11 +26,11 @@ pub(super) struct Board {
 pub(super) struct Rates {
     pub(super) accepted: f64,
     pub(super) delivered: f64,
-    /// Attempts that did not deliver.
+    /// Failed attempts.
     pub(super) failed: f64,
 }
 
-/// What the targets are sorted by.
+/// The column by which the targets are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Order {
     #[default]
@@ -74,7 +74,7 @@ impl Board {
             .seen_at
             .map(|before| at.saturating_duration_since(before).as_secs_f64())
             .filter(|elapsed| *elapsed > 0.0);
-        // A program that started anew counts from nothing.
+        // A restarted program counts from zero.
         let restarted = snapshot.status.uptime_seconds < self.now.status.uptime_seconds;
         self.rates.clear();
         if let Some(elapsed) = elapsed.filter(|_| !restarted) {
@@ -94,15 +94,15 @@ impl Board {
         }
         self.now = snapshot;
         self.seen_at = Some(at);
-        self.trouble = None;
+        self.error = None;
     }
 
-    /// None before there are two snapshots to compare.
+    /// `None` before there are two snapshots to compare.
     pub(super) fn rates(&self, target: &str) -> Option<Rates> {
         self.rates.get(target).copied()
     }
 
-    /// The targets as sorted: figures from the largest, and what is equal by name.
+    /// The targets in order: by descending figures, then by name.
     pub(super) fn targets(&self) -> Vec<&Target> {
         let mut targets: Vec<&Target> = self.now.targets.iter().collect();
         let rates = |target: &Target| self.rates(&target.name).unwrap_or_default();
@@ -130,7 +130,7 @@ impl Board {
         targets.get(row).map(|target| (row, *target))
     }
 
-    /// Chooses the target so many rows further down, or up.
+    /// Chooses the target `step` rows below, or above.
     pub(super) fn choose(&mut self, step: isize) {
         let row = self.chosen().map_or(0, |(row, _)| row);
         let last = self.now.targets.len().saturating_sub(1);
@@ -149,7 +149,7 @@ pub(super) mod tests {
     use crate::commands::top::snapshot::{Figures, Latency, Queue, Status};
     use std::time::Duration;
 
-    /// Two targets after so many deliveries each.
+    /// Two targets, with their numbers of deliveries.
     pub(in crate::commands::top) fn snapshot(uptime: f64, delivered: [u64; 2]) -> Snapshot {
         let target = |name: &str, delivered, pending| Target {
             name: name.to_owned(),

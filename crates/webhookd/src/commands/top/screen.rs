@@ -1,4 +1,4 @@
-//! The terminal: shows the board, takes keys, and gives the terminal back as it was.
+//! The terminal: shows the board, handles keys, and restores the terminal at the end.
 
 use super::board::Board;
 use super::snapshot::Source;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How soon a signal is heard.
-const LISTEN: Duration = Duration::from_millis(100);
+/// How often signals are checked.
+const STEP: Duration = Duration::from_millis(100);
 
-/// Gives the terminal back, however it ends. A panic does so before its message is printed, by
-/// ratatui's hook.
+/// Restores the terminal when dropped. After a panic, ratatui's hook does so before the message is
+/// printed.
 struct Restore;
 
 impl Drop for Restore {
@@ -24,23 +24,23 @@ impl Drop for Restore {
     }
 }
 
-/// Shows it until `q`, or a signal.
+/// Shows the board until `q` is pressed or a signal arrives.
 ///
 /// # Errors
 /// The terminal cannot be used.
 pub(super) fn watch(source: &Source, mut board: Board, interval: Duration) -> Result<()> {
-    let asked_to_end = Arc::new(AtomicBool::new(false));
+    let end_requested = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&asked_to_end))
+        signal_hook::flag::register(signal, Arc::clone(&end_requested))
             .context("cannot wait for signals")?;
     }
     let _restore = Restore;
     let mut terminal = ratatui::try_init().context("cannot use the terminal")?;
     let mut look_at = Instant::now() + interval;
     show(&mut terminal, &board)?;
-    while !asked_to_end.load(Ordering::SeqCst) {
+    while !end_requested.load(Ordering::SeqCst) {
         let wait = look_at.saturating_duration_since(Instant::now());
-        if event::poll(wait.min(LISTEN)).context("cannot read the terminal")? {
+        if event::poll(wait.min(STEP)).context("cannot read the terminal")? {
             let event = event::read().context("cannot read the terminal")?;
             if let Event::Key(key) = event
                 && key.kind != KeyEventKind::Release
@@ -53,7 +53,7 @@ pub(super) fn watch(source: &Source, mut board: Board, interval: Duration) -> Re
         if Instant::now() >= look_at {
             match source.look() {
                 Ok(snapshot) => board.update(snapshot, Instant::now()),
-                Err(error) => board.trouble = Some(format!("{error:#}")),
+                Err(error) => board.error = Some(format!("{error:#}")),
             }
             look_at = Instant::now() + interval;
             show(&mut terminal, &board)?;
@@ -69,7 +69,7 @@ fn show(terminal: &mut DefaultTerminal, board: &Board) -> Result<()> {
         .context("cannot write to the terminal")
 }
 
-/// Does what a key asks for; whether that is to end.
+/// Handles a key; whether it quits.
 fn press(key: KeyEvent, source: &Source, board: &mut Board) -> bool {
     board.message.clear();
     match key.code {
@@ -83,23 +83,23 @@ fn press(key: KeyEvent, source: &Source, board: &mut Board) -> bool {
         }
         KeyCode::Char('p') => {
             let paused = board.chosen().is_some_and(|(_, target)| target.paused);
-            tell(source, board, if paused { "resume" } else { "pause" });
+            command(source, board, if paused { "resume" } else { "pause" });
         }
-        KeyCode::Char('r') => tell(source, board, "restart"),
+        KeyCode::Char('r') => command(source, board, "restart"),
         _ => {}
     }
     false
 }
 
-fn tell(source: &Source, board: &mut Board, verb: &str) {
+fn command(source: &Source, board: &mut Board, verb: &str) {
     let Some(name) = board.chosen().map(|(_, target)| target.name.clone()) else {
         return;
     };
-    let told = source.tell(&name, verb).and_then(|()| source.look());
-    match told {
+    let done = source.command(&name, verb).and_then(|()| source.look());
+    match done {
         Ok(snapshot) => {
             board.update(snapshot, Instant::now());
-            board.message = format!("{name}: {verb} was asked for");
+            board.message = format!("{name}: {verb} requested");
         }
         Err(error) => board.message = format!("{name}: {error:#}"),
     }

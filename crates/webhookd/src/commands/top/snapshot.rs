@@ -1,17 +1,17 @@
-//! What the operators' interface says at one moment.
+//! Figures of the admin API at one moment.
 
 use crate::admin::client::{Client, segment};
 use anyhow::Result;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Where snapshots come from.
+/// Gets snapshots from the admin API.
 #[derive(Debug)]
 pub(super) struct Source {
     client: Client,
 }
 
-/// All that is shown.
+/// All figures shown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) status: Status,
@@ -36,7 +36,7 @@ pub(super) struct Reason {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Queue {
-    /// `None` when every target is best-effort; then there is no queue.
+    /// `None` if there is no queue, since every target is best-effort.
     pub(super) directory: Option<String>,
     pub(super) events: u64,
     pub(super) bytes: u64,
@@ -86,7 +86,7 @@ struct Targets {
 }
 
 impl Figures {
-    /// Attempts that did not deliver.
+    /// Attempts that failed.
     pub(super) fn failures(&self) -> u64 {
         let all = self.attempts.iter();
         all.filter(|(outcome, _)| *outcome != "2xx")
@@ -101,7 +101,7 @@ impl Source {
     }
 
     /// # Errors
-    /// The program does not answer, or has a problem.
+    /// The program does not respond, or responds with a problem.
     pub(super) fn look(&self) -> Result<Snapshot> {
         let Targets { targets } = self.client.get("/api/v1/targets")?;
         Ok(Snapshot {
@@ -111,11 +111,11 @@ impl Source {
         })
     }
 
-    /// Has a target `pause`, `resume` or `restart`.
+    /// Commands a target: `pause`, `resume` or `restart`.
     ///
     /// # Errors
-    /// It was not done.
-    pub(super) fn tell(&self, target: &str, verb: &str) -> Result<()> {
+    /// The command failed.
+    pub(super) fn command(&self, target: &str, verb: &str) -> Result<()> {
         let path = format!("/api/v1/targets/{}/{verb}", segment(target));
         self.client.post(&path, None)?.check().map(drop)
     }

@@ -1,4 +1,4 @@
-//! Drawing a board.
+//! Draws the board.
 
 use super::board::{Board, Order};
 use super::snapshot::{Queue, Target};
@@ -11,10 +11,10 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 const KEYS: &str = "up/down choose  p pause/resume  r restart  s sort  q quit";
-/// Lines besides the targets: state, queue, a blank, titles, and keys.
+/// Lines besides the targets: state, queue, a blank one, titles, keys.
 const OTHER_LINES: usize = 5;
 
-/// Titles and widths.
+/// Titles and widths of the columns.
 const COLUMNS: [(&str, u16); 12] = [
     ("TARGET", 20),
     ("STATE", 12),
@@ -30,7 +30,7 @@ const COLUMNS: [(&str, u16); 12] = [
     ("P99", 9),
 ];
 
-/// Draws it.
+/// Draws the board.
 pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, interactive: bool) {
     let [state, queue, _, table, foot] = Layout::vertical([
         Constraint::Length(1),
@@ -64,16 +64,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, interactive: bool) {
     }
     frame.render_stateful_widget(figures, table, &mut choice);
     if interactive {
-        let said = if board.message.is_empty() {
+        let text = if board.message.is_empty() {
             KEYS
         } else {
             &board.message
         };
-        frame.render_widget(Paragraph::new(said), foot);
+        frame.render_widget(Paragraph::new(text), foot);
     }
 }
 
-/// One frame as text, without colours, its lines without blanks at their ends.
+/// One frame as text, without colours and trailing blanks.
 pub(super) fn as_text(board: &Board, width: u16) -> String {
     let lines = board.now.targets.len() + OTHER_LINES;
     let height = u16::try_from(lines).unwrap_or(u16::MAX);
@@ -96,11 +96,11 @@ pub(super) fn as_text(board: &Board, width: u16) -> String {
 
 fn state_line(board: &Board) -> Line<'_> {
     let status = &board.now.status;
-    let well = Style::new().fg(Color::Green);
+    let good = Style::new().fg(Color::Green);
     let bad = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
-    let state = match (&board.trouble, status.ready) {
-        (Some(trouble), _) => Span::styled(format!("these figures are old: {trouble}"), bad),
-        (None, true) => Span::styled("ready", well),
+    let state = match (&board.error, status.ready) {
+        (Some(error), _) => Span::styled(format!("these figures are old: {error}"), bad),
+        (None, true) => Span::styled("ready", good),
         (None, false) => {
             let why: Vec<&str> = status.reasons.iter().map(|it| it.detail.as_str()).collect();
             Span::styled(format!("NOT READY: {}", why.join("; ")), bad)
@@ -184,7 +184,7 @@ fn state_color(state: &str) -> Color {
     }
 }
 
-/// Words to the left, figures to the right.
+/// Text is aligned to the left, figures to the right.
 fn aligned(title: &str, text: String) -> Cell<'static> {
     let side = match title {
         "TARGET" | "STATE" => Alignment::Left,
@@ -208,7 +208,7 @@ fn span_of_time(seconds: f64) -> String {
     }
 }
 
-/// The order's name, for the line below.
+/// The message about the order.
 pub(super) fn sorted_by(order: Order) -> String {
     format!("sorted by {}", order.column())
 }
@@ -241,13 +241,13 @@ pager                ok                 0.0       0.0      0.0          7   1m 0
     }
 
     #[test]
-    fn trouble_is_seen_at_once() {
+    fn problems_are_shown() {
         let mut board = board();
         board.now.targets[0].state = "breaker-open".to_owned();
         board.now.targets[1].state = "paused".to_owned();
         board.now.queue.quarantined = 2;
         board.now.status.ready = false;
-        board.trouble = Some("no answer".to_owned());
+        board.error = Some("no answer".to_owned());
         let text = as_text(&board, 124);
         for sign in [
             "breaker-open",
@@ -257,12 +257,12 @@ pager                ok                 0.0       0.0      0.0          7   1m 0
         ] {
             assert!(text.contains(sign), "{sign} in\n{text}");
         }
-        board.trouble = None;
+        board.error = None;
         assert!(as_text(&board, 124).contains("NOT READY"));
     }
 
     #[test]
-    fn the_chosen_target_is_marked_and_the_keys_are_told() {
+    fn the_chosen_target_is_marked_and_the_keys_are_shown() {
         let mut board = board();
         board.choose(1);
         let mut terminal = Terminal::new(TestBackend::new(124, 8)).unwrap();
@@ -285,7 +285,7 @@ pager                ok                 0.0       0.0      0.0          7   1m 0
     }
 
     #[test]
-    fn times_are_told_in_their_largest_units() {
+    fn times_are_shown_in_their_largest_units() {
         for (seconds, text) in [
             (0.04, "0.0s"),
             (59.94, "59.9s"),

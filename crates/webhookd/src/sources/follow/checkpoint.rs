@@ -155,7 +155,7 @@ fn beginning(file: &File, length: usize) -> std::io::Result<String> {
     file.read_exact_at(&mut bytes, 0)?;
     let mut text = String::with_capacity(2 * length);
     for byte in bytes {
-        write!(text, "{byte:02x}").expect("a String takes all that is written");
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
     }
     Ok(text)
 }

@@ -1,4 +1,4 @@
-//! What a request is answered: statuses, headers and bodies.
+//! Responses: statuses, headers and bodies.
 
 use super::budget::Held;
 use http_body_util::Full;
@@ -11,27 +11,27 @@ use webhook_model::ReadErrorKind;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// When to try again what there was no room for: soon, since room comes with each delivery.
+/// When to retry after a lack of room: soon, since each delivery makes room.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// Why something was not accepted.
+/// Why an event or a request was not accepted.
 #[derive(Debug)]
 pub(super) struct Complaint {
     pub(super) status: StatusCode,
     pub(super) error: String,
-    /// The byte of the event at which it shows, from 0.
+    /// The byte of the event where the error is, from 0.
     pub(super) byte: Option<usize>,
 }
 
-/// An accepted event, as JSON.
+/// The response for an accepted event.
 #[derive(Debug, Serialize)]
 struct Accepted {
     id: String,
-    /// How many targets it is for.
+    /// Number of targets that it matches.
     targets: usize,
-    /// How many of them are reliable.
+    /// Number of those that are reliable.
     reliable: usize,
-    /// Whether it was accepted before, under the same key.
+    /// Whether it was accepted before, with the same key.
     #[serde(skip_serializing_if = "is_false")]
     duplicate: bool,
 }
@@ -41,7 +41,7 @@ struct Error<'a> {
     error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     byte: Option<usize>,
-    /// Whether the same may be sent again, and be accepted then.
+    /// Whether it may be accepted when it is sent again.
     retry: bool,
 }
 
@@ -54,11 +54,11 @@ impl Complaint {
         }
     }
 
-    /// There is no room at the moment.
+    /// There is no room now.
     pub(super) fn busy() -> Complaint {
         Complaint::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "there was no room in time; nothing of it was accepted; send it again later",
+            "there was no room in time, and it was not accepted; send it again later",
         )
     }
 
@@ -86,16 +86,16 @@ impl Complaint {
         }
     }
 
-    /// The disk did not answer in time.
+    /// The commit did not end in time.
     pub(super) fn unconfirmed() -> Complaint {
         Complaint::new(
             StatusCode::GATEWAY_TIMEOUT,
-            "the queue did not confirm it in time: it may be accepted yet; send it again, with \
-             the same Idempotency-Key lest it be delivered twice",
+            "the queue did not confirm it in time, and may still accept it; send it again with the \
+             same Idempotency-Key, so that it is not delivered twice",
         )
     }
 
-    /// Whether the same may be accepted later.
+    /// Whether it may be accepted later.
     pub(super) fn may_retry(&self) -> bool {
         is_passing(self.status)
     }
@@ -110,7 +110,7 @@ impl Complaint {
     }
 }
 
-/// Whether what is answered so may be accepted when it is sent again.
+/// Whether a request with this response may be accepted when it is sent again.
 pub(super) fn is_passing(status: StatusCode) -> bool {
     matches!(
         status,
@@ -122,7 +122,7 @@ pub(super) fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// 200, not 202: Aurora's own counters take every other status for a failure.
+/// The status is 200 and not 202, since Aurora counts every other status as a failure.
 pub(super) fn accepted(receipt: &Receipt) -> Answer {
     let id = webhook_id(receipt.id);
     let header = HeaderValue::try_from(&id).expect("it is letters and digits");
@@ -137,7 +137,7 @@ pub(super) fn accepted(receipt: &Receipt) -> Answer {
     answer
 }
 
-/// A text, and the memory that is taken for it.
+/// A text, and the memory held for it.
 struct HeldText {
     text: Vec<u8>,
     _held: Held,
@@ -149,7 +149,7 @@ impl AsRef<[u8]> for HeldText {
     }
 }
 
-/// Only POST is served.
+/// The response to other methods than POST.
 pub(super) fn method_not_allowed() -> Answer {
     let complaint = Complaint::new(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -162,7 +162,7 @@ pub(super) fn method_not_allowed() -> Answer {
     answer
 }
 
-/// The peer has to show who it is.
+/// The response to a request that is not authenticated.
 pub(super) fn unauthorized(error: &str, challenge: &'static str) -> Answer {
     let mut answer = Complaint::new(StatusCode::UNAUTHORIZED, error).answer();
     answer
@@ -171,7 +171,7 @@ pub(super) fn unauthorized(error: &str, challenge: &'static str) -> Answer {
     answer
 }
 
-/// Ends the connection after this answer.
+/// Closes the connection after this response.
 pub(super) fn closing(mut answer: Answer) -> Answer {
     answer
         .headers_mut()
@@ -179,15 +179,15 @@ pub(super) fn closing(mut answer: Answer) -> Answer {
     answer
 }
 
-/// An answer with a JSON document and a line feed, which terminals like.
+/// A response with a JSON document and a line feed.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     json_held(status, body, Held::default())
 }
 
-/// As [`json`], of what memory is held for: until the peer has taken it, and not only until it is
-/// made, since a peer need not read.
+/// As [`json`], with the memory held for the document. It is released when the peer has read the
+/// response, which may take long.
 pub(super) fn json_held(status: StatusCode, body: &impl Serialize, held: Held) -> Answer {
-    let mut text = serde_json::to_vec(body).expect("it has no map with odd keys");
+    let mut text = serde_json::to_vec(body).expect("it has no maps, so it can be written as JSON");
     text.push(b'\n');
     let text = Bytes::from_owner(HeldText { text, _held: held });
     let mut answer = Response::new(Full::new(text));
@@ -207,7 +207,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     #[tokio::test(start_paused = true)]
-    async fn the_memory_of_an_answer_is_held_until_it_is_written() {
+    async fn the_memory_of_a_response_is_held_until_it_is_written() {
         let budget = Budget::new(10);
         let mut held = Held::default();
         budget.add(&mut held, 10).await.unwrap();

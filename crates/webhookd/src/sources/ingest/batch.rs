@@ -187,7 +187,7 @@ impl<'a> Batch<'a> {
             }
         }
         if self.refused >= MOST_REFUSED && self.stopped.is_none() {
-            let why = format!("{MOST_REFUSED} lines were refused; the rest was not looked at");
+            let why = format!("{MOST_REFUSED} lines were refused; the rest was not read");
             self.stop(number + 1, Complaint::new(StatusCode::BAD_REQUEST, why));
         }
     }

@@ -1,4 +1,4 @@
-//! Reading bodies, in pieces, within bounds of time and memory.
+//! Reads bodies in pieces, within limits of time and size.
 
 use super::answer::Complaint;
 use crate::http::Activity;
@@ -8,7 +8,7 @@ use hyper::body::{Body, Bytes, Incoming};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A request's body as it comes.
+/// A request's body, as it arrives.
 #[derive(Debug)]
 pub(super) struct Pieces {
     body: Incoming,
@@ -22,7 +22,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// A peer has `timeout` for each event.
+    /// A peer has `timeout` to send each event.
     pub(super) fn new(
         body: Incoming,
         activity: Option<Arc<Activity>>,
@@ -40,10 +40,10 @@ impl Pieces {
         }
     }
 
-    /// Allows so many bytes.
+    /// Sets the limit in bytes.
     ///
     /// # Errors
-    /// The body is known to be longer.
+    /// The body is longer, by its Content-Length.
     pub(super) fn allow(&mut self, most: usize) -> Result<(), Complaint> {
         self.most = most;
         if self.body.size_hint().lower() > most as u64 {
@@ -52,12 +52,12 @@ impl Pieces {
         Ok(())
     }
 
-    /// Whether something of it was not read.
+    /// Whether a part of it was not read.
     pub(super) fn is_unread(&self) -> bool {
         self.failed || !self.is_complete()
     }
 
-    /// How much is still to come, if the peer has told.
+    /// Bytes that are still to arrive, if there is a Content-Length.
     pub(super) fn remaining(&self) -> usize {
         usize::try_from(self.body.size_hint().lower()).unwrap_or(0)
     }
@@ -67,7 +67,7 @@ impl Pieces {
         self.ended || self.body.is_end_stream()
     }
 
-    /// Another event begins: the peer has its time for it from now on.
+    /// Another event begins, and the peer's time for it.
     pub(super) fn begin_event(&mut self) {
         self.until = Instant::now() + self.timeout;
     }
@@ -75,7 +75,7 @@ impl Pieces {
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// The body is too long, breaks off, or did not come in time.
+    /// The body is too long, breaks off, or does not arrive in time.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Complaint> {
         if let Some(activity) = &self.activity {
             activity.reads_body();
@@ -96,7 +96,7 @@ impl Pieces {
                     Complaint::new(
                         StatusCode::REQUEST_TIMEOUT,
                         format!(
-                            "the body did not come in time: {:?} for an event",
+                            "the body did not arrive in time: {:?} for an event",
                             self.timeout
                         ),
                     )
@@ -114,7 +114,7 @@ impl Pieces {
                     ));
                 }
             };
-            // Trailers are of no use here.
+            // Trailers are ignored.
             let Ok(data) = data else { continue };
             if data.is_empty() {
                 continue;

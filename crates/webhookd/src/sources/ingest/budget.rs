@@ -1,23 +1,23 @@
-//! The memory that the events of all requests together may take.
+//! The memory that all requests share.
 
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a request waits for others to let go of memory.
+/// How long a request waits for others to release memory.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Bytes to be shared by all requests.
+/// The bytes that are free.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     room: Arc<Semaphore>,
 }
 
-/// There was no room in time.
+/// No memory was released in time.
 #[derive(Debug)]
 pub(super) struct NoRoom;
 
-/// Bytes that are taken until this is dropped.
+/// Bytes that are held until this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Held(Option<OwnedSemaphorePermit>);
 
@@ -28,10 +28,10 @@ impl Budget {
         }
     }
 
-    /// Adds `bytes` to what is held.
+    /// Holds `bytes` more.
     ///
     /// # Errors
-    /// Others held too much for too long.
+    /// Other requests held too much for too long.
     pub(super) async fn add(&self, held: &mut Held, bytes: usize) -> Result<(), NoRoom> {
         let bytes = u32::try_from(bytes).map_err(|_| NoRoom)?;
         let room = Arc::clone(&self.room);
@@ -51,7 +51,7 @@ impl Budget {
 }
 
 impl Held {
-    /// Takes `bytes` of it apart, or all of it if it is less.
+    /// Splits `bytes` off, or everything if it is less.
     pub(super) fn split(&mut self, bytes: usize) -> Held {
         let Some(all) = &mut self.0 else {
             return Held::default();
@@ -60,7 +60,7 @@ impl Held {
         Held(all.split(bytes))
     }
 
-    /// Lets go of all but `bytes`.
+    /// Releases everything but `bytes`.
     pub(super) fn keep(&mut self, bytes: usize) {
         let all = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         drop(self.split(all.saturating_sub(bytes)));
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_held_is_given_back_when_it_is_dropped() {
+    async fn held_memory_is_released_when_it_is_dropped() {
         let budget = Budget::new(10);
         let mut first = Held::default();
         budget.add(&mut first, 4).await.unwrap();

@@ -1,50 +1,50 @@
-//! The options of the HTTP ingest.
+//! The options of the HTTP listener for events.
 
 use crate::units::{parse_bytes, parse_duration};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How events come in over HTTP.
+/// How to accept events over HTTP.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Events over HTTP")]
 pub(crate) struct IngestOptions {
-    /// Take events by POST on this address; port 0 picks a free one
+    /// Accept events by POST on this address; port 0 picks a free one
     ///
-    /// May be given more than once. `systemd` is every socket that systemd passes as `ingest`,
-    /// `fd:NAME` one passed under another name. An answer 2xx comes after the event is safe on
-    /// disk. Without a token or a secret, whoever reaches the address may send events.
+    /// May be repeated. `systemd` stands for every socket that systemd passes as `ingest`, `fd:NAME`
+    /// for one passed under another name. A 2xx response is sent after the event is safe on disk.
+    /// Without a token or a secret, every program that can connect may send events.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<String>,
 
-    /// Take requests only with the bearer token that is in this file
+    /// Accept requests only with a bearer token of this file
     ///
-    /// A file of several lines holds several tokens, each of them good.
+    /// The file holds one token per line, any of which is accepted.
     #[arg(long, value_name = "FILE", requires = "listen")]
     pub(crate) listen_token_file: Option<PathBuf>,
 
-    /// Take requests only with a signature (Standard Webhooks) by the secret in this file
+    /// Accept requests only with a signature (Standard Webhooks) by a secret of this file
     ///
-    /// A file of several lines holds several secrets, each of them good.
+    /// The file holds one secret per line, any of which may have signed.
     #[arg(long, value_name = "FILE", requires = "listen")]
     pub(crate) listen_secret_file: Option<PathBuf>,
 
-    /// The longest body of several events; the longest event is the configuration's maxEventBytes
+    /// The longest body of several events; maxEventBytes of the configuration bounds each event
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
     pub(crate) max_body: usize,
 
-    /// Bytes of events that all requests together may have in memory
+    /// The memory for events of all requests together
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
     pub(crate) max_in_flight: usize,
 
-    /// The longest head of a request, from 8KiB
+    /// The longest head of a request, at least 8KiB
     #[arg(long, value_name = "BYTES", default_value = "16KiB", value_parser = parse_head)]
     pub(crate) max_head: usize,
 
-    /// The most header fields of a request
+    /// The maximal number of header fields of a request
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_headers: usize,
 
-    /// Connections open at once; one more closes the one that is idle longest
+    /// The maximal number of connections; one more closes the one that is idle longest
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = at_least_one)]
     pub(crate) max_connections: usize,
 
@@ -60,25 +60,25 @@ pub(crate) struct IngestOptions {
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_duration)]
     pub(crate) idle_timeout: Duration,
 
-    /// How long a request waits for the disk before it is answered that it is not known yet
+    /// How long a request waits for the disk before it gets 504
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(crate) sync_timeout: Duration,
 }
 
-/// The HTTP library reads no less at once.
+/// The least that the HTTP library supports.
 const LEAST_HEAD: usize = 8 * 1024;
 
 fn parse_head(text: &str) -> Result<usize, String> {
     let bytes = parse_bytes(text)?;
     if bytes < LEAST_HEAD {
-        return Err("it is 8KiB at least".to_owned());
+        return Err("write a size of at least 8KiB".to_owned());
     }
     Ok(bytes)
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("write a number from 1 on".to_owned()),
+        Ok(0) | Err(_) => Err("write a number of at least 1".to_owned()),
         Ok(number) => Ok(number),
     }
 }
