@@ -41,14 +41,14 @@ fn hundreds_of_blocked_senders_end_at_once() {
 #[test]
 fn a_sender_that_is_not_read_from_ends_at_once() {
     let (came, comes) = channel();
-    let came = Mutex::new(came);
+    let (end, ends) = channel::<()>();
+    let script = Mutex::new((came, ends));
     let peer = Server::start(move |connection| {
         connection.head().unwrap();
-        came.lock().unwrap().send(()).unwrap();
-        // Until the client is gone, nothing more is read.
-        while connection.write(b"") && !connection.read().is_empty() {
-            std::thread::yield_now();
-        }
+        let (came, ends) = &*script.lock().unwrap();
+        came.send(()).unwrap();
+        // Nothing more is read. The test drops the other end.
+        ends.recv().unwrap_err();
     });
     let mut client = client(&peer);
     let stop = client.0.stopper();
@@ -56,4 +56,5 @@ fn a_sender_that_is_not_read_from_ends_at_once() {
     comes.recv_timeout(PATIENCE).unwrap();
     stop();
     assert_eq!(thread.join().unwrap(), TransportErrorKind::Stopped);
+    drop(end);
 }
