@@ -31,7 +31,7 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn install() -> Result<Signals> {
         let end_requested = Arc::new(AtomicBool::new(false));
-        // A write beyond the limit of a file's size is to fail, and not to end the process.
+        // A write beyond the limit of a file's size must fail instead of ending the process.
         flag::register(SIGXFSZ, Arc::default()).context("cannot wait for signals")?;
         let (end_pipe, writer) = UnixStream::pair().context("cannot wait for signals")?;
         for signal in [SIGTERM, SIGINT] {
@@ -104,7 +104,7 @@ impl Signals {
         Ok(())
     }
 
-    /// Waits, unless SIGTERM or SIGINT arrives; whether one has.
+    /// Waits, unless SIGTERM or SIGINT arrives. Returns whether one has.
     pub(crate) fn pause(&self, time: Duration) -> bool {
         let mut fds = [PollFd::from_borrowed_fd(
             self.end_pipe.as_fd(),

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the pages of a command and of its subcommands; how many they are.
+/// Writes the pages of a command and of its subcommands. Returns their number.
 fn write_pages(command: &Command, folder: &std::path::Path) -> anyhow::Result<usize> {
     // Once built, a subcommand knows its whole name, such as webhookd-queue-stats.
     let name = command.get_display_name().unwrap_or(command.get_name());

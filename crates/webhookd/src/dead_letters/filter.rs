@@ -89,15 +89,25 @@ impl Filter {
 
     /// Its parts, as parameters of the admin API.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
+        // Every part has a pair: one without would be ignored by a running program.
+        let Filter {
+            target,
+            id,
+            task,
+            job,
+            status,
+            since,
+            until,
+        } = self;
         let time = |at: u64| i64::try_from(at).ok().and_then(rfc3339);
         let pairs = [
-            ("target", self.target.clone()),
-            ("id", self.id.map(webhook_id)),
-            ("task", self.task.clone()),
-            ("job", self.job.as_ref().map(|job| job.as_str().to_owned())),
-            ("status", self.status.clone()),
-            ("since", self.since.and_then(time)),
-            ("until", self.until.and_then(time)),
+            ("target", target.clone()),
+            ("id", id.map(webhook_id)),
+            ("task", task.clone()),
+            ("job", job.as_ref().map(|job| job.as_str().to_owned())),
+            ("status", status.clone()),
+            ("since", since.and_then(time)),
+            ("until", until.and_then(time)),
         ];
         pairs
             .into_iter()

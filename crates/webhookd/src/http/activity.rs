@@ -188,7 +188,7 @@ impl Connections {
         })
     }
 
-    /// Closes the connections whose peers are slowest; false if no connection can be closed.
+    /// Closes the connections whose peers are slowest. Returns false if none can be closed.
     pub(super) fn evict(&self) -> bool {
         self.open().evict()
     }
@@ -200,7 +200,7 @@ impl Connections {
 
 impl Open {
     /// Removes the connections that have waited for their peers longest: one, or a few of many, since
-    /// a search for each new connection would be slow. False if none can be removed.
+    /// a search for each new connection would be slow. Returns false if none can be removed.
     fn evict(&mut self) -> bool {
         let waiting = self.connections.iter().filter_map(|(number, activity)| {
             let (stage, since) = activity.now();

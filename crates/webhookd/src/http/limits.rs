@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Descriptors reserved for other uses: senders, the queue, files.
 const RESERVED_DESCRIPTORS: u64 = 256;
 
-/// Limits of one connection, and of all of a listener.
+/// Limits of one connection, and of all connections of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Connections open at once. One more closes the connection that has waited longest for its

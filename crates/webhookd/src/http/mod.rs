@@ -1,4 +1,4 @@
-//! Serving HTTP: the runtime, listeners, and the limits of a connection. The services that are
+//! Serves HTTP: the runtime, listeners, and the limits of a connection. The services that are
 //! passed in decide what to respond.
 
 mod activity;

@@ -36,7 +36,7 @@ impl Watched {
         }
     }
 
-    /// Ready once the peer has closed its side, or has sent more than it may.
+    /// Ready once the peer has closed its side, or a limit of lingering is reached.
     fn poll_linger(&mut self, context: &mut task::Context<'_>) -> Poll<()> {
         let lingering = self.lingering.get_or_insert_with(|| Lingering {
             left: LINGER_BYTES,

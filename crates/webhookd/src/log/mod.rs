@@ -62,7 +62,7 @@ pub(crate) enum Readers {
     Programs,
 }
 
-/// Installs the log; who reads it.
+/// Installs the log. Returns who reads it.
 ///
 /// # Errors
 /// The level is not valid.

@@ -1,4 +1,4 @@
-//! What becomes of a line: it is acknowledged, counted, and logged if it was not accepted.
+//! The outcome of a line: it is acknowledged, counted, and logged if it was not accepted.
 
 use super::acks::AckSender;
 use super::stats::InputStats;
@@ -6,7 +6,7 @@ use crate::console::{Console, chain};
 use std::sync::Arc;
 use webhook_dispatch::{Receipt, Refusal};
 
-/// Learns what becomes of each line of a source, once for each line.
+/// Receives the outcome of each line of a source, once per line.
 pub(super) trait Completion: Send + Sync + 'static {
     /// Its event was accepted.
     fn accepted(&self, line: u64, receipt: &Receipt);

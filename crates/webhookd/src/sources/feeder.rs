@@ -41,10 +41,9 @@ impl Feeder {
         self.signals.end_requested() || self.report.has_lost_acks()
     }
 
-    /// Submits one line, and waits for room if it must; false when a signal arrived first.
+    /// Submits one line, and waits for room if it must. Returns false when a signal arrived first.
     ///
-    /// A line with a `key` will be read again if it is not accepted. The key identifies its event
-    /// then.
+    /// A line with a `key` is read again if it is not accepted. The key then identifies its event.
     pub(super) fn submit<C: Completion>(
         &self,
         line: Line<'_>,

@@ -1,7 +1,7 @@
 //! Sources of events: standard input, files and HTTP.
 //!
 //! Standard input and files are split into lines (`splitter.rs`), which a [`Feeder`] submits to the
-//! dispatcher one after the other. A [`Report`] says what becomes of them.
+//! dispatcher one after the other. A [`Report`] acknowledges, counts and logs their outcomes.
 
 mod acks;
 mod completion;

@@ -192,7 +192,7 @@ pub(super) async fn drop_them(
     Ok(Json::of(Dropped { dropped }))
 }
 
-/// Changes all that match, a thousand at a time; how many they were.
+/// Changes all that match, a thousand at a time. Returns their number.
 fn change(
     control: &Control,
     filter: &Filter,

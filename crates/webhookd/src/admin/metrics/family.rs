@@ -14,7 +14,7 @@ const TIMES_MS: [u64; 18] = [
 /// A name and its value.
 pub(super) type Label<'a> = (&'a str, &'a str);
 
-/// Families of metrics, in the order given.
+/// Metric families, in the order in which they were added.
 #[derive(Debug, Default)]
 pub(super) struct Families(Vec<MetricFamily>);
 
@@ -39,7 +39,7 @@ impl Families {
         self.family(name, help, MetricType::HISTOGRAM, samples);
     }
 
-    /// A family without a sample is left out: the format has none.
+    /// Adds a family, unless it has no sample, which the format does not allow.
     fn family(&mut self, name: &str, help: &str, kind: MetricType, samples: Samples) {
         if samples.0.is_empty() {
             return;
@@ -65,7 +65,7 @@ impl Samples {
         samples
     }
 
-    /// Adds a value, for a counter or a gauge: a metric shows the one that its family is.
+    /// Adds a value. It is set as counter and as gauge, and the family's type selects one.
     pub(super) fn value(&mut self, labels: &[Label<'_>], value: f64) {
         let mut metric = labelled(labels);
         let mut counter = prometheus::proto::Counter::default();
@@ -77,7 +77,7 @@ impl Samples {
         self.0.push(metric);
     }
 
-    /// Adds times. All of it is from one moment: the last bucket, the count and the sum agree.
+    /// Adds a histogram of times, from one moment: last bucket, count and sum agree.
     pub(super) fn times(&mut self, labels: &[Label<'_>], times: &Latencies) {
         let buckets = TIMES_MS.iter().map(|ms| {
             let bound = Duration::from_millis(*ms);
@@ -86,8 +86,8 @@ impl Samples {
         self.buckets(labels, buckets, times.count(), times.sum().as_secs_f64());
     }
 
-    /// Adds a distribution's buckets `from` to `to`, its values being of `unit`; `less` is what
-    /// makes the bound, which values are below, one that they may reach.
+    /// Adds the buckets `from` to `to` of a distribution, whose values are in `unit`. Its bounds are
+    /// exclusive; subtracting `less` makes them inclusive.
     pub(super) fn distribution(
         &mut self,
         distribution: &Distribution,

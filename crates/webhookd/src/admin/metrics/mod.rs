@@ -17,7 +17,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{TEXT_FORMAT, TextEncoder};
 use std::sync::Arc;
 
-/// Answers Prometheus.
+/// Responds to Prometheus.
 pub(super) async fn answer(
     State(daemon): State<Arc<Daemon>>,
 ) -> Result<impl IntoResponse, Problem> {

@@ -62,7 +62,7 @@ pub(super) fn find(client: &Client, wanted: EventId) -> Result<Vec<Letter>> {
     Ok(answer.json::<Page>()?.dead_letters)
 }
 
-/// Replays or drops all that match; how many they were.
+/// Replays or drops all that match. Returns their number.
 pub(super) fn change(client: &Client, filter: &Filter, change: Change) -> Result<u64> {
     let mut selection: Map<String, Value> = filter
         .pairs()

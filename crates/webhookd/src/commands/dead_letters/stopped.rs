@@ -52,7 +52,7 @@ pub(super) fn find(queue: &DiskQueue, wanted: EventId) -> Result<Vec<Letter>> {
     Ok(found)
 }
 
-/// Replays or drops all that match, a thousand at a time; how many they were.
+/// Replays or drops all that match, a thousand at a time. Returns their number.
 pub(super) fn change(queue: &DiskQueue, filter: &Filter, change: Change) -> Result<u64> {
     check_target(queue, filter)?;
     let targets = queue.statistics()?.targets;

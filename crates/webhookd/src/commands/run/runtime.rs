@@ -138,7 +138,7 @@ impl Runtime {
         })
     }
 
-    /// Waits until all sources have ended. The HTTP listener ends by a signal only.
+    /// Waits until all sources have ended. With an HTTP listener, it waits for a signal, too.
     ///
     /// # Errors
     /// A source failed.
@@ -159,9 +159,9 @@ impl Runtime {
         Ok(())
     }
 
-    /// Stops all parts; what came of the run, and whether all acknowledgements were written. After
-    /// a signal, deliveries have `grace` in all. At the end of the input, `drain` waits until none
-    /// has gone through for as long as `grace`.
+    /// Stops all parts. Returns the summary, and whether all acknowledgements were written. After a
+    /// signal, `grace` bounds the shutdown. At the end of the input, with `drain`, it first waits
+    /// until no delivery has succeeded for as long as `grace`.
     pub(super) fn stop(mut self, grace: Duration, drain: bool) -> (Summary, Result<()>) {
         let ending = Instant::now();
         if let Some(listening) = &mut self.listening {
@@ -198,7 +198,7 @@ impl Runtime {
     }
 }
 
-/// Starts the threads that read; how many there are.
+/// Starts the threads that read. Returns their number.
 fn start_sources(
     args: &RunArgs,
     inputs: Vec<Input>,

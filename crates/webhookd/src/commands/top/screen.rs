@@ -69,7 +69,7 @@ fn show(terminal: &mut DefaultTerminal, board: &Board) -> Result<()> {
         .context("cannot write to the terminal")
 }
 
-/// Handles a key; whether it quits.
+/// Handles a key. Returns whether it quits.
 fn press(key: KeyEvent, source: &Source, board: &mut Board) -> bool {
     board.message.clear();
     match key.code {

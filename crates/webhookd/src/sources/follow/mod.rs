@@ -110,7 +110,7 @@ impl Follower {
         Checkpoint::load(&self.directory, &self.path)
     }
 
-    /// Waits, unless a signal arrives; whether one has.
+    /// Waits, unless a signal arrives. Returns whether one has.
     fn pause(&self, time: Duration) -> bool {
         self.feeder.signals().pause(time)
     }
@@ -170,7 +170,7 @@ impl Follower {
     }
 
     /// Reads a file until it is rotated or truncated, or a signal arrives. What was read is durable
-    /// then, but for lines that the end of the program cuts short.
+    /// then, except for lines that the end of the program cuts short.
     fn read(&self, reading: &mut Reading) -> Result<Ended> {
         let mut last_look = false;
         let mut waited = true;
@@ -217,8 +217,8 @@ impl Follower {
         }
     }
 
-    /// Waits until it is known what became of every line that was read, or a signal arrives, and
-    /// saves the checkpoint; whether all of them were accepted or skipped.
+    /// Waits until the outcome of every line that was read is known, or a signal arrives, and saves
+    /// the checkpoint. Returns whether all of them were accepted or skipped.
     fn settle(&self, reading: &mut Reading) -> Result<bool> {
         while !reading.is_settled() && !self.pause(Duration::from_millis(1)) {}
         reading.save(&self.directory)?;

@@ -41,7 +41,7 @@ impl Reading {
         }
     }
 
-    /// Goes back to the first line that need be read again.
+    /// Goes back to the first line that must be read again.
     pub(super) fn rewind(&mut self, max_line: usize) {
         let mark = self.tracker.safe();
         self.tracker = Arc::new(Tracker::new(mark));
@@ -64,7 +64,7 @@ impl Reading {
         self.tracker.has_refused()
     }
 
-    /// Whether it is known what became of every line.
+    /// Whether the outcome of every line is known.
     pub(super) fn is_settled(&self) -> bool {
         self.tracker.is_settled()
     }
@@ -74,7 +74,7 @@ impl Reading {
         self.saved.elapsed()
     }
 
-    /// Reads a chunk, and feeds the lines in it; false at the end of the file.
+    /// Reads a chunk, and feeds the lines in it. Returns false at the end of the file.
     pub(super) fn feed_some(&mut self, feeder: &Feeder) -> Result<bool> {
         let mut chunk = vec![0; CHUNK];
         let read = match self.file.read_at(&mut chunk, self.offset) {
@@ -103,7 +103,7 @@ impl Reading {
         }
     }
 
-    /// Saves how far every line is done.
+    /// Saves the position up to which every line is done.
     pub(super) fn save(&mut self, directory: &Path) -> Result<()> {
         self.saved = Instant::now();
         let mark = self.tracker.safe();
@@ -119,7 +119,7 @@ impl Reading {
     }
 }
 
-/// Feeds a line that ends at `end`; false if a signal arrived first.
+/// Feeds a line that ends at `end`. Returns false if a signal arrived first.
 fn feed(
     feeder: &Feeder,
     tracker: &Arc<Tracker>,

@@ -231,7 +231,7 @@ impl<'a> Batch<'a> {
         self.waiting.push_back((line, State::Refused(why)));
     }
 
-    /// Waits for the result of the first line in `waiting`; false if there is none.
+    /// Waits for the result of the first line in `waiting`. Returns false if there is none.
     async fn await_first(&mut self) -> bool {
         let Some((line, state)) = self.waiting.pop_front() else {
             return false;
