@@ -10,7 +10,7 @@ use comparison::Comparison;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use testkit::{Launch, Receiver, Reply, fixture};
+use testkit::{Launch, Receiver, Reply, Summary, fixture};
 
 /// Deliver the sample events to a receiver on this machine, and compare
 ///
@@ -65,9 +65,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
 
     let comparison = Comparison::new(&events, &arrived);
     say(&comparison.to_string());
-    let summary = summary(stderr);
+    let summary = Summary::find(stderr);
     match &summary {
-        Some(summary) => say(&shown(summary)),
+        Some(summary) => say(&shown(summary.json())),
         None => say(&format!("webhookd printed no summary; it said:\n{stderr}")),
     }
     let success = ended.status.success();
@@ -100,29 +100,17 @@ fn pointed_at(config: &str, url: &str) -> Result<String> {
     Ok(config.replace(&old, &format!("\"{url}\"")))
 }
 
-/// The summary is the last line of standard error that is a JSON object.
-fn summary(stderr: &str) -> Option<Value> {
-    let objects = stderr
-        .lines()
-        .rev()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    objects
-        .filter(Value::is_object)
-        .find(|value| value.get("delivered").is_some())
-}
-
 fn shown(summary: &Value) -> String {
     let number = |value: &Value| value.as_f64().map_or("?".to_owned(), |n| format!("{n:.1}"));
-    let latency = summary
-        .get("latency_ms")
-        .filter(|latency| latency.is_object())
-        .map_or_else(String::new, |latency| {
-            format!(
-                ", latency p50 {} ms, p99 {} ms",
-                number(&latency["p50"]),
-                number(&latency["p99"])
-            )
-        });
+    let latency = &summary["latency_ms"];
+    let latency = match latency.is_object() {
+        true => format!(
+            ", latency p50 {} ms, p99 {} ms",
+            number(&latency["p50"]),
+            number(&latency["p99"])
+        ),
+        false => String::new(),
+    };
     let mut text = format!(
         "summary: {} events, {} delivered, {} failed, {} rejected; {} events/s{latency}\n",
         summary["events"],
@@ -157,12 +145,5 @@ mod tests {
             changed,
             valid.replace("http://localhost:5000/", "http://127.0.0.1:1/")
         );
-    }
-
-    #[test]
-    fn the_summary_is_found_behind_warnings() {
-        let stderr = "warning: {not json}\n{\"delivered\":1}\nbye\n";
-        assert_eq!(summary(stderr), Some(serde_json::json!({ "delivered": 1 })));
-        assert_eq!(summary("nothing\n{}\n"), None);
     }
 }

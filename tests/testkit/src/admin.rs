@@ -1,10 +1,10 @@
-//! What an operator asks of a running `webhookd`.
+//! The admin API of a running `webhookd`.
 
 use crate::{Answer, Client, DEADLINE, Process};
 use serde_json::Value;
 use std::time::Instant;
 
-/// The operators' interface of a running `webhookd`.
+/// The admin API of a running `webhookd`.
 #[derive(Clone, Debug)]
 pub struct Admin {
     url: String,
@@ -24,10 +24,6 @@ impl Admin {
     }
 
     /// Asks, with these header lines besides `Host`, which they may replace.
-    ///
-    /// # Panics
-    ///
-    /// When no answer comes.
     pub fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
         let host = self.url.trim_start_matches("http://").trim_end_matches('/');
         let mut request = format!("{method} {path} HTTP/1.1\r\n");
@@ -45,47 +41,24 @@ impl Admin {
     }
 
     /// A JSON document.
-    ///
-    /// # Panics
-    ///
-    /// When the answer is none.
     pub fn get(&self, path: &str) -> Value {
-        let answer = self.ask("GET", path, &[], "");
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        answer.json()
+        self.ask("GET", path, &[], "").expect_status(200).json()
     }
 
     /// A text.
-    ///
-    /// # Panics
-    ///
-    /// When the answer is none.
     pub fn text(&self, path: &str) -> String {
-        let answer = self.ask("GET", path, &[], "");
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let answer = self.ask("GET", path, &[], "").expect_status(200);
         String::from_utf8(answer.body).expect("it is UTF-8")
     }
 
     /// Posts JSON, or nothing.
-    ///
-    /// # Panics
-    ///
-    /// When no answer comes.
     pub fn post(&self, path: &str, body: &str) -> Answer {
         let json = ["Content-Type: application/json"];
-        self.ask(
-            "POST",
-            path,
-            if body.is_empty() { &[] } else { &json },
-            body,
-        )
+        let headers = if body.is_empty() { &[][..] } else { &json };
+        self.ask("POST", path, headers, body)
     }
 
     /// Waits until a number of a target is this, by its name in `/api/v1/targets/{name}`'s `stats`.
-    ///
-    /// # Panics
-    ///
-    /// When it is not at the deadline.
     pub fn wait_for(&self, target: &str, figure: &str, count: u64) {
         let path = format!("/api/v1/targets/{target}");
         let until = Instant::now() + DEADLINE;

@@ -6,10 +6,6 @@ use std::sync::OnceLock;
 
 /// The `webhookd` binary: the one that the environment variable `WEBHOOKD_BINARY` names, else
 /// the one that cargo builds from this workspace, once in this process.
-///
-/// # Panics
-///
-/// When it does not build.
 pub fn webhookd() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -27,10 +23,6 @@ pub fn webhookd() -> &'static Path {
 }
 
 /// Builds a package of one binary, of the same name, with a cargo profile.
-///
-/// # Panics
-///
-/// When it does not build.
 pub fn build(package: &str, profile: &str) -> PathBuf {
     let output = cargo()
         .args([

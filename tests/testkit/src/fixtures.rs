@@ -15,19 +15,11 @@ pub fn fixture(name: &str) -> PathBuf {
 }
 
 /// The fixture stream, as it is in the file.
-///
-/// # Panics
-///
-/// When the file cannot be read.
 pub fn events_file() -> Vec<u8> {
     std::fs::read(fixture("events.ndjson")).expect("the fixture stream is committed")
 }
 
 /// The events of the fixture stream, without line feeds.
-///
-/// # Panics
-///
-/// When the file cannot be read.
 pub fn events() -> Vec<Vec<u8>> {
     let file = events_file();
     let lines = file
@@ -46,10 +38,6 @@ pub fn event(task: &str, number: usize) -> String {
 }
 
 /// The task id of a body.
-///
-/// # Panics
-///
-/// When there is none.
 pub fn task_of(body: &[u8]) -> String {
     let header = EventHeader::read(body).expect("the body is an event");
     header

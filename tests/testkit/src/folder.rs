@@ -10,10 +10,6 @@ pub struct Folder(TempDir);
 
 impl Folder {
     /// Makes one.
-    ///
-    /// # Panics
-    ///
-    /// When the system gives none.
     #[expect(clippy::new_without_default, reason = "it makes a folder on disk")]
     pub fn new() -> Folder {
         Folder(TempDir::new().expect("a temporary folder can be made"))
@@ -25,10 +21,6 @@ impl Folder {
     }
 
     /// Writes a file into it and returns the file's path.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be written.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, content).expect("the folder takes files");
@@ -36,10 +28,6 @@ impl Folder {
     }
 
     /// Writes `webhook.json` and returns its path.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be written.
     pub fn config(&self, config: &Value) -> PathBuf {
         self.write("webhook.json", format!("{config:#}\n"))
     }

@@ -3,7 +3,7 @@
 //! tests of webhook-dispatch use them.
 //!
 //! *Architecture invariant*: this crate knows the product from outside, as an operator does; of
-//! its crates only webhook-model, to read events. A wait is for a thing, with a deadline; a tool
+//! its crates only webhook-model, to read events. A wait is for a thing, with a deadline. A tool
 //! that cannot go on panics and says what it has seen.
 
 mod admin;
@@ -11,6 +11,7 @@ mod cargo;
 mod client;
 mod fixtures;
 mod folder;
+mod launch;
 pub mod load;
 pub mod proc;
 mod process;
@@ -24,7 +25,8 @@ pub use cargo::{build, cargo, webhookd};
 pub use client::{Answer, Client, free_port, post, post_bytes, raise_descriptors};
 pub use fixtures::{event, events, events_file, fixture, repository, task_of};
 pub use folder::{Folder, best_effort};
-pub use process::{Ended, Launch, Process};
+pub use launch::Launch;
+pub use process::{Ended, Process};
 pub use python::Python;
 pub use receiver::{
     Connection, Hours, Message, Messages, Port, Receiver, Reply, Request, Server, Waits,

@@ -39,12 +39,24 @@ pub struct Label {
 impl Load {
     /// Takes the fixture whose length is nearest to a real event's.
     pub fn real() -> Load {
+        Load::changed(|_| {})
+    }
+
+    /// The same event with a change to its JSON.
+    pub fn changed(change: impl FnOnce(&mut Value)) -> Load {
         let events = crate::events();
         let texts = events.iter().map(|event| String::from_utf8_lossy(event));
         let event = texts
             .filter(|text| text.contains("\"slaveHost\":\""))
             .min_by_key(|text| text.len().abs_diff(SIZE));
-        Load::from_event(&event.expect("a fixture has a host"))
+        let event = event.expect("a fixture has a host");
+        let mut value: Value = serde_json::from_str(&event).expect("a fixture is JSON");
+        let before = value.clone();
+        change(&mut value);
+        match value == before {
+            true => Load::from_event(&event),
+            false => Load::from_event(&value.to_string()),
+        }
     }
 
     /// An event of about this many bytes, at least 350: the fields of a real one that are read, and
@@ -128,10 +140,6 @@ impl Load {
 }
 
 /// Writes the last eight decimal digits of a number over the beginning of `out`.
-///
-/// # Panics
-///
-/// When `out` is shorter.
 pub fn write_digits(out: &mut [u8], mut number: u64) {
     for digit in out[..DIGITS].iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
@@ -223,10 +231,6 @@ impl Feeder {
     /// # Errors
     ///
     /// The process stopped reading.
-    ///
-    /// # Panics
-    ///
-    /// When making a line has panicked.
     pub fn join(self) -> Result<Option<ChildStdin>> {
         self.thread.join().expect("a line can be made")
     }

@@ -1,11 +1,12 @@
-//! Python with packages that verify what we send, and share no code with us.
+//! Python with packages that verify what webhookd sends, and share no code with it.
 
+use crate::Launch;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// What is installed, each in one version, so that a new release of theirs breaks no test of ours.
+/// What is installed, each in one version, so that a new release breaks no test.
 const PACKAGES: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
 
 /// A Python interpreter that has the verifying packages.
@@ -15,48 +16,22 @@ pub struct Python(PathBuf);
 impl Python {
     /// The interpreter of an environment in the target directory, made on first use. `None`, and
     /// a line on standard error that says why, where there is no Python 3 or no package index.
-    ///
-    /// # Panics
-    ///
-    /// When the target directory cannot be written to.
     pub fn with_verifiers() -> Option<Python> {
         match environment() {
             Ok(python) => Some(Python(python)),
             Err(why) => {
-                // It is heard where the runner shows the output of tests that pass.
-                drop(writeln!(
-                    std::io::stderr(),
-                    "SKIPPED: nothing was verified independently, since {why}"
-                ));
+                // Shown where the runner shows the output of tests that pass.
+                let text = format!("SKIPPED: nothing was verified independently, since {why}");
+                drop(writeln!(std::io::stderr(), "{text}"));
                 None
             }
         }
     }
 
     /// Runs a script with this standard input and returns what it printed.
-    ///
-    /// # Panics
-    ///
-    /// When it fails.
     pub fn run(&self, script: &str, input: impl Into<Vec<u8>>) -> String {
-        let mut child = Command::new(&self.0)
-            .args(["-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("python starts, as it did before");
-        let mut stdin = child.stdin.take().expect("it is piped");
-        let input = input.into();
-        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = child.wait_with_output().expect("it ends");
-        writer.join().expect("the writer does not panic");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).expect("it prints text")
+        let ended = Launch::of(&self.0).args(["-c", script]).run(input);
+        String::from_utf8(ended.expect_code(0).stdout).expect("it prints text")
     }
 }
 
@@ -74,13 +49,7 @@ fn environment() -> Result<PathBuf, String> {
     execute(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     execute(
         Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
+            .args("-m pip install --quiet --disable-pip-version-check".split(' '))
             .args(["--no-input", "--timeout", "15", "--retries", "1"])
             .args(PACKAGES),
     )?;

@@ -46,10 +46,6 @@ impl fmt::Debug for Receiver {
 
 impl Receiver {
     /// Listens on a free port of 127.0.0.1, and does with each request what `respond` says.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot listen.
     pub fn start(respond: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Receiver {
         let memory = Arc::new(Memory::default());
         let server = Server::start({
@@ -87,10 +83,6 @@ impl Receiver {
     }
 
     /// Waits until this many requests have come.
-    ///
-    /// # Panics
-    ///
-    /// When they have not at the deadline.
     pub fn wait_for_requests(&self, count: usize) -> Vec<Request> {
         self.memory
             .wait(DEADLINE, |state| state.requests.len() >= count);
@@ -101,10 +93,6 @@ impl Receiver {
     }
 
     /// Waits until this many requests are answered, or given up by either side.
-    ///
-    /// # Panics
-    ///
-    /// When they are not at the deadline.
     pub fn wait_for_done(&self, count: usize) {
         self.memory.wait(DEADLINE, |state| state.done >= count);
         let done = self.memory.state().done;

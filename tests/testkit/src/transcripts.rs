@@ -52,10 +52,6 @@ pub fn transcripts(markdown: &str) -> Vec<Transcript> {
 impl Transcript {
     /// Runs it in this folder, each of `places` in the command, a URL say, replaced by what stands
     /// for it here.
-    ///
-    /// # Panics
-    ///
-    /// When it prints something else.
     pub fn check(&self, folder: &Path, places: &[(&str, &str)]) {
         if let Err(difference) = self.run(folder, places) {
             panic!("{difference}");
@@ -67,10 +63,6 @@ impl Transcript {
     /// # Errors
     ///
     /// What it prints instead.
-    ///
-    /// # Panics
-    ///
-    /// When there is no shell.
     pub fn run(&self, folder: &Path, places: &[(&str, &str)]) -> Result<(), String> {
         let mut command = self.command.clone();
         for (written, real) in places {

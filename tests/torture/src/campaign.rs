@@ -237,7 +237,7 @@ impl Campaign {
             self.history.sent.push(Sent {
                 task: event.task,
                 body: Body::of(&event.body),
-                wanted: wanted(&event),
+                wanted: wanted(event.fields),
                 times: 0,
             });
         }

@@ -3,7 +3,9 @@
 
 use crate::behaviour::choose;
 use fastrand::Rng;
-use serde_json::Value;
+use serde_json::json;
+use std::collections::HashMap;
+use testkit::load::{Label, Load};
 
 /// Tasks that live at once.
 const TASKS: usize = 1_500;
@@ -11,72 +13,54 @@ const TASKS: usize = 1_500;
 const RESTLESS: usize = 12;
 /// One in so many events is of a restless task.
 const RESTLESS_ONE_IN: usize = 8;
-/// The newest events of a task that its body lists.
-const LISTED: usize = 8;
 
 /// What a task goes through.
 const LIFE: &[&str] = &["PENDING", "ASSIGNED", "STARTING", "RUNNING"];
 const ENDS: &[&str] = &["FINISHED", "FAILED", "KILLED", "LOST"];
+const ENVIRONMENTS: &[&str] = &["prod", "test", "devel"];
 
-/// An event, as far as the filters look at it.
+/// The fields of an event that the filters look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fields {
+    pub(crate) environment: &'static str,
+    pub(crate) status: &'static str,
+    pub(crate) old_status: Option<&'static str>,
+}
+
+/// An event, and its body, which is of no other event.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) task: u32,
-    pub(crate) environment: String,
-    pub(crate) status: &'static str,
-    pub(crate) old_status: Option<&'static str>,
+    pub(crate) fields: Fields,
     pub(crate) body: Vec<u8>,
 }
 
-/// Makes events, each with a body of its own.
+/// Makes events.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     random: Rng,
-    configs: Vec<Config>,
     tasks: Vec<Task>,
     next_task: u32,
-    now: u64,
-}
-
-/// The configuration of a task, from the fixtures.
-#[derive(Debug)]
-struct Config {
-    name: Value,
-    environment: String,
-    json: String,
+    /// The events with these fields.
+    loads: HashMap<Fields, Load>,
 }
 
 #[derive(Debug)]
 struct Task {
     number: u32,
-    config: usize,
+    environment: &'static str,
     status: Option<&'static str>,
-    /// The newest events, as JSON.
-    events: Vec<String>,
+    events: u32,
 }
 
 impl Cluster {
     /// The same events for the same seed.
     pub(crate) fn new(seed: u64) -> Cluster {
-        let mut configs: Vec<Config> = Vec::new();
-        for event in testkit::events() {
-            let event: Value = serde_json::from_slice(&event).expect("a fixture is JSON");
-            let config = &event["task"]["assignedTask"]["task"];
-            let (name, environment) = (&config["job"]["name"], &config["job"]["environment"]);
-            if configs.iter().all(|known| known.name != *name) {
-                configs.push(Config {
-                    name: name.clone(),
-                    environment: environment.as_str().unwrap_or_default().to_owned(),
-                    json: config.to_string(),
-                });
-            }
-        }
         let mut cluster = Cluster {
             random: Rng::with_seed(seed),
-            configs,
             tasks: Vec::new(),
             next_task: 0,
-            now: 1_464_992_060_258,
+            loads: HashMap::new(),
         };
         for _ in 0..RESTLESS + TASKS {
             let task = cluster.launch();
@@ -89,51 +73,48 @@ impl Cluster {
         self.next_task += 1;
         Task {
             number: self.next_task - 1,
-            config: self.random.usize(..self.configs.len()),
+            environment: choose::<&str>(&mut self.random, ENVIRONMENTS),
             status: None,
-            events: Vec::new(),
+            events: 0,
         }
     }
 
     pub(crate) fn next(&mut self) -> Event {
-        self.now += self.random.u64(1..=50);
         let restless = self.random.usize(..RESTLESS_ONE_IN) == 0;
-        let index = if restless {
-            self.random.usize(..RESTLESS)
-        } else {
-            RESTLESS + self.random.usize(..TASKS)
+        let index = match restless {
+            true => self.random.usize(..RESTLESS),
+            false => RESTLESS + self.random.usize(..TASKS),
         };
-        if self.tasks[index]
-            .status
-            .is_some_and(|status| ENDS.contains(&status))
-        {
+        let ended = |status| ENDS.contains(&status);
+        if self.tasks[index].status.is_some_and(ended) {
             self.tasks[index] = self.launch();
         }
-        let (task, now) = (&mut self.tasks[index], self.now);
-        let old_status = task.status;
-        let status = successor(old_status, restless, &mut self.random);
-        task.status = Some(status);
-        task.events.push(format!(
-            r#"{{"timestamp":{now},"status":"{status}","message":"step {now}","scheduler":"aurora-1.example.com"}}"#
-        ));
-        if task.events.len() > LISTED {
-            task.events.remove(0);
-        }
-        let (config, number) = (&self.configs[task.config], task.number);
-        let body = format!(
-            r#"{{"task":{{"assignedTask":{{"taskId":"torture-{number}","task":{},"assignedPorts":{{}},"instanceId":{}}},"status":"{status}","failureCount":0,"taskEvents":[{}]}},"oldState":{{{}}}}}"#,
-            config.json,
-            number % 100,
-            task.events.join(","),
-            old_status.map_or(String::new(), |old| format!(r#""value":"{old}""#)),
-        );
-        Event {
-            task: number,
-            environment: config.environment.clone(),
-            status,
-            old_status,
-            body: body.into_bytes(),
-        }
+        let task = &mut self.tasks[index];
+        let fields = Fields {
+            environment: task.environment,
+            status: successor(task.status, restless, &mut self.random),
+            old_status: task.status,
+        };
+        task.status = Some(fields.status);
+        task.events += 1;
+        let (task, number) = (task.number, task.events);
+        let load = self.loads.entry(fields).or_insert_with(|| fields.load());
+        let body = load.event(Label { task, number });
+        Event { task, fields, body }
+    }
+}
+
+impl Fields {
+    fn load(self) -> Load {
+        Load::changed(|event| {
+            let task = &mut event["task"];
+            task["assignedTask"]["task"]["job"]["environment"] = self.environment.into();
+            task["status"] = self.status.into();
+            event["oldState"] = match self.old_status {
+                Some(old) => json!({ "value": old }),
+                None => json!({}),
+            };
+        })
     }
 }
 
@@ -162,18 +143,18 @@ mod tests {
         let mut bodies = HashSet::new();
         let mut states = HashSet::new();
         for _ in 0..4_000 {
-            let event = cluster.next();
-            let header = EventHeader::read(&event.body).unwrap();
+            let Event { task, fields, body } = cluster.next();
+            let header = EventHeader::read(&body).unwrap();
             let name = |state: &Option<StatusName<'_>>| {
                 state.as_ref().map(|state| state.name().to_owned())
             };
-            let id = format!("torture-{}", event.task);
+            let id = format!("task-{task:08}");
             assert_eq!(header.task_id.as_deref(), Some(&*id));
-            assert_eq!(header.environment.as_deref(), Some(&*event.environment));
-            assert_eq!(name(&header.new_state).as_deref(), Some(event.status));
-            assert_eq!(name(&header.old_state).as_deref(), event.old_status);
-            states.insert(event.status);
-            assert!(bodies.insert(event.body), "two events have one body");
+            assert_eq!(header.environment.as_deref(), Some(fields.environment));
+            assert_eq!(name(&header.new_state).as_deref(), Some(fields.status));
+            assert_eq!(name(&header.old_state).as_deref(), fields.old_status);
+            states.insert(fields.status);
+            assert!(bodies.insert(body), "two events have one body");
         }
         for state in LIFE.iter().chain(ENDS) {
             assert!(states.contains(state), "no event of {state}");

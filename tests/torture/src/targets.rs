@@ -1,6 +1,6 @@
 //! The targets: their filters, and their configuration.
 
-use crate::events::Event;
+use crate::events::Fields;
 use crate::history::Limits;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub(crate) const TARGETS: &[Target] = &[
 ];
 
 impl Target {
-    fn wants(&self, event: &Event) -> bool {
+    fn wants(&self, event: Fields) -> bool {
         match self.filter {
             Filter::All => true,
             Filter::Terminal => TERMINAL.contains(&event.status),
@@ -111,7 +111,7 @@ impl Target {
 }
 
 /// The targets that want an event: bit *n* is target *n*.
-pub(crate) fn wanted(event: &Event) -> u32 {
+pub(crate) fn wanted(event: Fields) -> u32 {
     let mut wanted = 0;
     for (index, target) in TARGETS.iter().enumerate() {
         wanted |= u32::from(target.wants(event)) << index;

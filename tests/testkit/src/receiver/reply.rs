@@ -103,7 +103,6 @@ impl Reply {
     }
 
     /// Adds a header.
-    #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Reply {
         if let Content::Http { headers, .. } = &mut self.content {
             headers.push_str(&format!("{name}: {value}\r\n"));
@@ -112,7 +111,6 @@ impl Reply {
     }
 
     /// Sets the body.
-    #[must_use]
     pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Reply {
         if let Content::Http { body, .. } = &mut self.content {
             *body = bytes.into();
@@ -121,13 +119,11 @@ impl Reply {
     }
 
     /// Sends the body in chunks.
-    #[must_use]
     pub fn chunked(self) -> Reply {
         self.framed(Framing::Chunks)
     }
 
     /// Sends a body that ends with the connection.
-    #[must_use]
     pub fn close_delimited(self) -> Reply {
         self.framed(Framing::Close).then_close()
     }
@@ -140,7 +136,6 @@ impl Reply {
     }
 
     /// Sends an answer without body of this status, 100 to 199, before the final one.
-    #[must_use]
     pub fn interim(mut self, code: u16) -> Reply {
         if let Content::Http { interim, .. } = &mut self.content {
             interim.push_str(&format!("HTTP/1.1 {code} Interim\r\n\r\n"));
@@ -149,55 +144,47 @@ impl Reply {
     }
 
     /// Waits this long before it writes.
-    #[must_use]
     pub fn after(self, time: Duration) -> Reply {
         let wait = Wait::For(time);
         Reply { wait, ..self }
     }
 
     /// Waits for [`Receiver::release`](super::Receiver::release) before it writes.
-    #[must_use]
     pub fn held(self) -> Reply {
         let wait = Wait::UntilReleased;
         Reply { wait, ..self }
     }
 
     /// Writes once the peer has given up and closed its side: an answer too late for certain.
-    #[must_use]
     pub fn too_late(self) -> Reply {
         let wait = Wait::UntilHangUp;
         Reply { wait, ..self }
     }
 
     /// Writes this many bytes of the answer, no more.
-    #[must_use]
     pub fn cut_to(self, cut: usize) -> Reply {
         Reply { cut, ..self }
     }
 
     /// Writes pieces of this many bytes, and waits after each.
-    #[must_use]
     pub fn in_pieces(self, length: usize, pause: Duration) -> Reply {
         let pieces = Some((length, pause));
         Reply { pieces, ..self }
     }
 
     /// Closes after the answer, without having said so.
-    #[must_use]
     pub fn then_close(self) -> Reply {
         let then = Then::Close;
         Reply { then, ..self }
     }
 
     /// Resets the connection after the answer.
-    #[must_use]
     pub fn then_reset(self) -> Reply {
         let then = Then::Reset;
         Reply { then, ..self }
     }
 
     /// Neither closes nor takes another request after the answer.
-    #[must_use]
     pub fn then_stall(self) -> Reply {
         let then = Then::Stall;
         Reply { then, ..self }

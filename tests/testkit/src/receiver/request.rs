@@ -33,10 +33,6 @@ impl Request {
     }
 
     /// The value of the one header of this name.
-    ///
-    /// # Panics
-    ///
-    /// When there is none, or more than one.
     pub fn header(&self, name: &str) -> String {
         let mut values = self.headers(name);
         let head = String::from_utf8_lossy(&self.head);

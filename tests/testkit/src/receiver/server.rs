@@ -27,10 +27,6 @@ pub struct Port {
 
 impl Port {
     /// Takes a free port.
-    ///
-    /// # Panics
-    ///
-    /// When there is none.
     pub fn take() -> Port {
         let (family, flags) = (net::AddressFamily::INET, net::SocketFlags::CLOEXEC);
         let socket = net::socket_with(family, net::SocketType::STREAM, flags, None)
@@ -125,10 +121,6 @@ impl fmt::Debug for Server {
 
 impl Server {
     /// Listens on a free port.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot.
     pub fn start(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Server {
         Port::take().listen(script)
     }
@@ -156,10 +148,6 @@ impl Server {
     }
 
     /// Closes the port and waits until every script has ended: the peers end the connections.
-    ///
-    /// # Panics
-    ///
-    /// When a script has panicked.
     pub fn finish(mut self) {
         self.end(false);
     }
@@ -325,10 +313,6 @@ impl Connection {
     }
 
     /// The bytes of one read, which may be none.
-    ///
-    /// # Panics
-    ///
-    /// When the connection is broken.
     pub fn read(&mut self) -> Vec<u8> {
         let mut piece = vec![0; 64 << 10];
         let length = self

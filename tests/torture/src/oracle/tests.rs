@@ -57,7 +57,7 @@ fn dead(target: usize, event: usize, reason: Reason) -> Dead {
 }
 
 /// Spoils a good history, and checks what is found, and how often.
-fn check(spoil: impl FnOnce(&mut History), expected: &[(Violation, u64)]) -> Verdict {
+fn check(expected: &[(Violation, u64)], spoil: impl FnOnce(&mut History)) -> Verdict {
     let mut history = sound();
     spoil(&mut history);
     let verdict = super::check(&history);
@@ -69,7 +69,7 @@ fn check(spoil: impl FnOnce(&mut History), expected: &[(Violation, u64)]) -> Ver
 
 #[test]
 fn a_sound_history_has_no_violation() {
-    let verdict = check(|_| {}, &[]);
+    let verdict = check(&[], |_| {});
     for counts in &verdict.targets {
         assert_eq!((counts.wanted, counts.taken, counts.arrivals), (10, 10, 10));
     }
@@ -77,204 +77,168 @@ fn a_sound_history_has_no_violation() {
 
 #[test]
 fn an_acknowledged_event_that_never_arrived_is_lost() {
-    check(
-        |history| {
-            history.arrivals[SECOND].remove(4);
-        },
-        &[(Violation::Lost, 1)],
-    );
+    check(&[(Violation::Lost, 1)], |history| {
+        history.arrivals[SECOND].remove(4);
+    });
 }
 
 #[test]
 fn an_event_that_was_only_ever_answered_with_failures_is_lost() {
-    check(
-        |history| history.arrivals[FIRST][9].answer = Answer::Failure,
-        &[(Violation::Lost, 1)],
-    );
-    check(
-        |history| history.arrivals[FIRST][9].answer = Answer::Refusal,
-        &[(Violation::Lost, 1)],
-    );
+    check(&[(Violation::Lost, 1)], |history| {
+        history.arrivals[FIRST][9].answer = Answer::Failure
+    });
+    check(&[(Violation::Lost, 1)], |history| {
+        history.arrivals[FIRST][9].answer = Answer::Refusal
+    });
 }
 
 #[test]
 fn an_answer_that_may_have_been_taken_for_a_success_is_no_loss() {
-    check(
-        |history| history.arrivals[FIRST][9].answer = Answer::MaybeSuccess,
-        &[],
-    );
+    check(&[], |history| {
+        history.arrivals[FIRST][9].answer = Answer::MaybeSuccess
+    });
 }
 
 #[test]
 fn a_dead_letter_with_a_cause_is_no_loss() {
-    let verdict = check(
-        |history| {
-            history.arrivals[FIRST][3].answer = Answer::Refusal;
-            history.dead.push(dead(FIRST, 3, Reason::Refused));
-            history.targets[SECOND].gives_up = true;
-            history.arrivals[SECOND].remove(4);
-            history
-                .dead
-                .push(dead(SECOND, 4, Reason::AttemptsExhausted));
-        },
-        &[],
-    );
+    let verdict = check(&[], |history| {
+        history.arrivals[FIRST][3].answer = Answer::Refusal;
+        history.dead.push(dead(FIRST, 3, Reason::Refused));
+        history.targets[SECOND].gives_up = true;
+        history.arrivals[SECOND].remove(4);
+        history
+            .dead
+            .push(dead(SECOND, 4, Reason::AttemptsExhausted));
+    });
     assert_eq!((verdict.targets[0].taken, verdict.targets[0].dead), (9, 1));
 }
 
 #[test]
 fn a_dead_letter_of_another_target_is_no_excuse() {
-    check(
-        |history| {
-            history.targets[FIRST].gives_up = true;
-            history.dead.push(dead(FIRST, 4, Reason::AttemptsExhausted));
-            history.arrivals[SECOND].remove(4);
-        },
-        &[(Violation::Lost, 1)],
-    );
+    check(&[(Violation::Lost, 1)], |history| {
+        history.targets[FIRST].gives_up = true;
+        history.dead.push(dead(FIRST, 4, Reason::AttemptsExhausted));
+        history.arrivals[SECOND].remove(4);
+    });
 }
 
 #[test]
 fn a_dead_letter_without_a_cause_is_found() {
     for reason in [Reason::Refused, Reason::AttemptsExhausted, Reason::Other] {
-        check(
-            |history| history.dead.push(dead(FIRST, 3, reason)),
-            &[(Violation::DeadWithoutCause, 1)],
-        );
+        check(&[(Violation::DeadWithoutCause, 1)], |history| {
+            history.dead.push(dead(FIRST, 3, reason))
+        });
     }
 }
 
 #[test]
 fn two_events_of_a_task_that_changed_places_are_out_of_order() {
-    check(
-        |history| history.arrivals[FIRST].swap(2, 4),
-        &[(Violation::OutOfOrder, 1)],
-    );
+    check(&[(Violation::OutOfOrder, 1)], |history| {
+        history.arrivals[FIRST].swap(2, 4)
+    });
 }
 
 #[test]
 fn events_of_different_tasks_may_change_places() {
-    check(|history| history.arrivals[FIRST].swap(2, 3), &[]);
+    check(&[], |history| history.arrivals[FIRST].swap(2, 3));
 }
 
 #[test]
 fn a_failed_first_attempt_counts_for_the_order() {
-    check(
-        |history| {
-            let mut early = arrival(4, 0);
-            early.answer = Answer::Failure;
-            history.arrivals[FIRST].insert(2, early);
-        },
-        &[(Violation::OutOfOrder, 1)],
-    );
+    check(&[(Violation::OutOfOrder, 1)], |history| {
+        let mut early = arrival(4, 0);
+        early.answer = Answer::Failure;
+        history.arrivals[FIRST].insert(2, early);
+    });
 }
 
 #[test]
 fn an_event_accepted_later_may_not_arrive_first_although_it_was_sent_first() {
-    check(
-        |history| {
-            history.acks.swap(2, 4);
-            history.arrivals[FIRST].swap(2, 4);
-        },
-        &[(Violation::OutOfOrder, 1)],
-    );
+    check(&[(Violation::OutOfOrder, 1)], |history| {
+        history.acks.swap(2, 4);
+        history.arrivals[FIRST].swap(2, 4);
+    });
 }
 
 #[test]
 fn a_body_that_was_never_sent_is_altered() {
-    check(
-        |history| history.arrivals[SECOND][7].body = Body::of(b"event 7 "),
-        &[(Violation::Altered, 1)],
-    );
+    check(&[(Violation::Altered, 1)], |history| {
+        history.arrivals[SECOND][7].body = Body::of(b"event 7 ")
+    });
 }
 
 #[test]
 fn a_repeated_delivery_with_another_body_is_altered() {
-    check(
-        |history| {
-            let mut again = arrival(1, 1);
-            again.body = Body::of(b"");
-            history.arrivals[FIRST].push(again);
-        },
-        // It is no body that was sent, and not the one that had come before.
-        &[(Violation::Altered, 2)],
-    );
+    // It is no body that was sent, and not the one that had come before.
+    check(&[(Violation::Altered, 2)], |history| {
+        let mut again = arrival(1, 1);
+        again.body = Body::of(b"");
+        history.arrivals[FIRST].push(again);
+    });
 }
 
 #[test]
 fn a_body_under_the_id_of_another_event_is_found() {
     check(
-        |history| history.arrivals[FIRST][9].id = Some(id(7)),
         &[
             (Violation::Lost, 1),
             (Violation::Altered, 1),
             (Violation::UnstableId, 1),
             (Violation::RepeatedWithoutCause, 1),
         ],
+        |history| history.arrivals[FIRST][9].id = Some(id(7)),
     );
 }
 
 #[test]
 fn an_event_under_another_id_than_the_acknowledged_is_found() {
     check(
-        |history| history.arrivals[SECOND][9].id = Some(77),
         &[(Violation::Lost, 1), (Violation::UnstableId, 1)],
+        |history| history.arrivals[SECOND][9].id = Some(77),
     );
 }
 
 #[test]
 fn a_retry_under_a_new_id_is_found() {
-    check(
-        |history| {
-            let mut again = arrival(6, 1);
-            again.id = Some(77);
-            history.arrivals[FIRST].push(again);
-        },
-        &[(Violation::UnstableId, 1)],
-    );
+    check(&[(Violation::UnstableId, 1)], |history| {
+        let mut again = arrival(6, 1);
+        again.id = Some(77);
+        history.arrivals[FIRST].push(again);
+    });
 }
 
 #[test]
 fn a_request_without_an_id_is_found() {
-    check(
-        |history| {
-            let mut without_id = arrival(6, 1);
-            without_id.id = None;
-            history.arrivals[FIRST].push(without_id);
-        },
-        &[(Violation::UnstableId, 1)],
-    );
+    check(&[(Violation::UnstableId, 1)], |history| {
+        let mut without_id = arrival(6, 1);
+        without_id.id = None;
+        history.arrivals[FIRST].push(without_id);
+    });
 }
 
 #[test]
 fn an_event_that_was_sent_again_may_arrive_under_both_ids() {
-    let verdict = check(
-        |history| {
-            history.sent[6].times = 2;
-            for arrivals in &mut history.arrivals {
-                let mut before = arrival(6, 0);
-                before.id = Some(77);
-                arrivals.insert(5, before);
-            }
-        },
-        &[],
-    );
+    let verdict = check(&[], |history| {
+        history.sent[6].times = 2;
+        for arrivals in &mut history.arrivals {
+            let mut before = arrival(6, 0);
+            before.id = Some(77);
+            arrivals.insert(5, before);
+        }
+    });
     assert_eq!(verdict.unacknowledged, 1);
 }
 
 #[test]
 fn an_event_that_was_sent_twice_has_no_third_id() {
-    check(
-        |history| {
-            history.sent[6].times = 2;
-            for (target, name) in [(FIRST, 77), (SECOND, 78)] {
-                let mut before = arrival(6, 0);
-                before.id = Some(name);
-                history.arrivals[target].insert(5, before);
-            }
-        },
-        &[(Violation::UnstableId, 1)],
-    );
+    check(&[(Violation::UnstableId, 1)], |history| {
+        history.sent[6].times = 2;
+        for (target, name) in [(FIRST, 77), (SECOND, 78)] {
+            let mut before = arrival(6, 0);
+            before.id = Some(name);
+            history.arrivals[target].insert(5, before);
+        }
+    });
 }
 
 #[test]
@@ -285,54 +249,44 @@ fn a_kill_may_repeat_what_was_in_flight_and_no_more() {
             history.arrivals[FIRST].splice(5..5, again);
         }
     };
-    let verdict = check(repeat(2), &[]);
+    let verdict = check(&[], repeat(2));
     assert_eq!(verdict.targets[0].most_repeated, 2);
-    check(repeat(3), &[(Violation::TooManyRepeated, 1)]);
+    check(&[(Violation::TooManyRepeated, 1)], repeat(3));
 }
 
 #[test]
 fn repeats_are_counted_for_each_kill_and_target() {
-    check(
-        |history| {
-            history.arrivals[FIRST].splice(5..5, (0..2).map(|event| arrival(event, 1)));
-            history.arrivals[FIRST].extend((8..10).map(|event| arrival(event, 2)));
-            history.arrivals[SECOND].splice(5..5, (0..2).map(|event| arrival(event, 1)));
-        },
-        &[],
-    );
+    check(&[], |history| {
+        history.arrivals[FIRST].splice(5..5, (0..2).map(|event| arrival(event, 1)));
+        history.arrivals[FIRST].extend((8..10).map(|event| arrival(event, 2)));
+        history.arrivals[SECOND].splice(5..5, (0..2).map(|event| arrival(event, 1)));
+    });
 }
 
 #[test]
 fn retries_after_failures_are_no_repeats() {
-    check(
-        |history| {
-            for answer in [Answer::Failure, Answer::MaybeSuccess, Answer::Failure] {
-                let mut failed = arrival(4, 0);
-                failed.answer = answer;
-                history.arrivals[FIRST].insert(4, failed);
-            }
-        },
-        &[],
-    );
+    check(&[], |history| {
+        for answer in [Answer::Failure, Answer::MaybeSuccess, Answer::Failure] {
+            let mut failed = arrival(4, 0);
+            failed.answer = answer;
+            history.arrivals[FIRST].insert(4, failed);
+        }
+    });
 }
 
 #[test]
 fn a_success_that_is_tried_again_without_a_kill_is_found() {
-    check(
-        |history| history.arrivals[FIRST].push(arrival(9, 1)),
-        &[(Violation::RepeatedWithoutCause, 1)],
-    );
+    check(&[(Violation::RepeatedWithoutCause, 1)], |history| {
+        history.arrivals[FIRST].push(arrival(9, 1))
+    });
 }
 
 #[test]
 fn a_success_that_is_tried_again_after_an_orderly_end_is_found() {
-    check(
-        |history| {
-            history.clean.insert(1);
-            history.arrivals[FIRST].push(arrival(9, 2));
-        },
-        &[(Violation::RepeatedWithoutCause, 1)],
-    );
+    check(&[(Violation::RepeatedWithoutCause, 1)], |history| {
+        history.clean.insert(1);
+        history.arrivals[FIRST].push(arrival(9, 2));
+    });
 }
 
 /// Two dead letters of one task, which arrive again in run 2 in this order.
@@ -349,50 +303,42 @@ fn replay(history: &mut History, order: &[usize]) {
 
 #[test]
 fn dead_letters_that_are_replayed_arrive_in_order() {
-    check(|history| replay(history, &[3, 5]), &[]);
-    check(
-        |history| replay(history, &[5, 3]),
-        &[(Violation::OutOfOrder, 1)],
-    );
+    check(&[], |history| replay(history, &[3, 5]));
+    check(&[(Violation::OutOfOrder, 1)], |history| {
+        replay(history, &[5, 3])
+    });
 }
 
 #[test]
 fn a_dead_letter_that_is_not_replayed_is_found() {
-    check(
-        |history| replay(history, &[5]),
-        &[(Violation::NotReplayed, 1)],
-    );
+    check(&[(Violation::NotReplayed, 1)], |history| {
+        replay(history, &[5])
+    });
 }
 
 #[test]
 fn an_event_at_a_target_that_filters_it_is_found() {
-    check(
-        |history| history.sent[3].wanted = 0b01,
-        &[(Violation::Unwanted, 1)],
-    );
+    check(&[(Violation::Unwanted, 1)], |history| {
+        history.sent[3].wanted = 0b01
+    });
 }
 
 #[test]
 fn an_event_that_no_target_wants_need_not_arrive() {
-    check(
-        |history| {
-            history.sent[3].wanted = 0;
-            for arrivals in &mut history.arrivals {
-                arrivals.remove(3);
-            }
-        },
-        &[],
-    );
+    check(&[], |history| {
+        history.sent[3].wanted = 0;
+        for arrivals in &mut history.arrivals {
+            arrivals.remove(3);
+        }
+    });
 }
 
 #[test]
 fn a_second_acknowledgement_is_found() {
-    check(
-        |history| {
-            let id = 77;
-            history.acks.push(Ack { event: 3, id });
-        },
-        // No target has it under the second id.
-        &[(Violation::Lost, 2), (Violation::AcknowledgedTwice, 1)],
-    );
+    // No target has it under the second id.
+    let expected = [(Violation::Lost, 2), (Violation::AcknowledgedTwice, 1)];
+    check(&expected, |history| {
+        let id = 77;
+        history.acks.push(Ack { event: 3, id });
+    });
 }
