@@ -69,15 +69,8 @@ impl Aim {
 
     /// `0.71 (0.69 to 0.73)`.
     pub(super) fn found(&self) -> String {
-        self.measured.map_or("–".to_owned(), |spread| {
-            format!(
-                "{}{} ({} to {})",
-                shown(spread.median),
-                self.unit,
-                shown(spread.min),
-                shown(spread.max)
-            )
-        })
+        let text = |spread: Spread| spread.text(self.unit);
+        self.measured.map_or("–".to_owned(), text)
     }
 }
 

@@ -4,8 +4,8 @@
 use super::aims::aims;
 use super::part::Part;
 use super::plot::{Bar, Line, bars, lines};
-use super::results::{Dimension, Point, Results};
-use super::statistics::{exponent, growth, shown};
+use super::results::{Dimension, Point, Results, Sample};
+use super::statistics::{Spread, exponent, growth, shown};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ fn rendered(results: &Results) -> String {
     let machine = results
         .machine
         .iter()
-        .map(|(name, value)| [name.clone(), value.clone()]);
+        .map(|(name, value)| vec![name.clone(), value.clone()]);
     let warnings: String = results
         .warnings
         .iter()
@@ -68,7 +68,7 @@ fn rendered(results: &Results) -> String {
         ("rates", rate_table(results)),
         ("latency", latency_table(results)),
         ("scale", scale_sections(results)),
-        ("machine", table(&["what", "which"], machine)),
+        ("machine", table("what | which", machine)),
         ("rounds", results.rounds.to_string()),
         ("threads", results.threads.to_string()),
         ("body", shown(results.body as f64)),
@@ -85,81 +85,45 @@ fn rendered(results: &Results) -> String {
 fn aim_table(results: &Results) -> String {
     let rows = aims(results).into_iter().map(|aim| {
         let verdict = aim.verdict().to_owned();
-        [aim.name.clone(), aim.wanted(), aim.found(), verdict]
+        vec![aim.name.clone(), aim.wanted(), aim.found(), verdict]
     });
-    table(
-        &["aim", "wanted", "measured: median (min to max)", ""],
-        rows,
-    )
+    table("aim | wanted | measured: median (min to max) | ", rows)
+}
+
+/// The median, if there is one.
+fn middle(spread: Option<Spread>) -> String {
+    spread.map_or("–".to_owned(), |spread| shown(spread.median))
 }
 
 fn rate_table(results: &Results) -> String {
     let rows = Part::RATES.iter().filter_map(|&part| {
+        let mut row = vec![part.title().to_owned()];
         if let Some(why) = results.skipped.get(&part) {
-            return Some([
-                part.title().to_owned(),
-                why.clone(),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-            ]);
+            row.push(why.clone());
+            row.resize(6, String::new());
+            return Some(row);
         }
-        let rate = results.spread(part, |sample| sample.rate)?;
-        let middle = |pick| {
-            results
-                .spread(part, pick)
-                .map_or("–".to_owned(), |it| shown(it.median))
-        };
-        let share = results.ratio(part, Part::Bare);
-        Some([
-            part.title().to_owned(),
-            format!(
-                "{} ({} to {})",
-                shown(rate.median),
-                shown(rate.min),
-                shown(rate.max)
-            ),
-            share.map_or("–".to_owned(), |share| shown(share.median)),
-            middle(|sample| sample.sender_us),
-            middle(|sample| sample.receiver_us),
-            middle(|sample| sample.peak_mib),
-        ])
+        row.push(results.spread(part, |sample| sample.rate)?.text(""));
+        row.push(middle(results.ratio(part, Part::Bare)));
+        row.push(middle(results.spread(part, |sample| sample.sender_us)));
+        row.push(middle(results.spread(part, |sample| sample.receiver_us)));
+        row.push(middle(results.spread(part, |sample| sample.peak_mib)));
+        Some(row)
     });
     table(
-        &[
-            "sender",
-            "requests/s: median (min to max)",
-            "of the ceiling",
-            "processor µs each",
-            "the receiver's",
-            "RssAnon MiB, at most",
-        ],
+        "sender | requests/s: median (min to max) | of the ceiling | processor µs each | \
+         the receiver's | RssAnon MiB, at most",
         rows,
     )
 }
 
 fn latency_table(results: &Results) -> String {
     let rows = results.latencies.iter().map(|latency| {
-        let at = |which| {
-            latency
-                .spread(which)
-                .map_or("–".to_owned(), |spread| shown(spread.median))
-        };
-        [
-            latency.part.title().to_owned(),
-            shown(latency.rate),
-            at(0),
-            at(1),
-            at(2),
-            at(3),
-            at(4),
-        ]
+        let mut row = vec![latency.part.title().to_owned(), shown(latency.rate)];
+        row.extend((0..5).map(|which| middle(latency.spread(which))));
+        row
     });
-    table(
-        &["µs", "events/s", "p50", "p90", "p99", "p99.9", "most"],
-        rows,
-    )
+    table("µs | events/s | p50 | p90 | p99 | p99.9 | most", rows)
 }
 
 fn scale_sections(results: &Results) -> String {
@@ -179,9 +143,8 @@ fn scale_sections(results: &Results) -> String {
 }
 
 fn scale_table(dimension: &Dimension) -> String {
-    let name = &*dimension.name;
     let rows = dimension.points.iter().map(|Point { n, beside, sample }| {
-        [
+        vec![
             shown_count(*n),
             beside.map_or(String::new(), |ms| format!("{ms} ms")),
             shown(sample.rate),
@@ -190,22 +153,14 @@ fn scale_table(dimension: &Dimension) -> String {
             shown(sample.peak_mib),
         ]
     });
-    let answers = if dimension.points.iter().any(|point| point.beside.is_some()) {
-        "answers after"
-    } else {
-        ""
-    };
-    table(
-        &[
-            name,
-            answers,
-            "deliveries/s",
-            "µs each, by the clock",
-            "processor µs each",
-            "RssAnon MiB, at most",
-        ],
-        rows,
-    )
+    let has_second = dimension.points.iter().any(|point| point.beside.is_some());
+    let answers = if has_second { "answers after" } else { "" };
+    let head = format!(
+        "{} | {answers} | deliveries/s | µs each, by the clock | processor µs each | \
+         RssAnon MiB, at most",
+        dimension.name
+    );
+    table(&head, rows)
 }
 
 /// Whether the cost of all n grows worse than n log n, by its ends, and the power that fits.
@@ -258,32 +213,26 @@ fn total_cost(dimension: &Dimension, beside: Option<f64>) -> Vec<(f64, f64)> {
 }
 
 fn drawn(results: &Results) -> Vec<(String, String)> {
-    let rates = Part::RATES.iter().filter_map(|&part| {
-        Some(Bar {
-            name: part.title().to_owned(),
-            value: results.spread(part, |sample| sample.rate)?,
-            bright: part.is_ours(),
-        })
-    });
-    let costs = Part::RATES.iter().filter_map(|&part| {
-        Some(Bar {
-            name: part.title().to_owned(),
-            value: results.spread(part, |sample| sample.sender_us)?,
-            bright: part.is_ours(),
-        })
-    });
+    let all = |pick: fn(&Sample) -> f64| -> Vec<Bar> {
+        let bars = Part::RATES.iter().filter_map(|&part| {
+            Some(Bar {
+                name: part.title().to_owned(),
+                value: results.spread(part, pick)?,
+                bright: part.is_ours(),
+            })
+        });
+        bars.collect()
+    };
     let mut plots = Vec::new();
     if !results.samples.is_empty() {
         let title = "Requests a second: median, least and most";
-        plots.push((
-            "rates.svg".to_owned(),
-            bars(title, &rates.collect::<Vec<_>>()),
-        ));
+        let rates = bars(title, &all(|sample| sample.rate));
         let title = "Processor time of the sender for each event, µs";
-        plots.push((
-            "costs.svg".to_owned(),
-            bars(title, &costs.collect::<Vec<_>>()),
-        ));
+        let costs = bars(title, &all(|sample| sample.sender_us));
+        plots = vec![
+            ("rates.svg".to_owned(), rates),
+            ("costs.svg".to_owned(), costs),
+        ];
     }
     for dimension in &results.scale {
         plots.push((scale_plot_name(dimension), scale_plot(dimension)));
@@ -332,8 +281,10 @@ fn capital(name: &str) -> String {
     })
 }
 
-fn table<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(N));
+/// A table in Markdown, whose head has `|` between its columns.
+fn table(head: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let columns = head.split('|').count();
+    let mut text = format!("| {head} |\n|{}\n", "---|".repeat(columns));
     for row in rows {
         text.push_str(&format!("| {} |\n", row.join(" | ")));
     }

@@ -3,8 +3,9 @@
 use super::drain::Backlog;
 use super::part::Part;
 use super::results::{Latency, Results, Sample};
+use super::scale::{self, Scale};
 use super::session::Session;
-use super::{latency, scale, senders};
+use super::{latency, senders};
 use crate::figures::median;
 use crate::{machine, say};
 use anyhow::{Context, Result};
@@ -40,13 +41,6 @@ impl Plan {
         let mut rates: Vec<_> = Part::RATES.to_vec();
         rates.retain(|part| *part != Part::Drain && self.has(*part));
         rates
-    }
-
-    fn scale(&self) -> scale::Extent {
-        scale::Extent {
-            quick: self.quick,
-            rounds: if self.quick { 1 } else { 3 },
-        }
     }
 
     /// Minutes that it takes, about.
@@ -233,13 +227,20 @@ impl Run<'_> {
             samples.sort_by(|one, other| one.rate.total_cmp(&other.rate));
             Some((self.plan.backlog, *samples.get(samples.len() / 2)?))
         });
-        let (extent, mut done, steps) = (self.plan.scale(), self.done, self.steps);
+        let (quick, mut done, steps) = (self.plan.quick, self.done, self.steps);
         let mut tell = |line: &str| {
             done += 1;
             say(&format!("{done}/{steps} scale: {line}"));
         };
         let measured = self.attempt(Part::Scale, |session| {
-            scale::measure(session, extent, drained, &mut tell)
+            let mut scale = Scale {
+                session,
+                quick,
+                rounds: if quick { 1 } else { 3 },
+                drained,
+                tell: &mut tell,
+            };
+            scale.measure()
         });
         self.results.scale = measured.unwrap_or_default();
     }

@@ -8,19 +8,30 @@ use super::senders;
 use super::session::{Session, Task, write_events};
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use testkit::load::Load;
 
-/// How much is measured.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
+/// Points of all dimensions.
+pub(super) const STEPS: u64 = 33;
+
+/// A scale measurement in progress.
+pub(super) struct Scale<'a> {
+    pub(super) session: &'a mut Session,
     pub(super) quick: bool,
     /// Times that each point is measured; the one with the middle rate counts.
     pub(super) rounds: u32,
+    /// The backlog whose drain has been measured, and its sample.
+    pub(super) drained: Option<(u64, Sample)>,
+    /// Prints each point.
+    pub(super) tell: &'a mut dyn FnMut(&str),
 }
 
 /// What is delivered at one point.
-struct Shape<'a> {
-    load: &'a Load,
+#[derive(Clone)]
+struct Shape {
+    n: f64,
+    beside: Option<f64>,
+    load: Arc<Load>,
     events: u64,
     tasks: u32,
     targets: u64,
@@ -28,185 +39,144 @@ struct Shape<'a> {
     concurrency: usize,
 }
 
-/// Points of all dimensions.
-pub(super) const STEPS: u64 = 33;
+impl Scale<'_> {
+    /// All dimensions.
+    pub(super) fn measure(&mut self) -> Result<Vec<Dimension>> {
+        let (quick, usual) = (self.quick, self.usual());
+        let pick = |quickly: u64, wholly: u64| if quick { quickly } else { wholly };
+        let mut dimensions = Vec::new();
 
-/// Tells how far it is.
-pub(super) type Tell<'a> = &'a mut dyn FnMut(&str);
-
-/// All dimensions. The longest backlog is drained already if a rate was measured with it.
-pub(super) fn measure(
-    session: &mut Session,
-    extent: Extent,
-    drained: Option<(u64, Sample)>,
-    tell: Tell<'_>,
-) -> Result<Vec<Dimension>> {
-    Ok(vec![
-        targets(session, extent, tell)?,
-        tasks(session, extent, tell)?,
-        backlog(session, extent, drained, tell)?,
-        bodies(session, extent, tell)?,
-        latency(session, extent, tell)?,
-    ])
-}
-
-fn targets(session: &mut Session, extent: Extent, tell: Tell<'_>) -> Result<Dimension> {
-    let load = Load::real();
-    let deliveries = if extent.quick { 10_000 } else { 60_000 };
-    let mut points = Vec::new();
-    for targets in [1, 10, 100, 1_000] {
-        let shape = Shape {
-            events: deliveries / targets,
+        let shapes = [1, 10, 100, 1_000].map(|targets| Shape {
+            n: targets as f64,
+            events: pick(10_000, 60_000) / targets,
             targets,
-            concurrency: if targets == 1 { session.threads } else { 2 },
-            ..Shape::usual(session, &load)
-        };
-        points.push(point(session, extent, targets as f64, None, &shape, tell)?);
-    }
-    Ok(Dimension {
-        name: "targets".to_owned(),
-        what: "Each event goes to every target; the cost is that of one delivery. With one target \
-               it has the usual senders, with more each has two."
-            .to_owned(),
-        points,
-    })
-}
-
-fn tasks(session: &mut Session, extent: Extent, tell: Tell<'_>) -> Result<Dimension> {
-    let load = Load::of_size(350);
-    let (most, least) = if extent.quick {
-        (10_000, 5_000)
-    } else {
-        (1_000_000, 50_000)
-    };
-    let mut points = Vec::new();
-    for power in 0..=6 {
-        let tasks = 10_u32.pow(power);
-        if tasks > most {
-            break;
-        }
-        let shape = Shape {
-            events: u64::from(tasks).max(least),
-            tasks,
-            ..Shape::usual(session, &load)
-        };
-        points.push(point(session, extent, tasks.into(), None, &shape, tell)?);
-    }
-    Ok(Dimension {
-        name: "tasks".to_owned(),
-        what: "Events of 350 bytes, of so many tasks in turns. One task has one request under \
-               way at a time, whatever the concurrency: its rate is that of one round trip."
-            .to_owned(),
-        points,
-    })
-}
-
-fn backlog(
-    session: &mut Session,
-    extent: Extent,
-    drained: Option<(u64, Sample)>,
-    tell: Tell<'_>,
-) -> Result<Dimension> {
-    let load = Load::real();
-    let sizes: &[u64] = if extent.quick {
-        &[1_000, 10_000]
-    } else {
-        &[10_000, 100_000, 1_000_000]
-    };
-    let live = Shape {
-        events: if extent.quick { 5_000 } else { 60_000 },
-        ..Shape::usual(session, &load)
-    };
-    let mut points = vec![point(session, extent, 0.0, None, &live, tell)?];
-    for &events in sizes {
-        let known = drained.filter(|(count, _)| *count == events);
-        let sample = match known {
-            Some((_, sample)) => sample,
-            None => Backlog::fill(session, events)?.drain(session)?,
-        };
-        tell(&format!("backlog {events}: {:.0} events/s", sample.rate));
-        points.push(Point {
-            n: events as f64,
-            beside: None,
-            sample,
+            concurrency: if targets == 1 { usual.concurrency } else { 2 },
+            ..usual.clone()
         });
-    }
-    Ok(Dimension {
-        name: "backlog".to_owned(),
-        what: "Events that lie in the queue when webhookd starts, delivered from disk; 0 is \
-               events that are delivered as they come."
-            .to_owned(),
-        points,
-    })
-}
+        let what = "Each event goes to every target; the cost is that of one delivery. With one \
+                    target it has the usual senders, with more each has two.";
+        dimensions.push(self.dimension("targets", what, &shapes)?);
 
-fn bodies(session: &mut Session, extent: Extent, tell: Tell<'_>) -> Result<Dimension> {
-    let most: u64 = if extent.quick { 40 << 20 } else { 300 << 20 };
-    let mut points = Vec::new();
-    for bytes in [350, 1_000, 3_500, 10_000, 100_000, 1_000_000] {
-        let load = Load::of_size(bytes);
-        let cap = if extent.quick { 5_000 } else { 60_000 };
-        let shape = Shape {
-            events: (most / bytes as u64).clamp(20, cap),
-            ..Shape::usual(session, &load)
+        let small = Arc::new(Load::of_size(350));
+        let powers = 0..=if quick { 4 } else { 6 };
+        let shapes: Vec<_> = powers
+            .map(|power| {
+                let tasks = 10_u32.pow(power);
+                Shape {
+                    n: tasks.into(),
+                    load: Arc::clone(&small),
+                    events: u64::from(tasks).max(pick(5_000, 50_000)),
+                    tasks,
+                    ..usual.clone()
+                }
+            })
+            .collect();
+        let what = "Events of 350 bytes, of so many tasks in turns. One task has one request under \
+                    way at a time, whatever the concurrency: its rate is that of one round trip.";
+        dimensions.push(self.dimension("tasks", what, &shapes)?);
+
+        let live = Shape {
+            events: pick(5_000, 60_000),
+            ..usual.clone()
         };
-        points.push(point(session, extent, bytes as f64, None, &shape, tell)?);
-    }
-    Ok(Dimension {
-        name: "bodies".to_owned(),
-        what: "Bytes of each event's body.".to_owned(),
-        points,
-    })
-}
-
-fn latency(session: &mut Session, extent: Extent, tell: Tell<'_>) -> Result<Dimension> {
-    let load = Load::real();
-    let seconds = if extent.quick { 0.5 } else { 2.0 };
-    let mut points = Vec::new();
-    for delay_ms in [0, 5, 50] {
-        for concurrency in [8, 64, 256, 1_024] {
-            let most = match delay_ms {
-                0 => 20_000.0,
-                _ => (concurrency as f64 * 1_000.0 / delay_ms as f64).min(20_000.0),
+        let what = "Events that are pending in the queue when webhookd starts, delivered from \
+                    disk; 0 is events that are delivered as they come.";
+        let mut backlog = self.dimension("backlog", what, &[live])?;
+        let sizes = [1_000, 10_000, 100_000, 1_000_000];
+        for &events in if quick { &sizes[..2] } else { &sizes[1..] } {
+            let sample = match self.drained {
+                Some((count, sample)) if count == events => sample,
+                _ => Backlog::fill(self.session, events)?.drain(self.session)?,
             };
-            let shape = Shape {
-                events: (most * seconds) as u64,
-                delay_ms,
-                concurrency,
-                ..Shape::usual(session, &load)
-            };
-            let beside = Some(delay_ms as f64);
-            points.push(point(
-                session,
-                extent,
-                concurrency as f64,
-                beside,
-                &shape,
-                tell,
-            )?);
+            (self.tell)(&format!("backlog {events}: {:.0} events/s", sample.rate));
+            let n = events as f64;
+            let beside = None;
+            backlog.points.push(Point { n, beside, sample });
         }
-    }
-    Ok(Dimension {
-        name: "concurrency".to_owned(),
-        what: "Requests under way at once, at most, to a receiver that takes its time for each \
-               answer."
-            .to_owned(),
-        points,
-    })
-}
+        dimensions.push(backlog);
 
-impl<'a> Shape<'a> {
-    fn usual(session: &Session, load: &'a Load) -> Shape<'a> {
+        let shapes = [350, 1_000, 3_500, 10_000, 100_000, 1_000_000].map(|bytes| Shape {
+            n: bytes as f64,
+            load: Arc::new(Load::of_size(bytes)),
+            events: (pick(40 << 20, 300 << 20) / bytes as u64).clamp(20, pick(5_000, 60_000)),
+            ..usual.clone()
+        });
+        dimensions.push(self.dimension("bodies", "Bytes of each event's body.", &shapes)?);
+
+        let mut shapes = Vec::new();
+        for delay_ms in [0, 5, 50] {
+            for concurrency in [8, 64, 256, 1_024] {
+                let most = match delay_ms {
+                    0 => 20_000,
+                    _ => (concurrency as u64 * 1_000 / delay_ms).min(20_000),
+                };
+                shapes.push(Shape {
+                    n: concurrency as f64,
+                    beside: Some(delay_ms as f64),
+                    events: most * pick(1, 4) / 2,
+                    delay_ms,
+                    concurrency,
+                    ..usual.clone()
+                });
+            }
+        }
+        let what = "Requests under way at once, at most, to a receiver that takes its time for \
+                    each answer.";
+        dimensions.push(self.dimension("concurrency", what, &shapes)?);
+        Ok(dimensions)
+    }
+
+    fn usual(&self) -> Shape {
         Shape {
-            load,
+            n: 0.0,
+            beside: None,
+            load: Arc::new(Load::real()),
             events: 0,
             tasks: TASKS,
             targets: 1,
             delay_ms: 0,
-            concurrency: session.threads,
+            concurrency: self.session.threads,
         }
     }
 
+    fn dimension(&mut self, name: &str, what: &str, shapes: &[Shape]) -> Result<Dimension> {
+        let points = shapes.iter().map(|shape| self.point(shape));
+        Ok(Dimension {
+            points: points.collect::<Result<_>>()?,
+            name: name.to_owned(),
+            what: what.to_owned(),
+        })
+    }
+
+    fn point(&mut self, shape: &Shape) -> Result<Point> {
+        let folder = self.session.subfolder()?;
+        let file = folder.path().join("events.ndjson");
+        write_events(&file, &shape.load, shape.events, shape.tasks)?;
+        let config = shape.config(self.session);
+        let mut samples = Vec::new();
+        for _ in 0..self.rounds {
+            let own = self.session.subfolder()?;
+            let sender = self.session.webhookd(own.path(), &config, Some(&file))?;
+            let task = Task {
+                requests: shape.events * shape.targets,
+                body: shape.load.size(),
+                delay_ms: shape.delay_ms,
+                ..Task::default()
+            };
+            samples.push(self.session.measure(sender, task)?);
+        }
+        samples.sort_by(|one, other| one.rate.total_cmp(&other.rate));
+        let (sample, &Shape { n, beside, .. }) = (samples[samples.len() / 2], shape);
+        let at = beside.map_or(String::new(), |ms| format!(" at {ms} ms"));
+        (self.tell)(&format!(
+            "{n}{at}: {:.0} deliveries/s, {:.1} us of processor each, {:.1} MiB",
+            sample.rate, sample.sender_us, sample.peak_mib
+        ));
+        Ok(Point { n, beside, sample })
+    }
+}
+
+impl Shape {
     fn config(&self, session: &Session) -> Value {
         let one = senders::config(session, Part::Durable);
         let url = &session.receiver.url;
@@ -219,40 +189,4 @@ impl<'a> Shape<'a> {
         });
         json!({ "targets": targets.collect::<Vec<_>>() })
     }
-}
-
-fn point(
-    session: &mut Session,
-    extent: Extent,
-    n: f64,
-    beside: Option<f64>,
-    shape: &Shape<'_>,
-    tell: Tell<'_>,
-) -> Result<Point> {
-    let folder = session.subfolder()?;
-    let file = folder.path().join("events.ndjson");
-    write_events(&file, shape.load, shape.events, shape.tasks)?;
-    let mut samples = Vec::new();
-    for _ in 0..extent.rounds {
-        let own = session.subfolder()?;
-        let config = shape.config(session);
-        let sender = session.webhookd(own.path(), &config, Some(&file))?;
-        samples.push(session.measure(
-            sender,
-            Task {
-                requests: shape.events * shape.targets,
-                body: shape.load.size(),
-                delay_ms: shape.delay_ms,
-                ..Task::default()
-            },
-        )?);
-    }
-    samples.sort_by(|one, other| one.rate.total_cmp(&other.rate));
-    let sample = samples[samples.len() / 2];
-    let beside_text = beside.map_or(String::new(), |ms| format!(" at {ms} ms"));
-    tell(&format!(
-        "{n}{beside_text}: {:.0} deliveries/s, {:.1} us of processor each, {:.1} MiB",
-        sample.rate, sample.sender_us, sample.peak_mib
-    ));
-    Ok(Point { n, beside, sample })
 }

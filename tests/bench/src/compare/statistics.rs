@@ -22,6 +22,12 @@ impl Spread {
             max,
         })
     }
+
+    /// `0.71 (0.69 to 0.73)`, with the unit of the median.
+    pub(super) fn text(self, unit: &str) -> String {
+        let [median, min, max] = [self.median, self.min, self.max].map(shown);
+        format!("{median}{unit} ({min} to {max})")
+    }
 }
 
 /// How many times the one the other is, round by round: what the machine does besides falls on
