@@ -1,4 +1,4 @@
-//! Changes a dispatcher while it works, and looks into its queue.
+//! The public handle that changes a running dispatcher, and reads and repairs its queue.
 
 use crate::intake::Router;
 use crate::supervisor::{ReloadError, Reloaded, Supervisor};
@@ -13,49 +13,45 @@ use webhook_queue::{
     DeadLetter, EntryId, Quarantined, Queue, QueueError, Statistics, Verification,
 };
 
-/// Dead letters that are shown from one snapshot of the queue. As long as one is held, the queue
-/// uses no space again.
+/// Dead letters read from one snapshot of the queue. While a snapshot is held, the queue cannot
+/// reuse freed space.
 const SHOWN_AT_ONCE: usize = 1_000;
 
-/// Changes what a dispatcher does while it works. Clones share it, and any thread may use one; it
-/// may outlive the dispatcher, whose queue stays open as long.
+/// Changes a running dispatcher, and reads and repairs its queue. Clones share one dispatcher, from
+/// any thread. A control may outlive the dispatcher, whose queue stays open as long.
 ///
-/// What reads or writes the queue does so on the calling thread and blocks as long as that takes.
-/// Deliveries and submissions go on meanwhile.
+/// Methods that use the queue block the calling thread while they do. Deliveries and submissions
+/// go on meanwhile.
 #[derive(Clone)]
 pub struct Control {
     supervisor: Arc<Supervisor>,
     router: Arc<Router>,
 }
 
-/// Why nothing was mended.
+/// Why a repair failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RepairError {
-    /// The target is in the configuration, so that what it is owed is about to be delivered.
+    /// The target is in the configuration, so its pending events are still being delivered.
     #[error(
-        "target {target:?} is in the configuration: take it out and load the configuration again, \
-         then drop what it is owed"
+        "target {target:?} is in the configuration: take it out, reload, and drop its events then"
     )]
     Configured {
         /// The target.
         target: String,
     },
-    /// The target was removed, and an attempt at delivering to it is under way.
-    #[error(
-        "target {target:?} has left the configuration, and an attempt is under way still: try again \
-         in a while"
-    )]
+    /// The target was removed, and an attempt to deliver to it is still under way.
+    #[error("target {target:?} was removed, but an attempt is still under way: try again later")]
     UnderWay {
         /// The target.
         target: String,
     },
-    /// The queue has nothing of such a target.
+    /// The queue holds nothing for a target of this name.
     #[error("no target {target:?} in this queue; it knows: {}", known.join(", "))]
     UnknownTarget {
         /// The target.
         target: String,
-        /// Those that it knows.
+        /// The targets that the queue knows, sorted.
         known: Vec<String>,
     },
     /// The queue failed.
@@ -74,47 +70,48 @@ impl Control {
         Control { supervisor, router }
     }
 
-    /// Puts another configuration in force, without losing or reordering anything. Targets are
-    /// matched by their names.
+    /// Puts another configuration in force, without losing or reordering events. Targets are
+    /// matched by name.
     ///
-    /// Events accepted from now on meet the new filters and are sent under the new settings;
-    /// attempts under way end under theirs. A removed target gets nothing more: what a reliable one
-    /// is owed stays in the queue until it is added again, and a best-effort one is given what is in
-    /// memory. A target that had stopped after a 410 is tried again, changed or not; a paused one
-    /// stays paused. The figures of a target that stays go on. The settings of an open queue cannot
-    /// change: [`Reloaded::kept`] lists those that differ.
+    /// Events accepted from now on meet the new filters, and later attempts use the new settings;
+    /// attempts under way end under the old ones. A removed reliable target is sent nothing more,
+    /// and its events stay in the queue until it is added again; a removed best-effort target still
+    /// gets the events in memory. A target that was stopped by a 410 is tried again, changed or
+    /// not; a paused one stays paused. The counters of a target that stays continue. The settings
+    /// of an open queue cannot change: [`Reloaded::kept`] lists those that differ.
     ///
-    /// Blocks until the new settings were tried, and a queue was opened.
+    /// Blocks until the new settings were checked and, if there was none, a queue was opened.
     ///
     /// # Errors
-    /// Nothing was changed.
+    /// [`ReloadError`] says why. Nothing was changed.
     pub fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
         self.supervisor.reload(config)
     }
 
-    /// What is in force: the last configuration, but for what [`Reloaded::kept`] told of.
+    /// The configuration in force: the last one, except for what [`Reloaded::kept`] listed.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.router.routing_table().config)
     }
 
-    /// Pauses a target, or lets it go on; false if there is no such target.
+    /// Pauses or resumes a target. Returns whether it exists.
     #[must_use]
     pub fn pause(&self, target: &str, paused: bool) -> bool {
         self.handle(target)
             .is_some_and(|handle| handle.command(Command::Pause(paused)))
     }
 
-    /// Forgets that a target failed, or that it answered 410; false if there is no such target.
+    /// Closes a target's breaker, and ends a hold by `Retry-After` and a stop by a 410. Returns
+    /// whether the target exists.
     #[must_use]
     pub fn restart(&self, target: &str) -> bool {
         self.handle(target)
             .is_some_and(|handle| handle.command(Command::Restart))
     }
 
-    /// Makes dead letters of a target owed again, under their old names and as if never attempted;
-    /// how many were found. Of a task, they go before what it is owed and has not been read from
-    /// the queue yet.
+    /// Makes dead letters of a target pending again, under their old ids and as if never attempted.
+    /// Returns how many were found. They are sent before those of their task's events that have not
+    /// been read from the queue yet.
     ///
     /// # Errors
     /// The queue failed, and nothing was replayed.
@@ -133,20 +130,20 @@ impl Control {
             })?;
         }
         let found = queue.replay(target, entries)?;
-        // Told before it is counted: the worker knows of every event that is counted.
+        // The command first: the worker knows of every event that is counted.
         handle.command(Command::OwedAgain(keys.into_iter().collect()));
         let pending = i64::try_from(found).unwrap_or(i64::MAX);
         handle.counters.pending.fetch_add(pending, Ordering::SeqCst);
         Ok(found)
     }
 
-    /// Shows dead letters (of one target, or of all) after `after`, by the target's name and then
-    /// in the order accepted, until `visit` breaks. Asked for all targets, it leaves out those of
-    /// each target that are not after `after`. To show them in pages, ask for one target, break
-    /// when a page is full, and go on after its last entry.
+    /// Visits the dead letters of one target, or of all, by target name and then in the order
+    /// accepted, until `visit` breaks. Each target's letters up to the entry `after` are skipped.
+    /// To read in pages, name one target, break when a page is full, and continue after its last
+    /// entry.
     ///
-    /// Blocks. `visit` is called while a part of the queue is held as it is, so it should not wait
-    /// for anything. Those that die or are replayed meanwhile may or may not be shown.
+    /// Blocks. `visit` runs inside a snapshot of the queue, so it should not wait for anything.
+    /// Letters added or replayed meanwhile may or may not be visited.
     ///
     /// # Errors
     /// The queue cannot be read.
@@ -158,7 +155,7 @@ impl Control {
     ) -> Result<(), QueueError> {
         for of in self.queue_statistics()?.targets {
             if target.is_none_or(|target| target == of.target)
-                && self.letters_of(&of.target, after, visit)?.is_break()
+                && self.dead_letters_of(&of.target, after, visit)?.is_break()
             {
                 break;
             }
@@ -166,7 +163,7 @@ impl Control {
         Ok(())
     }
 
-    fn letters_of(
+    fn dead_letters_of(
         &self,
         target: &str,
         after: Option<EntryId>,
@@ -193,7 +190,7 @@ impl Control {
         }
     }
 
-    /// Shows one dead letter; whether there is one. Blocks.
+    /// Shows one dead letter. Returns whether it exists. Blocks.
     ///
     /// # Errors
     /// The queue cannot be read.
@@ -219,10 +216,10 @@ impl Control {
         Ok(show.is_none())
     }
 
-    /// Forgets dead letters of a target; how many were found. Blocks until that is durable.
+    /// Deletes dead letters of a target. Returns how many were found. Blocks until that is durable.
     ///
     /// # Errors
-    /// The queue failed, and nothing was changed.
+    /// The queue failed, and nothing was deleted.
     pub fn drop_dead_letters(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         match self.queue() {
             Some(queue) => {
@@ -234,20 +231,19 @@ impl Control {
         }
     }
 
-    /// Forgets all that a target which is gone from the configuration is owed, its dead letters
-    /// included; how many entries that were. There is no way back. Blocks until that is durable, and
-    /// keeps reloads waiting.
-    /// What was accepted for it before it went, and is being written just now, may stay; then drop
-    /// it once more.
+    /// Deletes all events and dead letters of a target that is not in the configuration. Returns
+    /// how many entries were deleted. It cannot be undone. Blocks until that is durable; reloads
+    /// wait meanwhile. Events accepted before the target was removed, whose commit is still under
+    /// way, may remain: repeat the call then.
     ///
     /// # Errors
     /// [`Configured`](RepairError::Configured), [`UnderWay`](RepairError::UnderWay) and
-    /// [`UnknownTarget`](RepairError::UnknownTarget): nothing was changed. If the queue failed, a
-    /// part may be forgotten; it can be repeated.
+    /// [`UnknownTarget`](RepairError::UnknownTarget): nothing was deleted. If the queue failed,
+    /// some entries may be deleted; repeat the call.
     pub fn drop_target(&self, target: &str) -> Result<u64, RepairError> {
-        // No other configuration comes into force meanwhile.
+        // The lock keeps reloads waiting.
         let workers = self.supervisor.workers();
-        // To a best-effort target the queue's entries of its name mean nothing.
+        // A best-effort target of this name does not use the queue's entries.
         if self
             .handle(target)
             .is_some_and(|handle| handle.is_reliable())
@@ -255,7 +251,7 @@ impl Control {
             let target = target.to_owned();
             return Err(RepairError::Configured { target });
         }
-        let former = workers.former(target);
+        let former = workers.reliable_handle(target);
         if former.is_some_and(|former| former.is_running()) {
             let target = target.to_owned();
             return Err(RepairError::UnderWay { target });
@@ -269,7 +265,7 @@ impl Control {
                 let dropped = queue.drop_target(target)?;
                 self.made_room();
                 if let Some(former) = former {
-                    former.counters.leave(dropped.saturating_sub(dead));
+                    former.counters.remove_pending(dropped.saturating_sub(dead));
                 }
                 Ok(dropped)
             }
@@ -281,8 +277,8 @@ impl Control {
         }
     }
 
-    /// Shows the entries after `after` that were quarantined since their stored record is damaged,
-    /// in the order accepted, until `visit` breaks. No target is owed them any longer. Blocks.
+    /// Visits the quarantined entries after `after`, in the order accepted, until `visit` breaks.
+    /// Their records are damaged, and they are not delivered. Blocks.
     ///
     /// # Errors
     /// The queue cannot be read.
@@ -297,18 +293,16 @@ impl Control {
         }
     }
 
-    /// Reads all of the queue and checks every record; changes nothing. Blocks as long as the disk
-    /// needs to be read once, and takes its share of the disk meanwhile. `None` if there is no
-    /// queue.
+    /// Reads the whole queue and checks every record; changes nothing. Blocks while the disk is
+    /// read once, in competition with deliveries. `None` if there is no queue.
     ///
     /// # Errors
-    /// The queue cannot be read to its end. A damaged record is no error, but part of what is
-    /// returned.
+    /// The queue cannot be read to its end. Damaged records are no error: they are returned.
     pub fn verify(&self) -> Result<Option<Verification>, QueueError> {
         self.queue().map(|queue| queue.verify()).transpose()
     }
 
-    /// What the queue holds, of targets that are gone from the configuration as well. Blocks.
+    /// What the queue holds, for removed targets too. Blocks.
     ///
     /// # Errors
     /// The queue cannot be read.
@@ -325,14 +319,14 @@ impl Control {
         storage.map(|storage| Arc::clone(&storage.queue))
     }
 
-    /// Has the next event find out whether there is room again.
+    /// Clears the writer's note that the queue is full.
     fn made_room(&self) {
         if let Some(storage) = self.router.storage() {
             storage.writer.made_room();
         }
     }
 
-    /// The handle of a target of the configuration.
+    /// The handle of a configured target.
     fn handle(&self, target: &str) -> Option<Arc<TargetHandle>> {
         let table = self.router.routing_table();
         table.entry(target).map(|entry| Arc::clone(&entry.handle))

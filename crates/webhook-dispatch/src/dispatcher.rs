@@ -1,4 +1,4 @@
-//! The dispatcher: starts the threads, owns them, and ends them.
+//! The dispatcher: its builder, its handles, drain and shutdown.
 
 use crate::control::Control;
 use crate::http::HttpConnector;
@@ -18,15 +18,16 @@ use webhook_queue::{Queue, QueueError};
 
 /// Delivers events to the targets of a configuration, on threads of its own.
 ///
-/// Dropped, it tells its threads to stop and does not wait for them; nothing that was accepted for
-/// a reliable target is lost. [`shutdown`](Dispatcher::shutdown) is the orderly end. Its queue is
-/// closed once all its submitters and monitors are dropped, too.
+/// [`shutdown`](Dispatcher::shutdown) ends it in order. A drop signals the threads to stop without
+/// waiting for them; what reliable targets are owed stays in the queue. The queue is closed once
+/// all submitters, monitors and controls are dropped, too.
 pub struct Dispatcher {
     supervisor: Arc<Supervisor>,
     router: Arc<Router>,
 }
 
-/// Starts a [`Dispatcher`]. All that touches the world can be replaced.
+/// Configures and starts a [`Dispatcher`]. Its queue, transport, clock, retry schedule and observer
+/// can be replaced.
 #[must_use]
 pub struct DispatcherBuilder {
     config: Config,
@@ -52,8 +53,8 @@ pub enum StartError {
         /// What is wrong.
         detail: String,
     },
-    /// The system refused a thread, or randomness.
-    #[error("the system refused what a dispatcher needs")]
+    /// The system provided no thread, or no randomness.
+    #[error("the system provided no thread or no randomness")]
     System(#[source] std::io::Error),
 }
 
@@ -69,21 +70,21 @@ impl From<ReloadError> for StartError {
     }
 }
 
-/// How a dispatcher ended.
+/// The state that a shutdown left.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Whether everything accepted was delivered, or given up, before the end.
+    /// Whether every accepted event was delivered or given up before the end.
     pub drained: bool,
-    /// Deliveries that came to nothing, since the queue's record of the event turned out to be
-    /// damaged: it was quarantined, and no target is owed it.
+    /// Events that cannot be delivered, summed over all targets, since their records in the queue
+    /// are damaged and were quarantined.
     pub damaged: u64,
-    /// The last figures. What is `pending` is safe in the queue; what is `unfinished` is lost.
+    /// The last statistics. `pending` events are in the queue; `unfinished` ones are lost.
     pub stats: Stats,
 }
 
 impl Dispatcher {
-    /// Begins to configure a dispatcher.
+    /// A builder with the defaults: HTTP, the configured queue, full jitter, no observer.
     pub fn builder(config: Config) -> DispatcherBuilder {
         DispatcherBuilder {
             config,
@@ -95,25 +96,25 @@ impl Dispatcher {
         }
     }
 
-    /// What takes events for it.
+    /// A handle that submits events.
     #[must_use]
     pub fn submitter(&self) -> Submitter {
         Submitter::new(Arc::clone(&self.router))
     }
 
-    /// What shows its figures, also to other threads.
+    /// A handle that reads the statistics.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
         Monitor::new(Arc::clone(&self.router))
     }
 
-    /// What changes what it does, also from other threads.
+    /// A handle that reloads, pauses, and repairs the queue.
     #[must_use]
     pub fn control(&self) -> Control {
         Control::new(Arc::clone(&self.supervisor), Arc::clone(&self.router))
     }
 
-    /// Its figures.
+    /// The statistics.
     ///
     /// # Errors
     /// The queue cannot be read.
@@ -127,9 +128,9 @@ impl Dispatcher {
         self.monitor().pending()
     }
 
-    /// Waits until nothing is pending; whether that came about. Gives up when nothing has been
-    /// settled for `patience`, when `give_up` is set, and at once when all that is pending is for
-    /// targets that were told to wait, or stopped after a 410.
+    /// Waits until nothing is pending, and returns whether nothing is. Returns early when nothing
+    /// has been settled for `patience`, when `give_up` is set, and when all pending events are for
+    /// targets that are paused or stopped by a 410.
     #[must_use]
     pub fn drain(&self, patience: Option<Duration>, give_up: &AtomicBool) -> bool {
         let monitor = self.monitor();
@@ -139,13 +140,13 @@ impl Dispatcher {
         self.pending() == 0
     }
 
-    /// Takes nothing more, waits up to `grace` for what is pending, then cuts short what is under
-    /// way and ends every thread. What reliable targets are owed stays in the queue.
+    /// Refuses new events, waits up to `grace` for pending ones, then aborts the attempts under way
+    /// and joins every thread. What reliable targets are owed stays in the queue.
     pub fn shutdown(self, grace: Duration) -> ShutdownReport {
         let shared = &self.router.shared;
         shared.close();
         let monitor = self.monitor();
-        // A target that stopped or was paused is not waited for.
+        // Paused and stopped targets are not waited for.
         let deadline = Instant::now().checked_add(grace);
         shared
             .progress
@@ -158,13 +159,13 @@ impl Dispatcher {
         let storage = self.router.storage();
         let queue = storage.map(|storage| storage.queue.statistics());
         if let Some(Ok(queue)) = &queue {
-            monitor.leave_out_damaged(queue);
+            monitor.count_damaged(queue);
         }
         let stats = monitor.snapshot(queue.and_then(Result::ok).unwrap_or_default());
         let targets = stats.targets.iter().chain(&stats.removed);
         let damaged = targets.map(|target| target.damaged).sum();
         ShutdownReport {
-            // What was submitted at the last moment may be pending now.
+            // An event submitted just before `close` may be pending by now.
             drained: drained && damaged == 0 && self.pending() == 0,
             damaged,
             stats,
@@ -194,41 +195,42 @@ impl fmt::Debug for DispatcherBuilder {
 }
 
 impl DispatcherBuilder {
-    /// Keeps events here, instead of in the directory that the configuration names.
+    /// Stores events in this queue instead of in the configured directory.
     pub fn queue(mut self, queue: Arc<dyn Queue>) -> Self {
         self.queue = Some(queue);
         self
     }
 
-    /// Sends through this, instead of over HTTP.
+    /// Sends through this connector instead of over HTTP.
     pub fn connector(mut self, connector: Arc<dyn Connector>) -> Self {
         self.connector = Some(connector);
         self
     }
 
-    /// Asks this for the time.
+    /// Reads the time from this clock instead of the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Asks this when to try again.
+    /// Schedules retries by this instead of [`FullJitter`].
     pub fn retry(mut self, retry: Arc<dyn Retry>) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Tells this of trouble.
+    /// Reports incidents to this observer instead of to none.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
     /// Opens the queue, unless every target is best-effort, and starts a thread for each target
-    /// and one for the queue. What the queue holds from before is delivered first.
+    /// and one for the queue. Events that the queue holds from before are delivered first.
     ///
     /// # Errors
-    /// Nothing was started, and nothing in the queue was changed.
+    /// The queue or a target's settings cannot be used, or the system provides no thread. Nothing
+    /// was started, and nothing in the queue was changed.
     pub fn start(self) -> Result<Dispatcher, StartError> {
         let connector = self
             .connector

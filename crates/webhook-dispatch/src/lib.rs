@@ -1,6 +1,6 @@
-//! Who delivers it: blocking senders on threads, fed by crossbeam channels.
+//! Delivers events over HTTP: blocking senders on threads, each task's events in order.
 //!
-//! A [`Dispatcher`] is started from a [`webhook_config::Config`]; a [`Submitter`] hands it events.
+//! A [`Dispatcher`] starts from a [`webhook_config::Config`]; a [`Submitter`] hands it events.
 //!
 //! ```no_run
 //! use std::time::{Duration, Instant};
@@ -22,34 +22,42 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `examples/scheduler.rs` is a scheduler in small.
+//! `examples/scheduler.rs` is a small scheduler that submits its events this way.
 //!
 //! # What is promised
 //!
-//! - What [`submit`](Submitter::submit) accepted for a reliable target is delivered to it or kept
-//!   as a dead letter, whatever crashes. It may arrive more than once, always under the same
-//!   `webhook-id`.
+//! - An event that [`submit`](Submitter::submit) accepted for a reliable target is delivered to it
+//!   or kept as a dead letter, whatever crashes. It may arrive more than once, always under the
+//!   same `webhook-id`. An event that was refused is never sent.
 //! - An event that is submitted twice under one key is accepted once: see [`Submission`].
-//! - An event is not sent to a target before the ones accepted before it, of the same task, are
-//!   settled there. Different tasks and different targets do not wait for each other; but at most
-//!   32,768 tasks of a target may wait for their retry before it reads no further in its queue.
-//! - In memory are a target's `window` of events and 16 MiB of their bodies, and as much again on
-//!   its way there. What was settled and is not synced counts into the window, so that this is
-//!   also what a crash can deliver twice.
-//! - A best-effort target gets one attempt for each event, in order, as Aurora gave; what its
-//!   receiver asks for by 410 or `Retry-After` is not heard. Where an event is for other targets,
-//!   too, it is dropped for one that has no room, and counted.
-//! - [`Control::reload`] replaces the configuration and keeps all of this: no event is lost,
-//!   reordered, or sent twice for it.
-//! - An event that has outlived `maxAgeMsec` is given up after its next failed attempt; while the
-//!   receiver is known to be down, without one.
+//! - A task's events reach a target in the order accepted: each is sent once the one before it is
+//!   settled. Tasks and targets do not wait for each other; but once 32,768 tasks of a target wait
+//!   for a retry, it reads no further in its queue.
+//! - Memory is bounded: a target's `window` of events with up to 16 MiB of bodies, and as much
+//!   again in the channel to its worker. A settled event counts into the window until its
+//!   settlement is synced, so `window` also bounds what a crash can deliver twice.
+//! - A best-effort target gets one attempt for each event, in order, as Aurora made it; 410 and
+//!   `Retry-After` are ignored. If it has no room for an event that other targets want as well,
+//!   the event is dropped for it, and counted.
+//! - [`Control::reload`] replaces the configuration without losing, reordering or repeating events.
+//! - An event older than `maxAgeMsec` is given up after its next failed attempt, or without one
+//!   while the target's breaker is not closed.
 //!
 //! # How it works
 //!
-//! What is done is decided by pure functions (lanes, [`retry`], the circuit breaker, outcomes,
-//! brought together in one agenda for each target), which threads only carry out: `lane-TARGET`
-//! owns a target's agenda, `send-TARGET-N` are its senders, which come on demand and end when idle,
-//! and `webhook-queue` writes. [`Dispatcher::shutdown`] joins them all.
+//! An event is announced to the workers of its targets only after its commit. Each room uses only
+//! those below it:
+//!
+//! - `supervisor` starts, reconfigures and stops workers when the configuration changes.
+//! - `intake` takes an event from `submit` to the queue's writer, the thread `webhook-queue`.
+//! - `worker` runs one thread for each target, `worker-TARGET`, which carries out what the target's
+//!   state decides. Its senders, `send-TARGET-N`, start on demand and end when idle.
+//! - `target` decides: lanes, [`retry`], breaker, rate. Pure: no clock, I/O or thread.
+//! - `delivery` makes one attempt: headers, format, signature, and what its result means.
+//! - `http` makes connections: HTTP/1.1, sockets, name resolution, TLS, proxies.
+//! - `shared` has the clock, ids, outcomes, incidents and counters.
+//!
+//! [`Dispatcher::shutdown`] joins the threads of workers, senders and the writer.
 //!
 //! *Architecture invariant*: ureq is used in one file and is in no public signature, nor is the
 //! storage engine; there is no async runtime. Time, transport, storage and the retry schedule

@@ -1,4 +1,4 @@
-//! Looking at a dispatcher while it works.
+//! The public handle that reads a dispatcher's statistics.
 
 use crate::intake::Router;
 use crate::shared::Stats;
@@ -10,18 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use webhook_queue::{QueueError, Statistics, WriterStatistics};
 
-/// Shows a dispatcher's figures. Clones share it; it may outlive the dispatcher, whose queue stays
-/// open as long.
+/// Reads a dispatcher's statistics. Clones share one dispatcher. A monitor may outlive it, and the
+/// queue stays open as long.
 #[derive(Clone)]
 pub struct Monitor {
     router: Arc<Router>,
 }
 
-/// The figures that change fastest, over all targets.
+/// The most frequently changing counters, summed over all targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Deliveries made.
+    /// Events delivered.
     pub delivered: u64,
     /// Events given up: dead letters, failed best-effort attempts, and those without room.
     pub failed: u64,
@@ -34,7 +34,7 @@ impl Monitor {
         Monitor { router }
     }
 
-    /// All figures.
+    /// All statistics.
     ///
     /// # Errors
     /// The queue cannot be read.
@@ -46,21 +46,21 @@ impl Monitor {
         Ok(self.snapshot(queue))
     }
 
-    /// All figures but the queue's, which are zeros, and the ages of what is pending; for when it
-    /// cannot be read.
+    /// All statistics but the queue's, which are zeros, and the ages of pending events; for when
+    /// the queue cannot be read.
     #[must_use]
     pub fn stats_without_queue(&self) -> Stats {
         self.snapshot(Statistics::default())
     }
 
-    /// Whether the queue had no room for the last event, and nothing was settled since.
+    /// Whether the queue had no room for the last event and nothing was settled since.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let storage = self.router.storage();
         storage.is_some_and(|storage| storage.writer.is_full())
     }
 
-    /// The figures that change fastest. The queue is not asked.
+    /// The most frequently changing counters. Does not read the queue.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let mut delivered = 0;
@@ -77,7 +77,7 @@ impl Monitor {
         }
     }
 
-    /// What the queue's writer has done; `None` when no target is reliable.
+    /// The statistics of the queue's writer; `None` while no target has been reliable.
     #[must_use]
     pub fn writer(&self) -> Option<WriterStatistics> {
         let storage = self.router.storage();
@@ -93,7 +93,7 @@ impl Monitor {
 
     /// Events accepted and neither delivered nor given up, over all targets.
     pub(crate) fn pending(&self) -> u64 {
-        // What is written now is pending before it is no longer unwritten.
+        // In this order: an event counts as pending before it stops counting as unwritten.
         let unwritten = self.unwritten();
         let routing_table = self.router.routing_table();
         let owed: u64 = routing_table
@@ -103,7 +103,7 @@ impl Monitor {
         unwritten + owed
     }
 
-    /// Whether nothing more will be delivered before an operator acts.
+    /// Whether nothing will be delivered until an event is submitted or an operator acts.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.unwritten() == 0
             && self
@@ -113,16 +113,16 @@ impl Monitor {
                 .all(|handle| handle.is_at_rest())
     }
 
-    /// Takes the queue's count for what is pending: a quarantined event is not, though no worker
-    /// noticed. Only once every settlement is synced; until then the queue is behind.
-    pub(crate) fn leave_out_damaged(&self, queue: &Statistics) {
+    /// Counts pending events that the queue no longer holds as damaged: they were quarantined, and
+    /// no worker noticed. Call it once every settlement is synced; until then the queue holds more.
+    pub(crate) fn count_damaged(&self, queue: &Statistics) {
         let routing_table = self.router.routing_table();
         for known in &queue.targets {
             let entry = routing_table.entry(&known.target);
             if let Some(handle) = entry.map(|entry| &entry.handle)
                 && handle.is_reliable()
             {
-                handle.counters.leave_pending(known.pending);
+                handle.counters.set_pending(known.pending);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What all rooms share: the vocabulary of outcomes and incidents, the clock, ids and counters.
+//! What all rooms share: clock, ids, outcomes, incidents, counters. Uses no other room.
 
 mod breaker_state;
 pub(crate) mod clock;
@@ -25,7 +25,7 @@ pub use self::refusal::Refusal;
 pub use self::stats::{AuroraCounters, Latencies, Stats, TargetStats};
 
 /// The `User-Agent` of requests whose target sets none.
-pub(crate) const OUR_NAME: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));
+pub(crate) const DEFAULT_USER_AGENT: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));
 
 /// What every room of one dispatcher shares.
 pub(crate) struct Shared {
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) ids: EventIds,
     pub(crate) progress: Arc<ProgressNotifier>,
-    /// Whether the dispatcher takes no more events.
+    /// Whether the dispatcher refuses new events.
     closed: AtomicBool,
 }
 
@@ -48,12 +48,12 @@ impl Shared {
         }
     }
 
-    /// Has the dispatcher take no more events.
+    /// Makes the dispatcher refuse new events.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the dispatcher takes no more events.
+    /// Whether the dispatcher refuses new events.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }

@@ -12,26 +12,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use webhook_config::Target;
 
-/// What was sent, what came back, and what a dispatcher would make of it.
+/// What was sent, the result, and what a dispatcher would do next.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TestDelivery {
-    /// The name that the event had, its `webhook-id`.
+    /// The event's id, as sent in `webhook-id`.
     pub id: String,
-    /// The headers sent, but for those that the transport writes: `Host` and `Content-Length`.
-    /// Those of the target are marked sensitive.
+    /// The headers sent, without those that the transport writes: `Host` and `Content-Length`.
+    /// Values from the target's configuration are marked sensitive.
     pub headers: HeaderMap,
     /// The body sent.
     pub body: Vec<u8>,
     /// The answer, or why there is none.
     pub result: Result<Answer, TransportError>,
-    /// What the attempt came to.
+    /// The class of the result.
     pub outcome: Outcome,
-    /// What would follow.
+    /// What a dispatcher would do with the event.
     pub verdict: Verdict,
-    /// What happened, for people; empty on success.
+    /// What happened, as text; empty on success.
     pub detail: String,
-    /// How long the receiver asked to be left alone, as far as that would be heard.
+    /// The wait that `Retry-After` asks for, within the target's bound.
     pub retry_after: Option<Duration>,
     /// From the start of the attempt, connecting included, until the answer was read or given up.
     pub took: Duration,
@@ -49,16 +49,16 @@ pub enum TestDeliveryError {
         /// What is wrong.
         detail: String,
     },
-    /// The system has no randomness to name the event by.
-    #[error("the event cannot be given a name")]
-    Name(#[source] std::io::Error),
+    /// The system provides no randomness for the event's id.
+    #[error("no id can be generated for the event")]
+    Id(#[source] std::io::Error),
 }
 
-/// Delivers an event once, on this thread, with all settings of the target but its filters. No
-/// queue, circuit breaker or rate limit is asked, and nothing is tried again.
+/// Delivers an event once, on this thread, under the target's settings. Filters, queue, circuit
+/// breaker and rate limit are bypassed, and nothing is retried.
 ///
 /// # Errors
-/// Nothing was sent.
+/// The target's settings cannot be used, or there is no randomness. Nothing was sent.
 pub fn attempt_once(
     target: &Target,
     event: &[u8],
@@ -72,7 +72,7 @@ pub fn attempt_once(
     let mut transport = connector
         .transport(target)
         .map_err(|error| unusable(error.message))?;
-    let id = EventIds::new().map_err(TestDeliveryError::Name)?.next();
+    let id = EventIds::new().map_err(TestDeliveryError::Id)?.next();
 
     let clock = SystemClock;
     let (started, started_at) = (clock.now(), epoch_ms(clock.wall()));
@@ -92,7 +92,7 @@ pub fn attempt_once(
     });
     let took = clock.now().saturating_duration_since(started);
 
-    let asked = result.as_ref().ok().and_then(|answer| {
+    let retry_after = result.as_ref().ok().and_then(|answer| {
         retry::retry_after(answer.retry_after.as_deref()?, clock.wall(), target.retry())
     });
     let AttemptResult {
@@ -103,26 +103,26 @@ pub fn attempt_once(
     } = AttemptResult::of(target.format(), &result);
     Ok(TestDelivery {
         id: webhook_id(id),
-        headers: shown(&lines, target),
+        headers: header_map(&lines, target),
         body: body.into_owned(),
         result,
         outcome,
         verdict,
         detail,
-        retry_after: asked,
+        retry_after,
         took,
     })
 }
 
-/// What was sent, with what the target's file says marked as sensitive.
-fn shown(lines: &HeaderLines, target: &Target) -> HeaderMap {
+/// The headers sent, in which values from the target's configuration are marked sensitive.
+fn header_map(lines: &HeaderLines, target: &Target) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in lines.iter() {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
-            let mut said = target.headers().get_all(&name).iter();
-            let is_the_files = said.any(|said| *said == value);
-            value.set_sensitive(is_the_files);
+            let mut configured = target.headers().get_all(&name).iter();
+            let is_configured = configured.any(|configured| *configured == value);
+            value.set_sensitive(is_configured);
             headers.append(name, value);
         }
     }

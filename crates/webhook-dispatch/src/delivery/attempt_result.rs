@@ -28,7 +28,7 @@ impl AttemptResult {
         let (outcome, verdict) = classify(result);
         let found = match result {
             Err(error) => Err((outcome, verdict, error.message.clone())),
-            Ok(answer) if verdict == Verdict::Delivered => format::look_inside(format, answer),
+            Ok(answer) if verdict == Verdict::Delivered => format::check_response(format, answer),
             Ok(answer) => {
                 let detail = format!("the receiver answered {}", answer.status);
                 Err((outcome, verdict, detail))

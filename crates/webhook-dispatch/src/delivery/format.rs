@@ -104,7 +104,7 @@ pub(crate) fn encode<'a>(
 }
 
 /// Looks into an answer that counts as success by its status, where the format says more.
-pub(crate) fn look_inside(
+pub(crate) fn check_response(
     format: Format,
     answer: &Answer,
 ) -> Result<(), (Outcome, Verdict, String)> {

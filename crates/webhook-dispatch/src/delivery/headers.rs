@@ -3,7 +3,7 @@
 use crate::delivery::format;
 use crate::delivery::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 use crate::http::header_lines::HeaderLines;
-use crate::shared::OUR_NAME;
+use crate::shared::DEFAULT_USER_AGENT;
 use crate::shared::event_ids::WebhookIdText;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderName, HeaderValue};
@@ -47,7 +47,7 @@ impl Headers {
         format::prepare(target.format(), &mut headers);
         headers
             .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(OUR_NAME));
+            .or_insert(HeaderValue::from_static(DEFAULT_USER_AGENT));
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn each_attempt_has_its_time_its_id_and_its_number() {
-        let name = format!("user-agent: {OUR_NAME}");
+        let name = format!("user-agent: {DEFAULT_USER_AGENT}");
         let id = format!("webhook-id: evt_{}", "ab".repeat(16));
         let expected = [
             "accept: */*",

@@ -91,7 +91,7 @@ impl<S: Stream> Connection<S> {
     /// The connection, if the next request may go this way: the last answer left it open, that is
     /// not longer ago than `idle`, and since then the peer neither closed nor sent what nobody
     /// asked for.
-    pub(crate) fn if_fit(mut self, idle: Duration) -> Option<Connection<S>> {
+    pub(crate) fn if_reusable(mut self, idle: Duration) -> Option<Connection<S>> {
         let fit = self.kept
             && self.unread.is_empty()
             && self.used.elapsed() <= idle

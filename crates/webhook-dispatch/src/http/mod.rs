@@ -108,7 +108,7 @@ impl HttpTransport {
     fn exchange(&mut self, request: Request<'_>) -> Result<Answer, TransportError> {
         // One that is not fit is closed before another is made: the receiver may count them.
         let kept = self.connection.take();
-        let mut connection = match kept.and_then(|kept| kept.if_fit(IDLE)) {
+        let mut connection = match kept.and_then(|kept| kept.if_reusable(IDLE)) {
             Some(kept) => kept,
             None => Connection::new(self.dialer.dial()?),
         };

@@ -12,7 +12,7 @@ use crate::http::net::{NEVER, Socket};
 use crate::http::resolver::Resolving;
 use crate::http::stop::Stop;
 use crate::http::transport::{TransportError, TransportErrorKind};
-use crate::shared::OUR_NAME;
+use crate::shared::DEFAULT_USER_AGENT;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -224,7 +224,7 @@ fn layer_config(target: &Target) -> Result<Config, TransportError> {
     };
     Ok(Config::builder()
         .proxy(proxy)
-        .user_agent(OUR_NAME)
+        .user_agent(DEFAULT_USER_AGENT)
         .tls_config(tls_config(target)?)
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)

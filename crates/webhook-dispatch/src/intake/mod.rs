@@ -1,4 +1,5 @@
-//! From `submit` to the queue's writer: submissions, routing, receipts.
+//! Takes an event from `submit` to the queue's writer: header, routing, receipt. May use the
+//! workers' handles and the rooms below.
 
 mod prepared_event;
 mod receipt;

@@ -5,7 +5,7 @@ use crate::intake::routing_table::{Route, RoutingTable, TargetEntry, Wanted};
 use crate::intake::submission::Submission;
 use crate::shared::clock::epoch_ms;
 use crate::shared::{Refusal, Shared};
-use crate::target::backlog::Live;
+use crate::target::backlog::LiveEvent;
 use std::sync::Arc;
 use std::time::Instant;
 use webhook_model::EventHeader;
@@ -23,10 +23,10 @@ pub(crate) struct PreparedEvent {
 }
 
 impl PreparedEvent {
-    /// Reads an event's header, and finds the targets that want it.
+    /// Reads an event's header, and finds the targets whose filters accept it.
     ///
     /// # Errors
-    /// It is no event, or too long.
+    /// The bytes are no event, or too many.
     pub(crate) fn new(
         submission: &Submission,
         routing_table: Arc<RoutingTable>,
@@ -55,7 +55,7 @@ impl PreparedEvent {
             duplicate: false,
         };
         Ok(PreparedEvent {
-            // Events without a task id share a lane: their order is kept, too.
+            // Events without a task id share one lane, so their order is kept, too.
             task: Arc::from(header.task_id.as_deref().unwrap_or("").as_bytes()),
             routing_table,
             wanted,
@@ -65,12 +65,12 @@ impl PreparedEvent {
         })
     }
 
-    /// The targets that want it.
+    /// The targets whose filters accept it.
     pub(crate) fn chosen(&self) -> impl Iterator<Item = &TargetEntry> {
         self.routing_table.chosen(&self.wanted)
     }
 
-    /// The reliable targets that want it.
+    /// The reliable ones of these targets.
     pub(crate) fn route(&self) -> Route {
         if self.receipt.reliable == self.routing_table.reliable.handles.len() {
             return self.routing_table.reliable.clone();
@@ -84,9 +84,9 @@ impl PreparedEvent {
         )
     }
 
-    /// The event as a best-effort target's worker takes it, which gives it an entry.
-    pub(crate) fn live(&self, body: Arc<[u8]>) -> Live {
-        Live {
+    /// The event for a best-effort target. The target's handle replaces the entry.
+    pub(crate) fn live(&self, body: Arc<[u8]>) -> LiveEvent {
+        LiveEvent {
             entry: EntryId(0),
             id: self.receipt.id,
             key: Arc::clone(&self.task),

@@ -1,4 +1,4 @@
-//! What a submission gets: a receipt, or the event back.
+//! The answer to a submission: a receipt, or an error that gives the event back.
 
 use crate::shared::Refusal;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use webhook_queue::EventId;
 pub struct Receipt {
     /// Its id, which every receiver sees as `webhook-id`.
     pub id: EventId,
-    /// How many targets it is for. 0: every target's filters leave it out.
+    /// The number of targets whose filters accept it; it may be 0.
     pub targets: usize,
-    /// How many of them are reliable: to these it will be delivered, or kept as a dead letter.
+    /// The reliable ones of them: it will be delivered to each, or kept as a dead letter.
     pub reliable: usize,
-    /// Whether an event of the same key was accepted before, so that this one was not: `id` is the
-    /// id of that first one. See [`Submission`].
+    /// Whether an event with the same key was accepted before, and this one was not. `id` is the
+    /// first event's. See [`Submission`](crate::Submission).
     pub duplicate: bool,
 }
 
 impl Receipt {
-    /// Whether the event need not be submitted again whatever happens: a reliable target is owed
-    /// it (or has had it, if it is a duplicate), or no target wants it.
+    /// Whether the event never needs to be submitted again: a reliable target will get it (or got
+    /// it already, if it is a duplicate), or every target's filters exclude it.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.reliable > 0 || self.targets == 0

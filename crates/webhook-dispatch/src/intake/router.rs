@@ -1,4 +1,4 @@
-//! Routes events: to the queue's writer, and to the workers of best-effort targets.
+//! Routes events to the queue's writer and to the workers of best-effort targets.
 
 use crate::intake::prepared_event::PreparedEvent;
 use crate::intake::receipt::{Receipt, SubmitError};
@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use webhook_queue::{Event, EventId, RecentKeys};
 
-/// Where submissions go.
+/// Routes each submission by the routing table in force.
 pub(crate) struct Router {
     pub(crate) shared: Arc<Shared>,
     routing_table: RwLock<Arc<RoutingTable>>,
     /// Opened with the first reliable target.
     storage: OnceLock<Storage>,
-    /// The keys of events that only best-effort targets wanted.
+    /// The keys of events that were for best-effort targets alone.
     recent: Mutex<RecentKeys>,
 }
 
@@ -30,31 +30,31 @@ impl Router {
         }
     }
 
-    /// The routing table in force. The lock is held no longer than this takes.
+    /// The routing table in force.
     pub(crate) fn routing_table(&self) -> Arc<RoutingTable> {
         let table = self.routing_table.read();
         Arc::clone(&table.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another routing table in force, and returns the one of before.
+    /// Replaces the routing table, and returns the old one.
     pub(crate) fn replace_routing_table(&self, table: RoutingTable) -> Arc<RoutingTable> {
         let current = self.routing_table.write();
         let mut current = current.unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut current, Arc::new(table))
     }
 
-    /// The queue and its writer; `None` while no target has been reliable.
+    /// The queue and its writer; `None` until the first reliable target.
     pub(crate) fn storage(&self) -> Option<&Storage> {
         self.storage.get()
     }
 
-    /// Stores the events of reliable targets here from now on.
+    /// Sets the queue for the events of reliable targets. Called once.
     pub(crate) fn set_storage(&self, storage: Storage) {
-        // The supervisor alone sets it, under its lock, and only once.
+        // Only the supervisor sets it, under its lock.
         drop(self.storage.set(storage));
     }
 
-    /// Hands an event over. `completion` is called unless this fails.
+    /// Takes an event. `completion` is called unless this fails.
     pub(crate) fn hand_over(
         &self,
         submission: Submission,
@@ -85,7 +85,7 @@ impl Router {
         PreparedEvent::new(submission, self.routing_table(), &self.shared)
     }
 
-    /// Gives an event that only best-effort targets want to them, unless it is a duplicate.
+    /// Gives an event to its targets, all best-effort, unless it is a duplicate.
     fn give_once(
         &self,
         prepared: PreparedEvent,
@@ -94,7 +94,9 @@ impl Router {
     ) -> Result<Receipt, SubmitError> {
         let key = submission.key().cloned();
         let receipt = prepared.receipt;
-        let first = key.as_ref().and_then(|key| self.first_of(key, &prepared));
+        let first = key
+            .as_ref()
+            .and_then(|key| self.duplicate_of(key, &prepared));
         if let Some(first) = first {
             return Ok(Receipt {
                 id: first,
@@ -117,7 +119,7 @@ impl Router {
         Ok(receipt)
     }
 
-    /// Hands an event that reliable targets want, and maybe others, to the queue's writer.
+    /// Hands an event for at least one reliable target to the queue's writer.
     fn store(
         &self,
         prepared: &PreparedEvent,
@@ -128,7 +130,7 @@ impl Router {
         let route = prepared.route();
         let room_until = submission.room_until;
         let key = submission.key().cloned();
-        // Whether an event that has a key is a duplicate is known only after the commit.
+        // Whether an event with a key is a duplicate is known only after the commit.
         let (later, now): (Vec<_>, Vec<_>) = prepared
             .chosen()
             .filter(|entry| !entry.handle.is_reliable())
@@ -164,9 +166,8 @@ impl Router {
         Ok(())
     }
 
-    /// The id of the event of which this one, wanted by best-effort targets alone, is a duplicate.
-    /// If there is none, its key is known from now on.
-    fn first_of(&self, key: &[u8], prepared: &PreparedEvent) -> Option<EventId> {
+    /// The id of the first event with this key; if there is none, the key is recorded for this one.
+    fn duplicate_of(&self, key: &[u8], prepared: &PreparedEvent) -> Option<EventId> {
         let mut recent = self.recent();
         let first = recent.find(key, prepared.accepted_at);
         if first.is_none() {
@@ -180,8 +181,8 @@ impl Router {
     }
 }
 
-/// Gives an event to best-effort targets, or back if the only one has no room up to the deadline.
-/// Where there are several, none is waited for.
+/// Gives an event to best-effort targets. A single target is waited for until the deadline, and
+/// without room the event is given back; several are not waited for.
 fn give(
     prepared: &PreparedEvent,
     event: Arc<[u8]>,

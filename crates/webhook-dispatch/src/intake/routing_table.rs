@@ -1,4 +1,4 @@
-//! Where events go at a moment: the targets of one configuration. A reload replaces it as a whole.
+//! The targets of one configuration and their filters. A reload replaces the whole table.
 
 use crate::shared::stats::add;
 use crate::worker::handle::{Lease, TargetHandle};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use webhook_config::{Config, Target};
 use webhook_model::EventHeader;
 
-/// A target of the configuration, and its handle.
+/// A configured target and its handle.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetEntry {
     pub(crate) handle: Arc<TargetHandle>,
@@ -24,38 +24,38 @@ impl TargetEntry {
     }
 }
 
-/// Which targets of a routing table want an event.
+/// The targets of a routing table whose filters accept an event.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
-    /// A bit for each of the first.
-    by_few: u64,
-    by_others: Vec<bool>,
+    /// One bit for each of the first [`BITS`] targets.
+    first: u64,
+    others: Vec<bool>,
 }
 
-/// Targets that need no allocation.
-const FEW: usize = 64;
+/// The targets that need no allocation.
+const BITS: usize = 64;
 
 impl Wanted {
-    fn by(&self, place: usize) -> bool {
-        match place.checked_sub(FEW) {
-            None => self.by_few & (1 << place) != 0,
-            Some(place) => self.by_others[place],
+    fn contains(&self, index: usize) -> bool {
+        match index.checked_sub(BITS) {
+            None => self.first & (1 << index) != 0,
+            Some(index) => self.others[index],
         }
     }
 }
 
-/// The targets of a configuration, as submitters see them. It never changes: submitters take it
-/// once for each event, so that an event meets one configuration and not parts of two.
+/// The targets of a configuration. It is immutable, and a submitter takes it once for each event,
+/// so that an event meets one configuration and not parts of two.
 #[derive(Debug)]
 pub(crate) struct RoutingTable {
-    /// What is in force.
+    /// The configuration in force.
     pub(crate) config: Arc<Config>,
     /// In the order of the configuration.
     pub(crate) entries: Vec<TargetEntry>,
-    /// The reliable ones, for the usual event that all of them want.
+    /// All reliable targets, prepared for events that all of them accept.
     pub(crate) reliable: Route,
-    /// Handles of targets that were removed since the start. One may have the name of an entry,
-    /// whose `delivery` is different then.
+    /// Handles of targets removed since the start. One may share its name with an entry whose
+    /// `delivery` differs.
     pub(crate) former: Vec<Arc<TargetHandle>>,
 }
 
@@ -79,52 +79,51 @@ impl RoutingTable {
         }
     }
 
-    /// The target of this name.
+    /// The configured target of this name.
     pub(crate) fn entry(&self, name: &str) -> Option<&TargetEntry> {
         self.entries
             .iter()
             .find(|entry| &*entry.handle.name == name)
     }
 
-    /// Asks the filters of each target.
+    /// The targets whose filters accept an event.
     pub(crate) fn wanted(&self, header: &EventHeader<'_>) -> Wanted {
         let mut wanted = Wanted::default();
-        for (place, entry) in self.entries.iter().enumerate() {
-            let wants = entry.target.accepts(header);
-            match place {
-                0..FEW => wanted.by_few |= u64::from(wants) << place,
-                _ => wanted.by_others.push(wants),
+        for (index, entry) in self.entries.iter().enumerate() {
+            let accepts = entry.target.accepts(header);
+            match index {
+                0..BITS => wanted.first |= u64::from(accepts) << index,
+                _ => wanted.others.push(accepts),
             }
         }
         wanted
     }
 
-    /// The targets that want an event.
+    /// The entries of these targets.
     pub(crate) fn chosen(&self, wanted: &Wanted) -> impl Iterator<Item = &TargetEntry> {
         let entries = self.entries.iter().enumerate();
-        entries.filter_map(|(place, entry)| wanted.by(place).then_some(entry))
+        entries.filter_map(|(index, entry)| wanted.contains(index).then_some(entry))
     }
 
-    /// Counts an event for those whose filters left it out.
+    /// Counts an event as filtered for all other targets.
     pub(crate) fn count_filtered(&self, wanted: &Wanted) {
-        for (place, entry) in self.entries.iter().enumerate() {
-            if !wanted.by(place) {
+        for (index, entry) in self.entries.iter().enumerate() {
+            if !wanted.contains(index) {
                 add(&entry.handle.counters.filtered, 1);
             }
         }
     }
 
-    /// Every handle that there has been.
+    /// The handles of all targets, removed ones included.
     pub(crate) fn handles(&self) -> impl Iterator<Item = &Arc<TargetHandle>> {
-        let entryed = self.entries.iter().map(|entry| &entry.handle);
-        entryed.chain(&self.former)
+        let configured = self.entries.iter().map(|entry| &entry.handle);
+        configured.chain(&self.former)
     }
 
-    /// The handles whose events are yet to be delivered: what a removed reliable target is owed is
-    /// not.
+    /// The handles of targets whose events will still be sent: all but removed reliable targets.
     pub(crate) fn delivering(&self) -> impl Iterator<Item = &Arc<TargetHandle>> {
-        let entryed = self.entries.iter().map(|entry| &entry.handle);
-        entryed.chain(self.former.iter().filter(|handle| !handle.is_reliable()))
+        let configured = self.entries.iter().map(|entry| &entry.handle);
+        configured.chain(self.former.iter().filter(|handle| !handle.is_reliable()))
     }
 }
 

@@ -1,28 +1,27 @@
-//! What is submitted: an event, and what its sender says of it.
+//! A submission: an event, its idempotency key and id, and how long it may wait for room.
 
 use crate::shared::event_ids::{parse_webhook_id, webhook_id};
 use std::sync::Arc;
 use std::time::Instant;
 use webhook_queue::{DuplicateWindow, EventId};
 
-/// How long an event that only best-effort targets want is known, in memory: some 6 MB at most.
+/// The keys remembered of events for best-effort targets alone: in memory, some 6 MB at most.
 pub(crate) const BEST_EFFORT_WINDOW: DuplicateWindow = DuplicateWindow {
     keys: 65_536,
     ..DuplicateWindow::DEFAULT
 };
 
-/// An event to be submitted: its bytes, and, if its sender may send it twice, what it is known by.
-/// Bytes alone turn into one.
+/// An event to be submitted: its bytes and, if it may be submitted twice, an idempotency key.
+/// Bytes convert into a submission without a key.
 ///
-/// An event whose key is known is not accepted a second time; its [`Receipt`](crate::Receipt) says
-/// so, and names the first. Keys of all senders are compared with each other, by their bytes: who
-/// takes events from several that do not know of each other puts a name before their keys. The
-/// events themselves are not compared. Known are
+/// An event whose key is remembered is not accepted a second time; its [`Receipt`](crate::Receipt)
+/// says so, and has the first event's id. Keys are compared as bytes and over all sources, so
+/// independent sources need distinct prefixes. Bodies are not compared. Remembered are
 ///
-/// - the keys of events that reliable targets want: those of the last 24 hours and at most the
-///   last 1,000,000, over restarts and crashes ([`DuplicateWindow`]);
-/// - the keys of those that only best-effort targets want: at most the last 65,536, in memory.
-///   Where such a target has no room, the key is forgotten, and the event can be sent again.
+/// - the keys of events for reliable targets: those of the last 24 hours and at most the last
+///   1,000,000, over restarts and crashes ([`DuplicateWindow`]);
+/// - the keys of events for best-effort targets alone: at most the last 65,536, in memory. If the
+///   target has no room, the key is forgotten, and the event can be submitted again.
 ///
 /// ```
 /// use webhook_dispatch::Submission;
@@ -35,28 +34,28 @@ pub(crate) const BEST_EFFORT_WINDOW: DuplicateWindow = DuplicateWindow {
 pub struct Submission {
     pub(crate) event: Arc<[u8]>,
     key: Option<Arc<[u8]>>,
-    /// The key if there is no other.
-    name: Option<Arc<[u8]>>,
+    /// The `webhook-id` as a key, for events without another.
+    id_key: Option<Arc<[u8]>>,
     pub(crate) id: Option<EventId>,
     pub(crate) room_until: Option<Instant>,
 }
 
 impl Submission {
-    /// An event of which nothing more is said: it is accepted as often as it is submitted.
+    /// An event without a key: it is accepted as often as it is submitted.
     #[must_use]
     pub fn new(event: impl Into<Arc<[u8]>>) -> Submission {
         Submission {
             event: event.into(),
             key: None,
-            name: None,
+            id_key: None,
             id: None,
             room_until: None,
         }
     }
 
-    /// Ends the wait for room in a full queue at this time, with [`Refusal::Full`]. Without one,
-    /// `whenFull: block` waits as long as it takes. Leave time for the commit between this and the
-    /// moment at which the answer is needed.
+    /// Ends the wait for room in a full queue at this time, with [`Refusal::Full`]. Without it,
+    /// `whenFull: block` waits without end. The commit takes time after this: choose a moment
+    /// before the one at which the answer is needed.
     ///
     /// [`Refusal::Full`]: crate::Refusal::Full
     #[must_use]
@@ -65,39 +64,38 @@ impl Submission {
         self
     }
 
-    /// What makes a second submission known, whatever its `webhook-id`. An empty one counts as
-    /// none.
+    /// Sets the idempotency key. It takes precedence over the `webhook-id`. An empty key is none.
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<Arc<[u8]>>) -> Submission {
         self.key = Some(key.into()).filter(|key| !key.is_empty());
         self
     }
 
-    /// The name under which it is delivered, instead of a new one. It is the key as well, unless
-    /// there is an [`idempotency_key`](Submission::idempotency_key).
+    /// Sets the id under which the event is delivered, instead of a new one. It is also the key,
+    /// unless there is an [`idempotency_key`](Submission::idempotency_key).
     #[must_use]
     pub fn id(mut self, id: EventId) -> Submission {
         self.id = Some(id);
-        self.name = Some(webhook_id(id).into_bytes().into());
+        self.id_key = Some(webhook_id(id).into_bytes().into());
         self
     }
 
-    /// The `webhook-id` that it came with. One that a dispatcher gave (`evt_` and 32 hexadecimal
-    /// digits) is kept, as by [`id`](Submission::id): over a chain of dispatchers an event has one
-    /// name. Any other is the key only, unless there is an
-    /// [`idempotency_key`](Submission::idempotency_key); an empty one counts as none.
+    /// Sets the `webhook-id` with which the event was received. A dispatcher's id (`evt_` and 32
+    /// hexadecimal digits) is kept, as by [`id`](Submission::id), so that an event has one id over
+    /// a chain of dispatchers. Any other is only the key, unless there is an
+    /// [`idempotency_key`](Submission::idempotency_key). An empty one is ignored.
     #[must_use]
     pub fn webhook_id(mut self, text: &str) -> Submission {
         if let Some(id) = parse_webhook_id(text) {
             return self.id(id);
         }
-        self.name = Some(Arc::from(text.as_bytes())).filter(|name: &Arc<[u8]>| !name.is_empty());
+        self.id_key = Some(Arc::from(text.as_bytes())).filter(|key: &Arc<[u8]>| !key.is_empty());
         self
     }
 
-    /// What a second submission of it is known by.
+    /// The key by which a second submission is recognized.
     pub(crate) fn key(&self) -> Option<&Arc<[u8]>> {
-        self.key.as_ref().or(self.name.as_ref())
+        self.key.as_ref().or(self.id_key.as_ref())
     }
 }
 

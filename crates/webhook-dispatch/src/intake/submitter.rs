@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_queue::EventId;
 
-/// The part of a submitter's time that is kept for the commit, at most.
+/// The time that `submit` reserves for the commit, at most.
 const COMMIT: Duration = Duration::from_millis(250);
 
-/// Takes events for a dispatcher. Clones share it; each call may come from any thread.
+/// Submits events to a dispatcher. Clones share one dispatcher, from any thread.
 ///
-/// The order of a task's events is the order of the calls: a caller that submits one task's events
+/// The order of a task's events is the order of the calls: a program that submits one task's events
 /// from several threads has to order these calls.
 #[derive(Clone)]
 pub struct Submitter {
@@ -26,19 +26,20 @@ impl Submitter {
         Submitter { router }
     }
 
-    /// Submits an event, and returns once it is durable: it survives a crash from then on, and
-    /// will be delivered to each reliable target that wants it, or kept as its dead letter.
-    /// Blocks until the deadline at most. Best-effort targets promise nothing.
+    /// Submits an event, and returns once it is durable: from then on it survives a crash, and is
+    /// delivered to each reliable target whose filters accept it, or kept as a dead letter. An
+    /// event for best-effort targets alone is not stored. Blocks until the deadline at most.
     ///
     /// # Errors
-    /// The event was not accepted, and is given back; [`Refusal`] says why, and whether to submit
-    /// it again.
+    /// The event is given back. It was not accepted, or may have been, if the refusal is
+    /// [`Unconfirmed`](Refusal::Unconfirmed); [`Refusal`] says why, and whether to submit it again.
     pub fn submit(
         &self,
         event: impl Into<Submission>,
         deadline: Instant,
     ) -> Result<Receipt, SubmitError> {
-        // The last quarter is for the commit, so that no wait for room ends as `Unconfirmed`.
+        // The last quarter is for the commit, so that a wait for room does not end as
+        // `Unconfirmed`.
         let left = deadline.saturating_duration_since(Instant::now());
         let room_until = deadline - (left / 4).min(COMMIT);
         let mut submission = event.into();
@@ -49,7 +50,7 @@ impl Submitter {
         let event = Arc::clone(&submission.event);
         let (confirm, confirmed) = crossbeam_channel::bounded(1);
         let completion = move |result| {
-            // A caller that gave up waiting takes no answer.
+            // The receiver is gone if `submit` has timed out.
             drop(confirm.send(result));
         };
         self.router
@@ -62,11 +63,11 @@ impl Submitter {
         Err(SubmitError { event, refusal })
     }
 
-    /// Hands an event over without ever blocking. It is durable a moment later, or, while the
-    /// queue is full and `whenFull` is `block`, as soon as there is room. If the queue
-    /// refuses it after all (its disk fails, say), only the observer learns of it
-    /// ([`Incident::NotAccepted`]). Use [`submit`](Self::submit) or
-    /// [`submit_with`](Self::submit_with) to learn of it.
+    /// Hands an event to the queue without blocking. It is durable a moment later or, while the
+    /// queue is full and `whenFull` is `block`, as soon as there is room. If the queue refuses it
+    /// after this returned (its disk fails, say), only the observer is notified
+    /// ([`Incident::NotAccepted`]); [`submit`](Self::submit) and [`submit_with`](Self::submit_with)
+    /// report it to the caller.
     ///
     /// # Errors
     /// The event was not accepted, and is given back; [`Refusal`] says why, and whether to submit
@@ -80,14 +81,15 @@ impl Submitter {
         })
     }
 
-    /// Hands an event over, blocking until the deadline at most (without one, not at all), and
-    /// calls `completion` once, when it is durable, or was refused after all. Once handed over, an
-    /// event waits for room in a full queue if `whenFull` is `block`, until
-    /// [`Submission::room_until`] or as long as it takes; at the shutdown, one that still waits is
-    /// refused. Completions come in the order of the calls, on
-    /// the queue's writer thread, which they must not block; that of an event which no reliable
-    /// target wants comes at once. A panic in one is caught. The id that is returned at once is the
-    /// event's unless it turns out to be a duplicate, which only the completion is told.
+    /// Hands an event to the queue, blocking until the deadline at most (without one, not at all),
+    /// and calls `completion` once, when the event is durable or was refused. If `whenFull` is
+    /// `block`, the event waits for room in a full queue until [`Submission::room_until`], or
+    /// without end; a shutdown refuses it then.
+    ///
+    /// Completions run in the order of the calls on the queue's writer thread, which they must not
+    /// block, and which catches their panics. For an event without a reliable target, `completion`
+    /// runs on the calling thread before this returns. The returned id is the event's, unless the
+    /// receipt says that it is a duplicate.
     ///
     /// # Errors
     /// The event was not handed over and is given back; `completion` is not called.

@@ -1,10 +1,11 @@
-//! The queue's writer, and what follows a commit: workers learn of events, submitters get receipts.
+//! The queue's writer. After a commit it announces events to workers and completes submissions.
 
 use crate::intake::receipt::Receipt;
 use crate::intake::routing_table::TargetEntry;
 use crate::shared::Refusal;
+use crate::shared::clock::FOREVER;
 use crate::shared::stats::add;
-use crate::target::backlog::Live;
+use crate::target::backlog::LiveEvent;
 use crate::target::unsynced::Synced;
 use crate::worker::SettlementSink;
 use crate::worker::handle::TargetHandle;
@@ -13,16 +14,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use webhook_queue::{
     Accepted, Appended, Committed, EntryId, Event, GroupWriter, Limits, Queue, QueueError, Refused,
     Settled, Settlement, WriterHandle, WriterStatistics,
 };
 
-/// Longer than any wait, and short enough to be added to a time.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
-
-/// Called once an event is durable, or was refused after all.
+/// Called once, when an event is durable or was refused.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
 
 /// The handles of all reliable targets since the start, by name. A reload adds to them.
@@ -34,26 +32,26 @@ pub(crate) struct Storage {
     pub(crate) writer: Arc<Writer>,
 }
 
-/// What goes with an event through the queue's writer.
+/// What accompanies an event through the queue's writer.
 pub(crate) struct Ticket {
-    /// The reliable targets that are owed it.
+    /// The event's reliable targets.
     pub(crate) handles: Arc<[Arc<TargetHandle>]>,
-    /// The best-effort targets that get it unless it is a duplicate. The worker of one that is
-    /// removed meanwhile waits for it.
+    /// The best-effort targets that get it unless it is a duplicate. Each entry's lease keeps the
+    /// worker of a target that is removed meanwhile.
     pub(crate) unless_duplicate: Vec<TargetEntry>,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
 }
 
-/// The one thread that writes to the queue.
+/// The one thread that writes to the queue, `webhook-queue`.
 pub(crate) struct Writer {
     handle: WriterHandle<Ticket>,
     group: Mutex<Option<GroupWriter<Ticket>>>,
     unwritten: Arc<AtomicU64>,
-    /// Whether the queue had no room for the last event, and nothing was settled since.
+    /// Whether the queue had no room for the last event and nothing was settled since.
     full: Arc<AtomicBool>,
-    /// Whether events that a full queue has no room for are refused at once.
+    /// Whether a full queue refuses events at once.
     rejects: bool,
 }
 
@@ -86,9 +84,9 @@ impl Writer {
         })
     }
 
-    /// Hands an event to the queue, blocking up to `deadline`. Its ticket's completion is called
-    /// unless this fails, which gives back the body. Once handed over it waits for room in a full
-    /// queue up to `room_until`, or as long as it takes, if the configuration has it wait at all.
+    /// Hands an event to the queue, blocking up to `deadline`. The ticket's completion is called
+    /// unless this fails, which gives the body back. If the configuration lets events wait for room
+    /// in a full queue, this one waits until `room_until`, or without end.
     pub(crate) fn append(
         &self,
         event: Event,
@@ -97,7 +95,7 @@ impl Writer {
         room_until: Option<Instant>,
     ) -> Result<(), (Arc<[u8]>, Refusal)> {
         if deadline.is_none() && self.rejects && self.full.load(Ordering::SeqCst) {
-            // It would be refused only after it was handed over.
+            // Refuse it here, rather than after it was handed over.
             return Err((event.body, Refusal::Full));
         }
         self.unwritten.fetch_add(1, Ordering::SeqCst);
@@ -120,23 +118,23 @@ impl Writer {
         self.unwritten.load(Ordering::SeqCst)
     }
 
-    /// Whether the queue had no room for the last event, and nothing was settled since.
+    /// Whether the queue had no room for the last event and nothing was settled since.
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::SeqCst)
     }
 
-    /// An operator dropped entries from the queue.
+    /// Clears `full`: an operator deleted entries from the queue.
     pub(crate) fn made_room(&self) {
         self.full.store(false, Ordering::SeqCst);
     }
 
-    /// What it has done so far.
+    /// What the writer has done so far.
     pub(crate) fn statistics(&self) -> WriterStatistics {
         self.handle.statistics()
     }
 
-    /// Writes what is waiting, and ends the thread. Settlements that cannot be written are made
-    /// anew after the next start: their events are delivered once more, under their old names.
+    /// Writes what is waiting, and ends the thread. Events whose settlement cannot be written are
+    /// delivered once more after the next start, under their old ids.
     pub(crate) fn shutdown(&self) {
         let group = self
             .group
@@ -174,7 +172,7 @@ fn on_commit(
         full.store(false, Ordering::SeqCst);
     }
     let handles = handles.read().unwrap_or_else(PoisonError::into_inner);
-    // Mostly one run for each target: a worker settles many before it waits.
+    // A group has mostly one run for each target: a worker settles many events before it waits.
     let runs = committed.settled.chunk_by(|a, b| a.target == b.target);
     for run in runs {
         if let Some(handle) = run.first().and_then(|first| handles.get(&first.target)) {
@@ -212,17 +210,17 @@ fn on_commit(
             }),
         };
         let completion = ticket.completion;
-        // A panic of its own must not end the writer for all others.
+        // A panic of the completion must not end the writer.
         drop(catch_unwind(AssertUnwindSafe(|| completion(result))));
         unwritten.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// Announces an event that is durable now to the workers.
+/// Announces a durable event to the workers of its targets.
 fn announce(entry: EntryId, event: &Event, ticket: &Ticket) {
     for handle in &*ticket.handles {
         add(&handle.counters.accepted, 1);
-        // Announced before it is counted: a worker knows of every event that is counted.
+        // In this order: a worker knows of every event that is counted as pending.
         handle.announce(live(entry, event, ticket));
         handle.counters.pending.fetch_add(1, Ordering::SeqCst);
     }
@@ -231,8 +229,8 @@ fn announce(entry: EntryId, event: &Event, ticket: &Ticket) {
     }
 }
 
-fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> Live {
-    Live {
+fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> LiveEvent {
+    LiveEvent {
         entry,
         id: event.id,
         key: Arc::clone(&event.key),

@@ -1,16 +1,16 @@
-//! The state of a target's circuit breaker, to be shown.
+//! The state of a target's circuit breaker, for statistics.
 
-/// The state of a breaker, to be shown.
+/// The state of a target's circuit breaker, for statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BreakerState {
     /// Attempts go through.
     Closed,
-    /// Nothing is tried until the back-off is over.
+    /// No attempt is made until the back-off has passed.
     Open,
-    /// One attempt is under way to find out.
+    /// One attempt, the probe, is under way. Its result closes or opens the breaker.
     HalfOpen,
-    /// The receiver said 410 Gone: nothing is tried until the target is started again
-    /// ([`Control::restart`](crate::Control::restart)).
+    /// The receiver answered 410 Gone. No attempt is made until the target is restarted
+    /// ([`Control::restart`](crate::Control::restart)) or the configuration reloaded.
     Stopped,
 }

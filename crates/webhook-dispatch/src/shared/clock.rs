@@ -1,12 +1,15 @@
-//! What time it is: a seam for tests.
+//! The clock, behind a trait so that tests can replace it.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Tells the time.
+/// Longer than any real wait, and short enough to be added to an `Instant`.
+pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// A source of time.
 pub trait Clock: Send + Sync {
-    /// For intervals: never goes back.
+    /// The monotonic time, for intervals.
     fn now(&self) -> Instant;
-    /// For people, headers and what is stored: may jump.
+    /// The wall-clock time, for headers, logs and the queue. It may jump.
     fn wall(&self) -> SystemTime;
 }
 
@@ -24,7 +27,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// One moment, by both clocks.
+/// The monotonic and the wall-clock time of one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) now: Instant,

@@ -1,10 +1,9 @@
-//! EventIds for events: the `webhook-id` of each.
+//! The ids of events: `webhook-id` in requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use webhook_queue::EventId;
 
-/// Gives each event a name that no other event has, in this queue or any other: 64 random bits
-/// drawn when the process starts, and a counter.
+/// Generates ids that are unique over all queues: 64 random bits drawn at the start, and a counter.
 #[derive(Debug)]
 pub(crate) struct EventIds {
     prefix: u64,
@@ -13,7 +12,7 @@ pub(crate) struct EventIds {
 
 impl EventIds {
     /// # Errors
-    /// The system has no randomness to give.
+    /// The system provides no randomness.
     pub(crate) fn new() -> std::io::Result<EventIds> {
         let mut prefix = [0; 8];
         getrandom::fill(&mut prefix).map_err(std::io::Error::other)?;
@@ -32,13 +31,13 @@ impl EventIds {
     }
 }
 
-/// An event's name as receivers see it: `evt_` and 32 hexadecimal digits.
+/// An event's id as receivers see it in `webhook-id`: `evt_` and 32 hexadecimal digits.
 #[must_use]
 pub fn webhook_id(id: EventId) -> String {
     WebhookIdText::new(id).as_str().to_owned()
 }
 
-/// What [`webhook_id`] says, without an allocation.
+/// The text of [`webhook_id`], without an allocation.
 #[derive(Debug)]
 pub(crate) struct WebhookIdText([u8; 36]);
 
@@ -54,11 +53,11 @@ impl WebhookIdText {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("it is ASCII")
+        std::str::from_utf8(&self.0).expect("the prefix and the digits are ASCII")
     }
 }
 
-/// Reads what [`webhook_id`] wrote.
+/// Parses the text of [`webhook_id`]; `None` if it has another form.
 #[must_use]
 pub fn parse_webhook_id(text: &str) -> Option<EventId> {
     let digits = text.strip_prefix("evt_")?;
@@ -75,9 +74,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_reads_back_and_has_no_dot() {
-        let names = EventIds::new().unwrap();
-        let (first, second) = (names.next(), names.next());
+    fn an_id_parses_back_and_its_text_has_no_dot() {
+        let ids = EventIds::new().unwrap();
+        let (first, second) = (ids.next(), ids.next());
         assert_ne!(first, second);
         for id in [first, second] {
             let text = webhook_id(id);

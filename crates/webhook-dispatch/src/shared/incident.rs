@@ -1,5 +1,5 @@
-//! What a dispatcher tells whoever wants to log it: one call for each event's trouble, none for
-//! its success.
+//! What a dispatcher reports to its observer, for logs: failures and changes of state, no
+//! successes.
 
 use crate::shared::outcome::Outcome;
 use crate::shared::reason::Reason;
@@ -16,58 +16,59 @@ pub enum Incident<'a> {
     AttemptFailed {
         /// The target.
         target: &'a str,
-        /// The task id, as far as it is UTF-8.
+        /// The task id; bytes that are not UTF-8 are replaced.
         task: &'a str,
-        /// The event.
+        /// The event's id.
         id: EventId,
         /// The number of the attempt, from 1.
         attempt: u32,
-        /// What it came to.
+        /// The class of its result.
         outcome: Outcome,
-        /// What happened, for people.
+        /// What happened, as text.
         detail: &'a str,
-        /// What follows.
+        /// What the dispatcher does next.
         follows: NextStep,
     },
-    /// A target failed so often in a row that it is left alone for a while.
+    /// A target's breaker opened after too many failed attempts in a row.
     BreakerOpened {
         /// The target.
         target: &'a str,
-        /// For how long.
+        /// How long no attempt is made.
         back_off: Duration,
     },
-    /// A target is well again.
+    /// A target's breaker closed: its receiver works again.
     BreakerClosed {
         /// The target.
         target: &'a str,
     },
-    /// A target answered 410: it gets nothing until it is started again
-    /// ([`Control::restart`](crate::Control::restart)), or the program is.
+    /// A target answered 410. Nothing is sent to it until it is restarted
+    /// ([`Control::restart`](crate::Control::restart)), the configuration is reloaded, or the
+    /// program is restarted.
     TargetStopped {
         /// The target.
         target: &'a str,
     },
-    /// An event that [`try_submit`](crate::Submitter::try_submit) had taken was refused after all.
+    /// The queue refused an event after [`try_submit`](crate::Submitter::try_submit) had returned.
     NotAccepted {
         /// Why.
         refusal: &'a Refusal,
     },
-    /// The queue could not be read; it is tried again.
+    /// The queue could not be read. The worker reads it again after a second.
     QueueUnreadable {
-        /// The target that was to be served.
+        /// The target whose events were to be read.
         target: &'a str,
         /// Why.
         error: &'a QueueError,
     },
-    /// Events that a target was owed are not in the queue any more: their records turned out to be
-    /// damaged, and were quarantined.
+    /// Pending events of a target cannot be delivered: their records in the queue are damaged and
+    /// were quarantined.
     RecordsDamaged {
         /// The target.
         target: &'a str,
         /// How many.
         events: u64,
     },
-    /// A sender could not be started; the target has fewer of them for now.
+    /// A sender's thread could not be started. The others go on; starting it is tried again.
     SenderNotStarted {
         /// The target.
         target: &'a str,
@@ -76,17 +77,17 @@ pub enum Incident<'a> {
     },
 }
 
-/// What follows a failed attempt.
+/// What a dispatcher does after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NextStep {
-    /// Another one, after this time at the earliest.
+    /// It makes another attempt, after this time at the earliest.
     Retry(Duration),
-    /// A dead letter.
+    /// It keeps the event as a dead letter.
     DeadLetter(Reason),
-    /// Nothing: the target is best-effort.
+    /// It gives the event up, since the target is best-effort.
     Nothing,
-    /// Nothing until the target is started again.
+    /// It stops the target, and keeps the event until the target is restarted.
     Stop,
 }
 
@@ -113,21 +114,21 @@ impl fmt::Display for Incident<'_> {
                         write!(f, "kept as a dead letter ({})", reason.name())
                     }
                     NextStep::Nothing => f.write_str("not tried again, since it is best-effort"),
-                    NextStep::Stop => f.write_str("the target gets nothing more for now"),
+                    NextStep::Stop => f.write_str("nothing is sent until the target is restarted"),
                 }
             }
             Incident::BreakerOpened { target, back_off } => write!(
                 f,
-                "target {target}: keeps failing; left alone for {back_off:.1?}, then probed"
+                "target {target}: keeps failing; no attempt for {back_off:.1?}, then one probe"
             ),
-            Incident::BreakerClosed { target } => write!(f, "target {target}: is well again"),
+            Incident::BreakerClosed { target } => write!(f, "target {target}: works again"),
             Incident::TargetStopped { target } => write!(
                 f,
                 "target {target}: answered 410 Gone; its events are kept, and nothing is sent \
-                 until it is started again"
+                 until it is restarted"
             ),
             Incident::NotAccepted { refusal } => {
-                write!(f, "an event that was submitted was lost: {refusal}")
+                write!(f, "a submitted event was not accepted: {refusal}")
             }
             Incident::QueueUnreadable { target, error } => {
                 write!(f, "target {target}: the queue cannot be read: {error}")
@@ -147,13 +148,13 @@ impl fmt::Display for Incident<'_> {
     }
 }
 
-/// WakeReasons of trouble. Called on the dispatcher's own threads: it must not block.
+/// Receives incidents. It is called on the dispatcher's own threads, so it must not block.
 pub trait Observer: Send + Sync {
-    /// Something happened.
+    /// Receives one incident. A panic is caught and ignored.
     fn incident(&self, incident: &Incident<'_>);
 }
 
-/// WakeReasons nothing.
+/// An observer that ignores every incident.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,14 +1,14 @@
-//! The classes of results that are counted.
+//! The classes of an attempt's result, as they are counted.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What an attempt came to: the classes that are counted.
+/// The class of an attempt's result, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The receiver took it: any 2xx.
+    /// The receiver accepted it: any 2xx.
     Success,
     /// A redirect, which is never followed: 3xx.
     Redirect,
@@ -16,15 +16,15 @@ pub enum Outcome {
     ClientError,
     /// The receiver failed: 5xx, or a status outside 200 to 599.
     ServerError,
-    /// The receiver answered 200 and said inside that a record failed.
+    /// The receiver answered 2xx with a body that reports a failed record.
     RecordError,
-    /// No answer in time.
+    /// A time-out passed before the answer.
     Timeout,
-    /// No connection.
+    /// No connection could be made.
     Connect,
     /// The connection broke, or the answer was not HTTP.
     Io,
-    /// Our own fault: the sender panicked.
+    /// The sender panicked: a fault of this software.
     Panic,
 }
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_outcomes_apart() {
+    fn names_are_distinct() {
         let names: std::collections::HashSet<_> =
             Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
         assert_eq!(names.len(), Outcome::ALL.len());

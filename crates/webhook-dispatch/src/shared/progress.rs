@@ -1,10 +1,10 @@
-//! How others wait for deliveries.
+//! Waiting for settlements.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lets those who wait for deliveries know that there was one.
+/// Notifies waiting threads when an event is settled.
 #[derive(Debug, Default)]
 pub(crate) struct ProgressNotifier {
     waiting: AtomicUsize,
@@ -13,16 +13,16 @@ pub(crate) struct ProgressNotifier {
 }
 
 impl ProgressNotifier {
-    /// Something was settled.
-    pub(crate) fn progressed(&self) {
+    /// Wakes the waiting threads: an event was settled or a worker ended.
+    pub(crate) fn notify(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             *self.progress.lock().unwrap_or_else(PoisonError::into_inner) += 1;
             self.changed.notify_all();
         }
     }
 
-    /// Waits until `done`, or until nothing has been settled for `patience`, or until `deadline`;
-    /// whether it is done. A patience longer than a clock can count has no end.
+    /// Waits until `done` holds, nothing has been settled for `patience`, or `deadline` has passed.
+    /// Returns whether `done` holds. A patience that overflows the clock never ends.
     pub(crate) fn wait(
         &self,
         patience: Option<Duration>,
@@ -39,7 +39,7 @@ impl ProgressNotifier {
             let now = Instant::now();
             let patient_until = patience.and_then(|patience| moved_at.checked_add(patience));
             let give_up = [patient_until, deadline].into_iter().flatten().min();
-            // What changes without a word, a command to stop say, is seen this often.
+            // `done` may change without a notification: a flag was set, say.
             let mut wait = Duration::from_millis(100);
             if let Some(give_up) = give_up {
                 let Some(left) = give_up.checked_duration_since(now).filter(|d| !d.is_zero())
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patience_beyond_what_a_clock_counts_waits_until_it_is_done() {
+    fn a_patience_that_overflows_the_clock_waits_until_done() {
         let asked = std::cell::Cell::new(0);
         let done = || asked.replace(asked.get() + 1) > 0;
         assert!(ProgressNotifier::default().wait(Some(Duration::MAX), None, done));

@@ -22,18 +22,18 @@ pub enum Refusal {
         /// The bound.
         max: usize,
     },
-    /// There was no room until the deadline. Submit it again.
+    /// There was no room before the deadline. Submit it again.
     #[error("there was no room for the event in time; try again")]
     Full,
-    /// It was handed to the queue, which had not confirmed it by the deadline. It may be accepted
-    /// yet: submitted again without a key (see [`Submission`]), it may be delivered twice, under two
-    /// names.
+    /// The queue had not confirmed it by the deadline, and may still accept it. If it is submitted
+    /// again without a key (see [`Submission`](crate::Submission)), it may be delivered twice,
+    /// under two ids.
     #[error("the queue did not confirm the event in time; it may or may not have been accepted")]
     Unconfirmed,
-    /// The queue did not take it.
-    #[error("the queue did not take the event")]
+    /// The queue failed to store it. It may be submitted again.
+    #[error("the queue could not store the event")]
     Queue(#[source] Arc<QueueError>),
-    /// The dispatcher is shutting down.
+    /// The dispatcher is shutting down. Submit it to the next one.
     #[error("the dispatcher is shutting down")]
     ShuttingDown,
 }

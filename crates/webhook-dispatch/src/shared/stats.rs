@@ -1,4 +1,4 @@
-//! What a dispatcher counts.
+//! A dispatcher's counters and their snapshots.
 
 use crate::shared::breaker_state::BreakerState;
 use crate::shared::outcome::Outcome;
@@ -15,8 +15,8 @@ use std::time::Duration;
 pub struct Stats {
     /// Each target's, in the order of the configuration.
     pub targets: Vec<TargetStats>,
-    /// Those of targets that a reload removed. One may have the name of a target, whose `delivery`
-    /// is another than its own was.
+    /// Those of targets that a reload removed. One may share its name with a target in `targets`,
+    /// if that one's `delivery` differs.
     pub removed: Vec<TargetStats>,
     /// What the queue holds; zeros when no target is reliable.
     pub queue: webhook_queue::Statistics,
@@ -30,11 +30,11 @@ pub struct TargetStats {
     pub name: String,
     /// Events accepted for it.
     pub accepted: u64,
-    /// Events that its filters left out.
+    /// Events that its filters excluded.
     pub filtered: u64,
-    /// Events that it has.
+    /// Events delivered.
     pub delivered: u64,
-    /// Attempts that failed and are followed by another.
+    /// Failed attempts after which another was scheduled.
     pub retried: u64,
     /// Events given up and kept as dead letters, by reason.
     pub dead: Vec<(Reason, u64)>,
@@ -42,14 +42,14 @@ pub struct TargetStats {
     pub failed: u64,
     /// Events of a best-effort target for which there was no room.
     pub dropped: u64,
-    /// Events of a best-effort target that had no answer when the dispatcher stopped.
+    /// Events of a best-effort target that were pending when the dispatcher stopped; they are lost.
     pub unfinished: u64,
-    /// Deliveries that came to nothing, since the queue's record of the event turned out to be
-    /// damaged: it was quarantined, and no target is owed it.
+    /// Events that cannot be delivered, since their records in the queue are damaged and were
+    /// quarantined.
     pub damaged: u64,
-    /// Attempts, by what they came to.
+    /// Attempts, by outcome.
     pub attempts: Vec<(Outcome, u64)>,
-    /// Events owed to it: accepted, and neither delivered nor given up.
+    /// Events accepted and neither delivered nor given up.
     pub pending: u64,
     /// How long ago the oldest of them was accepted.
     pub oldest_pending_age: Option<Duration>,
@@ -61,19 +61,19 @@ pub struct TargetStats {
     pub in_memory: u64,
     /// Its circuit breaker.
     pub breaker: BreakerState,
-    /// Whether somebody has paused it.
+    /// Whether an operator has paused it.
     pub paused: bool,
-    /// Whether the thread that delivers to it runs. That of a removed target ends once nothing is
-    /// under way; that of another ends too early if this software is at fault.
+    /// Whether its worker runs. The worker of a removed target ends once nothing is under way; if
+    /// it does not run for another target, it panicked.
     pub worker_running: bool,
-    /// From the start of an attempt to its answer, of attempts that were answered.
+    /// From the start of an attempt to its answer; attempts without an answer do not count.
     pub attempt_latency: Latencies,
-    /// From `submit` to the answer that settled the event.
+    /// From `submit` to the settlement of the event.
     pub delivery_latency: Latencies,
 }
 
 impl TargetStats {
-    /// Attempts that came to this.
+    /// Attempts with this outcome.
     #[must_use]
     pub fn attempts_of(&self, outcome: Outcome) -> u64 {
         self.attempts
@@ -82,7 +82,7 @@ impl TargetStats {
             .map_or(0, |(_, count)| *count)
     }
 
-    /// Dead letters, of all reasons.
+    /// Dead letters, for all reasons.
     #[must_use]
     pub fn dead_letters(&self) -> u64 {
         self.dead.iter().map(|(_, count)| count).sum()
@@ -93,9 +93,9 @@ impl TargetStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuroraCounters {
-    /// `webhooks_attempts`: requests tried.
+    /// `webhooks_attempts`: requests sent, or attempted.
     pub attempts: u64,
-    /// `webhooks_success`: answers that count as success. For Aurora 200 alone, here any 2xx.
+    /// `webhooks_success`: answers with any 2xx (Aurora counts 200 alone).
     pub success: u64,
     /// `webhooks_errors`: requests without an answer.
     pub errors: u64,
@@ -117,7 +117,7 @@ impl AuroraCounters {
 }
 
 impl Stats {
-    /// All targets' attempts, those of removed ones included, counted as Aurora counts.
+    /// All targets' attempts, removed targets included, counted as Aurora counts them.
     #[must_use]
     pub fn aurora_counters(&self) -> AuroraCounters {
         let mut counters = AuroraCounters::default();
@@ -136,14 +136,14 @@ impl Stats {
     }
 }
 
-/// How long things took, to about one per cent.
+/// A histogram of latencies, exact to about one per cent.
 #[derive(Clone)]
 pub struct Latencies {
     micros: Histogram<u64>,
     sum: Duration,
 }
 
-/// The longest time that is told apart: an hour.
+/// The histogram's upper bound, an hour. Longer times count as an hour.
 const LONGEST_MICROS: u64 = 3_600_000_000;
 
 impl Latencies {
@@ -161,7 +161,7 @@ impl Latencies {
         self.sum += took;
     }
 
-    /// Adds another's.
+    /// Adds the values of another histogram.
     pub fn merge(&mut self, other: &Latencies) {
         self.micros
             .add(&other.micros)
@@ -169,31 +169,31 @@ impl Latencies {
         self.sum += other.sum;
     }
 
-    /// How many there are.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.micros.len()
     }
 
-    /// Their sum.
+    /// The sum of all values.
     #[must_use]
     pub fn sum(&self) -> Duration {
         self.sum
     }
 
-    /// The time that a share `q` of them, from 0 to 1, did not exceed; `None` when there are none.
+    /// The `q`-quantile, for `q` from 0 to 1; `None` without values.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         (!self.micros.is_empty()).then(|| Duration::from_micros(self.micros.value_at_quantile(q)))
     }
 
-    /// The longest; `None` when there are none.
+    /// The longest value; `None` without values.
     #[must_use]
     pub fn max(&self) -> Option<Duration> {
         (!self.micros.is_empty()).then(|| Duration::from_micros(self.micros.max()))
     }
 
-    /// How many took no longer than `bound`.
+    /// The number of values up to `bound`.
     #[must_use]
     pub fn count_at_most(&self, bound: Duration) -> u64 {
         let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
@@ -218,7 +218,7 @@ impl fmt::Debug for Latencies {
     }
 }
 
-/// A target's counters, while they count.
+/// A target's live counters.
 #[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) accepted: AtomicU64,
@@ -229,8 +229,8 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) unfinished: AtomicU64,
     pub(crate) damaged: AtomicU64,
-    /// Accepted and neither delivered nor given up, what the queue held at the start included.
-    /// Below 0 for a moment when what was just accepted is settled before it is counted.
+    /// Events accepted and neither delivered nor given up, those from before the start included.
+    /// Below 0 for a moment if an event is settled before its acceptance is counted.
     pub(crate) pending: AtomicI64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) waiting_tasks: AtomicU64,
@@ -238,7 +238,7 @@ pub(crate) struct Counters {
     attempts: [AtomicU64; Outcome::ALL.len()],
     dead: [AtomicU64; 3],
     breaker: Mutex<BreakerState>,
-    /// Whether nothing is sent until somebody says so.
+    /// Whether nothing is sent until an operator acts.
     held: AtomicBool,
     paused: AtomicBool,
     latencies: Mutex<(Latencies, Latencies)>,
@@ -284,20 +284,20 @@ impl Counters {
         self.latencies().1.record(took);
     }
 
-    pub(crate) fn died(&self, reason: Reason) {
+    pub(crate) fn dead_lettered(&self, reason: Reason) {
         let index = REASONS.iter().position(|known| *known == reason);
         if let Some(count) = index.and_then(|index| self.dead.get(index)) {
             add(count, 1);
         }
     }
 
-    /// Dead letters, of all reasons.
+    /// Dead letters, for all reasons.
     pub(crate) fn dead_letters(&self) -> u64 {
         self.dead.iter().map(get).sum()
     }
 
-    /// Nothing is in memory any more.
-    pub(crate) fn forget_memory(&self) {
+    /// Resets the figures of what is in memory: the worker has ended.
+    pub(crate) fn clear_memory(&self) {
         for figure in [&self.in_flight, &self.waiting_tasks, &self.in_memory] {
             figure.store(0, Ordering::Relaxed);
         }
@@ -308,34 +308,34 @@ impl Counters {
         u64::try_from(self.pending.load(Ordering::SeqCst)).unwrap_or(0)
     }
 
-    /// Takes `left` for what is pending; what that is less turned out to be damaged.
-    pub(crate) fn leave_pending(&self, left: u64) {
-        let stored = i64::try_from(left).unwrap_or(i64::MAX);
+    /// Sets the pending events to the queue's number, and counts the difference as damaged.
+    pub(crate) fn set_pending(&self, pending: u64) {
+        let stored = i64::try_from(pending).unwrap_or(i64::MAX);
         let before = self.pending.swap(stored, Ordering::SeqCst);
-        let damaged = u64::try_from(before).unwrap_or(0).saturating_sub(left);
+        let damaged = u64::try_from(before).unwrap_or(0).saturating_sub(pending);
         add(&self.damaged, damaged);
     }
 
-    /// So many that were pending are owed no more.
-    pub(crate) fn leave(&self, dropped: u64) {
+    /// Removes this many events from those pending.
+    pub(crate) fn remove_pending(&self, dropped: u64) {
         let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
         self.pending.fetch_sub(dropped, Ordering::SeqCst);
     }
 
-    /// So many that were pending turned out to be damaged.
-    pub(crate) fn miss(&self, damaged: u64) {
+    /// Counts this many pending events as damaged instead.
+    pub(crate) fn count_damaged(&self, damaged: u64) {
         add(&self.damaged, damaged);
-        self.leave(damaged);
+        self.remove_pending(damaged);
     }
 
-    /// Shows a gate's state; `held` says that nothing is sent before an operator acts.
-    pub(crate) fn show_gate(&self, breaker: BreakerState, held: bool, paused: bool) {
+    /// Publishes a gate's state; `held` says that nothing is sent until an operator acts.
+    pub(crate) fn set_gate(&self, breaker: BreakerState, held: bool, paused: bool) {
         *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = breaker;
         self.held.store(held, Ordering::SeqCst);
         self.paused.store(paused, Ordering::SeqCst);
     }
 
-    /// Whether nothing is sent until somebody says so.
+    /// Whether nothing is sent until an operator acts.
     pub(crate) fn is_held(&self) -> bool {
         self.held.load(Ordering::SeqCst)
     }
@@ -399,7 +399,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn latencies_are_told_to_about_one_per_cent() {
+    fn latencies_are_exact_to_about_one_per_cent() {
         let mut latencies = Latencies::new();
         assert_eq!(latencies.quantile(0.5), None);
         for ms in 1..=1000 {
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_too_short_or_too_long_to_be_counted() {
+    fn every_latency_is_counted_however_short_or_long() {
         let mut latencies = Latencies::new();
         latencies.record(Duration::ZERO);
         latencies.record(Duration::from_secs(1 << 40));
@@ -450,12 +450,12 @@ mod tests {
         assert_eq!(
             stats.targets[0].attempt_latency.count(),
             5,
-            "those with an answer"
+            "one for each outcome with an answer"
         );
     }
 
     #[test]
-    fn what_is_settled_before_it_is_counted_is_not_pending() {
+    fn an_event_settled_before_it_is_counted_is_not_pending() {
         let counters = Counters::new();
         counters.pending.fetch_sub(1, Ordering::SeqCst);
         assert_eq!(counters.pending(), 0);
@@ -466,9 +466,9 @@ mod tests {
     #[test]
     fn dead_letters_are_counted_by_reason() {
         let counters = Counters::new();
-        counters.died(Reason::TooOld);
-        counters.died(Reason::TooOld);
-        counters.died(Reason::Refused);
+        counters.dead_lettered(Reason::TooOld);
+        counters.dead_lettered(Reason::TooOld);
+        counters.dead_lettered(Reason::Refused);
         let stats = counters.snapshot("a", true, None);
         assert!(stats.dead.contains(&(Reason::TooOld, 2)));
         assert!(stats.dead.contains(&(Reason::AttemptsExhausted, 0)));

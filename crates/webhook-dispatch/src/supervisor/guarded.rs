@@ -1,6 +1,7 @@
-//! What a program brings along (an observer, a clock, a retry schedule), so that neither its panic
-//! nor an absurd answer ends a thread of the dispatcher.
+//! Wraps the program's observer, clock and retry schedule, so that neither a panic nor an absurd
+//! answer of theirs ends a thread of the dispatcher.
 
+use crate::shared::clock::FOREVER;
 use crate::shared::{Clock, Incident, Observer, SystemClock};
 use crate::target::retry::{FullJitter, Next, Retry};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,32 +9,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::RetryPolicy;
 
-/// Longer than any wait, and short enough to be added to a time.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
-
-/// What came from outside. Where it panics, the crate's own takes its place.
+/// An implementation from outside the crate. Where it panics, the crate's default answers instead.
 pub(crate) struct Guarded<T: ?Sized>(pub(crate) Arc<T>);
 
 impl<T: ?Sized> Guarded<T> {
-    fn ask<R>(&self, question: impl FnOnce(&T) -> R) -> Option<R> {
-        catch_unwind(AssertUnwindSafe(|| question(&self.0))).ok()
+    fn call<R>(&self, method: impl FnOnce(&T) -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(|| method(&self.0))).ok()
     }
 }
 
 impl Observer for Guarded<dyn Observer> {
     fn incident(&self, incident: &Incident<'_>) {
-        // A panic of its own ends the call, and nothing else.
-        let _done: Option<()> = self.ask(|observer| observer.incident(incident));
+        // A panic ends this call, and nothing else.
+        let _done: Option<()> = self.call(|observer| observer.incident(incident));
     }
 }
 
 impl Clock for Guarded<dyn Clock> {
     fn now(&self) -> Instant {
-        self.ask(Clock::now).unwrap_or_else(|| SystemClock.now())
+        self.call(Clock::now).unwrap_or_else(|| SystemClock.now())
     }
 
     fn wall(&self) -> SystemTime {
-        self.ask(Clock::wall).unwrap_or_else(|| SystemClock.wall())
+        self.call(Clock::wall).unwrap_or_else(|| SystemClock.wall())
     }
 }
 
@@ -46,16 +44,16 @@ impl Retry for Guarded<dyn Retry> {
         retry_after: Option<Duration>,
     ) -> Next {
         let next = self
-            .ask(|retry| retry.next(policy, attempts, age, retry_after))
+            .call(|retry| retry.next(policy, attempts, age, retry_after))
             .unwrap_or_else(|| FullJitter.next(policy, attempts, age, retry_after));
         match next {
             Next::After(wait) => Next::After(wait.min(FOREVER)),
-            over => over,
+            end => end,
         }
     }
 
     fn breaker(&self, policy: &RetryPolicy, openings: u32) -> Duration {
-        self.ask(|retry| retry.breaker(policy, openings))
+        self.call(|retry| retry.breaker(policy, openings))
             .unwrap_or_else(|| FullJitter.breaker(policy, openings))
             .min(FOREVER)
     }

@@ -1,8 +1,9 @@
-//! Which targets have a worker: start, reload and stop.
+//! Decides which targets have a worker, and starts, reconfigures and stops workers when the
+//! configuration changes. May use intake and the rooms below it.
 //!
-//! A configuration takes effect in two steps. First all is prepared that can fail: the settings of
-//! each target are tried, the queue is opened, threads are started that do not begin. Then the
-//! routing table is replaced, and nothing can fail any more.
+//! A configuration takes effect in two steps. The plan does all that can fail: it checks each
+//! target's settings, opens the queue, and starts threads that wait for their beginning. Carrying
+//! it out replaces the routing table, and cannot fail.
 
 mod guarded;
 mod pending_worker;
@@ -14,7 +15,7 @@ pub(crate) use self::guarded::Guarded;
 pub use self::reload::{ReloadError, Reloaded};
 
 use self::pending_worker::PendingWorker;
-use self::plan::{Found, Need, Opened, Plan, Step};
+use self::plan::{ExistingWorker, Need, Opened, Plan, WorkerChange};
 use self::workers::{Workers, key_of};
 use crate::delivery::Endpoint;
 use crate::http::transport::Connector;
@@ -29,8 +30,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use webhook_config::{Config, Delivery, QueueSettings, Target};
 use webhook_queue::{DiskQueue, Options, Queue};
 
-/// Events on their way to a worker, at most: its channel is allocated whole.
-const LIVE: usize = 1024;
+/// Events in the channel to a worker, at most: the channel is allocated whole.
+const CHANNEL: usize = 1024;
 
 /// Starts, reconfigures and stops the workers of a dispatcher.
 pub(crate) struct Supervisor {
@@ -38,7 +39,7 @@ pub(crate) struct Supervisor {
     router: Arc<Router>,
     connector: Arc<dyn Connector>,
     retry: Arc<dyn Retry>,
-    /// Used instead of the queue that the configuration names.
+    /// Used instead of the configured queue.
     queue: Option<Arc<dyn Queue>>,
     /// Locked while workers are started or ended.
     workers: Mutex<Workers>,
@@ -61,7 +62,7 @@ impl Supervisor {
         }
     }
 
-    /// The workers. While they are locked, no other configuration comes into force.
+    /// The workers. Reloads wait while the lock is held.
     pub(crate) fn workers(&self) -> MutexGuard<'_, Workers> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,22 +77,22 @@ impl Supervisor {
         Ok(self.carry_out(&mut workers, plan))
     }
 
-    /// Tells every worker to stop.
+    /// Commands every worker to stop.
     pub(crate) fn stop(&self) {
         for handle in self.router.routing_table().handles() {
             handle.command(Command::Stop);
         }
     }
 
-    /// Stops every worker and joins it, after a reload that is under way: that stops the workers
-    /// that it starts itself.
+    /// Stops and joins every worker. A reload under way ends first, and stops the workers that it
+    /// started.
     pub(crate) fn shutdown(&self) {
         let mut workers = self.workers();
         self.stop();
         workers.join();
     }
 
-    /// Prepares a reload as far as it can fail.
+    /// Does everything of a reload that can fail.
     fn plan(&self, workers: &Workers, config: Config) -> Result<Plan, ReloadError> {
         let mut reloaded = Reloaded::default();
         let config = Arc::new(self.with_open_queue(workers, config, &mut reloaded));
@@ -105,10 +106,10 @@ impl Supervisor {
         let storage = opened.0.as_ref().or(self.router.storage());
         count_owed(workers, storage, &needs)?;
         let mut entries = Vec::new();
-        let mut steps = Vec::new();
+        let mut changes = Vec::new();
         for need in needs {
             entries.push(need.entry.clone());
-            steps.push(self.step(workers, storage, need)?);
+            changes.push(self.change(workers, storage, need)?);
         }
         let is_configured = |handle: &Arc<TargetHandle>| {
             entries
@@ -127,13 +128,13 @@ impl Supervisor {
         former.sort_by(|a, b| (&a.name, a.is_reliable()).cmp(&(&b.name, b.is_reliable())));
         Ok(Plan {
             routing_table: RoutingTable::new(config, entries, former),
-            steps,
+            changes,
             opened,
             reloaded,
         })
     }
 
-    /// Keeps the settings of a queue that is open, and says which were to be different.
+    /// Keeps the settings of an open queue, and lists those that the new configuration changes.
     fn with_open_queue(
         &self,
         workers: &Workers,
@@ -147,7 +148,7 @@ impl Supervisor {
         let mut kept = |key: &str, now: String, wanted: String| {
             if now != wanted {
                 reloaded.kept.push(format!(
-                    "{key} stays {now}: {wanted} needs another start of the program"
+                    "{key} stays {now}: restart the program to make it {wanted}"
                 ));
             }
         };
@@ -162,7 +163,7 @@ impl Supervisor {
         config.with_queue(now.clone())
     }
 
-    /// Compares a target with what there is, and tries its settings.
+    /// Compares a configured target with the existing one, and checks its settings.
     fn need(
         &self,
         workers: &Workers,
@@ -182,20 +183,20 @@ impl Supervisor {
             return Ok(Need {
                 entry: entry.clone(),
                 endpoint: None,
-                worker: Found::Running,
+                worker: ExistingWorker::Running,
             });
         }
         let target = Arc::new(target.clone());
         let endpoint = Some(self.endpoint(&target)?);
         let handle = workers.handles.get(&key).cloned();
         let worker = match &handle {
-            Some(handle) if !handle.is_running() => Found::None,
-            Some(_) if entry.is_some() => Found::Running,
-            Some(_) => Found::Leaving,
-            None => Found::None,
+            Some(handle) if !handle.is_running() => ExistingWorker::None,
+            Some(_) if entry.is_some() => ExistingWorker::Running,
+            Some(_) => ExistingWorker::Retiring,
+            None => ExistingWorker::None,
         };
         let other = workers.handles.get(&(Arc::clone(&key.0), !key.1));
-        if worker == Found::Leaving && other.is_some_and(|other| other.is_running()) {
+        if worker == ExistingWorker::Retiring && other.is_some_and(|other| other.is_running()) {
             return Err(ReloadError::StillEnding {
                 target: name.to_owned(),
             });
@@ -205,11 +206,11 @@ impl Supervisor {
             None => reloaded.added.push(name.to_owned()),
         }
         let handle = handle.unwrap_or_else(|| {
-            let live = target.window().get().min(LIVE);
+            let events = target.window().get().min(CHANNEL);
             Arc::new(TargetHandle::new(
                 key.0,
                 key.1,
-                live,
+                events,
                 Arc::clone(&self.shared.progress),
             ))
         });
@@ -220,7 +221,7 @@ impl Supervisor {
         })
     }
 
-    /// What a target's senders share. Fails if its settings cannot be used.
+    /// The endpoint of a target's senders. Fails if the target's settings cannot be used.
     fn endpoint(&self, target: &Arc<Target>) -> Result<Arc<Endpoint>, ReloadError> {
         let unusable = |detail| ReloadError::Target {
             target: target.name().to_string(),
@@ -259,18 +260,18 @@ impl Supervisor {
         Ok(Opened(Some(Storage { queue, writer })))
     }
 
-    /// What a target needs, its thread started.
-    fn step(
+    /// The change that a target's worker needs; a new worker's thread is started.
+    fn change(
         &self,
         workers: &Workers,
         storage: Option<&Storage>,
         need: Need,
-    ) -> Result<Step, ReloadError> {
+    ) -> Result<WorkerChange, ReloadError> {
         let Some(endpoint) = need.endpoint else {
-            return Ok(Step::Keep);
+            return Ok(WorkerChange::Keep);
         };
-        if need.worker == Found::Running {
-            return Ok(Step::Reconfigure(endpoint));
+        if need.worker == ExistingWorker::Running {
+            return Ok(WorkerChange::Reconfigure(endpoint));
         }
         let handle = need.entry.handle;
         let queue_access = storage.filter(|_| handle.is_reliable());
@@ -287,44 +288,39 @@ impl Supervisor {
         })
         .map_err(ReloadError::System)?;
         Ok(match need.worker {
-            Found::Leaving => Step::Revive(endpoint, pending),
-            _ => Step::Start(pending),
+            ExistingWorker::Retiring => WorkerChange::Revive(endpoint, pending),
+            _ => WorkerChange::Start(pending),
         })
     }
 
-    /// Puts a plan in force, which cannot fail.
+    /// Puts a plan in force. It cannot fail.
     fn carry_out(&self, workers: &mut Workers, mut plan: Plan) -> Reloaded {
         if let Some(storage) = plan.opened.0.take() {
             workers.queue_settings = Some(plan.routing_table.config.queue().clone());
             self.router.set_storage(storage);
         }
-        let handles: Vec<_> = plan
-            .routing_table
-            .entries
-            .iter()
-            .map(|entry| &entry.handle)
-            .collect();
-        let handles: Vec<Arc<TargetHandle>> = handles.into_iter().cloned().collect();
-        workers.remember(&handles);
+        let entries = plan.routing_table.entries.iter();
+        let handles: Vec<_> = entries.map(|entry| Arc::clone(&entry.handle)).collect();
+        workers.add_handles(&handles);
         let before = self.router.replace_routing_table(plan.routing_table);
         for handle in before.entries.iter().map(|entry| &entry.handle) {
             if !handles.iter().any(|kept| Arc::ptr_eq(kept, handle)) {
                 workers.retire(handle);
             }
         }
-        for (handle, step) in handles.iter().zip(plan.steps) {
-            workers.take(handle, step);
+        for (handle, change) in handles.iter().zip(plan.changes) {
+            workers.apply(handle, change);
         }
         workers.reap();
         if self.shared.is_closed() {
-            // The shutdown may not have seen the new workers.
+            // The shutdown may have come before the new workers were known.
             self.stop();
         }
         plan.reloaded
     }
 }
 
-/// Counts what the queue holds for targets that are new.
+/// Sets the pending events of new targets to what the queue holds for them.
 fn count_owed(
     workers: &Workers,
     storage: Option<&Storage>,

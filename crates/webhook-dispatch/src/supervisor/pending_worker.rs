@@ -1,4 +1,5 @@
-//! Threads of workers: started before they begin, and joined after they have ended.
+//! A worker's thread, started before the worker begins: starting a thread can fail, beginning
+//! cannot.
 
 use crate::worker::handle::TargetHandle;
 use crate::worker::{Worker, WorkerContext};
@@ -7,20 +8,20 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// A worker that runs.
+/// A running worker.
 pub(crate) struct WorkerHandle {
     pub(crate) thread: JoinHandle<()>,
-    /// Disconnected once it has ended.
+    /// Disconnected once the worker has ended.
     pub(crate) ended: Receiver<Infallible>,
 }
 
-/// A worker whose thread waits for its beginning. Dropped, it never begins.
+/// A worker whose thread runs and waits for [`begin`](Self::begin). Dropped, the thread ends.
 pub(crate) struct PendingWorker {
     begin: Sender<()>,
     worker: WorkerHandle,
 }
 
-/// Marks a worker that panics as ended.
+/// Marks the worker as ended if it panics.
 struct EndOnPanic(Arc<TargetHandle>);
 
 impl Drop for EndOnPanic {
@@ -32,10 +33,10 @@ impl Drop for EndOnPanic {
 }
 
 impl PendingWorker {
-    /// Starts a thread that becomes a worker when it is told to begin.
+    /// Starts the thread of a worker.
     ///
     /// # Errors
-    /// The system refused a thread.
+    /// The system provided no thread.
     pub(crate) fn start(context: WorkerContext) -> std::io::Result<PendingWorker> {
         let handle = Arc::clone(&context.handle);
         let (begin, begins) = crossbeam_channel::bounded(1);
@@ -56,11 +57,11 @@ impl PendingWorker {
     pub(crate) fn begin(self) -> WorkerHandle {
         self.begin
             .send(())
-            .expect("a pending worker waits for its beginning");
+            .expect("the thread of a pending worker receives");
         self.worker
     }
 
-    /// Ends the thread without a beginning.
+    /// Ends the thread; the worker never begins.
     pub(crate) fn cancel(self) -> JoinHandle<()> {
         self.worker.thread
     }

@@ -1,4 +1,4 @@
-//! What a reload is going to do, prepared as far as it can fail.
+//! A prepared reload: all that can fail is done.
 
 use crate::delivery::Endpoint;
 use crate::intake::{RoutingTable, Storage, TargetEntry};
@@ -6,46 +6,46 @@ use crate::supervisor::pending_worker::PendingWorker;
 use crate::supervisor::reload::Reloaded;
 use std::sync::Arc;
 
-/// What a target of the new configuration needs.
-pub(crate) enum Step {
-    /// Nothing but another try, if it had stopped after a 410.
+/// The change of a configured target's worker.
+pub(crate) enum WorkerChange {
+    /// It stays, and tries a target again that was stopped by a 410.
     Keep,
-    /// Other settings.
+    /// It continues under other settings.
     Reconfigure(Arc<Endpoint>),
-    /// A worker.
+    /// A new worker begins.
     Start(PendingWorker),
-    /// The worker of before, which is about to end, or, if it has ended, another one.
+    /// The retiring worker continues under these settings; if it has ended, the new one begins.
     Revive(Arc<Endpoint>, PendingWorker),
 }
 
-/// A target of the new configuration, and what it needs before there is a worker for it.
+/// A configured target, before it has a worker.
 pub(crate) struct Need {
     pub(crate) entry: TargetEntry,
-    /// Other settings than before; `None` if nothing changed.
+    /// The new endpoint; `None` if the settings did not change.
     pub(crate) endpoint: Option<Arc<Endpoint>>,
-    pub(crate) worker: Found,
+    pub(crate) worker: ExistingWorker,
 }
 
-/// What there is of a target's worker.
+/// Whether a target has a worker already.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Found {
+pub(crate) enum ExistingWorker {
     /// It runs.
     Running,
-    /// It may still run.
-    Leaving,
-    /// It is to be started.
+    /// It retires, and may have ended by now.
+    Retiring,
+    /// There is none.
     None,
 }
 
-/// A reload, prepared as far as it can fail.
+/// A prepared reload.
 pub(crate) struct Plan {
     pub(crate) routing_table: RoutingTable,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) changes: Vec<WorkerChange>,
     pub(crate) opened: Opened,
     pub(crate) reloaded: Reloaded,
 }
 
-/// A queue that was opened for a plan; closed again if the plan comes to nothing.
+/// A queue opened for a plan. Dropped with the plan, it is closed again.
 pub(crate) struct Opened(pub(crate) Option<Storage>);
 
 impl Drop for Opened {

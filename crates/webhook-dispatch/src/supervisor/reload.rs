@@ -1,20 +1,20 @@
-//! What a reload did, or why it failed.
+//! The result of a reload.
 
 use webhook_queue::QueueError;
 
-/// What a reload did. Targets are known by their names.
+/// What a reload did, by the targets' names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reloaded {
-    /// Targets that are new. What the queue holds for one from an earlier time is delivered first.
+    /// New targets. Events that the queue holds for one from before are delivered first.
     pub added: Vec<String>,
-    /// Targets that go on under other settings.
+    /// Targets that continue under other settings.
     pub changed: Vec<String>,
     /// Removed targets. A target whose `delivery` changed counts as removed and added.
     pub removed: Vec<String>,
-    /// Targets that go on as they were.
+    /// Targets whose settings did not change.
     pub unchanged: Vec<String>,
-    /// What stays as it was until the program is started again, in words.
+    /// Settings that differ but stay in force until the program is restarted, one sentence each.
     pub kept: Vec<String>,
 }
 
@@ -33,18 +33,18 @@ pub enum ReloadError {
         /// What is wrong.
         detail: String,
     },
-    /// A target's `delivery` was changed, and is to be changed back while attempts of the first
-    /// kind are still under way.
+    /// A target's `delivery` was changed and is changed back while attempts from before the first
+    /// change are still under way.
     #[error(
-        "target {target}: what was under way before its `delivery` was changed has not ended yet; \
-         try again in a while"
+        "target {target}: attempts from before its `delivery` was changed are still under way; \
+         try again later"
     )]
     StillEnding {
         /// The target's name.
         target: String,
     },
-    /// The system refused a thread.
-    #[error("the system refused what a dispatcher needs")]
+    /// The system provided no thread.
+    #[error("the system provided no thread")]
     System(#[source] std::io::Error),
     /// The dispatcher is shutting down.
     #[error("the dispatcher is shutting down")]

@@ -2,7 +2,7 @@
 
 use crate::intake::ReliableHandles;
 use crate::supervisor::pending_worker::{PendingWorker, WorkerHandle};
-use crate::supervisor::plan::Step;
+use crate::supervisor::plan::WorkerChange;
 use crate::worker::handle::{Command, TargetHandle};
 use crossbeam_channel::Receiver;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use webhook_config::{Delivery, QueueSettings, Target};
 
-/// A target's name, and whether it is reliable: a target whose `delivery` changes is another one.
+/// A target's name, and whether it is reliable: a changed `delivery` makes it another target.
 type Key = (Arc<str>, bool);
 
 /// The workers of a dispatcher.
@@ -20,7 +20,7 @@ pub(crate) struct Workers {
     pub(super) queue_settings: Option<QueueSettings>,
     /// The handles of all targets since the start.
     pub(super) handles: HashMap<Key, Arc<TargetHandle>>,
-    /// Those of reliable targets, as the queue's writer sees them.
+    /// The reliable ones of these, shared with the queue's writer.
     pub(super) reliable: ReliableHandles,
     running: HashMap<Key, WorkerHandle>,
     /// Threads of workers that were replaced, or that never began.
@@ -42,35 +42,35 @@ impl Default for Workers {
 }
 
 impl Workers {
-    /// The handle of a reliable target of this name, configured or removed.
-    pub(crate) fn former(&self, target: &str) -> Option<&Arc<TargetHandle>> {
+    /// The handle of the reliable target of this name, configured or removed.
+    pub(crate) fn reliable_handle(&self, target: &str) -> Option<&Arc<TargetHandle>> {
         self.handles.get(&(Arc::from(target), true))
     }
 
-    /// Disconnected once the workers that served a target of this name have ended.
+    /// Receivers that disconnect once the present workers of this target name have ended.
     pub(crate) fn ends_of(&self, target: &Arc<str>) -> Vec<Receiver<Infallible>> {
         let keys = [true, false].map(|reliable| (Arc::clone(target), reliable));
         let workers = keys.iter().filter_map(|key| self.running.get(key));
         workers.map(|worker| worker.ended.clone()).collect()
     }
 
-    /// Has a removed target's worker end once nothing is under way.
+    /// Commands a removed target's worker to end once nothing is under way.
     pub(crate) fn retire(&mut self, handle: &TargetHandle) {
         handle.retire(self.retirements);
         self.retirements += 1;
     }
 
-    /// Joins every worker. Each was told to stop.
+    /// Joins every worker. Command each to stop before.
     pub(crate) fn join(&mut self) {
         let running = self.running.drain().map(|(_, worker)| worker.thread);
         for thread in running.chain(self.replaced.drain(..)) {
-            // A worker that panicked has left its events in the queue.
+            // The events of a worker that panicked are still in the queue.
             drop(thread.join());
         }
     }
 
-    /// Remembers the handles of new targets.
-    pub(crate) fn remember(&mut self, handles: &[Arc<TargetHandle>]) {
+    /// Adds the handles of new targets.
+    pub(crate) fn add_handles(&mut self, handles: &[Arc<TargetHandle>]) {
         let mut reliable = self
             .reliable
             .write()
@@ -87,14 +87,18 @@ impl Workers {
         }
     }
 
-    /// Gives a target what it needs.
-    pub(crate) fn take(&mut self, handle: &Arc<TargetHandle>, step: Step) {
-        match step {
-            Step::Keep => drop(handle.command(Command::Reopen)),
-            Step::Reconfigure(endpoint) => drop(handle.command(Command::Reconfigure(endpoint))),
-            Step::Start(pending) => self.begin(handle, pending),
-            Step::Revive(endpoint, pending) => {
-                if handle.stay() {
+    /// Carries out the change of a target's worker.
+    pub(crate) fn apply(&mut self, handle: &Arc<TargetHandle>, change: WorkerChange) {
+        match change {
+            WorkerChange::Keep => {
+                handle.command(Command::Reopen);
+            }
+            WorkerChange::Reconfigure(endpoint) => {
+                handle.command(Command::Reconfigure(endpoint));
+            }
+            WorkerChange::Start(pending) => self.begin(handle, pending),
+            WorkerChange::Revive(endpoint, pending) => {
+                if handle.cancel_retirement() {
                     handle.command(Command::Revive(endpoint));
                     self.replaced.push(pending.cancel());
                 } else {

@@ -20,7 +20,7 @@ const LANE_BYTES: usize = 1024 * 1024;
 
 /// An event right after its commit, or one for a best-effort target.
 #[derive(Clone, Debug)]
-pub(crate) struct Live {
+pub(crate) struct LiveEvent {
     pub(crate) entry: EntryId,
     pub(crate) id: EventId,
     pub(crate) key: Arc<[u8]>,
@@ -100,7 +100,7 @@ impl Backlog {
     }
 
     /// Takes an event that was just accepted. False if there is no room: the queue has it.
-    pub(crate) fn take(&mut self, live: Live, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, live: LiveEvent, now: Instant) -> bool {
         if self.reliable
             && (!self.following || self.cursor.is_some_and(|cursor| live.entry <= cursor))
         {

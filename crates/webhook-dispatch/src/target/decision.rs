@@ -25,7 +25,7 @@ pub(crate) struct Decision {
     /// What follows a failure; `None` if there was none.
     pub(crate) follows: Option<NextStep>,
     /// Whether the event is settled: delivered or given up.
-    pub(crate) over: bool,
+    pub(crate) settled: bool,
     /// Whether jobs that were handed out and not begun are recalled.
     pub(crate) recall: bool,
     /// How long the breaker stays open, if it opened now.

@@ -182,7 +182,7 @@ impl TargetState {
             // One attempt, as Aurora made: `Retry-After` and 410 are ignored.
             self.backlog.lanes.settled(lane, at.now);
             return Decision {
-                over: true,
+                settled: true,
                 follows: (attempt.result.verdict != Verdict::Delivered)
                     .then_some(NextStep::Nothing),
                 ..Decision::default()
@@ -194,7 +194,7 @@ impl TargetState {
                 let delivery = tried(attempt);
                 Decision {
                     settlement: Some(self.settle(lane, &delivery, Settled::Delivered, at)),
-                    over: true,
+                    settled: true,
                     closed,
                     ..Decision::default()
                 }
@@ -296,7 +296,7 @@ impl TargetState {
         Decision {
             settlement: Some(self.give_up_as(attempt.due.lane, &delivery, &record, at)),
             follows: Some(NextStep::DeadLetter(reason)),
-            over: true,
+            settled: true,
             ..Decision::default()
         }
     }

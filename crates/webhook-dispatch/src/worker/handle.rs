@@ -4,7 +4,7 @@ use crate::delivery::Endpoint;
 use crate::shared::ProgressNotifier;
 use crate::shared::stats::{Counters, add};
 use crate::target::WINDOW_BYTES;
-use crate::target::backlog::Live;
+use crate::target::backlog::LiveEvent;
 use crate::target::unsynced::Synced;
 use crate::worker::wakeup::{WakeReason, Wakeup};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
@@ -45,7 +45,7 @@ pub(crate) struct TargetHandle {
     pub(crate) behind: AtomicBool,
     pub(crate) progress: Arc<ProgressNotifier>,
     pub(crate) wakeup: Wakeup,
-    events: (Sender<Live>, Receiver<Live>),
+    events: (Sender<LiveEvent>, Receiver<LiveEvent>),
     commands: (Sender<Command>, Receiver<Command>),
     /// [`WORKING`], [`ENDED`], or the number of the worker's retirement.
     worker: AtomicU64,
@@ -109,7 +109,7 @@ impl TargetHandle {
     }
 
     /// The worker's end of the channel of events.
-    pub(crate) fn events(&self) -> Receiver<Live> {
+    pub(crate) fn events(&self) -> Receiver<LiveEvent> {
         self.events.1.clone()
     }
 
@@ -159,7 +159,7 @@ impl TargetHandle {
     /// The worker has ended, by a panic too.
     pub(crate) fn end(&self) {
         self.worker.store(ENDED, Ordering::SeqCst);
-        self.progress.progressed();
+        self.progress.notify();
     }
 
     /// Another worker begins. It reads the queue first.
@@ -168,14 +168,14 @@ impl TargetHandle {
         self.worker.store(WORKING, Ordering::SeqCst);
     }
 
-    /// Keeps the worker that runs; false if it has ended: then another may begin.
-    pub(crate) fn stay(&self) -> bool {
+    /// Cancels the worker's retirement. False if it has ended; then another worker has to begin.
+    pub(crate) fn cancel_retirement(&self) -> bool {
         self.worker.swap(WORKING, Ordering::SeqCst) != ENDED
     }
 
     /// Announces an event after its commit. Never blocks: a worker that does not keep up reads the
     /// queue.
-    pub(crate) fn announce(&self, live: Live) {
+    pub(crate) fn announce(&self, live: LiveEvent) {
         let bytes = live.body.len();
         if self.behind.load(Ordering::SeqCst) || !self.has_room(bytes) {
             self.behind.store(true, Ordering::SeqCst);
@@ -191,7 +191,11 @@ impl TargetHandle {
 
     /// Gives a best-effort target an event, waiting for room until the deadline.
     /// Gives it back when there was none.
-    pub(crate) fn give(&self, mut live: Live, deadline: Option<Instant>) -> Result<(), Live> {
+    pub(crate) fn give(
+        &self,
+        mut live: LiveEvent,
+        deadline: Option<Instant>,
+    ) -> Result<(), LiveEvent> {
         live.entry = EntryId(self.next_entry.fetch_add(1, Ordering::Relaxed));
         let bytes = live.body.len();
         if deadline.is_none() && !self.has_room(bytes) {
@@ -227,7 +231,7 @@ impl TargetHandle {
 
     /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
     /// not: other targets want the event, too.
-    pub(crate) fn give_or_drop(&self, live: &Live) {
+    pub(crate) fn give_or_drop(&self, live: &LiveEvent) {
         if self.give(live.clone(), None).is_err() {
             add(&self.counters.dropped, 1);
         }
@@ -239,7 +243,7 @@ impl TargetHandle {
     }
 
     /// The worker has taken this event out of the channel.
-    pub(crate) fn taken(&self, live: &Live) {
+    pub(crate) fn taken(&self, live: &LiveEvent) {
         self.queued_bytes
             .fetch_sub(live.body.len(), Ordering::Relaxed);
     }

@@ -24,7 +24,7 @@ use crate::shared::clock::Moment;
 use crate::shared::stats::add;
 use crate::shared::{Clock, Incident, NextStep, Observer, Reason};
 use crate::target::attempt::Attempt;
-use crate::target::backlog::Live;
+use crate::target::backlog::LiveEvent;
 use crate::target::gate::Blocked;
 use crate::target::lanes::Delivery;
 use crate::target::retry::Retry;
@@ -54,7 +54,7 @@ pub(crate) struct Worker {
     retry: Arc<dyn Retry>,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
-    events: Receiver<Live>,
+    events: Receiver<LiveEvent>,
     commands: Receiver<Command>,
     state: TargetState,
     senders: Senders,
@@ -160,7 +160,7 @@ impl Worker {
         if settled > 0 {
             let pending = &self.handle.counters.pending;
             pending.fetch_sub(settled, Ordering::SeqCst);
-            self.handle.progress.progressed();
+            self.handle.progress.notify();
         }
     }
 
@@ -181,7 +181,7 @@ impl Worker {
             if decision.recall {
                 self.senders.recall();
             }
-            if decision.over {
+            if decision.settled {
                 self.settled(&attempt.due.delivery, at);
             }
         }
@@ -196,7 +196,7 @@ impl Worker {
         match decision.follows {
             None => add(&counters.delivered, 1),
             Some(NextStep::Retry(_)) => add(&counters.retried, 1),
-            Some(NextStep::DeadLetter(reason)) => counters.died(reason),
+            Some(NextStep::DeadLetter(reason)) => counters.dead_lettered(reason),
             Some(NextStep::Nothing) => add(&counters.failed, 1),
             Some(NextStep::Stop) => {}
         }
@@ -357,12 +357,12 @@ impl Worker {
         if missing == 0 || !announced || self.handle.behind.load(Ordering::SeqCst) {
             return;
         }
-        self.handle.counters.miss(missing);
+        self.handle.counters.count_damaged(missing);
         self.observer.incident(&Incident::RecordsDamaged {
             target: &self.handle.name,
             events: missing,
         });
-        self.handle.progress.progressed();
+        self.handle.progress.notify();
     }
 
     /// Hands out what is ready, as far as the gate permits it.
@@ -402,7 +402,7 @@ impl Worker {
         let mut any = false;
         while let Some((delivery, settlement)) = self.state.expire(at) {
             any = true;
-            self.handle.counters.died(Reason::TooOld);
+            self.handle.counters.dead_lettered(Reason::TooOld);
             self.settled(&delivery, at);
             self.settle(settlement);
         }
@@ -422,7 +422,7 @@ impl Worker {
         set(&counters.waiting_tasks, self.state.waiting());
         set(&counters.in_memory, self.state.held() + self.events.len());
         let gate = &self.state.gate;
-        counters.show_gate(gate.state(), gate.is_held(), gate.is_paused());
+        counters.set_gate(gate.state(), gate.is_held(), gate.is_paused());
     }
 
     /// Looks for work at this time without being woken.
@@ -525,8 +525,8 @@ impl Worker {
         if !self.stopping {
             // It has retired: the queue holds what it knows of, and the handle may be another
             // worker's by now.
-            counters.forget_memory();
-            self.handle.progress.progressed();
+            counters.clear_memory();
+            self.handle.progress.notify();
             return;
         }
         if self.queue_access.is_none() {

@@ -20,7 +20,7 @@ use crate::delivery::{AttemptResult, Verdict};
 use crate::shared::clock::Moment;
 use crate::shared::{Outcome, ProgressNotifier};
 use crate::target::attempt::Attempt;
-use crate::target::backlog::Live;
+use crate::target::backlog::LiveEvent;
 use crate::target::gate::Permit;
 use crate::target::lanes::{Bounds, Due};
 use crate::target::retry::{Next, Retry, ceiling, next_attempt};
@@ -67,7 +67,7 @@ impl Retry for Longest {
 
 /// What a commit did, until it is told.
 enum Announcement {
-    Accepted(Live),
+    Accepted(LiveEvent),
     Synced(Synced),
 }
 
@@ -150,8 +150,8 @@ impl Store {
     }
 }
 
-fn live(entry: EntryId, event: &Event) -> Live {
-    Live {
+fn live(entry: EntryId, event: &Event) -> LiveEvent {
+    LiveEvent {
         entry,
         id: event.id,
         key: Arc::clone(&event.key),
@@ -299,7 +299,7 @@ enum Op {
         which: usize,
         how: How,
     },
-    Permit {
+    Elapse {
         ms: u64,
     },
     /// Nothing that was not synced is left. `group` says whether the group that was being
@@ -339,7 +339,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::TurnWithRace),
         4 => (0..TASKS).prop_map(|task| Op::TurnWithIntruder { task }),
         14 => (0..8_usize, how).prop_map(|(which, how)| Op::Finish { which, how }),
-        5 => (1..60_u64).prop_map(|ms| Op::Permit { ms }),
+        5 => (1..60_u64).prop_map(|ms| Op::Elapse { ms }),
         1 => (any::<Option<bool>>(), any::<u8>())
             .prop_map(|(group, arrived)| Op::Crash { group, arrived }),
         1 => Just(Op::Replay),
@@ -351,7 +351,7 @@ struct World {
     target: Arc<Target>,
     store: Store,
     handle: Arc<TargetHandle>,
-    events: Receiver<Live>,
+    events: Receiver<LiveEvent>,
     state: TargetState,
     under_way: Vec<(Due, Permit)>,
     at: Moment,
@@ -382,7 +382,7 @@ fn target() -> Target {
 fn incarnation(
     target: &Arc<Target>,
     now: Instant,
-) -> (Arc<TargetHandle>, Receiver<Live>, TargetState) {
+) -> (Arc<TargetHandle>, Receiver<LiveEvent>, TargetState) {
     let name = Arc::from(target.name().as_str());
     let handle = TargetHandle::new(name, true, CHANNEL, Arc::new(ProgressNotifier::default()));
     let events = handle.events();
@@ -456,7 +456,7 @@ impl World {
                     self.finish(which, how);
                 }
             }
-            Op::Permit { ms } => self.permit(ms),
+            Op::Elapse { ms } => self.elapse(ms),
             Op::Crash { group, arrived } => self.crash(group, arrived),
             Op::Replay => self.replay(),
         }
@@ -483,7 +483,7 @@ impl World {
         }
     }
 
-    fn permit(&mut self, ms: u64) {
+    fn elapse(&mut self, ms: u64) {
         let step = Duration::from_millis(ms);
         self.at.now += step;
         self.at.wall += step;
@@ -569,7 +569,7 @@ impl World {
             took: Duration::ZERO,
         };
         let decision = self.state.on_attempt(&attempt, self.at, &Longest);
-        if decision.over {
+        if decision.settled {
             self.settled.insert(id);
             if verdict != Verdict::Delivered {
                 self.died.insert(id);
@@ -649,7 +649,7 @@ impl World {
             while !self.under_way.is_empty() {
                 self.finish(0, How::Delivered);
             }
-            self.permit(1_000);
+            self.elapse(1_000);
             if self.owed() == 0 && self.state.backlog.is_done() {
                 return;
             }

@@ -131,7 +131,7 @@ fn receipt(body: &str) -> Result<(), (Outcome, Verdict, String)> {
         body: body.as_bytes().to_vec(),
         complete: true,
     };
-    look_inside(Format::KafkaRestV2, &answer)
+    check_response(Format::KafkaRestV2, &answer)
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn other_formats_are_not_looked_into() {
         complete: true,
     };
     for &format in Format::ALL {
-        let taken = look_inside(format, &answer).is_ok();
+        let taken = check_response(format, &answer).is_ok();
         assert_eq!(taken, format != Format::KafkaRestV2);
     }
 }

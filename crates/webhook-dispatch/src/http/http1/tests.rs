@@ -66,10 +66,10 @@ fn heard(pieces: impl IntoIterator<Item = Vec<u8>>) -> std::result::Result<(Answ
     match connection.exchange(b"head", b"body", WITHIN, MOST) {
         Ok(answer) => {
             assert_eq!(connection.stream.sent, b"headbody");
-            Ok((answer, connection.if_fit(WITHIN).is_some()))
+            Ok((answer, connection.if_reusable(WITHIN).is_some()))
         }
         Err(fault) => {
-            assert!(connection.if_fit(WITHIN).is_none());
+            assert!(connection.if_reusable(WITHIN).is_none());
             Err(format!("{fault:?}"))
         }
     }
@@ -184,7 +184,7 @@ fn a_body_of_unknown_length_ends_with_the_connection() {
         let mut ends = connection([bytes.clone()], false);
         let answer = ends.exchange(b"", b"", WITHIN, MOST).unwrap();
         assert_eq!((&answer.body[..], answer.complete), (&b"abc"[..], true));
-        assert!(ends.if_fit(WITHIN).is_none());
+        assert!(ends.if_reusable(WITHIN).is_none());
         assert!(!heard([bytes]).unwrap().0.complete, "it may go on");
     }
 }
@@ -355,9 +355,9 @@ fn a_connection_is_not_used_after_it_was_idle_for_long() {
         true,
     );
     connection.exchange(b"", b"", WITHIN, MOST).unwrap();
-    let mut connection = connection.if_fit(WITHIN).unwrap();
+    let mut connection = connection.if_reusable(WITHIN).unwrap();
     connection.used -= WITHIN * 2;
-    assert!(connection.if_fit(WITHIN).is_none());
+    assert!(connection.if_reusable(WITHIN).is_none());
 }
 
 /// An answer, and what follows it.

@@ -24,7 +24,7 @@ enum Op {
     Settle(usize),
     Retry(usize, u64),
     Untried(usize),
-    Permit(u64),
+    Elapse(u64),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -35,7 +35,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => (0..8_usize).prop_map(Op::Settle),
         3 => (0..8_usize, 1..50_u64).prop_map(|(which, ms)| Op::Retry(which, ms)),
         1 => (0..8_usize).prop_map(Op::Untried),
-        3 => (1..30_u64).prop_map(Op::Permit),
+        3 => (1..30_u64).prop_map(Op::Elapse),
     ]
 }
 
@@ -99,7 +99,7 @@ impl Model {
                 model.lanes.retry(due.lane, failed, at);
             }),
             Op::Untried(which) => self.end(which, |model, due| model.lanes.untried(due.lane)),
-            Op::Permit(ms) => self.now += Duration::from_millis(ms),
+            Op::Elapse(ms) => self.now += Duration::from_millis(ms),
         }
         self.check();
     }
@@ -217,7 +217,7 @@ proptest! {
             model.apply(op);
         }
         for _ in 0..=model.accepted {
-            model.apply(Op::Permit(100));
+            model.apply(Op::Elapse(100));
             model.apply(Op::Fill);
             while model.lanes.has_ready() {
                 model.apply(Op::Take);
