@@ -1,10 +1,10 @@
-//! What a target is owed, as far as it is in memory, and where the rest is found.
+//! A target's pending events: those in memory, and the cursor from which the queue holds the rest.
 //!
-//! While the target keeps up, it learns of each event right after its commit. When it does not
-//! (its window or the channel to it is full), it falls behind: from then on its worker reads the
-//! queue, in order, as room appears, until all of it was read and the backlog follows again. An
-//! entry at or before the cursor is in a lane, or is in the queue behind one, or is settled; an
-//! entry after the cursor comes later. So the two ways never overtake each other.
+//! While the target keeps up, the backlog *follows*: each event is announced right after its
+//! commit. If its window or the channel to its worker is full, it *falls behind*: the worker reads
+//! the queue, in order, as room appears, until it has read all of it and the backlog follows again.
+//! An entry up to the cursor is in a lane, is known to a lane and in the queue, or is settled; an
+//! entry after the cursor is not known yet. So neither way overtakes the other.
 
 use crate::shared::clock::Moment;
 use crate::target::lanes::{Bounds, Delivery, LaneId, Lanes, Offered};
@@ -18,7 +18,7 @@ use webhook_queue::{EntryId, EventId, Owed};
 /// Bytes of bodies that one lane reads back at once.
 const LANE_BYTES: usize = 1024 * 1024;
 
-/// An event right after its commit, or one for a best-effort target.
+/// An event announced right after its commit, or given to a best-effort target.
 #[derive(Clone, Debug)]
 pub(crate) struct LiveEvent {
     pub(crate) entry: EntryId,
@@ -29,23 +29,24 @@ pub(crate) struct LiveEvent {
     pub(crate) submitted: Instant,
 }
 
-/// What a target is owed.
+/// A target's pending events.
 #[derive(Debug)]
 pub(crate) struct Backlog {
     reliable: bool,
     pub(super) lanes: Lanes,
     pub(crate) unsynced: Unsynced,
-    /// The last entry that the lanes know of.
+    /// The last entry that the lanes know.
     cursor: Option<EntryId>,
-    /// Whether live events continue at the cursor.
+    /// Whether the next announced event is the next after the cursor.
     following: bool,
-    /// Tasks that are owed an entry again that may be before the cursor.
+    /// Tasks with an entry that is pending again and may be before the cursor.
     owed_again: VecDeque<Box<[u8]>>,
-    /// Tasks whose reading skipped an unsynced settlement: read again after a sync.
+    /// Tasks whose read skipped an entry with an unsynced settlement: to be read again after a
+    /// sync.
     read_again: Vec<Box<[u8]>>,
 }
 
-/// The reading of one lane from the queue.
+/// A read of one lane from the queue.
 #[derive(Debug)]
 pub(crate) struct LaneRead {
     pub(crate) key: Arc<[u8]>,
@@ -64,7 +65,7 @@ impl Backlog {
             lanes: Lanes::new(bounds),
             unsynced: Unsynced::new(bounds.window),
             cursor: None,
-            // What the queue holds from before is read first.
+            // Events that the queue holds from before are read first.
             following: !reliable,
             owed_again: VecDeque::new(),
             read_again: Vec::new(),
@@ -76,12 +77,12 @@ impl Backlog {
         self.unsynced.set_window(window);
     }
 
-    /// Whether live events are taken; else the queue is to be read.
+    /// Whether announced events are taken; if not, the queue is to be read.
     pub(crate) fn follows(&self) -> bool {
         self.following
     }
 
-    /// Has the queue read from now on.
+    /// Ignores announced events from now on: the queue is to be read.
     pub(crate) fn fall_behind(&mut self) {
         self.following = !self.reliable;
     }
@@ -91,7 +92,7 @@ impl Backlog {
         self.lanes.has_room()
     }
 
-    /// Whether all that it knows of is settled, and all that the queue holds was read.
+    /// Whether every known event is settled, and the queue was read to its end.
     pub(crate) fn is_done(&self) -> bool {
         self.following
             && self.owed_again.is_empty()
@@ -99,12 +100,12 @@ impl Backlog {
             && self.lanes.is_empty()
     }
 
-    /// Takes an event that was just accepted. False if there is no room: the queue has it.
+    /// Takes an announced event. False if there is no room: the event is to be read from the queue.
     pub(crate) fn take(&mut self, live: LiveEvent, now: Instant) -> bool {
         if self.reliable
             && (!self.following || self.cursor.is_some_and(|cursor| live.entry <= cursor))
         {
-            // The queue was, or will be, read for it.
+            // A read of the queue has found it already, or will.
             return true;
         }
         let delivery = Delivery {
@@ -130,7 +131,7 @@ impl Backlog {
         }
     }
 
-    /// Learns what the queue has synced. A read that begins after this does not show it.
+    /// Records settlements that the queue has synced. Later reads do not show these entries.
     pub(crate) fn synced(&mut self, synced: &[Synced]) {
         for synced in synced {
             self.unsynced.synced(*synced);
@@ -140,19 +141,20 @@ impl Backlog {
         }
     }
 
-    /// Whether the next sync lets it go on.
+    /// Whether it waits for the next sync.
     pub(crate) fn wants_sync(&self) -> bool {
         self.reliable && (self.unsynced.room() == 0 || !self.read_again.is_empty())
     }
 
-    /// Learns that these tasks are owed entries that were settled before. Those after the cursor
-    /// are found by reading on, so it falls behind.
+    /// Records that these tasks have entries that were settled and are pending again. Entries after
+    /// the cursor are found by reading on, so the backlog falls behind.
     pub(crate) fn owe_again(&mut self, keys: Vec<Box<[u8]>>) {
         self.owed_again.extend(keys);
         self.fall_behind();
     }
 
-    /// Makes lanes for tasks that are owed an entry again; false if there was no room for all.
+    /// Makes lanes for tasks with entries that are pending again; false if there is no room for
+    /// all.
     pub(crate) fn readmit(&mut self) -> bool {
         while let Some(key) = self.owed_again.front() {
             if !self.lanes.owed_again(key) {
@@ -163,12 +165,12 @@ impl Backlog {
         true
     }
 
-    /// Has the tasks whose retry is due read back.
+    /// Wakes the lanes whose retry is due, to be read back.
     pub(crate) fn wake(&mut self, now: Instant) {
         self.lanes.wake(now);
     }
 
-    /// Begins to read back the next lane whose turn has come, if there is room.
+    /// Begins to read back the next lane that is due, if there is room.
     pub(crate) fn begin_read(&self) -> Option<LaneRead> {
         let (lane, key) = self.lanes.to_read()?;
         Some(LaneRead {
@@ -182,7 +184,7 @@ impl Backlog {
         })
     }
 
-    /// Reads the next entry of a lane; breaks when it has enough.
+    /// Reads the next entry of a lane; breaks when it has read enough.
     pub(crate) fn read_entry(
         &self,
         read: &mut LaneRead,
@@ -205,26 +207,26 @@ impl Backlog {
         ControlFlow::Continue(())
     }
 
-    /// Gives a lane what was read of it.
+    /// Gives a lane the events that were read.
     pub(crate) fn finish_read(&mut self, read: LaneRead, now: Instant) {
         if read.skipped {
-            // It may have been owed again since its settlement was synced.
+            // It may be pending again, since a dead letter can be replayed after the sync.
             self.read_again.push(Box::from(&*read.key));
         }
         self.lanes.refill(read.lane, read.events, read.more, now);
     }
 
-    /// Whether it is behind, and has room enough for a read to be worth its cost.
+    /// Whether it is behind and has enough room to make a read worth its cost.
     pub(crate) fn wants_more(&self) -> bool {
         !self.following && self.lanes.has_ample_room()
     }
 
-    /// Where reading goes on: after this entry.
+    /// The entry after which reading continues.
     pub(crate) fn cursor(&self) -> Option<EntryId> {
         self.cursor
     }
 
-    /// Offers the entry after the cursor; `Full` leaves the cursor where it is.
+    /// Takes the entry after the cursor; `Full` does not move the cursor.
     pub(crate) fn offer(&mut self, owed: &Owed<'_>, at: Moment) -> Offered {
         let offered = if self.unsynced.is_settled(owed.entry) {
             Offered::Held
@@ -243,13 +245,13 @@ impl Backlog {
         offered
     }
 
-    /// Takes live events from now on: the queue was read to its end.
+    /// Takes announced events from now on: the queue was read to its end.
     pub(crate) fn follow(&mut self) {
         self.following = true;
     }
 }
 
-/// An entry as the queue knows it.
+/// The delivery that an entry of the queue describes.
 fn stored(owed: &Owed<'_>, at: Moment) -> Delivery {
     let wait = owed.not_before.saturating_sub(at.epoch_ms());
     Delivery {
@@ -259,7 +261,7 @@ fn stored(owed: &Owed<'_>, at: Moment) -> Delivery {
         attempts: owed.attempts,
         submitted: None,
         first_attempt_at: None,
-        // A clock that was set back must not hold an event for years.
+        // At most a day: a clock that was set back must not hold an event for years.
         not_before: (wait > 0).then(|| at.now + Duration::from_millis(wait.min(86_400_000))),
     }
 }

@@ -1,23 +1,22 @@
-//! The circuit breaker of a target: a dead receiver costs one attempt per back-off, not one per
-//! task.
+//! The circuit breaker of a target: a receiver that is down gets one attempt per back-off, not one
+//! per task.
 //!
-//! Closed, it lets all attempts through and counts failures in a row, over all tasks. After
-//! [`Breaker::RUN`] of them it opens; once its back-off is over it is half open and lets one
-//! attempt through, the probe. A probe that succeeds closes it; one that fails opens it again,
-//! for longer.
+//! Closed, it admits all attempts and counts failures in a row, over all tasks. After
+//! [`Breaker::RUN`] of them it opens. When its back-off has passed it is half open and admits one
+//! attempt, the probe. A successful probe closes it; a failed one opens it again, for longer.
 
 use crate::shared::BreakerState;
 use std::time::Instant;
 
-/// Whether a target may be tried.
+/// The circuit breaker of a target.
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
     state: State,
     /// Failures in a row.
     failures: u32,
-    /// How often it has opened since it was last closed.
+    /// How often it has opened since it was last closed; each time is longer.
     openings: u32,
-    /// Probes let through so far: each has its number.
+    /// Probes admitted so far; the last one's number.
     probes: u64,
 }
 
@@ -28,23 +27,17 @@ enum State {
     Probing,
 }
 
-/// What a breaker says to an attempt.
+/// A breaker's answer to the question whether an attempt may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Go ahead.
+    /// Yes.
     Granted,
-    /// Go ahead, as the probe of this number.
+    /// Yes, as the probe of this number.
     Probe(u64),
-    /// Not before this time.
+    /// No, not before this time.
     NotBefore(Instant),
-    /// Not while the probe is under way.
+    /// No, not while the probe is under way.
     Probing,
-}
-
-impl Default for Breaker {
-    fn default() -> Self {
-        Breaker::new()
-    }
 }
 
 impl Breaker {
@@ -62,7 +55,7 @@ impl Breaker {
         }
     }
 
-    /// Asks for an attempt; in an open breaker whose back-off is over, it is the probe.
+    /// Asks for an attempt. It is the probe if the breaker is open and its back-off has passed.
     pub(crate) fn ask(&mut self, now: Instant) -> Admission {
         match self.state {
             State::Closed => Admission::Granted,
@@ -83,7 +76,7 @@ impl Breaker {
         }
     }
 
-    /// The receiver answered as one that is alive.
+    /// Records that the receiver works: closes the breaker.
     pub(crate) fn succeeded(&mut self) {
         *self = Breaker {
             probes: self.probes,
@@ -91,8 +84,9 @@ impl Breaker {
         };
     }
 
-    /// An attempt failed, that of `probe` if it was one. `back_off` tells until when to stay open,
-    /// from the number of openings in a row (from 1). True when this opened it from closed.
+    /// Records a failed attempt, that of `probe` if it was one. `back_off` computes from the number
+    /// of openings in a row (from 1) until when the breaker stays open. True if it was closed and
+    /// opened.
     pub(crate) fn failed(
         &mut self,
         probe: Option<u64>,
@@ -102,7 +96,7 @@ impl Breaker {
         self.failures = self.failures.saturating_add(1);
         let opens = match self.state {
             State::Closed => self.failures >= Breaker::RUN,
-            // Attempts that were under way when it opened say nothing new.
+            // The attempt was under way when the breaker opened.
             State::Open { .. } => false,
             State::Probing => probe.is_some_and(|probe| self.is_current(probe)),
         };
@@ -121,7 +115,7 @@ impl Breaker {
         self.state == State::Probing && probe == self.probes
     }
 
-    /// Its state, to be shown.
+    /// The state for statistics.
     #[must_use]
     pub(crate) fn state(&self) -> BreakerState {
         match self.state {
@@ -143,7 +137,7 @@ mod tests {
         breaker.failed(probe, now, |openings| now + SECOND * openings)
     }
 
-    /// A breaker that was opened at `now`, for a second.
+    /// A breaker that opened at `now`, for a second.
     fn open(now: Instant) -> Breaker {
         let mut breaker = Breaker::new();
         for _ in 1..Breaker::RUN {
@@ -155,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_failures_opens_it_and_one_success_in_between_does_not() {
+    fn failures_in_a_row_open_it_and_a_success_resets_the_count() {
         let now = Instant::now();
         let mut breaker = Breaker::new();
         for _ in 0..100 {
@@ -170,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn half_open_it_lets_one_through_and_its_success_closes_it() {
+    fn half_open_it_admits_one_probe_whose_success_closes_it() {
         let now = Instant::now();
         let mut breaker = open(now);
         let later = now + SECOND;
@@ -193,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_were_under_way_when_it_opened_say_nothing_new() {
+    fn failures_of_attempts_under_way_at_the_opening_are_ignored() {
         let now = Instant::now();
         let mut breaker = open(now);
         assert!(!fail(&mut breaker, None, now));
@@ -216,7 +210,7 @@ mod tests {
         assert_eq!(
             breaker.ask(later),
             Admission::Probing,
-            "an old one gives nothing back"
+            "an old probe gives no permit back"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a target's state decides.
+//! The decisions of a target's state.
 
 use crate::shared::NextStep;
 use crate::target::gate::{Blocked, Permit};
@@ -11,22 +11,22 @@ use webhook_queue::Settlement;
 pub(crate) enum Step {
     /// Make this attempt.
     Attempt(Due, Permit),
-    /// An event is ready, and the gate blocks it.
+    /// An event is ready, but the gate blocks it.
     Blocked(Blocked),
     /// Nothing is ready, or enough is under way.
     Nothing,
 }
 
-/// What follows from an attempt.
+/// The decision on an attempt's result.
 #[derive(Debug, Default)]
 pub(crate) struct Decision {
-    /// What is settled or noted in the queue.
+    /// The settlement or note for the queue.
     pub(crate) settlement: Option<Settlement>,
-    /// What follows a failure; `None` if there was none.
+    /// What follows a failure; `None` after a success.
     pub(crate) follows: Option<NextStep>,
     /// Whether the event is settled: delivered or given up.
     pub(crate) settled: bool,
-    /// Whether jobs that were handed out and not begun are recalled.
+    /// Whether waiting jobs are recalled.
     pub(crate) recall: bool,
     /// How long the breaker stays open, if it opened now.
     pub(crate) opened: Option<Duration>,

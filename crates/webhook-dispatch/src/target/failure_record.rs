@@ -1,22 +1,22 @@
-//! Why an event was given up, as the queue keeps it with the event.
+//! The record of why an event was given up, kept with its dead letter.
 
 use crate::shared::{Outcome, Reason};
 use serde::{Deserialize, Serialize};
 
-/// Why an event was given up. Kept as JSON, in the note of the queue's dead letter.
+/// Why an event was given up. Stored as JSON in the note of the queue's dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct FailureRecord {
     /// Why there is no further attempt.
     pub reason: Reason,
-    /// What the last attempt came to; `None` if there was none.
+    /// The outcome of the last attempt; `None` if the event expired without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The status that the receiver answered last, if it did.
+    /// The status of the last answer, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What happened, for people.
+    /// What happened, as text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
     /// The first KiB of the last response; bytes that are not UTF-8 are replaced.
@@ -31,16 +31,16 @@ pub struct FailureRecord {
 }
 
 impl FailureRecord {
-    /// Writes it for the queue.
+    /// Serializes the record for the queue.
     #[must_use]
     pub fn to_note(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a struct of strings and numbers is always JSON")
     }
 
-    /// Reads what [`to_note`](Self::to_note) wrote.
+    /// Parses the note that [`to_note`](Self::to_note) wrote.
     ///
     /// # Errors
-    /// The note is from something else.
+    /// The note is no such record.
     pub fn from_note(note: &[u8]) -> Result<FailureRecord, serde_json::Error> {
         serde_json::from_slice(note)
     }
@@ -52,7 +52,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn a_note_reads_back() {
+    fn a_note_parses_back() {
         let record = FailureRecord {
             reason: Reason::AttemptsExhausted,
             outcome: Some(Outcome::ServerError),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_need_hold_no_more_than_the_reason() {
+    fn a_note_needs_only_the_reason() {
         let record =
             FailureRecord::from_note(br#"{"reason":"too-old","later":"additions"}"#).unwrap();
         assert_eq!(record.reason, Reason::TooOld);

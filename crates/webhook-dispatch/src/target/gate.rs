@@ -1,13 +1,12 @@
-//! Whether a target may be attempted now: its circuit breaker, its rate limit, and what it asked
-//! for itself by `Retry-After` and 410.
+//! Whether an attempt may start: circuit breaker, rate limit, `Retry-After`, 410 and pause.
 
 use crate::shared::BreakerState;
 use crate::target::breaker::{Admission, Breaker};
 use crate::target::rate::RateLimit;
 use std::time::Instant;
 
-/// The gate of a target. That of a best-effort target hears of no failures, so that the rate limit
-/// and a pause are all that shuts it.
+/// The gate of a target. A best-effort target's gate gets no results of attempts, so only the rate
+/// limit and a pause block it.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     breaker: Breaker,
@@ -15,16 +14,16 @@ pub(crate) struct Gate {
     hold_until: Option<Instant>,
     gone: bool,
     paused: bool,
-    /// Goes up with each change of settings.
+    /// The number of changes of settings.
     era: u32,
 }
 
-/// Leave to make one attempt.
+/// The permission to make one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permit {
-    /// The number of the probe, if it is the one attempt of a half-open breaker.
+    /// The probe's number, if the attempt is the probe of a half-open breaker.
     probe: Option<u64>,
-    /// That of the gate when it was granted.
+    /// The gate's era when the permit was granted.
     era: u32,
 }
 
@@ -33,7 +32,7 @@ pub(crate) struct Permit {
 pub(crate) enum Blocked {
     /// Ask again at this time.
     Until(Instant),
-    /// Ask again when an attempt has ended, or somebody has opened the gate.
+    /// Ask again when an attempt has ended or an operator has acted.
     UntilChange,
 }
 
@@ -49,7 +48,7 @@ impl Gate {
         }
     }
 
-    /// Asks for one attempt; a granted one must be made, or given back by [`unused`](Self::unused).
+    /// Asks for a permit. Use it for an attempt, or give it back by [`unused`](Self::unused).
     pub(crate) fn ask(&mut self, now: Instant) -> Result<Permit, Blocked> {
         if self.gone || self.paused {
             return Err(Blocked::UntilChange);
@@ -82,13 +81,13 @@ impl Gate {
         }
     }
 
-    /// Whether this attempt was made under the settings of now: what comes of one that was not
-    /// says nothing of the receiver that there is now.
+    /// Whether the permit was granted under the current settings. The result of an attempt under
+    /// old settings does not describe the current receiver.
     pub(crate) fn is_current(&self, permit: Permit) -> bool {
         permit.era == self.era
     }
 
-    /// A granted attempt was not made.
+    /// Gives back the permit of an attempt that was not made.
     pub(crate) fn unused(&mut self, permit: Permit, now: Instant) {
         if let Some(probe) = permit.probe {
             self.breaker.unused(probe, now);
@@ -100,7 +99,7 @@ impl Gate {
         }
     }
 
-    /// The receiver is alive; true if it was not taken to be before.
+    /// Records that the receiver works. True if this closed the breaker.
     pub(crate) fn succeeded(&mut self, permit: Permit) -> bool {
         if !self.is_current(permit) {
             return false;
@@ -110,7 +109,7 @@ impl Gate {
         recovered
     }
 
-    /// An attempt failed; true if this blocked the gate.
+    /// Records a failed attempt. True if this opened the breaker.
     pub(crate) fn failed(
         &mut self,
         permit: Permit,
@@ -120,27 +119,27 @@ impl Gate {
         self.is_current(permit) && self.breaker.failed(permit.probe, now, back_off)
     }
 
-    /// Lets nothing through before `until`.
+    /// Blocks all attempts before `until`.
     pub(crate) fn hold(&mut self, until: Instant) {
         self.hold_until = Some(self.hold_until.map_or(until, |held| held.max(until)));
     }
 
-    /// Lets nothing through until the target is started again; true if it did so far.
+    /// Blocks all attempts until the target is restarted. True if it was not stopped before.
     pub(crate) fn stop(&mut self) -> bool {
         !std::mem::replace(&mut self.gone, true)
     }
 
-    /// Lets nothing through, or again.
+    /// Pauses or resumes.
     pub(crate) fn pause(&mut self, paused: bool) {
         self.paused = paused;
     }
 
-    /// The receiver is tried again, although it said that it is gone.
+    /// Ends a stop by a 410.
     pub(crate) fn reopen(&mut self) {
         self.gone = false;
     }
 
-    /// Goes on under other settings, maybe to another receiver: nothing is known of it.
+    /// Continues under other settings: the receiver may be another, so its state is forgotten.
     pub(crate) fn reconfigure(&mut self, per_second: Option<f64>, now: Instant) {
         self.restart();
         self.era = self.era.wrapping_add(1);
@@ -149,29 +148,29 @@ impl Gate {
         }
     }
 
-    /// Whether somebody has paused it.
+    /// Whether an operator has paused it.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// Forgets what the receiver asked for and how it failed.
+    /// Closes the breaker, and ends a hold and a stop.
     pub(crate) fn restart(&mut self) {
         self.breaker.succeeded();
         self.hold_until = None;
         self.gone = false;
     }
 
-    /// Whether the receiver is taken to be down.
+    /// Whether the breaker is not closed.
     pub(crate) fn is_down(&self) -> bool {
         self.breaker.state() != BreakerState::Closed
     }
 
-    /// Whether nothing gets through until somebody says so.
+    /// Whether nothing is sent until an operator acts.
     pub(crate) fn is_held(&self) -> bool {
         self.gone || self.paused
     }
 
-    /// Its state, to be shown.
+    /// The state for statistics.
     pub(crate) fn state(&self) -> BreakerState {
         if self.gone {
             BreakerState::Stopped
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_breaker_refuses_costs_nothing_of_the_rate() {
+    fn an_attempt_that_the_breaker_blocks_does_not_count_into_the_rate() {
         let now = Instant::now();
         let mut gate = Gate::new(Some(1.0), now);
         let permit = gate.ask(now).unwrap();
@@ -218,11 +217,11 @@ mod tests {
     }
 
     #[test]
-    fn gone_stays_shut_until_it_is_started_again_and_a_pause_until_it_ends() {
+    fn a_stop_blocks_until_the_restart_and_a_pause_until_its_end() {
         let now = Instant::now();
         let mut gate = Gate::new(None, now);
         assert!(gate.stop());
-        assert!(!gate.stop(), "once is enough");
+        assert!(!gate.stop(), "it was stopped before");
         assert_eq!(gate.state(), BreakerState::Stopped);
         assert_eq!(gate.ask(now + 1_000 * SECOND), Err(Blocked::UntilChange));
         gate.restart();
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unused_pass_gives_its_probe_and_its_place_in_the_rate_back() {
+    fn an_unused_permit_gives_its_probe_and_its_token_back() {
         let now = Instant::now();
         let mut gate = Gate::new(Some(1.0), now);
         let permit = gate.ask(now).unwrap();

@@ -1,9 +1,9 @@
-//! The state of one target, and every decision about it: what is attempted next, and what follows
-//! from an attempt.
+//! The state of one target and every decision about it: lanes, retry, breaker, rate, hold. May use
+//! the types of delivery, and shared.
 //!
-//! Pure: there is no clock, I/O or thread in this room. The worker says what time it is, reads the
-//! queue, and carries out decisions. That part is tested against a naive model, with a crash
-//! possible between any two operations.
+//! Pure: no clock, I/O or thread. The worker passes the time in, reads the queue, and carries out
+//! decisions. `worker/tests.rs` checks this room against a naive model, with a crash possible
+//! between any two operations.
 
 pub(crate) mod attempt;
 pub(crate) mod backlog;
@@ -32,19 +32,20 @@ use std::time::{Duration, Instant};
 use webhook_config::{RetryPolicy, Target};
 use webhook_queue::{EntryId, Settled, Settlement};
 
-/// Bytes of bodies that a target's lanes may hold, and as many again on their way to them.
+/// Bytes of bodies that a target's lanes may hold; the channel to the worker may hold as many
+/// again.
 pub(crate) const WINDOW_BYTES: usize = 16 * 1024 * 1024;
-/// Events of one task that are kept in memory behind its first.
+/// Events that one lane may hold in memory.
 const PER_LANE: usize = 32;
 /// Tasks that may have a lane at once, most of them waiting for a retry without a body.
 const LANES: usize = 32_768;
-/// How often expired events are looked for while the target is down.
+/// How often ready events are scanned for expired ones while the target is down.
 const SCAN: Duration = Duration::from_secs(1);
-/// Jobs that wait beside those under way, at least: a sender that finds its next job in the queue
-/// neither sleeps nor has to be woken.
-const READY: usize = 64;
+/// The smallest limit of jobs that wait for a sender: one that finds its next job waiting neither
+/// sleeps nor has to be woken.
+const WAITING_JOBS: usize = 64;
 
-/// What one target is owed, as far as it is in memory, and what is being done about it.
+/// The state of one target: its events in memory, its gate, and how many attempts are outstanding.
 #[derive(Debug)]
 pub(crate) struct TargetState {
     name: Arc<str>,
@@ -52,11 +53,11 @@ pub(crate) struct TargetState {
     reliable: bool,
     pub(crate) backlog: Backlog,
     pub(crate) gate: Gate,
-    /// Attempts that may be handed out at once after a delivery.
-    most: usize,
-    /// Attempts that may be handed out at once after a failure: a receiver that is down gets no
-    /// more than these before the failure is known.
-    cautious: usize,
+    /// The limit of outstanding attempts after a delivery.
+    limit: usize,
+    /// The limit of outstanding attempts after a failure, and at the start: a receiver that is down
+    /// gets no more than these before its failure is known.
+    limit_after_failure: usize,
     /// Whether the last attempt was a delivery.
     delivering: bool,
     /// Attempts handed out whose result is not known.
@@ -69,7 +70,7 @@ impl TargetState {
         let bounds = Bounds {
             window: target.window().get(),
             window_bytes: WINDOW_BYTES,
-            // What is not in the queue cannot be read back from it.
+            // A best-effort target's events are not in the queue, to be read back from there.
             per_lane: if reliable { PER_LANE } else { usize::MAX },
             lanes: if reliable { LANES } else { usize::MAX },
         };
@@ -88,19 +89,19 @@ impl TargetState {
             reliable,
             backlog: Backlog::new(reliable, bounds),
             gate: Gate::new(rate_of(target), now),
-            most: most_handed_out(target),
-            cautious: cautiously_handed_out(target),
+            limit: outstanding_limit(target),
+            limit_after_failure: limit_after_failure(target),
             delivering: false,
             outstanding: 0,
             next_scan: now,
         }
     }
 
-    /// Goes on under other settings.
+    /// Continues under other settings.
     pub(crate) fn reconfigure(&mut self, target: &Target, now: Instant) {
         self.policy = target.retry().clone();
-        self.most = most_handed_out(target);
-        self.cautious = cautiously_handed_out(target);
+        self.limit = outstanding_limit(target);
+        self.limit_after_failure = limit_after_failure(target);
         self.delivering = false;
         self.backlog.set_window(target.window().get());
         self.gate.reconfigure(rate_of(target), now);
@@ -111,17 +112,17 @@ impl TargetState {
         self.outstanding == 0 && self.backlog.unsynced.len() == 0
     }
 
-    /// What to do now.
+    /// Decides what to do next.
     pub(crate) fn next(&mut self, now: Instant) -> Step {
-        let mut most = if self.delivering {
-            self.most
+        let mut limit = if self.delivering {
+            self.limit
         } else {
-            self.cautious
+            self.limit_after_failure
         };
         if self.reliable {
-            most = most.min(self.backlog.unsynced.room());
+            limit = limit.min(self.backlog.unsynced.room());
         }
-        if self.outstanding >= most || !self.backlog.lanes.has_ready() {
+        if self.outstanding >= limit || !self.backlog.lanes.has_ready() {
             return Step::Nothing;
         }
         match self.gate.ask(now) {
@@ -138,14 +139,14 @@ impl TargetState {
         }
     }
 
-    /// An attempt that was handed out was not made: its event is the next of its task again.
+    /// Takes back an attempt that was not made: its event is the first of its lane again.
     pub(crate) fn untried(&mut self, lane: LaneId, permit: Permit, now: Instant) {
         self.outstanding -= 1;
         self.gate.unused(permit, now);
         self.backlog.lanes.untried(lane);
     }
 
-    /// When the first task that waits for its retry wakes.
+    /// When the first waiting lane wakes.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         self.backlog.lanes.next_wake()
     }
@@ -174,7 +175,7 @@ impl TargetState {
     ) -> Decision {
         let lane = attempt.due.lane;
         if attempt.result.stopped {
-            return self.cut_short(attempt, at);
+            return self.aborted(attempt, at);
         }
         self.outstanding -= 1;
         self.delivering = attempt.result.verdict == Verdict::Delivered;
@@ -213,9 +214,9 @@ impl TargetState {
         }
     }
 
-    /// The dispatcher ended during the attempt. The event may have arrived or not: it stays owed,
-    /// and the number of the attempt is not used again.
-    fn cut_short(&mut self, attempt: &Attempt, at: Moment) -> Decision {
+    /// The dispatcher aborted the attempt. The event may have arrived or not: it stays pending, and
+    /// the attempt's number is not used again.
+    fn aborted(&mut self, attempt: &Attempt, at: Moment) -> Decision {
         let delivery = tried(attempt);
         self.untried(attempt.due.lane, attempt.permit, at.now);
         Decision {
@@ -224,7 +225,7 @@ impl TargetState {
         }
     }
 
-    /// Holds the target as long as `Retry-After` says; it applies to all events of the target.
+    /// Holds all events of the target as long as `Retry-After` asks.
     fn hold_as_asked(&mut self, attempt: &Attempt, at: Moment) -> Option<Duration> {
         if !self.gate.is_current(attempt.permit) {
             return None;
@@ -235,7 +236,7 @@ impl TargetState {
         Some(wait)
     }
 
-    /// The receiver answered 410: what it is owed stays owed.
+    /// The receiver answered 410: the target stops, and its events stay pending.
     fn stop(&mut self, attempt: &Attempt) -> Decision {
         let stopped = self.gate.stop();
         let delivery = tried(attempt);
@@ -249,7 +250,7 @@ impl TargetState {
         }
     }
 
-    /// The event failed in a way that may permit.
+    /// The attempt failed, and another may succeed.
     fn try_again(&mut self, attempt: &Attempt, at: Moment, retry: &dyn Retry) -> Decision {
         let asked = self.hold_as_asked(attempt, at);
         let mut back_off = Duration::ZERO;
@@ -301,8 +302,8 @@ impl TargetState {
         }
     }
 
-    /// Gives up an event older than `maxAgeMsec` while the receiver is known to be down. Otherwise
-    /// even an old event gets its attempt.
+    /// Gives up an event older than `maxAgeMsec` while the breaker is not closed. While it is
+    /// closed, an old event still gets an attempt.
     pub(crate) fn expire(&mut self, at: Moment) -> Option<(Delivery, Settlement)> {
         if !self.reliable || !self.gate.is_down() || at.now < self.next_scan {
             return None;
@@ -320,7 +321,7 @@ impl TargetState {
             reason: Reason::TooOld,
             outcome: None,
             status: None,
-            detail: "the receiver has been failing, and the event's time is over".to_owned(),
+            detail: "the receiver keeps failing, and the event is older than maxAgeMsec".to_owned(),
             response: String::new(),
             first_attempt_at: due.delivery.first_attempt_at,
             last_attempt_at: None,
@@ -329,10 +330,10 @@ impl TargetState {
         Some((due.delivery, settlement))
     }
 
-    /// When to look again for expired events.
+    /// When to scan for expired events again.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        let watched = self.reliable && self.gate.is_down() && self.backlog.lanes.has_ready();
-        watched.then_some(self.next_scan)
+        let scans = self.reliable && self.gate.is_down() && self.backlog.lanes.has_ready();
+        scans.then_some(self.next_scan)
     }
 
     fn give_up_as(
@@ -362,7 +363,7 @@ impl TargetState {
         self.settlement(delivery.entry, outcome)
     }
 
-    /// Notes in the queue how often an event was tried.
+    /// Records in the queue how often an event was attempted, and when it may be again.
     fn note(&mut self, delivery: &Delivery, not_before: u64) -> Settlement {
         self.backlog.unsynced.note();
         let attempts = delivery.attempts;
@@ -392,19 +393,19 @@ fn tried(attempt: &Attempt) -> Delivery {
     delivery
 }
 
-/// Attempts that may be handed out at once: those under way, and some that wait in the job queue.
-pub(crate) fn most_handed_out(target: &Target) -> usize {
+/// The limit of outstanding attempts: those under way, and some that wait for a sender.
+pub(crate) fn outstanding_limit(target: &Target) -> usize {
     let concurrency = target.concurrency().get();
     match target.max_per_second() {
-        // A rate limit counts attempts as they are handed out.
+        // A rate limit counts attempts when they are handed out, so none should wait.
         Some(_) => concurrency,
-        None => concurrency + concurrency.max(READY),
+        None => concurrency + concurrency.max(WAITING_JOBS),
     }
 }
 
-/// After a failure, no more wait than are under way.
-fn cautiously_handed_out(target: &Target) -> usize {
-    most_handed_out(target).min(target.concurrency().get() * 2)
+/// The limit after a failure: no more attempts wait than are under way.
+fn limit_after_failure(target: &Target) -> usize {
+    outstanding_limit(target).min(target.concurrency().get() * 2)
 }
 
 fn rate_of(target: &Target) -> Option<f64> {

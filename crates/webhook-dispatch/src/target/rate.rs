@@ -1,56 +1,56 @@
-//! A target's rate limit, `maxPerSecond`: a token bucket that holds a tenth of a second's worth,
-//! and at least one.
+//! A target's rate limit, `maxPerSecond`: a token bucket for a tenth of a second, but at least one
+//! token.
 
 use std::time::{Duration, Instant};
 
-/// How many attempts may start.
+/// A token bucket: each attempt takes a token.
 #[derive(Clone, Debug)]
 pub(crate) struct RateLimit {
     per_second: f64,
-    most: f64,
+    capacity: f64,
     tokens: f64,
     at: Instant,
 }
 
 impl RateLimit {
-    /// A full bucket that gains `per_second` attempts a second.
+    /// A full bucket that gains `per_second` tokens a second.
     #[must_use]
     pub(crate) fn new(per_second: f64, now: Instant) -> RateLimit {
-        let most = (per_second / 10.0).max(1.0);
+        let capacity = (per_second / 10.0).max(1.0);
         RateLimit {
             per_second,
-            most,
-            tokens: most,
+            capacity,
+            tokens: capacity,
             at: now,
         }
     }
 
-    /// Attempts that it gains in a second.
+    /// The tokens gained in a second.
     pub(crate) fn per_second(&self) -> f64 {
         self.per_second
     }
 
-    /// Takes one attempt, or says when one may be had.
+    /// Takes a token.
     ///
     /// # Errors
-    /// The time from which to ask again.
+    /// There is none: the time at which to ask again.
     pub(crate) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gained).min(self.most);
+        self.tokens = (self.tokens + gained).min(self.capacity);
         self.at = self.at.max(now);
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
             return Ok(());
         }
         let wait = (1.0 - self.tokens) / self.per_second;
-        // A rate so small that its wait does not fit is asked again in an hour.
+        // If the wait overflows a `Duration`, ask again in an hour.
         let wait = Duration::try_from_secs_f64(wait).unwrap_or(Duration::from_secs(3_600));
         Err(now + wait.clamp(Duration::from_micros(100), Duration::from_secs(3_600)))
     }
 
-    /// Gives back one that was taken and not used.
+    /// Gives back a token that was not used.
     pub(crate) fn give_back(&mut self) {
-        self.tokens = (self.tokens + 1.0).min(self.most);
+        self.tokens = (self.tokens + 1.0).min(self.capacity);
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
         }
 
         #[test]
-        fn who_comes_when_told_is_let_through(per_second in 1..1_000_000_u32) {
+        fn a_token_is_there_at_the_announced_time(per_second in 1..1_000_000_u32) {
             let mut now = Instant::now();
             let mut rate = RateLimit::new(f64::from(per_second), now);
             for _ in 0..200_000 { // enough to empty any bucket
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_may_be_taken_again() {
+    fn a_token_given_back_may_be_taken_again() {
         let now = Instant::now();
         let mut rate = RateLimit::new(1.0, now);
         assert_eq!(rate.take(now), Ok(()));

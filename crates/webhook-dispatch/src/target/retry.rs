@@ -1,11 +1,12 @@
-//! When a failed delivery is tried again: back-off with full jitter, `Retry-After`, and the end.
+//! When a failed delivery is retried: back-off with full jitter, `Retry-After`, and when to give
+//! up.
 //!
-//! All of it is a function of (policy, what happened, now): no clock and no chance inside.
+//! The functions are pure: the time and the random number are arguments.
 
 use std::time::{Duration, SystemTime};
 use webhook_config::RetryPolicy;
 
-/// Decides when to try again: a seam, for those who want another schedule than [`FullJitter`].
+/// A retry schedule. Implement it to replace [`FullJitter`].
 pub trait Retry: Send + Sync {
     /// What follows the `attempts`-th failed attempt (from 1) of an event of this `age`, if the
     /// receiver asked for `retry_after`.
@@ -17,7 +18,7 @@ pub trait Retry: Send + Sync {
         retry_after: Option<Duration>,
     ) -> Next;
 
-    /// How long a target is left alone when its breaker opens for the `openings`-th time in a row
+    /// How long a target gets no attempt when its breaker opens for the `openings`-th time in a row
     /// (from 1).
     fn breaker(&self, policy: &RetryPolicy, openings: u32) -> Duration;
 }
@@ -37,8 +38,7 @@ impl Retry for FullJitter {
         next_attempt(policy, attempts, age, retry_after, fastrand::f64())
     }
 
-    /// Between half of the back-off's ceiling and all of it, so that a dead receiver is left in
-    /// peace for a while whatever is drawn.
+    /// Between half of the back-off's ceiling and all of it, so that there is always a pause.
     fn breaker(&self, policy: &RetryPolicy, openings: u32) -> Duration {
         ceiling(policy, openings).mul_f64(0.5 + fastrand::f64() / 2.0)
     }
@@ -48,19 +48,19 @@ impl Retry for FullJitter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Next {
-    /// Try again once this much time has passed.
+    /// Another attempt after this time.
     After(Duration),
-    /// No more: the event has had all the attempts that it may have.
+    /// None: the policy's `maxAttempts` attempts were made.
     AttemptsExhausted,
-    /// No more: the event is older than the policy allows.
+    /// None: the event is older than the policy's `maxAgeMsec`.
     TooOld,
 }
 
 /// Decides what follows the `attempts`-th failed attempt (from 1) of an event of this `age`.
 ///
-/// The wait is drawn evenly between 0 and the back-off's ceiling by `draw`, a number from 0 up
-/// to but not including 1, and is never shorter than `retry_after`. An event whose next attempt
-/// would fall beyond the policy's age is still given it, once, at the latest at that age.
+/// The wait is `draw`, a random number from 0 up to but not including 1, times the back-off's
+/// ceiling, and never shorter than `retry_after`. If the next attempt would come after the policy's
+/// maximum age, it is made at that age instead.
 #[must_use]
 pub fn next_attempt(
     policy: &RetryPolicy,
@@ -78,7 +78,7 @@ pub fn next_attempt(
     let Some(left) = policy.max_age().checked_sub(age).filter(|d| !d.is_zero()) else {
         return Next::TooOld;
     };
-    // No number at all is the least surprising as the longest wait.
+    // NaN is taken as the longest wait.
     let draw = if draw.is_nan() {
         1.0
     } else {
@@ -89,7 +89,7 @@ pub fn next_attempt(
     Next::After(wait.max(retry_after.unwrap_or(Duration::ZERO)))
 }
 
-/// The most that the wait after the `attempts`-th failed attempt (from 1) can be.
+/// The longest wait after the `attempts`-th failed attempt (from 1), without `Retry-After`.
 #[must_use]
 pub fn ceiling(policy: &RetryPolicy, attempts: u32) -> Duration {
     let steps = attempts.saturating_sub(1).min(1_000);
@@ -103,16 +103,16 @@ pub fn ceiling(policy: &RetryPolicy, attempts: u32) -> Duration {
     }
 }
 
-/// Reads a `Retry-After` header's value, RFC 9110 section 10.2.3: seconds, or an HTTP date.
+/// Parses the value of a `Retry-After` header (RFC 9110, section 10.2.3): seconds, or an HTTP date.
 ///
-/// What a receiver may ask for is bounded by four times the policy's longest back-off. A date
-/// that has passed, and a value that is neither form, ask for nothing.
+/// The wait is at most four times the policy's longest back-off. `None` for a date that has passed
+/// and for a value of neither form.
 #[must_use]
 pub fn retry_after(value: &[u8], now: SystemTime, policy: &RetryPolicy) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok()?.trim();
     let most = policy.max().saturating_mul(4);
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than a u64 holds ask for longer than any bound.
+        // A number that overflows a u64 exceeds the bound anyway.
         let seconds = text.parse::<u64>().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(most));
     }
@@ -192,7 +192,7 @@ mod tests {
         }
 
         #[test]
-        fn no_value_of_retry_after_asks_for_more_than_four_times_the_longest_wait(
+        fn no_retry_after_exceeds_four_times_the_longest_wait(
             value in proptest::collection::vec(any::<u8>(), 0..40),
             digits in "[0-9]{1,30}",
         ) {
@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    /// What a receiver asks for by this value at 1994-11-06T08:49:07Z.
+    /// The wait in seconds that this value asks for at 1994-11-06T08:49:07Z.
     fn asked(value: &str) -> Option<u64> {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_747);
         retry_after(value.as_bytes(), now, &RetryPolicy::default()).map(|wait| wait.as_secs())
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_and_a_date_that_has_passed_ask_for_nothing() {
+    fn a_value_of_neither_form_and_a_date_that_has_passed_are_ignored() {
         for value in ["", " ", "-5", "+5", "1.5", "5s", "0x10", "soon", "٣"] {
             assert_eq!(asked(value), None, "{value:?}");
         }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_that_is_no_number_is_a_wait_all_the_same() {
+    fn a_draw_that_is_nan_is_the_longest_wait() {
         let policy = RetryPolicy::default();
         let next = next_attempt(&policy, 1, Duration::ZERO, None, f64::NAN);
         assert_eq!(next, Next::After(policy.initial()));

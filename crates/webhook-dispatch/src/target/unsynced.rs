@@ -1,4 +1,4 @@
-//! Settlements that were handed to the queue's writer and are not known to be synced.
+//! Settlements handed to the queue's writer and not yet synced.
 
 use hashbrown::HashSet;
 use webhook_queue::EntryId;
@@ -6,20 +6,20 @@ use webhook_queue::EntryId;
 /// A settlement that the queue has synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Synced {
-    /// This entry is owed no longer.
+    /// This entry was delivered or given up.
     Settled(EntryId),
-    /// An attempt was noted.
+    /// A failed attempt was recorded.
     Noted,
 }
 
-/// Settlements that are not known to be synced. A crash delivers their events once more, so the
-/// window bounds how many there are.
+/// Settlements not yet synced. After a crash their events are delivered once more, so the window
+/// bounds their number.
 #[derive(Debug)]
 pub(crate) struct Unsynced {
     window: usize,
-    /// Owed no longer, though a read of the queue may still show them.
+    /// Settled entries that a read of the queue may still show.
     settled: HashSet<EntryId>,
-    /// Failed attempts, noted.
+    /// The number of recorded failed attempts.
     noted: usize,
 }
 
@@ -53,7 +53,7 @@ impl Unsynced {
         }
     }
 
-    /// Whether an entry that a read of the queue shows is settled.
+    /// Whether an entry is settled, though a read of the queue may still show it.
     pub(crate) fn is_settled(&self, entry: EntryId) -> bool {
         self.settled.contains(&entry)
     }

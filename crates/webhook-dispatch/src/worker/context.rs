@@ -13,23 +13,23 @@ use webhook_queue::{Queue, Settlement};
 pub(crate) struct WorkerContext {
     pub(crate) handle: Arc<TargetHandle>,
     pub(crate) endpoint: Arc<Endpoint>,
-    /// None for a best-effort target.
+    /// `None` for a best-effort target.
     pub(crate) queue_access: Option<QueueAccess>,
     pub(crate) retry: Arc<dyn Retry>,
     pub(crate) observer: Arc<dyn Observer>,
-    /// Disconnected when the workers that served this target's name before have ended. Nothing is
-    /// sent before.
+    /// Receivers that disconnect when the earlier workers of this target name have ended. Nothing
+    /// is sent before.
     pub(crate) predecessors: Vec<Receiver<Infallible>>,
 }
 
-/// Where the events of a reliable target are read and settled.
+/// Reads and settles the events of a reliable target.
 #[derive(Clone)]
 pub(crate) struct QueueAccess {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) settlements: Arc<dyn SettlementSink>,
 }
 
-/// Takes settlements, to be synced soon.
+/// Accepts settlements, which are synced with one of the next groups.
 pub(crate) trait SettlementSink: Send + Sync {
     fn settle(&self, settlement: Settlement);
 }

@@ -13,35 +13,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use webhook_queue::EntryId;
 
-/// What a worker is told to do.
+/// A command to a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// These tasks are owed entries again that were settled before.
+    /// Look for entries of these tasks that were settled and are pending again.
     OwedAgain(Vec<Box<[u8]>>),
-    /// Send nothing, or go on.
+    /// Pause (true) or resume (false).
     Pause(bool),
-    /// Forget failures, a `Retry-After` and a 410.
+    /// Close the breaker, and end a hold by `Retry-After` and a stop by a 410.
     Restart,
-    /// Forget a 410.
+    /// End a stop by a 410.
     Reopen,
-    /// Go on under other settings; attempts under way end under theirs.
+    /// Continue under other settings; attempts under way end under the old ones.
     Reconfigure(Arc<Endpoint>),
-    /// End once nothing is under way, by the retirement of this number: the target was removed.
+    /// The target was removed: end once nothing is under way. Carries the retirement's number.
     Retire(u64),
-    /// Do not retire, and go on under these settings.
+    /// Cancel the retirement, and continue under these settings.
     Revive(Arc<Endpoint>),
-    /// Cut short what is under way, and end.
+    /// Abort the attempts under way, and end.
     Stop,
 }
 
-/// What submitters, the queue's writer and the supervisor see of a target. It outlives the worker:
-/// when a removed target is added again, the next worker takes over its channels.
+/// A target as submitters, the queue's writer and the supervisor use it. It outlives the worker:
+/// when a removed target is added again, the next worker takes over the channels.
 #[derive(Debug)]
 pub(crate) struct TargetHandle {
     pub(crate) name: Arc<str>,
     reliable: bool,
     pub(crate) counters: Counters,
-    /// Whether the worker has missed an event, and has to read the queue.
+    /// Whether an event was not announced, so that the worker has to read the queue.
     pub(crate) behind: AtomicBool,
     pub(crate) progress: Arc<ProgressNotifier>,
     pub(crate) wakeup: Wakeup,
@@ -49,27 +49,27 @@ pub(crate) struct TargetHandle {
     commands: (Sender<Command>, Receiver<Command>),
     /// [`WORKING`], [`ENDED`], or the number of the worker's retirement.
     worker: AtomicU64,
-    /// Shared by the entries of this target in all routing tables in use.
+    /// Held by this target's entries in all routing tables in use.
     lease: Mutex<Weak<Lease>>,
     /// Commands that the worker has not carried out yet.
     unhandled: AtomicUsize,
     /// Bytes of the bodies in `events`.
     queued_bytes: AtomicUsize,
-    /// Handles for events that no queue keeps.
+    /// The next entry number of a best-effort target, whose events are in no queue.
     next_entry: AtomicU64,
-    /// Settlements that were synced since the worker last took them.
+    /// Settlements synced since the worker last took them.
     synced: Mutex<Vec<Synced>>,
     /// Whether the next sync wakes the worker.
     wakes_on_sync: AtomicBool,
 }
 
-/// Held by a routing table in use.
+/// Shows that a routing table in use may still give the target an event.
 #[derive(Debug)]
 pub(crate) struct Lease(());
 
-/// How often a caller that waits for room for its command looks whether the worker still runs.
-const COMMAND_STEP: Duration = Duration::from_millis(100);
-/// A worker runs, or is about to.
+/// How often a thread that waits for room for its command checks whether the worker still runs.
+const COMMAND_POLL: Duration = Duration::from_millis(100);
+/// A worker runs, or is about to begin.
 const WORKING: u64 = 0;
 /// No worker runs.
 const ENDED: u64 = 1;
@@ -78,7 +78,7 @@ impl TargetHandle {
     /// The number of the first retirement.
     pub(crate) const RETIREMENTS: u64 = 2;
 
-    /// A handle with room for so many events on their way to the worker.
+    /// A handle whose channel to the worker has room for this many events.
     pub(crate) fn new(
         name: Arc<str>,
         reliable: bool,
@@ -108,17 +108,17 @@ impl TargetHandle {
         self.reliable
     }
 
-    /// The worker's end of the channel of events.
+    /// The receiving end of the channel of events.
     pub(crate) fn events(&self) -> Receiver<LiveEvent> {
         self.events.1.clone()
     }
 
-    /// The worker's end of the channel of commands.
+    /// The receiving end of the channel of commands.
     pub(crate) fn commands(&self) -> Receiver<Command> {
         self.commands.1.clone()
     }
 
-    /// A lease, held by routing tables that may give it an event.
+    /// The target's lease, for a routing table that may give the target an event.
     pub(crate) fn lease(&self) -> Arc<Lease> {
         let mut known = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         known.upgrade().unwrap_or_else(|| {
@@ -128,18 +128,18 @@ impl TargetHandle {
         })
     }
 
-    /// Whether a routing table in use may give it an event.
+    /// Whether a routing table in use may still give the target an event.
     pub(crate) fn is_leased(&self) -> bool {
         let known = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         known.strong_count() > 0
     }
 
-    /// Whether a worker runs, or is about to.
+    /// Whether a worker runs, or is about to begin.
     pub(crate) fn is_running(&self) -> bool {
         self.worker.load(Ordering::SeqCst) != ENDED
     }
 
-    /// Has the worker end once nothing is under way.
+    /// Commands the worker to end once nothing is under way.
     pub(crate) fn retire(&self, number: u64) {
         let working =
             self.worker
@@ -149,20 +149,20 @@ impl TargetHandle {
         }
     }
 
-    /// Ends the worker by this retirement, unless another command has come since.
+    /// Marks the worker as ended by this retirement, unless the retirement was cancelled.
     pub(crate) fn end_by(&self, retirement: u64) -> bool {
         self.worker
             .compare_exchange(retirement, ENDED, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     }
 
-    /// The worker has ended, by a panic too.
+    /// Marks the worker as ended, also after a panic.
     pub(crate) fn end(&self) {
         self.worker.store(ENDED, Ordering::SeqCst);
         self.progress.notify();
     }
 
-    /// Another worker begins. It reads the queue first.
+    /// Marks a new worker as running, and makes it read the queue first.
     pub(crate) fn begin(&self) {
         self.behind.store(self.reliable, Ordering::SeqCst);
         self.worker.store(WORKING, Ordering::SeqCst);
@@ -173,8 +173,8 @@ impl TargetHandle {
         self.worker.swap(WORKING, Ordering::SeqCst) != ENDED
     }
 
-    /// Announces an event after its commit. Never blocks: a worker that does not keep up reads the
-    /// queue.
+    /// Announces an event after its commit. Never blocks: without room, the worker reads the event
+    /// from the queue.
     pub(crate) fn announce(&self, live: LiveEvent) {
         let bytes = live.body.len();
         if self.behind.load(Ordering::SeqCst) || !self.has_room(bytes) {
@@ -189,8 +189,8 @@ impl TargetHandle {
         self.wakeup.wake(WakeReason::Event);
     }
 
-    /// Gives a best-effort target an event, waiting for room until the deadline.
-    /// Gives it back when there was none.
+    /// Gives a best-effort target an event, waiting for room until the deadline. Without room,
+    /// gives the event back.
     pub(crate) fn give(
         &self,
         mut live: LiveEvent,
@@ -229,8 +229,8 @@ impl TargetHandle {
         }
     }
 
-    /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
-    /// not: other targets want the event, too.
+    /// Gives a best-effort target an event, or counts it as dropped if there is no room at once:
+    /// other targets must not wait for this one.
     pub(crate) fn give_or_drop(&self, live: &LiveEvent) {
         if self.give(live.clone(), None).is_err() {
             add(&self.counters.dropped, 1);
@@ -242,17 +242,17 @@ impl TargetHandle {
         queued == 0 || queued.saturating_add(bytes) <= WINDOW_BYTES
     }
 
-    /// The worker has taken this event out of the channel.
+    /// Records that the worker has received this event from the channel.
     pub(crate) fn taken(&self, live: &LiveEvent) {
         self.queued_bytes
             .fetch_sub(live.body.len(), Ordering::Relaxed);
     }
 
-    /// Commands the worker; false when it has ended.
+    /// Sends a command to the worker. False if the worker has ended.
     pub(crate) fn command(&self, mut command: Command) -> bool {
         self.unhandled.fetch_add(1, Ordering::SeqCst);
         while self.is_running() {
-            match self.commands.0.send_timeout(command, COMMAND_STEP) {
+            match self.commands.0.send_timeout(command, COMMAND_POLL) {
                 Ok(()) => {
                     self.wakeup.wake(WakeReason::Urgent);
                     return true;
@@ -264,12 +264,13 @@ impl TargetHandle {
         false
     }
 
-    /// The worker has carried out so many commands, and shows it.
+    /// Records that the worker has carried out this many commands, and published the result.
     pub(crate) fn handled(&self, commands: usize) {
         self.unhandled.fetch_sub(commands, Ordering::SeqCst);
     }
 
-    /// Whether nothing is under way, and nothing will be before an operator acts.
+    /// Whether nothing is under way, and nothing will be sent until an event comes or an operator
+    /// acts.
     pub(crate) fn is_at_rest(&self) -> bool {
         let counters = &self.counters;
         counters.pending() == 0
@@ -277,35 +278,35 @@ impl TargetHandle {
             || (self.is_held() && counters.in_flight.load(Ordering::Relaxed) == 0)
     }
 
-    /// Whether nothing is sent before an operator acts, and no command waits.
+    /// Whether nothing is sent until an operator acts, and no command is waiting.
     fn is_held(&self) -> bool {
         self.unhandled.load(Ordering::SeqCst) == 0 && self.counters.is_held()
     }
 
-    /// The queue has synced settlements.
+    /// Records settlements that the queue has synced.
     pub(crate) fn synced(&self, synced: impl Iterator<Item = Synced>) {
-        self.synced_so_far().extend(synced);
+        self.lock_synced().extend(synced);
         if self.wakes_on_sync.swap(false, Ordering::SeqCst) {
             self.wakeup.wake(WakeReason::Urgent);
         }
     }
 
-    /// Takes what was synced since the last call.
+    /// Takes the settlements synced since the last call.
     pub(crate) fn take_synced(&self) -> Vec<Synced> {
-        std::mem::take(&mut *self.synced_so_far())
+        std::mem::take(&mut *self.lock_synced())
     }
 
-    /// Has the worker woken by the next sync.
+    /// Makes the next sync wake the worker.
     pub(crate) fn wake_on_sync(&self) {
         self.wakes_on_sync.store(true, Ordering::SeqCst);
     }
 
-    /// Whether something was synced since [`take_synced`](TargetHandle::take_synced).
+    /// Whether a settlement was synced since [`take_synced`](TargetHandle::take_synced).
     pub(crate) fn has_synced(&self) -> bool {
-        !self.synced_so_far().is_empty()
+        !self.lock_synced().is_empty()
     }
 
-    fn synced_so_far(&self) -> MutexGuard<'_, Vec<Synced>> {
+    fn lock_synced(&self) -> MutexGuard<'_, Vec<Synced>> {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

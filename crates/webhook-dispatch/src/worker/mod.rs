@@ -1,8 +1,9 @@
-//! The worker of a target: the thread that owns its state and its senders.
+//! The worker of a target: the thread that owns the target's state and senders. May use target and
+//! the rooms below it.
 //!
-//! It carries out what the [`TargetState`] decides: hands attempts to senders, settlements to the
-//! queue's writer, figures to the counters and incidents to the observer. It blocks only to wait
-//! for work.
+//! A worker carries out what the [`TargetState`] decides: it hands attempts to senders, settlements
+//! to the queue's writer and incidents to the observer, and counts. It blocks only to wait for
+//! work.
 
 mod context;
 pub(crate) mod handle;
@@ -36,15 +37,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use webhook_queue::{QueueError, Settlement};
 
-/// The pause after the queue could not be read, or a thread not be started.
+/// The pause after the queue could not be read or a thread could not be started.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often a worker that retires looks whether a replaced routing table is still in use.
-const LEASE_STEP: Duration = Duration::from_millis(10);
-/// How long deliveries and events gather while the senders have enough jobs.
+/// How often a retiring worker checks whether a routing table with its target is still in use.
+const LEASE_POLL: Duration = Duration::from_millis(10);
+/// How long reports and events accumulate while the senders have enough jobs.
 const GATHERING: Duration = Duration::from_millis(1);
-/// How often the worker yields before it sleeps.
+/// How often the worker yields the processor before it sleeps.
 const YIELDS: u32 = 8;
-/// How long that may take where each yield gives others a slice of the processor.
+/// The longest time that the yields take, if each gives a time slice to another thread.
 const YIELDS_TAKE: Duration = Duration::from_millis(20);
 
 /// The thread of one target.
@@ -58,15 +59,15 @@ pub(crate) struct Worker {
     commands: Receiver<Command>,
     state: TargetState,
     senders: Senders,
-    /// When to look for work without being woken.
+    /// When to look for work even without a wake-up.
     alarm: Option<Instant>,
-    /// The queue could not be read: not to be read before.
+    /// Not to read the queue before this time: the last read failed.
     read_after: Option<Instant>,
-    /// Events that were settled and are still counted as pending.
+    /// Settled events that are still counted as pending.
     settled: i64,
     stopping: bool,
     predecessors: Vec<Receiver<Infallible>>,
-    /// The number of its retirement, if its target was removed.
+    /// The number of the retirement, if the target was removed.
     retirement: Option<u64>,
 }
 
@@ -94,40 +95,40 @@ impl Worker {
         }
     }
 
-    /// Works until it is told to stop, which cuts short every attempt under way, or until it has
-    /// retired, when none is under way.
+    /// Works until a command stops it, which aborts the attempts under way, or until it has
+    /// retired, with none under way.
     pub(crate) fn run(mut self) {
         self.wait_for_predecessors();
-        let mut moved = false;
+        let mut was_busy = false;
         while !self.stopping {
             let at = Moment::of(&*self.clock);
             self.alarm = None;
             let mut busy = self.take_reports(at);
-            // Events before commands: an event accepted after a command is sent as it says.
+            // Events before commands: a command applies to the events accepted after it.
             busy |= self.take_events(at);
             busy |= self.take_commands(at);
             busy |= self.read(at);
             busy |= self.hand_out(at);
             self.count_damaged();
-            self.show();
+            self.publish();
             if self.has_retired(at.now) {
                 break;
             }
             if !busy && !self.stopping {
-                self.wait(at.now, moved);
+                self.wait(at.now, was_busy);
             }
-            moved = busy;
+            was_busy = busy;
         }
         self.finish();
     }
 
-    /// Waits until the workers have ended that served this target's name before: their attempts
-    /// under way are older than any of its own.
+    /// Waits until the earlier workers of this target name have ended: events of theirs that are
+    /// under way come before all of its own.
     fn wait_for_predecessors(&mut self) {
         for ended in std::mem::take(&mut self.predecessors) {
             loop {
                 self.take_commands(Moment::of(&*self.clock));
-                self.show();
+                self.publish();
                 let mut select = Select::new();
                 let has_ended = select.recv(&ended);
                 select.recv(&self.commands);
@@ -139,7 +140,7 @@ impl Worker {
     }
 
     fn take_reports(&mut self, at: Moment) -> bool {
-        // Before the queue is read: it does not show any more what is synced by now.
+        // Before the queue is read: synced settlements no longer show in a read that follows.
         let synced = self.handle.take_synced();
         let mut any = !synced.is_empty();
         self.state.backlog.synced(&synced);
@@ -150,12 +151,12 @@ impl Worker {
             any = true;
             self.take_report(report, at);
         }
-        self.show_settled();
+        self.publish_settled();
         any
     }
 
-    /// Counts settled events as pending no more, and notifies those who wait for that.
-    fn show_settled(&mut self) {
+    /// Removes settled events from the pending ones, and notifies waiting threads.
+    fn publish_settled(&mut self) {
         let settled = std::mem::take(&mut self.settled);
         if settled > 0 {
             let pending = &self.handle.counters.pending;
@@ -172,7 +173,7 @@ impl Worker {
         }
     }
 
-    /// Carries out what follows from an attempt.
+    /// Carries out the decision on an attempt.
     fn on_attempt(&mut self, attempt: &Attempt, at: Moment) {
         let decision = self.state.on_attempt(attempt, at, &*self.retry);
         if !attempt.result.stopped {
@@ -268,7 +269,7 @@ impl Worker {
             }
         }
         if handled > 0 {
-            self.show();
+            self.publish();
             self.handle.handled(handled);
         }
         if !self.state.backlog.readmit() {
@@ -277,8 +278,8 @@ impl Worker {
         handled > 0
     }
 
-    /// Goes on under other settings. Attempts under way end under theirs; jobs that were not begun
-    /// are taken back.
+    /// Continues under other settings. Attempts under way end under the old ones; waiting jobs are
+    /// taken back.
     fn reconfigure(&mut self, endpoint: Arc<Endpoint>, now: Instant) {
         self.take_back(now);
         self.state.reconfigure(endpoint.target(), now);
@@ -293,10 +294,10 @@ impl Worker {
 
     fn take_events(&mut self, at: Moment) -> bool {
         let mut any = false;
-        // All that were announced before the queue is read again.
+        // Takes all that were announced so far, before the queue is read again.
         for _ in 0..=self.events.len() {
             if self.queue_access.is_none() && !self.state.backlog.has_room() {
-                // No queue has these: they wait in the channel.
+                // These events are in no queue, so they wait in the channel.
                 break;
             }
             let Ok(live) = self.events.try_recv() else {
@@ -315,7 +316,7 @@ impl Worker {
         any
     }
 
-    /// Reads from the queue what there is room for.
+    /// Reads events from the queue as far as there is room.
     fn read(&mut self, at: Moment) -> bool {
         let Some(access) = &self.queue_access else {
             return false;
@@ -345,8 +346,8 @@ impl Worker {
         self.set_alarm(now + PAUSE);
     }
 
-    /// Counts pending events that the queue no longer shows: their records were damaged, and were
-    /// quarantined.
+    /// Counts events that are pending but no longer in the queue: their records were damaged, and
+    /// were quarantined.
     fn count_damaged(&mut self) {
         if self.queue_access.is_none() || self.is_leaving() || !self.state.backlog.is_done() {
             return;
@@ -365,7 +366,7 @@ impl Worker {
         self.handle.progress.notify();
     }
 
-    /// Hands out what is ready, as far as the gate permits it.
+    /// Hands out ready events as far as the gate permits.
     fn hand_out(&mut self, at: Moment) -> bool {
         if self.is_leaving() {
             return false;
@@ -409,11 +410,12 @@ impl Worker {
         if let Some(at) = self.state.next_expiry() {
             self.set_alarm(at);
         }
-        self.show_settled();
+        self.publish_settled();
         any
     }
 
-    fn show(&self) {
+    /// Publishes the state in the target's counters.
+    fn publish(&self) {
         let counters = &self.handle.counters;
         let set = |counter: &AtomicU64, value: usize| {
             counter.store(value as u64, Ordering::Relaxed);
@@ -425,33 +427,33 @@ impl Worker {
         counters.set_gate(gate.state(), gate.is_held(), gate.is_paused());
     }
 
-    /// Looks for work at this time without being woken.
+    /// Schedules a look for work at this time, even without a wake-up.
     fn set_alarm(&mut self, at: Instant) {
         self.alarm = Some(self.alarm.map_or(at, |alarm| alarm.min(at)));
     }
 
-    /// Blocks until there is work. `moved` says that there was some before.
-    fn wait(&mut self, now: Instant, moved: bool) {
+    /// Blocks until there is work. `was_busy` says that the last turn had work.
+    fn wait(&mut self, now: Instant, was_busy: bool) {
         let wants_sync =
             self.state.backlog.wants_sync() || (self.is_leaving() && !self.state.is_settled());
         if wants_sync {
             self.handle.wake_on_sync();
         }
-        // A retry cannot be read before `read_after`.
+        // A lane that wakes is read from the queue, which is not possible before `read_after`.
         let reads = !self.is_leaving() && self.read_after.is_none();
         let next = self.state.next_wake().filter(|_| reads);
-        // All by the clock that the alarms were set by, of which only what is left counts.
+        // The time left by the injected clock; the sleep itself uses the system's.
         let alarms = [self.alarm, next].into_iter().flatten();
         let left = alarms.map(|at| at.saturating_duration_since(now)).min();
         let wakeup = &self.handle.wakeup;
         let busy = || self.senders.are_busy(self.state.outstanding());
-        if moved && busy() {
+        if was_busy && busy() {
             let within = left.map_or(GATHERING, |left| left.min(GATHERING));
             return wakeup.wait(WakeReasons::URGENT, Some(within), || {
                 !wakeup.was_urgent() && self.commands.is_empty() && busy()
             });
         }
-        // Where there is no room, events wait in the channel.
+        // Without room, a best-effort target's events wait in the channel.
         let takes_events = self.queue_access.is_some() || self.state.backlog.has_room();
         let reasons = if takes_events {
             WakeReasons::ALL
@@ -465,9 +467,9 @@ impl Worker {
             let synced = wants_sync && self.handle.has_synced();
             !(gap || events || synced) && self.commands.is_empty() && self.senders.reports() == 0
         };
-        let hurries = left.is_some_and(|left| left < YIELDS_TAKE);
-        for _ in 0..if moved && !hurries { YIELDS } else { 0 } {
-            // Where others wait for this processor, more work comes meanwhile, without a wake-up.
+        let due_soon = left.is_some_and(|left| left < YIELDS_TAKE);
+        for _ in 0..if was_busy && !due_soon { YIELDS } else { 0 } {
+            // Other threads may publish work meanwhile, which then costs no wake-up.
             std::thread::yield_now();
             if !idle() {
                 return;
@@ -476,8 +478,8 @@ impl Worker {
         wakeup.wait(reasons, left, idle);
     }
 
-    /// The target was removed. What the queue holds stays there; what is in memory alone is
-    /// delivered, paused or not.
+    /// Begins to retire: the target was removed. A reliable target's events stay in the queue; a
+    /// best-effort target's are delivered, even if it is paused.
     fn retire(&mut self, number: u64, now: Instant) {
         self.retirement = Some(number);
         if self.queue_access.is_some() {
@@ -489,12 +491,12 @@ impl Worker {
         }
     }
 
-    /// Whether it begins nothing more: the queue keeps what its target is owed.
+    /// Whether it retires and starts no more attempts, since the target's events stay in the queue.
     fn is_leaving(&self) -> bool {
         self.queue_access.is_some() && self.retirement.is_some()
     }
 
-    /// Whether it has ended: nothing is under way or unsettled, and no more events can come.
+    /// Whether it has retired: nothing is under way or unsynced, and no more events can come.
     fn has_retired(&mut self, now: Instant) -> bool {
         let Some(number) = self.retirement else {
             return false;
@@ -503,10 +505,10 @@ impl Worker {
             if !self.state.is_settled() {
                 return false;
             }
-            // The next worker reads the queue first.
+            // Makes the next worker read the queue first.
             self.handle.behind.store(true, Ordering::SeqCst);
         } else if self.handle.is_leased() {
-            self.set_alarm(now + LEASE_STEP);
+            self.set_alarm(now + LEASE_POLL);
             return false;
         } else if !self.state.backlog.is_done() || !self.events.is_empty() {
             return false;
@@ -514,17 +516,17 @@ impl Worker {
         self.handle.end_by(number)
     }
 
-    /// Cuts short what is under way, and joins every sender.
+    /// Aborts the attempts under way, and joins every sender.
     fn finish(mut self) {
         self.senders.stop();
         while let Some(report) = self.senders.last_report() {
             self.take_report(report, Moment::of(&*self.clock));
         }
-        self.show_settled();
+        self.publish_settled();
         let counters = &self.handle.counters;
         if !self.stopping {
-            // It has retired: the queue holds what it knows of, and the handle may be another
-            // worker's by now.
+            // It has retired: its events are in the queue, and the handle may belong to another
+            // worker by now.
             counters.clear_memory();
             self.handle.progress.notify();
             return;
@@ -533,7 +535,7 @@ impl Worker {
             let unfinished = counters.pending.swap(0, Ordering::SeqCst);
             add(&counters.unfinished, u64::try_from(unfinished).unwrap_or(0));
         }
-        self.show();
+        self.publish();
         self.handle.end();
     }
 }

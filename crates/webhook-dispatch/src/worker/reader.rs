@@ -1,4 +1,4 @@
-//! Reads from the queue what a target is owed and does not have in memory.
+//! Reads pending events of a target that are not in memory from the queue.
 
 use crate::shared::clock::Moment;
 use crate::target::backlog::Backlog;
@@ -7,13 +7,13 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use webhook_queue::{Queue, QueueError};
 
-/// Entries read at once, so that reports are not kept waiting.
+/// Entries read in one go; more would delay the senders' reports.
 const READ_AT_ONCE: usize = 512;
 
-/// Reads the lanes whose turn has come, then reads on from the cursor; whether anything was read.
+/// Reads the lanes that are due, then on from the cursor. Returns whether anything was done.
 ///
 /// # Errors
-/// The queue cannot be read. What was read so far is kept.
+/// The queue cannot be read. Events read so far are kept.
 pub(crate) fn read(
     backlog: &mut Backlog,
     target: &str,
@@ -26,7 +26,7 @@ pub(crate) fn read(
     Ok(back || on)
 }
 
-/// Reads the lanes whose turn has come; whether there were any.
+/// Reads the lanes that are due. Returns whether there were any.
 fn read_back(
     backlog: &mut Backlog,
     target: &str,
@@ -46,8 +46,9 @@ fn read_back(
     Ok(any)
 }
 
-/// Reads on from the cursor if the backlog is behind and has room, and has it follow once there is
-/// nothing more. `behind` says that an accepted event was not announced. Whether anything was done.
+/// Reads on from the cursor if the backlog is behind and has room, and lets it follow once the
+/// queue was read to its end. `behind` says that an event was not announced. Returns whether
+/// anything was done.
 fn read_on(
     backlog: &mut Backlog,
     target: &str,
@@ -76,9 +77,9 @@ fn read_on(
     if !ended {
         return Ok(read > 0);
     }
-    // Events accepted after this swap are announced. Those accepted before it may not have been,
-    // and the next read, which begins after it, finds them: so only a read that ends without a new
-    // gap is the last.
+    // Events accepted after this swap are announced. Events accepted before it may not have been,
+    // but a read that begins after it finds them. So a read is the last one only if no event was
+    // missed during it.
     if !behind.swap(false, Ordering::SeqCst) {
         backlog.follow();
     }

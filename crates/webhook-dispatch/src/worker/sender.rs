@@ -1,4 +1,4 @@
-//! A sender: a thread that takes a target's jobs, one at a time, and blocks on each.
+//! A sender: a thread that makes a target's attempts, one at a time, and blocks on each.
 
 use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, Verdict};
 use crate::http::header_lines::HeaderLines;
@@ -17,11 +17,11 @@ use std::time::Duration;
 
 /// How long a sender waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(10);
-/// With more jobs than this in the queue, the worker need not learn of a delivery at once, however
-/// many senders there are.
+/// With more waiting jobs than this, a delivery does not wake the worker, however many senders
+/// there are.
 const PLENTY: usize = 16;
 
-/// An event to be attempted.
+/// An attempt to be made.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) due: Due,
@@ -35,7 +35,7 @@ pub(crate) struct Job {
 pub(crate) enum Report {
     /// An attempt was made.
     Attempted(Box<Attempt>),
-    /// The job was not tried.
+    /// The job was not attempted.
     Untried(Due, Permit),
     /// The sender of this number has ended.
     Ended(usize),
@@ -47,19 +47,19 @@ impl Report {
     }
 }
 
-/// The senders' end of a target's jobs and reports.
+/// The senders' ends of a target's channels of jobs and reports.
 #[derive(Clone)]
 pub(crate) struct JobQueue {
     pub(crate) jobs: Receiver<Job>,
     pub(crate) reports: Sender<Report>,
     pub(crate) handle: Arc<TargetHandle>,
-    /// Senders that there may be.
+    /// The target's maximum of senders.
     pub(crate) concurrency: NonZeroUsize,
 }
 
-/// Whether the senders have enough jobs to go on without the worker for a while.
+/// Whether the senders have enough jobs to continue without the worker for a while.
 pub(crate) fn is_plenty(jobs: &Receiver<Job>, concurrency: NonZeroUsize) -> bool {
-    // Enough for half of them until the worker is awake.
+    // Enough for half of the senders until the worker is awake.
     jobs.len() > PLENTY.min(concurrency.get().div_ceil(2))
 }
 
@@ -70,8 +70,8 @@ impl JobQueue {
         job.or_else(|_| self.jobs.recv_timeout(IDLE)).ok()
     }
 
-    /// Reports to the worker; false if it has ended. A delivery does not wake it as long as the
-    /// senders have enough jobs.
+    /// Reports to the worker; false if it has ended. A delivery does not wake the worker urgently
+    /// while the senders have enough jobs.
     fn report(&self, report: Report) -> bool {
         let reason = if report.is_delivery() && is_plenty(&self.jobs, self.concurrency) {
             WakeReason::Delivered
@@ -84,7 +84,7 @@ impl JobQueue {
     }
 }
 
-/// Reports that a sender has ended, by a panic too: the worker waits for it.
+/// Reports the end of a sender, also by a panic: the worker waits for the report.
 struct ReportEnd<'a> {
     number: usize,
     endpoint: &'a Endpoint,
@@ -103,11 +103,11 @@ impl Drop for ReportEnd<'_> {
 #[derive(Default)]
 struct SenderState {
     transport: Option<Box<dyn Transport>>,
-    /// Where the headers are written.
+    /// The buffer of the headers.
     lines: HeaderLines,
 }
 
-/// Runs a sender. `number` names it among its target's.
+/// Runs a sender. `number` identifies it among its target's.
 pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
     let _report_end = ReportEnd {
         number,
@@ -143,7 +143,7 @@ fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job
         AttemptResult::of(endpoint.target().format(), &result)
     }));
     let mut result = result.unwrap_or_else(|panic| {
-        // Its state is unknown: it is not used again.
+        // The transport's state is unknown after a panic.
         state.transport = None;
         AttemptResult::panicked(panic_text(panic.as_ref()))
     });

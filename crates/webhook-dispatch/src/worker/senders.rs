@@ -1,9 +1,10 @@
-//! The senders of a target: more of them while there is more to do, others when settings change.
+//! The senders of a target: starts more when more attempts are outstanding, and others when
+//! settings change.
 
 use crate::delivery::Endpoint;
 use crate::target::gate::Permit;
 use crate::target::lanes::Due;
-use crate::target::most_handed_out;
+use crate::target::outstanding_limit;
 use crate::worker::handle::TargetHandle;
 use crate::worker::sender::{self, Job, JobQueue, Report, is_plenty};
 use crossbeam_channel::{Receiver, Sender};
@@ -12,10 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-/// Senders of all targets together, beyond which a target has one at most: a thread needs four
-/// mappings, of which Linux gives a process 65,530, and ends it when there are no more.
+/// Above this number of senders in all, a target gets only its first one: a thread needs four
+/// memory mappings, and Linux aborts a process that needs more than 65,530.
 const MOST_SENDERS: usize = 8192;
-/// Senders in this process.
+/// The senders in this process.
 static SENDERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts a sender for as long as it lives.
@@ -34,28 +35,28 @@ impl Drop for Counted {
     }
 }
 
-/// Whether a target that has `its` senders may have another, where there are `all`.
+/// Whether a target with `its` senders may start another, of `all` in the process.
 fn may_grow(its: usize, all: usize) -> bool {
     its == 0 || all < MOST_SENDERS
 }
 
-/// A sender that runs.
+/// A running sender.
 struct SenderHandle {
     thread: JoinHandle<()>,
     endpoint: Arc<Endpoint>,
 }
 
-/// The senders of a target, the jobs on their way to them, and their reports.
+/// The senders of a target, and the channels of their jobs and reports.
 pub(crate) struct Senders {
     handle: Arc<TargetHandle>,
     endpoint: Arc<Endpoint>,
     jobs: Sender<Job>,
-    /// The other end, from which jobs are taken back.
+    /// The receiving end of `jobs`, from which waiting jobs are taken back.
     waiting: Receiver<Job>,
     reports: (Sender<Report>, Receiver<Report>),
-    /// All that run, those under former settings included.
+    /// All running senders, those under old settings included.
     running: HashMap<usize, SenderHandle>,
-    /// How many of them have the present settings.
+    /// How many of them have the current settings.
     current: usize,
     next_number: usize,
 }
@@ -68,8 +69,8 @@ impl Senders {
             endpoint,
             jobs,
             waiting,
-            // No more than the attempts handed out, whatever the settings become. A sender must be
-            // able to report before it wakes the worker.
+            // Holds at most one report for each attempt handed out and each sender. Unbounded,
+            // since new settings may allow more, and a sender must not block on its report.
             reports: crossbeam_channel::unbounded(),
             running: HashMap::new(),
             current: 0,
@@ -90,13 +91,13 @@ impl Senders {
             .expect("the channel holds as many jobs as are handed out");
     }
 
-    /// Starts senders for so many outstanding attempts.
+    /// Starts senders for this many outstanding attempts.
     ///
     /// # Errors
-    /// The system started no thread; those that run go on.
+    /// The system provided no thread; running senders continue.
     pub(crate) fn start(&mut self, outstanding: usize) -> std::io::Result<()> {
         let concurrency = self.endpoint.target().concurrency();
-        // Those under former settings count, too; but if they all hang, one starts all the same.
+        // Senders under old settings count, too; but even if all of them hang, one starts.
         let former = self.running.len() - self.current;
         let most = concurrency.get().saturating_sub(former).max(1);
         let wanted = outstanding.min(most);
@@ -130,45 +131,45 @@ impl Senders {
         self.reports.1.try_recv().ok()
     }
 
-    /// Reports that wait.
+    /// The number of waiting reports.
     pub(crate) fn reports(&self) -> usize {
         self.reports.1.len()
     }
 
-    /// Forgets a sender that reported its end.
+    /// Joins a sender that reported its end.
     pub(crate) fn ended(&mut self, number: usize) {
         if let Some(sender) = self.running.remove(&number) {
             self.current -= usize::from(Arc::ptr_eq(&sender.endpoint, &self.endpoint));
-            // Its last report is here; a panic outside an attempt shows in this join.
+            // The thread's result is ignored: its panic, if any, was reported as its end.
             drop(sender.thread.join());
         }
     }
 
-    /// Has jobs that were not begun returned untried.
+    /// Makes the senders return waiting jobs untried.
     pub(crate) fn recall(&self) {
         self.endpoint.recall();
     }
 
-    /// Takes back a job that was not begun.
+    /// Takes back a waiting job.
     pub(crate) fn take_back(&self) -> Option<Job> {
         self.waiting.try_recv().ok()
     }
 
-    /// Goes on under other settings. Take back all jobs first. Senders under former settings end
-    /// after their attempt, as they get no more jobs.
+    /// Continues under other settings. Take back all jobs first. Senders under old settings end
+    /// after their attempt, since their channel closes.
     pub(crate) fn reconfigure(&mut self, endpoint: Arc<Endpoint>) {
         (self.jobs, self.waiting) = job_channel(&endpoint);
         self.endpoint = endpoint;
         self.current = 0;
     }
 
-    /// Whether all senders are at work, and have enough jobs for when they are not.
+    /// Whether all senders are busy and enough jobs wait for them.
     pub(crate) fn are_busy(&self, outstanding: usize) -> bool {
         let concurrency = self.endpoint.target().concurrency();
         outstanding > concurrency.get() && is_plenty(&self.waiting, concurrency)
     }
 
-    /// Cuts short what is under way. Senders end after the jobs that wait.
+    /// Aborts the attempts under way. Senders return waiting jobs untried and end.
     pub(crate) fn stop(&mut self) {
         // Closes the channel that the senders receive from.
         self.jobs = crossbeam_channel::bounded(0).0;
@@ -186,9 +187,9 @@ impl Senders {
     }
 }
 
-/// Room for the attempts that are handed out at most.
+/// A channel with room for all attempts that may be outstanding.
 fn job_channel(endpoint: &Endpoint) -> (Sender<Job>, Receiver<Job>) {
-    crossbeam_channel::bounded(most_handed_out(endpoint.target()))
+    crossbeam_channel::bounded(outstanding_limit(endpoint.target()))
 }
 
 #[cfg(test)]

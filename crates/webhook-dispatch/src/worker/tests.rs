@@ -1,14 +1,14 @@
-//! A target's state, its lanes and a queue against a naive record of what was accepted and what arrived,
-//! with a crash possible between any two operations and within a commit.
+//! A target's state, its lanes and a queue against a naive record of what was accepted and what
+//! arrived, with a crash possible between any two operations and within a commit.
 //!
 //! *Simulated*, on one thread and without a clock, so that a failing case shrinks: submissions;
 //! groups that are committed, that fail, and that a crash catches in the middle, after which the
 //! group has happened or has not (and no receipt was given); the time between a commit and its
 //! announcement, in which the queue is read; a commit just before a reading, announced later; a
-//! commit, announced at once, in the middle of a reading of the queue,
-//! whose snapshot is older; a channel and a window that overflow; attempts that succeed, fail,
-//! fail although they arrived, are refused, or come back untried; attempts under way at a crash,
-//! which arrived or did not; time, back-off, the breaker; attempts exhausted; dead letters replayed.
+//! commit, announced at once, in the middle of a reading of the queue, whose snapshot is older; a
+//! channel and a window that overflow; attempts that succeed, fail, fail although they arrived, are
+//! refused, or come back untried; attempts under way at a crash, which arrived or did not; time,
+//! back-off, the breaker; attempts exhausted; dead letters replayed.
 //!
 //! *Not simulated*: groups that are half there, or two groups in the wrong order. LMDB writes a
 //! group's pages, syncs, and then writes the one page that makes them count, so that a group is

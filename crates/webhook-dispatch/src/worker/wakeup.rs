@@ -1,8 +1,8 @@
 //! Wakes a worker when there is work for it, and no more often.
 //!
-//! A thread that has work for a worker publishes it first and wakes the worker then. While the
-//! senders have enough jobs, the worker listens for urgent reasons alone, and looks at the rest a
-//! millisecond later: so the worker of a busy target wakes once for many events.
+//! A thread with work for a worker publishes the work first and wakes the worker then. While the
+//! senders have enough jobs, the worker listens for urgent reasons alone and looks for other work a
+//! millisecond later, so the worker of a busy target wakes once for many events.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum WakeReason {
-    /// There is an event.
+    /// An event was announced.
     Event = 1,
     /// An attempt succeeded, and the senders have enough jobs.
     Delivered = 2,
-    /// All that must not wait: a command, a failure, too few jobs.
+    /// Work that must not wait: a command, a failure, too few jobs.
     Urgent = 4,
 }
 
@@ -40,7 +40,7 @@ const AWAKE: u8 = 0;
 pub(crate) struct Wakeup {
     /// The reasons for which the sleeping worker is woken; [`AWAKE`] if it does not sleep.
     listens_for: AtomicU8,
-    /// Whether there was an urgent reason since the worker last slept.
+    /// Whether there was an urgent reason since the worker's last sleep.
     urgent: AtomicBool,
     sleeper: Mutex<Option<Thread>>,
 }
@@ -51,7 +51,7 @@ impl Wakeup {
         if reason == WakeReason::Urgent {
             self.urgent.store(true, Ordering::Relaxed);
         }
-        // Either this sees that the worker sleeps, or the worker sees the work before it sleeps.
+        // Either this thread sees that the worker listens, or the worker sees the work first.
         fence(Ordering::SeqCst);
         if self.listens_for.load(Ordering::Relaxed) & reason as u8 != 0
             && self.listens_for.swap(AWAKE, Ordering::SeqCst) != AWAKE
@@ -66,8 +66,8 @@ impl Wakeup {
         self.urgent.swap(false, Ordering::SeqCst)
     }
 
-    /// Sleeps until there is such a reason, or for so long. Does not sleep unless `idle` holds,
-    /// which looks for work that was published before the worker listened.
+    /// Sleeps until one of these reasons, or until `within` has passed. Does not sleep unless
+    /// `idle` holds, which checks for work published before the worker listened.
     pub(crate) fn wait(
         &self,
         reasons: WakeReasons,
@@ -93,7 +93,7 @@ impl Wakeup {
             }
         }
         self.listens_for.store(AWAKE, Ordering::SeqCst);
-        // The worker looks at all work now, the urgent too.
+        // The worker looks at all work now, urgent work included.
         self.urgent.store(false, Ordering::SeqCst);
     }
 }
@@ -107,17 +107,19 @@ mod tests {
     fn work_that_is_published_before_the_wake_is_not_slept_through() {
         const WAKES: usize = 20_000;
         let wakeup = Wakeup::default();
-        let there =
+        let published =
             [WakeReason::Event, WakeReason::Delivered].map(|reason| (reason, AtomicUsize::new(0)));
         let count = || {
-            let counts = there.iter().map(|(_, count)| count.load(Ordering::Relaxed));
+            let counts = published
+                .iter()
+                .map(|(_, count)| count.load(Ordering::Relaxed));
             counts.sum::<usize>()
         };
         std::thread::scope(|scope| {
-            for (reason, mine) in &there {
+            for (reason, mine) in &published {
                 let wakeup = &wakeup;
                 scope.spawn(move || {
-                    // A plain store: the wakeup has to order it before its own look.
+                    // A relaxed store: `wake` has to order it before its load.
                     for number in 1..=WAKES {
                         mine.store(number, Ordering::Relaxed);
                         wakeup.wake(*reason);
@@ -160,7 +162,7 @@ mod tests {
         assert!(!wakeup.was_urgent());
         wakeup.wake(WakeReason::Urgent);
         wakeup.wait(WakeReasons::ALL, None, || false);
-        assert!(!wakeup.was_urgent(), "it has looked around since");
+        assert!(!wakeup.was_urgent(), "the worker has looked for work since");
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The lanes of a target: a FIFO for each task.
 //!
 //! A lane is ready, in flight, waiting for its retry, or being read back from the queue; a task
-//! that owes nothing has no lane. Only a lane's first event is ever handed out, and the next one
-//! not before the first is settled, so a task's events keep their order while different tasks do
-//! not wait for each other.
+//! without pending events has no lane. Only a lane's first event is handed out, and the next one
+//! once the first is settled, so a task's events keep their order while tasks do not wait for each
+//! other.
 //!
-//! Memory is bounded by [`Bounds`]: a lane that waits keeps its place in line and no bodies, and
-//! what does not fit stays in the queue, to be read back by the task's key. There is no clock, no
-//! I/O and no thread in here: the shell around it says what time it is and does the reading.
+//! Memory is bounded by [`Bounds`]: a waiting lane holds no bodies, and events that do not fit stay
+//! in the queue, to be read back by the task's key.
 
 #[cfg(test)]
 mod tests;
@@ -20,16 +19,16 @@ use std::sync::Arc;
 use std::time::Instant;
 use webhook_queue::{EntryId, EventId};
 
-/// How many lanes that are gone leave their memory to others, if it is for no more events.
+/// How many buffers of removed lanes are kept for reuse, and the largest capacity of each.
 const SPARE: usize = 64;
 
-/// How much may be in memory.
+/// The bounds of a target's memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Events with their bodies, over all lanes.
     pub(crate) window: usize,
-    /// Bytes of these bodies. One event is always let in, however large, and what one lane reads
-    /// back at once may go over it.
+    /// Bytes of these bodies. One event is always admitted, however large, and one lane's read may
+    /// exceed the bound.
     pub(crate) window_bytes: usize,
     /// Events with their bodies in one lane.
     pub(crate) per_lane: usize,
@@ -40,9 +39,9 @@ pub(crate) struct Bounds {
 /// One event on its way to one target, without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// Its handle in the queue.
+    /// The number of its entry in the queue.
     pub(crate) entry: EntryId,
-    /// Its name, the `webhook-id`.
+    /// Its `webhook-id`.
     pub(crate) id: EventId,
     /// When it was accepted, epoch milliseconds.
     pub(crate) accepted_at: u64,
@@ -50,18 +49,18 @@ pub(crate) struct Delivery {
     pub(crate) attempts: u32,
     /// When it was submitted to this process; `None` if it was read from the queue.
     pub(crate) submitted: Option<Instant>,
-    /// When it was first attempted, epoch milliseconds; not known after a restart.
+    /// When it was first attempted, epoch milliseconds; unknown after a restart.
     pub(crate) first_attempt_at: Option<u64>,
-    /// Not to be tried before.
+    /// Not to be attempted before this time.
     pub(crate) not_before: Option<Instant>,
 }
 
-/// What became of an offered event.
+/// The result of offering an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offered {
     /// It is in memory, in its lane.
     Taken,
-    /// Its lane knows of it and will read it back from the queue in its turn.
+    /// Its lane will read it back from the queue in its turn.
     Held,
     /// There is no room; offer it again.
     Full,
@@ -76,7 +75,7 @@ pub(crate) struct Due {
     pub(crate) body: Arc<[u8]>,
 }
 
-/// EventIds a lane, as long as it has something in flight or to be read back.
+/// Identifies a lane as long as the lane exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LaneId(usize);
 
@@ -91,14 +90,14 @@ enum State {
 #[derive(Debug)]
 struct Lane {
     key: Arc<[u8]>,
-    /// That of the key.
+    /// The hash of `key`.
     hash: u64,
     state: State,
-    /// The first events, bodies included; the front one is the next, or is in flight.
+    /// The first events with their bodies; the front one is the next, or is in flight.
     events: VecDeque<(Delivery, Arc<[u8]>)>,
-    /// Whether the queue holds more of this task than `events`, up to what was offered.
+    /// Whether the queue holds more of this task's offered events than `events`.
     more: bool,
-    /// The event that waits, as it is known here: newer than what the queue may say.
+    /// The event that waits for its retry; the queue's copy may be older.
     waiting: Option<Delivery>,
 }
 
@@ -107,11 +106,11 @@ struct Lane {
 pub(crate) struct Lanes {
     bounds: Bounds,
     lanes: Slab<Lane>,
-    /// Where each task's lane is in `lanes`.
+    /// The index in `lanes` of each task's lane.
     by_key: HashTable<usize>,
-    /// Keys come from outside: whoever chooses them must not choose where they lie.
+    /// Seeded at random, since keys come from outside and must not be chosen to collide.
     hasher: RandomState,
-    /// What lanes that are gone kept their events in.
+    /// Empty buffers of removed lanes.
     spare: Vec<VecDeque<(Delivery, Arc<[u8]>)>>,
     ready: VecDeque<LaneId>,
     waiting: BTreeSet<(Instant, LaneId)>,
@@ -180,8 +179,8 @@ impl Lanes {
         Offered::Taken
     }
 
-    /// Says that the queue owes this task again something that was settled before.
-    /// False when there is no room for its lane: say it again.
+    /// Marks a task with an entry that was settled and is pending again. False if there is no room
+    /// for its lane; call it again later.
     pub(crate) fn owed_again(&mut self, key: &[u8]) -> bool {
         let hash = self.hasher.hash_one(key);
         if let Some(LaneId(index)) = self.find(hash, key) {
@@ -196,18 +195,18 @@ impl Lanes {
         true
     }
 
-    /// The next event to be attempted, which is in flight from now on.
+    /// Takes the next ready event, which is in flight from now on.
     pub(crate) fn take(&mut self) -> Option<Due> {
         self.take_where(|_| true)
     }
 
-    /// The first of the events that could be attempted and are `wanted`; in flight from now on.
+    /// Takes the first ready event that is `wanted`, which is in flight from now on.
     pub(crate) fn take_where(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Option<Due> {
-        let place = self.ready.iter().position(|id| {
+        let index = self.ready.iter().position(|id| {
             let first = self.lanes[id.0].events.front();
             first.is_some_and(|(delivery, _)| wanted(delivery))
         })?;
-        let id = self.ready.remove(place)?;
+        let id = self.ready.remove(index)?;
         let lane = &mut self.lanes[id.0];
         let (delivery, body) = lane.events.front()?;
         let due = Due {
@@ -220,7 +219,7 @@ impl Lanes {
         Some(due)
     }
 
-    /// The event in flight was not attempted: it is the next again.
+    /// Puts the event in flight back: it was not attempted.
     pub(crate) fn untried(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::InFlight);
@@ -228,7 +227,7 @@ impl Lanes {
         self.ready.push_front(id);
     }
 
-    /// The event in flight was attempted, which is all that changes: it is the next again.
+    /// Puts the event in flight back, with the attempt counted.
     pub(crate) fn again(&mut self, id: LaneId, tried: Delivery) {
         if let Some((delivery, _)) = self.lanes[id.0].events.front_mut() {
             *delivery = tried;
@@ -236,7 +235,7 @@ impl Lanes {
         self.untried(id);
     }
 
-    /// The event in flight is delivered, or given up: the lane's next one may go.
+    /// Removes the event in flight: it was delivered or given up. The lane's next one may go.
     pub(crate) fn settled(&mut self, id: LaneId, now: Instant) {
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::InFlight);
@@ -248,7 +247,7 @@ impl Lanes {
         if let Some(&(next, _)) = lane.events.front()
             && let Some(at) = next.not_before.filter(|at| *at > now)
         {
-            // It failed before, and what was settled now came back from among the dead.
+            // It failed before a replayed dead letter went ahead of it.
             return self.wait(id, next, at);
         }
         if !lane.events.is_empty() {
@@ -261,7 +260,7 @@ impl Lanes {
         }
     }
 
-    /// The event in flight failed and is tried again at `at`. The lane gives its memory back.
+    /// Lets the lane wait until `at` after its event in flight failed. Its bodies are dropped.
     pub(crate) fn retry(&mut self, id: LaneId, failed: Delivery, at: Instant) {
         debug_assert_eq!(self.lanes[id.0].state, State::InFlight);
         self.wait(id, failed, at);
@@ -272,7 +271,7 @@ impl Lanes {
         self.waiting.first().map(|(at, _)| *at)
     }
 
-    /// Wakes every lane whose time has come; they are to be read back.
+    /// Wakes every lane whose retry is due, to be read back.
     pub(crate) fn wake(&mut self, now: Instant) {
         while let Some(&(at, id)) = self.waiting.first() {
             if at > now {
@@ -285,7 +284,7 @@ impl Lanes {
         }
     }
 
-    /// The next lane to be read back from the queue, if there is room for what is read.
+    /// The next lane to be read back from the queue, if there is room.
     pub(crate) fn to_read(&self) -> Option<(LaneId, Arc<[u8]>)> {
         let &id = self.reading.front()?;
         if !self.has_room() {
@@ -294,14 +293,14 @@ impl Lanes {
         Some((id, Arc::clone(&self.lanes[id.0].key)))
     }
 
-    /// How many events of one lane are worth reading back at once.
+    /// The number of events to read back of one lane.
     pub(crate) fn read_at_most(&self) -> usize {
         let room = self.bounds.window.saturating_sub(self.held);
         self.bounds.per_lane.min(room).max(1)
     }
 
-    /// Gives the lane that [`to_read`](Self::to_read) named its first events, and tells whether
-    /// the queue holds more of it.
+    /// Gives the lane that [`to_read`](Self::to_read) returned its first events. `more` says that
+    /// the queue holds more of them.
     pub(crate) fn refill(
         &mut self,
         id: LaneId,
@@ -317,7 +316,7 @@ impl Lanes {
         let waiting = lane.waiting.take();
         let mut events = VecDeque::from(events);
         let Some((first, _)) = events.front_mut() else {
-            // An operator took away what was left.
+            // An operator deleted the events.
             if more {
                 self.reading.push_back(id);
             } else {
@@ -326,7 +325,7 @@ impl Lanes {
             return;
         };
         match waiting {
-            // The lane knows better than the queue when its event was to be tried again.
+            // The lane's copy is newer than the queue's.
             Some(waited) if waited.entry == first.entry => *first = waited,
             _ => {
                 if let Some(at) = first.not_before.filter(|at| *at > now) {
@@ -342,24 +341,24 @@ impl Lanes {
         self.make_ready(id);
     }
 
-    /// Whether another event may come into memory.
+    /// Whether there is room for another event.
     pub(crate) fn has_room(&self) -> bool {
         self.held == 0
             || (self.held < self.bounds.window && self.held_bytes < self.bounds.window_bytes)
     }
 
-    /// Whether there is so much room that reading from the queue is worth its while.
+    /// Whether there is enough room to make a read of the queue worth its cost.
     pub(crate) fn has_ample_room(&self) -> bool {
         self.held <= self.bounds.window / 4 * 3
             && self.held_bytes <= self.bounds.window_bytes / 4 * 3
     }
 
-    /// Whether an event could be attempted now.
+    /// Whether an event is ready.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// Lets so many events into memory from now on. What is there stays.
+    /// Changes the window. Events in memory stay there.
     pub(crate) fn set_window(&mut self, window: usize) {
         self.bounds.window = window;
     }
@@ -379,7 +378,7 @@ impl Lanes {
         self.waiting.len()
     }
 
-    /// Has a lane wait. It forgets its events, which are read back from the queue.
+    /// Lets a lane wait. Its events are dropped, and read back from the queue later.
     fn wait(&mut self, id: LaneId, delivery: Delivery, at: Instant) {
         let lane = &mut self.lanes[id.0];
         lane.state = State::Waiting;
@@ -402,7 +401,7 @@ impl Lanes {
         found.copied().map(LaneId)
     }
 
-    /// Makes a lane without events.
+    /// Adds a lane without events.
     fn open(&mut self, key: Arc<[u8]>, hash: u64, more: bool) -> LaneId {
         let at = self.lanes.insert(Lane {
             key,
@@ -419,8 +418,8 @@ impl Lanes {
 
     fn remove(&mut self, id: LaneId) {
         let lane = self.lanes.remove(id.0);
-        if let Ok(place) = self.by_key.find_entry(lane.hash, |&at| at == id.0) {
-            place.remove();
+        if let Ok(entry) = self.by_key.find_entry(lane.hash, |&at| at == id.0) {
+            entry.remove();
         }
         let mut events = lane.events;
         if self.spare.len() < SPARE && events.capacity() <= SPARE {

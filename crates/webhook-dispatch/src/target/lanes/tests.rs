@@ -1,4 +1,4 @@
-//! Lanes against a naive model: a `Vec` of events for each task, of which the first may go.
+//! Lanes against a naive model: a list of pending events, of which each task's first may go.
 
 use super::*;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ const BODY: usize = 12;
 enum Op {
     /// The next event of a task is accepted.
     Accept(u8),
-    /// Everything that there is room for is offered, and read back.
+    /// Events are read back and offered as long as there is room.
     Fill,
     Take,
     Settle(usize),
@@ -39,7 +39,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// An event that is not settled, as a queue would hold it.
+/// A pending event, as a queue would hold it.
 #[derive(Clone, Copy)]
 struct Stored {
     task: u8,
@@ -48,7 +48,7 @@ struct Stored {
 
 struct Model {
     lanes: Lanes,
-    /// All that is owed, in the order accepted.
+    /// All pending events, in the order accepted.
     queue: Vec<Stored>,
     /// The last event offered.
     cursor: Option<EntryId>,
@@ -144,15 +144,15 @@ impl Model {
             "one event of a task is in flight at a time"
         );
         let first = self.queue.iter().find(|stored| stored.task == task);
-        let first = first.expect("what is in flight is owed").delivery;
+        let first = first.expect("an event in flight is pending").delivery;
         assert_eq!(
             due.delivery.entry, first.entry,
-            "the first of its task goes first"
+            "a task's first event goes first"
         );
         assert_eq!(due.delivery.attempts, first.attempts);
         assert!(
             first.not_before.is_none_or(|at| at <= self.now),
-            "it is tried again no sooner than was said"
+            "it is retried no sooner than agreed"
         );
         self.in_flight.push(due);
     }
@@ -174,7 +174,7 @@ impl Model {
             held += lane.events.len();
             assert!(lane.events.len() <= BOUNDS.per_lane);
             if matches!(lane.state, State::Waiting | State::Reading) {
-                assert!(lane.events.is_empty(), "a lane that waits holds no bodies");
+                assert!(lane.events.is_empty(), "a waiting lane holds no bodies");
             }
         }
         assert_eq!(held, lanes.held);
@@ -183,7 +183,7 @@ impl Model {
         assert_eq!(
             busy + self.in_flight.len(),
             lanes.lanes.len(),
-            "no lane is forgotten"
+            "every lane is in one state"
         );
         assert_eq!(lanes.by_key.len(), lanes.lanes.len());
     }
@@ -209,7 +209,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_first_of_each_task_goes_and_nothing_is_lost_and_memory_is_bounded(
+    fn lanes_keep_order_lose_nothing_and_bound_memory(
         ops in proptest::collection::vec(op(), 1..200),
     ) {
         let mut model = Model::new();
@@ -226,8 +226,8 @@ proptest! {
                 model.apply(Op::Settle(0));
             }
         }
-        prop_assert_eq!(model.queue.len(), 0, "what was accepted is settled in the end");
-        prop_assert_eq!(model.lanes.lanes.len(), 0, "a task that owes nothing has no lane");
+        prop_assert_eq!(model.queue.len(), 0, "every accepted event is settled in the end");
+        prop_assert_eq!(model.lanes.lanes.len(), 0, "a task without pending events has no lane");
     }
 }
 
@@ -251,7 +251,7 @@ fn a_task_waiting_for_its_retry_does_not_hold_another() {
         assert_eq!(
             lanes.held(),
             0,
-            "what waits behind the stuck event takes no memory"
+            "events behind the stuck one take no memory"
         );
     }
     assert!(lanes.take().is_none());
@@ -282,7 +282,7 @@ fn an_event_larger_than_the_window_still_goes() {
 }
 
 #[test]
-fn a_lane_that_waits_takes_up_what_its_task_is_owed_again() {
+fn a_waiting_lane_reads_an_entry_that_is_pending_again() {
     let now = Instant::now();
     let later = now + Duration::from_secs(1);
     let mut lanes = Lanes::new(BOUNDS);
@@ -294,7 +294,7 @@ fn a_lane_that_waits_takes_up_what_its_task_is_owed_again() {
     assert!(lanes.owed_again(&[1]));
     lanes.wake(later);
     let (lane, _) = lanes.to_read().unwrap();
-    // Entry 1 came back from among the dead, and goes before 2.
+    // Entry 1 is a replayed dead letter, and goes before 2.
     lanes.refill(
         lane,
         vec![(delivery(1), body()), (tried, body())],
