@@ -1,4 +1,4 @@
-//! The result of one attempt, classified.
+//! The classified result of an attempt.
 
 use crate::delivery::excerpt::{excerpt, legible};
 use crate::delivery::format;
@@ -12,18 +12,18 @@ use webhook_config::Format;
 pub(crate) struct AttemptResult {
     pub(crate) outcome: Outcome,
     pub(crate) verdict: Verdict,
-    /// What happened, for people; empty on success.
+    /// What happened, as text; empty on success.
     pub(crate) detail: String,
     pub(crate) status: Option<u16>,
     pub(crate) retry_after: Option<Vec<u8>>,
     /// The first KiB of a failure's response.
     pub(crate) response: String,
-    /// Whether the transport was stopped during the attempt.
+    /// Whether the attempt was aborted because the transport was stopped.
     pub(crate) stopped: bool,
 }
 
 impl AttemptResult {
-    /// Classifies an answer by the target's format, or the error that came instead of one.
+    /// Classifies an answer, by the target's format, or a transport error.
     pub(crate) fn of(format: Format, result: &Result<Answer, TransportError>) -> AttemptResult {
         let (outcome, verdict) = classify(result);
         let found = match result {
@@ -49,7 +49,7 @@ impl AttemptResult {
         }
     }
 
-    /// The sender panicked during the attempt.
+    /// The result of an attempt during which the sender panicked.
     pub(crate) fn panicked(text: &str) -> AttemptResult {
         AttemptResult {
             outcome: Outcome::Panic,

@@ -1,4 +1,4 @@
-//! What the senders of a target share under one configuration of it.
+//! The state that a target's senders share under one configuration of the target.
 
 use crate::delivery::request_template::RequestTemplate;
 use crate::http::transport::{Connector, Stopper, Transport, TransportError, TransportErrorKind};
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use webhook_config::Target;
 
-/// What the senders of a target share. A reload that changes the target makes another one.
+/// The state that a target's senders share. A reload that changes the target creates another one.
 pub(crate) struct Endpoint {
     pub(crate) template: RequestTemplate,
     connector: Arc<dyn Connector>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Counts recalls: a job that was handed out under another number is returned untried.
+    /// The number of recalls: a job that was handed out under another number is returned untried.
     pub(crate) recalls: AtomicU64,
     stopping: AtomicBool,
     stoppers: Mutex<HashMap<usize, Stopper>>,
@@ -42,7 +42,7 @@ impl Endpoint {
         &self.template.target
     }
 
-    /// Has jobs that were handed out and not begun returned untried.
+    /// Makes the senders return waiting jobs untried.
     pub(crate) fn recall(&self) {
         self.recalls.fetch_add(1, Ordering::SeqCst);
     }
@@ -52,7 +52,7 @@ impl Endpoint {
         recalls == self.recalls.load(Ordering::SeqCst) && !self.is_stopping()
     }
 
-    /// Makes every attempt under way fail at once, and every later one.
+    /// Aborts the attempts under way, and makes every later one fail at once.
     pub(crate) fn stop(&self) {
         if self.stopping.swap(true, Ordering::SeqCst) {
             return;
@@ -79,7 +79,7 @@ impl Endpoint {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(sender, stopper);
         if self.is_stopping() {
-            // `stop` may have come before the stopper was there to be called.
+            // `stop` may have run before the stopper was added.
             return Err(TransportError {
                 kind: TransportErrorKind::Stopped,
                 message: "the dispatcher is stopping".to_owned(),
@@ -88,7 +88,7 @@ impl Endpoint {
         Ok(transport)
     }
 
-    /// Forgets a sender that has ended.
+    /// Removes the stopper of a sender that has ended.
     pub(crate) fn forget(&self, sender: usize) {
         self.stoppers
             .lock()

@@ -1,10 +1,10 @@
-//! What is kept of a receiver's words, for people.
+//! Excerpts of a receiver's response, safe to show and bounded in size.
 
 /// Bytes of a response that a dead letter keeps.
 pub const RESPONSE_KEPT: usize = 1024;
 
-/// What happened, fit for a log: some of it may be the receiver's words. Control characters, which
-/// a terminal would obey, are escaped, and what is longer than a KiB is cut.
+/// A message made safe for a log, since it may quote the receiver: control characters are escaped,
+/// and text beyond a KiB is cut.
 pub(crate) fn legible(detail: &str) -> String {
     let mut legible = String::with_capacity(detail.len().min(RESPONSE_KEPT));
     for character in detail.chars() {
@@ -34,13 +34,13 @@ mod tests {
     fn a_response_is_kept_to_its_first_kib_whatever_it_holds() {
         assert_eq!(excerpt(b"no"), "no");
         assert_eq!(excerpt(&[b'a'; 5000]).len(), RESPONSE_KEPT);
-        // A character that the bound cuts in two, and bytes that are none.
+        // The bound cuts a character in two, and the text begins with half of one.
         let cut = "ä".repeat(600);
         assert!(excerpt(&cut.as_bytes()[1..]).ends_with('\u{fffd}'));
     }
 
     #[test]
-    fn a_receivers_words_are_cut_and_hold_nothing_that_a_terminal_obeys() {
+    fn a_quoted_response_is_cut_and_its_control_characters_are_escaped() {
         assert_eq!(
             legible("said: \u{1b}[2Jno\n\u{9b}1m, \"ä\""),
             "said: \\u{1b}[2Jno\\n\\u{9b}1m, \"ä\""

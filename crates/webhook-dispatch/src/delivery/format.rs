@@ -1,9 +1,9 @@
-//! What a target is sent: the event as it came, or wrapped as its receiver wants it.
+//! The formats of a request's body: the event as accepted, or an envelope around it.
 //!
-//! `kafka-rest-v2` is the produce request of Confluent's REST proxy, v2, keyed by task id so that
-//! a task's events share a partition. The CloudEvents forms are those of CloudEvents 1.0's HTTP
-//! binding: in binary mode the event is the body and its attributes are `ce-` headers, in
-//! structured mode it lies under `data`.
+//! `kafka-rest-v2` is the produce request of Confluent's REST proxy, v2, keyed by task id so that a
+//! task's events share a partition. The CloudEvents formats follow CloudEvents 1.0's HTTP binding:
+//! in binary mode the event is the body and its attributes are `ce-` headers; in structured mode
+//! the event is the member `data`.
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +14,7 @@ use crate::http::transport::Answer;
 use crate::shared::{Outcome, rfc3339};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use webhook_config::Format;
 use webhook_model::EventHeader;
@@ -23,7 +22,7 @@ use webhook_model::EventHeader;
 /// The `type` of every CloudEvent that is sent.
 pub const CLOUD_EVENT_TYPE: &str = "org.apache.aurora.task.state-change";
 
-/// The headers of a CloudEvent in binary mode that say what it is.
+/// The headers with a CloudEvent's attributes in binary mode.
 const ATTRIBUTES: [HeaderName; 6] = [
     HeaderName::from_static("ce-specversion"),
     HeaderName::from_static("ce-id"),
@@ -33,7 +32,7 @@ const ATTRIBUTES: [HeaderName; 6] = [
     HeaderName::from_static("ce-subject"),
 ];
 
-/// Adds the headers that are the same for every event, unless they are there already.
+/// Adds the format's headers that all events share, unless they are configured.
 pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
     let content_type = match format {
         Format::KafkaRestV2 => {
@@ -45,14 +44,14 @@ pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
     };
     or_insert(headers, CONTENT_TYPE, content_type);
     if format == Format::CloudEventsBinary {
-        // The attributes of each event take their place.
+        // Each event's own attributes replace configured ones.
         for name in ATTRIBUTES {
             headers.remove(name);
         }
     }
 }
 
-/// Puts an event into a format, and adds what the format says of it to `headers`.
+/// Encodes an event, and adds the format's headers for it.
 pub(crate) fn encode<'a>(
     format: Format,
     event: &'a [u8],
@@ -92,7 +91,7 @@ pub(crate) fn encode<'a>(
             };
             let mut body =
                 serde_json::to_vec(&attributes).expect("a struct of strings is always JSON");
-            // The event goes in as it is, not through a parser that might change its digits.
+            // The bytes are copied: a parser might change the digits of numbers.
             body.pop();
             body.extend_from_slice(br#","data":"#);
             body.extend_from_slice(event);
@@ -103,7 +102,7 @@ pub(crate) fn encode<'a>(
     }
 }
 
-/// Looks into an answer that counts as success by its status, where the format says more.
+/// Checks the body of a 2xx answer, if the format has one that reports failures.
 pub(crate) fn check_response(
     format: Format,
     answer: &Answer,
@@ -112,7 +111,7 @@ pub(crate) fn check_response(
         return Ok(());
     }
     let failed = |why: String| Err((Outcome::RecordError, Verdict::Failed, why));
-    let receipt: Receipt = match serde_json::from_slice(&answer.body) {
+    let receipt: KafkaReceipt = match serde_json::from_slice(&answer.body) {
         Ok(receipt) => receipt,
         Err(error) => return failed(format!("the answer is not a Kafka REST receipt: {error}")),
     };
@@ -122,19 +121,17 @@ pub(crate) fn check_response(
     for offset in receipt.offsets {
         if let Some(code) = offset.error_code {
             let why = offset.error.unwrap_or_default();
-            return failed(format!(
-                "the record was not taken: error_code {code}: {why}"
-            ));
+            return failed(format!("the record was rejected: error_code {code}: {why}"));
         }
         if let Some(why) = offset.error {
-            return failed(format!("the record was not taken: {why}"));
+            return failed(format!("the record was rejected: {why}"));
         }
     }
     Ok(())
 }
 
 #[derive(Deserialize)]
-struct Receipt {
+struct KafkaReceipt {
     #[serde(default)]
     offsets: Vec<Offset>,
 }
@@ -173,7 +170,7 @@ struct Attributes<'a> {
     datacontenttype: &'a str,
 }
 
-/// What CloudEvents says of an event besides its id and type.
+/// The attributes of a CloudEvent that are read from the event.
 struct About {
     /// A URI reference: `/aurora/jobs/ROLE/ENVIRONMENT/NAME`, each part percent-encoded.
     source: String,
@@ -216,7 +213,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// May stand in a CloudEvents header value as it is (HTTP binding 1.0, section 3.1.3.2).
+/// Needs no encoding in a CloudEvents header value (HTTP binding 1.0, section 3.1.3.2).
 fn is_header_safe(byte: u8) -> bool {
     (0x21..=0x7e).contains(&byte) && byte != b'"' && byte != b'%'
 }

@@ -1,4 +1,4 @@
-//! The headers of an attempt. Those that are the same for each attempt are written once.
+//! The headers of an attempt. Headers that all attempts share are written once.
 
 use crate::delivery::format;
 use crate::delivery::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
@@ -10,14 +10,14 @@ use http::{HeaderName, HeaderValue};
 use webhook_config::Target;
 use webhook_queue::EventId;
 
-/// When the request was made, in epoch milliseconds: the name that Aurora gave it from 0.16 on.
+/// The time of the request in epoch milliseconds, a header of Aurora since 0.16.
 const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
 
-/// Which attempt it is, of which event.
+/// The parts of a request that differ for each attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttemptInfo {
     pub(crate) id: EventId,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
     /// When the event was accepted, epoch milliseconds.
     pub(crate) accepted_at: u64,
@@ -28,15 +28,15 @@ pub(crate) struct AttemptInfo {
 /// Makes the headers of a target's attempts.
 #[derive(Debug)]
 pub(crate) struct Headers {
-    /// What does not change, written once.
+    /// The headers that all attempts share.
     prepared: HeaderLines,
 }
 
 impl Headers {
     pub(crate) fn new(target: &Target) -> Headers {
         let mut headers = target.headers().clone();
-        // The file cannot set what differs for each event. Aurora's own `Timestamp` is sent after
-        // the file's, as Aurora did.
+        // The configuration cannot set headers that differ for each event. `Timestamp` is sent
+        // after a configured one, as Aurora did.
         for name in [WEBHOOK_ID, WEBHOOK_ATTEMPT] {
             headers.remove(name);
         }
@@ -56,7 +56,7 @@ impl Headers {
         }
     }
 
-    /// Writes the headers of an attempt that is made now, but for those that come with its body.
+    /// Writes the headers of an attempt, without those that its format and signature add.
     pub(crate) fn write(&self, info: &AttemptInfo, id: &WebhookIdText, lines: &mut HeaderLines) {
         lines.copy(&self.prepared);
         lines.push_number(&TIMESTAMP, info.started_at);
@@ -112,15 +112,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_names_is_kept() {
-        let file = [
+    fn configured_headers_are_kept() {
+        let configured = [
             ("Content-Type", "text/x"),
             ("User-Agent", "us"),
             ("Accept", "nothing"),
             ("Timestamp", "noon"),
             ("Webhook-Id", "mine"),
         ];
-        let lines = headers(&file, 1);
+        let lines = headers(&configured, 1);
         for line in [
             "content-type: text/x",
             "user-agent: us",
@@ -131,7 +131,7 @@ mod tests {
             assert!(lines.contains(&line.to_owned()), "{line} in {lines:?}");
         }
         let ids = lines.iter().filter(|line| line.starts_with("webhook-id"));
-        assert_eq!(ids.count(), 1, "an id is ours alone");
+        assert_eq!(ids.count(), 1, "a configured id is not sent");
         assert_eq!(lines.len(), 7);
     }
 }

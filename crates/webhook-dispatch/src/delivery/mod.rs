@@ -1,4 +1,4 @@
-//! One attempt: what is sent, and what its result means. Senders and test deliveries share it.
+//! One attempt: headers, format, signature, and what its result means. May use http and shared.
 
 mod attempt_result;
 mod endpoint;

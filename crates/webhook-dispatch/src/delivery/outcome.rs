@@ -3,21 +3,22 @@
 use crate::http::transport::{Answer, TransportError, TransportErrorKind};
 use crate::shared::Outcome;
 
-/// What follows from an attempt.
+/// What an attempt's result means for the event and the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Delivered.
+    /// The event is delivered.
     Delivered,
-    /// The receiver will never take this body: a dead letter at once (400, 413, 422).
+    /// The receiver will never accept this body (400, 413, 422): the event is a dead letter at
+    /// once.
     Refused,
-    /// The receiver wants nothing any more: the target stops (410).
+    /// The receiver is gone (410): the target stops.
     Gone,
-    /// To be tried again.
+    /// The event is to be attempted again.
     Failed,
 }
 
-/// What an attempt came to, and what follows.
+/// Classifies the result of an attempt.
 #[must_use]
 pub fn classify(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
     match result {
@@ -41,7 +42,7 @@ pub fn classify(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
 mod tests {
     use super::*;
 
-    fn judged(status: u16) -> (Outcome, Verdict) {
+    fn classified(status: u16) -> (Outcome, Verdict) {
         classify(&Ok(Answer {
             status,
             retry_after: None,
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_is_judged() {
+    fn every_status_is_classified() {
         for status in 100..=999 {
             let expected = match status {
                 200..=299 => (Outcome::Success, Verdict::Delivered),
@@ -61,12 +62,12 @@ mod tests {
                 401..=499 => (Outcome::ClientError, Verdict::Failed),
                 _ => (Outcome::ServerError, Verdict::Failed),
             };
-            assert_eq!(judged(status), expected, "{status}");
+            assert_eq!(classified(status), expected, "{status}");
         }
     }
 
     #[test]
-    fn no_answer_is_tried_again() {
+    fn an_attempt_without_an_answer_is_retried() {
         use TransportErrorKind::{Connect, Io, Stopped, Timeout};
         for (kind, outcome) in [
             (Timeout, Outcome::Timeout),

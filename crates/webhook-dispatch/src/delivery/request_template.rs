@@ -1,4 +1,4 @@
-//! What the requests to one target have in common, prepared once.
+//! The requests to one target: their common parts are prepared once.
 
 use crate::delivery::format;
 use crate::delivery::headers::{AttemptInfo, Headers};

@@ -1,21 +1,21 @@
-//! Signatures by Standard Webhooks 1.0.0: who holds a secret can tell that a request is ours and
-//! was not altered.
+//! Signatures by Standard Webhooks 1.0.0: a receiver with a secret can verify a request's origin
+//! and content.
 
 use crate::http::header_lines::HeaderLines;
 use http::HeaderName;
 use standardwebhooks::Webhook;
 use webhook_config::Signing;
 
-/// The name of an event, the same over retries, restarts and targets.
+/// The header with an event's id, the same over retries, restarts and targets.
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-/// When the attempt was made, in seconds since the epoch.
+/// The header with the time of the attempt, in seconds since the epoch.
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-/// One signature for each secret, with blanks between.
+/// The header with one signature for each secret, separated by spaces.
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-/// The number of the attempt, from 1.
+/// The header with the number of the attempt, from 1.
 pub const WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static("webhook-attempt");
 
-/// Signs for one target, with every secret that its file names, so that secrets can be rotated.
+/// Signs for one target, with each configured secret, so that secrets can be rotated.
 pub(crate) struct Signer {
     keys: Vec<Webhook>,
 }
@@ -34,7 +34,7 @@ impl Signer {
     /// Adds the timestamp and the signatures over `id.timestamp.body`.
     ///
     /// # Errors
-    /// The body is not text. Nothing was added.
+    /// The body is not UTF-8. Nothing was added.
     pub(crate) fn sign(
         &self,
         id: &str,
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_that_of_the_standards_own_example() {
+    fn a_signature_matches_the_example_of_the_standard() {
         let headers = signed(&[SECRET], BODY);
         assert_eq!(signatures(&headers), SIGNATURE);
         assert_eq!(headers.get("webhook-timestamp"), Some(&b"1649367553"[..]));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn each_secret_signs_so_that_secrets_can_be_rotated() {
+    fn each_secret_adds_a_signature() {
         let other = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let headers = signed(&[other, SECRET], BODY);
         let (first, second) = signatures(&headers).split_once(' ').unwrap();

@@ -1,4 +1,4 @@
-//! Makes a connection to a target: a plain socket, or layers on top of one.
+//! A connection to a target: a plain socket, or TLS or a tunnel on top of one.
 
 use crate::http::dial::dial;
 use crate::http::explain::{Phase, explain_io, explain_resolve};
@@ -48,7 +48,7 @@ pub(crate) struct Dialer {
     within: Duration,
     resolving: Resolving,
     stop: Arc<Stop>,
-    /// What makes it more than a plain socket.
+    /// TLS and the proxy; `None` for a plain socket.
     layers: Option<Layers>,
 }
 
@@ -80,7 +80,7 @@ impl Dialer {
     }
 
     pub(crate) fn dial(&self) -> Result<Conn, TransportError> {
-        if self.stop.is_called() {
+        if self.stop.is_stopped() {
             return Err(Stop::error());
         }
         if let Some(layers) = &self.layers {

@@ -1,4 +1,4 @@
-//! Dials the socket of a connection, plain or below TLS and a proxy.
+//! Connects the socket of a connection, be it plain or below TLS or a proxy.
 
 use crate::http::net::{self, Socket};
 use crate::http::stop::Stop;
@@ -6,10 +6,10 @@ use std::io::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Connects to the first address that accepts. `stop` shuts the socket down.
+/// Connects to the first address that accepts. `stop` can shut the socket down.
 ///
 /// # Errors
-/// What the last address said; [`TimedOut`](std::io::ErrorKind::TimedOut) when the time has passed.
+/// The last address's error; [`TimedOut`](std::io::ErrorKind::TimedOut) when the time has passed.
 pub(crate) fn dial(
     addresses: &[SocketAddr],
     within: Duration,

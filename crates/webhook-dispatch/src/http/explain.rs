@@ -1,10 +1,10 @@
-//! Transport errors in words.
+//! Transport errors with messages for people.
 
 use crate::http::http1::Fault;
 use crate::http::transport::{TransportError, TransportErrorKind};
 use std::io::{Error, ErrorKind};
 
-/// What was being done when the time had passed.
+/// The phase of an attempt in which an error occurred.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
     Connecting,
@@ -13,7 +13,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    fn too_long(self) -> &'static str {
+    fn timed_out(self) -> &'static str {
         match self {
             Phase::Connecting => "no connection within timeoutMsec",
             Phase::Sending => "the request could not be sent within responseTimeoutMsec",
@@ -22,7 +22,7 @@ impl Phase {
     }
 }
 
-/// Says why a name has no addresses.
+/// Explains why a name has no addresses.
 pub(crate) fn explain_resolve(error: Error) -> TransportError {
     let (kind, message) = match error.kind() {
         ErrorKind::TimedOut => (
@@ -62,12 +62,12 @@ pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::AddrNotAvailable => (Connect, error.to_string()),
-        ErrorKind::TimedOut => (TimedOut, phase.too_long().to_owned()),
-        // A failed TLS handshake comes as an I/O error around rustls's.
+        ErrorKind::TimedOut => (TimedOut, phase.timed_out().to_owned()),
+        // A failed TLS handshake is an I/O error around rustls's error.
         ErrorKind::InvalidData => (Connect, format!("TLS: {error}")),
         ErrorKind::UnexpectedEof => (
             Io,
-            "the receiver closed the connection before it had answered".to_owned(),
+            "the receiver closed the connection before it answered".to_owned(),
         ),
         _ => (Io, error.to_string()),
     };

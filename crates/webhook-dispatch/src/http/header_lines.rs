@@ -1,13 +1,13 @@
-//! Header fields as they are written: made once for a target, and added to for each attempt.
+//! Header fields in the form in which they are sent.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
 /// The header fields of a request, in the order in which they are sent.
 ///
-/// They are held as they go out, `name: value` and a line break each (RFC 9112, section 5), so
-/// that those which are the same for every attempt are written once. `Debug` shows their names
-/// alone: a value may be a secret.
+/// They are stored as they are sent, `name: value` and a line break each (RFC 9112, section 5), so
+/// that fields which all attempts share are written once. `Debug` shows names only: a value may be
+/// a secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeaderLines {
     lines: Vec<u8>,
@@ -20,12 +20,12 @@ impl HeaderLines {
         HeaderLines::default()
     }
 
-    /// Adds a field after those that there are, even if one of them has its name.
+    /// Adds a field at the end, even if its name occurs already.
     pub fn push(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.line(name, value.as_bytes());
     }
 
-    /// The fields: each one's name, in lower case, and its value.
+    /// Each field's name, in lower case, and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let mut rest = &self.lines[..];
         std::iter::from_fn(move || {
@@ -51,13 +51,13 @@ impl HeaderLines {
         &self.lines
     }
 
-    /// Has these fields instead, without giving up the memory.
+    /// Replaces the fields by others, and keeps the buffer.
     pub(crate) fn copy(&mut self, other: &HeaderLines) {
         self.lines.clear();
         self.lines.extend_from_slice(&other.lines);
     }
 
-    /// Adds a field whose value we made ourselves, from printable ASCII.
+    /// Adds a field whose value is printable ASCII.
     pub(crate) fn push_text(&mut self, name: &HeaderName, value: &str) {
         debug_assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')));
         self.line(name, value.as_bytes());
@@ -116,7 +116,7 @@ mod tests {
     use http::header::{ACCEPT, AUTHORIZATION};
 
     #[test]
-    fn fields_read_as_they_were_added() {
+    fn fields_keep_their_order_and_values() {
         let mut fields = HeaderLines::new();
         fields.push(&ACCEPT, &HeaderValue::from_static("a: b"));
         fields.push(&ACCEPT, &HeaderValue::from_bytes(b"\xe4").unwrap());
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_not_shown() {
+    fn debug_shows_no_values() {
         let mut map = HeaderMap::new();
         map.insert(AUTHORIZATION, HeaderValue::from_static("hunter2"));
         assert_eq!(

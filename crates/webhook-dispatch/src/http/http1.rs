@@ -1,9 +1,8 @@
-//! HTTP/1.1 as a sender of webhooks speaks it: one request after the other on a kept connection.
+//! HTTP/1.1 for a client that posts bodies of known length, one request after the other on a kept
+//! connection, and needs a status, `Retry-After` and the beginning of a body (RFC 9112).
 //!
-//! By RFC 9112, for a client that posts bodies of known length and wants a status, `Retry-After`
-//! and the beginning of a body. It knows no sockets, no TLS and no targets: bytes go and come
-//! through a [`Stream`]. An answer's head is read by `httparse`; what follows from it, how long the
-//! body is and whether the connection can be used again, is decided here.
+//! It knows no sockets, TLS or targets: bytes pass through a [`Stream`]. `httparse` parses an
+//! answer's head; the length of the body and the reuse of the connection are decided here.
 
 mod body;
 mod head;
@@ -17,44 +16,43 @@ use std::io::{Error, Result};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// Bytes that a read asks for: more than most answers have.
+/// Bytes of the input buffer at first: more than most answers have.
 const INPUT: usize = 4 * 1024;
 /// The longest head of an answer, and the longest line within a chunked body, in bytes.
 const LONGEST_HEAD: usize = 64 * 1024;
 
-/// How long an answer is waited for that came before the request was sent, and its time over.
+/// How long to wait for an answer when sending has used up the time: the answer may have come.
 const ANSWERED: Duration = Duration::from_millis(100);
 
-/// Where bytes go and come.
+/// A connection for bytes.
 pub(crate) trait Stream: Send {
     /// Sends all of both.
     ///
     /// # Errors
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut) when it could not by then; part of it may have
-    /// gone. A peer that takes no more, but has answered, is no error.
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut) at `until`; a part may have been sent. A peer
+    /// that stopped reading but has answered is no error.
     fn send(&mut self, head: &[u8], body: &[u8], until: Instant) -> Result<()>;
 
     /// Waits for input. Zero bytes are its end.
     ///
     /// # Errors
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut) when there was none by then.
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut) if there was none until `until`.
     fn receive(&mut self, room: &mut [u8], until: Instant) -> Result<usize>;
 
-    /// Whether all that was sent was taken, and nothing has come that was not received, not even
-    /// the end.
+    /// Whether the peer read on, and there is no unreceived input, not even the end.
     fn is_quiet(&mut self) -> bool;
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The request did not go out.
+    /// The request could not be sent.
     Sending(Error),
-    /// Nothing that could be received came.
+    /// No answer could be received.
     Receiving(Error),
     /// The connection ended before the answer's head did.
     Closed,
-    /// What came is not HTTP/1.1.
+    /// The answer is not HTTP/1.1.
     Malformed(&'static str),
 }
 
@@ -63,16 +61,16 @@ pub(crate) enum Fault {
 pub(crate) struct Connection<S> {
     stream: S,
     input: Vec<u8>,
-    /// The part of `input` that was received and not used.
+    /// The part of `input` that was received and not consumed.
     unread: Range<usize>,
-    /// Whether the last answer ended so that another can follow it.
+    /// Whether another request may follow the last answer.
     kept: bool,
-    /// When it ended.
+    /// When the last answer ended.
     used: Instant,
 }
 
 impl<S: Stream> Connection<S> {
-    /// A connection on which nothing was sent yet.
+    /// A new connection.
     pub(crate) fn new(stream: S) -> Connection<S> {
         Connection {
             stream,
@@ -83,28 +81,27 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Whether the last answer ended so that another can follow it.
+    /// Whether another request may follow the last answer.
     pub(crate) fn is_kept(&self) -> bool {
         self.kept
     }
 
-    /// The connection, if the next request may go this way: the last answer left it open, that is
-    /// not longer ago than `idle`, and since then the peer neither closed nor sent what nobody
-    /// asked for.
+    /// The connection, if the next request may use it: the last answer allows it and ended at most
+    /// `idle` ago, and the peer has neither closed nor sent unsolicited bytes.
     pub(crate) fn if_reusable(mut self, idle: Duration) -> Option<Connection<S>> {
-        let fit = self.kept
+        let reusable = self.kept
             && self.unread.is_empty()
             && self.used.elapsed() <= idle
             && self.stream.is_quiet();
-        fit.then_some(self)
+        reusable.then_some(self)
     }
 
-    /// Sends a request and receives its answer. From the request's first byte to the end of the
-    /// answer's head it has `within`; the answer's body has as long again, and is kept up to
-    /// `max_body` bytes. Trouble with the body costs the connection and not the answer.
+    /// Sends a request and receives its answer. `within` bounds the time from the request's first
+    /// byte to the end of the answer's head, and then the time for its body, which is kept up to
+    /// `max_body` bytes. A failure in the body costs the connection, not the answer.
     ///
     /// # Errors
-    /// There is no answer, and the connection is of no use any more.
+    /// There is no answer, and the connection cannot be used any more.
     pub(crate) fn exchange(
         &mut self,
         head: &[u8],
@@ -135,7 +132,7 @@ impl<S: Stream> Connection<S> {
         Ok(answer)
     }
 
-    /// The head of the answer that is meant: interim ones are passed over.
+    /// The head of the final answer. Interim answers are skipped.
     fn final_head(&mut self, until: Instant) -> std::result::Result<Head, Fault> {
         loop {
             match head::parse(self.unread()).map_err(Fault::Malformed)? {
@@ -157,8 +154,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Reads a body into `body`. False unless all of it came, in time, and is not longer than
-    /// `most`.
+    /// Reads a body into `body`. False if it is not complete in time or longer than `most`.
     fn read_body(
         &mut self,
         mut framing: Framing,
@@ -211,8 +207,8 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// Until when the head of the answer is waited for. Whoever answers and does not read has used up
-/// the time, but the answer is there.
+/// The deadline for the answer's head. A peer that answers without reading lets sending use up the
+/// time, but its answer is there.
 fn after_sending(until: Instant, now: Instant) -> Instant {
     if now < until { until } else { now + ANSWERED }
 }

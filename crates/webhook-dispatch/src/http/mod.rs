@@ -1,8 +1,8 @@
-//! Sends over HTTP/1.1: one connection for each sender, kept between requests.
+//! Sends over HTTP/1.1: one connection for each sender, kept between requests. May use shared.
 //!
 //! `http1` writes requests and reads answers on a [`Stream`](http1::Stream). `conn` makes the
 //! stream: a plain socket (`dial`, `net`), or TLS and proxies on top of one (`ureq_layers`, the
-//! only file that names ureq). `resolver` looks names up when a connection is made.
+//! only file that uses ureq). `resolver` looks names up when a connection is made.
 
 mod conn;
 mod dial;
@@ -27,10 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use webhook_config::Target;
 
-/// How long a connection may be idle before it is not trusted any more.
+/// How long a connection may be idle before it is replaced.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// Sends over HTTP/1.1 and TLS, with one kept connection for each transport.
+/// Makes transports over HTTP/1.1, plain or in TLS. Each keeps one connection.
 #[derive(Debug, Default)]
 pub struct HttpConnector {
     lookups: Arc<Lookups>,
@@ -59,18 +59,18 @@ impl Connector for HttpConnector {
     }
 }
 
-/// The first two lines of each request: what is asked for, and of whom. User information is not
-/// part of either, nor is a port that the scheme has anyhow.
+/// The first two lines of each request: request line and `Host`. Neither has user information, nor
+/// the scheme's default port.
 fn request_line(uri: &http::Uri) -> Vec<u8> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let slash = if path.starts_with('/') { "" } else { "/" };
     let host = uri.host().unwrap_or_default();
-    let usual = match uri.scheme_str() {
+    let default = match uri.scheme_str() {
         Some("https") => 443,
         _ => 80,
     };
     let port = match uri.port_u16() {
-        Some(port) if port != usual => format!(":{port}"),
+        Some(port) if port != default => format!(":{port}"),
         _ => String::new(),
     };
     format!("POST {slash}{path} HTTP/1.1\r\nhost: {host}{port}\r\n").into_bytes()
@@ -80,7 +80,7 @@ struct HttpTransport {
     dialer: Dialer,
     stop: Arc<Stop>,
     request_line: Vec<u8>,
-    /// Where a request's head is written.
+    /// The buffer of a request's head.
     head: Vec<u8>,
     connection: Option<Connection<Conn>>,
     respond: Duration,
@@ -90,7 +90,7 @@ struct HttpTransport {
 impl Transport for HttpTransport {
     fn send(&mut self, request: Request<'_>) -> Result<Answer, TransportError> {
         self.exchange(request).map_err(|error| {
-            if self.stop.is_called() {
+            if self.stop.is_stopped() {
                 Stop::error()
             } else {
                 error
@@ -100,13 +100,13 @@ impl Transport for HttpTransport {
 
     fn stopper(&self) -> Stopper {
         let stop = Arc::clone(&self.stop);
-        Box::new(move || stop.call())
+        Box::new(move || stop.stop())
     }
 }
 
 impl HttpTransport {
     fn exchange(&mut self, request: Request<'_>) -> Result<Answer, TransportError> {
-        // One that is not fit is closed before another is made: the receiver may count them.
+        // A connection that cannot be reused is closed first: the receiver may limit their number.
         let kept = self.connection.take();
         let mut connection = match kept.and_then(|kept| kept.if_reusable(IDLE)) {
             Some(kept) => kept,
@@ -128,7 +128,7 @@ impl HttpTransport {
                 self.max_response_bytes,
             )
             .map_err(|fault| explain_fault(&fault))?;
-        // Else it is closed now, and not when the next event comes.
+        // A connection that is not kept is closed now rather than at the next event.
         if connection.is_kept() {
             self.connection = Some(connection);
         }
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_says_what_it_asks_for_and_of_whom() {
+    fn a_request_begins_with_its_request_line_and_host() {
         for (url, expected) in [
             ("http://host", "POST / HTTP/1.1\r\nhost: host\r\n"),
             (

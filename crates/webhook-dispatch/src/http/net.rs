@@ -1,5 +1,5 @@
-//! Connections as the system has them: to the first address that takes one, and with as few
-//! system calls as there can be. Knows sockets and time-outs, and nothing of what is said there.
+//! Sockets: connects to the first address that accepts, and sends and receives with time-outs and
+//! few system calls. Knows nothing of HTTP.
 
 mod connect;
 mod socket;

@@ -1,9 +1,8 @@
-//! EventIds to addresses, kept for a while.
+//! Resolves host names, with a cache.
 //!
-//! A look-up blocks for as long as the system's resolver likes, so it has a thread of its own,
-//! one for each name at a time, and whoever asked waits no longer than it wants to. Addresses that
-//! were good before are used on while they are looked up again, and when that fails: a receiver
-//! must not be lost with its name server.
+//! A look-up blocks as long as the system's resolver does, so it runs on a thread of its own, at
+//! most one for each name, and callers wait with a time-out. Known addresses stay in use while a
+//! name is looked up again, and when that fails, so that deliveries outlive a failing name server.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 const TIME_TO_LIVE: Duration = Duration::from_secs(30);
 /// How long a failed look-up is not repeated.
 const FAILURE_TIME_TO_LIVE: Duration = Duration::from_secs(1);
-/// EventIds in the cache; beyond it, it starts anew.
+/// Names in the cache. When it is full, a new name clears it.
 const NAMES: usize = 10_000;
 
 /// A cache of resolved names, shared by the senders of a dispatcher.
@@ -25,7 +24,7 @@ pub(crate) struct Lookups {
     changed: Condvar,
 }
 
-/// Who asks it, and how long that may take.
+/// The shared cache, and how long a caller waits for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolving {
     pub(crate) lookups: Arc<Lookups>,
@@ -50,18 +49,17 @@ impl Resolving {
 #[derive(Debug, Default)]
 struct Name {
     addresses: Option<Arc<[SocketAddr]>>,
-    /// Until when the last look-up's result holds.
+    /// Until when the last look-up's result is valid.
     fresh_until: Option<Instant>,
     failure: Option<(io::ErrorKind, String)>,
-    looking: bool,
+    is_looking_up: bool,
 }
 
 impl Lookups {
     /// The addresses of a host, in the resolver's order; at least one.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] when the resolver took longer than `patience`; else what it
-    /// said.
+    /// [`io::ErrorKind::TimedOut`] if the look-up takes longer than `patience`; else its error.
     pub(crate) fn resolve(
         self: &Arc<Self>,
         host: &str,
@@ -76,7 +74,7 @@ impl Lookups {
         let key = (host.to_owned(), port);
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= NAMES && !names.contains_key(&key) {
-            names.retain(|_, name| name.looking);
+            names.retain(|_, name| name.is_looking_up);
         }
         loop {
             let now = Instant::now();
@@ -85,13 +83,13 @@ impl Lookups {
             if fresh && let Some(result) = name.result() {
                 return result;
             }
-            if !name.looking {
+            if !name.is_looking_up {
                 if !self.start(&key) {
                     return Err(io::Error::other(
                         "no thread could be started to resolve names",
                     ));
                 }
-                name.looking = true;
+                name.is_looking_up = true;
             }
             if let Some(known) = &name.addresses {
                 return Ok(Arc::clone(known));
@@ -127,7 +125,7 @@ impl Lookups {
     fn finish(&self, key: (String, u16), found: io::Result<Vec<SocketAddr>>) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let name = names.entry(key).or_default();
-        name.looking = false;
+        name.is_looking_up = false;
         let now = Instant::now();
         match found {
             Ok(addresses) if !addresses.is_empty() => {
@@ -149,7 +147,7 @@ impl Name {
         self.fresh_until = Some(now + FAILURE_TIME_TO_LIVE);
     }
 
-    /// What is known: addresses that were ever good, else the failure.
+    /// The last known addresses, else the failure.
     fn result(&self) -> Option<io::Result<Arc<[SocketAddr]>>> {
         match (&self.addresses, &self.failure) {
             (Some(addresses), _) => Some(Ok(Arc::clone(addresses))),
@@ -164,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_its_own_name() {
+    fn an_address_is_not_looked_up() {
         let lookups = Arc::new(Lookups::default());
         let found = lookups.resolve("[::1]", 80, Duration::ZERO).unwrap();
         assert_eq!(&*found, &["[::1]:80".parse().unwrap()]);
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_kept() {
+    fn a_resolved_name_is_cached() {
         let lookups = Arc::new(Lookups::default());
         let first = lookups
             .resolve("localhost", 1, Duration::from_secs(60))
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_were_good_outlive_a_failing_resolver() {
+    fn known_addresses_stay_in_use_when_a_look_up_fails() {
         let lookups = Arc::new(Lookups::default());
         let key = ("some.host".to_owned(), 80);
         let good: SocketAddr = "127.0.0.9:80".parse().unwrap();

@@ -1,16 +1,16 @@
-//! Ends a transport from another thread.
+//! Stops a transport from another thread.
 
 use crate::http::transport::{TransportError, TransportErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Ends a transport from another thread.
+/// Stops a transport from another thread.
 #[derive(Debug, Default)]
 pub(crate) struct Stop(Mutex<Stopping>);
 
 #[derive(Debug, Default)]
 struct Stopping {
-    called: bool,
+    stopped: bool,
     /// The socket in use.
     socket: Weak<TcpStream>,
 }
@@ -23,23 +23,26 @@ impl Stop {
         }
     }
 
-    pub(crate) fn is_called(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).called
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stopped
     }
 
-    pub(crate) fn call(&self) {
+    pub(crate) fn stop(&self) {
         let mut stopping = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stopping.called = true;
+        stopping.stopped = true;
         if let Some(socket) = stopping.socket.upgrade() {
-            // A closed socket needs no shutdown.
+            // The error that the socket is closed already is ignored.
             drop(socket.shutdown(Shutdown::Both));
         }
     }
 
-    /// Has this socket shut down when the transport is stopped; false if it was stopped already.
+    /// Makes a stop shut this socket down. False if the transport was stopped already.
     pub(crate) fn watch(&self, socket: &Arc<TcpStream>) -> bool {
         let mut stopping = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stopping.socket = Arc::downgrade(socket);
-        !stopping.called
+        !stopping.stopped
     }
 }

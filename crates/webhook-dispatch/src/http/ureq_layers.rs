@@ -1,9 +1,7 @@
-//! What makes a connection more than a plain socket: TLS, and the way through a proxy. The only
-//! file that names ureq.
+//! Connections in TLS and through proxies. The only file that uses ureq.
 //!
-//! ureq's chain of connectors makes the connection, over a socket of ours; ureq's own run of a
-//! request, its agent and its pool, is not used: docs/architecture.md says why. No proxy is taken
-//! from the environment.
+//! ureq's chain of connectors makes the connection over our socket. Its requests, agent and pool
+//! are not used: docs/architecture.md says why. No proxy is taken from the environment.
 
 use crate::http::dial::dial;
 use crate::http::explain::{Phase, explain_io, explain_resolve};
@@ -29,7 +27,7 @@ use ureq::unversioned::transport::{
 use ureq::{Error, Timeout};
 use webhook_config::Target;
 
-/// Buffers above and below TLS: a payload's usual size and some.
+/// Bytes of the buffers above and below TLS: more than a usual body has.
 const BUFFER: usize = 16 * 1024;
 
 /// Makes connections to a target through its proxy, in TLS, or both.
@@ -55,7 +53,7 @@ impl Layers {
     }
 
     /// # Errors
-    /// There is no connection, whatever the reason.
+    /// No connection could be made.
     pub(crate) fn dial(
         &self,
         uri: &http::Uri,
@@ -74,8 +72,8 @@ impl Layers {
         let addrs = match self.config.proxy() {
             None => self.resolver.addresses(uri)?,
             Some(proxy) => {
-                // It resolves the target's name itself. Its own is known from here on: the time
-                // to connect is not spent on it.
+                // The proxy resolves the target's name. Its own name is cached here, so that the
+                // look-up takes none of the time to connect.
                 self.resolver.addresses(proxy.uri())?;
                 self.resolver.empty()
             }
@@ -94,14 +92,14 @@ impl Layers {
             },
             current_time: Arc::new(LayerInstant::now),
             run_connector: Arc::clone(&self.chain) as _,
-            // Our sockets are watched from the moment that they are there.
+            // `dial` registers our sockets with `Stop` itself.
             register_shutdown: Arc::new(|_| Ok(())),
         };
         let mut transport = (self.chain)(&details)?;
-        // It would be taken for the answer to a request that was not made yet.
+        // Input before the first request would be taken for its answer.
         if !transport.buffers().input().is_empty() {
             return Err(Error::ConnectProxyFailed(
-                "it sent more than its answer".to_owned(),
+                "it sent bytes after its answer".to_owned(),
             ));
         }
         if details.needs_tls() && !transport.is_tls() {
@@ -121,7 +119,7 @@ impl Stream for Layered {
     }
 
     fn receive(&mut self, room: &mut [u8], until: Instant) -> std::io::Result<usize> {
-        let timeout = until_then(until, Timeout::RecvResponse);
+        let timeout = next_timeout(until, Timeout::RecvResponse);
         self.0.maybe_await_input(timeout).map_err(into_io)?;
         let buffers = self.0.buffers();
         let input = buffers.input();
@@ -134,15 +132,15 @@ impl Stream for Layered {
     }
 
     fn is_quiet(&mut self) -> bool {
-        // What is decrypted and was not received shows in a read that has no time to wait.
-        let no_time = until_then(Instant::now(), Timeout::RecvResponse);
+        // A read without time to wait shows input that is below TLS.
+        let no_time = next_timeout(Instant::now(), Timeout::RecvResponse);
         self.0.buffers().input().is_empty()
             && self.0.is_open()
             && matches!(self.0.await_input(no_time), Err(Error::Timeout(_)))
     }
 }
 
-/// Sends what follows on each other in as few pieces as the buffer allows.
+/// Sends both parts in as few pieces as the buffer allows.
 fn send_through(
     transport: &mut dyn layer::Transport,
     parts: [&[u8]; 2],
@@ -154,11 +152,11 @@ fn send_through(
             let room = transport.buffers().output();
             let room = room.get_mut(filled..).unwrap_or_default();
             let length = room.len().min(part.len());
-            let (now, later) = part.split_at(length);
+            let (now, rest) = part.split_at(length);
             if let Some(room) = room.get_mut(..length) {
                 room.copy_from_slice(now);
             }
-            part = later;
+            part = rest;
             filled += length;
             if !part.is_empty() {
                 transmit(transport, &mut filled, until)?;
@@ -174,11 +172,11 @@ fn transmit(
     until: Instant,
 ) -> std::io::Result<()> {
     let amount = std::mem::take(filled);
-    let timeout = until_then(until, Timeout::SendRequest);
+    let timeout = next_timeout(until, Timeout::SendRequest);
     transport.transmit_output(amount, timeout).map_err(into_io)
 }
 
-fn until_then(until: Instant, reason: Timeout) -> NextTimeout {
+fn next_timeout(until: Instant, reason: Timeout) -> NextTimeout {
     NextTimeout {
         after: until.saturating_duration_since(Instant::now()).into(),
         reason,
@@ -198,8 +196,8 @@ fn into_io(error: Error) -> std::io::Error {
 type Chain =
     dyn Fn(&ConnectionDetails<'_>) -> Result<Box<dyn layer::Transport>, Error> + Send + Sync;
 
-/// A tunnel through the proxy, where there is one; else a socket of our own, as at the beginning
-/// of the tunnel; and TLS above either.
+/// A tunnel through the proxy, if there is one, or a plain socket, which a tunnel begins with, too;
+/// and TLS above either.
 fn chain(stop: Arc<Stop>) -> Arc<Chain> {
     let connector =
         ().chain(ConnectProxyConnector::default())
@@ -213,7 +211,7 @@ fn chain(stop: Arc<Stop>) -> Arc<Chain> {
     )
 }
 
-/// What ureq has to know to make a connection, and nothing of requests.
+/// ureq's configuration for a connection.
 fn layer_config(target: &Target) -> Result<Config, TransportError> {
     let proxy = match target.proxy() {
         None => None,
@@ -274,7 +272,7 @@ fn unusable(message: &str) -> TransportError {
     }
 }
 
-/// Says what happened without anything that the configuration holds as a secret.
+/// Explains an error without secrets of the configuration.
 fn explain(error: &Error) -> TransportError {
     use TransportErrorKind::{Connect, Io};
     let (kind, message) = match error {
@@ -290,7 +288,7 @@ fn explain(error: &Error) -> TransportError {
         Error::Rustls(what) => (Connect, format!("TLS: {what}")),
         Error::ConnectProxyFailed(what) => (Connect, format!("the proxy refused: {what}")),
         Error::Io(what) => return explain_io(what, Phase::Connecting),
-        // Nobody else speaks HTTP before the connection is there.
+        // Only the proxy sends HTTP before the connection is made.
         Error::Protocol(what) => (
             Connect,
             format!("the proxy's answer is not HTTP/1.1: {what}"),
@@ -300,12 +298,12 @@ fn explain(error: &Error) -> TransportError {
     TransportError { kind, message }
 }
 
-/// Finds addresses for ureq.
+/// Resolves names for ureq, by our cache.
 #[derive(Clone, Debug)]
 struct CachedResolver(Resolving);
 
 impl CachedResolver {
-    /// As many as ureq keeps.
+    /// The first 16 addresses: ureq keeps no more.
     fn addresses(&self, uri: &http::Uri) -> Result<ResolvedSocketAddrs, Error> {
         let found = self.0.resolve(uri).map_err(|error| match error.kind() {
             ErrorKind::TimedOut => Error::Timeout(Timeout::Resolve),
@@ -330,7 +328,7 @@ impl Resolver for CachedResolver {
     }
 }
 
-/// Makes the socket that the layers are built on.
+/// Connects the socket below the layers.
 #[derive(Debug)]
 struct SocketConnector(Arc<Stop>);
 
@@ -357,12 +355,12 @@ impl<In: layer::Transport> layer::Connector<In> for SocketConnector {
     }
 }
 
-/// A socket as ureq's layers want it.
+/// A socket as a transport of ureq's layers.
 #[derive(Debug)]
 struct SocketTransport {
     socket: Socket,
     buffers: LazyBuffers,
-    /// When all layers have to be there.
+    /// The deadline for all layers of the connection.
     made_by: Instant,
 }
 
@@ -409,7 +407,7 @@ fn ends(timeout: NextTimeout) -> Instant {
     Instant::now() + (*timeout.after).min(NEVER)
 }
 
-/// A time-out is that of its phase.
+/// Converts an error; a time-out gets its phase.
 fn in_time(error: std::io::Error, phase: Timeout) -> Error {
     match error.kind() {
         ErrorKind::TimedOut => Error::Timeout(phase),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// The receiver will never take this body: it answered 400, 413 or 422.
+    /// The receiver will never accept this body: it answered 400, 413 or 422.
     Refused,
     /// `maxAttempts` attempts were made.
     AttemptsExhausted,

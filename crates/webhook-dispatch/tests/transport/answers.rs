@@ -151,7 +151,7 @@ fn what_is_not_http_is_no_answer() {
 
 #[test]
 fn an_answer_that_ends_within_its_head_is_none() {
-    let gone = "the receiver closed the connection before it had answered";
+    let gone = "the receiver closed the connection before it answered";
     assert_eq!(check_none(""), gone);
     for length in [1, 10, 17, 30] {
         check_none(&OK[..length]);

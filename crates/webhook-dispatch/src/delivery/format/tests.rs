@@ -3,7 +3,7 @@ use expect_test::{Expect, expect};
 
 const EVENT: &str = r#"{"task":{"assignedTask":{"taskId":"www-data-prod-hello-0-\u00fc","task":{"job":{"role":"www-data","environment":"prod","name":"hello world"}}},"status":"RUNNING","taskEvents":[{"timestamp":1451606400007,"status":"RUNNING"}]},"oldState":{"value":"STARTING"}}"#;
 
-/// What is sent for an event: the headers, an empty line, and the body.
+/// The request for an event: its headers, an empty line, and its body.
 fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
     let mut headers = headers;
     prepare(format, &mut headers);
@@ -26,7 +26,7 @@ fn check(format: Format, event: &str, expected: Expect) {
 }
 
 #[test]
-fn aurora_is_the_event_as_it_came() {
+fn aurora_is_the_event_byte_for_byte() {
     let event = " {\"task\":{},  \"x\": 1.50}\n";
     let text = sent(Format::Aurora, event, HeaderMap::new());
     assert_eq!(text, format!("content-type: application/json\n\n{event}"));
@@ -71,7 +71,7 @@ fn binary_cloudevents_have_their_attributes_in_headers_and_the_event_in_the_body
 }
 
 #[test]
-fn structured_cloudevents_hold_the_event_to_the_byte() {
+fn structured_cloudevents_hold_the_event_byte_for_byte() {
     let text = sent(Format::CloudEventsStructured, EVENT, HeaderMap::new());
     let (head, body) = text.split_once("\n\n").unwrap();
     assert_eq!(
@@ -96,7 +96,7 @@ fn an_event_without_a_task_id_or_a_time_has_no_subject_and_the_time_of_its_accep
 }
 
 #[test]
-fn the_files_content_type_stands_whatever_the_format() {
+fn a_configured_content_type_is_kept_in_every_format() {
     for &format in Format::ALL {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/own"));
@@ -107,7 +107,7 @@ fn the_files_content_type_stands_whatever_the_format() {
 }
 
 #[test]
-fn what_may_not_stand_in_a_header_is_percent_encoded() {
+fn characters_unsafe_in_a_header_are_percent_encoded() {
     let mut headers = HeaderLines::new();
     let name = HeaderName::from_static("ce-subject");
     push_escaped(&mut headers, &name, "a b\"c%d\u{1}\n\u{7f}é€~!");
@@ -116,9 +116,9 @@ fn what_may_not_stand_in_a_header_is_percent_encoded() {
 }
 
 #[test]
-fn the_attributes_of_an_event_are_its_own() {
+fn configured_attributes_are_replaced() {
     let mut headers = HeaderMap::new();
-    headers.insert("ce-id", HeaderValue::from_static("the file's"));
+    headers.insert("ce-id", HeaderValue::from_static("configured"));
     let text = sent(Format::CloudEventsBinary, EVENT, headers);
     assert_eq!(text.matches("ce-id").count(), 1, "{text}");
     assert!(text.contains("ce-id: evt_1\n"), "{text}");
@@ -135,9 +135,9 @@ fn receipt(body: &str) -> Result<(), (Outcome, Verdict, String)> {
 }
 
 #[test]
-fn a_record_with_an_offset_was_taken() {
-    let taken = r#"{"offsets":[{"partition":1,"offset":100,"error_code":null,"error":null}],"key_schema_id":null}"#;
-    assert_eq!(receipt(taken), Ok(()));
+fn a_record_with_an_offset_was_accepted() {
+    let accepted = r#"{"offsets":[{"partition":1,"offset":100,"error_code":null,"error":null}],"key_schema_id":null}"#;
+    assert_eq!(receipt(accepted), Ok(()));
     assert_eq!(
         receipt(r#"{"offsets":[{"partition":1,"offset":100}]}"#),
         Ok(())
@@ -145,7 +145,7 @@ fn a_record_with_an_offset_was_taken() {
 }
 
 #[test]
-fn a_success_that_says_otherwise_inside_is_a_failure() {
+fn a_2xx_whose_body_reports_a_failed_record_is_a_failure() {
     for body in [
         r#"{"offsets":[{"partition":null,"offset":null,"error_code":50003,"error":"timed out"}]}"#,
         r#"{"offsets":[{"offset":1},{"error_code":1}]}"#,
@@ -163,7 +163,7 @@ fn a_success_that_says_otherwise_inside_is_a_failure() {
 }
 
 #[test]
-fn other_formats_are_not_looked_into() {
+fn the_body_of_an_answer_counts_for_kafka_alone() {
     let answer = Answer {
         status: 204,
         retry_after: None,
@@ -171,7 +171,7 @@ fn other_formats_are_not_looked_into() {
         complete: true,
     };
     for &format in Format::ALL {
-        let taken = check_response(format, &answer).is_ok();
-        assert_eq!(taken, format != Format::KafkaRestV2);
+        let accepted = check_response(format, &answer).is_ok();
+        assert_eq!(accepted, format != Format::KafkaRestV2);
     }
 }

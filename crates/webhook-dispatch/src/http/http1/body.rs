@@ -1,11 +1,11 @@
-//! Where an answer's body ends (RFC 9112, sections 6.3 and 7.1).
+//! The framing of an answer's body (RFC 9112, sections 6.3 and 7.1).
 
 use httparse::Status;
 
 /// How a body ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// After so many bytes more.
+    /// After this many more bytes.
     Length(u64),
     /// After its last chunk.
     Chunked(Part),
@@ -18,7 +18,7 @@ pub(super) enum Framing {
 pub(super) enum Part {
     /// The line with a chunk's size.
     Size,
-    /// So many bytes of a chunk.
+    /// This many bytes of a chunk.
     Data(u64),
     /// The line break after a chunk.
     Break,
@@ -26,16 +26,16 @@ pub(super) enum Part {
     Trailer,
 }
 
-/// What became of some input.
+/// The state of a body after some input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// The body is whole.
+    /// The body is complete.
     All,
-    /// There is more of it to come.
+    /// More of it follows.
     Some,
-    /// It is longer than there is room for.
+    /// It is longer than the room for it.
     TooMuch,
-    /// Nobody can tell where it ends.
+    /// Its framing is invalid.
     Malformed,
 }
 
@@ -48,8 +48,8 @@ impl Framing {
         *self == Framing::ToTheEnd
     }
 
-    /// Adds to `body` what is of it in `input`, `room` bytes at most, and says how much of the
-    /// input that took.
+    /// Moves the body's bytes from `input` to `body`, at most `room` of them. Returns how many
+    /// bytes of the input were consumed.
     pub(super) fn take(&mut self, input: &[u8], room: u64, body: &mut Vec<u8>) -> (usize, Taken) {
         match self {
             Framing::Length(left) => {
@@ -63,7 +63,7 @@ impl Framing {
     }
 }
 
-/// Takes what there is of `left` bytes.
+/// Takes up to `left` bytes.
 fn take_data(input: &[u8], left: &mut u64, room: u64, body: &mut Vec<u8>) -> (usize, Taken) {
     let wanted = (input.len() as u64).min(*left);
     let fits = usize::try_from(wanted.min(room)).unwrap_or(usize::MAX);
@@ -84,7 +84,7 @@ fn take_chunks(part: &mut Part, input: &[u8], room: u64, body: &mut Vec<u8>) -> 
     loop {
         let rest = input.get(used..).unwrap_or_default();
         let (length, next) = match part {
-            // Without a digit it is not 0, as the library has it.
+            // httparse takes a size without a digit for 0.
             Part::Size if rest.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => {
                 return (used, Taken::Malformed);
             }

@@ -1,36 +1,36 @@
-//! The head of an answer: its status, and what it says of the body and the connection.
+//! The head of an answer: status, `Retry-After`, the body's framing, and the connection's reuse.
 
 use super::body::Framing;
 use httparse::{Error, Header, Response, Status};
 use std::mem::MaybeUninit;
 
-/// HeaderLines that an answer's head may have.
+/// The most header fields that an answer's head may have.
 const FIELDS: usize = 128;
 
-/// What is wanted of an answer's head.
+/// The parts of an answer's head that are used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// The value of `Retry-After`.
+    /// The value of the first `Retry-After`.
     pub(super) retry_after: Option<Vec<u8>>,
-    /// How the body ends; `None` where there is none.
+    /// How the body ends; `None` if there is none.
     pub(super) framing: Option<Framing>,
     /// Whether another request may follow on the connection, once the body has been read.
     pub(super) keeps: bool,
 }
 
 impl Head {
-    /// Whether another head follows, of the answer that is meant. 101 is none of these: who
-    /// switches protocols, though nobody asked for it, speaks HTTP no longer.
+    /// Whether the final answer's head follows. It does not after 101, unsolicited as that is: the
+    /// peer no longer speaks HTTP.
     pub(super) fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }
 }
 
-/// Reads a head, and says how long it is; `None` if it has not ended yet.
+/// Parses a head and returns its length, too; `None` if the input has not all of it yet.
 ///
 /// # Errors
-/// It is not that of an HTTP/1.1 answer, or contradicts itself.
+/// It is not the head of an HTTP/1.1 answer, or contradicts itself.
 pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str> {
     if input.is_empty() {
         return Ok(None);
@@ -50,9 +50,9 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str>
 
 fn explain(error: Error) -> &'static str {
     match error {
-        Error::HeaderName => "a header's name is not one",
-        Error::HeaderValue => "a header's value is not one",
-        Error::NewLine => "a line does not end as it should",
+        Error::HeaderName => "a header has an invalid name",
+        Error::HeaderValue => "a header has an invalid value",
+        Error::NewLine => "a line has an invalid end",
         Error::Status => "its status is not a number of three digits",
         Error::TooManyHeaders => "it has too many headers",
         Error::Version => "it does not begin with HTTP/1.1 or HTTP/1.0",
@@ -65,20 +65,20 @@ fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
     if status < 100 {
         return Err("its status is below 100");
     }
-    let is_old = response.version == Some(0);
+    let is_http_1_0 = response.version == Some(0);
     let mut retry_after = None;
     let mut length = None;
     let mut coding: Option<&[u8]> = None;
-    let (mut closes, mut stays) = (false, false);
+    let (mut says_close, mut says_keep_alive) = (false, false);
     for Header { name, value } in response.headers.iter() {
         if name.eq_ignore_ascii_case("content-length") {
             length = Some(content_length(value, length)?);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            // The last coding of the last field is the one that says how long the body is.
+            // The last coding of the last field determines the framing.
             coding = last_coding(value).or(coding);
         } else if name.eq_ignore_ascii_case("connection") {
-            closes |= lists(value, b"close");
-            stays |= lists(value, b"keep-alive");
+            says_close |= contains(value, b"close");
+            says_keep_alive |= contains(value, b"keep-alive");
         } else if name.eq_ignore_ascii_case("retry-after") && retry_after.is_none() {
             retry_after = Some(value.to_vec());
         }
@@ -87,14 +87,14 @@ fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
     let is_chunked = coding.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
     let framing = match length {
         _ if has_none => None,
-        // RFC 9112, section 6.3: the coding counts, and not the length. HTTP/1.0 knows no coding.
-        _ if is_chunked && !is_old => Some(Framing::chunked()),
+        // RFC 9112, section 6.3: the coding overrides the length. HTTP/1.0 has no codings.
+        _ if is_chunked && !is_http_1_0 => Some(Framing::chunked()),
         Some(length) => Some(Framing::Length(length)),
         None => Some(Framing::ToTheEnd),
     };
-    // Where there are both, somebody on the way may have believed the other; and who says that
-    // there is no content may send some all the same.
-    let doubtful = match (coding, length) {
+    // An intermediary may have used the other of coding and length; and a 204 with either may be
+    // followed by content.
+    let ambiguous = match (coding, length) {
         (Some(_), Some(_)) => true,
         (None, None | Some(0)) => false,
         _ => status == 204,
@@ -102,16 +102,16 @@ fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
     Ok(Head {
         status,
         retry_after,
-        keeps: !closes
-            && (!is_old || stays)
+        keeps: !says_close
+            && (!is_http_1_0 || says_keep_alive)
             && status != 101
-            && !doubtful
+            && !ambiguous
             && framing != Some(Framing::ToTheEnd),
         framing,
     })
 }
 
-/// The number in a `Content-Length`. It may stand there more than once, if it is the same.
+/// The number in a `Content-Length`. It may be repeated.
 fn content_length(value: &[u8], before: Option<u64>) -> Result<u64, &'static str> {
     const WRONG: &str = "its Content-Length is not a number";
     let mut length = before;
@@ -132,13 +132,13 @@ fn content_length(value: &[u8], before: Option<u64>) -> Result<u64, &'static str
     length.ok_or(WRONG)
 }
 
-/// Whether a list has this element.
-fn lists(list: &[u8], element: &[u8]) -> bool {
+/// Whether a list contains this element.
+fn contains(list: &[u8], element: &[u8]) -> bool {
     let mut elements = list.split(|byte| *byte == b',');
     elements.any(|other| other.trim_ascii().eq_ignore_ascii_case(element))
 }
 
-/// The last element of a list of codings; `identity`, of an older HTTP, is none.
+/// The last element of a list of codings. `identity`, from an older HTTP, does not count.
 fn last_coding(list: &[u8]) -> Option<&[u8]> {
     list.rsplit(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)

@@ -1,4 +1,4 @@
-//! An answer is the same in whatever pieces it comes.
+//! HTTP/1.1 on scripted streams. An answer is the same in whatever pieces it arrives.
 
 use super::*;
 use proptest::prelude::*;
@@ -8,26 +8,26 @@ use std::io::ErrorKind;
 const WITHIN: Duration = Duration::from_secs(60);
 const MOST: u64 = 1000;
 
-/// Gives what is written here, piece by piece, and then the end, or silence.
+/// A stream whose input is these pieces, and then the end or silence.
 #[derive(Debug, Default)]
 struct Script {
     pieces: VecDeque<Vec<u8>>,
     then_silent: bool,
     sent: Vec<u8>,
-    /// Until when was sent, and received.
-    untils: Vec<Instant>,
+    /// The deadlines of all calls.
+    deadlines: Vec<Instant>,
 }
 
 impl Stream for Script {
     fn send(&mut self, head: &[u8], body: &[u8], until: Instant) -> Result<()> {
-        self.untils.push(until);
+        self.deadlines.push(until);
         self.sent.extend_from_slice(head);
         self.sent.extend_from_slice(body);
         Ok(())
     }
 
     fn receive(&mut self, room: &mut [u8], until: Instant) -> Result<usize> {
-        self.untils.push(until);
+        self.deadlines.push(until);
         let Some(mut piece) = self.pieces.pop_front() else {
             return if self.then_silent {
                 Err(ErrorKind::TimedOut.into())
@@ -59,9 +59,10 @@ fn connection(pieces: impl IntoIterator<Item = Vec<u8>>, then_silent: bool) -> C
     })
 }
 
-/// What comes of these bytes, after which nothing follows: the answer, and whether the connection
-/// is fit for another request.
-fn heard(pieces: impl IntoIterator<Item = Vec<u8>>) -> std::result::Result<(Answer, bool), String> {
+/// The answer in these bytes, followed by silence, and whether the connection can be reused.
+fn received(
+    pieces: impl IntoIterator<Item = Vec<u8>>,
+) -> std::result::Result<(Answer, bool), String> {
     let mut connection = connection(pieces, true);
     match connection.exchange(b"head", b"body", WITHIN, MOST) {
         Ok(answer) => {
@@ -75,11 +76,11 @@ fn heard(pieces: impl IntoIterator<Item = Vec<u8>>) -> std::result::Result<(Answ
     }
 }
 
-/// Status, body, whether that is all of it, and whether the connection is kept.
+/// Status, body, whether the body is complete, and whether the connection is kept.
 type Expected<'a> = (u16, &'a str, bool, bool);
 
 fn check(bytes: &str, expected: Expected<'_>) {
-    let (answer, kept) = heard([bytes.as_bytes().to_vec()]).expect(bytes);
+    let (answer, kept) = received([bytes.as_bytes().to_vec()]).expect(bytes);
     let body = std::str::from_utf8(&answer.body).unwrap();
     assert_eq!(
         (answer.status, body, answer.complete, kept),
@@ -88,13 +89,13 @@ fn check(bytes: &str, expected: Expected<'_>) {
     );
 }
 
-fn refused(bytes: &str, why: &str) {
-    let fault = heard([bytes.as_bytes().to_vec()]).expect_err(bytes);
+fn check_fault(bytes: &str, why: &str) {
+    let fault = received([bytes.as_bytes().to_vec()]).expect_err(bytes);
     assert!(fault.contains(why), "{bytes}: {fault}");
 }
 
 #[test]
-fn a_body_has_the_length_that_its_head_says() {
+fn a_body_has_the_length_in_its_head() {
     check(
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
         (200, "ok", true, true),
@@ -185,7 +186,7 @@ fn a_body_of_unknown_length_ends_with_the_connection() {
         let answer = ends.exchange(b"", b"", WITHIN, MOST).unwrap();
         assert_eq!((&answer.body[..], answer.complete), (&b"abc"[..], true));
         assert!(ends.if_reusable(WITHIN).is_none());
-        assert!(!heard([bytes]).unwrap().0.complete, "it may go on");
+        assert!(!received([bytes]).unwrap().0.complete, "it may go on");
     }
 }
 
@@ -233,7 +234,7 @@ fn a_peer_says_whether_the_connection_is_kept() {
         ("HTTP/1.0 200 OK\r\n", false),
         ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", true),
     ] {
-        let (answer, is_kept) = heard([format!("{head}{body}").into_bytes()]).unwrap();
+        let (answer, is_kept) = received([format!("{head}{body}").into_bytes()]).unwrap();
         assert!(answer.complete);
         assert_eq!(is_kept, kept, "{head}");
     }
@@ -244,7 +245,7 @@ fn a_peer_says_whether_the_connection_is_kept() {
 }
 
 #[test]
-fn a_coding_that_is_none_does_not_hide_the_length() {
+fn an_identity_coding_does_not_override_the_length() {
     for (coding, kept) in [
         ("identity", true),
         ("", true),
@@ -266,7 +267,7 @@ fn a_coding_that_is_none_does_not_hide_the_length() {
 }
 
 #[test]
-fn no_content_that_may_have_content_is_not_followed() {
+fn a_204_that_announces_content_ends_the_connection() {
     for (fields, kept) in [
         ("", true),
         ("Content-Length: 0\r\n", true),
@@ -281,37 +282,37 @@ fn no_content_that_may_have_content_is_not_followed() {
 }
 
 #[test]
-fn retry_after_is_told() {
+fn the_first_retry_after_is_returned() {
     let bytes =
         "HTTP/1.1 503 No\r\nretry-AFTER:  120 \r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
-    let (answer, _) = heard([bytes.as_bytes().to_vec()]).unwrap();
+    let (answer, _) = received([bytes.as_bytes().to_vec()]).unwrap();
     assert_eq!(answer.retry_after.as_deref(), Some(&b"120"[..]));
 }
 
 #[test]
-fn what_contradicts_itself_is_no_answer() {
-    refused(
+fn a_malformed_or_contradictory_head_is_a_fault() {
+    check_fault(
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "two different",
     );
     for length in ["", "-1", "+1", "1,", "0x1", "99999999999999999999"] {
-        refused(
+        check_fault(
             &format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"),
             "is not a number",
         );
     }
-    refused("HTTP/1.1 099 Low\r\n\r\n", "below 100");
-    refused("HTTP/2 200\r\n\r\n", "HTTP/1.1 or HTTP/1.0");
-    refused("HTTP/1.1 200 OK\r\na b: c\r\n\r\n", "name");
-    refused(
+    check_fault("HTTP/1.1 099 Low\r\n\r\n", "below 100");
+    check_fault("HTTP/2 200\r\n\r\n", "HTTP/1.1 or HTTP/1.0");
+    check_fault("HTTP/1.1 200 OK\r\na b: c\r\n\r\n", "name");
+    check_fault(
         &format!("HTTP/1.1 200 OK\r\n{}", "a: b\r\n".repeat(129)),
         "too many",
     );
-    refused(
+    check_fault(
         &format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(LONGEST_HEAD)),
         "too long",
     );
-    refused("HTTP/1.1 200 OK\r\n", "TimedOut");
+    check_fault("HTTP/1.1 200 OK\r\n", "TimedOut");
     assert!(matches!(
         connection([b"HTTP/1.1 200".to_vec()], false).exchange(b"", b"", WITHIN, MOST),
         Err(Fault::Closed)
@@ -319,7 +320,7 @@ fn what_contradicts_itself_is_no_answer() {
 }
 
 #[test]
-fn the_time_for_an_answer_is_longer_only_where_sending_has_used_it_up() {
+fn an_answer_has_more_time_only_if_sending_used_it_up() {
     let now = Instant::now();
     let soon = now + ANSWERED / 10;
     assert_eq!(after_sending(soon, now), soon, "however short it is");
@@ -338,7 +339,7 @@ fn an_exchange_has_one_deadline_for_all_its_phases() {
     let mut connection = connection(pieces.map(|piece| piece.as_bytes().to_vec()), true);
     let began = Instant::now();
     connection.exchange(b"", b"", WITHIN, MOST).unwrap();
-    let (exchange, body) = connection.stream.untils.split_at(4);
+    let (exchange, body) = connection.stream.deadlines.split_at(4);
     assert!(
         exchange.iter().all(|until| *until == exchange[0]),
         "to the end of the head"
@@ -349,7 +350,7 @@ fn an_exchange_has_one_deadline_for_all_its_phases() {
 }
 
 #[test]
-fn a_connection_is_not_used_after_it_was_idle_for_long() {
+fn a_connection_is_not_reused_after_a_long_idle_time() {
     let mut connection = connection(
         [b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()],
         true,
@@ -360,7 +361,7 @@ fn a_connection_is_not_used_after_it_was_idle_for_long() {
     assert!(connection.if_reusable(WITHIN).is_none());
 }
 
-/// An answer, and what follows it.
+/// An answer and bytes that follow it.
 fn any_answer() -> impl Strategy<Value = Vec<u8>> {
     let interim = prop::collection::vec(Just("HTTP/1.1 103 Early\r\nlink: <x>\r\n\r\n"), 0..3);
     let framing = prop_oneof![
@@ -395,15 +396,15 @@ proptest! {
             from = cut;
         }
         pieces.push(bytes[from..].to_vec());
-        let whole = heard([bytes.clone()]);
+        let whole = received([bytes.clone()]);
         let drops = bytes.iter().map(|byte| vec![*byte]);
-        prop_assert_eq!(&heard(pieces), &whole);
-        prop_assert_eq!(&heard(drops), &whole);
+        prop_assert_eq!(&received(pieces), &whole);
+        prop_assert_eq!(&received(drops), &whole);
     }
 
     #[test]
-    fn nothing_that_comes_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        drop(heard([bytes.clone()]));
-        drop(heard([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(), bytes]));
+    fn no_input_causes_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        drop(received([bytes.clone()]));
+        drop(received([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(), bytes]));
     }
 }

@@ -1,4 +1,4 @@
-//! A connection to the first address that takes one.
+//! Connects to the first address that accepts.
 
 use super::socket::NEVER;
 use std::io::{Error, ErrorKind, Result};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 /// Tries one address after the other. Each but the last gets half of the time that is left.
 ///
 /// # Errors
-/// What the last address said; [`ErrorKind::TimedOut`] when the time has passed.
+/// The last address's error; [`ErrorKind::TimedOut`] when the time has passed.
 pub(crate) fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream> {
     let ends = Instant::now() + within.min(NEVER);
-    let mut trouble = Error::new(ErrorKind::NotFound, "no address");
+    let mut last_error = Error::new(ErrorKind::NotFound, "no address");
     let mut others = addresses.len();
     for address in addresses {
         others = others.saturating_sub(1);
@@ -25,10 +25,10 @@ pub(crate) fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpS
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
-            Err(error) => trouble = error,
+            Err(error) => last_error = error,
         }
     }
-    Err(trouble)
+    Err(last_error)
 }
 
 #[cfg(test)]
@@ -40,7 +40,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A socket that has an address and refuses connections: it does not listen.
+    /// A bound socket that refuses connections, since it does not listen.
     fn closed() -> (OwnedFd, SocketAddr) {
         let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
         net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
@@ -48,7 +48,7 @@ mod tests {
         (socket, address)
     }
 
-    /// Listens, with room for no more connections: whoever tries waits.
+    /// A listening socket with a full backlog: further connections wait.
     fn full() -> (OwnedFd, Vec<TcpStream>, SocketAddr) {
         let (listener, address) = closed();
         net::listen(&listener, 0).unwrap();
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_is_no_connection() {
+    fn without_an_address_there_is_no_connection() {
         let error = connect(&[], PATIENCE).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }

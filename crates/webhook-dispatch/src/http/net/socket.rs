@@ -1,4 +1,4 @@
-//! A connected socket, with as few system calls as there can be.
+//! A connected socket: time-outs, and as few system calls as possible.
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
@@ -7,20 +7,20 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Longer than any time-out, and short enough to be added to a time.
+/// Longer than any time-out, and short enough to be added to an `Instant`.
 pub(crate) const NEVER: Duration = Duration::from_secs(60 * 24 * 60 * 60);
-/// How late a time-out may come, so that the socket's own need not be set for each call. The
+/// How late a time-out may be, so that the socket's own time-out need not be set for each call. The
 /// kernel's clock ticks are as coarse.
 const SLACK: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(crate) struct Socket {
-    /// Shared, weakly, with whoever may end it from another thread.
+    /// Shared, by a weak reference, with the [`Stop`](crate::http::stop::Stop) of its transport.
     stream: Arc<TcpStream>,
-    /// The time-outs that are set on it.
+    /// The time-outs that are set on the socket.
     receives_within: Duration,
     sends_within: Duration,
-    /// The peer takes no more, but has answered.
+    /// Whether the peer stopped reading, but has answered.
     answered: bool,
 }
 
@@ -34,22 +34,22 @@ impl Socket {
         }
     }
 
-    /// The socket, to end it from another thread.
+    /// The socket, for a shutdown from another thread.
     pub(crate) fn stream(&self) -> &Arc<TcpStream> {
         &self.stream
     }
 
-    /// Sends all of both, in one piece if the kernel takes it.
+    /// Sends all of both buffers, in one system call if the kernel accepts as much.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] when it could not by then; part of it may have gone. A peer that
-    /// takes no more, but has answered, is no error: the answer can be received.
+    /// [`ErrorKind::TimedOut`] at `until`; a part may have been sent. A peer that stopped reading
+    /// but has answered is no error: the answer can be received.
     pub(crate) fn send(&mut self, first: &[u8], second: &[u8], until: Instant) -> Result<()> {
         if self.answered {
             return Ok(());
         }
         match self.send_all(first, second, until) {
-            Err(error) if takes_no_more(&error) && self.has_input() => {
+            Err(error) if stopped_reading(&error) && self.has_input() => {
                 self.answered = true;
                 Ok(())
             }
@@ -60,7 +60,7 @@ impl Socket {
     fn send_all(&mut self, first: &[u8], second: &[u8], until: Instant) -> Result<()> {
         let mut slices = [IoSlice::new(first), IoSlice::new(second)];
         let mut left = &mut slices[..];
-        // Empty ones are not sent.
+        // Skips empty buffers.
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             let set = |within| self.stream.set_write_timeout(Some(within));
@@ -68,7 +68,7 @@ impl Socket {
             let mut nothing = SendAncillaryBuffer::default();
             match sendmsg(&*self.stream, left, &mut nothing, SendFlags::NOSIGNAL) {
                 Ok(sent) => IoSlice::advance_slices(&mut left, sent),
-                // Too early or a signal: what is left of the time says whether to go on.
+                // Too early, or a signal: `keep_time` returns the error once the time has passed.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -79,7 +79,7 @@ impl Socket {
     /// Waits for input. Zero bytes are its end.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] when there was none by then.
+    /// [`ErrorKind::TimedOut`] if there was none until `until`.
     pub(crate) fn receive(&mut self, buffer: &mut [u8], until: Instant) -> Result<usize> {
         loop {
             let set = |within| self.stream.set_read_timeout(Some(within));
@@ -92,12 +92,12 @@ impl Socket {
         }
     }
 
-    /// Whether all that was sent was taken, and nothing has come, not even the end.
+    /// Whether the peer read on, and sent nothing since, not even the end.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.answered && matches!(self.peek(), Err(Errno::AGAIN))
     }
 
-    /// Whether there is input to be read, though the connection may be broken.
+    /// Whether there is input to be read, even if the connection is broken.
     fn has_input(&self) -> bool {
         matches!(self.peek(), Ok(1..))
     }
@@ -109,8 +109,8 @@ impl Socket {
     }
 }
 
-/// Whether the peer has hung up, or does not read.
-fn takes_no_more(error: &Error) -> bool {
+/// Whether the peer has closed the connection, or does not read.
+fn stopped_reading(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::BrokenPipe
@@ -120,7 +120,7 @@ fn takes_no_more(error: &Error) -> bool {
     )
 }
 
-/// Sets a time-out that ends at `until`, unless the one that is set does, or a little later.
+/// Sets a time-out that ends at `until`, unless the current one ends then or a little later.
 fn keep_time(
     current: &mut Duration,
     until: Instant,
@@ -131,7 +131,7 @@ fn keep_time(
         return Err(Error::from(ErrorKind::TimedOut));
     }
     if *current < left || *current - left > SLACK {
-        // Up to a whole millisecond, so that the next call's is the same.
+        // Rounded up to a millisecond, so that the next call's time-out is the same.
         let millis = left.as_nanos().div_ceil(1_000_000);
         let within = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
         set(within)?;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn both_parts_come_in_one_piece() {
+    fn both_buffers_arrive_in_one_piece() {
         let (mut socket, mut peer) = pair();
         let mut piece = [0; 64];
         for (first, second) in [("head", "body"), ("head", ""), ("", "body")] {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_go_at_once_goes_on_where_it_stopped() {
+    fn a_partial_send_continues_where_it_stopped() {
         let (mut socket, mut peer) = pair();
         let parts = [vec![1; 5 << 20], vec![2; 5 << 20]];
         let expected = parts.concat();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_quiet_until_the_peer_closes_or_speaks() {
+    fn a_connection_is_quiet_until_the_peer_closes_or_sends() {
         let (mut socket, mut peer) = pair();
         assert!(socket.is_quiet());
         peer.write_all(b"!").unwrap();
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(socket.receive(&mut [0; 2], patience()).unwrap(), 0);
     }
 
-    /// The kernel needs a moment to carry it over.
+    /// Waits for the kernel, which needs a moment to transfer the bytes.
     fn until_not_quiet(socket: &Socket) {
         let ends = patience();
         while socket.is_quiet() {
@@ -210,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_answered_and_went_away_is_heard() {
+    fn the_answer_of_a_peer_that_closed_is_received() {
         let (mut socket, mut peer) = pair();
         socket.send(b"part", b"", patience()).unwrap();
         peer.write_all(b"enough").unwrap();
-        // What it has not read makes its close a reset.
+        // Its unread input makes the close a reset.
         drop(peer);
         for _ in 0..1000 {
             socket.send(&[0; 16 * 1024], b"", patience()).unwrap();
@@ -226,15 +226,15 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_went_away_without_a_word_is_an_error() {
+    fn a_peer_that_closed_without_an_answer_is_an_error() {
         let (mut socket, peer) = pair();
         drop(peer);
         let gone = (0..1000).find_map(|_| socket.send(&[0; 16 * 1024], b"", patience()).err());
-        assert!(takes_no_more(&gone.unwrap()));
+        assert!(stopped_reading(&gone.unwrap()));
     }
 
     #[test]
-    fn time_passes() {
+    fn a_wait_ends_at_its_deadline() {
         let (mut socket, _peer) = pair();
         let soon = Instant::now() + Duration::from_millis(20);
         let error = socket.receive(&mut [0], soon).unwrap_err();
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 
-    /// The time-out that is set when one of `left` is wanted and `current` is there.
+    /// Checks which time-out is set when `left` is wanted and `current` is set.
     fn check(current: Duration, left: Duration, expected: Option<Duration>) {
         let mut kept = current;
         let mut set = None;
@@ -262,13 +262,13 @@ mod tests {
         let minute = Duration::from_secs(60);
         check(Duration::MAX, minute, Some(minute));
         check(minute, minute, None);
-        // Half a minute late would be too late, and a minute early wrong.
+        // Half a minute late is too late, and a minute early too early.
         check(minute, minute / 2, Some(minute / 2));
         check(minute, minute * 2, Some(minute * 2));
     }
 
     #[test]
-    fn no_time_is_a_time_out() {
+    fn no_time_left_is_a_time_out() {
         let error = keep_time(&mut Duration::MAX.clone(), Instant::now(), |_| Ok(())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
