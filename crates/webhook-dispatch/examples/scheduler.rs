@@ -1,13 +1,13 @@
-//! A small scheduler that tells of its tasks by webhook.
+//! A small scheduler that sends its tasks' changes of state by webhook.
 //!
 //! ```text
 //! cargo run -p webhookd -- receive                          # in another terminal
 //! cargo run -p webhook-dispatch --example scheduler -- http://127.0.0.1:5000/
 //! ```
 //!
-//! It runs the tasks of a job through their lives and submits an event for every transition. Stop
-//! the receiver and run it: what could not be delivered stays in the queue, in the directory that
-//! it prints, and the next run delivers it first.
+//! It takes the tasks of a job through their states and submits an event for every transition. Run
+//! it without the receiver: undelivered events stay in the queue, in the directory that it prints,
+//! and the next run delivers them first.
 
 #![expect(clippy::print_stdout, reason = "a program for people to watch")]
 
@@ -22,14 +22,17 @@ use webhook_model::{AssignedTask, JobKey, ScheduledTask, TaskConfig, TaskStateCh
 /// Tasks of the job.
 const TASKS: i32 = 20;
 
-/// How long the scheduler lets itself be held up by one event.
+/// How long one event may block the scheduler.
 const AT_MOST: Duration = Duration::from_secs(1);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1);
     let url = url.as_deref().unwrap_or("http://127.0.0.1:5000/");
     let queue = std::env::temp_dir().join("webhook-example-scheduler");
-    println!("telling {url}; what is owed is kept in {}", queue.display());
+    println!(
+        "sending to {url}; undelivered events are kept in {}",
+        queue.display()
+    );
 
     let target = Target::builder(TargetUrl::parse(url)?)
         .connect_timeout(Duration::from_millis(500))
@@ -56,8 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ))
         })
         .collect();
-    let life = [Init, Pending, Assigned, Starting, Running, Finished];
-    for step in life.windows(2) {
+    let states = [Init, Pending, Assigned, Starting, Running, Finished];
+    for step in states.windows(2) {
         for task in &mut tasks {
             *task = enter(&submitter, task.clone(), step[0], step[1])?;
         }
@@ -79,15 +82,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     if report.drained {
-        println!("all of it arrived");
+        println!("every event was delivered");
     } else {
-        println!("the rest is safe in the queue; the next run goes on with it");
+        println!("the pending events are in the queue; the next run delivers them");
     }
     Ok(())
 }
 
-/// Lets a task enter a state, and tells of it: the task has entered it only once the event is
-/// durable, as a scheduler that must not forget to tell would have it.
+/// Lets a task enter a state, and submits the event. The transition counts only once the event is
+/// durable, so that none is forgotten.
 fn enter(
     submitter: &Submitter,
     task: ScheduledTask,
@@ -104,7 +107,7 @@ fn epoch_ms() -> Result<u128, Box<dyn Error>> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())
 }
 
-/// Says what goes wrong.
+/// Prints incidents.
 #[derive(Debug)]
 struct Log;
 

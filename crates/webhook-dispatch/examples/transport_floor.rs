@@ -1,5 +1,5 @@
-//! What the HTTP client costs above a bare socket: both post the same bytes from the same number
-//! of threads to a receiver in a process of its own, in turns.
+//! Measures what the HTTP client costs above a bare socket: both post the same bytes from the same
+//! number of threads to a receiver in a process of its own, in turns.
 //!
 //! ```sh
 //! cargo run --release -p webhook-dispatch --example transport_floor -- [SECONDS] [ROUNDS]
@@ -61,8 +61,8 @@ fn main() -> Result<()> {
 
 type Post = Box<dyn FnMut() -> Result<()>>;
 
-/// Posts from all threads for this long. Returns requests in a second, and microseconds of
-/// processor time of this process for each.
+/// Posts from all threads for this long. Returns requests per second, and microseconds of this
+/// process's processor time per request.
 fn run(time: Duration, poster: impl Fn() -> Result<Post> + Sync) -> Result<(f64, f64)> {
     let ended = AtomicBool::new(false);
     let count = AtomicU64::new(0);
@@ -95,7 +95,7 @@ fn run(time: Duration, poster: impl Fn() -> Result<Post> + Sync) -> Result<(f64,
     Ok((count / elapsed, processor / count * 1e6))
 }
 
-/// The processor time that this process has used, of the kernel's accounts: in steps of 10 ms.
+/// The processor time that this process has used, in steps of 10 ms.
 fn processor_time() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let (_, after_name) = stat.rsplit_once(')').ok_or("its format")?;
@@ -107,7 +107,7 @@ fn processor_time() -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// The bytes that the client writes, from a socket that knows nothing.
+/// Posts the bytes that the client writes through a bare socket.
 fn bare(address: SocketAddr) -> Result<Post> {
     let head = format!(
         "POST / HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
@@ -154,19 +154,19 @@ fn client(address: SocketAddr) -> Result<Post> {
             body: &body,
         })?;
         if answer.status != 200 {
-            return Err("not taken".into());
+            return Err("unexpected status".into());
         }
         Ok(())
     }))
 }
 
-/// Answers whatever comes, a thread for each connection, until standard input ends.
+/// Answers all requests, with a thread for each connection, until standard input ends.
 fn receive() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A connection that ends is no error.
+            // The error of a closed connection is ignored.
             std::thread::spawn(move || drop(answer(stream)));
         }
     });

@@ -1,16 +1,16 @@
-//! Allocations per event, from `submit` to the answer, over a real socket. Another test in this
-//! program would be counted with it, so there is one.
+//! Allocations per event, from `submit` to the answer, over a real socket. The only test in this
+//! program, since allocations of another would be counted, too.
 //!
-//! What is left, for an event of a best-effort target, as heap profiles show it:
+//! Heap profiles show for an event of a best-effort target:
 //!
 //! - 4 to submit it: its key, and the channel on which `submit` waits for the receipt (3).
-//! - 1 to send it, the report of the attempt. The body is not copied but into the socket's buffer;
-//!   headers and the answer's head have buffers that each sender keeps.
+//! - 1 to send it, the report of the attempt. The body is copied only into the socket's buffer, and
+//!   each sender keeps the buffers of headers and of the answer's head.
 //! - 1 for the answer's body, if it has one.
 //!
-//! A reliable target's costs some ten more: the queue's group of one, since this test waits for
-//! each event's sync before it submits the next. The courier itself needs none: a task's lane
-//! takes over the memory of one that is gone.
+//! An event of a reliable target costs some ten more, for the queue's group of one: this test waits
+//! for each event's sync before it submits the next. The worker itself allocates nothing: a task's
+//! lane reuses the buffer of a removed one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -39,7 +39,7 @@ fn an_event_costs_no_more_allocations_than_are_listed() {
     let address = receiver();
     let best_effort = per_event(address, Delivery::BestEffort);
     let reliable = per_event(address, Delivery::Reliable);
-    // How often threads wait for each other is theirs: 5 and 16 when this was written.
+    // 5 and 16 when this was written; more when threads wait for each other more often.
     assert!(best_effort <= 7.0, "{best_effort}");
     assert!(reliable <= 19.0, "{reliable}");
 }
@@ -67,7 +67,7 @@ fn per_event(address: SocketAddr, delivery: Delivery) -> f64 {
     per_event
 }
 
-/// Submits so many events of as many tasks as fit a window, and waits until all are delivered.
+/// Submits this many events of 50 tasks, and waits until all are delivered.
 fn deliver(dispatcher: &Dispatcher, count: usize) {
     let submitter = dispatcher.submitter();
     let bodies: Vec<Arc<[u8]>> = (0..50).map(event).collect();
@@ -86,7 +86,7 @@ fn event(task: usize) -> Arc<[u8]> {
     Arc::from((head + &padding + "\"}").into_bytes())
 }
 
-/// Answers every request, without an allocation once a connection stands.
+/// Answers every request, without allocations once a connection is accepted.
 fn receiver() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();

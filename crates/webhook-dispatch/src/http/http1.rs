@@ -39,7 +39,7 @@ pub(crate) trait Stream: Send {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut) if there was none until `until`.
     fn receive(&mut self, room: &mut [u8], until: Instant) -> Result<usize>;
 
-    /// Whether the peer read on, and there is no unreceived input, not even the end.
+    /// Whether the peer has not stopped reading, and there is no input, not even the end.
     fn is_quiet(&mut self) -> bool;
 }
 

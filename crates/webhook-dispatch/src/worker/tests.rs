@@ -1,20 +1,19 @@
-//! A target's state, its lanes and a queue against a naive record of what was accepted and what
-//! arrived, with a crash possible between any two operations and within a commit.
+//! The state of a target, its handle, reader and a queue against a naive record of which events
+//! were accepted and which arrived, with a crash possible between any two operations and within a
+//! commit.
 //!
 //! *Simulated*, on one thread and without a clock, so that a failing case shrinks: submissions;
-//! groups that are committed, that fail, and that a crash catches in the middle, after which the
-//! group has happened or has not (and no receipt was given); the time between a commit and its
-//! announcement, in which the queue is read; a commit just before a reading, announced later; a
-//! commit, announced at once, in the middle of a reading of the queue, whose snapshot is older; a
-//! channel and a window that overflow; attempts that succeed, fail, fail although they arrived, are
-//! refused, or come back untried; attempts under way at a crash, which arrived or did not; time,
-//! back-off, the breaker; attempts exhausted; dead letters replayed.
+//! commits that succeed, fail, or are interrupted by a crash (the group is stored or not, and gave
+//! no receipt); reads of the queue between a commit and its announcement, just after one, or
+//! overtaken by one, so that the read's snapshot is older; a channel and a window that overflow;
+//! attempts that succeed, fail, fail although they arrived, are refused, or come back untried;
+//! attempts under way at a crash, which arrived or did not; time, back-off, the breaker; exhausted
+//! attempts; replayed dead letters.
 //!
-//! *Not simulated*: groups that are half there, or two groups in the wrong order. LMDB writes a
-//! group's pages, syncs, and then writes the one page that makes them count, so that a group is
-//! there wholly or not at all, after all groups before it; the queue's own tests cut its file short
-//! to show it. Nor threads: that a worker is woken when there is something to do is for the
-//! dispatcher's tests.
+//! *Not simulated*: partial groups, or two groups in the wrong order. LMDB writes a group's pages,
+//! syncs, and then writes the one page that makes them valid, so a group is stored as a whole or
+//! not at all, after all groups before it; the tests of webhook-queue truncate its file to show it.
+//! Nor threads: the dispatcher's tests show that a worker wakes when there is work.
 
 use crate::delivery::{AttemptResult, Verdict};
 use crate::shared::clock::Moment;
@@ -46,7 +45,7 @@ const WINDOW: usize = 8;
 const CHANNEL: usize = 3;
 const TASKS: u8 = 4;
 
-/// The longest back-off, without chance.
+/// A schedule with the longest back-off, without randomness.
 struct Longest;
 
 impl Retry for Longest {
@@ -65,19 +64,19 @@ impl Retry for Longest {
     }
 }
 
-/// What a commit did, until it is told.
+/// A commit's effect that is not announced yet.
 enum Announcement {
     Accepted(LiveEvent),
     Synced(Synced),
 }
 
-/// What waits for a commit, and what waits to be told of one.
+/// Operations that wait for a commit, and effects that wait for their announcement.
 #[derive(Default)]
 struct Staged {
     appends: Vec<Event>,
     settlements: Vec<Settlement>,
-    untold: VecDeque<Announcement>,
-    /// What is stored, in order: what the naive model knows of acceptance.
+    unannounced: VecDeque<Announcement>,
+    /// Each stored event's task and id, in order: the naive record of acceptance.
     stored: Vec<(u8, EventId)>,
 }
 
@@ -86,10 +85,10 @@ struct Store {
     queue: MemoryQueue,
     staged: Mutex<Staged>,
     handle: Mutex<Arc<TargetHandle>>,
-    /// Whether the next reading is overtaken by a commit.
-    race: Mutex<bool>,
-    /// Submitted and committed just before the next reading.
-    intruder: Mutex<Option<Event>>,
+    /// Whether a commit follows right after the next read's snapshot.
+    overtakes: Mutex<bool>,
+    /// An event to be submitted and committed just before the next read.
+    precedes: Mutex<Option<Event>>,
 }
 
 impl Store {
@@ -98,12 +97,12 @@ impl Store {
         let Staged {
             appends,
             settlements,
-            untold,
+            unannounced,
             stored,
         } = &mut *staged;
         let entries = self.queue.commit(appends, settlements).unwrap();
         for settlement in settlements.drain(..) {
-            untold.push_back(Announcement::Synced(match settlement.outcome {
+            unannounced.push_back(Announcement::Synced(match settlement.outcome {
                 Settled::Attempted { .. } => Synced::Noted,
                 _ => Synced::Settled(settlement.entry),
             }));
@@ -111,7 +110,7 @@ impl Store {
         let entries = entries.iter().filter_map(Accepted::entry);
         for (event, entry) in appends.drain(..).zip(entries) {
             stored.push((event.key[0], event.id));
-            untold.push_back(Announcement::Accepted(live(entry, &event)));
+            unannounced.push_back(Announcement::Accepted(live(entry, &event)));
         }
     }
 
@@ -119,10 +118,10 @@ impl Store {
         self.staged.lock().unwrap().appends.clear();
     }
 
-    fn tell(&self, most: usize) {
+    fn announce(&self, most: usize) {
         let handle = self.handle.lock().unwrap();
         for _ in 0..most {
-            match self.staged.lock().unwrap().untold.pop_front() {
+            match self.staged.lock().unwrap().unannounced.pop_front() {
                 None => break,
                 Some(Announcement::Accepted(live)) => handle.announce(live),
                 Some(Announcement::Synced(synced)) => handle.synced(std::iter::once(synced)),
@@ -130,22 +129,22 @@ impl Store {
         }
     }
 
-    fn intrude(&self) {
-        if let Some(event) = self.intruder.lock().unwrap().take() {
-            self.take(event);
+    fn commit_preceding(&self) {
+        if let Some(event) = self.precedes.lock().unwrap().take() {
+            self.submit(event);
             self.commit();
         }
     }
 
-    /// Takes an event to be committed.
-    fn take(&self, event: Event) {
+    /// Stages an event for the next commit.
+    fn submit(&self, event: Event) {
         self.staged.lock().unwrap().appends.push(event);
     }
 
-    fn overtake(&self) {
-        if std::mem::take(&mut *self.race.lock().unwrap()) {
+    fn commit_overtaking(&self) {
+        if std::mem::take(&mut *self.overtakes.lock().unwrap()) {
             self.commit();
-            self.tell(usize::MAX);
+            self.announce(usize::MAX);
         }
     }
 }
@@ -215,10 +214,10 @@ impl Queue for Store {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        self.intrude();
+        self.commit_preceding();
         let mut kept = Vec::new();
         self.queue.owed(target, after, &mut keep(&mut kept))?;
-        self.overtake();
+        self.commit_overtaking();
         show(&kept, visit);
         Ok(())
     }
@@ -230,11 +229,11 @@ impl Queue for Store {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        self.intrude();
+        self.commit_preceding();
         let mut kept = Vec::new();
         self.queue
             .owed_of_key(target, key, after, &mut keep(&mut kept))?;
-        self.overtake();
+        self.commit_overtaking();
         show(&kept, visit);
         Ok(())
     }
@@ -285,14 +284,14 @@ enum Op {
     Commit,
     /// The group fails: its events are refused, its settlements kept.
     CommitFails,
-    /// Tells this many of what was committed.
-    Tell(usize),
+    /// Announces this many effects of commits.
+    Announce(usize),
     /// One turn of the worker.
     Turn,
-    /// A turn whose first reading is overtaken by a commit.
-    TurnWithRace,
-    /// A turn in which an event is submitted and committed just before the first reading.
-    TurnWithIntruder {
+    /// A turn whose first read is overtaken by a commit.
+    OvertakenTurn,
+    /// A turn with an event that is submitted and committed just before the first read.
+    PrecededTurn {
         task: u8,
     },
     Finish {
@@ -302,8 +301,8 @@ enum Op {
     Elapse {
         ms: u64,
     },
-    /// Nothing that was not synced is left. `group` says whether the group that was being
-    /// committed counts; each attempt under way has arrived if its bit is set in `arrived`.
+    /// Everything that was not synced is lost. `group` says whether a commit under way succeeded;
+    /// an attempt under way has arrived if its bit is set in `arrived`.
     Crash {
         group: Option<bool>,
         arrived: u8,
@@ -334,10 +333,10 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (0..TASKS).prop_map(|task| Op::Submit { task }),
         8 => Just(Op::Commit),
         1 => Just(Op::CommitFails),
-        8 => (1..6_usize).prop_map(Op::Tell),
+        8 => (1..6_usize).prop_map(Op::Announce),
         12 => Just(Op::Turn),
-        4 => Just(Op::TurnWithRace),
-        4 => (0..TASKS).prop_map(|task| Op::TurnWithIntruder { task }),
+        4 => Just(Op::OvertakenTurn),
+        4 => (0..TASKS).prop_map(|task| Op::PrecededTurn { task }),
         14 => (0..8_usize, how).prop_map(|(which, how)| Op::Finish { which, how }),
         5 => (1..60_u64).prop_map(|ms| Op::Elapse { ms }),
         1 => (any::<Option<bool>>(), any::<u8>())
@@ -346,7 +345,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Everything that a crash takes away, and the record of it that it does not.
+/// The state that a crash loses, and the record that it does not.
 struct World {
     target: Arc<Target>,
     store: Store,
@@ -357,13 +356,13 @@ struct World {
     at: Moment,
     submitted: u32,
     arrived: HashMap<EventId, u32>,
-    /// Given up at least once.
+    /// Events given up at least once.
     died: HashSet<EventId>,
-    /// Settled by this incarnation, and not replayed since.
+    /// Events settled since the last crash, and not replayed since.
     settled: HashSet<EventId>,
-    /// Attempts of each event that this incarnation saw fail or come back.
+    /// Failed attempts of each event: each may have arrived.
     excused: HashMap<EventId, u32>,
-    /// What a crash may have had delivered once more.
+    /// Deliveries that crashes may have repeated.
     crash_excuse: usize,
 }
 
@@ -408,8 +407,8 @@ impl World {
             queue: MemoryQueue::new(1 << 30),
             staged: Mutex::default(),
             handle: Mutex::new(Arc::clone(&handle)),
-            race: Mutex::new(false),
-            intruder: Mutex::default(),
+            overtakes: Mutex::new(false),
+            precedes: Mutex::default(),
         };
         World {
             target,
@@ -432,23 +431,23 @@ impl World {
         match op {
             Op::Submit { task } => {
                 let event = self.event(task);
-                self.store.take(event);
+                self.store.submit(event);
             }
             Op::Commit => self.store.commit(),
             Op::CommitFails => self.store.fail(),
-            Op::Tell(most) => self.store.tell(most),
+            Op::Announce(most) => self.store.announce(most),
             Op::Turn => self.turn(),
-            Op::TurnWithRace => {
-                *self.store.race.lock().unwrap() = true;
+            Op::OvertakenTurn => {
+                *self.store.overtakes.lock().unwrap() = true;
                 self.turn();
-                *self.store.race.lock().unwrap() = false;
+                *self.store.overtakes.lock().unwrap() = false;
             }
-            Op::TurnWithIntruder { task } => {
-                let intruder = self.event(task);
-                *self.store.intruder.lock().unwrap() = Some(intruder);
+            Op::PrecededTurn { task } => {
+                let event = self.event(task);
+                *self.store.precedes.lock().unwrap() = Some(event);
                 self.turn();
-                // Nothing was read: it comes all the same.
-                self.store.intrude();
+                // If nothing was read, the event is committed now.
+                self.store.commit_preceding();
             }
             Op::Finish { which, how } => {
                 if !self.under_way.is_empty() {
@@ -460,7 +459,10 @@ impl World {
             Op::Crash { group, arrived } => self.crash(group, arrived),
             Op::Replay => self.replay(),
         }
-        assert!(self.state.held() <= WINDOW, "the window is a bound");
+        assert!(
+            self.state.held() <= WINDOW,
+            "the window bounds the events in memory"
+        );
         let unsynced = self.state.backlog.unsynced.len() + self.under_way.len();
         assert!(
             unsynced <= WINDOW,
@@ -511,8 +513,8 @@ impl World {
         }
     }
 
-    /// This event was accepted, of its task nothing else is under way, and all that was accepted
-    /// before it has arrived or was given up.
+    /// Checks that this event was accepted, no other of its task is under way, and all that were
+    /// accepted before it have arrived or were given up.
     fn check_order(&self, due: &Due) {
         let id = due.delivery.id;
         assert_eq!(&due.body[..], &id.0[..], "the body is the event's own");
@@ -578,10 +580,7 @@ impl World {
             *self.excused.entry(id).or_default() += 1;
         }
         let mut staged = self.store.staged.lock().unwrap();
-        assert!(
-            decision.settlement.is_some(),
-            "every judgement is written down"
-        );
+        assert!(decision.settlement.is_some(), "every decision is stored");
         staged.settlements.extend(decision.settlement);
     }
 
@@ -591,10 +590,10 @@ impl World {
         }
         {
             let mut staged = self.store.staged.lock().unwrap();
-            // What was committed and not told counts as accepted all the same: it is stored.
+            // Committed events that were not announced are stored, and so they are accepted.
             staged.appends.clear();
             staged.settlements.clear();
-            staged.untold.clear();
+            staged.unannounced.clear();
         }
         self.crash_excuse += WINDOW;
         for (bit, (due, _)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
@@ -630,7 +629,7 @@ impl World {
         }
     }
 
-    fn owed(&self) -> usize {
+    fn pending(&self) -> usize {
         let statistics = self.store.queue.statistics().unwrap();
         statistics
             .targets
@@ -639,22 +638,26 @@ impl World {
             .sum()
     }
 
-    /// Lets everything go well until nothing is owed.
+    /// Lets every attempt succeed until nothing is pending.
     fn drain(&mut self) {
         let most = 20 + 4 * self.submitted;
         for _ in 0..most {
             self.store.commit();
-            self.store.tell(usize::MAX);
+            self.store.announce(usize::MAX);
             self.turn();
             while !self.under_way.is_empty() {
                 self.finish(0, How::Delivered);
             }
             self.elapse(1_000);
-            if self.owed() == 0 && self.state.backlog.is_done() {
+            if self.pending() == 0 && self.state.backlog.is_done() {
                 return;
             }
         }
-        panic!("{} events are still owed: {:#?}", self.owed(), self.state);
+        panic!(
+            "{} events are still pending: {:#?}",
+            self.pending(),
+            self.state
+        );
     }
 
     fn check_all_arrived(&self) {
@@ -695,7 +698,7 @@ proptest! {
         }
         world.drain();
         world.check_all_arrived();
-        // And the dead arrive, too, when the next process replays them.
+        // The dead letters arrive, too, when the next process replays them.
         world.crash(None, 0);
         for _ in 0..3 {
             world.turn();

@@ -1,4 +1,4 @@
-//! An event that is submitted twice under one key.
+//! Events submitted twice under one key.
 
 use crate::support::*;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use webhook_config::Delivery;
 use webhook_dispatch::{Receipt, Submission, Submitter, parse_webhook_id, webhook_id};
 use webhook_queue::{DiskQueue, MemoryQueue, Options, Queue};
 
-fn once(submitter: &Submitter, number: u32, key: &str) -> Receipt {
+fn submit_keyed(submitter: &Submitter, number: u32, key: &str) -> Receipt {
     let submission = Submission::new(event("t", number)).idempotency_key(key.as_bytes());
     submitter.submit(submission, soon()).unwrap()
 }
 
 #[test]
-fn it_is_delivered_once_and_the_second_receipt_names_the_first_over_a_restart() {
+fn a_duplicate_is_delivered_once_and_its_receipt_names_the_first_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let open = || -> Arc<dyn Queue> {
         Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 26)).unwrap())
@@ -22,9 +22,9 @@ fn it_is_delivered_once_and_the_second_receipt_names_the_first_over_a_restart() 
     let targets = || config([target("a"), target("b").delivery(Delivery::BestEffort)]);
     let queue = open();
     let first = dispatcher(targets(), &queue, &receiver).start().unwrap();
-    let receipt = once(&first.submitter(), 1, "key");
+    let receipt = submit_keyed(&first.submitter(), 1, "key");
     assert!(!receipt.duplicate && receipt.is_safe());
-    let again = once(&first.submitter(), 1, "key");
+    let again = submit_keyed(&first.submitter(), 1, "key");
     assert!(again.duplicate && again.is_safe());
     assert_eq!(
         (again.id, again.targets, again.reliable),
@@ -35,12 +35,15 @@ fn it_is_delivered_once_and_the_second_receipt_names_the_first_over_a_restart() 
 
     let queue = open();
     let second = dispatcher(targets(), &queue, &receiver).start().unwrap();
-    let again = once(&second.submitter(), 1, "key");
+    let again = submit_keyed(&second.submitter(), 1, "key");
     assert_eq!((again.id, again.duplicate), (receipt.id, true));
-    assert!(!once(&second.submitter(), 2, "other").duplicate);
+    assert!(!submit_keyed(&second.submitter(), 2, "other").duplicate);
     let report = second.shutdown(PATIENCE);
     assert!(report.drained);
-    assert_eq!(report.stats.targets[0].accepted, 1, "a duplicate is none");
+    assert_eq!(
+        report.stats.targets[0].accepted, 1,
+        "a duplicate is not accepted"
+    );
     let mut arrived = receiver.arrivals();
     for name in ["a", "b"] {
         let numbers = arrived.remove(&(name.to_owned(), "t".to_owned()));
@@ -49,21 +52,21 @@ fn it_is_delivered_once_and_the_second_receipt_names_the_first_over_a_restart() 
 }
 
 #[test]
-fn an_event_for_best_effort_targets_alone_is_known_as_long_as_the_process_lives() {
+fn the_key_of_a_best_effort_event_is_remembered_by_the_process() {
     let receiver = Receiver::new(|_| Reply::Status(200));
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(1 << 20));
     let config = config([target("a").delivery(Delivery::BestEffort)]);
     let dispatcher = dispatcher(config, &queue, &receiver).start().unwrap();
-    let receipt = once(&dispatcher.submitter(), 1, "key");
-    let again = once(&dispatcher.submitter(), 2, "key");
+    let receipt = submit_keyed(&dispatcher.submitter(), 1, "key");
+    let again = submit_keyed(&dispatcher.submitter(), 2, "key");
     assert_eq!((again.id, again.duplicate), (receipt.id, true));
-    assert!(!once(&dispatcher.submitter(), 3, "other").duplicate);
+    assert!(!submit_keyed(&dispatcher.submitter(), 3, "other").duplicate);
     assert!(dispatcher.shutdown(PATIENCE).drained);
-    receiver.look(|state| assert_eq!(state.taken.len(), 2));
+    receiver.look(|state| assert_eq!(state.delivered.len(), 2));
 }
 
 #[test]
-fn an_event_that_was_refused_is_not_known() {
+fn the_key_of_a_refused_event_is_not_remembered() {
     for delivery in [Delivery::Reliable, Delivery::BestEffort] {
         let receiver = Receiver::new(|_| Reply::Status(200));
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(2_000));
@@ -85,39 +88,43 @@ fn an_event_that_was_refused_is_not_known() {
         assert!(matches!(refused.refusal, webhook_dispatch::Refusal::Full));
         assert!(dispatcher.control().pause("a", false));
         let receipt = loop {
-            // The room is there once the settlements are synced.
+            // There is room once the settlements are synced.
             if let Ok(receipt) = submitter.submit(keyed(number), soon()) {
                 break receipt;
             }
         };
         assert!(!receipt.duplicate, "{delivery:?}");
         assert!(dispatcher.shutdown(PATIENCE).drained);
-        receiver.look(|state| assert_eq!(state.taken.len(), number as usize + 1));
+        receiver.look(|state| assert_eq!(state.delivered.len(), number as usize + 1));
     }
 }
 
 #[test]
-fn an_event_keeps_the_name_that_a_dispatcher_before_gave_it() {
+fn an_event_keeps_the_id_of_an_earlier_dispatcher() {
     let receiver = Receiver::new(|_| Reply::Status(200));
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(1 << 20));
     let dispatcher = dispatcher(config([target("a")]), &queue, &receiver)
         .start()
         .unwrap();
     let submitter = dispatcher.submitter();
-    let name = format!("evt_{}", "5e".repeat(16));
-    let relayed = |name: &str| {
-        let submission = Submission::new(event("t", 1)).webhook_id(name);
+    let id = format!("evt_{}", "5e".repeat(16));
+    let relayed = |id: &str| {
+        let submission = Submission::new(event("t", 1)).webhook_id(id);
         submitter.submit(submission, soon()).unwrap()
     };
-    let first = relayed(&name);
-    assert_eq!(Some(first.id), parse_webhook_id(&name));
-    assert!(relayed(&name).duplicate);
-    let other = relayed("msg_of_somebody_else");
+    let first = relayed(&id);
+    assert_eq!(Some(first.id), parse_webhook_id(&id));
+    assert!(relayed(&id).duplicate);
+    let other = relayed("msg_of_another_sender");
     assert!(!other.duplicate && other.id != first.id);
-    assert_eq!(relayed("msg_of_somebody_else").id, other.id);
+    assert_eq!(relayed("msg_of_another_sender").id, other.id);
     assert!(dispatcher.shutdown(PATIENCE).drained);
     receiver.look(|state| {
-        let ids: Vec<_> = state.taken.iter().map(|taken| taken.id.clone()).collect();
-        assert_eq!(ids, [name.clone(), webhook_id(other.id)]);
+        let ids: Vec<_> = state
+            .delivered
+            .iter()
+            .map(|received| received.id.clone())
+            .collect();
+        assert_eq!(ids, [id.clone(), webhook_id(other.id)]);
     });
 }

@@ -1,4 +1,4 @@
-//! What comes from outside panics, or is absurd: no thread ends.
+//! An observer, clock or schedule that panics or answers absurdly ends no thread.
 
 use crate::support::*;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use webhook_dispatch::retry::Next;
 use webhook_dispatch::{Clock, Incident, Observer, Retry};
 use webhook_queue::{MemoryQueue, Queue};
 
-/// Panics whatever it is asked, or told.
+/// Panics in every method.
 struct Broken;
 
 impl Observer for Broken {
@@ -38,7 +38,7 @@ impl Retry for Broken {
     }
 }
 
-/// Has everything wait for longer than any clock counts.
+/// A schedule whose waits overflow every clock.
 struct Never;
 
 impl Retry for Never {
@@ -56,7 +56,7 @@ fn memory() -> Arc<dyn Queue> {
 }
 
 #[test]
-fn a_panic_of_an_observer_a_clock_or_a_schedule_is_its_own() {
+fn a_panic_of_an_observer_a_clock_or_a_schedule_ends_no_thread() {
     let receiver = Receiver::new(|received| match received.attempt {
         1 => Reply::Status(503),
         _ => Reply::Status(200),
@@ -72,7 +72,7 @@ fn a_panic_of_an_observer_a_clock_or_a_schedule_is_its_own() {
     for number in 0..20 {
         submit(&running.submitter(), &format!("t{number}"), number);
     }
-    receiver.wait("all", |state| state.taken.len() == 20);
+    receiver.wait("all events", |state| state.delivered.len() == 20);
     assert!(running.stats().unwrap().targets[0].worker_running);
     let report = running.shutdown(PATIENCE);
     assert!(report.drained);
@@ -80,7 +80,7 @@ fn a_panic_of_an_observer_a_clock_or_a_schedule_is_its_own() {
 }
 
 #[test]
-fn a_wait_that_no_clock_counts_is_a_long_one() {
+fn a_wait_that_overflows_the_clock_is_a_long_one() {
     let receiver = Receiver::new(|_| Reply::Status(503));
     let running = dispatcher(config([target("a")]), &memory(), &receiver)
         .retry(Arc::new(Never))
@@ -89,7 +89,7 @@ fn a_wait_that_no_clock_counts_is_a_long_one() {
     for number in 0..20 {
         submit(&running.submitter(), &format!("t{number}"), number);
     }
-    receiver.wait("ten failures in a row", |state| state.asked.len() >= 10);
+    receiver.wait("ten failures in a row", |state| state.requests.len() >= 10);
     while running.stats().unwrap().targets[0].waiting_tasks < 10 {
         std::thread::yield_now();
     }
@@ -101,7 +101,7 @@ fn a_wait_that_no_clock_counts_is_a_long_one() {
 }
 
 #[test]
-fn a_drain_does_not_wait_for_a_target_that_is_paused() {
+fn a_drain_does_not_wait_for_a_paused_target() {
     let receiver = Receiver::new(|_| Reply::Status(200));
     let running = dispatcher(config([target("a"), target("b")]), &memory(), &receiver)
         .start()
@@ -115,7 +115,7 @@ fn a_drain_does_not_wait_for_a_target_that_is_paused() {
     assert_eq!(
         running.pending(),
         20,
-        "what the other one is owed was waited for"
+        "the other target's events were waited for"
     );
     assert!(!never.load(Ordering::SeqCst));
 }

@@ -1,4 +1,4 @@
-//! Dispatchers from end to end, but for HTTP: with receivers in this process.
+//! Dispatchers from end to end, without HTTP: the receivers are in this process.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

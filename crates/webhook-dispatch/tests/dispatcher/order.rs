@@ -1,4 +1,4 @@
-//! A task's events arrive in order; nobody waits for another.
+//! A task's events arrive in order; tasks and targets do not wait for each other.
 
 use crate::support::*;
 use std::num::NonZeroUsize;
@@ -10,14 +10,14 @@ fn memory() -> Arc<dyn Queue> {
     Arc::new(MemoryQueue::new(1 << 30))
 }
 
-/// A number that depends on all of what was received, the attempt included.
-fn whim(received: &Received) -> u32 {
+/// A pseudo-random number from 0 to 15 that depends on the event and the attempt.
+fn hash(received: &Received) -> u32 {
     let seed = u32::from(received.body.as_bytes()[39]) + received.number() * 31;
     (seed + received.attempt * 17).wrapping_mul(2_654_435_761) >> 28
 }
 
 fn unreliable(received: &Received) -> Reply {
-    match whim(received) {
+    match hash(received) {
         0..4 => Reply::Status(503),
         4 => Reply::Panic,
         _ => Reply::Status(200),
@@ -85,10 +85,7 @@ fn a_backlog_larger_than_the_window_and_live_events_keep_their_order() {
     }
     let report = dispatcher.shutdown(PATIENCE);
     assert!(report.drained);
-    assert_eq!(
-        report.stats.queue.events, 0,
-        "what was delivered is forgotten"
-    );
+    assert_eq!(report.stats.queue.events, 0, "delivered events are deleted");
     for numbers in receiver.arrivals().values() {
         assert_eq!(*numbers, (0..300).collect::<Vec<_>>());
     }
@@ -104,21 +101,21 @@ fn a_target_that_hangs_does_not_hold_another() {
         }
     });
     let window = NonZeroUsize::new(8).unwrap();
-    let config = config([
-        target("stuck").window(window),
-        target("well").window(window),
-    ]);
+    let config = config([target("stuck").window(window), target("ok").window(window)]);
     let queue = memory();
     let dispatcher = dispatcher(config, &queue, &receiver).start().unwrap();
     for number in 0..200 {
         submit(&dispatcher.submitter(), "t", number);
     }
     receiver.wait("delivery to the other target", |state| {
-        state.taken.len() == 200
+        state.delivered.len() == 200
     });
     let report = dispatcher.shutdown(std::time::Duration::ZERO);
     assert!(!report.drained);
-    assert_eq!(report.stats.targets[0].pending, 200, "safe in the queue");
+    assert_eq!(
+        report.stats.targets[0].pending, 200,
+        "they stay in the queue"
+    );
     assert_eq!(report.stats.targets[1].pending, 0);
 }
 
@@ -133,16 +130,24 @@ fn a_task_that_hangs_does_not_hold_another_task() {
     for number in 0..300 {
         let submitter = dispatcher.submitter();
         submitter.try_submit(event("stuck", number)).unwrap();
-        submit(&submitter, "well", number);
+        submit(&submitter, "ok", number);
     }
-    receiver.wait("the other task", |state| state.taken.len() == 300);
+    receiver.wait("the other task's events", |state| {
+        state.delivered.len() == 300
+    });
     let _report = dispatcher.shutdown(std::time::Duration::ZERO);
-    let stuck = receiver.look(|state| state.asked.iter().filter(|r| r.task() == "stuck").count());
+    let stuck = receiver.look(|state| {
+        state
+            .requests
+            .iter()
+            .filter(|r| r.task() == "stuck")
+            .count()
+    });
     assert_eq!(stuck, 1);
 }
 
 #[test]
-fn events_submitted_by_many_threads_to_a_best_effort_target_all_get_their_attempt() {
+fn every_event_from_many_threads_to_a_best_effort_target_gets_an_attempt() {
     let dir = tempfile::tempdir().unwrap();
     let queue_dir = dir.path().join("queue");
     let receiver = Receiver::new(|_| Reply::Status(200));

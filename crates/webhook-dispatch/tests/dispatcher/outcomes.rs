@@ -1,4 +1,4 @@
-//! What follows from an attempt.
+//! The consequences of an attempt's result.
 
 use crate::support::*;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -15,7 +15,7 @@ fn memory() -> Arc<dyn Queue> {
     Arc::new(MemoryQueue::new(1 << 30))
 }
 
-/// The dead letters of target `a`: each one's body, attempts and obituary.
+/// The dead letters of target `a`: each one's body, attempts and failure record.
 fn dead(queue: &Arc<dyn Queue>) -> Vec<(String, u32, FailureRecord)> {
     let mut found = Vec::new();
     queue
@@ -32,7 +32,7 @@ fn dead(queue: &Arc<dyn Queue>) -> Vec<(String, u32, FailureRecord)> {
 }
 
 #[test]
-fn a_body_that_is_refused_does_not_hold_its_task() {
+fn a_refused_body_does_not_hold_its_task() {
     for status in [400, 413, 422] {
         let receiver = Receiver::new(move |received| match received.number() {
             0 => Reply::Status(status),
@@ -46,24 +46,24 @@ fn a_body_that_is_refused_does_not_hold_its_task() {
         submit(&dispatcher.submitter(), "t", 1);
         assert!(dispatcher.shutdown(PATIENCE).drained);
         let numbers: Vec<_> =
-            receiver.look(|state| state.asked.iter().map(Received::number).collect());
+            receiver.look(|state| state.requests.iter().map(Received::number).collect());
         assert_eq!(numbers, [0, 1]);
         let dead = dead(&queue);
         assert_eq!(dead.len(), 1);
-        let (body, attempts, obituary) = &dead[0];
+        let (body, attempts, record) = &dead[0];
         assert_eq!(body.as_bytes(), event("t", 0));
         assert_eq!(*attempts, 1);
-        assert_eq!(obituary.reason, Reason::Refused);
-        assert_eq!(obituary.outcome, Some(Outcome::ClientError));
-        assert_eq!(obituary.status, Some(status));
-        assert_eq!(obituary.response, "as you wish");
-        assert!(obituary.first_attempt_at.is_some());
-        assert_eq!(obituary.first_attempt_at, obituary.last_attempt_at);
+        assert_eq!(record.reason, Reason::Refused);
+        assert_eq!(record.outcome, Some(Outcome::ClientError));
+        assert_eq!(record.status, Some(status));
+        assert_eq!(record.response, "response");
+        assert!(record.first_attempt_at.is_some());
+        assert_eq!(record.first_attempt_at, record.last_attempt_at);
     }
 }
 
 #[test]
-fn an_event_that_has_had_all_its_attempts_is_a_dead_letter() {
+fn an_event_with_exhausted_attempts_is_a_dead_letter() {
     let receiver = Receiver::new(|_| Reply::Status(302));
     let queue = memory();
     let dispatcher = dispatcher(config([target("a")]), &queue, &receiver)
@@ -76,14 +76,14 @@ fn an_event_that_has_had_all_its_attempts_is_a_dead_letter() {
     let id = submit(&dispatcher.submitter(), "t", 0);
     let report = dispatcher.shutdown(PATIENCE);
     assert!(report.drained, "a dead letter is not pending");
-    let asked: Vec<_> = receiver.look(|state| {
+    let requests: Vec<_> = receiver.look(|state| {
         let attempts = state
-            .asked
+            .requests
             .iter()
-            .map(|asked| (asked.id.clone(), asked.attempt));
+            .map(|request| (request.id.clone(), request.attempt));
         attempts.collect()
     });
-    assert_eq!(asked, [(id.clone(), 1), (id.clone(), 2), (id, 3)]);
+    assert_eq!(requests, [(id.clone(), 1), (id.clone(), 2), (id, 3)]);
     let dead = dead(&queue);
     assert_eq!(dead[0].1, 3);
     assert_eq!(dead[0].2.reason, Reason::AttemptsExhausted);
@@ -92,7 +92,7 @@ fn an_event_that_has_had_all_its_attempts_is_a_dead_letter() {
 }
 
 #[test]
-fn gone_stops_a_target_which_keeps_its_events_until_it_is_started_again() {
+fn a_410_stops_a_target_which_keeps_its_events_until_the_restart() {
     let gone = Arc::new(Mutex::new(true));
     let answer = Arc::clone(&gone);
     let receiver =
@@ -102,7 +102,7 @@ fn gone_stops_a_target_which_keeps_its_events_until_it_is_started_again() {
         .start()
         .unwrap();
     let id = submit(&dispatcher.submitter(), "t", 0);
-    receiver.wait("the first attempt", |state| state.asked.len() == 1);
+    receiver.wait("the first attempt", |state| state.requests.len() == 1);
     for number in 1..10 {
         submit(&dispatcher.submitter(), "t", number);
     }
@@ -110,13 +110,16 @@ fn gone_stops_a_target_which_keeps_its_events_until_it_is_started_again() {
         std::thread::yield_now();
     }
     assert_eq!(dispatcher.pending(), 10);
-    assert_eq!(receiver.look(|state| state.asked.len()), 1);
+    assert_eq!(receiver.look(|state| state.requests.len()), 1);
     *gone.lock().unwrap() = false;
     assert!(dispatcher.control().restart("a"));
     assert!(dispatcher.shutdown(PATIENCE).drained);
     receiver.look(|state| {
-        assert_eq!((&*state.taken[0].id, state.taken[0].attempt), (&*id, 2));
-        assert_eq!(state.taken.len(), 10);
+        assert_eq!(
+            (&*state.delivered[0].id, state.delivered[0].attempt),
+            (&*id, 2)
+        );
+        assert_eq!(state.delivered.len(), 10);
     });
 }
 
@@ -137,14 +140,14 @@ fn a_target_that_is_down_costs_one_attempt_per_back_off() {
     while dispatcher.stats().unwrap().targets[0].breaker != BreakerState::Open {
         std::thread::yield_now();
     }
-    // More of them change nothing.
+    // More events cause no attempt.
     for number in 0..100 {
         submit(&dispatcher.submitter(), &format!("u{number}"), number);
     }
     let report = dispatcher.shutdown(Duration::ZERO);
-    // The sender may have taken its next before the tenth failure was heard of.
-    let asked = receiver.look(|state| state.asked.len());
-    assert!((10..=11).contains(&asked), "{asked}");
+    // The sender may have begun the next attempt before the worker knew of the tenth failure.
+    let requests = receiver.look(|state| state.requests.len());
+    assert!((10..=11).contains(&requests), "{requests}");
     assert_eq!(report.stats.targets[0].pending, 200);
 }
 
@@ -163,11 +166,11 @@ fn retry_after_holds_the_target_and_not_one_task() {
         submit(&dispatcher.submitter(), &format!("u{number}"), number);
     }
     let report = dispatcher.shutdown(Duration::ZERO);
-    assert_eq!(receiver.look(|state| state.asked.len()), 1);
+    assert_eq!(receiver.look(|state| state.requests.len()), 1);
     assert_eq!(report.stats.targets[0].pending, 51);
 }
 
-/// A clock that stands still.
+/// A clock that does not advance.
 struct Stopped(Instant);
 
 impl Clock for Stopped {
@@ -191,10 +194,12 @@ fn no_more_attempts_start_than_the_rate_limit_allows() {
     for number in 0..20 {
         submit(&dispatcher.submitter(), &format!("t{number}"), number);
     }
-    // A tenth of a second's worth may start at once; without time there is no more.
-    receiver.wait("what may start at once", |state| state.taken.len() == 3);
+    // A tenth of a second's worth starts at once, and without time no more.
+    receiver.wait("the attempts that start at once", |state| {
+        state.delivered.len() == 3
+    });
     let report = dispatcher.shutdown(Duration::ZERO);
-    assert_eq!(receiver.look(|state| state.asked.len()), 3);
+    assert_eq!(receiver.look(|state| state.requests.len()), 3);
     assert_eq!(report.stats.targets[0].pending, 17);
 }
 
@@ -212,7 +217,7 @@ impl Clock for Ahead {
 }
 
 #[test]
-fn times_are_the_clocks_own_and_not_the_machines() {
+fn times_are_read_from_the_injected_clock() {
     let receiver = Receiver::new(|received| match received.attempt {
         1 => Reply::Status(503),
         _ => Reply::Status(200),
@@ -222,7 +227,7 @@ fn times_are_the_clocks_own_and_not_the_machines() {
         .start()
         .unwrap();
     submit(&dispatcher.submitter(), "t", 0);
-    receiver.wait("the retry", |state| state.taken.len() == 1);
+    receiver.wait("the retry", |state| state.delivered.len() == 1);
     assert!(dispatcher.shutdown(PATIENCE).drained);
 }
 
@@ -242,7 +247,8 @@ fn a_best_effort_target_gets_one_attempt_and_its_task_goes_on() {
     }
     let report = dispatcher.shutdown(PATIENCE);
     assert!(report.drained);
-    let numbers: Vec<_> = receiver.look(|state| state.asked.iter().map(Received::number).collect());
+    let numbers: Vec<_> =
+        receiver.look(|state| state.requests.iter().map(Received::number).collect());
     assert_eq!(numbers, [0, 1, 2, 3, 4]);
     let stats = &report.stats.targets[0];
     assert_eq!((stats.delivered, stats.failed, stats.pending), (1, 4, 0));

@@ -14,19 +14,19 @@ const SUBMITTERS: usize = 3;
 const EVENTS: u32 = 8;
 const TASKS: u32 = 3;
 
-/// A target that falls behind all the time.
+/// A target whose small window makes it fall behind.
 fn small(name: &str) -> TargetBuilder {
     target(name).window(NonZeroUsize::new(6).unwrap())
 }
 
-/// A best-effort target that has room for all that is submitted.
+/// A best-effort target with room for every submitted event.
 fn quick(name: &str) -> TargetBuilder {
     target(name)
         .delivery(Delivery::BestEffort)
         .window(NonZeroUsize::new(4096).unwrap())
 }
 
-/// Two configurations; an event's receipt tells by the number of targets which one it met.
+/// Two configurations. The number of targets in an event's receipt shows which one it met.
 fn configs() -> [Config; 2] {
     [
         config([
@@ -48,8 +48,8 @@ fn names(config: &Config) -> Vec<String> {
     names.map(ToString::to_string).collect()
 }
 
-/// Fails now and then, by the event and the attempt.
-fn moody(received: &Received) -> Reply {
+/// Fails at pseudo-random, depending on the event and the attempt.
+fn unreliable(received: &Received) -> Reply {
     let seed = received.number() * 31 + received.attempt * 17 + received.task().len() as u32;
     match seed.wrapping_mul(2_654_435_761) >> 28 {
         0..3 => Reply::Status(503),
@@ -58,10 +58,10 @@ fn moody(received: &Received) -> Reply {
     }
 }
 
-/// Which events of which task each target is to get.
+/// The events that each target is to get, by target and task.
 type Wanted = Mutex<HashMap<(String, String), Vec<u32>>>;
 
-/// Submits events of its own tasks, so many for each permit.
+/// Submits [`EVENTS`] events of its own tasks for each permit.
 fn feed(submitter: &Submitter, own: usize, permits: &mpsc::Receiver<()>, wanted: &Wanted) {
     let of = configs().map(|config| names(&config));
     let mut number = 0;
@@ -96,7 +96,7 @@ fn reload_invalid(control: &Control) {
     assert!(matches!(error, ReloadError::Target { target, .. } if target == "changes"));
     assert!(
         Arc::ptr_eq(&before, &control.config()),
-        "nothing was changed"
+        "the configuration is unchanged"
     );
 }
 
@@ -105,7 +105,7 @@ fn a_hundred_reloads_under_load_lose_and_reorder_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let queue: Arc<dyn Queue> =
         Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 27)).unwrap());
-    let receiver = Receiver::new(moody);
+    let receiver = Receiver::new(unreliable);
     let running = dispatcher(configs()[0].clone(), &queue, &receiver)
         .start()
         .unwrap();
@@ -120,7 +120,7 @@ fn a_hundred_reloads_under_load_lose_and_reorder_nothing() {
             scope.spawn(move || feed(&submitter, own, &permitted, wanted));
         }
         for round in 1..=RELOADS {
-            let before = receiver.look(|state| state.asked.len());
+            let before = receiver.look(|state| state.requests.len());
             for permit in &permits {
                 permit.send(()).unwrap();
             }
@@ -134,11 +134,11 @@ fn a_hundred_reloads_under_load_lose_and_reorder_nothing() {
                 [came, went],
                 [&both[(round + 1) % 2], &both[round % 2]].map(Clone::clone)
             );
-            // The next one comes while something is under way.
-            receiver.wait("an attempt", |state| state.asked.len() > before);
+            // The next reload comes while attempts are under way.
+            receiver.wait("an attempt", |state| state.requests.len() > before);
         }
     });
-    // What was left for removed targets arrives when they are added again.
+    // The pending events of removed targets are delivered when the targets are added again.
     control
         .reload(config([
             small("stays"),
@@ -157,16 +157,20 @@ fn a_hundred_reloads_under_load_lose_and_reorder_nothing() {
         numbers.sort_unstable();
     }
     let mut got: HashMap<(String, String), Vec<u32>> = receiver.arrivals();
-    // Best-effort is one attempt for each event, whatever comes of it.
+    // A best-effort target gets one attempt for each event, whatever the result.
     got.retain(|(target, _), _| target != "quick");
     receiver.look(|state| {
-        for asked in state.asked.iter().filter(|asked| asked.target == "quick") {
-            let of_task = got.entry((asked.target.clone(), asked.task().to_owned()));
-            of_task.or_default().push(asked.number());
+        for request in state
+            .requests
+            .iter()
+            .filter(|request| request.target == "quick")
+        {
+            let of_task = got.entry((request.target.clone(), request.task().to_owned()));
+            of_task.or_default().push(request.number());
         }
     });
     assert_eq!(wanted.len(), got.len());
     for (of, numbers) in wanted {
-        assert_eq!(numbers, got[&of], "{of:?}: each once, and in order");
+        assert_eq!(numbers, got[&of], "{of:?}: each once, in order");
     }
 }

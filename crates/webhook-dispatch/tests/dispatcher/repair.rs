@@ -1,4 +1,4 @@
-//! Looking into the queue of a running dispatcher, and mending it.
+//! Reading and repairing the queue of a running dispatcher.
 
 use crate::support::*;
 use std::ops::ControlFlow;
@@ -7,7 +7,7 @@ use webhook_config::Delivery;
 use webhook_dispatch::{Control, RepairError};
 use webhook_queue::{EntryId, MemoryQueue, Queue};
 
-/// The entries of dead letters after one, at most so many.
+/// Up to `count` entries of dead letters after `after`.
 fn page(control: &Control, after: Option<EntryId>, count: usize) -> Vec<EntryId> {
     let mut found = Vec::new();
     let mut visit = |letter: webhook_queue::DeadLetter<'_>| {
@@ -29,7 +29,7 @@ fn dead_letters_are_listed_in_pages_shown_and_dropped_while_events_come() {
         .start()
         .unwrap();
     let (submitter, control) = (dispatcher.submitter(), dispatcher.control());
-    // More than are shown from one snapshot.
+    // More than one snapshot's worth.
     for number in 0..2_500 {
         submitter
             .submit_with(event(&number.to_string(), number), Some(soon()), drop)
@@ -70,7 +70,7 @@ fn dead_letters_are_listed_in_pages_shown_and_dropped_while_events_come() {
 }
 
 #[test]
-fn what_a_removed_target_is_owed_is_dropped_and_a_configured_one_is_refused() {
+fn a_removed_targets_events_are_dropped_and_a_configured_ones_are_not() {
     let receiver = Receiver::new(|_| Reply::Hang);
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(1 << 30));
     let all = config([target("a"), target("gone"), target("now-best-effort")]);
@@ -86,7 +86,7 @@ fn what_a_removed_target_is_owed_is_dropped_and_a_configured_one_is_refused() {
         target("now-best-effort").delivery(Delivery::BestEffort),
     ]);
     let second = dispatcher(less, &queue, &receiver).start().unwrap();
-    receiver.wait("the first attempt", |state| !state.asked.is_empty());
+    receiver.wait("the first attempt", |state| !state.requests.is_empty());
     let control = second.control();
     let refused = control.drop_target("a").unwrap_err();
     assert!(matches!(refused, RepairError::Configured { .. }));

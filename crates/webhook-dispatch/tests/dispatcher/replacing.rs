@@ -1,4 +1,4 @@
-//! What a reload does to a target that is changed, removed, or added again.
+//! Reloads that change a target, remove it, or add it again.
 
 use crate::support::*;
 use std::num::NonZeroUsize;
@@ -13,46 +13,46 @@ fn memory() -> Arc<dyn Queue> {
     Arc::new(MemoryQueue::new(1 << 30))
 }
 
-/// Holds answers back until it is opened.
+/// Delays answers until it is opened.
 #[derive(Clone, Default)]
-struct Door(Arc<AtomicBool>);
+struct Barrier(Arc<AtomicBool>);
 
-impl Door {
+impl Barrier {
     fn open(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    fn pass(&self) {
+    fn wait(&self) {
         while !self.0.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
     }
 }
 
-/// A receiver whose answers to what `held` says wait at the door, and are 200 or `reply`.
-fn behind(
-    door: &Door,
+/// A receiver that delays its answers to `held` requests, and then answers them with `reply`.
+fn delayed(
+    barrier: &Barrier,
     reply: u16,
     held: impl Fn(&Received) -> bool + Send + Sync + 'static,
 ) -> (Arc<Receiver>, Begun) {
     let (begins, begun) = std::sync::mpsc::channel();
     let begins = std::sync::Mutex::new(begins);
-    let door = door.clone();
+    let barrier = barrier.clone();
     let receiver = Receiver::new(move |received| {
         if !held(received) {
             return Reply::Status(200);
         }
         begins.lock().unwrap().send(()).unwrap();
-        door.pass();
+        barrier.wait();
         Reply::Status(reply)
     });
     (receiver, begun)
 }
 
-/// Tells of each attempt that waits.
+/// Receives a message for each delayed request.
 type Begun = std::sync::mpsc::Receiver<()>;
 
-fn begin(begun: &Begun) {
+fn wait_for_begin(begun: &Begun) {
     begun.recv_timeout(PATIENCE).unwrap();
 }
 
@@ -64,22 +64,22 @@ fn removed(dispatcher: &Dispatcher) -> TargetStats {
     dispatcher.stats().unwrap().removed.remove(0)
 }
 
-/// Waits until the courier of the removed target has ended.
-fn wait_until_gone(dispatcher: &Dispatcher) {
+/// Waits until the worker of the removed target has ended.
+fn wait_until_ended(dispatcher: &Dispatcher) {
     while removed(dispatcher).worker_running {
         std::thread::yield_now();
     }
 }
 
 fn numbers(receiver: &Receiver) -> Vec<u32> {
-    receiver.look(|state| state.taken.iter().map(Received::number).collect())
+    receiver.look(|state| state.delivered.iter().map(Received::number).collect())
 }
 
 #[test]
 fn a_target_that_is_removed_and_added_again_while_an_attempt_is_under_way_keeps_its_order() {
-    for gone_in_between in [false, true] {
-        let door = Door::default();
-        let (receiver, begun) = behind(&door, 200, |received| {
+    for ended_in_between in [false, true] {
+        let barrier = Barrier::default();
+        let (receiver, begun) = delayed(&barrier, 200, |received| {
             received.number() == 0 && received.target == "a"
         });
         let both = || config([target("a"), target("b")]);
@@ -89,7 +89,7 @@ fn a_target_that_is_removed_and_added_again_while_an_attempt_is_under_way_keeps_
         for number in 0..10 {
             submit(&submitter, "t", number);
         }
-        begin(&begun);
+        wait_for_begin(&begun);
         let reloaded = control.reload(config([target("b")])).unwrap();
         assert_eq!(
             (reloaded.removed, reloaded.unchanged),
@@ -97,20 +97,20 @@ fn a_target_that_is_removed_and_added_again_while_an_attempt_is_under_way_keeps_
         );
         submit(&submitter, "t", 10);
         assert!(removed(&running).worker_running, "an attempt is under way");
-        if gone_in_between {
-            door.open();
-            wait_until_gone(&running);
+        if ended_in_between {
+            barrier.open();
+            wait_until_ended(&running);
             let stats = running.stats().unwrap();
             let owed = stats.queue.targets.iter().find(|known| known.target == "a");
             assert_eq!(
                 owed.unwrap().pending,
                 9,
-                "what it is owed is kept and shown"
+                "its pending events are kept and shown"
             );
         }
         assert_eq!(control.reload(both()).unwrap().added, ["a"]);
         submit(&submitter, "t", 11);
-        door.open();
+        barrier.open();
         let report = running.shutdown(PATIENCE);
         assert!(report.drained);
         assert!(report.stats.removed.is_empty());
@@ -121,37 +121,45 @@ fn a_target_that_is_removed_and_added_again_while_an_attempt_is_under_way_keeps_
             arrivals[&("b".to_owned(), "t".to_owned())],
             (0..12).collect::<Vec<_>>()
         );
-        assert_eq!(report.stats.targets[0].delivered, 11, "its figures go on");
+        assert_eq!(
+            report.stats.targets[0].delivered, 11,
+            "its counters continue"
+        );
     }
 }
 
 #[test]
-fn a_changed_target_sends_what_comes_under_its_new_settings_while_the_old_hang() {
-    let door = Door::default();
-    let (receiver, begun) = behind(&door, 410, |received| received.url.ends_with("/old"));
+fn a_changed_target_sends_under_new_settings_while_old_attempts_hang() {
+    let barrier = Barrier::default();
+    let (receiver, begun) = delayed(&barrier, 410, |received| received.url.ends_with("/old"));
     let one = NonZeroUsize::new(1).unwrap();
     let old = config([target_at("a", "/old").concurrency(one)]);
     let running = dispatcher(old, &memory(), &receiver).start().unwrap();
     submit(&running.submitter(), "t", 0);
     submit(&running.submitter(), "u", 0);
-    begin(&begun);
+    wait_for_begin(&begun);
     let new = config([target_at("a", "/new").concurrency(one)]);
     assert_eq!(running.control().reload(new).unwrap().changed, ["a"]);
     submit(&running.submitter(), "v", 0);
-    receiver.wait("both others", |state| state.taken.len() == 2);
-    assert!(receiver.look(|state| state.taken.iter().all(|taken| taken.url.ends_with("/new"))));
-    // Nor does it say anything of the new receiver that the old one is gone.
-    door.open();
+    receiver.wait("the other two events", |state| state.delivered.len() == 2);
+    assert!(receiver.look(|state| {
+        state
+            .delivered
+            .iter()
+            .all(|received| received.url.ends_with("/new"))
+    }));
+    // The old receiver's 410 does not stop the target at its new one.
+    barrier.open();
     assert!(running.shutdown(PATIENCE).drained);
     receiver.look(|state| {
-        let last = state.taken.last().unwrap();
+        let last = state.delivered.last().unwrap();
         assert_eq!((last.task(), last.attempt), ("t", 2));
-        assert_eq!(state.asked.len(), 4);
+        assert_eq!(state.requests.len(), 4);
     });
 }
 
 #[test]
-fn a_reload_starts_a_target_that_was_gone_and_leaves_a_paused_one_paused() {
+fn a_reload_restarts_a_stopped_target_and_leaves_a_paused_one_paused() {
     let gone = Arc::new(AtomicBool::new(true));
     let is_gone = Arc::clone(&gone);
     let receiver = Receiver::new(move |received| {
@@ -167,26 +175,29 @@ fn a_reload_starts_a_target_that_was_gone_and_leaves_a_paused_one_paused() {
         std::thread::yield_now();
     }
     let never = AtomicBool::new(false);
-    assert!(!running.drain(None, &never), "there is nothing to wait for");
+    assert!(
+        !running.drain(None, &never),
+        "no delivery is to be waited for"
+    );
     gone.store(false, Ordering::SeqCst);
     assert_eq!(
         control.reload(both()).unwrap().unchanged,
         ["gone", "paused"]
     );
-    receiver.wait("what was kept", |state| state.taken.len() == 1);
+    receiver.wait("the kept event", |state| state.delivered.len() == 1);
     control
         .reload(config([target("gone"), target_at("paused", "/2")]))
         .unwrap();
     assert!(!running.drain(None, &never));
-    assert_eq!(receiver.look(|state| state.asked.len()), 2);
+    assert_eq!(receiver.look(|state| state.requests.len()), 2);
     assert!(control.pause("paused", false));
     assert!(running.shutdown(PATIENCE).drained);
 }
 
 #[test]
-fn a_removed_best_effort_target_is_given_what_is_in_memory() {
-    let door = Door::default();
-    let (receiver, begun) = behind(&door, 200, |received| received.number() == 0);
+fn a_removed_best_effort_target_gets_the_events_in_memory() {
+    let barrier = Barrier::default();
+    let (receiver, begun) = delayed(&barrier, 200, |received| received.number() == 0);
     let both = || {
         config([
             best_effort("a").window(NonZeroUsize::new(4).unwrap()),
@@ -199,22 +210,22 @@ fn a_removed_best_effort_target_is_given_what_is_in_memory() {
     for number in 0..8 {
         submit(&submitter, "t", number);
     }
-    begin(&begun);
+    wait_for_begin(&begun);
     control.reload(config([target("b")])).unwrap();
     control.reload(both()).unwrap();
     control.reload(config([target("b")])).unwrap();
-    assert!(!control.pause("a", true), "it is no target");
+    assert!(!control.pause("a", true), "it is not configured");
     assert_eq!(running.stats().unwrap().removed.len(), 1);
-    door.open();
-    wait_until_gone(&running);
+    barrier.open();
+    wait_until_ended(&running);
     let a = removed(&running);
     assert_eq!((a.delivered + a.dropped, a.unfinished), (8, 0));
     assert!(a.delivered >= 4);
     let of_a = || receiver.arrivals()[&("a".to_owned(), "t".to_owned())].clone();
-    // Which found no room depends on how quickly the first were taken.
+    // Which events found no room depends on how quickly the worker took the first.
     assert_eq!(of_a().len() as u64, a.delivered);
     assert!(of_a().is_sorted(), "{:?}", of_a());
-    // And once more, after its end.
+    // Added once more, after its worker's end.
     control.reload(both()).unwrap();
     submit(&submitter, "t", 8);
     assert!(running.shutdown(PATIENCE).drained);
@@ -222,21 +233,21 @@ fn a_removed_best_effort_target_is_given_what_is_in_memory() {
 }
 
 #[test]
-fn what_a_removed_target_is_owed_is_dropped_once_nothing_is_under_way() {
-    let door = Door::default();
-    let (receiver, begun) = behind(&door, 503, |received| received.number() == 0);
+fn a_removed_targets_events_are_dropped_once_nothing_is_under_way() {
+    let barrier = Barrier::default();
+    let (receiver, begun) = delayed(&barrier, 503, |received| received.number() == 0);
     let both = || config([target("a"), best_effort("b")]);
     let running = dispatcher(both(), &memory(), &receiver).start().unwrap();
     let control = running.control();
     for number in 0..5 {
         submit(&running.submitter(), "t", number);
     }
-    begin(&begun);
+    wait_for_begin(&begun);
     control.reload(config([best_effort("b")])).unwrap();
     let error = control.drop_target("a").unwrap_err();
     assert!(matches!(error, RepairError::UnderWay { .. }), "{error}");
-    door.open();
-    wait_until_gone(&running);
+    barrier.open();
+    wait_until_ended(&running);
     assert_eq!(removed(&running).pending, 5);
     assert_eq!(control.drop_target("a").unwrap(), 5);
     assert_eq!(removed(&running).pending, 0);
@@ -248,9 +259,9 @@ fn what_a_removed_target_is_owed_is_dropped_once_nothing_is_under_way() {
 }
 
 #[test]
-fn a_target_whose_delivery_changes_ends_as_one_kind_before_it_begins_as_the_other() {
-    let door = Door::default();
-    let (receiver, begun) = behind(&door, 200, |received| received.number() == 0);
+fn a_target_whose_delivery_changes_ends_before_it_begins_anew() {
+    let barrier = Barrier::default();
+    let (receiver, begun) = delayed(&barrier, 200, |received| received.number() == 0);
     let dir = tempfile::tempdir().unwrap();
     let in_dir = |target: TargetBuilder| {
         config([target]).with_queue(QueueSettings::new(dir.path().join("queue")))
@@ -263,7 +274,7 @@ fn a_target_whose_delivery_changes_ends_as_one_kind_before_it_begins_as_the_othe
     let control = running.control();
     let submitter = running.submitter();
     submit(&submitter, "t", 0);
-    begin(&begun);
+    wait_for_begin(&begun);
     submit(&submitter, "t", 1);
     let reloaded = control.reload(in_dir(target("a"))).unwrap();
     assert_eq!(
@@ -278,9 +289,9 @@ fn a_target_whose_delivery_changes_ends_as_one_kind_before_it_begins_as_the_othe
     let error = control.reload(in_dir(best_effort("a"))).unwrap_err();
     assert!(matches!(error, ReloadError::StillEnding { .. }), "{error}");
     assert_eq!(running.stats().unwrap().targets[0].pending, 1);
-    door.open();
-    wait_until_gone(&running);
-    receiver.wait("all three", |state| state.taken.len() == 3);
+    barrier.open();
+    wait_until_ended(&running);
+    receiver.wait("all three", |state| state.delivered.len() == 3);
     control.reload(in_dir(best_effort("a"))).unwrap();
     submit(&submitter, "t", 3);
     assert!(running.shutdown(PATIENCE).drained);
@@ -288,7 +299,7 @@ fn a_target_whose_delivery_changes_ends_as_one_kind_before_it_begins_as_the_othe
 }
 
 #[test]
-fn what_the_queue_holds_for_a_target_from_before_is_delivered_first() {
+fn an_added_target_gets_the_events_in_the_queue_first() {
     let queue = memory();
     let silent = Receiver::new(|_| Reply::Hang);
     let first = dispatcher(config([target("a"), target("b")]), &queue, &silent);
@@ -308,7 +319,7 @@ fn what_the_queue_holds_for_a_target_from_before_is_delivered_first() {
 }
 
 #[test]
-fn an_open_queue_stays_as_it_is_and_the_reload_says_so() {
+fn an_open_queue_keeps_its_settings_and_the_reload_lists_them() {
     let dir = tempfile::tempdir().unwrap();
     let settings = |name: &str| QueueSettings::new(dir.path().join(name));
     let with = |settings: QueueSettings| config([target("a")]).with_queue(settings);
@@ -323,11 +334,11 @@ fn an_open_queue_stays_as_it_is_and_the_reload_says_so() {
         .with_max_bytes(1 << 21)
         .with_when_full(WhenFull::Reject);
     let kept = control.reload(with(other)).unwrap().kept;
-    for (told, key) in kept
+    for (sentence, key) in kept
         .iter()
         .zip(["queue.dir", "queue.maxBytes", "queue.whenFull"])
     {
-        assert!(told.starts_with(&format!("{key} stays ")), "{told}");
+        assert!(sentence.starts_with(&format!("{key} stays ")), "{sentence}");
     }
     assert_eq!(kept.len(), 3);
     assert_eq!(control.config().queue(), &settings("one"));

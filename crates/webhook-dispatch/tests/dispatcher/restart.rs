@@ -1,4 +1,4 @@
-//! The end of a dispatcher, and the next one on the same queue.
+//! Shutdowns, and the next dispatcher on the same queue.
 
 use crate::support::*;
 use std::ops::ControlFlow;
@@ -24,11 +24,11 @@ fn a_restart_goes_on_where_it_stopped_with_the_same_ids_and_attempt_numbers() {
     let ids: Vec<_> = (0..5)
         .map(|number| submit(&first.submitter(), "t", number))
         .collect();
-    before.wait("the second attempt", |state| state.asked.len() == 2);
+    before.wait("the second attempt", |state| state.requests.len() == 2);
     let report = first.shutdown(Duration::ZERO);
     assert!(!report.drained);
     assert_eq!(report.stats.targets[0].pending, 5);
-    // What still holds the queue would keep it locked.
+    // Closes the queue, which unlocks its directory.
     drop((queue, report));
 
     let queue = open();
@@ -38,19 +38,27 @@ fn a_restart_goes_on_where_it_stopped_with_the_same_ids_and_attempt_numbers() {
         .unwrap();
     assert!(second.shutdown(PATIENCE).drained);
     after.look(|state| {
-        let arrived: Vec<_> = state.taken.iter().map(|taken| taken.id.clone()).collect();
+        let arrived: Vec<_> = state
+            .delivered
+            .iter()
+            .map(|received| received.id.clone())
+            .collect();
         assert_eq!(arrived, ids);
-        let attempts: Vec<_> = state.taken.iter().map(|taken| taken.attempt).collect();
+        let attempts: Vec<_> = state
+            .delivered
+            .iter()
+            .map(|received| received.attempt)
+            .collect();
         assert_eq!(
             attempts,
             [3, 1, 1, 1, 1],
-            "the attempt that was cut short is made again, under another number"
+            "the aborted attempt is made again, under another number"
         );
     });
 }
 
 #[test]
-fn a_shutdown_waits_for_what_is_pending_and_takes_nothing_more() {
+fn a_shutdown_waits_for_pending_events_and_refuses_new_ones() {
     let receiver = Receiver::new(|_| Reply::Status(200));
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(1 << 30));
     let dispatcher = dispatcher(config([target("a")]), &queue, &receiver)
@@ -61,7 +69,7 @@ fn a_shutdown_waits_for_what_is_pending_and_takes_nothing_more() {
         submitter.try_submit(event("t", number)).unwrap();
     }
     assert!(dispatcher.shutdown(PATIENCE).drained);
-    assert_eq!(receiver.look(|state| state.taken.len()), 500);
+    assert_eq!(receiver.look(|state| state.delivered.len()), 500);
     let refused = submitter.try_submit(event("t", 500)).unwrap_err();
     assert_eq!(&refused.event[..], event("t", 500));
     assert!(matches!(
@@ -78,14 +86,14 @@ fn a_dispatcher_that_is_dropped_loses_nothing() {
         .start()
         .unwrap();
     submit(&first.submitter(), "t", 0);
-    receiver.wait("an attempt", |state| state.asked.len() == 1);
+    receiver.wait("an attempt", |state| state.requests.len() == 1);
     drop(first);
     let receiver = Receiver::new(|_| Reply::Status(200));
     let second = dispatcher(config([target("a")]), &queue, &receiver)
         .start()
         .unwrap();
     assert!(second.shutdown(PATIENCE).drained);
-    assert_eq!(receiver.look(|state| state.taken.len()), 1);
+    assert_eq!(receiver.look(|state| state.delivered.len()), 1);
 }
 
 #[test]
@@ -122,21 +130,24 @@ fn a_replayed_dead_letter_is_delivered_under_its_old_id() {
     while dead().len() < 4 {
         std::thread::yield_now();
     }
-    // While it runs: the first two.
+    // The running dispatcher replays the first two.
     assert_eq!(running.control().replay("a", &dead()[..2]).unwrap(), 2);
-    assert_eq!(running.control().replay("nobody", &dead()).unwrap(), 0);
+    assert_eq!(running.control().replay("unknown", &dead()).unwrap(), 0);
     assert!(running.drain(Some(PATIENCE), &never));
     assert!(running.shutdown(PATIENCE).drained);
-    // By a dispatcher that has seen nothing else: the others.
+    // A dispatcher that has not read these tasks replays the others.
     let running = start();
     submit(&running.submitter(), "u", 9);
     assert!(running.drain(Some(PATIENCE), &never));
     assert_eq!(running.control().replay("a", &dead()).unwrap(), 2);
     assert!(running.shutdown(PATIENCE).drained);
     receiver.look(|state| {
-        let taken = state.taken.iter().filter(|taken| taken.task() == "t");
+        let taken = state
+            .delivered
+            .iter()
+            .filter(|received| received.task() == "t");
         let taken: Vec<_> = taken
-            .map(|taken| (taken.id.clone(), taken.attempt))
+            .map(|received| (received.id.clone(), received.attempt))
             .collect();
         let expected: Vec<_> = ids.into_iter().map(|id| (id, 1)).collect();
         assert_eq!(taken, expected);
@@ -144,7 +155,7 @@ fn a_replayed_dead_letter_is_delivered_under_its_old_id() {
 }
 
 #[test]
-fn dead_letters_are_replayed_by_a_dispatcher_that_was_owed_nothing() {
+fn a_dispatcher_without_pending_events_replays_dead_letters() {
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(1 << 30));
     let refusing = Receiver::new(|_| Reply::Status(400));
     let first = dispatcher(config([target("a")]), &queue, &refusing)
@@ -165,11 +176,11 @@ fn dead_letters_are_replayed_by_a_dispatcher_that_was_owed_nothing() {
         .unwrap();
     assert_eq!(second.control().replay("a", &[entry.unwrap()]).unwrap(), 1);
     assert!(second.shutdown(PATIENCE).drained);
-    assert_eq!(taking.look(|state| state.taken.len()), 1);
+    assert_eq!(taking.look(|state| state.delivered.len()), 1);
 }
 
 #[test]
-fn an_event_whose_record_is_damaged_is_counted_and_owed_no_more() {
+fn an_event_with_a_damaged_record_is_counted_and_no_longer_pending() {
     let dir = tempfile::tempdir().unwrap();
     let open = || -> Arc<dyn Queue> {
         Arc::new(DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 26)).unwrap())
@@ -186,28 +197,29 @@ fn an_event_whose_record_is_damaged_is_counted_and_owed_no_more() {
     let path = dir.path().join("data.mdb");
     let mut data = std::fs::read(&path).unwrap();
     let body = event("damaged", 0);
-    let places: Vec<usize> = (0..data.len() - body.len())
+    let copies: Vec<usize> = (0..data.len() - body.len())
         .filter(|&at| data[at..].starts_with(&body))
         .collect();
-    assert!(!places.is_empty());
-    for at in places {
+    assert!(!copies.is_empty());
+    for at in copies {
         data[at] ^= 1;
     }
     std::fs::write(&path, data).unwrap();
 
     let queue = open();
     let receiver = Receiver::new(|_| Reply::Status(200));
-    let listener = Arc::new(Listener::default());
+    let recorder = Arc::new(Recorder::default());
     let second = dispatcher(config([target("a")]), &queue, &receiver)
-        .observer(Arc::clone(&listener) as Arc<dyn webhook_dispatch::Observer>)
+        .observer(Arc::clone(&recorder) as Arc<dyn webhook_dispatch::Observer>)
         .start()
         .unwrap();
-    receiver.wait("what is whole", |state| state.taken.len() == 2);
+    receiver.wait("the undamaged events", |state| state.delivered.len() == 2);
     let never = AtomicBool::new(false);
-    assert!(second.drain(None, &never), "nothing is left to wait for");
+    assert!(second.drain(None, &never), "no event is left to wait for");
     assert_eq!(second.stats().unwrap().targets[0].damaged, 1);
-    let heard = listener.heard();
-    assert!(heard[0].contains("records of 1 of its events"), "{heard:?}");
+    let incidents = recorder.incidents();
+    let text = "records of 1 of its events";
+    assert!(incidents[0].contains(text), "{incidents:?}");
     let report = second.shutdown(PATIENCE);
     assert!(!report.drained);
     assert_eq!(report.damaged, 1);

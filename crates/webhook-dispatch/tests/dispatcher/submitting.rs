@@ -1,4 +1,4 @@
-//! What a submitter is told.
+//! Receipts, refusals and completions.
 
 use crate::support::*;
 use std::sync::{Arc, mpsc};
@@ -18,7 +18,7 @@ fn with_when_full(when_full: WhenFull) -> Config {
 }
 
 #[test]
-fn a_full_queue_gives_the_event_back_and_takes_it_once_there_is_room() {
+fn a_full_queue_gives_the_event_back_and_accepts_it_once_there_is_room() {
     for when_full in [WhenFull::Block, WhenFull::Reject] {
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(2_000));
         let receiver = Receiver::new(|_| Reply::Status(200));
@@ -27,25 +27,25 @@ fn a_full_queue_gives_the_event_back_and_takes_it_once_there_is_room() {
             .unwrap();
         let submitter = dispatcher.submitter();
         assert!(dispatcher.control().pause("a", true));
-        let mut taken = 0;
+        let mut accepted = 0;
         let refused = loop {
             let soon = Instant::now() + Duration::from_millis(200);
-            match submitter.submit(event("t", taken), soon) {
-                Ok(_) => taken += 1,
+            match submitter.submit(event("t", accepted), soon) {
+                Ok(_) => accepted += 1,
                 Err(refused) => break refused,
             }
         };
-        assert!(taken > 0);
+        assert!(accepted > 0);
         assert!(
             matches!(refused.refusal, Refusal::Full),
             "{when_full:?}: {:?}",
             refused.refusal
         );
-        assert_eq!(&refused.event[..], event("t", taken));
+        assert_eq!(&refused.event[..], event("t", accepted));
         assert!(dispatcher.control().pause("a", false));
-        receiver.wait("room", |state| state.taken.len() == taken as usize);
+        receiver.wait("room", |state| state.delivered.len() == accepted as usize);
         loop {
-            // The room is there once the settlements are synced.
+            // There is room once the settlements are synced.
             match submitter.submit(Arc::clone(&refused.event), soon()) {
                 Ok(_) => break,
                 Err(error) => assert!(matches!(error.refusal, Refusal::Full)),
@@ -53,13 +53,13 @@ fn a_full_queue_gives_the_event_back_and_takes_it_once_there_is_room() {
         }
         assert!(dispatcher.shutdown(PATIENCE).drained);
         let numbers: Vec<_> =
-            receiver.look(|state| state.taken.iter().map(Received::number).collect());
-        assert_eq!(numbers, (0..=taken).collect::<Vec<_>>());
+            receiver.look(|state| state.delivered.iter().map(Received::number).collect());
+        assert_eq!(numbers, (0..=accepted).collect::<Vec<_>>());
     }
 }
 
 #[test]
-fn what_was_handed_over_waits_for_room_in_a_queue_that_blocks() {
+fn an_event_handed_over_waits_for_room_in_a_queue_that_blocks() {
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(2_000));
     let receiver = Receiver::new(|_| Reply::Status(200));
     let dispatcher = dispatcher(with_when_full(WhenFull::Block), &queue, &receiver)
@@ -72,11 +72,11 @@ fn what_was_handed_over_waits_for_room_in_a_queue_that_blocks() {
     }
     assert!(dispatcher.control().pause("a", false));
     assert!(dispatcher.shutdown(PATIENCE).drained);
-    assert_eq!(receiver.look(|state| state.taken.len()), 100);
+    assert_eq!(receiver.look(|state| state.delivered.len()), 100);
 }
 
 #[test]
-fn a_completion_is_called_once_and_its_panic_is_its_own() {
+fn a_completion_is_called_once_and_its_panic_is_caught() {
     let receiver = Receiver::new(|_| Reply::Status(200));
     let dispatcher = dispatcher(config([target("a")]), &memory(), &receiver)
         .start()
@@ -85,25 +85,25 @@ fn a_completion_is_called_once_and_its_panic_is_its_own() {
     submitter
         .submit_with(event("t", 0), None, |_| panic!("a completion that panics"))
         .unwrap();
-    let (tell, told) = mpsc::channel();
+    let (completed, completions) = mpsc::channel();
     for number in 1..100 {
-        let tell = tell.clone();
+        let completed = completed.clone();
         submitter
             .submit_with(event("t", number), Some(soon()), move |result| {
-                tell.send((number, result.is_ok())).unwrap();
+                completed.send((number, result.is_ok())).unwrap();
             })
             .unwrap();
     }
-    drop(tell);
-    let told: Vec<_> = told.iter().collect();
+    drop(completed);
+    let completions: Vec<_> = completions.iter().collect();
     let expected: Vec<_> = (1..100).map(|number| (number, true)).collect();
-    assert_eq!(told, expected, "in the order of the calls");
+    assert_eq!(completions, expected, "in the order of the calls");
     assert!(dispatcher.shutdown(PATIENCE).drained);
-    assert_eq!(receiver.look(|state| state.taken.len()), 100);
+    assert_eq!(receiver.look(|state| state.delivered.len()), 100);
 }
 
 #[test]
-fn what_is_no_event_is_given_back_and_counted_nowhere() {
+fn invalid_events_are_given_back_and_not_counted() {
     let receiver = Receiver::new(|_| Reply::Status(200));
     let small = Config::builder()
         .target(target("a").build().unwrap())
@@ -130,7 +130,7 @@ fn what_is_no_event_is_given_back_and_counted_nowhere() {
 }
 
 #[test]
-fn a_receipt_says_who_wants_the_event() {
+fn a_receipt_counts_the_targets_that_accept_the_event() {
     let receiver = Receiver::new(|_| Reply::Status(200));
     let nothing = StatusFilter::Only(Default::default());
     let config = config([
@@ -151,7 +151,7 @@ fn a_receipt_says_who_wants_the_event() {
 }
 
 #[test]
-fn a_queue_that_is_in_use_is_told_at_the_start() {
+fn a_queue_in_use_fails_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let start = || {
         let config = config([target("a")]).with_queue(QueueSettings::new(dir.path()));

@@ -12,7 +12,7 @@ use webhook_dispatch::{
 };
 use webhook_queue::Queue;
 
-/// Longer than anything here takes: a test that waits this long has failed.
+/// The deadline of every wait: a test that reaches it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request as a receiver sees it.
@@ -47,14 +47,14 @@ pub(crate) enum Reply {
     Status(u16),
     /// 429, with this `Retry-After`.
     Later(&'static str),
-    /// No answer until the dispatcher gives up.
+    /// No answer until the dispatcher stops the transport.
     Hang,
     Panic,
 }
 
 type Handler = dyn Fn(&Received) -> Reply + Send + Sync;
 
-/// Answers requests by a rule, and remembers those that it answered with success.
+/// Answers requests by a rule, and records them.
 pub(crate) struct Receiver {
     handler: Box<Handler>,
     state: Mutex<State>,
@@ -64,9 +64,9 @@ pub(crate) struct Receiver {
 #[derive(Default)]
 pub(crate) struct State {
     /// All requests.
-    pub(crate) asked: Vec<Received>,
-    /// Those that were answered with success.
-    pub(crate) taken: Vec<Received>,
+    pub(crate) requests: Vec<Received>,
+    /// The requests answered with a 2xx.
+    pub(crate) delivered: Vec<Received>,
 }
 
 impl Receiver {
@@ -80,11 +80,11 @@ impl Receiver {
         })
     }
 
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.state.lock().unwrap())
+    pub(crate) fn look<R>(&self, read: impl FnOnce(&State) -> R) -> R {
+        read(&self.state.lock().unwrap())
     }
 
-    /// Waits until this is so.
+    /// Waits until `done` holds; `what` names it in the failure.
     pub(crate) fn wait(&self, what: &str, done: impl Fn(&State) -> bool) {
         let state = self.state.lock().unwrap();
         let (state, waited) = self
@@ -93,20 +93,20 @@ impl Receiver {
             .unwrap();
         assert!(
             !waited.timed_out(),
-            "{what} did not come about; {:#?}",
-            state.asked
+            "{what}: not in time; {:#?}",
+            state.requests
         );
     }
 
-    /// The numbers of the events that were taken, by target and task, in order, each once.
+    /// The numbers of the delivered events, by target and task, in order of arrival.
     pub(crate) fn arrivals(&self) -> HashMap<(String, String), Vec<u32>> {
         let mut arrivals: HashMap<_, Vec<u32>> = HashMap::new();
         self.look(|state| {
-            for taken in &state.taken {
+            for received in &state.delivered {
                 arrivals
-                    .entry((taken.target.clone(), taken.task().to_owned()))
+                    .entry((received.target.clone(), received.task().to_owned()))
                     .or_default()
-                    .push(taken.number());
+                    .push(received.number());
             }
         });
         arrivals
@@ -156,9 +156,9 @@ impl Transport for InProcessTransport {
         let reply = (self.receiver.handler)(&received);
         {
             let mut state = self.receiver.state.lock().unwrap();
-            state.asked.push(received.clone());
+            state.requests.push(received.clone());
             if matches!(reply, Reply::Status(200..=299)) {
-                state.taken.push(received);
+                state.delivered.push(received);
             }
         }
         self.receiver.changed.notify_all();
@@ -166,7 +166,7 @@ impl Transport for InProcessTransport {
             Ok(Answer {
                 status,
                 retry_after: retry_after.map(|value| value.as_bytes().to_vec()),
-                body: b"as you wish".to_vec(),
+                body: b"response".to_vec(),
                 complete: true,
             })
         };
@@ -180,7 +180,7 @@ impl Transport for InProcessTransport {
                 let (_stopped, waited) = changed
                     .wait_timeout_while(stopped, PATIENCE, |stopped| !*stopped)
                     .unwrap();
-                assert!(!waited.timed_out(), "nobody cut it short");
+                assert!(!waited.timed_out(), "the transport was not stopped");
                 Err(TransportError {
                     kind: TransportErrorKind::Stopped,
                     message: "stopped".to_owned(),
@@ -198,7 +198,7 @@ impl Transport for InProcessTransport {
     }
 }
 
-/// Tries again at once, up to so many attempts; an opened breaker stays so for this long.
+/// Retries at once, up to this many attempts; an opened breaker stays open for this long.
 pub(crate) struct AtOnce {
     pub(crate) attempts: u32,
     pub(crate) breaker: Duration,
@@ -233,17 +233,17 @@ impl Retry for AtOnce {
     }
 }
 
-/// Remembers the incidents it was told of.
+/// Records incidents.
 #[derive(Default)]
-pub(crate) struct Listener(Mutex<Vec<String>>);
+pub(crate) struct Recorder(Mutex<Vec<String>>);
 
-impl Listener {
-    pub(crate) fn heard(&self) -> Vec<String> {
+impl Recorder {
+    pub(crate) fn incidents(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl Observer for Listener {
+impl Observer for Recorder {
     fn incident(&self, incident: &Incident<'_>) {
         self.0.lock().unwrap().push(incident.to_string());
     }
@@ -269,7 +269,7 @@ pub(crate) fn config(targets: impl IntoIterator<Item = TargetBuilder>) -> Config
     config.build().unwrap()
 }
 
-/// A dispatcher that keeps events in `queue`, sends them to `receiver` and tries again at once.
+/// A dispatcher that stores events in `queue`, sends them to `receiver` and retries at once.
 pub(crate) fn dispatcher(
     config: Config,
     queue: &Arc<dyn Queue>,
@@ -289,7 +289,7 @@ pub(crate) fn soon() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// Submits an event; its id as receivers see it.
+/// Submits an event. Returns its id as receivers see it.
 pub(crate) fn submit(submitter: &Submitter, task: &str, number: u32) -> String {
     let receipt = submitter
         .submit(event(task, number), soon())

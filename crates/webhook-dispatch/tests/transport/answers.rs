@@ -1,4 +1,4 @@
-//! What counts as an answer, however it is framed and whatever follows it.
+//! Answers in every framing, and malformed ones.
 
 use crate::peer::{Client, OK, always, client, once, url};
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn check(bytes: &[u8], status: u16, body: &[u8], complete: bool) {
     assert_eq!(answer.complete, complete, "{text}");
 }
 
-/// What a peer writes is no answer.
+/// Checks that these bytes are no answer. Returns the error.
 fn check_none(bytes: impl Into<Vec<u8>>) -> String {
     let peer = once(bytes);
     let (kind, message) = client(&peer).error();
@@ -82,12 +82,12 @@ fn some_statuses_have_no_body() {
         let peer = always(head);
         let mut client = client(&peer);
         assert_eq!((client.status(), client.status()), (status, status));
-        assert_eq!(peer.connections(), 1, "nothing is waited for");
+        assert_eq!(peer.connections(), 1, "no body is waited for");
     }
 }
 
 #[test]
-fn interim_answers_are_passed_over() {
+fn interim_answers_are_skipped() {
     let mut bytes = b"HTTP/1.1 100 Continue\r\n\r\n\
                       HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
         .to_vec();
@@ -136,7 +136,7 @@ fn the_head_of_an_answer_has_bounds() {
 }
 
 #[test]
-fn what_is_not_http_is_no_answer() {
+fn bytes_that_are_not_http_are_no_answer() {
     for bytes in [
         &b"SSH-2.0-x\r\n"[..],
         b"\0\0\0\0\r\n\r\n",
@@ -151,15 +151,15 @@ fn what_is_not_http_is_no_answer() {
 
 #[test]
 fn an_answer_that_ends_within_its_head_is_none() {
-    let gone = "the receiver closed the connection before it answered";
-    assert_eq!(check_none(""), gone);
+    let closed = "the receiver closed the connection before it answered";
+    assert_eq!(check_none(""), closed);
     for length in [1, 10, 17, 30] {
         check_none(&OK[..length]);
     }
 }
 
 #[test]
-fn what_is_not_tls_is_no_connection() {
+fn a_peer_without_tls_is_no_connection() {
     let peer = Server::start(|connection| {
         connection.write(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         connection.wait_for_end();
@@ -176,7 +176,7 @@ fn an_interim_answer_alone_is_none() {
 }
 
 #[test]
-fn a_peer_that_ends_its_direction_or_resets_gives_no_answer() {
+fn a_half_close_or_reset_before_the_answer_is_an_error() {
     for resets in [false, true] {
         let peer = Server::start(move |connection| {
             connection.request().unwrap();
@@ -192,7 +192,7 @@ fn a_peer_that_ends_its_direction_or_resets_gives_no_answer() {
     }
 }
 
-/// The receiver has made up its mind before it has read everything, and reads no further.
+/// The receiver answers before it has read the body, and reads no further.
 #[test]
 fn an_answer_counts_though_the_body_is_never_read() {
     let (gone, is_gone) = std::sync::mpsc::channel::<()>();
@@ -208,8 +208,7 @@ fn an_answer_counts_though_the_body_is_never_read() {
     drop(gone);
 }
 
-/// The receiver has made up its mind before it has read everything, and closes what it did not
-/// read: a reset, after the answer.
+/// The receiver answers before it has read the body, and closes: a reset follows the answer.
 #[test]
 fn an_answer_before_the_body_is_sent_counts() {
     let peer = Server::start(|connection| {

@@ -1,4 +1,4 @@
-//! A connection in TLS is kept, and given up, as any other is.
+//! When a connection in TLS is kept, and when it is replaced.
 
 use crate::peer::{Client, OK};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use testkit::Server;
 use webhook_config::{Target, TargetUrl, Tls};
 
-/// What the first answer of a connection is not followed by.
-const HONEST: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+/// The answer to each later request of a connection.
+const LATER: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 const NOT_YOURS: &[u8] = b"HTTP/1.1 500 Not Yours\r\nContent-Length: 0\r\n\r\n";
 
 /// A peer whose certificate the client trusts, and the client.
@@ -20,8 +20,8 @@ struct Encrypted {
     peer: Server,
 }
 
-/// Answers each connection's first request with these records, all in one write, after which it
-/// notifies `answered`; and the later ones with [`HONEST`].
+/// Answers each connection's first request with these records, all in one write, and later ones
+/// with [`LATER`]. Notifies `answered` after each write.
 fn encrypted(records: Vec<Vec<u8>>, answered: Sender<()>) -> Encrypted {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
@@ -55,7 +55,7 @@ fn encrypted(records: Vec<Vec<u8>>, answered: Sender<()>) -> Encrypted {
     }
 }
 
-/// Until the client closes.
+/// Serves a connection until the client closes it.
 fn serve(
     mut stream: &TcpStream,
     config: Arc<ServerConfig>,
@@ -64,7 +64,7 @@ fn serve(
 ) {
     let mut tls = ServerConnection::new(config).unwrap();
     let mut request = Vec::new();
-    let honest = [HONEST.to_vec()];
+    let later = [LATER.to_vec()];
     let mut answer = records;
     while tls.complete_io(&mut stream).is_ok() {
         let mut part = [0; 4096];
@@ -79,20 +79,20 @@ fn serve(
         }
         request.clear();
         let mut bytes = Vec::new();
-        for record in std::mem::replace(&mut answer, &honest) {
+        for record in std::mem::replace(&mut answer, &later) {
             tls.writer().write_all(record).unwrap();
             while tls.wants_write() {
                 tls.write_tls(&mut bytes).unwrap();
             }
         }
-        // The client may be gone, and so may the test.
+        // The client may have closed, and the test may have ended.
         if stream.write_all(&bytes).is_err() || answered.send(()).is_err() {
             return;
         }
     }
 }
 
-/// The statuses of two requests, and the connections that they took.
+/// The statuses of two requests, and the number of connections for them.
 fn two_requests(records: Vec<Vec<u8>>) -> ([u16; 2], usize) {
     let (answered, answers) = channel();
     let mut pair = encrypted(records, answered);
@@ -106,19 +106,19 @@ fn two_requests(records: Vec<Vec<u8>>) -> ([u16; 2], usize) {
 }
 
 #[test]
-fn a_connection_is_kept_although_tickets_came_with_the_answer() {
+fn session_tickets_with_the_answer_do_not_cost_the_connection() {
     assert_eq!(two_requests(vec![OK.to_vec()]), ([200, 201], 1));
 }
 
-/// Beneath TLS, as it came; and above, where it is decrypted already.
+/// The bytes are below TLS, not decrypted yet, or above it.
 #[test]
-fn what_nobody_asked_for_is_not_taken_for_the_next_answer() {
+fn unsolicited_bytes_in_tls_are_not_taken_for_the_next_answer() {
     let mut long = NOT_YOURS.to_vec();
     long.splice(24..24, format!("x: {}\r\n", "y".repeat(8000)).into_bytes());
     assert!(long.starts_with(b"HTTP/1.1 500 Not Yours\r\nx: y"));
     assert_eq!(two_requests(vec![OK.to_vec(), long]), ([200, 200], 2));
 
-    // A whole record of the largest size, so that the next is not looked at with it.
+    // A record of the largest size, so that the next one is not decrypted with it.
     const RECORD: usize = 16 * 1024;
     let head = |length| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
     let body = RECORD - head(RECORD).len();

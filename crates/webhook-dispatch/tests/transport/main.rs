@@ -1,4 +1,4 @@
-//! What the HTTP client holds to, over real sockets, against peers that misbehave by script.
+//! The HTTP client over real sockets, against peers that misbehave by script.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

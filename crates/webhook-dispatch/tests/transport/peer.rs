@@ -8,9 +8,9 @@ use webhook_dispatch::{
     TransportErrorKind,
 };
 
-/// Longer than anything here takes.
+/// The deadline of every wait.
 pub(crate) const PATIENCE: Duration = testkit::DEADLINE;
-/// An answer without a body, after which the connection is kept.
+/// An answer without a body that keeps the connection.
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 /// Answers every request with these bytes, and keeps the connection.
@@ -32,7 +32,7 @@ pub(crate) fn once(answer: impl Into<Vec<u8>>) -> Server {
     })
 }
 
-/// Writes the first bytes, and then the drip after each pause, until the client has closed.
+/// Writes the first bytes, and then `drip` after each pause, until the client has closed.
 pub(crate) fn drip(connection: &Connection, first: &[u8], drip: &[u8], pause: Duration) {
     let mut going = connection.write(first);
     while going {
@@ -68,7 +68,7 @@ impl Client {
         self.0.send(Request { headers, body })
     }
 
-    /// The status of an answer that is whole.
+    /// The status of a complete answer.
     pub(crate) fn status(&mut self) -> u16 {
         let answer = self.post(b"body").unwrap();
         assert!(answer.complete);

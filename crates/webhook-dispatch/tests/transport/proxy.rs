@@ -1,4 +1,4 @@
-//! Through a proxy: a tunnel, by CONNECT.
+//! Connections through a proxy: a tunnel by CONNECT.
 
 use crate::peer::{Client, OK, drip};
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use testkit::{Message, Server};
 use webhook_config::{ProxyUrl, Target, TargetBuilder, TargetUrl};
 use webhook_dispatch::TransportErrorKind;
 
-/// A client of a target that exists behind the proxy alone.
+/// A client of a target that is reachable only through the proxy.
 fn client(proxy: &Server, userinfo: &str) -> Client {
     Client::of(target(proxy, userinfo))
 }
@@ -28,26 +28,26 @@ fn text(request: Message<'_>) -> String {
 
 #[test]
 fn a_tunnel_is_made_once_and_used_for_each_request() {
-    let (heard, hears) = channel();
-    let heard = Mutex::new(heard);
+    let (received, requests) = channel();
+    let received = Mutex::new(received);
     let proxy = Server::start(move |connection| {
-        let say = |text: String| heard.lock().unwrap().send(text).unwrap();
-        say(text(connection.request().unwrap()));
+        let record = |text: String| received.lock().unwrap().send(text).unwrap();
+        record(text(connection.request().unwrap()));
         connection.write(b"HTTP/1.1 200 Connection established\r\n\r\n");
         while let Some(request) = connection.request() {
-            say(text(request));
+            record(text(request));
             connection.write(OK);
         }
     });
     let mut client = client(&proxy, "user:pass%20word@");
     assert_eq!((client.status(), client.status()), (200, 200));
-    let tunnel = hears.recv().unwrap();
+    let tunnel = requests.recv().unwrap();
     assert!(tunnel.starts_with("CONNECT behind.invalid:8080 HTTP/1.1\r\n"));
     // base64 of "user:pass word"
     let credentials = "Proxy-Authorization: Basic dXNlcjpwYXNzIHdvcmQ=\r\n";
     assert!(tunnel.contains(credentials), "{tunnel}");
     for _ in 0..2 {
-        let request = hears.recv().unwrap();
+        let request = requests.recv().unwrap();
         assert!(request.starts_with("POST /hook HTTP/1.1\r\n"), "{request}");
         assert!(!request.to_lowercase().contains("proxy-"), "{request}");
         assert!(request.ends_with("\r\n\r\nbody"), "{request}");
@@ -56,7 +56,7 @@ fn a_tunnel_is_made_once_and_used_for_each_request() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_no_connection_and_its_password_is_not_told() {
+fn a_refusing_proxy_is_no_connection_and_its_password_is_not_shown() {
     for answer in [
         "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 502 Bad Gateway\r\n\r\n",
@@ -123,12 +123,12 @@ fn a_proxy_that_drips_is_given_up() {
 }
 
 #[test]
-fn what_a_proxy_says_wrong_is_said_to_be_the_proxys() {
+fn a_malformed_answer_of_the_proxy_is_blamed_on_the_proxy() {
     let headers = "a: b\r\n".repeat(30);
     for bytes in [
         "SSH-2.0-x\r\n\r\n".to_owned(),
         format!("HTTP/1.1 200 OK\r\n{headers}\r\n"),
-        // An answer that stood there before the request.
+        // An answer before the request.
         "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 500 Early\r\nContent-Length: 0\r\n\r\n".to_owned(),
     ] {
         let proxy = Server::start(move |connection| {

@@ -1,4 +1,4 @@
-//! A connection is kept for the next request, unless it cannot be.
+//! When a connection is kept for the next request, and when it is replaced.
 
 use crate::peer::{OK, client};
 use std::sync::Mutex;
@@ -29,7 +29,7 @@ fn head_and_body_come_in_one_piece_on_one_connection() {
 }
 
 #[test]
-fn bodies_of_every_size_arrive_as_they_are() {
+fn bodies_of_every_size_arrive_unchanged() {
     let (sent, received) = channel();
     let sent = Mutex::new(sent);
     let peer = Server::start(move |connection| {
@@ -48,7 +48,7 @@ fn bodies_of_every_size_arrive_as_they_are() {
 }
 
 #[test]
-fn long_headers_arrive_as_they_are() {
+fn long_headers_arrive_unchanged() {
     let peer = Server::start(|connection| {
         while let Some(request) = connection.request() {
             let head = String::from_utf8_lossy(request.head);
@@ -71,21 +71,21 @@ fn long_headers_arrive_as_they_are() {
     assert_eq!(peer.connections(), 1);
 }
 
-/// The second of two requests goes out on a new connection, after the first one's did this.
+/// Checks that each request uses a new connection after the peer ran this script on the last one.
 fn check_replaced(script: impl Fn(&mut Connection) + Send + Sync + 'static) {
-    let (did, done) = channel();
-    let did = Mutex::new(did);
+    let (finished, scripts) = channel();
+    let finished = Mutex::new(finished);
     let peer = Server::start(move |connection| {
         connection.request().unwrap();
         script(connection);
-        did.lock().unwrap().send(()).unwrap();
+        finished.lock().unwrap().send(()).unwrap();
         connection.wait_for_end();
     });
     let mut client = client(&peer);
     for connections in 1..=3 {
         assert!(matches!(client.status(), 200 | 204));
-        // Before this the peer may not have done all that it does.
-        done.recv().unwrap();
+        // Waits for the end of the peer's script.
+        scripts.recv().unwrap();
         assert_eq!(peer.connections(), connections);
     }
 }
@@ -99,8 +99,8 @@ fn a_connection_that_the_peer_closed_since_is_replaced() {
 }
 
 #[test]
-fn bytes_that_nobody_asked_for_are_not_taken_for_the_next_answer() {
-    // With the answer, and after it.
+fn unsolicited_bytes_are_not_taken_for_the_next_answer() {
+    // In the same write as the answer, and in a write of their own.
     check_replaced(|connection| {
         connection.write(&[OK, b"HTTP/1.1 500 Not Yours\r\n\r\n"].concat());
     });
@@ -114,14 +114,14 @@ fn bytes_that_nobody_asked_for_are_not_taken_for_the_next_answer() {
     check_replaced(|connection| {
         connection.write(b"HTTP/1.1 204 No Content\r\n\r\nbody");
     });
-    // Some send, later, the content that there is none of.
+    // A 204 with a length may be followed by content.
     check_replaced(|connection| {
         connection.write(b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\n");
     });
 }
 
 #[test]
-fn a_peer_that_says_so_has_its_connection_closed() {
+fn a_connection_is_closed_if_the_peer_says_so() {
     check_replaced(|connection| {
         connection.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     });
@@ -131,7 +131,7 @@ fn a_peer_that_says_so_has_its_connection_closed() {
 }
 
 #[test]
-fn an_answer_too_long_to_be_read_costs_the_connection() {
+fn an_answer_beyond_the_bound_costs_the_connection() {
     let long = "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n".to_owned();
     let long = long + &"x".repeat(10_000_000);
     let peer = Server::start(move |connection| {

@@ -1,4 +1,4 @@
-//! The end of a dispatcher does not wait for its receivers.
+//! Stopping a transport ends a blocked request at once.
 
 use crate::peer::{PATIENCE, client};
 use std::sync::Mutex;
@@ -10,11 +10,11 @@ const SENDERS: usize = 256;
 
 #[test]
 fn hundreds_of_blocked_senders_end_at_once() {
-    let (came, comes) = channel();
-    let came = Mutex::new(came);
+    let (received, requests) = channel();
+    let received = Mutex::new(received);
     let peer = Server::start(move |connection| {
         connection.request().unwrap();
-        came.lock().unwrap().send(()).unwrap();
+        received.lock().unwrap().send(()).unwrap();
         connection.wait_for_end();
     });
     let mut stoppers = Vec::new();
@@ -25,7 +25,7 @@ fn hundreds_of_blocked_senders_end_at_once() {
         threads.push(std::thread::spawn(move || (client.error(), client.error())));
     }
     for _ in 0..SENDERS {
-        comes.recv_timeout(PATIENCE).unwrap();
+        requests.recv_timeout(PATIENCE).unwrap();
     }
     for stop in stoppers {
         stop();
@@ -39,21 +39,21 @@ fn hundreds_of_blocked_senders_end_at_once() {
 }
 
 #[test]
-fn a_sender_that_is_not_read_from_ends_at_once() {
-    let (came, comes) = channel();
+fn a_sender_blocked_in_a_write_ends_at_once() {
+    let (received, requests) = channel();
     let (end, ends) = channel::<()>();
-    let script = Mutex::new((came, ends));
+    let script = Mutex::new((received, ends));
     let peer = Server::start(move |connection| {
         connection.head().unwrap();
-        let (came, ends) = &*script.lock().unwrap();
-        came.send(()).unwrap();
+        let (received, ends) = &*script.lock().unwrap();
+        received.send(()).unwrap();
         // Nothing more is read. The test drops the other end.
         ends.recv().unwrap_err();
     });
     let mut client = client(&peer);
     let stop = client.0.stopper();
     let thread = std::thread::spawn(move || client.post(&vec![b'x'; 64 << 20]).unwrap_err().kind);
-    comes.recv_timeout(PATIENCE).unwrap();
+    requests.recv_timeout(PATIENCE).unwrap();
     stop();
     assert_eq!(thread.join().unwrap(), TransportErrorKind::Stopped);
     drop(end);

@@ -1,4 +1,4 @@
-//! Each phase has its bound.
+//! The time-outs of each phase of an attempt.
 
 use crate::peer::{Client, OK, PATIENCE, drip, url};
 use rustix::net;
@@ -23,7 +23,7 @@ fn check(mut client: Client, body: &[u8], expected: &str) {
 }
 
 #[test]
-fn a_host_that_takes_no_connection_is_given_up() {
+fn a_host_that_accepts_no_connection_is_given_up() {
     let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
     net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     net::listen(&socket, 0).unwrap();
@@ -69,11 +69,11 @@ fn a_tls_handshake_that_drips_is_given_up() {
 
 #[test]
 fn a_peer_that_does_not_read_the_body_is_given_up() {
-    // Not read before the client has gone: more than all buffers on the way hold.
+    // The body is larger than all buffers on the way, and the peer does not read it.
     let (gone, is_gone) = std::sync::mpsc::channel::<()>();
     let is_gone = std::sync::Mutex::new(is_gone);
     let peer = Server::start(move |_| {
-        // Nothing comes: the other side is dropped.
+        // Ends when the test drops the other side.
         is_gone.lock().unwrap().recv().unwrap_err();
     });
     let target = target(&peer.url()).response_timeout(SHORT);

@@ -92,7 +92,7 @@ impl Socket {
         }
     }
 
-    /// Whether the peer read on, and sent nothing since, not even the end.
+    /// Whether the peer has not stopped reading, and there is no input, not even the end.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.answered && matches!(self.peek(), Err(Errno::AGAIN))
     }
