@@ -18,7 +18,7 @@
 //!     Err(refused) => return Err(refused.into()),
 //! }
 //! let report = dispatcher.shutdown(Duration::from_secs(10));
-//! println!("{} still owed", report.stats.targets[0].pending);
+//! println!("{} still pending", report.stats.targets[0].pending);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! The state that a target's senders share under one configuration of the target.
 
 use crate::delivery::request_template::RequestTemplate;
-use crate::http::transport::{Connector, Stopper, Transport, TransportError, TransportErrorKind};
+use crate::http::transport::{Connector, Stopper, Transport, TransportError};
 use crate::shared::Clock;
 use std::collections::HashMap;
 use std::fmt;
@@ -80,10 +80,7 @@ impl Endpoint {
             .insert(sender, stopper);
         if self.is_stopping() {
             // `stop` may have run before the stopper was added.
-            return Err(TransportError {
-                kind: TransportErrorKind::Stopped,
-                message: "the dispatcher is stopping".to_owned(),
-            });
+            return Err(TransportError::stopped());
         }
         Ok(transport)
     }

@@ -47,10 +47,7 @@ impl RequestTemplate {
             let seconds = i64::try_from(info.started_at / 1000).unwrap_or(i64::MAX);
             signer
                 .sign(id, seconds, &body, lines)
-                .map_err(|message| TransportError {
-                    kind: TransportErrorKind::Io,
-                    message,
-                })?;
+                .map_err(|message| TransportError::new(TransportErrorKind::Io, message))?;
         }
         Ok(body)
     }

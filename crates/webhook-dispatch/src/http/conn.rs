@@ -81,7 +81,7 @@ impl Dialer {
 
     pub(crate) fn dial(&self) -> Result<Conn, TransportError> {
         if self.stop.is_stopped() {
-            return Err(Stop::error());
+            return Err(TransportError::stopped());
         }
         if let Some(layers) = &self.layers {
             return layers.dial(&self.uri, self.within).map(Conn::Layered);

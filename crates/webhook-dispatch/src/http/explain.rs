@@ -34,25 +34,19 @@ pub(crate) fn explain_resolve(error: Error) -> TransportError {
             "the host's name cannot be resolved",
         ),
     };
-    TransportError {
-        kind,
-        message: message.to_owned(),
-    }
+    TransportError::new(kind, message)
 }
 
 pub(crate) fn explain_fault(fault: &Fault) -> TransportError {
-    let (kind, message) = match fault {
-        Fault::Sending(error) => return explain_io(error, Phase::Sending),
-        Fault::Receiving(error) => return explain_io(error, Phase::Answering),
-        Fault::Closed => {
-            return explain_io(&ErrorKind::UnexpectedEof.into(), Phase::Answering);
+    match fault {
+        Fault::Sending(error) => explain_io(error, Phase::Sending),
+        Fault::Receiving(error) => explain_io(error, Phase::Answering),
+        Fault::Closed => explain_io(&ErrorKind::UnexpectedEof.into(), Phase::Answering),
+        Fault::Malformed(what) => {
+            let message = format!("the answer is not HTTP/1.1: {what}");
+            TransportError::new(TransportErrorKind::Io, message)
         }
-        Fault::Malformed(what) => (
-            TransportErrorKind::Io,
-            format!("the answer is not HTTP/1.1: {what}"),
-        ),
-    };
-    TransportError { kind, message }
+    }
 }
 
 pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError {

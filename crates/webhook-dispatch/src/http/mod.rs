@@ -91,7 +91,7 @@ impl Transport for HttpTransport {
     fn send(&mut self, request: Request<'_>) -> Result<Answer, TransportError> {
         self.exchange(request).map_err(|error| {
             if self.stop.is_stopped() {
-                Stop::error()
+                TransportError::stopped()
             } else {
                 error
             }

@@ -1,6 +1,5 @@
 //! Stops a transport from another thread.
 
-use crate::http::transport::{TransportError, TransportErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -16,13 +15,6 @@ struct Stopping {
 }
 
 impl Stop {
-    pub(crate) fn error() -> TransportError {
-        TransportError {
-            kind: TransportErrorKind::Stopped,
-            message: "the dispatcher is stopping".to_owned(),
-        }
-    }
-
     pub(crate) fn is_stopped(&self) -> bool {
         self.0
             .lock()

@@ -50,6 +50,17 @@ pub enum TransportErrorKind {
     Stopped,
 }
 
+impl TransportError {
+    pub(crate) fn new(kind: TransportErrorKind, message: impl Into<String>) -> TransportError {
+        let message = message.into();
+        TransportError { kind, message }
+    }
+
+    pub(crate) fn stopped() -> TransportError {
+        TransportError::new(TransportErrorKind::Stopped, "the dispatcher is stopping")
+    }
+}
+
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -266,10 +266,7 @@ fn tls_config(target: &Target) -> Result<TlsConfig, TransportError> {
 }
 
 fn unusable(message: &str) -> TransportError {
-    TransportError {
-        kind: TransportErrorKind::Connect,
-        message: message.to_owned(),
-    }
+    TransportError::new(TransportErrorKind::Connect, message)
 }
 
 /// Explains an error without secrets of the configuration.

@@ -75,13 +75,7 @@ impl PreparedEvent {
         if self.receipt.reliable == self.routing_table.reliable.handles.len() {
             return self.routing_table.reliable.clone();
         }
-        let handles = self.chosen().map(|entry| &entry.handle);
-        Route::new(
-            handles
-                .filter(|handle| handle.is_reliable())
-                .cloned()
-                .collect(),
-        )
+        Route::new(self.chosen())
     }
 
     /// The event for a best-effort target. The target's handle replaces the entry.

@@ -65,14 +65,8 @@ impl RoutingTable {
         entries: Vec<TargetEntry>,
         former: Vec<Arc<TargetHandle>>,
     ) -> RoutingTable {
-        let handles = entries.iter().map(|entry| &entry.handle);
         RoutingTable {
-            reliable: Route::new(
-                handles
-                    .filter(|handle| handle.is_reliable())
-                    .cloned()
-                    .collect(),
-            ),
+            reliable: Route::new(entries.iter()),
             config,
             entries,
             former,
@@ -135,7 +129,10 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) fn new(handles: Vec<Arc<TargetHandle>>) -> Route {
+    /// The reliable ones of these targets.
+    pub(crate) fn new<'a>(entries: impl Iterator<Item = &'a TargetEntry>) -> Route {
+        let reliable = entries.filter(|entry| entry.handle.is_reliable());
+        let handles: Vec<_> = reliable.map(|entry| Arc::clone(&entry.handle)).collect();
         Route {
             names: handles
                 .iter()

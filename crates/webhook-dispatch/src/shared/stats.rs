@@ -15,8 +15,8 @@ use std::time::Duration;
 pub struct Stats {
     /// Each target's, in the order of the configuration.
     pub targets: Vec<TargetStats>,
-    /// Those of targets that a reload removed. One may share its name with a target in `targets`,
-    /// if that one's `delivery` differs.
+    /// Each removed target's. One may share its name with a target in `targets` whose `delivery`
+    /// differs.
     pub removed: Vec<TargetStats>,
     /// What the queue holds; zeros when no target is reliable.
     pub queue: webhook_queue::Statistics,
