@@ -83,7 +83,7 @@ impl fmt::Display for Report {
             &"REPEATED",
             &"AT MOST AFTER A KILL",
         ])?;
-        for (index, (target, tally)) in TARGETS.iter().zip(&verdict.targets).enumerate() {
+        for (index, (target, counts)) in TARGETS.iter().zip(&verdict.targets).enumerate() {
             let dead = |reason| {
                 let same = |dead: &&Dead| dead.target == index && dead.reason == reason;
                 self.dead.iter().filter(same).count()
@@ -91,13 +91,13 @@ impl fmt::Display for Report {
             let limit = target.limits().most_repeated;
             row([
                 &target.name,
-                &tally.wanted,
-                &tally.taken,
+                &counts.wanted,
+                &counts.taken,
                 &dead(Reason::Refused),
                 &dead(Reason::AttemptsExhausted),
-                &tally.arrivals,
-                &tally.repeated,
-                &format_args!("{} of {limit}", tally.most_repeated),
+                &counts.arrivals,
+                &counts.repeated,
+                &format_args!("{} of {limit}", counts.most_repeated),
             ])?;
         }
         let counted = Violation::ALL.iter().map(|(violation, name)| {

@@ -5,7 +5,8 @@ use plotters::coord::ranged1d::SegmentValue;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-const FONT: (&str, u32) = ("sans-serif", 13);
+/// 16 of plotters are 13 pixels.
+const FONT: (&str, u32) = ("sans-serif", 16);
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0x1f, 0x6f, 0xeb),
     RGBColor(0xb3, 0x59, 0x00),
@@ -123,6 +124,7 @@ pub(super) fn lines(title: &str, below: &str, lines: &[Line]) -> String {
         chart
             .configure_mesh()
             .disable_x_mesh()
+            .max_light_lines(1)
             .x_desc(below)
             .x_label_formatter(&name)
             .y_label_formatter(&|value| shown(*value))

@@ -28,7 +28,7 @@ pub(super) struct Results {
     pub(super) minutes: f64,
 }
 
-/// What one measurement came to.
+/// The result of one measurement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sample {
     pub(super) events: u64,
