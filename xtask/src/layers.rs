@@ -148,6 +148,7 @@ const RULES: &[Rule] = &[
             "rustix",
             "serde",
             "serde_json",
+            "syn",
             "tempfile",
             "testkit",
             "webhook-model",

@@ -123,7 +123,7 @@ pub(crate) fn check() -> Result<()> {
                 .parse()
                 .map_err(|error| anyhow!("{name} is not Rust: {error}"))?;
             if Path::new(&name).starts_with(PURE) && !name.ends_with("/tests.rs") {
-                problems.extend(impurities(&name, tokens.clone()));
+                problems.extend(impurities(&name, &text)?);
             }
             problems.extend(banned_words(&name, tokens, BANS));
         }
@@ -189,8 +189,8 @@ fn banned_words(name: &str, tokens: TokenStream, bans: &[Ban]) -> Vec<String> {
 }
 
 /// Each use of a clock, I/O or threads in a file below [`PURE`].
-fn impurities(name: &str, tokens: TokenStream) -> Vec<String> {
-    let syntax = Syntax::parse(tokens);
+fn impurities(name: &str, text: &str) -> Result<Vec<String>> {
+    let syntax = Syntax::parse(text).with_context(|| format!("{name} is not Rust"))?;
     let mut problems = Vec::new();
     for (path, line) in syntax.paths() {
         let whole = format!("::{}::", path.join("::"));
@@ -201,7 +201,7 @@ fn impurities(name: &str, tokens: TokenStream) -> Vec<String> {
             format!("{name}:{line}: uses `{banned}`, but {PURE} has no clock, I/O or thread")
         }));
     }
-    problems
+    Ok(problems)
 }
 
 /// Calls `visit` with each identifier and its line.
@@ -304,7 +304,7 @@ mod tests {
                     fn f(at: Instant) { if at.elapsed() > at - Instant::now() { std::fs::read(x) } }\n\
                     mod inner { use crate::clock::Clock; }\n\
                     #[cfg(test)] mod tests { fn now() -> Instant { Instant::now() } }";
-        let mut found = impurities("a.rs", tokens(text));
+        let mut found = impurities("a.rs", text).expect("it is Rust");
         found.sort();
         let told: Vec<_> = found
             .iter()

@@ -1,9 +1,13 @@
 //! The declarations, imports and paths of one Rust file, without its tests.
-//!
-//! It reads tokens: a parser of the whole language would take long to compile.
 
-use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use std::collections::BTreeSet;
+use syn::ext::IdentExt as _;
+use syn::parse::discouraged::Speculative as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::punctuated::Punctuated;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Block, Expr, ItemUse, Meta, Token, Type, UseTree};
 
 /// The segments of a path, without generic arguments. The first is empty for `::name`.
 pub(crate) type Path = Vec<String>;
@@ -19,6 +23,8 @@ pub(crate) struct Syntax {
     pub(crate) mentions: Vec<(Path, usize)>,
     /// The types of its inherent `impl` blocks.
     pub(crate) impls: Vec<(Path, usize)>,
+    /// Whether the visitor is within a function or macro, whose items are not the module's.
+    in_body: bool,
 }
 
 /// `mod name;` or `mod name { .. }`.
@@ -39,163 +45,111 @@ pub(crate) struct Import {
 }
 
 impl Syntax {
-    pub(crate) fn parse(tokens: TokenStream) -> Syntax {
+    pub(crate) fn parse(text: &str) -> syn::Result<Syntax> {
         let mut syntax = Syntax::default();
-        syntax.scan(tokens, true);
-        syntax
+        syntax.visit_file(&syn::parse_file(text)?);
+        Ok(syntax)
     }
 
     /// Every path with its line, those in imports and inline modules included.
     pub(crate) fn paths(&self) -> Vec<(&Path, usize)> {
         let mentions = self.mentions.iter().map(|(path, line)| (path, *line));
-        let imports = self
-            .imports
-            .iter()
-            .map(|import| (&import.path, import.line));
+        let imports = self.imports.iter().map(|found| (&found.path, found.line));
         let inline = self
             .modules
             .iter()
-            .filter_map(|module| module.inline.as_ref());
-        mentions
-            .chain(imports)
-            .chain(inline.flat_map(Syntax::paths))
-            .collect()
+            .filter_map(|found| found.inline.as_ref());
+        let own = mentions.chain(imports);
+        own.chain(inline.flat_map(Syntax::paths)).collect()
     }
 
-    /// Reads tokens: those of a module, or those within an item.
-    fn scan(&mut self, tokens: TokenStream, module: bool) {
-        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-        let mut at = 0;
-        // Whether an item can begin here. After `->` or `:`, `impl` begins a type.
-        let mut begins = true;
-        while let Some(token) = tokens.get(at) {
-            let rest = tokens.get(at..).unwrap_or_default();
-            let (taken, ends) = match token {
-                TokenTree::Punct(punct) if punct.as_char() == '#' => match attribute(rest) {
-                    Some(attribute) if attribute.is_test() && attribute.inner => return,
-                    Some(attribute) if attribute.is_test() => (skipped(rest), true),
-                    Some(attribute) => {
-                        self.strings(attribute.content.clone());
-                        self.scan(attribute.content, false);
-                        (attribute.taken, true)
-                    }
-                    None => (1, false),
-                },
-                TokenTree::Ident(_) => (self.word(rest, module, begins), false),
-                TokenTree::Group(group) => {
-                    self.scan(group.stream(), false);
-                    (1, group.delimiter() == Delimiter::Brace)
-                }
-                TokenTree::Punct(punct) if punct.as_char() == '.' => {
-                    let next = rest.get(1..).unwrap_or_default();
-                    self.mentions
-                        .push((vec![format!(".{}", text(next))], line(next)));
-                    (1 + usize::from(!text(next).is_empty()), false)
-                }
-                // `::name` is of another crate, or of a type.
-                TokenTree::Punct(_) if is_colons(rest) => (3, false),
-                TokenTree::Punct(punct) => (1, punct.as_char() == ';'),
-                TokenTree::Literal(_) => (1, false),
-            };
-            begins = ends || matches!(text(rest).as_str(), "unsafe" | "default");
-            at += taken.max(1);
-        }
-    }
-
-    /// Reads what a word begins, and returns the number of tokens read.
-    fn word(&mut self, rest: &[TokenTree], module: bool, begins: bool) -> usize {
-        let next = rest.get(1..).unwrap_or_default();
-        match text(rest).as_str() {
-            "use" if !is_punct(next, '<') => {
-                let end = rest.iter().position(|token| is(token, ';'));
-                let end = end.unwrap_or(rest.len());
-                self.import(rest.get(1..end).unwrap_or_default(), &Vec::new());
-                end
-            }
-            "pub" => 1 + usize::from(is_restriction(next)),
-            "mod" if module && matches!(next.first(), Some(TokenTree::Ident(_))) => {
-                let inline = match next.get(1) {
-                    Some(TokenTree::Group(group)) => Some(Syntax::parse(group.stream())),
-                    _ => None,
-                };
-                self.modules.push(Declared {
-                    name: text(next),
-                    inline,
-                });
-                3
-            }
-            "macro_rules" => {
-                self.items.insert(text(next.get(1..).unwrap_or_default()));
-                3
-            }
-            "const" | "enum" | "fn" | "static" | "struct" | "trait" | "type" | "union"
-                if module =>
-            {
-                let mutable = usize::from(text(next) == "mut");
-                self.items
-                    .insert(text(next.get(mutable..).unwrap_or_default()));
-                1
-            }
-            "impl" if module && begins => {
-                self.impls.extend(inherent(rest));
-                1
-            }
-            _ => {
-                let (path, taken) = path(rest);
-                if path.len() > 1 {
-                    self.mentions.push((path, line(rest)));
-                }
-                taken
-            }
+    fn define(&mut self, name: &Ident) {
+        if !self.in_body {
+            self.items.insert(plain(name));
         }
     }
 
     /// Reads one `use` tree below a prefix.
-    fn import(&mut self, tree: &[TokenTree], prefix: &Path) {
-        // After the last comma of a group.
-        if tree.is_empty() {
-            return;
-        }
-        let mut path = prefix.clone();
-        let mut at = 0;
-        if is_colons(tree) {
-            path.push(String::new());
-        }
-        while let Some(token) = tree.get(at) {
-            match token {
-                TokenTree::Group(group) => {
-                    let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                    for branch in inner.split(|token| is(token, ',')) {
-                        self.import(branch, &path);
-                    }
-                    return;
-                }
-                TokenTree::Ident(_) if text(tree.get(at..).unwrap_or_default()) == "as" => break,
-                TokenTree::Ident(ident) => path.push(plain(ident)),
-                TokenTree::Punct(punct) if punct.as_char() == '*' => {
-                    self.imports.push(Import {
-                        path,
-                        name: None,
-                        line: line(tree),
-                    });
-                    return;
-                }
-                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+    fn import(&mut self, tree: &UseTree, mut path: Path) {
+        let (name, at) = match tree {
+            UseTree::Path(tree) => {
+                path.push(plain(&tree.ident));
+                return self.import(&tree.tree, path);
             }
-            at += 1;
+            UseTree::Group(group) => {
+                let branches = group.items.iter();
+                return branches.for_each(|tree| self.import(tree, path.clone()));
+            }
+            UseTree::Glob(glob) => (None, glob.star_token.spans[0]),
+            UseTree::Name(name) => (Some(&name.ident), name.ident.span()),
+            UseTree::Rename(name) => {
+                path.push(plain(&name.ident));
+                (Some(&name.rename), name.ident.span())
+            }
+        };
+        if let UseTree::Name(name) = tree {
+            path.push(plain(&name.ident));
         }
         // `a::{self}` is `a`.
         if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
             path.pop();
         }
-        let renamed = tree.get(at + 1).map(std::slice::from_ref).map(text);
-        if let Some(name) = renamed.or_else(|| path.last().cloned()) {
-            self.imports.push(Import {
-                path,
-                name: Some(name),
-                line: line(tree),
-            });
+        let name = match tree {
+            UseTree::Name(_) => path.last().cloned(),
+            _ => name.map(plain),
+        };
+        let line = at.start().line;
+        self.imports.push(Import { path, name, line });
+    }
+
+    /// Reads the tokens of a macro: as statements, as expressions, or else one by one.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let list = Punctuated::<Expr, Token![,]>::parse_terminated;
+        let in_body = std::mem::replace(&mut self.in_body, true);
+        if let Ok(statements) = Block::parse_within.parse2(tokens.clone()) {
+            statements.iter().for_each(|found| self.visit_stmt(found));
+        } else if let Ok(expressions) = list.parse2(tokens.clone()) {
+            expressions.iter().for_each(|found| self.visit_expr(found));
+        } else {
+            let read = |input: ParseStream<'_>| self.one_by_one(input);
+            read.parse2(tokens).expect("every token is read");
         }
+        self.in_body = in_body;
+    }
+
+    fn one_by_one(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        while !input.is_empty() {
+            let (simple, generic) = (input.fork(), input.fork());
+            if let Ok(item) = simple.parse::<ItemUse>() {
+                self.visit_item_use(&item);
+                input.advance_to(&simple);
+                continue;
+            }
+            let simple = input.fork();
+            if let Ok(path) = simple.call(syn::Path::parse_mod_style) {
+                self.visit_path(&path);
+                input.advance_to(&simple);
+            } else if let Ok(path) = generic.parse() {
+                self.visit_path(&path);
+                input.advance_to(&generic);
+            } else {
+                match input.parse()? {
+                    TokenTree::Group(group) => self.tokens(group.stream()),
+                    TokenTree::Punct(punct) if punct.as_char() == '.' => {
+                        if let Ok(name) = input.call(Ident::parse_any) {
+                            self.member(&name);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, name: &Ident) {
+        let path = vec![format!(".{}", plain(name))];
+        self.mentions.push((path, line(name)));
     }
 
     /// Reads the paths in strings of an attribute: `#[serde(with = "crate::millis")]`.
@@ -218,162 +172,151 @@ impl Syntax {
     }
 }
 
-struct Attribute {
-    content: TokenStream,
-    /// `#![..]`
-    inner: bool,
-    taken: usize,
+/// Visits a node unless only tests have it. In parentheses: its name, as an item of the module.
+macro_rules! without_tests {
+    ($($visit:ident $kind:ident $(($($name:tt)+))?,)*) => {$(
+        fn $visit(&mut self, node: &'ast syn::$kind) {
+            if !is_test(&node.attrs) {
+                $(self.define(&node.$($name)+);)?
+                visit::$visit(self, node);
+            }
+        }
+    )*};
 }
 
-impl Attribute {
-    /// `#[test]`, `#[cfg(test)]`, `#[cfg(all(test, ..))]`.
-    fn is_test(&self) -> bool {
-        let mut content = self.content.clone();
-        loop {
-            let tokens: Vec<TokenTree> = content.into_iter().collect();
-            content = match (text(&tokens).as_str(), tokens.get(1)) {
-                ("test", None) => return true,
-                ("cfg", Some(TokenTree::Group(group))) => group.stream(),
-                ("all", Some(TokenTree::Group(group))) => {
-                    return group.stream().into_iter().any(
-                        |token| matches!(token, TokenTree::Ident(ident) if plain(&ident) == "test"),
-                    );
-                }
-                _ => return false,
-            };
+impl<'ast> Visit<'ast> for Syntax {
+    without_tests! {
+        visit_file File,
+        visit_item_const ItemConst (ident),
+        visit_item_enum ItemEnum (ident),
+        visit_item_fn ItemFn (sig.ident),
+        visit_item_static ItemStatic (ident),
+        visit_item_struct ItemStruct (ident),
+        visit_item_trait ItemTrait (ident),
+        visit_item_type ItemType (ident),
+        visit_item_union ItemUnion (ident),
+        visit_item_foreign_mod ItemForeignMod,
+        visit_impl_item_const ImplItemConst,
+        visit_impl_item_fn ImplItemFn,
+        visit_impl_item_type ImplItemType,
+        visit_trait_item_fn TraitItemFn,
+        visit_arm Arm,
+        visit_field Field,
+        visit_field_value FieldValue,
+        visit_variant Variant,
+        visit_local Local,
+        visit_stmt_macro StmtMacro,
+        visit_expr_block ExprBlock,
+        visit_expr_call ExprCall,
+        visit_expr_if ExprIf,
+    }
+
+    fn visit_item_mod(&mut self, node: &'ast syn::ItemMod) {
+        if is_test(&node.attrs) {
+            return;
+        }
+        let inline = node.content.as_ref().map(|(_, items)| {
+            let mut inline = Syntax::default();
+            items.iter().for_each(|item| inline.visit_item(item));
+            inline
+        });
+        let name = plain(&node.ident);
+        self.modules.push(Declared { name, inline });
+    }
+
+    fn visit_item_use(&mut self, node: &'ast ItemUse) {
+        if !is_test(&node.attrs) {
+            let root = node.leading_colon.map(|_| String::new());
+            self.import(&node.tree, root.into_iter().collect());
         }
     }
-}
 
-fn attribute(tokens: &[TokenTree]) -> Option<Attribute> {
-    let inner = tokens.get(1).is_some_and(|token| is(token, '!'));
-    match tokens.get(1 + usize::from(inner))? {
-        TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket => Some(Attribute {
-            content: group.stream(),
-            inner,
-            taken: 2 + usize::from(inner),
-        }),
-        _ => None,
-    }
-}
-
-/// The number of tokens of an item, field or arm, with its attributes.
-fn skipped(item: &[TokenTree]) -> usize {
-    let mut at = 0;
-    while let Some(attribute) = item.get(at..).and_then(attribute_first) {
-        at += attribute;
-    }
-    // A comma ends a field or an arm, but not the generics or bounds of an item.
-    let (mut depth, mut bounds) = (0_u32, false);
-    let ends = |token: &TokenTree| {
-        match token {
-            _ if is(token, '<') => depth += 1,
-            _ if is(token, '>') => depth = depth.saturating_sub(1),
-            TokenTree::Ident(ident) if plain(ident) == "where" => bounds = true,
-            _ => {}
+    fn visit_item_impl(&mut self, node: &'ast syn::ItemImpl) {
+        if is_test(&node.attrs) {
+            return;
         }
-        let comma = is(token, ',') && depth == 0 && !bounds;
-        comma || is(token, ';') || is_braces(token)
-    };
-    let after = item.get(at..).unwrap_or_default();
-    at + after.iter().position(ends).unwrap_or(after.len()) + 1
-}
+        if let (None, Type::Path(of)) = (&node.trait_, &*node.self_ty) {
+            self.impls.extend(path(&of.path));
+        }
+        visit::visit_item_impl(self, node);
+    }
 
-fn attribute_first(tokens: &[TokenTree]) -> Option<usize> {
-    tokens.first().filter(|token| is(token, '#'))?;
-    attribute(tokens).map(|attribute| attribute.taken)
-}
-
-/// The type of an inherent `impl` block; `None` if it implements a trait.
-fn inherent(block: &[TokenTree]) -> Option<(Path, usize)> {
-    let mut depth = 0_u32;
-    let mut found = None;
-    for (at, token) in block.iter().enumerate().skip(1) {
-        let after_dash = at
-            .checked_sub(1)
-            .and_then(|before| block.get(before))
-            .is_some_and(|before| is(before, '-'));
-        match token {
-            _ if is_braces(token) => break,
-            _ if is(token, '<') => depth += 1,
-            _ if is(token, '>') && !after_dash => depth = depth.saturating_sub(1),
-            TokenTree::Ident(ident) if depth == 0 => match plain(ident).as_str() {
-                "for" => return None,
-                "where" => break,
-                "dyn" => {}
-                _ if found.is_none() => {
-                    let rest = block.get(at..).unwrap_or_default();
-                    found = Some((path(rest).0, line(rest)));
-                }
-                _ => {}
-            },
-            _ => {}
+    fn visit_item_macro(&mut self, node: &'ast syn::ItemMacro) {
+        if !is_test(&node.attrs) {
+            node.ident.iter().for_each(|name| self.define(name));
+            visit::visit_item_macro(self, node);
         }
     }
-    found
-}
 
-/// The path at the start of the tokens, and its number of tokens.
-fn path(tokens: &[TokenTree]) -> (Path, usize) {
-    let mut path = vec![text(tokens)];
-    let mut taken = 1;
-    loop {
-        let rest = tokens.get(taken..).unwrap_or_default();
-        match rest.get(2) {
-            Some(TokenTree::Ident(ident)) if is_colons(rest) => path.push(plain(ident)),
-            _ => return (path, taken),
-        }
-        taken += 3;
+    fn visit_macro(&mut self, node: &'ast syn::Macro) {
+        self.visit_path(&node.path);
+        self.tokens(node.tokens.clone());
     }
+
+    fn visit_attribute(&mut self, node: &'ast Attribute) {
+        if let Meta::List(list) = &node.meta {
+            self.strings(list.tokens.clone());
+            self.tokens(list.tokens.clone());
+        }
+        visit::visit_attribute(self, node);
+    }
+
+    fn visit_block(&mut self, node: &'ast Block) {
+        let in_body = std::mem::replace(&mut self.in_body, true);
+        visit::visit_block(self, node);
+        self.in_body = in_body;
+    }
+
+    fn visit_path(&mut self, node: &'ast syn::Path) {
+        self.mentions
+            .extend(path(node).filter(|(path, _)| path.len() > 1));
+        visit::visit_path(self, node);
+    }
+
+    fn visit_expr_method_call(&mut self, node: &'ast syn::ExprMethodCall) {
+        self.member(&node.method);
+        visit::visit_expr_method_call(self, node);
+    }
+
+    fn visit_expr_field(&mut self, node: &'ast syn::ExprField) {
+        if let syn::Member::Named(name) = &node.member {
+            self.member(name);
+        }
+        visit::visit_expr_field(self, node);
+    }
+
+    /// The path in `pub(in crate::queue)` is no use.
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 }
 
-/// The group of `pub(crate)`, `pub(crate)`, `pub(in crate::queue)`.
-fn is_restriction(tokens: &[TokenTree]) -> bool {
-    let Some(TokenTree::Group(group)) = tokens.first() else {
-        return false;
-    };
-    let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-    group.delimiter() == Delimiter::Parenthesis
-        && match text(&inner).as_str() {
-            "in" => true,
-            "crate" | "self" | "super" => inner.len() == 1,
+/// Whether one is `#[test]`, `#[cfg(test)]`, `#[cfg(all(test, ..))]`.
+fn is_test(attributes: &[Attribute]) -> bool {
+    let is_test_word = |token| matches!(token, TokenTree::Ident(word) if word == "test");
+    attributes.iter().any(|attribute| match &attribute.meta {
+        Meta::Path(path) => path.is_ident("test"),
+        Meta::List(list) if list.path.is_ident("cfg") => match list.parse_args() {
+            Ok(Meta::Path(path)) => path.is_ident("test"),
+            Ok(Meta::List(all)) if all.path.is_ident("all") => {
+                all.tokens.into_iter().any(is_test_word)
+            }
             _ => false,
-        }
-}
-
-fn is(token: &TokenTree, char: char) -> bool {
-    matches!(token, TokenTree::Punct(punct) if punct.as_char() == char)
-}
-
-fn is_punct(tokens: &[TokenTree], char: char) -> bool {
-    tokens.first().is_some_and(|token| is(token, char))
-}
-
-fn is_colons(tokens: &[TokenTree]) -> bool {
-    match tokens.first() {
-        Some(TokenTree::Punct(punct)) if punct.as_char() == ':' => {
-            punct.spacing() == Spacing::Joint && is_punct(tokens.get(1..).unwrap_or_default(), ':')
-        }
+        },
         _ => false,
-    }
+    })
 }
 
-fn is_braces(token: &TokenTree) -> bool {
-    matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
+/// A path with its line.
+fn path(path: &syn::Path) -> Option<(Path, usize)> {
+    let root = path.leading_colon.map(|_| String::new());
+    let names = path.segments.iter().map(|segment| plain(&segment.ident));
+    let line = line(&path.segments.first()?.ident);
+    Some((root.into_iter().chain(names).collect(), line))
 }
 
-/// The first token if it is a word; otherwise empty.
-fn text(tokens: &[TokenTree]) -> String {
-    match tokens.first() {
-        Some(TokenTree::Ident(ident)) => plain(ident),
-        _ => String::new(),
-    }
+fn plain(ident: &Ident) -> String {
+    ident.unraw().to_string()
 }
 
-fn plain(ident: &proc_macro2::Ident) -> String {
-    ident.to_string().trim_start_matches("r#").to_owned()
-}
-
-fn line(tokens: &[TokenTree]) -> usize {
-    tokens.first().map_or(0, |token| token.span().start().line)
+fn line(ident: &Ident) -> usize {
+    ident.span().start().line
 }

@@ -6,7 +6,7 @@
 //! is the import of a module, as opposed to an item in it.
 
 use crate::syntax::{Path, Syntax};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
 /// Reads a file: `None` if it does not exist.
@@ -82,15 +82,13 @@ impl Modules {
         read: &Read<'_>,
     ) -> Result<usize> {
         let text = read(name).with_context(|| format!("cannot read {name}"))?;
-        let tokens = text
-            .parse()
-            .map_err(|error| anyhow!("{name} is not Rust: {error}"))?;
+        let syntax = Syntax::parse(&text).with_context(|| format!("{name} is not Rust"))?;
         self.files.push(File {
             name: name.to_owned(),
             module: path.clone(),
         });
         let file = self.files.len() - 1;
-        self.add_module(Syntax::parse(tokens), file, folder, path, parent, read)
+        self.add_module(syntax, file, folder, path, parent, read)
     }
 
     /// `folder` contains the files of its children.
