@@ -145,36 +145,32 @@ mod tests {
     use crate::layers::modules::fabricate;
 
     /// Compares the members of each circle in a crate of these files.
-    fn check(files: &[(&str, &str)], expected: &[&[&str]]) {
-        let found: Vec<Vec<String>> = circles(&fabricate(files))
-            .into_iter()
-            .map(|circle| circle.members.into_iter().collect())
-            .map(|names: Vec<String>| names.iter().map(|name| in_crate(name).to_owned()).collect())
-            .collect();
+    fn check(files: &str, expected: &[&str]) {
+        let members = |circle: &Circle| {
+            let names: Vec<&str> = circle.members.iter().map(|name| in_crate(name)).collect();
+            names.join(", ")
+        };
+        let found: Vec<String> = circles(&fabricate(files)).iter().map(members).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn files_in_an_order_are_in_no_circle() {
         check(
-            &[
-                ("lib.rs", "mod high; mod low; pub use high::High;"),
-                ("high.rs", "use crate::low::Low; pub struct High(Low);"),
-                ("low.rs", "pub struct Low;"),
-            ],
+            "lib.rs: mod high; mod low; pub use high::High;
+             high.rs: use crate::low::Low; pub struct High(Low);
+             low.rs: pub struct Low;",
             &[],
         );
     }
 
     #[test]
     fn two_files_that_use_each_other_are_a_circle_with_its_places() {
-        let files = [
-            ("lib.rs", "mod a; mod b;"),
-            ("a.rs", "pub struct A;\nuse super::b::B;"),
-            ("b.rs", "\n\npub struct B(crate::a::A);"),
-        ];
-        check(&files, &[&["a.rs", "b.rs"]]);
-        let circles = circles(&fabricate(&files));
+        let files = r"lib.rs: mod a; mod b;
+                      a.rs: pub struct A;\nuse super::b::B;
+                      b.rs: \n\npub struct B(crate::a::A);";
+        check(files, &["a.rs, b.rs"]);
+        let circles = circles(&fabricate(files));
         assert_eq!(
             circles[0].to_string(),
             "a circle of 2: a.rs, b.rs\n    \
@@ -186,83 +182,60 @@ mod tests {
     #[test]
     fn folders_are_in_a_circle_even_if_no_two_of_their_files_are() {
         check(
-            &[
-                ("lib.rs", "mod a; mod b; mod c;"),
-                ("a/mod.rs", "mod down; mod up;"),
-                ("a/up.rs", "pub struct Up;"),
-                ("a/down.rs", "use crate::b::x::X;"),
-                ("b/mod.rs", "pub mod x; pub mod y;"),
-                ("b/x.rs", "pub struct X;"),
-                ("b/y.rs", "use crate::c::C;"),
-                ("c.rs", "use crate::a::up::Up; pub struct C(Up);"),
-            ],
-            &[&["a/", "b/", "c.rs"]],
+            "lib.rs: mod a; mod b; mod c;
+             a/mod.rs: mod down; mod up;
+             a/up.rs: pub struct Up;
+             a/down.rs: use crate::b::x::X;
+             b/mod.rs: pub mod x; pub mod y;
+             b/x.rs: pub struct X;
+             b/y.rs: use crate::c::C;
+             c.rs: use crate::a::up::Up; pub struct C(Up);",
+            &["a/, b/, c.rs"],
         );
     }
 
     #[test]
     fn a_file_that_uses_its_own_mod_file_is_in_a_circle_if_that_uses_it() {
-        let child = (
-            "room/child.rs",
-            "use super::Owner; pub struct Child(Owner);",
-        );
-        let owner = "mod child; pub use child::Child; pub struct Owner;";
-        check(
-            &[("lib.rs", "mod room;"), ("room/mod.rs", owner), child],
-            &[&["room/child.rs", "room/mod.rs"]],
-        );
-        check(
-            &[("lib.rs", "mod room;"), ("room.rs", owner), child],
-            &[&["room.rs", "room/child.rs"]],
-        );
-        check(
-            &[
-                (
-                    "lib.rs",
-                    "mod child; pub struct Root; fn f() { child::g() }",
+        for owner in ["room.rs", "room/mod.rs"] {
+            let mut members = [owner, "room/child.rs"];
+            members.sort_unstable();
+            check(
+                &format!(
+                    "lib.rs: mod room;
+                     {owner}: mod child; pub use child::Child; pub struct Owner;
+                     room/child.rs: use super::Owner; pub struct Child(Owner);"
                 ),
-                ("child.rs", "pub fn g(_: crate::Root) {}"),
-            ],
-            &[&["child.rs", "lib.rs"]],
+                &[&members.join(", ")],
+            );
+        }
+        check(
+            "lib.rs: mod child; pub struct Root; fn f() { child::g() }
+             child.rs: pub fn g(_: crate::Root) {}",
+            &["child.rs, lib.rs"],
         );
     }
 
     #[test]
     fn a_file_may_use_a_sibling_through_a_re_export() {
         check(
-            &[
-                ("lib.rs", "mod room; pub use room::A;"),
-                ("room/mod.rs", "mod a; mod b; pub use a::A; pub use b::{B};"),
-                ("room/a.rs", "pub struct A;"),
-                (
-                    "room/b.rs",
-                    "use crate::A; use super::A as Other; pub struct B(A, Other);",
-                ),
-            ],
+            "lib.rs: mod room; pub use room::A;
+             room/mod.rs: mod a; mod b; pub use a::A; pub use b::{B};
+             room/a.rs: pub struct A;
+             room/b.rs: use crate::A; use super::A as Other; pub struct B(A, Other);",
             &[],
         );
     }
 
     #[test]
     fn an_inherent_impl_outside_the_file_of_its_type_is_a_circle() {
-        let files = |content| {
-            [
-                ("lib.rs", "mod a; mod b;"),
-                ("a.rs", "pub struct A<T>(T);"),
-                ("b.rs", content),
-            ]
-        };
-        check(
-            &files("use crate::a::A; impl<T: Fn() -> u8> A<T> { fn f(&self) {} }"),
-            &[&["a.rs", "b.rs"]],
-        );
-        check(
-            &files("use crate::a::A; impl<T> std::fmt::Debug for A<T> {}"),
-            &[],
-        );
-        check(
-            &files("use crate::a::A; fn f() -> impl Into<A<u8>> { 1 }"),
-            &[],
-        );
+        let circle: &[&str] = &["a.rs, b.rs"];
+        for (content, expected) in [
+            ("impl<T: Fn() -> u8> A<T> { fn f(&self) {} }", circle),
+            ("impl<T> std::fmt::Debug for A<T> {}", &[]),
+            ("fn f() -> impl Into<A<u8>> { 1 }", &[]),
+        ] {
+            let files = "lib.rs: mod a; mod b;\na.rs: pub struct A<T>(T);\nb.rs: use crate::a::A;";
+            check(&format!("{files} {content}"), expected);
+        }
     }
 }

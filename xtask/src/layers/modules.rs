@@ -249,14 +249,21 @@ impl Modules {
     }
 }
 
-/// The modules of a crate with these files in `a/src`; its root is the first.
+/// The modules of a crate with a file for each line, as `room/mod.rs: pub struct Room;`. The root
+/// is `lib.rs`.
 #[cfg(test)]
-pub(super) fn fabricate(files: &[(&str, &str)]) -> Modules {
-    let files: BTreeMap<String, &str> = files
-        .iter()
-        .map(|(name, text)| (format!("a/src/{name}"), *text))
-        .collect();
-    let read = |name: &str| files.get(name).map(|text| (*text).to_owned());
+pub(super) fn fabricate(files: &str) -> Modules {
+    let lines = files
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "));
+    let files: BTreeMap<_, _> = lines.collect();
+    let read = |name: &str| {
+        Some(
+            files
+                .get(name.strip_prefix("a/src/")?)?
+                .replace("\\n", "\n"),
+        )
+    };
     Modules::load("a/src/lib.rs", &read).expect("the files exist and are Rust")
 }
 
@@ -264,88 +271,66 @@ pub(super) fn fabricate(files: &[(&str, &str)]) -> Modules {
 mod tests {
     use super::*;
 
-    /// Compares the uses in `user.rs`, of a crate with `Low` in `low` and `Deep` in `low/deep.rs`.
-    fn check(user: &str, expected: &[&str]) {
-        let modules = fabricate(&[
-            (
-                "lib.rs",
-                "mod low; mod user; pub use low::{Low as Short, deep}; pub use low::Deep;",
-            ),
-            (
-                "low/mod.rs",
-                "pub mod deep; pub use self::deep::*; pub enum Low { One } structure!(Made);",
-            ),
-            (
-                "low/deep.rs",
-                "pub struct Deep; pub fn dig() {} macro_rules! hoe { () => {} }",
-            ),
-            ("user.rs", user),
-        ]);
-        let found: Vec<String> = modules
-            .uses
-            .iter()
-            .filter(|((from, _), _)| modules.files[*from].name == "a/src/user.rs")
-            .flat_map(|((_, to), places)| {
-                let to = modules.files[*to].module.join("/");
-                places
-                    .iter()
-                    .map(move |place| format!("{}: {} is of {to}", place.line, place.what))
+    /// The files that `user.rs` may use.
+    const LOW: &str = "
+        lib.rs: mod low; mod user; pub use low::{Low as Short, deep}; pub use low::Deep;
+        low/mod.rs: pub mod deep; pub use self::deep::*; pub enum Low { One } structure!(Made);
+        low/deep.rs: pub struct Deep; pub fn dig() {} macro_rules! hoe { () => {} }";
+
+    /// Compares the uses in `user.rs` with those after `//~` on its last line.
+    fn check(user: &str) {
+        let (user, expected) = user.split_once("//~").unwrap_or((user, ""));
+        let user = user.trim().replace('\n', "\\n");
+        let modules = fabricate(&format!("{LOW}\nuser.rs: {user}"));
+        let uses = modules.uses.iter();
+        let uses = uses.filter(|((from, _), _)| modules.files[*from].name == "a/src/user.rs");
+        let found: Vec<String> = uses
+            .flat_map(|((_, to), places)| places.iter().map(|place| (*to, place)))
+            .map(|(to, place)| {
+                let to = modules.files[to].module.join("/");
+                format!("{} {} in {to}", place.line, place.what)
             })
             .collect();
-        assert_eq!(found, expected);
+        assert_eq!(found.join(", "), expected.trim());
     }
 
     #[test]
     fn groups_renames_and_re_exports_lead_to_the_definition() {
         check(
-            "use crate::{low::{self, Low as L, deep::Deep}, Short};\nuse crate::Deep as D;",
-            &[
-                "1: crate::Short is of low",
-                "1: crate::low::Low is of low",
-                "1: crate::low::deep::Deep is of low/deep",
-                "2: crate::Deep is of low/deep",
-            ],
+            "use crate::{low::{Low as L}, Short}; //~ 1 crate::Short in low, 1 crate::low::Low in low",
         );
+        check("use crate::low::{self, deep::Deep}; //~ 1 crate::low::deep::Deep in low/deep");
+        check("struct A;\nuse crate::Deep as D; //~ 2 crate::Deep in low/deep");
     }
 
     #[test]
     fn the_import_of_a_module_is_no_use_and_a_path_through_it_is_one() {
-        check("use crate::low::deep;", &[]);
-        check(
-            "use crate::low as l;\nfn f() { l::deep::dig() }",
-            &["2: l::deep::dig is of low/deep"],
-        );
-        check("use super::low::*;", &["1: super::low::* is of low"]);
+        check("use crate::low::deep;");
+        check("use crate::low as l;\nfn f() { l::deep::dig() } //~ 2 l::deep::dig in low/deep");
+        check("use super::low::*; //~ 1 super::low::* in low");
     }
 
     #[test]
     fn paths_in_bodies_macros_and_attributes_count() {
-        check(
-            "fn f() { g(|| super::low::Low::One); }",
-            &["1: super::low::Low::One is of low"],
-        );
-        check(
-            "m! { a => $crate::low::Low }",
-            &["1: crate::low::Low is of low"],
-        );
-        check("#[serde(with = \"crate::low::deep\")] struct A;", &[]);
-        check(
-            "struct A { #[serde(default = \"crate::low::deep::dig\")] a: u8 }",
-            &["1: crate::low::deep::dig is of low/deep"],
-        );
-        check(
-            "fn f() { use crate::low::Low::*; }",
-            &["1: crate::low::Low::* is of low"],
-        );
-        check(
-            "mod inner { use super::super::low::Low; }",
-            &["1: super::super::low::Low is of low"],
-        );
+        for user in [
+            "fn f() { g(|| super::low::Low::One); } //~ 1 super::low::Low::One in low",
+            "m! { a => $crate::low::Low } //~ 1 crate::low::Low in low",
+            "m! { let a = 1; use crate::low::{Low}; } //~ 1 crate::low::Low in low",
+            "m! { a => { use crate::low::{Low}; } } //~ 1 crate::low::Low in low",
+            "m!(x, crate::low::Low, y); //~ 1 crate::low::Low in low",
+            "#[serde(with = \"crate::low::deep\")] struct A;",
+            "struct A { #[serde(default = \"crate::low::deep::dig\")] a: u8 }
+             //~ 1 crate::low::deep::dig in low/deep",
+            "fn f() { use crate::low::Low::*; } //~ 1 crate::low::Low::* in low",
+            "mod inner { use super::super::low::Low; } //~ 1 super::super::low::Low in low",
+        ] {
+            check(user);
+        }
     }
 
     #[test]
     fn a_name_that_is_not_found_counts_as_defined_there() {
-        check("use crate::low::Made;", &["1: crate::low::Made is of low"]);
+        check("use crate::low::Made; //~ 1 crate::low::Made in low");
     }
 
     #[test]
@@ -357,13 +342,11 @@ mod tests {
              #[test] fn t() { crate::low::deep::dig() }
              struct S { #[cfg(test)] a: crate::low::Low, b: u8 }
              #[cfg(test)] const C: crate::low::Low = { crate::low::Low::One };",
-            &[],
         );
-        check("#![cfg(test)] use crate::low::Low;", &[]);
-        check(
-            "#[cfg(not(test))] use crate::low::Low;",
-            &["1: crate::low::Low is of low"],
-        );
+        check("#![cfg(test)] use crate::low::Low;");
+        check("#[cfg(not(test))] use crate::low::Low; //~ 1 crate::low::Low in low");
+        // Such a file is not even read.
+        fabricate("lib.rs: #[cfg(test)] mod tests;");
     }
 
     #[test]
@@ -373,12 +356,6 @@ mod tests {
              use ::low::Low; use std::fmt; use serde;
              pub(crate) struct A; pub(in crate::low) fn f(a: &fmt::Debug) { a.low::<u8>(); serde::x() }
              fn g() { Vec::<u8>::low::Low; \"crate::low::Low\" }",
-            &[],
         );
-    }
-
-    #[test]
-    fn a_file_of_tests_is_not_even_read() {
-        fabricate(&[("lib.rs", "#[cfg(test)] mod tests;")]);
     }
 }

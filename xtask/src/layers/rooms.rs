@@ -61,27 +61,19 @@ mod tests {
 
     const ROWS: &[&[&str]] = &[&["handle", "monitor"], &["worker"], &["clock"]];
 
-    fn check(files: &[(&str, &str)], expected: &[&str]) {
+    fn check(files: &str, expected: &[&str]) {
         assert_eq!(violations(&fabricate(files), ROWS), expected);
     }
 
     #[test]
     fn a_room_may_use_its_own_row_and_those_below() {
         check(
-            &[
-                (
-                    "lib.rs",
-                    "mod clock; mod handle; mod monitor; mod worker; pub use handle::H;",
-                ),
-                (
-                    "handle.rs",
-                    "use crate::{clock::C, monitor::M, worker::W}; pub struct H;",
-                ),
-                ("monitor.rs", "pub struct M;"),
-                ("worker/mod.rs", "mod run; pub struct W;"),
-                ("worker/run.rs", "use crate::clock::C;"),
-                ("clock.rs", "pub struct C;"),
-            ],
+            "lib.rs: mod clock; mod handle; mod monitor; mod worker; pub use handle::H;
+             handle.rs: use crate::{clock::C, monitor::M, worker::W}; pub struct H;
+             monitor.rs: pub struct M;
+             worker/mod.rs: mod run; pub struct W;
+             worker/run.rs: use crate::clock::C;
+             clock.rs: pub struct C;",
             &[],
         );
     }
@@ -89,17 +81,12 @@ mod tests {
     #[test]
     fn a_use_of_a_room_above_is_a_problem() {
         check(
-            &[
-                (
-                    "lib.rs",
-                    "mod clock; mod handle; mod monitor; mod worker; pub use handle::H;",
-                ),
-                ("handle.rs", "pub struct H;"),
-                ("monitor.rs", ""),
-                ("worker/mod.rs", "mod run;"),
-                ("worker/run.rs", "\nuse crate::H;"),
-                ("clock.rs", ""),
-            ],
+            r"lib.rs: mod clock; mod handle; mod monitor; mod worker; pub use handle::H;
+              handle.rs: pub struct H;
+              worker/mod.rs: mod run;
+              worker/run.rs: \nuse crate::H;
+              monitor.rs: struct M;
+              clock.rs: struct C;",
             &["a/src/worker/run.rs:2 `crate::H`: `worker` is below `handle` and must not use it"],
         );
     }
@@ -107,13 +94,11 @@ mod tests {
     #[test]
     fn a_module_without_a_row_and_a_row_without_its_module_are_problems() {
         check(
-            &[
-                ("lib.rs", "mod attic; mod handle; mod monitor; mod worker;"),
-                ("attic.rs", ""),
-                ("handle.rs", ""),
-                ("monitor.rs", ""),
-                ("worker.rs", ""),
-            ],
+            "lib.rs: mod attic; mod handle; mod monitor; mod worker;
+             attic.rs: struct A;
+             handle.rs: struct H;
+             monitor.rs: struct M;
+             worker.rs: struct W;",
             &[
                 "the module `attic` is in no row of ROOMS: move it into a room, or add it to a row",
                 "ROOMS names `clock`, which does not exist",
