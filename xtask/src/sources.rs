@@ -6,9 +6,8 @@ use crate::{promises, workspace};
 use anyhow::{Context, Result, anyhow, bail};
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Names that the code below a folder must not contain. Comments and strings may.
 struct Ban {
@@ -106,14 +105,16 @@ pub(crate) fn check() -> Result<()> {
     let root = workspace::root();
     let mut problems = Vec::new();
     let mut seen = BTreeMap::new();
-    for path in files(&root)? {
+    let is_ours = |path: &Path| !NOT_OURS.iter().any(|name| path == root.join(name));
+    for path in workspace::files(&root, is_ours)? {
         let name = path
             .strip_prefix(&root)
             .unwrap_or(&path)
             .to_string_lossy()
             .into_owned();
         let extension = path.extension().unwrap_or_default().to_string_lossy();
-        if !TEXTS.contains(&extension.as_ref()) {
+        // In a worktree, `.git` is a file.
+        if !TEXTS.contains(&extension.as_ref()) || name == ".git" {
             continue;
         }
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
@@ -146,30 +147,6 @@ pub(crate) fn check() -> Result<()> {
         write!(report, "\n  {problem}")?;
     }
     bail!("the rules in xtask/src/sources.rs are broken:{report}");
-}
-
-/// Every file of the project, sorted.
-fn files(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder)
-            .with_context(|| format!("cannot read {}", folder.display()))?;
-        for entry in entries {
-            let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
-            let kind = entry
-                .file_type()
-                .context("cannot tell a file from a folder")?;
-            let path = entry.path();
-            if kind.is_dir() && !NOT_OURS.iter().any(|name| path == root.join(name)) {
-                folders.push(path);
-            } else if kind.is_file() && path.file_name() != Some(OsStr::new(".git")) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 fn banned_words(name: &str, tokens: TokenStream, bans: &[Ban]) -> Vec<String> {

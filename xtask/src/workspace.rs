@@ -3,7 +3,7 @@
 use crate::Passed;
 use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, MetadataCommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 pub(crate) use testkit::cargo;
@@ -30,6 +30,25 @@ pub(crate) fn build_webhookd(profile: &str) -> Result<PathBuf> {
 /// Builds a package of one binary, of the same name, and returns the binary's path.
 pub(crate) fn build(package: &str, profile: &str) -> Result<PathBuf> {
     Ok(testkit::build(package, profile))
+}
+
+/// The files below a folder, sorted. Folders that `enter` refuses are left out.
+pub(crate) fn files(folder: &Path, enter: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        let name = || format!("cannot read {}", folder.display());
+        for entry in std::fs::read_dir(&folder).with_context(name)? {
+            let entry = entry.with_context(name)?;
+            let kind = entry.file_type().with_context(name)?;
+            if kind.is_file() {
+                found.push(entry.path());
+            } else if kind.is_dir() && enter(&entry.path()) {
+                folders.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Writes a line to standard error.

@@ -29,6 +29,9 @@ const NAMES: &[&str] = &[
     "gateway",
 ];
 
+/// A Thermos task as its client writes it: JSON with spaces, in a string of the payload.
+const THERMOS: &str = include_str!("thermos_job.txt");
+
 /// The configuration of a job, as a client would submit it to a scheduler of the latest release.
 pub(super) fn config(number: usize, random: &mut Random) -> TaskConfig {
     let role = *random.choose(ROLES);
@@ -38,7 +41,20 @@ pub(super) fn config(number: usize, random: &mut Random) -> TaskConfig {
     let cpus = *random.choose(&[0.1, 0.25, 0.5, 1.0, 2.0, 4.0]);
     let ram = *random.choose(&[64, 128, 512, 1024, 4096, 16_384]);
     let ports: &[&str] = if is_service { &["http", "health"] } else { &[] };
-    let thermos = thermos(role, environment, &name, is_service, cpus, ram);
+    let is_production = environment == "prod";
+    let mut thermos = THERMOS.trim_end().replace('\n', " ");
+    for (word, value) in [
+        ("$environment", environment),
+        ("$name", &name),
+        ("$role", role),
+        ("$is_service", &is_service.to_string()),
+        ("$production", &is_production.to_string()),
+        ("$cpus", &format!("{cpus:?}")),
+        ("$ram", &(ram << 20).to_string()),
+        ("$disk", &(ram << 21).to_string()),
+    ] {
+        thermos = thermos.replace(word, value);
+    }
 
     let amounts = [
         Resource::NumCpus(cpus),
@@ -52,8 +68,8 @@ pub(super) fn config(number: usize, random: &mut Random) -> TaskConfig {
         .with_is_service(is_service)
         .with_priority(*random.choose(&[0, 0, 0, 10, 100]))
         .with_max_task_failures(if is_service { -1 } else { 3 })
-        .with_production(environment == "prod")
-        .with_tier(if environment == "prod" {
+        .with_production(is_production)
+        .with_tier(if is_production {
             "preferred"
         } else {
             "preemptible"
@@ -109,58 +125,4 @@ fn container(name: &str, random: &mut Random) -> Container {
         }
         _ => Container::Mesos(MesosContainer::default()),
     }
-}
-
-/// A Thermos task as its client writes it: JSON with spaces, in a string of the payload.
-fn thermos(
-    role: &str,
-    environment: &str,
-    name: &str,
-    is_service: bool,
-    cpus: f64,
-    ram_mb: i64,
-) -> String {
-    let process = |process: &str, command: &str| {
-        format!(
-            r#"{{"daemon": false, "name": "{process}", "ephemeral": false, "max_failures": 1, "min_duration": 5, "cmdline": "{command}", "final": false}}"#
-        )
-    };
-    let processes = [
-        process(
-            "fetch",
-            &format!("curl -sSf https://artifacts.example.com/{name}.tar.gz | tar xz"),
-        ),
-        process(
-            "run",
-            "exec ./bin/server -http={{thermos.ports[http]}} -instance={{mesos.instance}} && true",
-        ),
-    ]
-    .join(", ");
-    let (ram, disk) = (ram_mb << 20, ram_mb << 21);
-    format!(
-        concat!(
-            r#"{{"environment": "{environment}", "health_check_config": {{"initial_interval_secs": 15.0, "#,
-            r#""health_checker": {{"http": {{"expected_response_code": 200, "endpoint": "/health", "#,
-            r#""expected_response": "ok"}}}}, "max_consecutive_failures": 2, "#,
-            r#""timeout_secs": 1.0, "interval_secs": 10.0}}, "name": "{name}", "service": {is_service}, "#,
-            r#""max_task_failures": 1, "cron_collision_policy": "KILL_EXISTING", "enable_hooks": false, "#,
-            r#""cluster": "example", "task": {{"processes": [{processes}], "name": "{name}", "#,
-            r#""finalization_wait": 30, "max_failures": 1, "max_concurrency": 0, "resources": "#,
-            r#"{{"gpu": 0, "disk": {disk}, "ram": {ram}, "cpu": {cpus:?}}}, "constraints": "#,
-            r#"[{{"order": ["fetch", "run"]}}]}}, "production": {production}, "#,
-            r#""role": "{role}", "contact": "{role}-oncall@example.com", "announce": {{"primary_port": "#,
-            r#""http", "portmap": {{"aurora": "http", "health": "health"}}}}, "lifecycle": {{"http": "#,
-            r#"{{"graceful_shutdown_endpoint": "/quitquitquit", "port": "health", "#,
-            r#""shutdown_endpoint": "/abortabortabort"}}}}, "priority": 0}}"#
-        ),
-        environment = environment,
-        name = name,
-        is_service = is_service,
-        processes = processes,
-        disk = disk,
-        ram = ram,
-        cpus = cpus,
-        production = environment == "prod",
-        role = role,
-    )
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) use cluster::Cluster;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,70 +38,48 @@ pub(crate) struct GenFixturesArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &GenFixturesArgs) -> Result<ExitCode> {
-    match (args.events, &args.out) {
-        (Some(count), Some(out)) if out == Path::new("-") => {
-            stream(count, args.seed, &mut io::stdout().lock()).context("standard output")?;
-        }
-        (Some(count), Some(out)) => {
-            let name = || out.display().to_string();
-            let mut file = fs::File::create(out).with_context(name)?;
-            stream(count, args.seed, &mut file).with_context(name)?;
-        }
-        _ => {
-            let directory = workspace::root().join("tests/fixtures");
-            if args.check {
-                check(&directory)?
-            } else {
-                write(&directory)?
-            }
-        }
+    if let (Some(count), Some(out)) = (args.events, &args.out) {
+        let name = || out.display().to_string();
+        let file: &mut dyn Write = match out.to_str() {
+            Some("-") => &mut io::stdout().lock(),
+            _ => &mut fs::File::create(out).with_context(name)?,
+        };
+        stream(Cluster::new(args.seed, 100, 10), count, file).with_context(name)?;
+    } else {
+        let directory = workspace::root().join("tests/fixtures");
+        let run = if args.check { check } else { write };
+        run(&directory)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes `count` events, a line each.
-fn stream(count: u64, seed: u64, out: &mut dyn Write) -> Result<()> {
-    const WRITE_FROM: usize = 1 << 20;
-    let mut cluster = Cluster::new(seed, 100, 10);
-    let mut lines = Vec::with_capacity(2 * WRITE_FROM);
+/// Writes the next `count` events of a cluster, a line each.
+fn stream(mut cluster: Cluster, count: u64, out: &mut dyn Write) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, out);
+    let mut line = Vec::new();
     for _ in 0..count {
-        cluster.next_event(&mut lines)?;
-        lines.push(b'\n');
-        if lines.len() >= WRITE_FROM {
-            out.write_all(&lines)?;
-            lines.clear();
-        }
+        cluster.next_event(&mut line)?;
+        line.push(b'\n');
+        out.write_all(&line)?;
+        line.clear();
     }
-    out.write_all(&lines)?;
     Ok(out.flush()?)
 }
 
 /// Every fixture: its path in `tests/fixtures` and its bytes.
 fn fixtures() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    files.insert(
-        PathBuf::from("webhook.json"),
-        sample::WEBHOOK_JSON.as_bytes().to_vec(),
-    );
-    files.insert(PathBuf::from("sample.json"), sample::payload()?);
     let mut events = Vec::new();
-    let mut cluster = Cluster::new(20, 4, 2);
-    for _ in 0..60 {
-        cluster.next_event(&mut events)?;
-        events.push(b'\n');
-    }
-    files.insert(PathBuf::from("events.ndjson"), events);
+    stream(Cluster::new(20, 4, 2), 60, &mut events)?;
+    let mut files = BTreeMap::from([
+        ("webhook.json".into(), sample::WEBHOOK_JSON.into()),
+        ("sample.json".into(), sample::payload()?),
+        ("events.ndjson".into(), events),
+    ]);
     for (name, payloads) in corpus::payloads()? {
-        files.insert(
-            Path::new("payloads").join(name).with_extension("ndjson"),
-            payloads,
-        );
+        files.insert(format!("payloads/{name}.ndjson").into(), payloads);
     }
     for (name, input) in invalid::inputs() {
-        files.insert(
-            Path::new("invalid").join(name).with_extension("json"),
-            input,
-        );
+        files.insert(format!("invalid/{name}.json").into(), input);
     }
     Ok(files)
 }
@@ -156,25 +134,13 @@ fn faults(directory: &Path, wanted: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Vec<S
     Ok(faults)
 }
 
-/// The files under `directory`, by their paths in it.
+/// The files under `directory`, by their paths in it. None if it does not exist.
 fn present(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut directories = vec![directory.to_owned()];
-    while let Some(next) = directories.pop() {
-        let entries = match fs::read_dir(&next) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| next.display().to_string()),
-        };
-        for entry in entries {
-            let entry = entry.with_context(|| next.display().to_string())?;
-            if entry.file_type()?.is_dir() {
-                directories.push(entry.path());
-            } else {
-                files.push(entry.path().strip_prefix(directory)?.to_owned());
-            }
-        }
+    if !directory.exists() {
+        return Ok(Vec::new());
     }
-    files.sort();
-    Ok(files)
+    let files = workspace::files(directory, |_| true)?.into_iter();
+    files
+        .map(|path| Ok(path.strip_prefix(directory)?.to_owned()))
+        .collect()
 }
