@@ -7,7 +7,7 @@ use syn::parse::discouraged::Speculative as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Block, Expr, ItemUse, Meta, Token, Type, UseTree};
+use syn::{Attribute, Block, Expr, ItemUse, Meta, Token, Type, UseName, UseRename, UseTree};
 
 /// The segments of a path, without generic arguments. The first is empty for `::name`.
 pub(crate) type Path = Vec<String>;
@@ -71,7 +71,7 @@ impl Syntax {
 
     /// Reads one `use` tree below a prefix.
     fn import(&mut self, tree: &UseTree, mut path: Path) {
-        let (name, at) = match tree {
+        let (name, line) = match tree {
             UseTree::Path(tree) => {
                 path.push(plain(&tree.ident));
                 return self.import(&tree.tree, path);
@@ -80,25 +80,19 @@ impl Syntax {
                 let branches = group.items.iter();
                 return branches.for_each(|tree| self.import(tree, path.clone()));
             }
-            UseTree::Glob(glob) => (None, glob.star_token.spans[0]),
-            UseTree::Name(name) => (Some(&name.ident), name.ident.span()),
-            UseTree::Rename(name) => {
-                path.push(plain(&name.ident));
-                (Some(&name.rename), name.ident.span())
+            UseTree::Glob(glob) => (None, glob.star_token.spans[0].start().line),
+            UseTree::Name(UseName { ident }) | UseTree::Rename(UseRename { ident, .. }) => {
+                // `a::{self}` is `a`.
+                if ident != "self" || path.is_empty() {
+                    path.push(plain(ident));
+                }
+                let name = match tree {
+                    UseTree::Rename(tree) => Some(plain(&tree.rename)),
+                    _ => path.last().cloned(),
+                };
+                (name, line(ident))
             }
         };
-        if let UseTree::Name(name) = tree {
-            path.push(plain(&name.ident));
-        }
-        // `a::{self}` is `a`.
-        if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
-            path.pop();
-        }
-        let name = match tree {
-            UseTree::Name(_) => path.last().cloned(),
-            _ => name.map(plain),
-        };
-        let line = at.start().line;
         self.imports.push(Import { path, name, line });
     }
 
@@ -119,14 +113,11 @@ impl Syntax {
 
     fn one_by_one(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
         while !input.is_empty() {
-            let (simple, generic) = (input.fork(), input.fork());
-            if let Ok(item) = simple.parse::<ItemUse>() {
+            let (import, simple, generic) = (input.fork(), input.fork(), input.fork());
+            if let Ok(item) = import.parse() {
                 self.visit_item_use(&item);
-                input.advance_to(&simple);
-                continue;
-            }
-            let simple = input.fork();
-            if let Ok(path) = simple.call(syn::Path::parse_mod_style) {
+                input.advance_to(&import);
+            } else if let Ok(path) = simple.call(syn::Path::parse_mod_style) {
                 self.visit_path(&path);
                 input.advance_to(&simple);
             } else if let Ok(path) = generic.parse() {

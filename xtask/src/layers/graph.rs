@@ -126,9 +126,8 @@ pub(super) fn fabricate(crates: &[(&str, &[&str])]) -> Metadata {
             let (kind, name) = kind_and_name(text);
             let rename = text.split_once('=').map(|(alias, _)| alias);
             declared.push(json!({
-                "name": name, "source": null, "req": "*", "kind": kind, "rename": rename,
-                "optional": false, "uses_default_features": true, "features": [],
-                "target": null, "registry": null,
+                "name": name, "req": "*", "kind": kind, "rename": rename, "optional": false,
+                "uses_default_features": true, "features": [],
             }));
             resolved.push(json!({
                 "name": rename.unwrap_or(&name), "pkg": id(&name),
@@ -136,22 +135,15 @@ pub(super) fn fabricate(crates: &[(&str, &[&str])]) -> Metadata {
             }));
         }
         packages.push(json!({
-            "name": plain, "version": "0.1.0", "id": id(plain), "license": null,
-            "license_file": null, "description": null, "source": null, "targets": [],
-            "dependencies": declared, "features": {}, "metadata": null, "publish": null,
-            "manifest_path": format!("/r/{plain}/Cargo.toml"), "authors": [], "categories": [],
-            "keywords": [], "readme": null, "repository": null, "homepage": null,
-            "documentation": null, "edition": "2024", "links": null, "default_run": null,
-            "rust_version": null,
+            "name": plain, "version": "0.1.0", "id": id(plain), "targets": [], "features": {},
+            "dependencies": declared, "manifest_path": format!("/r/{plain}/Cargo.toml"),
         }));
-        nodes.push(json!({
-            "id": id(plain), "features": [], "deps": resolved, "dependencies": [],
-        }));
+        let id = id(plain);
+        nodes.push(json!({ "id": id, "features": [], "deps": resolved, "dependencies": [] }));
     }
     let metadata = json!({
-        "packages": packages, "workspace_members": members, "workspace_default_members": [],
-        "resolve": { "nodes": nodes, "root": null }, "target_directory": "/r/target",
-        "version": 1, "workspace_root": "/r", "metadata": null,
+        "packages": packages, "workspace_members": members, "resolve": { "nodes": nodes },
+        "target_directory": "/r/target", "version": 1, "workspace_root": "/r",
     });
     // A dependency that is not listed is unknown to `resolve`, as it would be to cargo.
     serde_json::from_value(metadata).expect("it has the shape of cargo's metadata")
