@@ -103,7 +103,7 @@ pub(crate) fn run(args: &CiArgs) -> Result<ExitCode> {
 
 fn tests() -> Result<Outcome> {
     // Built once here, and not in each test process.
-    let webhookd = workspace::build_webhookd("dev")?;
+    let webhookd = workspace::build("webhookd", "dev");
     let nextest = workspace::cargo().args(["nextest", "--version"]).output();
     let all = if nextest.is_ok_and(|output| output.status.success()) {
         "nextest run --workspace --locked"

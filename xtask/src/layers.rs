@@ -10,10 +10,9 @@ mod modules;
 mod rooms;
 
 use crate::{sources, workspace};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use graph::Graph;
 use modules::Modules;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 /// What one crate of the workspace may depend on. Names are separated by spaces.
@@ -125,14 +124,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 /// Names each dependency that no rule allows.
 pub(crate) fn check() -> Result<()> {
     let problems = violations(&Graph::new(&workspace::metadata()?)?, RULES, RESERVED);
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let mut report = String::new();
-    for problem in problems {
-        write!(report, "\n  {problem}")?;
-    }
-    bail!("the rules in xtask/src/layers.rs are broken:{report}");
+    workspace::fail_on(&problems, "the rules in xtask/src/layers.rs are broken")
 }
 
 /// Checks the modules within each crate of `crates/`.
@@ -144,7 +136,7 @@ pub(crate) fn check_modules() -> Result<()> {
     let root = workspace::root();
     let metadata = workspace::metadata()?;
     let read = |name: &str| std::fs::read_to_string(root.join(name)).ok();
-    let mut report = String::new();
+    let mut problems = Vec::new();
     for package in metadata.workspace_packages() {
         let name = package.name.as_str();
         let targets = package.targets.iter();
@@ -156,23 +148,19 @@ pub(crate) fn check_modules() -> Result<()> {
                 continue;
             }
             let modules = Modules::load(file.as_str(), &read)?;
-            for circle in circles::circles(&modules) {
-                write!(report, "\n  {name}: {circle}")?;
-            }
+            let circles = circles::circles(&modules);
+            problems.extend(circles.iter().map(|circle| format!("{name}: {circle}")));
             if name == "webhook-dispatch" {
-                for problem in rooms::violations(&modules, rooms::ROOMS) {
-                    write!(report, "\n  {name}: {problem}")?;
-                }
+                let wrong = rooms::violations(&modules, rooms::ROOMS).into_iter();
+                problems.extend(wrong.map(|problem| format!("{name}: {problem}")));
             }
         }
     }
-    if report.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "modules use each other in a circle, or a room above their own:{report}\nMove what both \
-         sides need into a file below them, or pass it in from above."
-    );
+    workspace::fail_on(
+        &problems,
+        "modules use each other in a circle, or a room above their own; move what both sides \
+         need into a file below them, or pass it in from above",
+    )
 }
 
 fn words(names: &str) -> impl Iterator<Item = &str> {

@@ -68,15 +68,7 @@ fn main() -> ExitCode {
         Command::Torture(args) => workspace::run_package("torture", "dev", None, &args),
     };
     outcome.unwrap_or_else(|error| {
-        say_error(&error);
+        workspace::say(&format!("error: {error:#}"));
         ExitCode::FAILURE
     })
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the last word of a command line program"
-)]
-fn say_error(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
 }

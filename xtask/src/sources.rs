@@ -3,10 +3,9 @@
 
 use crate::syntax::Syntax;
 use crate::{promises, workspace};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// Names, separated by spaces, that the code below a folder must not contain. Comments and strings
@@ -115,15 +114,9 @@ pub(crate) fn check() -> Result<()> {
     if !seen.keys().any(|name| Path::new(name).starts_with(PURE)) {
         problems.push(format!("{PURE}: PURE names it, but it does not exist"));
     }
-    if problems.is_empty() {
-        let rust = seen.iter().filter(|(name, _)| name.ends_with(".rs"));
-        return promises::check(rust.map(|(_, text)| text.as_str()));
-    }
-    let mut report = String::new();
-    for problem in problems {
-        write!(report, "\n  {problem}")?;
-    }
-    bail!("the rules in xtask/src/sources.rs are broken:{report}");
+    workspace::fail_on(&problems, "the rules in xtask/src/sources.rs are broken")?;
+    let rust = seen.iter().filter(|(name, _)| name.ends_with(".rs"));
+    promises::check(rust.map(|(_, text)| text.as_str()))
 }
 
 fn banned_words(name: &str, tokens: TokenStream, bans: &[Ban]) -> Vec<String> {

@@ -1,12 +1,12 @@
 //! The repository's root, and cargo in it.
 
 use crate::Passed;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-pub(crate) use testkit::cargo;
+pub(crate) use testkit::{build, cargo};
 
 /// The root of the repository, whatever the working directory is.
 pub(crate) fn root() -> PathBuf {
@@ -20,16 +20,6 @@ pub(crate) fn metadata() -> Result<Metadata> {
         .other_options(["--locked".to_owned()])
         .exec()
         .context("cargo metadata")
-}
-
-/// Builds `webhookd` with a cargo profile and returns the path of the binary.
-pub(crate) fn build_webhookd(profile: &str) -> Result<PathBuf> {
-    build("webhookd", profile)
-}
-
-/// Builds a package of one binary, of the same name, and returns the binary's path.
-pub(crate) fn build(package: &str, profile: &str) -> Result<PathBuf> {
-    Ok(testkit::build(package, profile))
 }
 
 /// The files below a folder, sorted. Folders that `enter` refuses are left out.
@@ -51,6 +41,14 @@ pub(crate) fn files(folder: &Path, enter: impl Fn(&Path) -> bool) -> Result<Vec<
     Ok(found)
 }
 
+/// Fails with a line for each problem, if there are any.
+pub(crate) fn fail_on(problems: &[String], told: &str) -> Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!("{told}:\n  {}", problems.join("\n  "));
+}
+
 /// Writes a line to standard error.
 #[expect(clippy::print_stderr, reason = "progress of a command line program")]
 pub(crate) fn say(text: &str) {
@@ -64,7 +62,7 @@ pub(crate) fn run_package(
     command: Option<&str>,
     args: &Passed,
 ) -> Result<ExitCode> {
-    let program = testkit::build(package, profile);
+    let program = build(package, profile);
     let status = Command::new(program).args(command).args(&args.all).status();
     let status = status.with_context(|| format!("cannot start {package}"))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());

@@ -44,21 +44,16 @@ impl Cluster {
         let mut slots = Vec::with_capacity(jobs * instances);
         for number in 0..jobs {
             let config = job::config(number, &mut random);
-            for instance in 0..instances {
-                slots.push(Slot {
-                    config: config.clone(),
-                    instance: instance as i32,
-                    task: None,
-                    ancestor: None,
-                    failures: 0,
-                });
-            }
+            slots.extend((0..instances).map(|instance| Slot {
+                config: config.clone(),
+                instance: instance as i32,
+                task: None,
+                ancestor: None,
+                failures: 0,
+            }));
         }
-        let mut cluster = Cluster {
-            random,
-            slots,
-            now: START,
-        };
+        let now = START;
+        let mut cluster = Cluster { random, slots, now };
         for index in 0..cluster.slots.len() {
             if cluster.random.percent(25) {
                 cluster.start_before(index);
@@ -183,17 +178,12 @@ fn successor(status: ScheduleStatus, random: &mut Random) -> ScheduleStatus {
     }
     // Killing a task without a host deletes it, without an event.
     let unseen = |next: ScheduleStatus| next == Killing && matches!(status, Pending | Throttled);
-    let allowed: Vec<ScheduleStatus> = status
-        .transitions()
-        .iter()
-        .copied()
-        .filter(|next| !unseen(*next))
-        .collect();
+    let allowed = status.transitions().iter().copied();
+    let allowed: Vec<ScheduleStatus> = allowed.filter(|next| !unseen(*next)).collect();
     if allowed.is_empty() {
-        usual
-    } else {
-        *random.choose(&allowed)
+        return usual;
     }
+    *random.choose(&allowed)
 }
 
 fn message(status: ScheduleStatus, random: &mut Random) -> Option<&'static str> {
@@ -214,7 +204,7 @@ fn message(status: ScheduleStatus, random: &mut Random) -> Option<&'static str> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
     use webhook_model::{EventHeader, StatusName};
 
     fn events(seed: u64, count: usize) -> Vec<Vec<u8>> {
@@ -253,17 +243,14 @@ mod tests {
 
     #[test]
     fn a_stream_meets_every_state() {
-        let mut met: Vec<StatusName<'static>> = Vec::new();
-        for json in events(7, 3_000) {
-            let state = EventHeader::read(&json)
+        let state = |json: &Vec<u8>| {
+            EventHeader::read(json)
                 .unwrap()
                 .new_state
                 .unwrap()
-                .into_owned();
-            if !met.contains(&state) {
-                met.push(state);
-            }
-        }
+                .to_string()
+        };
+        let met: BTreeSet<String> = events(7, 3_000).iter().map(state).collect();
         // All but INIT, which has no event.
         assert_eq!(met.len(), ScheduleStatus::ALL.len() - 1);
     }

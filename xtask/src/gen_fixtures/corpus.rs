@@ -46,17 +46,14 @@ fn task(config: TaskConfig) -> ScheduledTask {
 }
 
 fn of_all_releases(config: TaskConfig) -> impl Iterator<Item = (Release, TaskStateChange)> {
-    let change = TaskStateChange::transition(task(config), ScheduleStatus::Init);
-    Release::ALL
-        .iter()
-        .map(move |release| (*release, change.clone()))
+    let (_, change) = of_latest(config);
+    let releases = Release::ALL.iter();
+    releases.map(move |release| (*release, change.clone()))
 }
 
 fn of_latest(config: TaskConfig) -> (Release, TaskStateChange) {
-    (
-        Release::LATEST,
-        TaskStateChange::transition(task(config), ScheduleStatus::Init),
-    )
+    let change = TaskStateChange::transition(task(config), ScheduleStatus::Init);
+    (Release::LATEST, change)
 }
 
 /// One payload for each status and release.
@@ -68,10 +65,8 @@ fn statuses() -> Vec<(Release, TaskStateChange)> {
                 continue;
             }
             let task = task(config()).entered(status, 1_464_992_061_000);
-            payloads.push((
-                release,
-                TaskStateChange::transition(task, ScheduleStatus::Pending),
-            ));
+            let change = TaskStateChange::transition(task, ScheduleStatus::Pending);
+            payloads.push((release, change));
         }
         payloads.push((release, TaskStateChange::initialized(task(config()))));
     }
@@ -229,8 +224,7 @@ fn doubles() -> Vec<(Release, TaskStateChange)> {
         .iter()
         .map(|double| config().with_resources([Resource::NumCpus(*double)]));
     let old = doubles.iter().map(|double| {
-        let config = config().with_num_cpus(*double);
-        let change = TaskStateChange::transition(task(config), ScheduleStatus::Init);
+        let (_, change) = of_latest(config().with_num_cpus(*double));
         (Release::V0_14, change)
     });
     configs.map(of_latest).chain(old).collect()
@@ -263,13 +257,11 @@ fn extremes() -> Vec<(Release, TaskStateChange)> {
     payloads.push(of_latest(crowd));
     payloads.push(of_latest(long));
     for &release in Release::ALL {
-        payloads.push((
-            release,
-            TaskStateChange::initialized(ScheduledTask::default()),
-        ));
+        let empty = ScheduledTask::default;
         let event = TaskEvent::new(i64::MIN, ScheduleStatus::Init);
-        let task = ScheduledTask::default().with_event(event);
-        payloads.push((release, TaskStateChange::initialized(task)));
+        for task in [empty(), empty().with_event(event)] {
+            payloads.push((release, TaskStateChange::initialized(task)));
+        }
     }
     payloads
 }

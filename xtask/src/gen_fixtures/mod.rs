@@ -8,7 +8,7 @@ mod random;
 mod sample;
 
 use crate::workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 pub(crate) use cluster::Cluster;
 use std::collections::BTreeMap;
 use std::fs;
@@ -102,15 +102,9 @@ fn write(directory: &Path) -> Result<()> {
 }
 
 fn check(directory: &Path) -> Result<()> {
-    let faults = faults(directory, &fixtures()?)?;
-    if faults.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "{} is not what gen-fixtures writes:\n  {}\nrun `cargo xtask gen-fixtures`, and look at the difference",
-        directory.display(),
-        faults.join("\n  ")
-    );
+    let told = "tests/fixtures is not what gen-fixtures writes; run `cargo xtask gen-fixtures`, and \
+                look at the difference";
+    workspace::fail_on(&faults(directory, &fixtures()?)?, told)
 }
 
 /// A line for each file of `directory` that is missing, different or unexpected.
