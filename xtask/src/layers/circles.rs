@@ -31,17 +31,14 @@ pub(super) fn circles(modules: &Modules) -> Vec<Circle> {
 fn levels(modules: &Modules) -> BTreeMap<Vec<String>, Level> {
     let mut levels: BTreeMap<_, Level> = BTreeMap::new();
     for ((from, to), places) in &modules.uses {
-        let (Some(from), Some(to)) = (modules.files.get(*from), modules.files.get(*to)) else {
-            continue;
-        };
+        let (from, to) = (&modules.files[*from], &modules.files[*to]);
         let both = from.module.iter().zip(&to.module);
         let depth = both.take_while(|(one, other)| one == other).count();
-        let above = from.module.get(..depth).unwrap_or_default();
         let arrow = (
             name_at(modules, &from.module, &from.name, depth),
             name_at(modules, &to.module, &to.name, depth),
         );
-        let level = levels.entry(above.to_vec()).or_default();
+        let level = levels.entry(from.module[..depth].to_vec()).or_default();
         level
             .entry(arrow)
             .or_default()
@@ -77,23 +74,19 @@ fn of_level(level: &Level) -> Vec<Circle> {
     let mut left: BTreeSet<&str> = level.keys().map(|(from, _)| from.as_str()).collect();
     let mut found = Vec::new();
     while let Some(first) = left.pop_first() {
-        let after = reachable(level, first);
-        let members: BTreeSet<String> = after
-            .into_iter()
-            .filter(|name| reachable(level, name).contains(first))
-            .map(str::to_owned)
-            .collect();
-        left.retain(|name| !members.contains(*name));
-        if members.is_empty() {
-            continue;
+        let mut members = reachable(level, first);
+        members.retain(|name| reachable(level, name).contains(first));
+        left.retain(|name| !members.contains(name));
+        let mut arrows = level.clone();
+        arrows.retain(|(from, to), _| {
+            [from, to]
+                .iter()
+                .all(|name| members.contains(name.as_str()))
+        });
+        let members: BTreeSet<String> = members.into_iter().map(str::to_owned).collect();
+        if !members.is_empty() {
+            found.push(Circle { members, arrows });
         }
-        let inside =
-            |(from, to): &&(String, String)| members.contains(from) && members.contains(to);
-        let arrows = level.keys().filter(inside);
-        let arrows = arrows
-            .map(|arrow| (arrow.clone(), level[arrow].clone()))
-            .collect();
-        found.push(Circle { members, arrows });
     }
     found
 }

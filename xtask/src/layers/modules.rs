@@ -7,7 +7,7 @@
 
 use crate::syntax::{Path, Syntax};
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads a file: `None` if it does not exist.
 pub(super) type Read<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -18,7 +18,7 @@ pub(super) struct Modules {
     modules: Vec<Module>,
     pub(super) files: Vec<File>,
     /// By the indexes of the using and the used file in `files`.
-    pub(super) uses: BTreeMap<(usize, usize), Vec<Place>>,
+    pub(super) uses: BTreeMap<(usize, usize), BTreeSet<Place>>,
 }
 
 #[derive(Debug)]
@@ -123,66 +123,44 @@ impl Modules {
                 };
                 self.add_file(&name, &below, &path, Some(index), read)?
             };
-            if let Some(module) = self.modules.get_mut(index) {
-                module.children.insert(child.name, added);
-            }
+            self.modules[index].children.insert(child.name, added);
         }
         Ok(index)
     }
 
     /// Adds the uses of one module.
     fn collect(&mut self, index: usize) {
-        let Some(module) = self.modules.get(index) else {
-            return;
-        };
+        let Module { file, syntax, .. } = &self.modules[index];
         let mut found = Vec::new();
-        for import in &module.syntax.imports {
+        for import in &syntax.imports {
             match self.resolve(index, &import.path, 0) {
                 // Its items are used by paths that begin with its name.
                 Some(Found::Module(_)) if import.name.is_some() => {}
                 Some(Found::Module(to) | Found::Item(to)) => {
                     let star = if import.name.is_none() { "::*" } else { "" };
                     let what = import.path.join("::") + star;
-                    found.push((module.file, to, import.line, what));
+                    found.push((*file, self.modules[to].file, import.line, what));
                 }
                 None => {}
             }
         }
-        for (path, line) in &module.syntax.mentions {
+        for (path, line) in &syntax.mentions {
             if let Some(Found::Item(to)) = self.resolve(index, path, 0) {
-                found.push((module.file, to, *line, path.join("::")));
+                found.push((*file, self.modules[to].file, *line, path.join("::")));
             }
         }
-        let mut uses: Vec<_> = found
-            .into_iter()
-            .filter_map(|(from, to, line, what)| Some((from, self.file(to)?, from, line, what)))
-            .collect();
-        for (path, line) in &module.syntax.impls {
-            if let Some(Found::Item(of)) = self.resolve(index, path, 0)
-                && let Some(of) = self.file(of)
-            {
+        for (path, line) in &syntax.impls {
+            if let Some(Found::Item(of)) = self.resolve(index, path, 0) {
                 let what = format!("impl {}", path.join("::"));
-                uses.push((of, module.file, module.file, *line, what));
+                found.push((self.modules[of].file, *file, *line, what));
             }
         }
-        for (from, to, written, line, what) in uses {
-            if from == to {
-                continue;
-            }
-            let file = self.files.get(written).map(|file| file.name.clone());
+        let name = &self.files[*file].name;
+        for (from, to, line, what) in found.into_iter().filter(|(from, to, ..)| from != to) {
+            let file = name.clone();
             let places = self.uses.entry((from, to)).or_default();
-            places.push(Place {
-                file: file.unwrap_or_default(),
-                line,
-                what,
-            });
-            places.sort();
-            places.dedup();
+            places.insert(Place { file, line, what });
         }
-    }
-
-    fn file(&self, module: usize) -> Option<usize> {
-        self.modules.get(module).map(|module| module.file)
     }
 
     /// Looks up a path of a module. `None` for one of another crate.
@@ -192,7 +170,7 @@ impl Modules {
             "crate" => Some(self.walk(0, rest, steps)),
             "self" => Some(self.walk(scope, rest, steps)),
             "super" => {
-                let parent = self.modules.get(scope)?.parent?;
+                let parent = self.modules[scope].parent?;
                 match rest.first() {
                     Some(next) if next == "super" => self.resolve(parent, rest, steps),
                     _ => Some(self.walk(parent, rest, steps)),
@@ -218,7 +196,7 @@ impl Modules {
         if steps > MOST_STEPS {
             return None;
         }
-        let module = self.modules.get(index)?;
+        let module = &self.modules[index];
         if let Some(child) = module.children.get(name)
             && !(rest.is_empty() && module.syntax.items.contains(name))
         {

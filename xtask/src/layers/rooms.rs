@@ -28,16 +28,12 @@ pub(super) fn violations(modules: &Modules, rooms: &[&[&str]]) -> Vec<String> {
             "the module `{top}` is in no row of ROOMS: move it into a room, or add it to a row"
         ));
     }
-    for gone in rooms
-        .iter()
-        .copied()
-        .flatten()
-        .filter(|name| !tops.contains(*name))
-    {
+    let named = rooms.iter().copied().flatten();
+    for gone in named.filter(|name| !tops.contains(*name)) {
         problems.push(format!("ROOMS names `{gone}`, which does not exist"));
     }
     for ((from, to), places) in &modules.uses {
-        let top = |file: &usize| modules.files.get(*file)?.module.first();
+        let top = |file: &usize| modules.files[*file].module.first();
         let (Some(from), Some(to)) = (top(from), top(to)) else {
             continue;
         };
