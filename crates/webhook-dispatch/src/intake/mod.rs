@@ -7,6 +7,7 @@ mod router;
 mod routing_table;
 mod submission;
 mod submitter;
+mod undecided;
 mod writer;
 
 pub use self::receipt::{Receipt, SubmitError};

@@ -4,6 +4,7 @@ use crate::intake::prepared_event::PreparedEvent;
 use crate::intake::receipt::{Receipt, SubmitError};
 use crate::intake::routing_table::RoutingTable;
 use crate::intake::submission::{BEST_EFFORT_WINDOW, Submission};
+use crate::intake::undecided::UndecidedTasks;
 use crate::intake::writer::{Completion, Storage, Ticket};
 use crate::shared::{Refusal, Shared};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -18,6 +19,8 @@ pub(crate) struct Router {
     storage: OnceLock<Storage>,
     /// The keys of events that were for best-effort targets alone.
     recent: Mutex<RecentKeys>,
+    /// The tasks of events in the queue's writer that best-effort targets want, too.
+    undecided: Arc<UndecidedTasks>,
 }
 
 impl Router {
@@ -27,6 +30,7 @@ impl Router {
             routing_table: RwLock::new(Arc::new(routing_table)),
             storage: OnceLock::new(),
             recent: Mutex::new(RecentKeys::new(BEST_EFFORT_WINDOW)),
+            undecided: Arc::default(),
         }
     }
 
@@ -85,7 +89,8 @@ impl Router {
         PreparedEvent::new(submission, self.routing_table(), &self.shared)
     }
 
-    /// Gives an event to its targets, all best-effort, unless it is a duplicate.
+    /// Gives an event that only best-effort targets want to them, unless it is a duplicate. It waits
+    /// for earlier events of its task that they get after the commit.
     fn give_once(
         &self,
         prepared: PreparedEvent,
@@ -94,6 +99,9 @@ impl Router {
     ) -> Result<Receipt, SubmitError> {
         let key = submission.key().cloned();
         let receipt = prepared.receipt;
+        if self.storage().is_some() && !self.undecided.wait(&prepared.task, deadline) {
+            return Err(self.no_room(submission.event));
+        }
         let first = key
             .as_ref()
             .and_then(|key| self.duplicate_of(key, &prepared));
@@ -108,18 +116,23 @@ impl Router {
             if let Some(key) = key {
                 self.recent().forget(&key, receipt.id);
             }
-            let refusal = if self.shared.is_closed() {
-                Refusal::ShuttingDown
-            } else {
-                Refusal::Full
-            };
-            return Err(SubmitError { event, refusal });
+            return Err(self.no_room(event));
         }
         prepared.routing_table.count_filtered(&prepared.wanted);
         Ok(receipt)
     }
 
-    /// Hands an event for at least one reliable target to the queue's writer.
+    /// Gives back an event that found no room in time.
+    fn no_room(&self, event: Arc<[u8]>) -> SubmitError {
+        let refusal = if self.shared.is_closed() {
+            Refusal::ShuttingDown
+        } else {
+            Refusal::Full
+        };
+        SubmitError { event, refusal }
+    }
+
+    /// Hands an event that reliable targets want, and maybe others, to the queue's writer.
     fn store(
         &self,
         prepared: &PreparedEvent,
@@ -130,16 +143,17 @@ impl Router {
         let route = prepared.route();
         let room_until = submission.room_until;
         let key = submission.key().cloned();
-        // Whether an event with a key is a duplicate is known only after the commit.
-        let (later, now): (Vec<_>, Vec<_>) = prepared
+        // Whether the event is refused or a duplicate is known only after the commit.
+        let best_effort: Vec<_> = prepared
             .chosen()
             .filter(|entry| !entry.handle.is_reliable())
             .cloned()
-            .partition(|_| key.is_some());
-        let live = (!now.is_empty()).then(|| prepared.live(Arc::clone(&submission.event)));
+            .collect();
+        let undecided = (!best_effort.is_empty()).then(|| self.undecided.begin(&prepared.task));
         let ticket = Ticket {
             handles: route.handles,
-            unless_duplicate: later,
+            best_effort,
+            undecided,
             submitted: prepared.submitted,
             receipt: prepared.receipt,
             completion,
@@ -158,11 +172,6 @@ impl Router {
         let appended = storage.writer.append(stored, ticket, deadline, room_until);
         appended.map_err(|(event, refusal)| SubmitError { event, refusal })?;
         prepared.routing_table.count_filtered(&prepared.wanted);
-        if let Some(live) = live {
-            for entry in now {
-                entry.handle.give_or_drop(&live);
-            }
-        }
         Ok(())
     }
 

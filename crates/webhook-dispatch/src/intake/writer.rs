@@ -2,6 +2,7 @@
 
 use crate::intake::receipt::Receipt;
 use crate::intake::routing_table::TargetEntry;
+use crate::intake::undecided::Undecided;
 use crate::shared::Refusal;
 use crate::shared::clock::FOREVER;
 use crate::shared::stats::add;
@@ -36,9 +37,11 @@ pub(crate) struct Storage {
 pub(crate) struct Ticket {
     /// The event's reliable targets.
     pub(crate) handles: Arc<[Arc<TargetHandle>]>,
-    /// The best-effort targets that get it unless it is a duplicate. Each entry's lease keeps the
-    /// worker of a target that is removed meanwhile.
-    pub(crate) unless_duplicate: Vec<TargetEntry>,
+    /// The best-effort targets that get it after the commit, unless it is refused or a duplicate.
+    /// The worker of one that is removed meanwhile waits for it.
+    pub(crate) best_effort: Vec<TargetEntry>,
+    /// Dropped once they have got it, or will not.
+    pub(crate) undecided: Option<Undecided>,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) completion: Completion,
@@ -209,6 +212,8 @@ fn on_commit(
                 _ => Refusal::Queue(error),
             }),
         };
+        // The completion may submit the task's next event.
+        drop(ticket.undecided);
         let completion = ticket.completion;
         // A panic of the completion must not end the writer.
         drop(catch_unwind(AssertUnwindSafe(|| completion(result))));
@@ -224,7 +229,7 @@ fn announce(entry: EntryId, event: &Event, ticket: &Ticket) {
         handle.announce(live(entry, event, ticket));
         handle.counters.pending.fetch_add(1, Ordering::SeqCst);
     }
-    for target in &ticket.unless_duplicate {
+    for target in &ticket.best_effort {
         target.handle.give_or_drop(&live(entry, event, ticket));
     }
 }

@@ -229,10 +229,10 @@ impl TargetHandle {
         }
     }
 
-    /// Gives a best-effort target an event, or counts it as dropped if there is no room at once:
-    /// other targets must not wait for this one.
+    /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
+    /// not: other targets want the event, too. After a shutdown no worker takes it.
     pub(crate) fn give_or_drop(&self, live: &LiveEvent) {
-        if self.give(live.clone(), None).is_err() {
+        if !self.is_running() || self.give(live.clone(), None).is_err() {
             add(&self.counters.dropped, 1);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use webhook_config::{Config, Delivery, QueueSettings, StatusFilter, WhenFull};
 use webhook_dispatch::Refusal;
+use webhook_model::ScheduleStatus;
 use webhook_queue::{MemoryQueue, Queue};
 
 fn memory() -> Arc<dyn Queue> {
@@ -56,6 +57,61 @@ fn a_full_queue_gives_the_event_back_and_accepts_it_once_there_is_room() {
             receiver.look(|state| state.delivered.iter().map(Received::number).collect());
         assert_eq!(numbers, (0..=accepted).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_best_effort_target_gets_nothing_that_a_full_queue_refuses() {
+    for when_full in [WhenFull::Block, WhenFull::Reject] {
+        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(2_000));
+        let receiver = Receiver::new(|_| Reply::Status(200));
+        let config = config([target("a"), target("b").delivery(Delivery::BestEffort)]);
+        let settings = config.queue().clone().with_when_full(when_full);
+        let dispatcher = dispatcher(config.with_queue(settings), &queue, &receiver)
+            .start()
+            .unwrap();
+        assert!(dispatcher.control().pause("a", true));
+        let accepted = (0..100).take_while(|number| {
+            let soon = Instant::now() + Duration::from_millis(200);
+            let submitter = dispatcher.submitter();
+            submitter.submit(event("t", *number), soon).is_ok()
+        });
+        let accepted: Vec<_> = accepted.collect();
+        assert!(dispatcher.control().pause("a", false));
+        assert!(dispatcher.shutdown(PATIENCE).drained);
+        let mut arrived = receiver.arrivals();
+        for name in ["a", "b"] {
+            let numbers = arrived.remove(&(name.to_owned(), "t".to_owned()));
+            assert_eq!(numbers.as_ref(), Some(&accepted), "{name}, {when_full:?}");
+        }
+    }
+}
+
+#[test]
+fn an_event_for_best_effort_targets_alone_does_not_overtake_one_that_is_being_committed() {
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let running = StatusFilter::Only(vec![ScheduleStatus::Running]);
+    let targets = [
+        target("a").statuses(running),
+        target("b").delivery(Delivery::BestEffort),
+    ];
+    let dispatcher = dispatcher(config(targets), &memory(), &receiver)
+        .start()
+        .unwrap();
+    let submitter = dispatcher.submitter();
+    for number in 0..200 {
+        let status = ["RUNNING", "FINISHED"][number as usize % 2];
+        let text = String::from_utf8(event("t", number)).unwrap();
+        let event = text.replace("}},", &format!(r#"}},"status":"{status}"}},"#));
+        submitter
+            .submit_with(event.into_bytes(), Some(soon()), |result| {
+                assert!(result.is_ok())
+            })
+            .unwrap();
+    }
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+    let mut arrived = receiver.arrivals();
+    let numbers = arrived.remove(&("b".to_owned(), "t".to_owned()));
+    assert_eq!(numbers, Some((0..200).collect()));
 }
 
 #[test]
