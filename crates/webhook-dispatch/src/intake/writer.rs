@@ -13,13 +13,16 @@ use crate::worker::handle::TargetHandle;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use webhook_queue::{
     Accepted, Appended, Committed, EntryId, Event, GroupWriter, Limits, Queue, QueueError, Refused,
     Settled, Settlement, WriterHandle, WriterStatistics,
 };
+
+/// Longer than any body: the queue has room.
+const ROOM: usize = usize::MAX;
 
 /// Called once, when an event is durable or was refused.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
@@ -52,9 +55,10 @@ pub(crate) struct Writer {
     handle: WriterHandle<Ticket>,
     group: Mutex<Option<GroupWriter<Ticket>>>,
     unwritten: Arc<AtomicU64>,
-    /// Whether the queue had no room for the last event and nothing was settled since.
-    full: Arc<AtomicBool>,
-    /// Whether a full queue refuses events at once.
+    /// The length of the body that the queue had no room for last, if nothing was settled or
+    /// stored since; else [`ROOM`].
+    full: Arc<AtomicUsize>,
+    /// Whether events that a full queue has no room for are refused at once.
     rejects: bool,
 }
 
@@ -65,7 +69,7 @@ impl Writer {
         when_full: webhook_config::WhenFull,
     ) -> std::io::Result<Writer> {
         let unwritten = Arc::new(AtomicU64::new(0));
-        let full = Arc::new(AtomicBool::new(false));
+        let full = Arc::new(AtomicUsize::new(ROOM));
         let limits = Limits {
             when_full: match when_full {
                 webhook_config::WhenFull::Block => webhook_queue::WhenFull::Block,
@@ -97,8 +101,9 @@ impl Writer {
         deadline: Option<Instant>,
         room_until: Option<Instant>,
     ) -> Result<(), (Arc<[u8]>, Refusal)> {
-        if deadline.is_none() && self.rejects && self.full.load(Ordering::SeqCst) {
-            // Refuse it here, rather than after it was handed over.
+        let is_full = self.full.load(Ordering::SeqCst) <= event.body.len();
+        if deadline.is_none() && self.rejects && is_full {
+            // It would be refused only after it was handed over. There may be room for a shorter one.
             return Err((event.body, Refusal::Full));
         }
         self.unwritten.fetch_add(1, Ordering::SeqCst);
@@ -123,12 +128,12 @@ impl Writer {
 
     /// Whether the queue had no room for the last event and nothing was settled since.
     pub(crate) fn is_full(&self) -> bool {
-        self.full.load(Ordering::SeqCst)
+        self.full.load(Ordering::SeqCst) != ROOM
     }
 
     /// Clears `full`: an operator deleted entries from the queue.
     pub(crate) fn made_room(&self) {
-        self.full.store(false, Ordering::SeqCst);
+        self.full.store(ROOM, Ordering::SeqCst);
     }
 
     /// What the writer has done so far.
@@ -169,10 +174,10 @@ fn on_commit(
     committed: Committed<Ticket>,
     handles: &ReliableHandles,
     unwritten: &AtomicU64,
-    full: &AtomicBool,
+    full: &AtomicUsize,
 ) {
     if !committed.settled.is_empty() {
-        full.store(false, Ordering::SeqCst);
+        full.store(ROOM, Ordering::SeqCst);
     }
     let handles = handles.read().unwrap_or_else(PoisonError::into_inner);
     // A group has mostly one run for each target: a worker settles many events before it waits.
@@ -195,7 +200,7 @@ fn on_commit(
     {
         let result = match result {
             Ok(Accepted::Stored(entry)) => {
-                full.store(false, Ordering::SeqCst);
+                full.store(ROOM, Ordering::SeqCst);
                 announce(entry, &event, &ticket);
                 Ok(ticket.receipt)
             }
@@ -206,7 +211,7 @@ fn on_commit(
             }),
             Err(error) => Err(match *error {
                 QueueError::Full { .. } => {
-                    full.store(true, Ordering::SeqCst);
+                    full.store(event.body.len(), Ordering::SeqCst);
                     Refusal::Full
                 }
                 _ => Refusal::Queue(error),

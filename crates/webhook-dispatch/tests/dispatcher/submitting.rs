@@ -115,6 +115,26 @@ fn an_event_for_best_effort_targets_alone_does_not_overtake_one_that_is_being_co
 }
 
 #[test]
+fn an_event_that_a_full_queue_has_no_room_for_keeps_no_shorter_one_out() {
+    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(2_000));
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let dispatcher = dispatcher(with_when_full(WhenFull::Reject), &queue, &receiver)
+        .start()
+        .unwrap();
+    let submitter = dispatcher.submitter();
+    assert!(dispatcher.control().pause("a", true));
+    submitter.submit(event("t", 0), soon()).unwrap();
+    let mut long = event("t", 1);
+    long.resize(1_900, b' ');
+    let refused = submitter.submit(long, soon()).unwrap_err();
+    assert!(matches!(refused.refusal, Refusal::Full), "{refused}");
+    submitter.try_submit(event("t", 2)).unwrap();
+    assert!(dispatcher.control().pause("a", false));
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+    assert_eq!(receiver.look(|state| state.delivered.len()), 2);
+}
+
+#[test]
 fn an_event_handed_over_waits_for_room_in_a_queue_that_blocks() {
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(2_000));
     let receiver = Receiver::new(|_| Reply::Status(200));
