@@ -20,8 +20,8 @@ pub use entry::{
 };
 pub use error::QueueError;
 pub use group_writer::{
-    Appended, Committed, Distribution, GroupWriter, Limits, Refused, WhenFull, WriterHandle,
-    WriterStatistics,
+    Appended, Committed, Distribution, GroupWriter, Limits, Refused, Sequence, WhenFull,
+    WriterHandle, WriterStatistics,
 };
 pub use memory_queue::MemoryQueue;
 pub use queue::{Queue, Statistics, TargetStatistics};

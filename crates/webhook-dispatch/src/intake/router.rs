@@ -7,6 +7,7 @@ use crate::intake::submission::{BEST_EFFORT_WINDOW, Submission};
 use crate::intake::undecided::UndecidedTasks;
 use crate::intake::writer::{Completion, Storage, Ticket};
 use crate::shared::{Refusal, Shared};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use webhook_queue::{Event, EventId, RecentKeys};
@@ -75,7 +76,8 @@ impl Router {
         let id = prepared.receipt.id;
         if prepared.receipt.reliable == 0 {
             let receipt = self.give_once(prepared, submission, deadline)?;
-            completion(Ok(receipt));
+            // A panic of the completion must not reach the caller, as it does not reach the writer.
+            drop(catch_unwind(AssertUnwindSafe(|| completion(Ok(receipt)))));
             return Ok(receipt.id);
         }
         self.store(&prepared, submission, deadline, Box::new(completion))?;
@@ -142,6 +144,7 @@ impl Router {
     ) -> Result<(), SubmitError> {
         let route = prepared.route();
         let room_until = submission.room_until;
+        let sequence = submission.sequence.clone();
         let key = submission.key().cloned();
         // Whether the event is refused or a duplicate is known only after the commit.
         let best_effort: Vec<_> = prepared
@@ -169,7 +172,9 @@ impl Router {
         let storage = self
             .storage()
             .expect("a dispatcher with a reliable target has a queue");
-        let appended = storage.writer.append(stored, ticket, deadline, room_until);
+        let appended = storage
+            .writer
+            .append(stored, ticket, deadline, (room_until, sequence));
         appended.map_err(|(event, refusal)| SubmitError { event, refusal })?;
         prepared.routing_table.count_filtered(&prepared.wanted);
         Ok(())

@@ -3,7 +3,7 @@
 use crate::shared::event_ids::{parse_webhook_id, webhook_id};
 use std::sync::Arc;
 use std::time::Instant;
-use webhook_queue::{DuplicateWindow, EventId};
+use webhook_queue::{DuplicateWindow, EventId, Sequence};
 
 /// The keys remembered of events for best-effort targets alone: in memory, some 6 MB at most.
 pub(crate) const BEST_EFFORT_WINDOW: DuplicateWindow = DuplicateWindow {
@@ -38,6 +38,7 @@ pub struct Submission {
     id_key: Option<Arc<[u8]>>,
     pub(crate) id: Option<EventId>,
     pub(crate) room_until: Option<Instant>,
+    pub(crate) sequence: Option<Sequence>,
 }
 
 impl Submission {
@@ -50,6 +51,7 @@ impl Submission {
             id_key: None,
             id: None,
             room_until: None,
+            sequence: None,
         }
     }
 
@@ -61,6 +63,15 @@ impl Submission {
     #[must_use]
     pub fn room_until(mut self, at: Instant) -> Submission {
         self.room_until = Some(at);
+        self
+    }
+
+    /// Makes the event one of a sequence: once the queue is full for one of them, all later ones
+    /// are refused with [`Refusal::Full`](crate::Refusal::Full), so that a sender which repeats
+    /// what was refused keeps its order.
+    #[must_use]
+    pub fn sequence(mut self, sequence: &Sequence) -> Submission {
+        self.sequence = Some(sequence.clone());
         self
     }
 

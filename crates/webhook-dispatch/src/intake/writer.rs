@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use webhook_queue::{
     Accepted, Appended, Committed, EntryId, Event, GroupWriter, Limits, Queue, QueueError, Refused,
-    Settled, Settlement, WriterHandle, WriterStatistics,
+    Sequence, Settled, Settlement, WriterHandle, WriterStatistics,
 };
 
 /// Longer than any body: the queue has room.
@@ -99,7 +99,7 @@ impl Writer {
         event: Event,
         ticket: Ticket,
         deadline: Option<Instant>,
-        room_until: Option<Instant>,
+        (room_until, sequence): (Option<Instant>, Option<Sequence>),
     ) -> Result<(), (Arc<[u8]>, Refusal)> {
         let is_full = self.full.load(Ordering::SeqCst) <= event.body.len();
         if deadline.is_none() && self.rejects && is_full {
@@ -109,7 +109,7 @@ impl Writer {
         self.unwritten.fetch_add(1, Ordering::SeqCst);
         let room_until = room_until.unwrap_or_else(|| Instant::now() + FOREVER);
         self.handle
-            .append_patiently(event, ticket, deadline, room_until)
+            .append_patiently(event, ticket, deadline, room_until, sequence)
             .map_err(|refused| {
                 self.unwritten.fetch_sub(1, Ordering::SeqCst);
                 let refusal = match refused {

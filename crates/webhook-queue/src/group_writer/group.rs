@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::committed::{Appended, Committed};
-use super::write_queue::{Waiting, Work, WriteQueue};
+use super::write_queue::{Wait, Waiting, Work, WriteQueue};
 use crate::{Accepted, Event, Queue, QueueError, Settlement};
 
 /// The state of the writer's thread.
@@ -20,8 +20,8 @@ struct Events<T> {
     tickets: Vec<Ticket<T>>,
 }
 
-/// A ticket, and the time until which its event waits for room.
-type Ticket<T> = (T, Option<Instant>);
+/// A ticket, and how its event waits for room.
+type Ticket<T> = (T, Wait);
 
 /// Stops the write queue when the thread ends, by a panic of the callback too.
 struct Stop<T>(Arc<WriteQueue<T>>);
@@ -54,12 +54,32 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                 Work::End => return Vec::new(),
                 Work::GiveUp(events, full) => self.fail(Events::new(events), &full),
                 Work::Write(events, settlements) => {
-                    if let Err(unsettled) = self.write(Events::new(events), settlements) {
+                    let events = self.fail_overtaking(events);
+                    if let Err(unsettled) = self.write(events, settlements) {
                         return unsettled;
                     }
                 }
             }
         }
+    }
+
+    /// Fails the events that would overtake a refused one of their sequence, and returns the others.
+    fn fail_overtaking(&mut self, events: Vec<Waiting<T>>) -> Events<T> {
+        let events = Events::new(events);
+        let overtakes = |(_, wait): &Ticket<T>| wait.error().is_some();
+        if !events.tickets.iter().any(overtakes) {
+            return events;
+        }
+        let (failing, others): (Vec<_>, Vec<_>) = events
+            .into_waiting()
+            .into_iter()
+            .partition(|waiting| waiting.error().is_some());
+        for waiting in failing {
+            if let Some(error) = waiting.error() {
+                self.fail(Events::new(vec![waiting]), &error);
+            }
+        }
+        Events::new(others)
     }
 
     /// Commits a group: whole if possible, else the settlements first, which may make room.
@@ -177,6 +197,9 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
     fn fail(&mut self, events: Events<T>, error: &Arc<QueueError>) {
         let count = events.len() as u64;
         self.write_queue.count(|counted| counted.refused += count);
+        for (_, wait) in &events.tickets {
+            wait.refused(error);
+        }
         let appended = events.appended(std::iter::repeat_with(|| Err(error.clone())));
         (self.on_commit)(Committed {
             appended,
@@ -222,7 +245,7 @@ impl<T> Events<T> {
     fn into_waiting(self) -> Vec<Waiting<T>> {
         let parts = self.events.into_iter().zip(self.tickets);
         parts
-            .map(|(event, (ticket, deadline))| Waiting::new(event, ticket, deadline))
+            .map(|(event, (ticket, wait))| Waiting::new(event, ticket, wait))
             .collect()
     }
 

@@ -4,6 +4,7 @@ mod committed;
 mod group;
 mod limits;
 mod refused;
+mod sequence;
 mod statistics;
 mod write_queue;
 
@@ -19,6 +20,7 @@ use crate::{Event, Queue, Settlement};
 pub use self::committed::{Appended, Committed};
 pub use self::limits::{Limits, WhenFull};
 pub use self::refused::Refused;
+pub use self::sequence::Sequence;
 pub use self::statistics::{Distribution, WriterStatistics};
 
 /// The one thread that writes to a queue. Events and settlements from any number of threads are
@@ -71,7 +73,8 @@ impl<T: Send + 'static> GroupWriter<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.write_queue.append(event, ticket, deadline, deadline)
+        self.write_queue
+            .append(event, ticket, deadline, deadline, None)
     }
 
     /// Hands a settlement to the writer. Never blocks and is never refused: callers bound what they
@@ -145,11 +148,13 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
     ) -> Result<(), Refused<(Event, T)>> {
-        self.write_queue.append(event, ticket, deadline, deadline)
+        self.write_queue
+            .append(event, ticket, deadline, deadline, None)
     }
 
     /// As [`append`](WriterHandle::append), but once handed over, the event may wait for room in
-    /// the queue up to `room_until`, which may be later than the deadline of this call.
+    /// the queue up to `room_until`, which may be later than the deadline of this call, and it is
+    /// refused if the queue was full for an earlier event of its sequence.
     ///
     /// # Errors
     /// As there.
@@ -159,9 +164,10 @@ impl<T> WriterHandle<T> {
         ticket: T,
         deadline: Option<Instant>,
         room_until: Instant,
+        sequence: Option<Sequence>,
     ) -> Result<(), Refused<(Event, T)>> {
         self.write_queue
-            .append(event, ticket, deadline, Some(room_until))
+            .append(event, ticket, deadline, Some(room_until), sequence)
     }
 
     /// As [`GroupWriter::settle`].

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::limits::{Limits, WhenFull};
 use super::refused::Refused;
+use super::sequence::Sequence;
 use super::statistics::WriterStatistics;
 use crate::{Event, QueueError, Settlement};
 
@@ -47,21 +48,46 @@ struct State<T> {
 pub(super) struct Waiting<T> {
     event: Event,
     ticket: T,
-    /// Until when it waits for room in the queue.
-    deadline: Option<Instant>,
+    wait: Wait,
+}
+
+/// How an event waits for room in the queue.
+pub(super) struct Wait {
+    /// Until when.
+    until: Option<Instant>,
+    /// The events that it must not overtake.
+    sequence: Option<Sequence>,
+}
+
+impl Wait {
+    /// The error by which an earlier event of the sequence was refused.
+    pub(super) fn error(&self) -> Option<Arc<QueueError>> {
+        self.sequence.as_ref().and_then(Sequence::error)
+    }
+
+    /// The event was refused.
+    pub(super) fn refused(&self, error: &Arc<QueueError>) {
+        if let Some(sequence) = &self.sequence {
+            sequence.refused(error);
+        }
+    }
 }
 
 impl<T> Waiting<T> {
-    pub(super) fn new(event: Event, ticket: T, deadline: Option<Instant>) -> Waiting<T> {
+    pub(super) fn new(event: Event, ticket: T, wait: Wait) -> Waiting<T> {
         Waiting {
             event,
             ticket,
-            deadline,
+            wait,
         }
     }
 
-    pub(super) fn into_parts(self) -> (Event, (T, Option<Instant>)) {
-        (self.event, (self.ticket, self.deadline))
+    pub(super) fn error(&self) -> Option<Arc<QueueError>> {
+        self.wait.error()
+    }
+
+    pub(super) fn into_parts(self) -> (Event, (T, Wait)) {
+        (self.event, (self.ticket, self.wait))
     }
 }
 
@@ -106,6 +132,7 @@ impl<T> WriteQueue<T> {
         ticket: T,
         deadline: Option<Instant>,
         room_until: Option<Instant>,
+        sequence: Option<Sequence>,
     ) -> Result<(), Refused<(Event, T)>> {
         let mut state = self.lock();
         loop {
@@ -121,7 +148,10 @@ impl<T> WriteQueue<T> {
                 state.events.push_back(Waiting {
                     event,
                     ticket,
-                    deadline: room_until,
+                    wait: Wait {
+                        until: room_until,
+                        sequence,
+                    },
                 });
                 self.wake(state);
                 return Ok(());
@@ -249,7 +279,7 @@ impl<T> WriteQueue<T> {
             let deadlines = state
                 .events
                 .iter()
-                .filter_map(|waiting| waiting.deadline)
+                .filter_map(|waiting| waiting.wait.until)
                 .min();
             let until = [retry, state.failing, retry.and(deadlines)];
             state.asleep = true;
@@ -336,7 +366,7 @@ impl<T> State<T> {
 
     /// Takes the events whose wait has ended.
     fn take_expired(&mut self, now: Instant) -> Vec<Waiting<T>> {
-        let expired = |waiting: &Waiting<T>| waiting.deadline.is_none_or(|at| at <= now);
+        let expired = |waiting: &Waiting<T>| waiting.wait.until.is_none_or(|at| at <= now);
         if !self.events.iter().any(expired) {
             return Vec::new();
         }

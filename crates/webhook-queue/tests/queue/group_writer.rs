@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use webhook_queue::{
     Accepted, Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed,
-    Quarantined, Queue, QueueError, Refused, Settlement, Statistics, Verification, WhenFull,
+    Quarantined, Queue, QueueError, Refused, Sequence, Settlement, Statistics, Verification,
+    WhenFull,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -418,7 +419,7 @@ fn an_event_that_is_appended_patiently_outlasts_its_deadline() {
     let over = Instant::now();
     let patience = over + Duration::from_secs(3600);
     handle
-        .append_patiently(small(2), 2, Some(over), patience)
+        .append_patiently(small(2), 2, Some(over), patience, None)
         .unwrap();
     handle.append(small(3), 3, Some(over)).unwrap();
     let (ticket, result) = reports.events(1).pop().unwrap();
@@ -426,6 +427,32 @@ fn an_event_that_is_appended_patiently_outlasts_its_deadline() {
     writer.settle(delivered("t", EntryId(1)));
     let (ticket, result) = reports.events(1).pop().unwrap();
     assert!(ticket == 2 && result.is_ok());
+    assert_eq!(queue.statistics().unwrap().events, 2);
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn no_event_of_a_sequence_is_accepted_after_one_that_a_full_queue_refused() {
+    let (queue, writer, reports) = full(WhenFull::Fail);
+    let handle = writer.handle();
+    let sequence = Sequence::default();
+    let append_next = |number| {
+        let sequence = Some(sequence.clone());
+        handle
+            .append_patiently(small(number), number, late(), Instant::now(), sequence)
+            .unwrap();
+        reports.events(1).pop().unwrap()
+    };
+    let (ticket, result) = append_next(2);
+    assert!(ticket == 2 && result.is_err());
+    writer.settle(delivered("t", EntryId(1)));
+    assert_eq!(reports.settlements(1), 1);
+    // There is room now, but the sender repeats event 2.
+    let (ticket, result) = append_next(3);
+    assert_eq!(ticket, 3);
+    assert!(matches!(&*result.unwrap_err(), QueueError::Full { .. }));
+    append(&writer, 4);
+    reports.events(1).pop().unwrap().1.unwrap();
     assert_eq!(queue.statistics().unwrap().events, 2);
     writer.shutdown().unwrap();
 }

@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
 use std::sync::Arc;
 use webhook_dispatch::{Submission, WEBHOOK_ID};
+use webhook_queue::Sequence;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes of an id, at most.
@@ -15,6 +16,8 @@ const LONGEST: usize = 256;
 pub(super) struct RequestIds {
     key: Option<String>,
     webhook_id: Option<String>,
+    /// The lines of the request: none is accepted after one that is to be sent again.
+    sequence: Sequence,
 }
 
 impl RequestIds {
@@ -24,6 +27,7 @@ impl RequestIds {
         Ok(RequestIds {
             key: id(headers, &IDEMPOTENCY_KEY)?,
             webhook_id: id(headers, &WEBHOOK_ID)?,
+            sequence: Sequence::default(),
         })
     }
 
@@ -33,7 +37,7 @@ impl RequestIds {
             None => id.to_owned(),
             Some(line) => format!("{id}#{line}"),
         };
-        let mut submission = Submission::new(event);
+        let mut submission = Submission::new(event).sequence(&self.sequence);
         if let Some(key) = &self.key {
             submission = submission.idempotency_key(of_line(key).into_bytes());
         }

@@ -1,0 +1,25 @@
+//! Events that must not overtake each other.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::QueueError;
+
+/// A sequence of events whose sender repeats what was refused: once one of them is refused because
+/// the queue is full, so is each later one. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Sequence(Arc<OnceLock<Arc<QueueError>>>);
+
+impl Sequence {
+    /// Refuses all later events if the queue was full.
+    pub(super) fn refused(&self, error: &Arc<QueueError>) {
+        if matches!(**error, QueueError::Full { .. }) {
+            // The first error stays.
+            drop(self.0.set(error.clone()));
+        }
+    }
+
+    /// The error by which an earlier event was refused.
+    pub(super) fn error(&self) -> Option<Arc<QueueError>> {
+        self.0.get().cloned()
+    }
+}
