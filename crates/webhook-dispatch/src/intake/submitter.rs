@@ -86,9 +86,9 @@ impl Submitter {
     /// `block`, the event waits for room in a full queue until [`Submission::room_until`], or
     /// without end; a shutdown refuses it then.
     ///
-    /// Completions run in the order of the calls on the queue's writer thread, which they must not
-    /// block, and which catches their panics. For an event without a reliable target, `completion`
-    /// runs on the calling thread before this returns. The returned id is the event's, unless the
+    /// Completions of accepted events run in the order of the calls, on the queue's writer thread,
+    /// which they must not block. For an event without a reliable target, `completion` runs on the
+    /// calling thread before this returns. A panic in a completion is caught. The returned id is the event's, unless the
     /// receipt says that it is a duplicate.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use webhook_dispatch::{Receipt, Refusal, WEBHOOK_ID, webhook_id};
 use webhook_model::ReadErrorKind;
+use webhook_queue::QueueError;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -72,6 +73,10 @@ impl Complaint {
             },
             Refusal::NoTask => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            // It would not fit into an empty queue either.
+            Refusal::Queue(error) if matches!(**error, QueueError::TooLarge { .. }) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Refusal::Unconfirmed => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -69,13 +69,11 @@ impl Handover {
             // A request that timed out has had its response.
             drop(sender.send(result));
         };
-        let deadline = Instant::now() + self.sync_timeout;
-        // The other half of the time is for the commit, so that a wait for room never ends as an
-        // unconfirmed event.
-        let room = PATIENCE.min(self.sync_timeout / 2);
-        let submission = ids
-            .submission(event, line)
-            .room_until(Instant::now() + room);
+        // The time for the commit begins when the wait for room ends, so that a wait for room never
+        // ends as an unconfirmed event.
+        let room_until = Instant::now() + PATIENCE.min(self.sync_timeout / 2);
+        let deadline = room_until + self.sync_timeout;
+        let submission = ids.submission(event, line).room_until(room_until);
         match self.submitter.submit_with(submission, None, completion) {
             Ok(_) => {
                 self.stats.event();
