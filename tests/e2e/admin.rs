@@ -212,7 +212,7 @@ fn every_answer_of_the_document_is_given_as_it_says() {
     asker.json("validateConfig", "200", "", "{");
     asker.json("validateConfig", "413", "", &" ".repeat((1 << 20) + 1));
     asker.get("dropTarget", "409", "/api/v1/queue/targets/audit");
-    asker.get("dropTarget", "404", "/api/v1/queue/targets/nobody");
+    asker.get("dropTarget", "404", "/api/v1/queue/targets/unknown");
     folder.config(&left);
     asker.get("reload", "200", "");
     asker.drop_removed("/api/v1/queue/targets/audit");
@@ -267,14 +267,14 @@ fn targets(asker: &mut Asker) {
         .get("showTarget", "200", "/api/v1/targets/audit")
         .json();
     assert_eq!(shown["settings"]["headers"]["Authorization"], "***");
-    asker.get("showTarget", "404", "/api/v1/targets/nobody");
+    asker.get("showTarget", "404", "/api/v1/targets/unknown");
     for (id, what) in [
         ("pauseTarget", "pause"),
         ("resumeTarget", "resume"),
         ("restartTarget", "restart"),
     ] {
         asker.get(id, "204", &format!("/api/v1/targets/audit/{what}"));
-        asker.get(id, "404", &format!("/api/v1/targets/nobody/{what}"));
+        asker.get(id, "404", &format!("/api/v1/targets/unknown/{what}"));
     }
 }
 
@@ -306,7 +306,7 @@ fn dead_letters(asker: &mut Asker) {
     asker.get(
         "listDeadLetters",
         "404",
-        "/api/v1/dead-letters?target=nobody",
+        "/api/v1/dead-letters?target=unknown",
     );
     asker.get(
         "listQuarantined",
@@ -325,8 +325,8 @@ fn dead_letters(asker: &mut Asker) {
     assert_eq!(full["deadLetters"][0]["event"], event("one", 1));
     assert_eq!(full["deadLetters"][0]["response"], "no such field");
     asker.get("showDeadLetter", "400", "/api/v1/dead-letters/7");
-    let nobody = format!("/api/v1/dead-letters/evt_{}", "0".repeat(32));
-    asker.get("showDeadLetter", "404", &nobody);
+    let unknown = format!("/api/v1/dead-letters/evt_{}", "0".repeat(32));
+    asker.get("showDeadLetter", "404", &unknown);
 
     for id in ["replayDeadLetters", "dropDeadLetters"] {
         asker.ask(
@@ -345,7 +345,7 @@ fn dead_letters(asker: &mut Asker) {
         ] {
             asker.json(id, "400", "", bad);
         }
-        asker.json(id, "404", "", "{\"target\":\"nobody\"}");
+        asker.json(id, "404", "", "{\"target\":\"unknown\"}");
     }
     let one = json!({ "id": id }).to_string();
     let replayed = asker.json("replayDeadLetters", "200", "", &one).json();

@@ -309,7 +309,7 @@ fn acknowledgements_name_lines_as_an_editor_counts_them() {
         .run(lines.join("\n") + "\n")
         .expect_code(1);
     let acks = acks(&ended.stdout);
-    // What nobody wants is safe; what is no event must be mended, not forgotten.
+    // An event without a target is safe; a line that is no event must be mended.
     assert_eq!(acks.keys().copied().collect::<Vec<_>>(), [1, 4, 6, 7]);
     assert_eq!(ended.summary().count("/filtered"), 1);
     assert_eq!(ended.summary().count("/rejected"), 2);

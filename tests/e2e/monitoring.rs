@@ -96,11 +96,11 @@ fn each_figure_that_is_watched_is_in_the_metrics() {
 
 /// Some figures are there only when there is something to tell.
 fn scrape_of_a_webhookd_with_a_removed_target() -> String {
-    let nobody = Port::take();
+    let closed = Port::take();
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
     let queue = json!({ "dir": "queue" });
-    let mut old = reliable(&nobody.url());
+    let mut old = reliable(&closed.url());
     old["name"] = json!("old");
     let config = folder.config(&json!({ "targets": [old], "queue": queue }));
     let _owed = Launch::with_config(&config)

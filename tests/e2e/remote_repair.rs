@@ -329,8 +329,8 @@ fn a_target_is_paused_resumed_and_restarted_and_the_file_read_again() {
     let requests = scene.receiver.wait_for_requests(2);
     assert_eq!(task_of(&requests[1].body), "b");
     assert_eq!(targets(&["restart", "audit"]), "audit is restarted\n");
-    let nobody = command(&["targets", "pause", "adit", "--queue", &queue]).expect_code(2);
-    assert!(nobody.stderr.contains("adit"), "{}", nobody.stderr);
+    let unknown = command(&["targets", "pause", "adit", "--queue", &queue]).expect_code(2);
+    assert!(unknown.stderr.contains("adit"), "{}", unknown.stderr);
 
     let file = |text: &str| drop(scene.folder.write("webhook.json", text));
     file("{");

@@ -46,7 +46,7 @@ fn steps(text: &str) -> BTreeMap<usize, Step> {
     steps
 }
 
-/// Ports that nobody else is given: those that the system gives by itself begin above.
+/// Ports below those that the system assigns by itself.
 fn free_ports() -> impl Iterator<Item = u16> {
     let start = u16::try_from(std::process::id() % 10_000).expect("it is small");
     (0..10_000)
@@ -106,7 +106,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Whether a process runs; one that nobody has waited for yet does not.
+/// Whether a process runs. A zombie does not.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());

@@ -131,9 +131,9 @@ fn a_url_alone_will_do() {
     let _ended = ended.expect_code(0);
     assert_eq!(receiver.bodies(), [event("a", 1).into_bytes()]);
 
-    let nobody = Port::take();
+    let closed = Port::take();
     let ended = Launch::new()
-        .args(["send", "-", "--url", &nobody.url()])
+        .args(["send", "-", "--url", &closed.url()])
         .run(event("a", 1))
         .expect_code(1);
     assert!(text(&ended).contains("not delivered (connect)"));
