@@ -28,7 +28,7 @@ pub use self::statistics::{Distribution, WriterStatistics};
 ///
 /// If a commit fails, its events fail with that error, and its settlements are kept and tried
 /// again: with the next group, or after a second. Whether later events are taken is the queue's
-/// decision; see [`QueueError`].
+/// decision; see [`QueueError`](crate::QueueError).
 ///
 /// Dropping it tells the thread to write what waits and end, and does not wait for it.
 pub struct GroupWriter<T> {
