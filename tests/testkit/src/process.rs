@@ -179,7 +179,7 @@ impl Process {
     }
 
     /// The most of that memory since the last call, in bytes, if [it is
-    /// watched](Launch::watching_memory).
+    /// watched](crate::Launch::watching_memory).
     pub fn take_peak_memory(&self) -> u64 {
         self.peak.swap(0, Ordering::SeqCst)
     }
@@ -247,7 +247,7 @@ pub struct Ended {
     pub stderr: String,
     /// The processor time that it used.
     pub processor: Duration,
-    /// The most anonymous memory, in bytes, if [it was watched](Launch::watching_memory).
+    /// The most anonymous memory, in bytes, if [it was watched](crate::Launch::watching_memory).
     pub peak_memory: u64,
 }
 

@@ -24,7 +24,8 @@ pub use self::sequence::Sequence;
 pub use self::statistics::{Distribution, WriterStatistics};
 
 /// The one thread that writes to a queue. Events and settlements from any number of threads are
-/// committed together: a group is what came while the last one was synced, within [`Limits`]. Events keep the order in which `append` took them.
+/// committed together: a group is what came while the last one was synced, within [`Limits`].
+/// Events keep the order in which `append` took them.
 ///
 /// If a commit fails, its events fail with that error, and its settlements are kept and tried
 /// again: with the next group, or after a second. Whether later events are taken is the queue's
