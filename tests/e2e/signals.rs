@@ -1,6 +1,6 @@
 //! SIGTERM and SIGINT: drain within the grace, then end; a second one ends at once.
 
-use testkit::{Folder, Launch, Receiver, Reply, Signal, best_effort, event};
+use testkit::{BlackHole, Folder, Launch, Receiver, Reply, Signal, best_effort, event};
 
 #[test]
 fn a_signal_lets_the_deliveries_under_way_end() {
@@ -37,6 +37,24 @@ fn a_receiver_that_never_answers_is_left_after_the_grace() {
         .spawn();
     process.write(event("one", 1) + "\n" + &event("two", 2) + "\n");
     receiver.wait_for_requests(2);
+    process.signal(Signal::TERM);
+    let ended = process.wait().expect_code(1);
+    assert_eq!(ended.summary().count("/delivered"), 0);
+    assert_eq!(ended.summary().count("/unfinished"), 2);
+}
+
+#[test]
+fn a_receiver_that_accepts_no_connection_is_left_after_the_grace() {
+    let black_hole = BlackHole::start();
+    let folder = Folder::new();
+    let mut config = best_effort(&black_hole.url());
+    config["timeoutMsec"] = 3_600_000.into();
+    let config = folder.config(&config);
+    let mut process = Launch::with_config(&config)
+        .args(["--grace", "200ms"])
+        .spawn();
+    process.write(event("one", 1) + "\n" + &event("two", 2) + "\n");
+    black_hole.wait_for_connecting(2);
     process.signal(Signal::TERM);
     let ended = process.wait().expect_code(1);
     assert_eq!(ended.summary().count("/delivered"), 0);

@@ -29,7 +29,7 @@ pub use launch::Launch;
 pub use process::{Ended, Process};
 pub use python::Python;
 pub use receiver::{
-    Connection, Hours, Message, Messages, Port, Receiver, Reply, Request, Server, Waits,
+    BlackHole, Connection, Hours, Message, Messages, Port, Receiver, Reply, Request, Server, Waits,
 };
 pub use rustix::process::Signal;
 pub use summary::Summary;

@@ -10,7 +10,7 @@ mod server;
 pub use messages::{Message, Messages};
 pub use reply::{Reply, Waits};
 pub use request::Request;
-pub use server::{Connection, Hours, Port, Server};
+pub use server::{BlackHole, Connection, Hours, Port, Server};
 
 use crate::DEADLINE;
 use std::fmt;

@@ -63,6 +63,7 @@ impl Dialer {
         let resolving = Resolving {
             lookups,
             patience: within.max(Duration::from_secs(5)),
+            stop: Arc::clone(&stop),
         };
         let is_plain = target.proxy().is_none() && uri.scheme_str() == Some("http");
         let layers = if is_plain {

@@ -2,23 +2,23 @@
 
 use crate::http::net::{self, Socket};
 use crate::http::stop::Stop;
-use std::io::Error;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connects to the first address that accepts. `stop` can shut the socket down.
 ///
 /// # Errors
-/// The last address's error; [`TimedOut`](std::io::ErrorKind::TimedOut) when the time has passed.
+/// As [`net::connect`]; [`ErrorKind::Interrupted`] if the transport was stopped.
 pub(crate) fn dial(
     addresses: &[SocketAddr],
     within: Duration,
     stop: &Stop,
 ) -> std::io::Result<Socket> {
-    let socket = net::connect(addresses, within).map(Socket::new)?;
+    let socket = net::connect(addresses, within, &|| stop.is_stopped()).map(Socket::new)?;
     if stop.watch(socket.stream()) {
         Ok(socket)
     } else {
-        Err(Error::other("the dispatcher is stopping"))
+        Err(ErrorKind::Interrupted.into())
     }
 }

@@ -56,6 +56,9 @@ pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::AddrNotAvailable => (Connect, error.to_string()),
+        ErrorKind::TimedOut if error.get_ref().is_some() => {
+            (TimedOut, format!("{} ({error})", phase.timed_out()))
+        }
         ErrorKind::TimedOut => (TimedOut, phase.timed_out().to_owned()),
         // A failed TLS handshake is an I/O error around rustls's error.
         ErrorKind::InvalidData => (Connect, format!("TLS: {error}")),

@@ -23,6 +23,8 @@ use self::net::NEVER;
 use self::resolver::Lookups;
 use self::stop::Stop;
 use self::transport::{Answer, Connector, Request, Stopper, Transport, TransportError};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use webhook_config::Target;
@@ -41,6 +43,17 @@ impl HttpConnector {
     #[must_use]
     pub fn new() -> HttpConnector {
         HttpConnector::default()
+    }
+
+    /// A connector that resolves host names by `look_up` instead of by the system. It gets a name
+    /// and a port, and may block: it runs on a thread of its own, at most one for each name.
+    #[must_use]
+    pub fn with_resolver(
+        look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> HttpConnector {
+        HttpConnector {
+            lookups: Arc::new(Lookups::new(Box::new(look_up))),
+        }
     }
 }
 

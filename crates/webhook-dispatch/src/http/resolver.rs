@@ -4,7 +4,10 @@
 //! most one for each name, and callers wait with a time-out. Known addresses stay in use while a
 //! name is looked up again, and when that fails, so that deliveries outlive a failing name server.
 
+use crate::http::net::STOP_INTERVAL;
+use crate::http::stop::Stop;
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -17,9 +20,12 @@ const FAILURE_TIME_TO_LIVE: Duration = Duration::from_secs(1);
 /// Names in the cache. When it is full, a new name clears it.
 const NAMES: usize = 10_000;
 
+/// Looks up a host name and a port. It may block.
+pub(crate) type LookUp = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
 /// A cache of resolved names, shared by the senders of a dispatcher.
-#[derive(Debug, Default)]
 pub(crate) struct Lookups {
+    look_up: Box<LookUp>,
     names: Mutex<HashMap<(String, u16), Name>>,
     changed: Condvar,
 }
@@ -29,6 +35,7 @@ pub(crate) struct Lookups {
 pub(crate) struct Resolving {
     pub(crate) lookups: Arc<Lookups>,
     pub(crate) patience: Duration,
+    pub(crate) stop: Arc<Stop>,
 }
 
 impl Resolving {
@@ -42,7 +49,8 @@ impl Resolving {
             Some("https") => 443,
             _ => 80,
         });
-        self.lookups.resolve(host, port, self.patience)
+        let is_stopped = || self.stop.is_stopped();
+        self.lookups.resolve(host, port, self.patience, &is_stopped)
     }
 }
 
@@ -55,16 +63,40 @@ struct Name {
     is_looking_up: bool,
 }
 
+impl fmt::Debug for Lookups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookups").finish_non_exhaustive()
+    }
+}
+
+impl Default for Lookups {
+    /// Looks names up by the system's resolver.
+    fn default() -> Lookups {
+        let system = |host: &str, port: u16| Ok((host, port).to_socket_addrs()?.collect());
+        Lookups::new(Box::new(system))
+    }
+}
+
 impl Lookups {
+    pub(crate) fn new(look_up: Box<LookUp>) -> Lookups {
+        Lookups {
+            look_up,
+            names: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
     /// The addresses of a host, in the resolver's order; at least one.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] if the look-up takes longer than `patience`; else its error.
+    /// [`io::ErrorKind::TimedOut`] if the look-up takes longer than `patience`, and
+    /// [`io::ErrorKind::Interrupted`] soon after `is_stopped` returns true; else its error.
     pub(crate) fn resolve(
         self: &Arc<Self>,
         host: &str,
         port: u16,
         patience: Duration,
+        is_stopped: &dyn Fn() -> bool,
     ) -> io::Result<Arc<[SocketAddr]>> {
         let literal = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = literal.parse::<IpAddr>() {
@@ -77,6 +109,9 @@ impl Lookups {
             names.retain(|_, name| name.is_looking_up);
         }
         loop {
+            if is_stopped() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let now = Instant::now();
             let name = names.entry(key.clone()).or_default();
             let fresh = name.fresh_until.is_some_and(|until| now < until);
@@ -102,7 +137,7 @@ impl Lookups {
             };
             (names, _) = self
                 .changed
-                .wait_timeout(names, left)
+                .wait_timeout(names, left.min(STOP_INTERVAL))
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -114,9 +149,7 @@ impl Lookups {
         std::thread::Builder::new()
             .name("webhook-resolve".to_owned())
             .spawn(move || {
-                let found = (key.0.as_str(), key.1)
-                    .to_socket_addrs()
-                    .map(Iterator::collect::<Vec<_>>);
+                let found = (lookups.look_up)(&key.0, key.1);
                 lookups.finish(key, found);
             })
             .is_ok()
@@ -164,7 +197,9 @@ mod tests {
     #[test]
     fn an_address_is_not_looked_up() {
         let lookups = Arc::new(Lookups::default());
-        let found = lookups.resolve("[::1]", 80, Duration::ZERO).unwrap();
+        let found = lookups
+            .resolve("[::1]", 80, Duration::ZERO, &|| false)
+            .unwrap();
         assert_eq!(&*found, &["[::1]:80".parse().unwrap()]);
         assert!(lookups.names.lock().unwrap().is_empty());
     }
@@ -173,10 +208,10 @@ mod tests {
     fn a_resolved_name_is_cached() {
         let lookups = Arc::new(Lookups::default());
         let first = lookups
-            .resolve("localhost", 1, Duration::from_secs(60))
+            .resolve("localhost", 1, Duration::from_secs(60), &|| false)
             .unwrap();
         let second = lookups
-            .resolve("localhost", 1, Duration::from_secs(60))
+            .resolve("localhost", 1, Duration::from_secs(60), &|| false)
             .unwrap();
         assert!(Arc::ptr_eq(&first, &second));
     }
@@ -189,7 +224,7 @@ mod tests {
         lookups.finish(key.clone(), Ok(vec![good]));
         lookups.finish(key, Err(io::Error::other("the name server is away")));
         let found = lookups
-            .resolve("some.host", 80, Duration::from_secs(60))
+            .resolve("some.host", 80, Duration::from_secs(60), &|| false)
             .unwrap();
         assert_eq!(&*found, &[good]);
     }

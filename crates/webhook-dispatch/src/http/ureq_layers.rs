@@ -407,7 +407,8 @@ fn ends(timeout: NextTimeout) -> Instant {
 /// Converts an error; a time-out gets its phase.
 fn in_time(error: std::io::Error, phase: Timeout) -> Error {
     match error.kind() {
-        ErrorKind::TimedOut => Error::Timeout(phase),
+        // A text is kept: it says what the addresses before answered.
+        ErrorKind::TimedOut if error.get_ref().is_none() => Error::Timeout(phase),
         _ => Error::Io(error),
     }
 }

@@ -56,8 +56,12 @@ pub(crate) struct Client(pub(crate) Box<dyn Transport>);
 
 impl Client {
     pub(crate) fn of(target: TargetBuilder) -> Client {
+        Client::with(&HttpConnector::new(), target)
+    }
+
+    pub(crate) fn with(connector: &HttpConnector, target: TargetBuilder) -> Client {
         let target = target.build().unwrap();
-        Client(HttpConnector::new().transport(&target).unwrap())
+        Client(connector.transport(&target).unwrap())
     }
 
     pub(crate) fn post(&mut self, body: &[u8]) -> Result<Answer, TransportError> {

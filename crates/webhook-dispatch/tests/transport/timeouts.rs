@@ -1,10 +1,8 @@
 //! The time-outs of each phase of an attempt.
 
 use crate::peer::{Client, OK, PATIENCE, drip, url};
-use rustix::net;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
-use testkit::Server;
+use testkit::{BlackHole, Server};
 use webhook_config::{Target, TargetBuilder, TargetUrl};
 use webhook_dispatch::TransportErrorKind;
 
@@ -24,16 +22,8 @@ fn check(mut client: Client, body: &[u8], expected: &str) {
 
 #[test]
 fn a_host_that_accepts_no_connection_is_given_up() {
-    let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
-    net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-    net::listen(&socket, 0).unwrap();
-    let address: SocketAddr = net::getsockname(&socket).unwrap().try_into().unwrap();
-    // Once its backlog is full, the next connection waits.
-    let mut backlog = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, SHORT) {
-        backlog.push(stream);
-    }
-    let target = target(&format!("http://{address}/")).connect_timeout(SHORT);
+    let black_hole = BlackHole::start();
+    let target = target(&black_hole.url()).connect_timeout(SHORT);
     check(
         Client::of(target),
         b"body",

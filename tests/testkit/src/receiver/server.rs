@@ -1,6 +1,7 @@
 //! A port of its own, and a thread for each connection, which runs a script.
 
 use super::messages::{Message, Messages};
+use crate::DEADLINE;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -75,6 +76,57 @@ impl Port {
             address,
             shared,
             acceptor: Some(acceptor),
+        }
+    }
+}
+
+/// A port that neither accepts nor refuses a connection: its backlog is full.
+#[derive(Debug)]
+pub struct BlackHole {
+    _listener: OwnedFd,
+    _backlog: Vec<TcpStream>,
+    address: SocketAddr,
+}
+
+impl BlackHole {
+    /// Fills the backlog of a free port.
+    pub fn start() -> BlackHole {
+        let Port { socket, address } = Port::take();
+        net::listen(&socket, 0).expect("a bound socket listens");
+        let mut backlog = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            backlog.push(stream);
+        }
+        BlackHole {
+            _listener: socket,
+            _backlog: backlog,
+            address,
+        }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL: `http://127.0.0.1:PORT/`.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Waits until this many sockets try to connect.
+    pub fn wait_for_connecting(&self, count: usize) {
+        // The remote port in hexadecimal, and the state SYN_SENT.
+        let peer = format!(":{:04X} 02", self.address.port());
+        let ends = Instant::now() + DEADLINE;
+        loop {
+            let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux lists sockets");
+            let connecting = sockets.matches(&peer).count();
+            if connecting >= count {
+                return;
+            }
+            assert!(Instant::now() < ends, "{connecting} sockets connect");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
