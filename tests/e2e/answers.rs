@@ -199,3 +199,19 @@ fn answers_are_bytes() {
     let head = b"HTTP/1.1 200 \xff\r\nX-Name: caf\xe9\r\nConnection: close\r\nContent-Length: 2\r\n\r\n\xff\xfe";
     check_success(Reply::raw(head.to_vec()));
 }
+
+#[test]
+fn a_2xx_status_line_is_a_success_whatever_the_rest_of_the_head_is() {
+    let end = "Content-Length: 2\r\n\r\nok";
+    for head in [
+        format!("Content-Security-Policy:\r\n default-src 'self'\r\n{end}"),
+        format!("Set-Cookie: ___utm=dm\u{1}Pf; path=/\r\n{end}"),
+        format!("X-Powered-By : ASP\r\nX-Caf\u{e9}: 1\r\nno colon\r\n{end}"),
+        format!("{}{end}", "X: a\r\n".repeat(130)),
+        format!("X: {}\r\n{end}", "a".repeat(70_000)),
+        format!("Content-Length: 3\r\n{end}"),
+    ] {
+        check_success(Reply::raw(format!("HTTP/1.1 200 OK\r\n{head}")));
+    }
+    check_success(Reply::raw("HTTP/1.1 200 OK\r\nContent-Le").then_close());
+}

@@ -98,7 +98,7 @@ impl<S: Stream> Connection<S> {
 
     /// Sends a request and receives its answer. `within` bounds the time from the request's first
     /// byte to the end of the answer's head, and then the time for its body, which is kept up to
-    /// `max_body` bytes. A failure in the body costs the connection, not the answer.
+    /// `max_body` bytes. A failure after the status line costs the connection, not the answer.
     ///
     /// # Errors
     /// There is no answer, and the connection cannot be used any more.
@@ -119,7 +119,7 @@ impl<S: Stream> Connection<S> {
             status: head.status,
             retry_after: head.retry_after,
             body: Vec::new(),
-            complete: true,
+            complete: !head.is_status_alone,
         };
         if let Some(framing) = head.framing {
             let until = Instant::now() + within;
@@ -134,7 +134,7 @@ impl<S: Stream> Connection<S> {
 
     /// The head of the final answer. Interim answers are skipped.
     fn final_head(&mut self, until: Instant) -> std::result::Result<Head, Fault> {
-        loop {
+        let fault = loop {
             match head::parse(self.unread()).map_err(Fault::Malformed)? {
                 Some((length, head)) => {
                     self.consume(length);
@@ -143,15 +143,17 @@ impl<S: Stream> Connection<S> {
                     }
                 }
                 None if self.unread.len() >= LONGEST_HEAD => {
-                    return Err(Fault::Malformed("its head is too long"));
+                    break Fault::Malformed("its head is too long");
                 }
-                None => {
-                    if self.fill(until).map_err(Fault::Receiving)? == 0 {
-                        return Err(Fault::Closed);
-                    }
-                }
+                None => match self.fill(until) {
+                    Ok(0) => break Fault::Closed,
+                    Ok(_) => {}
+                    Err(error) => break Fault::Receiving(error),
+                },
             }
-        }
+        };
+        // The head has no end, but its status line may have one.
+        head::cut_off(self.unread()).ok_or(fault)
     }
 
     /// Reads a body into `body`. False if it is not complete in time or longer than `most`.

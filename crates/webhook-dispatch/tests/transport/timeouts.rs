@@ -92,16 +92,20 @@ fn a_peer_that_does_not_answer_is_given_up() {
 
 #[test]
 fn a_head_that_drips_is_given_up() {
-    let peer = Server::start(|connection| {
-        connection.request().unwrap();
-        drip(connection, b"HTTP/1.1 200 OK\r\nx-long: ", b"x", SHORT / 20);
-    });
-    let target = target(&peer.url()).response_timeout(SHORT);
-    check(
-        Client::of(target),
-        b"body",
-        "no answer within responseTimeoutMsec",
-    );
+    let dripping = |first: &'static [u8]| {
+        let peer = Server::start(move |connection| {
+            connection.request().unwrap();
+            drip(connection, first, b"x", SHORT / 20);
+        });
+        let target = target(&peer.url()).response_timeout(SHORT);
+        (Client::of(target), peer)
+    };
+    let (client, _peer) = dripping(b"HTTP/1.1 200 OK");
+    check(client, b"body", "no answer within responseTimeoutMsec");
+    // A whole status line is an answer.
+    let (mut client, _peer) = dripping(b"HTTP/1.1 200 OK\r\nx-long: ");
+    let answer = client.post(b"body").unwrap();
+    assert_eq!((answer.status, answer.complete), (200, false));
 }
 
 #[test]

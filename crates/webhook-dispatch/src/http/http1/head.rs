@@ -1,11 +1,15 @@
 //! The head of an answer: status, `Retry-After`, the body's framing, and the connection's reuse.
+//!
+//! Once the status line is there, a final answer is one, whatever is wrong with the rest of its
+//! head: the receiver has decided, and the request must not be sent again for a malformed cookie.
+//! The connection is not reused then.
 
 use super::body::Framing;
 use httparse::{Error, Header, Response, Status};
 use std::mem::MaybeUninit;
 
-/// The most header fields that an answer's head may have.
-const FIELDS: usize = 128;
+/// Header fields of a head for which there is room on the stack; more make it malformed.
+pub(super) const FIELDS: usize = 128;
 
 /// The parts of an answer's head that are used.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub(super) struct Head {
     pub(super) framing: Option<Framing>,
     /// Whether another request may follow on the connection, once the body has been read.
     pub(super) keeps: bool,
+    /// Whether the rest of the head is missing or contradicts itself, so that the body is not read.
+    pub(super) is_status_alone: bool,
 }
 
 impl Head {
@@ -25,12 +31,22 @@ impl Head {
     pub(super) fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }
+
+    fn status_alone(status: u16) -> Head {
+        Head {
+            status,
+            retry_after: None,
+            framing: None,
+            keeps: false,
+            is_status_alone: true,
+        }
+    }
 }
 
 /// Parses a head and returns its length, too; `None` if the input has not all of it yet.
 ///
 /// # Errors
-/// It is not the head of an HTTP/1.1 answer, or contradicts itself.
+/// It does not begin with the status line of an HTTP/1.1 answer, or is a malformed interim answer.
 pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str> {
     if input.is_empty() {
         return Ok(None);
@@ -42,10 +58,86 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str>
         input,
         &mut fields,
     );
-    match parsed.map_err(explain)? {
-        Status::Partial => Ok(None),
-        Status::Complete(length) => Ok(Some((length, read(&response)?))),
+    let why = match parsed {
+        Ok(Status::Partial) => return Ok(None),
+        Ok(Status::Complete(length)) => {
+            let status = response.code.unwrap_or(0);
+            let is_http_1_0 = response.version == Some(0);
+            let fields = response.headers.iter();
+            let fields = fields.map(|field| (field.name.as_bytes(), field.value));
+            match read(status, is_http_1_0, fields) {
+                Ok(head) => return Ok(Some((length, head))),
+                Err(why) => why,
+            }
+        }
+        Err(error) => explain(error),
+    };
+    parse_malformed(input).ok_or(why)
+}
+
+/// Parses the head of a final answer as far as it makes sense; `None` within if its end is missing.
+fn parse_malformed(input: &[u8]) -> Option<Option<(usize, Head)>> {
+    let line = status_line(input)?;
+    let rest = input.get(line.length..).unwrap_or_default();
+    let mut fields: Vec<Vec<u8>> = Vec::new();
+    let mut length = line.length;
+    for whole in rest.split_inclusive(|byte| *byte == b'\n') {
+        length += whole.len();
+        match (whole.strip_suffix(b"\n"), fields.last_mut()) {
+            (None, _) => return Some(None),
+            (Some(b"" | b"\r"), _) => {
+                let named = fields.iter().filter_map(|field| {
+                    let colon = field.iter().position(|byte| *byte == b':')?;
+                    Some((field[..colon].trim_ascii(), field[colon + 1..].trim_ascii()))
+                });
+                let head = read(line.status, line.is_http_1_0, named);
+                let head = head.unwrap_or_else(|_| Head::status_alone(line.status));
+                return Some(Some((
+                    length,
+                    Head {
+                        keeps: false,
+                        ..head
+                    },
+                )));
+            }
+            // A folded line continues the one before it.
+            (Some(field @ [b' ' | b'\t', ..]), Some(before)) => before.extend_from_slice(field),
+            (Some(field), _) => fields.push(field.to_vec()),
+        }
     }
+    Some(None)
+}
+
+/// The status of a final answer whose head has no end; `None` if not even its status line has one.
+pub(super) fn cut_off(input: &[u8]) -> Option<Head> {
+    status_line(input).map(|line| Head::status_alone(line.status))
+}
+
+struct StatusLine {
+    status: u16,
+    is_http_1_0: bool,
+    /// With all before it and its line break.
+    length: usize,
+}
+
+/// The whole status line of a final answer.
+fn status_line(input: &[u8]) -> Option<StatusLine> {
+    // A server may send line breaks first.
+    let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let start = input.iter().position(|byte| !blank(byte))?;
+    let line = input.get(start..)?;
+    let line = line.split_inclusive(|byte| *byte == b'\n').next()?;
+    if !line.ends_with(b"\n") {
+        return None;
+    }
+    let alone = [line, b"\r\n"].concat();
+    let mut response = Response::new(&mut []);
+    response.parse(&alone).ok()?;
+    Some(StatusLine {
+        status: response.code.filter(|status| *status >= 200)?,
+        is_http_1_0: response.version == Some(0),
+        length: start + line.len(),
+    })
 }
 
 fn explain(error: Error) -> &'static str {
@@ -60,26 +152,28 @@ fn explain(error: Error) -> &'static str {
     }
 }
 
-fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
-    let status = response.code.unwrap_or(0);
+fn read<'a>(
+    status: u16,
+    is_http_1_0: bool,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<Head, &'static str> {
     if status < 100 {
         return Err("its status is below 100");
     }
-    let is_http_1_0 = response.version == Some(0);
     let mut retry_after = None;
     let mut length = None;
     let mut coding: Option<&[u8]> = None;
     let (mut says_close, mut says_keep_alive) = (false, false);
-    for Header { name, value } in response.headers.iter() {
-        if name.eq_ignore_ascii_case("content-length") {
+    for (name, value) in fields {
+        if name.eq_ignore_ascii_case(b"content-length") {
             length = Some(content_length(value, length)?);
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             // The last coding of the last field determines the framing.
             coding = last_coding(value).or(coding);
-        } else if name.eq_ignore_ascii_case("connection") {
+        } else if name.eq_ignore_ascii_case(b"connection") {
             says_close |= contains(value, b"close");
             says_keep_alive |= contains(value, b"keep-alive");
-        } else if name.eq_ignore_ascii_case("retry-after") && retry_after.is_none() {
+        } else if name.eq_ignore_ascii_case(b"retry-after") && retry_after.is_none() {
             retry_after = Some(value.to_vec());
         }
     }
@@ -108,6 +202,7 @@ fn read(response: &Response<'_, '_>) -> Result<Head, &'static str> {
             && !ambiguous
             && framing != Some(Framing::ToTheEnd),
         framing,
+        is_status_alone: false,
     })
 }
 
