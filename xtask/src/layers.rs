@@ -47,7 +47,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "webhook-queue",
-        may_use: "crc32fast getrandom heed siphasher thiserror",
+        may_use: "crc32fast getrandom heed rustix siphasher thiserror",
         must_not_reach: &[
             ASYNC_RUNTIMES,
             HTTP,

@@ -118,15 +118,36 @@ pub enum QueueError {
         known: u32,
     },
 
-    /// The queue's files were deleted while it was open. New events are refused. Events accepted
-    /// before can still be delivered by this process, and are lost when it ends.
+    /// Another user could replace the queue's files. Nothing was changed.
+    #[error("{} is not safe for a queue: {detail}", path.display())]
+    UnsafeDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The owner or the mode, and what to do.
+        detail: String,
+    },
+
+    /// A file of the queue was deleted while the queue was open. New events are refused. Events
+    /// accepted before can still be delivered by this process.
     #[error(
-        "the queue in {} was deleted while it was in use: new events are refused; wait until \
-         the pending ones are delivered, then restart",
+        "{} was deleted while the queue was open: new events are refused until the queue is \
+         reopened",
         path.display()
     )]
     Deleted {
-        /// Where it was.
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A file of the queue, or its directory, was moved or replaced while the queue was open. New
+    /// events are refused, and accepted again once it is back.
+    #[error(
+        "{} was moved or replaced while the queue was open: new events are refused until it is \
+         put back, or the queue is reopened",
+        path.display()
+    )]
+    Moved {
+        /// The file.
         path: PathBuf,
     },
 
@@ -162,6 +183,7 @@ impl QueueError {
             QueueError::Full { .. }
                 | QueueError::NoSpace { .. }
                 | QueueError::Storage { .. }
+                | QueueError::Moved { .. }
                 | QueueError::Locked { .. }
         )
     }

@@ -1,10 +1,13 @@
 //! The queue's directory: whether it is a queue, its format, and the lock of the process that has
 //! it open.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 use crate::QueueError;
 
@@ -29,11 +32,17 @@ pub(super) const DATA: &str = "data.mdb";
 /// LMDB's table of readers.
 const READERS: &str = "lock.mdb";
 
+/// Bytes of [`READERS`]: more than LMDB needs for its readers.
+const READERS_BYTES: usize = 80 << 10;
+
 /// A file that is written and removed to find out whether the disk has room.
 const PROBE: &str = "probe";
 
 /// The file that a compaction writes before it replaces the data.
 pub(super) const COMPACTED: &str = "data.mdb.compacted";
+
+/// Entries of a new volume or of its snapshots, which may be beside the queue's files.
+const OF_VOLUMES: [&str; 2] = ["lost+found", ".snapshot"];
 
 /// A directory of a queue, locked as long as this lives.
 #[derive(Debug)]
@@ -44,20 +53,39 @@ pub(super) struct Directory {
     unfinished: bool,
     /// Holds the lock.
     lock: File,
+    /// The open [`DATA`].
+    data: File,
+    /// The files that were opened, for [`check_files`](Directory::check_files).
+    opened: Vec<Opened>,
+}
+
+/// A file of the queue and its identity. The file stays open, so that its inode is not reused.
+#[derive(Debug)]
+struct Opened {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    /// None for [`READERS`], which LMDB has open. Closing another descriptor of it would release
+    /// LMDB's lock.
+    file: Option<File>,
 }
 
 impl Directory {
-    /// Checks that the queue's files still exist: anything written to deleted files is lost when
-    /// the process ends.
+    /// Checks that the queue's files are the ones that were opened: what is written to others does
+    /// not exist for the next opening. Costs a look at each of the four.
     ///
     /// # Errors
-    /// [`Deleted`](QueueError::Deleted) if they were.
-    pub(super) fn check_exists(&self) -> Result<(), QueueError> {
-        let held = self.lock.metadata().map_err(io("look at", &self.path))?;
-        if held.nlink() == 0 {
-            return Err(QueueError::Deleted {
-                path: self.path.clone(),
-            });
+    /// [`Deleted`](QueueError::Deleted), or [`Moved`](QueueError::Moved) while they can be put back.
+    pub(super) fn check_files(&self) -> Result<(), QueueError> {
+        for opened in &self.opened {
+            match fs::symlink_metadata(&opened.path) {
+                Ok(found) if opened.is(&found) => {}
+                Ok(_) => return Err(opened.displaced()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(opened.displaced());
+                }
+                Err(error) => return Err(io("look at", &opened.path)(error)),
+            }
         }
         Ok(())
     }
@@ -78,6 +106,7 @@ impl Directory {
             }
             Err(error) => return Err(io("look at", path)(error)),
         }
+        refuse_unsafe(path, create)?;
         let marked = read_mark(path)?;
         if marked.is_none() {
             refuse_foreign(path)?;
@@ -93,34 +122,80 @@ impl Directory {
             Some(identity) => (false, identity),
             None => (true, begin(path)?),
         };
-        if !unfinished && !path.join(DATA).exists() {
-            return Err(corrupt(path, format!("{DATA} is missing")));
-        }
+        let name = path.join(DATA);
+        let data = match open_file(&name, true) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !unfinished => {
+                return Err(corrupt(path, format!("{DATA} is missing")));
+            }
+            opened => opened.map_err(io("open", &name))?,
+        };
+        allocate_readers(path)?;
         Ok(Directory {
             path: path.into(),
             identity,
             unfinished,
             lock,
+            data,
+            opened: Vec::new(),
         })
     }
 
-    /// Completes the creation of the queue, once its tables are on the disk.
+    /// Completes the creation of the queue, once its tables are on the disk. From here on,
+    /// [`check_files`](Directory::check_files) knows the queue's files.
     pub(super) fn finish(&mut self) -> Result<(), QueueError> {
+        let mark = self.path.join(MARK);
         if self.unfinished {
-            let mark = self.path.join(MARK);
             fs::rename(self.path.join(UNFINISHED_MARK), &mark).map_err(io("create", &mark))?;
             sync_directory(&self.path)?;
             self.unfinished = false;
         }
-        Ok(())
+        let opened = || {
+            Ok([
+                Opened::new(self.path.join(DATA), Some(self.data.try_clone()?))?,
+                Opened::new(mark.clone(), Some(open_file(&mark, false)?))?,
+                Opened::new(self.path.join(LOCK), Some(self.lock.try_clone()?))?,
+                Opened::new(self.path.join(READERS), None)?,
+            ])
+        };
+        self.opened = opened().map_err(io("look at", &self.path))?.into();
+        // LMDB opened its files by their names.
+        self.check_files()
+    }
+
+    /// Sets the length of the data file. No page in use is added or removed.
+    pub(super) fn lengthen(&self, bytes: u64) -> Result<(), QueueError> {
+        let lengthened = self.data.set_len(bytes);
+        lengthened.map_err(io("lengthen", &self.path.join(DATA)))
+    }
+
+    /// Size of the data file.
+    pub(super) fn data_len(&self) -> Result<u64, QueueError> {
+        let found = self.data.metadata();
+        let found = found.map_err(io("look at", &self.path.join(DATA)))?;
+        Ok(found.len())
+    }
+
+    /// Creates an empty file to replace the data, with the same owner and mode.
+    pub(super) fn create_copy(&self, path: &Path) -> Result<File, QueueError> {
+        remove(path)?;
+        let create = || {
+            let (file, like) = (create_file(path)?, self.data.metadata()?);
+            if geteuid().is_root() {
+                fchown(&file, Some(like.uid()), Some(like.gid()))?;
+            }
+            file.set_permissions(like.permissions())?;
+            Ok(file)
+        };
+        create().map_err(io("create", path))
     }
 
     /// The disk's error if it has no room for 64 KiB more.
     pub(super) fn lack_of_room(&self) -> Option<io::Error> {
         let probe = self.path.join(PROBE);
-        let written = File::create(&probe)
+        // A crash may have left one.
+        remove(&probe).ok();
+        let written = create_file(&probe)
             .and_then(|mut file| file.write_all(&[0; 1 << 16]).and_then(|()| file.sync_all()));
-        // If it cannot be removed, the next probe overwrites it.
         remove(&probe).ok();
         written.err().filter(lacks_room)
     }
@@ -137,6 +212,37 @@ impl Directory {
     /// Sixteen random bytes that no other queue has.
     pub(super) fn identity(&self) -> [u8; 16] {
         self.identity
+    }
+}
+
+impl Opened {
+    fn new(path: PathBuf, file: Option<File>) -> io::Result<Opened> {
+        let found = match &file {
+            Some(file) => file.metadata()?,
+            None => fs::symlink_metadata(&path)?,
+        };
+        Ok(Opened {
+            path,
+            device: found.dev(),
+            inode: found.ino(),
+            file,
+        })
+    }
+
+    fn is(&self, found: &Metadata) -> bool {
+        (found.dev(), found.ino()) == (self.device, self.inode)
+    }
+
+    /// The error if another file, or none, has its name.
+    fn displaced(&self) -> QueueError {
+        let path = self.path.clone();
+        let found = self.file.as_ref().map(File::metadata);
+        match found {
+            Some(Ok(found)) if found.nlink() == 0 => QueueError::Deleted { path },
+            // LMDB's table of readers has no content to put back.
+            None => QueueError::Deleted { path },
+            Some(_) => QueueError::Moved { path },
+        }
     }
 }
 
@@ -194,16 +300,98 @@ fn create_directory(path: &Path) -> Result<(), QueueError> {
     Ok(())
 }
 
-fn lock(path: &Path) -> Result<File, QueueError> {
-    let name = path.join(LOCK);
-    let file = OpenOptions::new()
+/// Refuses a directory whose files another user can replace. A tool that root runs may use the
+/// queue of any user.
+fn refuse_unsafe(path: &Path, create: bool) -> Result<(), QueueError> {
+    let found = fs::metadata(path).map_err(io("look at", path))?;
+    let unsafe_directory = |detail| QueueError::UnsafeDirectory {
+        path: path.into(),
+        detail,
+    };
+    let (owner, user) = (found.uid(), geteuid());
+    let is_ours = owner == user.as_raw() || owner == 0 || (user.is_root() && !create);
+    if !is_ours {
+        return Err(unsafe_directory(format!(
+            "it belongs to user {owner}, and this program runs as user {}: run it as user {owner}, \
+             or give the directory to its user with chown -R",
+            user.as_raw()
+        )));
+    }
+    let mode = found.mode();
+    // Kubernetes makes the directories of a volume with an fsGroup writable for that group, and
+    // sets the set-group-ID bit.
+    let by_group = mode & 0o2020 == 0o0020;
+    if by_group || mode & 0o0002 != 0 {
+        return Err(unsafe_directory(format!(
+            "its mode is {:o}, so other users can replace the queue's files: run chmod go-w",
+            mode & 0o7777
+        )));
+    }
+    Ok(())
+}
+
+/// Opens a file to read it, and to write it if `write` says so. Neither follows a symbolic link nor
+/// waits for a FIFO.
+fn open_file(path: &Path, write: bool) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    File::options()
+        .read(true)
+        .write(write)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
+/// Creates a file that does not exist, for the owner of its directory alone. Does not follow a
+/// symbolic link.
+fn create_file(path: &Path) -> io::Result<File> {
+    let file = File::options()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(false)
+        .create_new(true)
         .mode(0o600)
-        .open(&name)
-        .map_err(io("open", &name))?;
+        .open(path)?;
+    if let Some(directory) = path.parent().filter(|_| geteuid().is_root()) {
+        let owner = fs::metadata(directory)?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(file)
+}
+
+/// Opens a file, or creates it.
+fn open_or_create(path: &Path) -> io::Result<File> {
+    match open_file(path, true) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match create_file(path) {
+            // Another process has just created it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_file(path, true),
+            created => created,
+        },
+        opened => opened,
+    }
+}
+
+/// Writes LMDB's table of readers whole. LMDB would make a file with holes, and a page of it that
+/// finds no room on a full disk ends the process with SIGBUS.
+fn allocate_readers(path: &Path) -> Result<(), QueueError> {
+    let name = path.join(READERS);
+    let allocate = || {
+        let file = open_or_create(&name)?;
+        let found = file.metadata()?;
+        let is_whole = found.len() >= READERS_BYTES as u64 && found.blocks() * 512 >= found.len();
+        if !is_whole {
+            file.write_all_at(&[0; READERS_BYTES], 0)?;
+            file.set_len(READERS_BYTES as u64)?;
+        }
+        Ok(())
+    };
+    allocate().map_err(|error| match lacks_room(&error) {
+        true => QueueError::NoSpace { source: error },
+        false => io("write", &name)(error),
+    })
+}
+
+fn lock(path: &Path) -> Result<File, QueueError> {
+    let name = path.join(LOCK);
+    let file = open_or_create(&name).map_err(io("open", &name))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(QueueError::Locked { path: path.into() }),
@@ -216,7 +404,7 @@ fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
     let name = path.join(MARK);
     let mut text = String::new();
     // A mark is short. A longer file is not a mark, and is not read to its end.
-    let file = match File::open(&name) {
+    let file = match open_file(&name, false) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io("open", &name)(error)),
@@ -283,12 +471,8 @@ fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
         .map_err(|error| io("generate a random identity for", path)(io::Error::other(error)))?;
     let name = path.join(UNFINISHED_MARK);
     let text = format!("{MAGIC}{FORMAT}\n{:032x}\n", u128::from_be_bytes(identity));
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&name)
+    remove(&name)?;
+    create_file(&name)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())
                 .and_then(|()| file.sync_all())
@@ -296,8 +480,10 @@ fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
         .map_err(io("create", &name))?;
     // After a power loss, data without either mark would look like a foreign directory.
     sync_directory(path)?;
-    remove(&path.join(DATA))?;
+    let data = path.join(DATA);
+    remove(&data)?;
     remove(&path.join(READERS))?;
+    create_file(&data).map_err(io("create", &data))?;
     Ok(identity)
 }
 
@@ -309,6 +495,7 @@ fn refuse_foreign(path: &Path) -> Result<(), QueueError> {
         let ours = match name.to_str() {
             Some(LOCK | UNFINISHED_MARK) => true,
             Some(DATA | READERS) => unfinished,
+            Some(name) if OF_VOLUMES.contains(&name) => true,
             _ => false,
         };
         // The mark exists if another process has just created the queue.

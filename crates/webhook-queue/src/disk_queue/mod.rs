@@ -215,7 +215,7 @@ impl DiskQueue {
         let size = self.tables.env.real_disk_size();
         if size.is_ok_and(|size| size < needed) {
             // If it fails, the next opening extends the file.
-            opening::lengthen(&self.directory, needed).ok();
+            self.directory.lengthen(needed).ok();
         }
     }
 
@@ -297,7 +297,7 @@ impl Queue for DiskQueue {
         settlements: &[Settlement],
     ) -> Result<Vec<Accepted>, QueueError> {
         if !appends.is_empty() {
-            self.directory.check_exists()?;
+            self.directory.check_files()?;
         }
         self.change("commit to", |change| {
             for settlement in settlements {

@@ -33,33 +33,27 @@ pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
     let directory = Directory::open(dir.as_ref(), false)?;
     let data = directory.path().join(DATA);
     let copy = directory.path().join(COMPACTED);
-    let size = |path: &Path| {
-        fs::metadata(path)
-            .map(|found| found.len())
-            .map_err(directory::io("look at", path))
-    };
-    let before = size(&data)?;
+    let before = directory.data_len()?;
     let tables = open_tables(&directory, Capacity::new(before).map_size(before))?;
     check_meta(&tables, &directory)?;
     let env = tables.env.clone();
     drop(tables);
+    let mut file = directory.create_copy(&copy)?;
     let copied = env
-        .copy_to_path(&copy, CompactionOption::Enabled)
-        .and_then(|file| {
-            file.sync_all()?;
-            Ok(())
-        });
+        .copy_to_file(&mut file, CompactionOption::Enabled)
+        .and_then(|()| Ok(file.sync_all()?))
+        .and_then(|()| Ok(file.metadata()?.len()));
     env.prepare_for_closing().wait();
-    if let Err(error) = copied {
-        directory::remove(&copy)?;
-        return Err(storage("compact", error));
-    }
+    let after = match copied {
+        Ok(after) => after,
+        Err(error) => {
+            directory::remove(&copy)?;
+            return Err(storage("compact", error));
+        }
+    };
     fs::rename(&copy, &data).map_err(directory::io("replace", &data))?;
     directory::sync_directory(directory.path())?;
-    Ok(Compaction {
-        before,
-        after: size(&data)?,
-    })
+    Ok(Compaction { before, after })
 }
 
 /// Checks every record of the queue in `dir`, which must be closed, and changes nothing. It takes

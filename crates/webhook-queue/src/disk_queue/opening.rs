@@ -1,7 +1,5 @@
 //! Opens a queue's files and checks them.
 
-use std::fs::File;
-
 use heed::{Env, WithoutTls};
 
 use super::directory::{self, DATA, Directory};
@@ -32,7 +30,7 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     }
     // Free pages at the end may be missing if the last commit was interrupted before it extended
     // the file. Anything else that is missing is damage.
-    lengthen(directory, needed)?;
+    directory.lengthen(needed)?;
     let whole = Tables::open(env).ok().filter(|tables| {
         let read = verification::read_all(tables, directory.identity());
         read.is_ok_and(|found| found.is_whole())
@@ -40,7 +38,7 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     whole.ok_or_else(|| {
         let detail = format!("{DATA} has {found} of {needed} bytes");
         // If the length cannot be restored, the next opening finds the damage all the same.
-        lengthen(directory, found).ok();
+        directory.lengthen(found).ok();
         directory::corrupt(path, detail)
     })
 }
@@ -49,16 +47,6 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
 pub(super) fn extent(env: &Env<WithoutTls>) -> u64 {
     (env.info().last_page_number as u64 + 1)
         .saturating_mul(u64::from(env.unnamed_database_stat().page_size))
-}
-
-/// Sets the length of the file. No page in use is added or removed.
-pub(super) fn lengthen(directory: &Directory, bytes: u64) -> Result<(), QueueError> {
-    let data = directory.path().join(DATA);
-    File::options()
-        .write(true)
-        .open(&data)
-        .and_then(|file| file.set_len(bytes))
-        .map_err(directory::io("lengthen", &data))
 }
 
 /// Writes the format and the identity into new tables; compares them in existing ones.

@@ -47,8 +47,7 @@ impl WriterStatistics {
             source = cause.source();
         }
         self.failing = Some(message);
-        let is_final = matches!(error, QueueError::Refusing { .. });
-        self.failed_at = (!is_final).then(Instant::now);
+        self.failed_at = error.is_retryable().then(Instant::now);
     }
 
     pub(super) fn committed(&mut self, took: Duration, events: usize, settlements: usize) {

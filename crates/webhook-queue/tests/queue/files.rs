@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use webhook_queue::{
@@ -30,17 +30,243 @@ fn names(dir: &Path) -> Vec<String> {
 
 #[test]
 fn a_queue_whose_files_were_deleted_refuses_events_and_applies_settlements() {
+    for name in ["", "FORMAT", "data.mdb", "lock", "lock.mdb"] {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("queue");
+        let queue = open(&dir).unwrap();
+        let entry = support::stored(&queue, &[event(1, b"key", 10, ["t"])], &[]).unwrap()[0];
+        match name {
+            "" => fs::remove_dir_all(&dir).unwrap(),
+            name => fs::remove_file(dir.join(name)).unwrap(),
+        }
+        let refused = queue
+            .commit(&[event(2, b"key", 10, ["t"])], &[])
+            .unwrap_err();
+        assert!(
+            matches!(&refused, QueueError::Deleted { path } if path.starts_with(dir.join(name))),
+            "{name}: {refused}"
+        );
+        assert!(!refused.is_retryable());
+        queue.commit(&[], &[delivered("t", entry)]).unwrap();
+        assert_eq!(queue.statistics().unwrap().events, 0);
+    }
+}
+
+#[test]
+fn a_queue_whose_files_were_moved_or_replaced_refuses_events_until_they_are_back() {
+    for name in ["", "FORMAT", "data.mdb", "lock"] {
+        let parent = tempfile::tempdir().unwrap();
+        let (dir, away) = (parent.path().join("queue"), parent.path().join("away"));
+        let queue = open(&dir).unwrap();
+        let path = if name.is_empty() {
+            dir.clone()
+        } else {
+            dir.join(name)
+        };
+        let append = |number| queue.commit(&[event(number, b"key", 10, ["t"])], &[]);
+        fs::rename(&path, &away).unwrap();
+        for replaced in [false, true] {
+            if replaced && name.is_empty() {
+                let other = parent.path().join("other");
+                drop(open(&other).unwrap());
+                fs::rename(other, &dir).unwrap();
+            } else if replaced {
+                fs::copy(&away, &path).unwrap();
+            }
+            let refused = append(1).unwrap_err();
+            assert!(
+                matches!(&refused, QueueError::Moved { path: told } if told.starts_with(&path)),
+                "{name}: {refused}"
+            );
+            assert!(refused.is_retryable());
+        }
+        if name.is_empty() {
+            fs::remove_dir_all(&dir).unwrap();
+        }
+        fs::rename(&away, &path).unwrap();
+        append(2).unwrap();
+        assert_eq!(support::owed(&queue, "t", None).len(), 1);
+    }
+}
+
+#[test]
+fn a_directory_that_others_can_change_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("queue");
+    drop(open(&dir).unwrap());
+    let with_mode = |mode| {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+        open(&dir).map(drop)
+    };
+    for mode in [0o777, 0o1777, 0o770, 0o702] {
+        let error = with_mode(mode).unwrap_err();
+        assert!(
+            matches!(&error, QueueError::UnsafeDirectory { .. }),
+            "{error}"
+        );
+        let told = format!("its mode is {mode:o}");
+        assert!(error.to_string().contains(&told), "{error}");
+        assert!(matches!(
+            compact(&dir),
+            Err(QueueError::UnsafeDirectory { .. })
+        ));
+    }
+    // The last is how Kubernetes prepares a volume with an fsGroup.
+    for mode in [0o700, 0o755, 0o2770] {
+        with_mode(mode).unwrap();
+    }
+}
+
+#[test]
+fn a_volumes_own_entries_may_be_beside_the_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["lost+found", ".snapshot"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    drop(open(dir.path()).unwrap());
+    open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_symbolic_link_in_the_place_of_a_file_is_neither_followed_nor_written() {
+    let parent = tempfile::tempdir().unwrap();
+    let precious = parent.path().join("precious");
+    for name in [
+        "FORMAT",
+        "FORMAT.new",
+        "data.mdb",
+        "data.mdb.compacted",
+        "lock",
+        "lock.mdb",
+    ] {
+        fs::write(&precious, "precious").unwrap();
+        for existing in [false, true] {
+            let dir = parent.path().join(format!("{name}-{existing}"));
+            fs::create_dir(&dir).unwrap();
+            if existing {
+                drop(open(&dir).unwrap());
+                fs::remove_file(dir.join(name)).ok();
+            }
+            std::os::unix::fs::symlink(&precious, dir.join(name)).unwrap();
+            // Whether it is refused or replaced is the same to what it names.
+            drop(open(&dir));
+            drop(compact(&dir));
+            assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_fifo_in_the_place_of_the_mark_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(dir.path().join("FORMAT"))
+        .status();
+    assert!(made.unwrap().success());
+    assert!(matches!(
+        open(dir.path()),
+        Err(QueueError::ForeignDirectory { .. })
+    ));
+}
+
+#[test]
+fn compaction_keeps_the_mode_of_the_data() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let data = dir.path().join("data.mdb");
+    for mode in [0o600, 0o640] {
+        fs::set_permissions(&data, fs::Permissions::from_mode(mode)).unwrap();
+        compact(dir.path()).unwrap();
+        let found = fs::metadata(&data).unwrap().permissions().mode();
+        assert_eq!(found & 0o7777, mode);
+    }
+}
+
+/// Only root can give files away; for other users there is nothing to check.
+#[test]
+fn a_tool_that_root_runs_leaves_all_files_to_the_queues_owner() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let owner = |path: &Path| {
+        let found = fs::metadata(path).unwrap();
+        (found.uid(), found.gid())
+    };
+    drop(open(dir.path()).unwrap());
+    let give = |path: &Path| std::os::unix::fs::chown(path, Some(4242), Some(4343)).unwrap();
+    give(dir.path());
+    for name in names(dir.path()) {
+        give(&dir.path().join(name));
+    }
+    let theirs = open(dir.path()).unwrap_err();
+    assert!(
+        matches!(&theirs, QueueError::UnsafeDirectory { .. })
+            && theirs.to_string().contains("it belongs to user 4242"),
+        "{theirs}"
+    );
+    for name in ["lock", "lock.mdb"] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    compact(dir.path()).unwrap();
+    verify(dir.path()).unwrap();
+    drop(DiskQueue::open_existing(dir.path(), &OPTIONS).unwrap());
+    assert_eq!(
+        names(dir.path()),
+        ["FORMAT", "data.mdb", "lock", "lock.mdb"]
+    );
+    for name in names(dir.path()) {
+        assert_eq!(owner(&dir.path().join(&name)), (4242, 4343), "{name}");
+    }
+}
+
+#[test]
+fn the_table_of_readers_has_no_holes_that_a_full_disk_could_not_fill() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let readers = dir.path().join("lock.mdb");
+    for file in [None, Some(0), Some(1 << 20)] {
+        fs::remove_file(&readers).unwrap();
+        if let Some(len) = file {
+            fs::File::create(&readers).unwrap().set_len(len).unwrap();
+        }
+        let queue = open(dir.path()).unwrap();
+        queue.commit(&[event(1, b"k", 1, ["t"])], &[]).unwrap();
+        let found = fs::metadata(&readers).unwrap();
+        assert!(found.blocks() * 512 >= found.len(), "{found:?}");
+    }
+}
+
+/// The length of the data file is kept by the open file: another queue that has the old path is not
+/// changed.
+#[test]
+fn a_queue_that_was_moved_while_open_does_not_change_the_length_of_another() {
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, away) = (parent.path().join("queue"), parent.path().join("away"));
     let queue = open(&dir).unwrap();
-    let entry = support::stored(&queue, &[event(1, b"key", 10, ["t"])], &[]).unwrap()[0];
-    fs::remove_dir_all(&dir).unwrap();
-    let refused = queue
-        .commit(&[event(2, b"key", 10, ["t"])], &[])
-        .unwrap_err();
-    assert!(matches!(refused, QueueError::Deleted { .. }), "{refused}");
-    queue.commit(&[], &[delivered("t", entry)]).unwrap();
-    assert_eq!(queue.statistics().unwrap().events, 0);
+    let events: Vec<Event> = (0..500)
+        .map(|at| event(at, &at.to_le_bytes(), 3_000, ["t"]))
+        .collect();
+    queue.commit(&events, &[]).unwrap();
+    queue.drop_target("t").unwrap();
+    let settle_one = |at| {
+        let entry = support::stored(&queue, &[event(at, b"k", 10, ["u"])], &[]).unwrap()[0];
+        queue.commit(&[], &[delivered("u", entry)]).unwrap();
+    };
+    // Commits that move the used pages to the front.
+    (0..20).for_each(settle_one);
+    let entry = support::stored(&queue, &[event(20, b"k", 10, ["u"])], &[]).unwrap()[0];
+    fs::rename(&dir, &away).unwrap();
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("data.mdb"), "another").unwrap();
+    // As if the last commit had not written the free pages at the end.
+    let data = fs::File::options().write(true).open(away.join("data.mdb"));
+    let data = data.unwrap();
+    let len = data.metadata().unwrap().len();
+    data.set_len(len - (16 << 10)).unwrap();
+    queue.commit(&[], &[delivered("u", entry)]).unwrap();
+    assert_eq!(data.metadata().unwrap().len(), len);
+    assert_eq!(fs::read_to_string(dir.join("data.mdb")).unwrap(), "another");
 }
 
 #[test]
