@@ -3,7 +3,9 @@
 use crate::deliver::by_task;
 use crate::durable::{acks, reliable};
 use serde_json::json;
-use testkit::{Folder, Launch, Receiver, Reply, Signal, event};
+use testkit::{Folder, Launch, Receiver, Reply, Signal, event, post};
+
+const JSON: &str = "Content-Type: application/json";
 
 /// The smallest queue that there is, bytes.
 const SMALLEST: u64 = 1 << 20;
@@ -71,6 +73,61 @@ fn a_signal_ends_a_webhookd_that_waits_for_room() {
     let acknowledged = acks(&ended.stdout).len();
     assert!((1..3_000).contains(&acknowledged), "{acknowledged}");
     assert_eq!(ended.summary().count("/owed"), acknowledged as u64);
+}
+
+#[test]
+fn a_full_disk_blocks_the_feeder_until_there_is_room() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&reliable(&receiver.url()));
+    let count = 300;
+    let events: Vec<_> = (0..count)
+        .map(|number| large(&format!("task-{}", number % 4), number))
+        .collect();
+    let input = folder.write("events.ndjson", events.join("\n"));
+    let process = Launch::with_config(&config)
+        .args(["--acks", "-", "--events"])
+        .arg(input)
+        .limiting_file_size(512)
+        .spawn();
+    process.wait_for_error("commits to the queue fail: ");
+    process.lift_file_size_limit();
+    let ended = process.wait().expect_code(0);
+    assert_eq!(by_task(&receiver.bodies()), by_task(&events));
+    assert_eq!(acks(&ended.stdout).len(), count);
+    assert_eq!(ended.summary().count("/refused"), 0);
+}
+
+#[test]
+fn over_http_a_full_disk_is_answered_503_and_nothing_is_accepted() {
+    let receiver = Receiver::always(Reply::status(200).held());
+    let folder = Folder::new();
+    let config = folder.config(&reliable(&receiver.url()));
+    let process = Launch::with_config(&config)
+        .args(["--listen", "127.0.0.1:0", "--grace", "100ms"])
+        .limiting_file_size(256)
+        .spawn();
+    let url = process.listens();
+    let mut accepted = Vec::new();
+    let mut post = |task: &str| {
+        let event = large(task, accepted.len());
+        let status = post(&url, &[JSON], &event).status;
+        if status == 200 {
+            accepted.push(event);
+        }
+        status
+    };
+    let refused = std::iter::repeat_with(|| post("one")).find(|status| *status != 200);
+    assert_eq!(refused, Some(503));
+    process.lift_file_size_limit();
+    while post("two") != 200 {}
+    process.wait_for_error("commits to the queue succeed again");
+    receiver.release();
+    receiver.wait_for_requests(accepted.len());
+    assert_eq!(by_task(&receiver.bodies()), by_task(&accepted));
+    process.signal(Signal::TERM);
+    // A refused event makes it 1.
+    process.wait().expect_code(1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// What happens to a new event when the queue is full.
+/// What happens to a new event when the queue is full or its disk fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
@@ -75,7 +75,7 @@ impl QueueSettings {
         self.max_bytes
     }
 
-    /// What happens to a new event when the queue is full.
+    /// What happens to a new event when the queue is full or its disk fails.
     #[must_use]
     pub fn when_full(&self) -> WhenFull {
         self.when_full

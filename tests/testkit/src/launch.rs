@@ -81,6 +81,28 @@ impl Launch {
             .current_dir(folder)
     }
 
+    /// Runs it with a limit on the size of files, in KiB: beyond it, a write fails as on a full
+    /// disk. The hard limit stays, so that [the limit can be
+    /// lifted](Process::lift_file_size_limit).
+    pub fn limiting_file_size(self, kib: u64) -> Launch {
+        // The signal for such a write would end the program. A block of `ulimit` has 512 bytes.
+        let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", kib * 2);
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]);
+        command.arg(self.command.get_program());
+        command.args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(folder) = self.command.get_current_dir() {
+            command.current_dir(folder);
+        }
+        Launch { command, ..self }
+    }
+
     /// Adds an argument.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Launch {
         self.command.arg(arg);

@@ -1,7 +1,7 @@
 //! A child process: its output, its signals, its figures and its end.
 
 use crate::{DEADLINE, Summary, proc};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStdin, ExitStatus};
@@ -122,6 +122,16 @@ impl Process {
             // It may end at this moment, which a signal to it cannot change.
             kill_process(self.pid, signal).ok();
         }
+    }
+
+    /// Lets it write files of any length again, if [it could
+    /// not](crate::Launch::limiting_file_size).
+    pub fn lift_file_size_limit(&self) {
+        let none = Rlimit {
+            current: None,
+            maximum: None,
+        };
+        prlimit(Some(self.pid), Resource::Fsize, none).expect("it is running");
     }
 
     /// Waits until its standard output holds this text.

@@ -124,8 +124,8 @@ file_object! {
         dir: Text = "dir", default("webhook-queue");
         /// The largest size of the queue on disk in bytes; 1048576 to 17592186044416.
         max_bytes: Spanned<u64> = "maxBytes", default(17_179_869_184_u64);
-        /// What happens to a new event when the queue is full: the source waits (`block`), or gets
-        /// an error and keeps the event (`reject`).
+        /// What happens to a new event when the queue is full or its disk fails: the source waits
+        /// (`block`), or gets an error and keeps the event (`reject`).
         when_full: WhenFullText = "whenFull", default("block");
     }
 }

@@ -55,20 +55,21 @@ impl Submission {
         }
     }
 
-    /// Ends the wait for room in a full queue at this time, with [`Refusal::Full`]. Without it,
-    /// `whenFull: block` waits without end. The commit takes time after this: choose a moment
+    /// Ends the wait for a full queue or a failing disk at this time, with [`Refusal::Full`] or
+    /// [`Refusal::Queue`]. Without it, `whenFull: block` waits without end. The commit takes time after this: choose a moment
     /// before the one at which the answer is needed.
     ///
     /// [`Refusal::Full`]: crate::Refusal::Full
+    /// [`Refusal::Queue`]: crate::Refusal::Queue
     #[must_use]
     pub fn room_until(mut self, at: Instant) -> Submission {
         self.room_until = Some(at);
         self
     }
 
-    /// Makes the event one of a sequence: once the queue is full for one of them, all later ones
-    /// are refused with [`Refusal::Full`](crate::Refusal::Full), so that a sender which repeats
-    /// what was refused keeps its order.
+    /// Makes the event one of a sequence: once the queue is full or its disk fails for one of
+    /// them, all later ones are refused with the same [`Refusal`](crate::Refusal), so that a sender
+    /// which repeats what was refused keeps its order.
     #[must_use]
     pub fn sequence(mut self, sequence: &Sequence) -> Submission {
         self.sequence = Some(sequence.clone());

@@ -64,7 +64,7 @@ impl Submitter {
     }
 
     /// Hands an event to the queue without blocking. It is durable a moment later or, while the
-    /// queue is full and `whenFull` is `block`, as soon as there is room. If the queue refuses it
+    /// queue is full or its disk fails and `whenFull` is `block`, as soon as it can be stored. If the queue refuses it
     /// after this returned (its disk fails, say), only the observer is notified
     /// ([`Incident::NotAccepted`]); [`submit`](Self::submit) and [`submit_with`](Self::submit_with)
     /// report it to the caller.
@@ -83,7 +83,7 @@ impl Submitter {
 
     /// Hands an event to the queue, blocking until the deadline at most (without one, not at all),
     /// and calls `completion` once, when the event is durable or was refused. If `whenFull` is
-    /// `block`, the event waits for room in a full queue until [`Submission::room_until`], or
+    /// `block`, the event waits for a full queue or a failing disk until [`Submission::room_until`], or
     /// without end; a shutdown refuses it then.
     ///
     /// Completions of accepted events run in the order of the calls, on the queue's writer thread,

@@ -52,7 +52,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         loop {
             match self.write_queue.next() {
                 Work::End => return Vec::new(),
-                Work::GiveUp(events, full) => self.fail(Events::new(events), &full),
+                Work::GiveUp(events, error) => self.fail(Events::new(events), &error),
                 Work::Write(events, settlements) => {
                     let events = self.fail_overtaking(events);
                     if let Err(unsettled) = self.write(events, settlements) {
@@ -135,26 +135,21 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                 count /= 2;
                 continue;
             }
-            match failed {
-                QueueError::TooLarge { .. } => {
-                    let first = events.split_first();
-                    self.fail(first, &Arc::new(failed));
-                    count = events.len();
-                }
-                QueueError::Full { .. } => {
-                    let full = Arc::new(failed);
-                    if let Err(refused) =
-                        self.write_queue.block(events.into_waiting(), full.clone())
-                    {
-                        self.fail(Events::new(refused), &full);
-                    }
-                    return;
-                }
-                failed => {
-                    self.write_queue.count(|counted| counted.failed(&failed));
-                    return self.fail(events, &Arc::new(failed));
-                }
+            if let QueueError::TooLarge { .. } = failed {
+                let first = events.split_first();
+                self.fail(first, &Arc::new(failed));
+                count = events.len();
+                continue;
             }
+            if !is_want_of_room(&failed) {
+                self.write_queue.count(|counted| counted.failed(&failed));
+            }
+            let error = Arc::new(failed);
+            let waiting = events.into_waiting();
+            if let Err(refused) = self.write_queue.block(waiting, error.clone()) {
+                self.fail(Events::new(refused), &error);
+            }
+            return;
         }
     }
 
@@ -181,9 +176,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                     counted.committed(took, count - repeated, settlements.len());
                     counted.duplicates += repeated as u64;
                 });
-                if !settlements.is_empty() {
-                    self.write_queue.unblock();
-                }
+                self.write_queue.unblock();
                 let appended = events.split(count).appended(accepted.into_iter().map(Ok));
                 (self.on_commit)(Committed {
                     appended,

@@ -19,7 +19,7 @@ pub struct Limits {
     pub group_bytes: usize,
     /// Settlements in a group.
     pub group_settlements: usize,
-    /// What happens to events that a full queue has no room for.
+    /// What happens to events that the queue cannot store now.
     pub when_full: WhenFull,
 }
 
@@ -38,13 +38,15 @@ impl Default for Limits {
     }
 }
 
-/// What happens to events that a full queue has no room for.
+/// What happens to events that the queue cannot store now: it is full, or its disk fails in a way
+/// that [`is_retryable`](crate::QueueError::is_retryable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// They fail at once, with [`QueueError::Full`](crate::QueueError::Full).
+    /// They fail at once, with the error of the commit.
     Fail,
-    /// They wait until settlements have made room, in order, each up to its own deadline; then it
-    /// fails with [`QueueError::Full`](crate::QueueError::Full). One without a deadline does not wait.
+    /// They wait in order, each up to its own deadline; then it fails with the error of the last
+    /// commit. The commit is tried again after a settlement, and at least each second. An event without
+    /// a deadline does not wait.
     Block,
 }

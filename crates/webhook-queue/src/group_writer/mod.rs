@@ -27,9 +27,10 @@ pub use self::statistics::{Distribution, WriterStatistics};
 /// committed together: a group is what came while the last one was synced, within [`Limits`].
 /// Events keep the order in which `append` took them.
 ///
-/// If a commit fails, its events fail with that error, and its settlements are kept and tried
-/// again: with the next group, or after a second. Whether later events are taken is the queue's
-/// decision; see [`QueueError`](crate::QueueError).
+/// If a commit fails, its settlements are kept and tried again: with the next group, or after a
+/// second. Its events wait, too, if [`WhenFull`] and the error allow it; else they fail with that
+/// error. Whether later events are taken is the queue's decision; see
+/// [`QueueError`](crate::QueueError).
 ///
 /// Dropping it tells the thread to write what waits and end, and does not wait for it.
 pub struct GroupWriter<T> {
@@ -63,7 +64,7 @@ impl<T: Send + 'static> GroupWriter<T> {
 
     /// Hands an event to the writer; `on_commit` gets it back with `ticket` and its result. If too
     /// much is waiting, blocks up to `deadline`; without one, does not block. The deadline
-    /// also ends its wait for room in the queue, see [`WhenFull::Block`].
+    /// also ends its wait for the queue, see [`WhenFull::Block`].
     ///
     /// # Errors
     /// The event and the ticket, if there was no room up to the deadline, or the writer was shut
@@ -99,8 +100,8 @@ impl<T: Send + 'static> GroupWriter<T> {
         }
     }
 
-    /// Takes nothing more, writes what waits, and ends the thread. Events that a full queue
-    /// has no room for fail.
+    /// Takes nothing more, writes what waits, and ends the thread. Events that the queue cannot
+    /// store now fail.
     ///
     /// # Errors
     /// The settlements that could not be committed: their entries are still owed. All those that
@@ -153,9 +154,9 @@ impl<T> WriterHandle<T> {
             .append(event, ticket, deadline, deadline, None)
     }
 
-    /// As [`append`](WriterHandle::append), but once handed over, the event may wait for room in
-    /// the queue up to `room_until`, which may be later than the deadline of this call, and it is
-    /// refused if the queue was full for an earlier event of its sequence.
+    /// As [`append`](WriterHandle::append), but once handed over, the event may wait for the queue
+    /// up to `room_until`, which may be later than the deadline of this call, and it is refused if
+    /// an earlier event of its sequence was and may be repeated.
     ///
     /// # Errors
     /// As there.

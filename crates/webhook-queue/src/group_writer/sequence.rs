@@ -4,15 +4,15 @@ use std::sync::{Arc, OnceLock};
 
 use crate::QueueError;
 
-/// A sequence of events whose sender repeats what was refused: once one of them is refused because
-/// the queue is full, so is each later one. Clones share it.
+/// A sequence of events whose sender repeats what was refused: once one of them is refused with an
+/// error that [`is_retryable`](QueueError::is_retryable), so is each later one. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Sequence(Arc<OnceLock<Arc<QueueError>>>);
 
 impl Sequence {
-    /// Refuses all later events if the queue was full.
+    /// Refuses all later events if this one may be repeated.
     pub(super) fn refused(&self, error: &Arc<QueueError>) {
-        if matches!(**error, QueueError::Full { .. }) {
+        if error.is_retryable() {
             // The first error stays.
             drop(self.0.set(error.clone()));
         }

@@ -31,7 +31,8 @@ pub struct WriterStatistics {
     pub waiting_events: usize,
     /// Settlements that wait now.
     pub waiting_settlements: usize,
-    /// Whether events wait for room in the queue.
+    /// Whether events wait for room in the queue. Those that wait for its disk are not meant:
+    /// `failing` has its error.
     pub blocked: bool,
     /// Whether the writer has ended, and nothing more is written.
     pub ended: bool,

@@ -13,6 +13,10 @@ use crate::{Event, QueueError, Settlement};
 /// The pause before a failed commit is repeated, if nothing new comes before.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The first pause before events that the disk did not take are tried again; each is twice as long
+/// as the one before, up to [`RETRY`].
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+
 /// Events and settlements that wait for the writer.
 pub(super) struct WriteQueue<T> {
     limits: Limits,
@@ -36,9 +40,11 @@ struct State<T> {
     asleep: bool,
     /// How many callers wait for room.
     waiting_for_room: usize,
-    /// Until when events wait for room in the queue, unless a settlement makes some before; and
-    /// the queue's error.
+    /// Until when events wait for the queue, unless a settlement is committed before; and the
+    /// queue's error.
     blocked: Option<(Instant, Arc<QueueError>)>,
+    /// The pause after the next failure of the disk.
+    pause: Duration,
     /// Until when settlements wait that could not be committed.
     failing: Option<Instant>,
     statistics: WriterStatistics,
@@ -51,7 +57,7 @@ pub(super) struct Waiting<T> {
     wait: Wait,
 }
 
-/// How an event waits for room in the queue.
+/// How an event waits for the queue.
 pub(super) struct Wait {
     /// Until when.
     until: Option<Instant>,
@@ -95,7 +101,7 @@ impl<T> Waiting<T> {
 pub(super) enum Work<T> {
     /// Commits these.
     Write(Vec<Waiting<T>>, Vec<Settlement>),
-    /// Fails these events: there was no room in time.
+    /// Fails these events: the queue did not store them in time.
     GiveUp(Vec<Waiting<T>>, Arc<QueueError>),
     /// Ends.
     End,
@@ -118,6 +124,7 @@ impl<T> WriteQueue<T> {
                 asleep: false,
                 waiting_for_room: 0,
                 blocked: None,
+                pause: FIRST_RETRY,
                 failing: None,
                 statistics: WriterStatistics::default(),
             }),
@@ -224,7 +231,7 @@ impl<T> WriteQueue<T> {
         WriterStatistics {
             waiting_events: state.events.len(),
             waiting_settlements: state.settlements.len(),
-            blocked: state.blocked.is_some(),
+            blocked: matches!(&state.blocked, Some((_, error)) if is_full(error)),
             ended: state.stopped,
             ..state.statistics.clone()
         }
@@ -252,11 +259,11 @@ impl<T> WriteQueue<T> {
             {
                 state.failing = None;
             }
-            if let Some((_, full)) = state.blocked.clone() {
+            if let Some((_, error)) = state.blocked.clone() {
                 let given_up = state.take_expired(now);
                 if !given_up.is_empty() {
                     self.make_room(&state);
-                    return Work::GiveUp(given_up, full);
+                    return Work::GiveUp(given_up, error);
                 }
             }
             let events = match &state.blocked {
@@ -298,27 +305,34 @@ impl<T> WriteQueue<T> {
         }
     }
 
-    /// Puts events back for which the queue had no room, if they may wait; else returns them.
+    /// Puts events back that the queue did not store, if they may wait; else returns them.
     pub(super) fn block(
         &self,
         events: Vec<Waiting<T>>,
-        full: Arc<QueueError>,
+        error: Arc<QueueError>,
     ) -> Result<(), Vec<Waiting<T>>> {
         let mut state = self.lock();
-        if self.limits.when_full == WhenFull::Fail || state.closed {
+        let may_wait = self.limits.when_full == WhenFull::Block && error.is_retryable();
+        if !may_wait || state.closed {
             return Err(events);
         }
         for waiting in events.into_iter().rev() {
             state.bytes = state.bytes.saturating_add(size(&waiting.event));
             state.events.push_front(waiting);
         }
-        state.blocked = Some((Instant::now() + RETRY, full));
+        let pause = match is_full(&error) {
+            true => RETRY,
+            false => state.pause,
+        };
+        state.pause = (pause * 2).min(RETRY);
+        state.blocked = Some((Instant::now() + pause, error));
         Ok(())
     }
 
-    /// There may be room in the queue now.
+    /// A commit succeeded, so the queue may store events now.
     pub(super) fn unblock(&self) {
         let mut state = self.lock();
+        state.pause = FIRST_RETRY;
         state.blocked = None;
         state.failing = None;
     }
@@ -377,6 +391,10 @@ impl<T> State<T> {
         self.bytes = self.events.iter().map(|waiting| size(&waiting.event)).sum();
         gone
     }
+}
+
+fn is_full(error: &QueueError) -> bool {
+    matches!(error, QueueError::Full { .. })
 }
 
 impl<T> std::fmt::Debug for WriteQueue<T> {

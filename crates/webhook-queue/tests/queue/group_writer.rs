@@ -201,6 +201,12 @@ fn append(writer: &GroupWriter<u64>, number: u64) {
     writer.append(small(number), number, None).unwrap();
 }
 
+fn no_space() -> QueueError {
+    QueueError::NoSpace {
+        source: io::ErrorKind::StorageFull.into(),
+    }
+}
+
 fn soon() -> Option<Instant> {
     Some(Instant::now() + Duration::from_millis(20))
 }
@@ -501,6 +507,50 @@ fn an_event_waits_for_room_no_longer_than_its_deadline() {
 }
 
 #[test]
+fn events_wait_in_order_until_the_disk_works_again() {
+    let queue = Gate::new(1 << 20, None);
+    let (writer, reports) = start(&queue, Limits::default());
+    queue.fail(no_space());
+    queue.fail(QueueError::Storage {
+        action: "commit to",
+        source: "an I/O error".into(),
+    });
+    for number in 0..3 {
+        writer.append(small(number), number, late()).unwrap();
+    }
+    let accepted = reports.events(3);
+    assert!(accepted.iter().map(|(ticket, _)| *ticket).eq(0..3));
+    assert!(accepted.iter().all(|(_, result)| result.is_ok()));
+    let statistics = writer.statistics();
+    assert_eq!((statistics.failures, statistics.refused), (2, 0));
+    assert_eq!((statistics.failing, statistics.blocked), (None, false));
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn an_event_waits_for_a_failing_disk_no_longer_than_its_deadline() {
+    let queue = Gate::new(1 << 20, None);
+    let (writer, reports) = start(&queue, Limits::default());
+    let sequence = Sequence::default();
+    let handle = writer.handle();
+    let append_next = |number, until: Option<Instant>| {
+        let sequence = Some(sequence.clone());
+        handle
+            .append_patiently(small(number), number, late(), until.unwrap(), sequence)
+            .unwrap();
+        reports.events(1).pop().unwrap()
+    };
+    queue.fail(no_space());
+    let (_, result) = append_next(0, soon());
+    assert!(matches!(&*result.unwrap_err(), QueueError::NoSpace { .. }));
+    // The disk works again, but the sender repeats event 0 first.
+    let (_, result) = append_next(1, late());
+    assert!(matches!(&*result.unwrap_err(), QueueError::NoSpace { .. }));
+    assert_eq!(queue.statistics().unwrap().events, 0);
+    writer.shutdown().unwrap();
+}
+
+#[test]
 fn one_event_that_never_fits_takes_no_other_with_it() {
     let queue = Gate::new(4000, Some(0));
     let (writer, reports) = start(&queue, Limits::default());
@@ -530,12 +580,8 @@ fn after_a_failed_commit_events_fail_and_settlements_are_kept() {
     append(&writer, 0);
     let entry = reports.events(1).pop().unwrap().1.unwrap();
     // The group, and then its settlements alone.
-    queue.fail(QueueError::NoSpace {
-        source: io::ErrorKind::StorageFull.into(),
-    });
-    queue.fail(QueueError::NoSpace {
-        source: io::ErrorKind::StorageFull.into(),
-    });
+    queue.fail(no_space());
+    queue.fail(no_space());
     queue.state.lock().unwrap().permits = Some(0);
     append(&writer, 1);
     queue.until_arrived(2);
@@ -564,9 +610,7 @@ fn settlements_that_cannot_be_committed_come_back_from_the_shutdown() {
     writer.settle(delivered("t", EntryId(2)));
     let closing = std::thread::spawn(|| writer.shutdown());
     for _ in 0..3 {
-        queue.fail(QueueError::NoSpace {
-            source: io::ErrorKind::StorageFull.into(),
-        });
+        queue.fail(no_space());
     }
     queue.open();
     let unsettled: Vec<EntryId> = closing

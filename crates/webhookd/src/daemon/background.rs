@@ -1,5 +1,6 @@
-//! Background tasks: systemd's watchdog, the counts of log lines left out, `--watch`.
+//! Background tasks: systemd's watchdog, the log of the queue and of lines left out, `--watch`.
 
+use super::queue_log::QueueLog;
 use super::state::Daemon;
 use crate::console::Console;
 use crate::log::RateLimitedLog;
@@ -51,13 +52,18 @@ impl BackgroundTasks {
     }
 }
 
-/// Feeds systemd's watchdog while the program is alive, and logs how many lines were left out.
+/// Feeds systemd's watchdog while the program is alive, and logs changes of the queue's state and
+/// how many lines were left out.
 fn housekeeping(daemon: Arc<Daemon>, log: RateLimitedLog) -> Result<Periodic> {
     let watchdog = sd_notify::watchdog_enabled().map(|bound| bound / 2);
     let pause = watchdog.unwrap_or(EVERY).min(EVERY);
+    let mut queue_log = QueueLog::default();
     Periodic::start("housekeeping", pause, move || {
         if watchdog.is_some() {
             feed_watchdog(&daemon);
+        }
+        if let Some(writer) = daemon.monitor.writer() {
+            queue_log.observe(&writer);
         }
         log.flush_if_quiet();
     })

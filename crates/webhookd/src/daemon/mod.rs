@@ -3,6 +3,7 @@
 
 mod background;
 mod health;
+mod queue_log;
 mod state;
 
 pub(crate) use background::BackgroundTasks;
