@@ -1,7 +1,7 @@
 //! Logs: a line for trouble, none for success, and no secret anywhere.
 
 use serde_json::{Value, json};
-use testkit::{Admin, Folder, Launch, Receiver, Reply, event};
+use testkit::{Admin, Folder, Launch, Receiver, Reply, Signal, event, full_pipe};
 
 #[test]
 fn an_events_trouble_is_one_line_with_fields_and_its_success_is_none() {
@@ -111,4 +111,56 @@ fn no_secret_and_no_payload_is_told_anywhere() {
         assert!(at.is_none(), "{secret}: {at:?}");
     }
     assert!(!told.contains('\u{1b}'), "{told}");
+}
+
+#[test]
+fn a_standard_error_that_is_not_read_holds_up_no_delivery_no_command_and_no_end() {
+    let fails = Receiver::always(Reply::status(503));
+    let takes = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = crate::admin::two_targets(&fails.url(), &takes.url());
+    config["targets"][0]["retry"] = json!({ "initialMsec": 1, "maxMsec": 1 });
+    let config = folder.config(&config);
+    let (unread, error) = full_pipe();
+    let mut process = Launch::with_config(&config)
+        .args(["--grace", "100ms"])
+        .error(error)
+        .spawn();
+    for number in 0..50 {
+        process.write(event(&format!("task-{number}"), number) + "\n");
+    }
+    takes.wait_for_requests(50);
+    // Each pause logs a line on a thread that answers requests.
+    let queue = folder.path().join("queue");
+    for change in ["pause", "resume", "pause", "resume"] {
+        let command = Launch::new()
+            .args(["targets", change, "other", "--queue"])
+            .arg(&queue);
+        let _ended = command.run("").expect_code(0);
+    }
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait().code, Some(3));
+    drop(unread);
+}
+
+#[test]
+fn lines_reach_a_standard_error_that_is_read_late() {
+    let refuses = Receiver::always(Reply::status(422));
+    let folder = Folder::new();
+    let config = folder.config(&crate::admin::two_targets(&refuses.url(), &refuses.url()));
+    let (mut unread, error) = full_pipe();
+    let mut process = Launch::with_config(&config).error(error).spawn();
+    process.write(event("one", 1) + "\n");
+    refuses.wait_for_requests(2);
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut unread, &mut text).expect("it is UTF-8");
+        text
+    });
+    process.close_input();
+    let _ended = process.wait().expect_code(1);
+    let text = reader.join().expect("the reader does not panic");
+    for expected in ["attempt 1 of evt_", "\"delivered\":0"] {
+        assert!(text.contains(expected), "{text}");
+    }
 }

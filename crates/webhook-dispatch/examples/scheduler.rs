@@ -15,7 +15,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use webhook_config::{Config, QueueSettings, Target, TargetUrl};
-use webhook_dispatch::{Dispatcher, Incident, Observer, Submitter};
+use webhook_dispatch::{ChannelObserver, Dispatcher, Submitter};
 use webhook_model::ScheduleStatus::{self, Assigned, Finished, Init, Pending, Running, Starting};
 use webhook_model::{AssignedTask, JobKey, ScheduledTask, TaskConfig, TaskStateChange};
 
@@ -42,8 +42,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .target(target)
         .queue(QueueSettings::new(queue))
         .build()?;
+    // A thread of its own prints incidents, so that no delivery waits for the terminal.
+    let (observer, incidents) = ChannelObserver::new(1024, |incident| Some(incident.to_string()));
+    let observer = Arc::new(observer);
+    let printing = std::thread::spawn(move || {
+        for incident in incidents {
+            println!("{incident}");
+        }
+    });
     let dispatcher = Dispatcher::builder(config)
-        .observer(Arc::new(Log))
+        .observer(observer.clone())
         .start()?;
 
     let submitter = dispatcher.submitter();
@@ -86,6 +94,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         println!("the pending events are in the queue; the next run delivers them");
     }
+    if observer.dropped() > 0 {
+        println!("{} incidents were not printed", observer.dropped());
+    }
+    // The channel ends with its last sender.
+    drop((submitter, observer));
+    printing.join().map_err(|_| "the printer panicked")?;
     Ok(())
 }
 
@@ -105,14 +119,4 @@ fn enter(
 
 fn epoch_ms() -> Result<u128, Box<dyn Error>> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())
-}
-
-/// Prints incidents.
-#[derive(Debug)]
-struct Log;
-
-impl Observer for Log {
-    fn incident(&self, incident: &Incident<'_>) {
-        println!("{incident}");
-    }
 }

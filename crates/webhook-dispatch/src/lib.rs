@@ -89,8 +89,9 @@ pub use crate::http::transport::{
 pub use crate::intake::{Receipt, Submission, SubmitError, Submitter};
 pub use crate::monitor::{Monitor, Progress};
 pub use crate::shared::{
-    AuroraCounters, BreakerState, Clock, Incident, Latencies, NextStep, Observer, Outcome, Reason,
-    Refusal, Silent, Stats, SystemClock, TargetStats, parse_webhook_id, rfc3339, webhook_id,
+    AuroraCounters, BreakerState, ChannelObserver, Clock, Incident, Latencies, NextStep, Observer,
+    Outcome, Reason, Refusal, Silent, Stats, SystemClock, TargetStats, parse_webhook_id, rfc3339,
+    webhook_id,
 };
 pub use crate::supervisor::{ReloadError, Reloaded};
 pub use crate::target::FailureRecord;

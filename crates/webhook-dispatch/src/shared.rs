@@ -1,6 +1,7 @@
 //! What all rooms share: clock, ids, outcomes, incidents, counters. Uses no other room.
 
 mod breaker_state;
+mod channel_observer;
 pub(crate) mod clock;
 pub(crate) mod event_ids;
 mod incident;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use self::breaker_state::BreakerState;
+pub use self::channel_observer::ChannelObserver;
 pub use self::clock::{Clock, SystemClock, rfc3339};
 pub use self::event_ids::{parse_webhook_id, webhook_id};
 pub use self::incident::{Incident, NextStep, Observer, Silent};

@@ -3,6 +3,7 @@
 use crate::commands;
 use crate::console::complain;
 use crate::exit::UNUSABLE;
+use crate::log;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -71,10 +72,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
         Command::Man(args) => commands::man::run(&args, Cli::command()),
     };
-    ended.unwrap_or_else(|error| {
+    let code = ended.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));
         ExitCode::from(UNUSABLE)
-    })
+    });
+    log::finish();
+    code
 }
 
 /// Prints clap's error, or the help that was requested.

@@ -1,6 +1,6 @@
 //! Output on standard error: messages, and a line of progress below them.
 
-use crate::log::{RateLimitedLog, Screen, printable};
+use crate::log::{self, LogWriter, RateLimitedLog, printable};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
@@ -16,8 +16,7 @@ pub(crate) fn complain(text: &str) {
 
 /// Prints a message that is not a log line.
 pub(crate) fn print(text: &str) {
-    // If standard error is closed, there is no place to report that.
-    drop(writeln!(std::io::stderr().lock(), "webhookd: {text}"));
+    log::print(&format!("webhookd: {text}\n"));
 }
 
 /// Writes to standard output.
@@ -49,13 +48,14 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// The log, with a line of progress below it when it is on a terminal.
 #[derive(Clone)]
 pub(crate) struct Console {
-    bar: ProgressBar,
+    writer: LogWriter,
+    shows_progress: bool,
     log: RateLimitedLog,
 }
 
 impl Console {
     /// `length` is the length of the input in bytes, if it is known.
-    pub(crate) fn new(length: Option<u64>, screen: &Screen) -> Console {
+    pub(crate) fn new(length: Option<u64>, writer: &LogWriter) -> Console {
         let bar = match length {
             Some(length) => ProgressBar::new(length).with_style(
                 ProgressStyle::with_template("{bar:30} {percent}% read, {msg} ({elapsed})")
@@ -66,23 +66,25 @@ impl Console {
                     .expect("the template is valid"),
             ),
         };
-        screen.show(bar.clone());
+        let shows_progress = !bar.is_hidden();
+        if shows_progress {
+            writer.show(bar);
+        }
         Console {
-            bar,
+            writer: writer.clone(),
+            shows_progress,
             log: RateLimitedLog::new(),
         }
     }
 
     /// Whether standard error is a terminal, so that progress is visible.
     pub(crate) fn shows_progress(&self) -> bool {
-        !self.bar.is_hidden()
+        self.shows_progress
     }
 
     /// Updates the line of progress.
     pub(crate) fn progress(&self, read: u64, message: String) {
-        self.bar.set_position(read);
-        self.bar.set_message(message);
-        self.bar.tick();
+        self.writer.progress(read, message);
     }
 
     /// The log for lines that may come thousands of times.
@@ -102,7 +104,7 @@ impl Console {
 
     /// Removes the line of progress.
     pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
         self.log.flush();
+        self.writer.clear_progress();
     }
 }

@@ -148,7 +148,9 @@ impl fmt::Display for Incident<'_> {
     }
 }
 
-/// Receives incidents. It is called on the dispatcher's own threads, so it must not block.
+/// Receives incidents. It is called on the dispatcher's own threads, so it must not block: a write to
+/// a pipe that is not read would stop deliveries. [`ChannelObserver`](crate::ChannelObserver) hands
+/// incidents to a thread of the program's own.
 pub trait Observer: Send + Sync {
     /// Receives one incident. A panic is caught and ignored.
     fn incident(&self, incident: &Incident<'_>);

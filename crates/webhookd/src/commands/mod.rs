@@ -17,7 +17,8 @@ pub(crate) mod send;
 pub(crate) mod targets;
 pub(crate) mod top;
 
-use std::io::{IsTerminal, Write};
+use crate::log;
+use std::io::IsTerminal;
 use webhook_config::Diagnostics;
 
 /// Whether to print in colour: on a terminal, unless NO_COLOR is set.
@@ -30,8 +31,6 @@ fn print_diagnostics(diagnostics: &Diagnostics) {
     if diagnostics.is_empty() {
         return;
     }
-    let stderr = std::io::stderr();
-    let text = diagnostics.render(stderr.is_terminal());
-    // If standard error is closed, there is no place to report that.
-    drop(writeln!(stderr.lock(), "{}", text.trim_end()));
+    let text = diagnostics.render(std::io::stderr().is_terminal());
+    log::print(&format!("{}\n", text.trim_end()));
 }

@@ -7,13 +7,12 @@ pub(crate) use args::RunArgs;
 
 use crate::console::{self, complain};
 use crate::exit::{OWED, UNUSABLE};
-use crate::log::{self, Readers, Screen};
+use crate::log::{self, Readers};
 use crate::reload::{self, ConfigFile, Look};
 use crate::summary::Summary;
 use anyhow::{Context, Result};
 use args::SummaryFormat;
 use runtime::Runtime;
-use std::io::Write;
 use std::process::ExitCode;
 use webhook_config::Config;
 
@@ -22,14 +21,13 @@ use webhook_config::Config;
 /// # Errors
 /// The configuration, the input, the queue or the system is at fault.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
-    let screen = Screen::default();
-    let readers = log::install(&args.log, &screen)?;
+    let (writer, readers) = log::install(&args.log)?;
     let file = ConfigFile::new(args.webhook_config.clone(), args.queue.clone());
     let look = file.look();
     let Some(config) = valid_config(&look, readers) else {
         return Ok(ExitCode::from(UNUSABLE));
     };
-    let runtime = Runtime::start(&args, file, look, config, &screen)?;
+    let runtime = Runtime::start(&args, file, look, config, &writer)?;
     let read = runtime.wait();
     let (summary, acknowledged) = runtime.stop(args.grace, read.is_ok());
     print_summary(&summary, args.summary)?;
@@ -57,8 +55,7 @@ fn print_summary(summary: &Summary, format: SummaryFormat) -> Result<()> {
         SummaryFormat::Text => console::print(&summary.to_string()),
         SummaryFormat::Json => {
             let json = serde_json::to_string(summary).context("cannot write the summary")?;
-            // A closed standard error is not a failure of the run.
-            drop(writeln!(std::io::stderr().lock(), "{json}"));
+            log::print(&(json + "\n"));
         }
     }
     Ok(())

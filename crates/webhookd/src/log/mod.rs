@@ -1,20 +1,22 @@
-//! The log, on standard error: through `tracing`, as text or as JSON.
+//! The log, on standard error: through `tracing`, as text or as JSON, by a thread of its own.
 //!
 //! A message says everything to people, and its fields say the same to programs. Neither has a
 //! payload or a secret. Events of other crates are left out, since they might.
 
 mod observer;
 mod rate_limit;
-mod screen;
 mod text;
+mod writer;
 
 pub(crate) use observer::LogObserver;
 pub(crate) use rate_limit::RateLimitedLog;
-pub(crate) use screen::Screen;
 pub(crate) use text::printable;
+pub(crate) use writer::{LogWriter, dropped_lines, finish, print};
 
 use anyhow::{Context, Result};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
@@ -62,11 +64,11 @@ pub(crate) enum Readers {
     Programs,
 }
 
-/// Installs the log. Returns who reads it.
+/// Installs the log, for panics too. Returns its writer, and who reads it.
 ///
 /// # Errors
-/// The level is not valid.
-pub(crate) fn install(args: &LogArgs, screen: &Screen) -> Result<Readers> {
+/// The level is not valid, or the system refuses a thread.
+pub(crate) fn install(args: &LogArgs) -> Result<(LogWriter, Readers)> {
     let level = EnvFilter::builder()
         .parse(&args.log_level)
         .with_context(|| {
@@ -82,7 +84,8 @@ pub(crate) fn install(args: &LogArgs, screen: &Screen) -> Result<Readers> {
         LogFormat::Json => true,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let layer = tracing_subscriber::fmt::layer().with_writer(screen.clone());
+    let writer = LogWriter::install()?;
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer.clone());
     let layer = if json {
         let json = layer.json().flatten_event(true);
         let json = json.with_current_span(false).with_span_list(false);
@@ -94,9 +97,31 @@ pub(crate) fn install(args: &LogArgs, screen: &Screen) -> Result<Readers> {
         .with(layer.with_filter(level).with_filter(ours))
         .try_init()
         .context("cannot log")?;
-    Ok(if json {
+    std::panic::set_hook(Box::new(log_panic));
+    let readers = if json {
         Readers::Programs
     } else {
         Readers::People
-    })
+    };
+    Ok((writer, readers))
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("without a name");
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("no message");
+    // Taken if the environment asks for it, as by RUST_BACKTRACE=1.
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    let backtrace = backtrace.map(|it| it.to_string());
+    tracing::error!(
+        thread,
+        place,
+        backtrace,
+        "thread {thread} panicked at {place}: {message}"
+    );
 }

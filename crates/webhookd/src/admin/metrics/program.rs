@@ -2,6 +2,7 @@
 
 use super::family::{Families, Samples};
 use crate::daemon::{Daemon, Snapshot};
+use crate::log;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use std::sync::LazyLock;
@@ -20,6 +21,11 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
         "webhookd_ready",
         "Whether events can be accepted now, as /readyz says.",
         flag(snapshot.health.is_ready()),
+    );
+    families.counter(
+        "webhookd_log_dropped_lines_total",
+        "Log lines that were dropped, because standard error was not read or failed.",
+        Samples::one(log::dropped_lines() as f64),
     );
     families.add_all(PROCESS.collect());
 }

@@ -5,7 +5,7 @@ use crate::admin;
 use crate::console::Console;
 use crate::daemon::{BackgroundTasks, Daemon};
 use crate::http::Server;
-use crate::log::{LogObserver, Screen};
+use crate::log::{LogObserver, LogWriter};
 use crate::messages::Message;
 use crate::notify;
 use crate::periodic::Periodic;
@@ -64,7 +64,7 @@ impl Runtime {
         file: ConfigFile,
         look: Look,
         config: Config,
-        screen: &Screen,
+        writer: &LogWriter,
     ) -> Result<Runtime> {
         let max_event_bytes = config.max_event_bytes();
         let queue = config.queue().dir().to_owned();
@@ -77,7 +77,7 @@ impl Runtime {
         let signals = Arc::new(Signals::install()?);
         // The length of all inputs, if each has one.
         let length = inputs.iter().map(Input::length).sum();
-        let console = Console::new(length, screen);
+        let console = Console::new(length, writer);
         let stats = Arc::new(InputStats::default());
         let started = Instant::now();
         let dispatcher = Dispatcher::builder(config)
