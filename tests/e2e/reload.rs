@@ -160,3 +160,41 @@ fn a_watched_file_takes_effect_however_it_is_changed() {
     process.close_input();
     let _ended = process.wait().expect_code(0);
 }
+
+#[test]
+fn a_config_that_is_a_fifo_or_huge_fails_to_reload_and_holds_up_neither_scrapes_nor_the_end() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&target(&receiver.url(), "a", 4));
+    let mut process = Launch::with_config(&config)
+        .args(["--admin", "0", "--watch"])
+        .watching_memory()
+        .spawn();
+    let admin = Admin::of(&process);
+    process.write(event("one", 1) + "\n");
+    receiver.wait_for_requests(1);
+    let _started = process.take_peak_memory();
+    // A sparse file: larger than memory, and no bytes on the disk.
+    std::fs::File::create(folder.path().join("huge"))
+        .and_then(|huge| huge.set_len(1 << 40))
+        .expect("the folder takes sparse files");
+    for (what, said) in [("fifo", "FIFO"), ("huge", "larger than")] {
+        if what == "fifo" {
+            let made = std::process::Command::new("mkfifo")
+                .arg(folder.path().join(what))
+                .status();
+            assert!(made.expect("there is mkfifo").success());
+        }
+        std::fs::rename(folder.path().join(what), &config).expect("it is in the same folder");
+        // The one that watches may have been there before; each attempt fails in the same way.
+        process.signal(Signal::HUP);
+        let answer = admin.post("/api/v1/reload", "");
+        assert_eq!(answer.status, 422);
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(told.contains(said), "{told}");
+        assert!(admin.text("/metrics").contains("webhookd_ready 1"));
+    }
+    assert!(process.take_peak_memory() < 64 << 20);
+    process.signal(Signal::TERM);
+    let _ended = process.wait().expect_code(0);
+}

@@ -41,7 +41,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "webhook-config",
-        may_use: "annotate-snippets base64 http idna rustls-pki-types schemars serde \
+        may_use: "annotate-snippets base64 http idna rustix rustls-pki-types schemars serde \
                   serde_json strsim thiserror webhook-model",
         must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE],
     },

@@ -1,7 +1,7 @@
 //! The whole configuration.
 
 use crate::diagnostic::{Diagnostics, LoadError};
-use crate::file::{self, FileContent};
+use crate::file::{self, ConfigText, FileContent};
 use crate::limits::{self, BuildError};
 use crate::queue::QueueSettings;
 use crate::show::ShownConfig;
@@ -43,7 +43,15 @@ impl Config {
     /// # Errors
     /// When the file cannot be read or is not valid. The error lists all problems.
     pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-        file::load(path).map(Loaded::new)
+        ConfigText::read(path).and_then(|text| Config::from_text(&text))
+    }
+
+    /// Parses the text of a file, and reads the environment variables and files that it names.
+    ///
+    /// # Errors
+    /// When the text is not valid. The error lists all problems.
+    pub fn from_text(text: &ConfigText) -> Result<Loaded, LoadError> {
+        text.parse().map(Loaded::new)
     }
 
     /// Reads a text; diagnostics show `name` as its file.

@@ -39,6 +39,7 @@ mod url;
 pub use config::{Config, ConfigBuilder, Loaded};
 pub use delivery::{Delivery, Format};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, LoadError, Severity};
+pub use file::{ConfigText, OpenError, read_file};
 pub use filter::{InvalidJobPattern, JobFilter, JobPattern, StatusFilter};
 pub use header::{Header, InvalidHeader};
 pub use limits::BuildError;

@@ -115,11 +115,8 @@ impl Secrets {
 fn lines(file: &Path, what: &str) -> Result<Vec<(usize, String)>> {
     let shown = file.display();
     let failed = || format!("cannot read {shown}");
-    let metadata = std::fs::metadata(file).with_context(failed)?;
-    if metadata.len() > MAX_FILE {
-        bail!("{shown} is larger than {MAX_FILE} bytes");
-    }
-    let text = std::fs::read_to_string(file).with_context(failed)?;
+    let bytes = webhook_config::read_file(file, MAX_FILE).with_context(failed)?;
+    let text = String::from_utf8(bytes).with_context(failed)?;
     let lines: Vec<_> = (1..)
         .zip(text.lines())
         .map(|(number, line)| (number, line.trim().to_owned()))

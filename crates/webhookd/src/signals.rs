@@ -75,8 +75,8 @@ impl Signals {
         &self.end_requested
     }
 
-    /// Starts a thread that calls `reload` on each SIGHUP (once for those that arrive during a call),
-    /// and sends a message on the first SIGTERM or SIGINT.
+    /// Starts a thread that calls `reload`, which must not block, on each SIGHUP, and sends a message on
+    /// the first SIGTERM or SIGINT.
     ///
     /// # Errors
     /// The system refuses the thread.

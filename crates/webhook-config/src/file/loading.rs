@@ -11,33 +11,74 @@ use crate::diagnostic::{Code, Diagnostics, LoadError, Problems, Source};
 use crate::json::{self, Kind, Member, Span, SyntaxError, Value};
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// The largest file that is read, in bytes.
 pub(crate) const MAX_FILE: u64 = 1 << 20;
 
-pub(crate) fn load(path: &Path) -> Result<(FileContent, Diagnostics), LoadError> {
-    let name = path.display().to_string();
-    let opened = opened::read(path, MAX_FILE).map_err(|error| {
-        let code = match error {
-            OpenError::TooLarge(_) => Code::FileTooLarge,
-            _ => Code::UnreadableFile,
+/// The text of a configuration file, read and not yet parsed.
+#[derive(Clone)]
+pub struct ConfigText {
+    name: String,
+    dir: PathBuf,
+    bytes: Vec<u8>,
+    world_readable: bool,
+}
+
+impl ConfigText {
+    /// Reads a regular file of at most 1 MiB.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is none, or is larger.
+    pub fn read(path: &Path) -> Result<ConfigText, LoadError> {
+        let name = path.display().to_string();
+        let opened = opened::read(path, MAX_FILE).map_err(|error| {
+            let code = match error {
+                OpenError::TooLarge(_) => Code::FileTooLarge,
+                _ => Code::UnreadableFile,
+            };
+            let help = match error {
+                OpenError::TooLarge(_) => {
+                    "a configuration takes a few kilobytes: is it another file?"
+                }
+                OpenError::Irregular(_) => "name a regular file",
+                OpenError::Io(_) => "check the path and its permissions",
+            };
+            whole_file(&name, code, &format!("cannot read the file: {error}"), help)
+        })?;
+        Ok(ConfigText {
+            name,
+            dir: path.parent().unwrap_or(Path::new("")).to_owned(),
+            bytes: opened.bytes,
+            world_readable: opened.world_readable,
+        })
+    }
+
+    /// Its bytes, of which a fingerprint can be made.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn parse(&self) -> Result<(FileContent, Diagnostics), LoadError> {
+        let env = |name: &str| std::env::var_os(name);
+        let surroundings = Surroundings {
+            dir: &self.dir,
+            env: &env,
+            world_readable: self.world_readable,
         };
-        let help = match error {
-            OpenError::TooLarge(_) => "a configuration takes a few kilobytes: is it another file?",
-            OpenError::Irregular(_) => "name a regular file",
-            OpenError::Io(_) => "check the path and its permissions",
-        };
-        whole_file(&name, code, &format!("cannot read the file: {error}"), help)
-    })?;
-    let dir = path.parent().unwrap_or(Path::new(""));
-    let env = |name: &str| std::env::var_os(name);
-    let surroundings = Surroundings {
-        dir,
-        env: &env,
-        world_readable: opened.world_readable,
-    };
-    read(&name, &opened.bytes, &surroundings)
+        read(&self.name, &self.bytes, &surroundings)
+    }
+}
+
+/// Its bytes may hold secrets.
+impl fmt::Debug for ConfigText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigText")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 pub(crate) fn parse(

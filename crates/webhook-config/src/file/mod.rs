@@ -20,6 +20,8 @@ mod value_schema;
 
 pub(crate) use convert::FileContent;
 pub(crate) use field::{Field, Presence};
-pub(crate) use loading::{load, parse};
+pub use loading::ConfigText;
+pub(crate) use loading::parse;
 pub(crate) use mirror::{ConfigFile, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile};
 pub(crate) use object::FileObject;
+pub use opened::{OpenError, read_file};

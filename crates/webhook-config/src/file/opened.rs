@@ -13,20 +13,33 @@ pub(crate) struct Opened {
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    #[error("{0}")]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The system refuses it.
+    #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// It is a directory, FIFO, socket or device.
     #[error("it is a {0}, not a regular file")]
     Irregular(&'static str),
+    /// It is larger than this many bytes.
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),
 }
 
-/// Reads a regular file of at most `max` bytes. A directory, FIFO or device is not opened, since
-/// that may block forever.
+/// Reads a regular file of at most `max` bytes. A directory, FIFO or device is refused without
+/// being read, so that the call does not wait for another program.
+///
+/// # Errors
+/// When it is not such a file, or cannot be read.
+pub fn read_file(path: &Path, max: u64) -> Result<Vec<u8>, OpenError> {
+    read(path, max).map(|opened| opened.bytes)
+}
+
+/// As [`read_file`]. A directory, FIFO or device is not even opened, since opening may have effects.
+/// If one takes the file's place meanwhile, opening it does not block.
 pub(crate) fn read(path: &Path, max: u64) -> Result<Opened, OpenError> {
     check_regular(&fs::metadata(path)?)?;
-    let file = File::open(path)?;
+    let file = open(path)?;
     let metadata = file.metadata()?;
     check_regular(&metadata)?;
     let mut bytes = Vec::new();
@@ -38,6 +51,18 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Opened, OpenError> {
         bytes,
         world_readable: is_world_readable(&metadata),
     })
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> std::io::Result<File> {
+    File::open(path)
 }
 
 fn check_regular(metadata: &fs::Metadata) -> Result<(), OpenError> {

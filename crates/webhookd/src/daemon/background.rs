@@ -6,7 +6,7 @@ use crate::console::Console;
 use crate::log::RateLimitedLog;
 use crate::notify;
 use crate::periodic::Periodic;
-use crate::reload::{ReloadArgs, watch};
+use crate::reload::ReloadThread;
 use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,38 +16,32 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The running background tasks.
 pub(crate) struct BackgroundTasks {
-    watch: Option<Periodic>,
+    reload: ReloadThread,
     housekeeping: Periodic,
 }
 
 impl BackgroundTasks {
-    /// Starts the threads. They are the last to start: from now on the program is ready.
+    /// Starts the last thread, and takes the one that reloads: from now on the program is ready.
     ///
     /// # Errors
     /// The system refuses them.
     pub(crate) fn start(
         daemon: &Arc<Daemon>,
         console: &Console,
-        args: ReloadArgs,
+        reload: ReloadThread,
     ) -> Result<BackgroundTasks> {
         let housekeeping = housekeeping(Arc::clone(daemon), console.limited_log().clone())?;
-        let watch = args
-            .watch
-            .then(|| watch(Arc::clone(&daemon.reloader)))
-            .transpose()?;
         daemon.is_up();
         notify::ready("running");
         Ok(BackgroundTasks {
-            watch,
+            reload,
             housekeeping,
         })
     }
 
     /// Ends the threads.
     pub(crate) fn stop(self) {
-        if let Some(watch) = self.watch {
-            watch.stop();
-        }
+        self.reload.stop();
         self.housekeeping.stop();
     }
 }

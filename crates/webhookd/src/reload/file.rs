@@ -3,7 +3,7 @@
 use hmac_sha256::Hash;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use webhook_config::{Config, Diagnostics, LoadError, Loaded, QueueSettings};
+use webhook_config::{Config, ConfigText, Diagnostics, LoadError, Loaded, QueueSettings};
 
 /// The path of the configuration, and its overrides.
 #[derive(Clone, Debug)]
@@ -31,13 +31,13 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Reads the file, and the files that it refers to.
+    /// Reads the file once, and the files that it refers to.
     pub(crate) fn look(&self) -> Look {
-        let loaded = Config::load(&self.path);
+        let text = ConfigText::read(&self.path);
         Look {
             // If the file cannot be read, the diagnostics say so.
-            hash: std::fs::read(&self.path).ok().map(|bytes| sha256(&bytes)),
-            found: self.override_queue(loaded),
+            hash: text.as_ref().ok().map(|text| sha256(text.bytes())),
+            found: self.override_queue(text.and_then(|text| Config::from_text(&text))),
         }
     }
 

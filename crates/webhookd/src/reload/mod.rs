@@ -3,11 +3,11 @@
 
 mod file;
 mod reloader;
-mod watch;
+mod thread;
 
 pub(crate) use file::{ConfigFile, Look};
 pub(crate) use reloader::{Cause, NotReloaded, Reload, Reloader, log_diagnostics};
-pub(crate) use watch::watch;
+pub(crate) use thread::ReloadThread;
 
 /// When to reload the configuration
 #[derive(Clone, Copy, Debug, clap::Args)]

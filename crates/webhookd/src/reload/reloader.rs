@@ -17,16 +17,14 @@ pub(crate) struct Reloader {
     control: Control,
     /// Reloads the files that the command line names.
     reload_files: OnceLock<ReloadFiles>,
-    state: Mutex<State>,
+    /// The file, as it was read last. Locked by reloads alone, from their start to their end: one
+    /// runs at a time.
+    seen: Mutex<Look>,
+    /// Never locked over I/O, since scrapes and probes read it.
+    report: Mutex<ConfigState>,
 }
 
 type ReloadFiles = Box<dyn Fn() -> anyhow::Result<()> + Send + Sync>;
-
-struct State {
-    /// The file, as it was read last.
-    seen: Look,
-    report: ConfigState,
-}
 
 /// The configuration in force, and the reloads so far.
 #[derive(Clone, Debug)]
@@ -78,12 +76,12 @@ impl Reloader {
             failures: 0,
             last: None,
         };
-        let state = Mutex::new(State { seen: look, report });
         Reloader {
             file,
             control,
             reload_files: OnceLock::new(),
-            state,
+            seen: Mutex::new(look),
+            report: Mutex::new(report),
         }
     }
 
@@ -98,7 +96,7 @@ impl Reloader {
     }
 
     pub(crate) fn state(&self) -> ConfigState {
-        self.locked().report.clone()
+        locked(&self.report).clone()
     }
 
     /// Reads the file and puts it in force. Blocks.
@@ -106,38 +104,29 @@ impl Reloader {
     /// # Errors
     /// Nothing was changed.
     pub(crate) fn reload(&self, cause: Cause) -> Result<Reload, NotReloaded> {
-        let mut state = self.locked();
+        let mut seen = locked(&self.seen);
         let look = self.file.look();
-        self.take(&mut state, look, cause)
+        self.take(&mut seen, look, cause)
     }
 
     /// Puts in force what `look` found, unless the file was the same before.
     pub(super) fn reload_if_new(&self, look: &Look) {
-        let mut state = self.locked();
-        if !state.seen.is_like(look) {
+        let mut seen = locked(&self.seen);
+        if !seen.is_like(look) {
             // The result is logged and counted.
-            drop(self.take(&mut state, look.clone(), Cause::Change));
+            drop(self.take(&mut seen, look.clone(), Cause::Change));
         }
     }
 
-    fn take(&self, state: &mut State, look: Look, cause: Cause) -> Result<Reload, NotReloaded> {
+    fn take(&self, seen: &mut Look, look: Look, cause: Cause) -> Result<Reload, NotReloaded> {
         notify::reloading();
         let hash = look.hash.clone().unwrap_or_default();
-        state.seen = look.clone();
+        seen.clone_from(&look);
         let result = self.put_in_force(look, &hash);
+        locked(&self.report).note(&result);
         match &result {
-            Ok(reload) => {
-                state.report.hash = hash;
-                state.report.loaded_at = SystemTime::now();
-                state.report.reloads += 1;
-                state.report.last = Some(true);
-                log_success(cause, reload);
-            }
-            Err(error) => {
-                state.report.failures += 1;
-                state.report.last = Some(false);
-                log_failure(cause, error);
-            }
+            Ok(reload) => log_success(cause, reload),
+            Err(error) => log_failure(cause, error),
         }
         notify::ready(match &result {
             Ok(_) => "running with the reloaded configuration",
@@ -164,9 +153,23 @@ impl Reloader {
             warnings,
         })
     }
+}
 
-    fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ConfigState {
+    fn note(&mut self, result: &Result<Reload, NotReloaded>) {
+        self.last = Some(result.is_ok());
+        match result {
+            Ok(reload) => {
+                self.hash.clone_from(&reload.hash);
+                self.loaded_at = SystemTime::now();
+                self.reloads += 1;
+            }
+            Err(_) => self.failures += 1,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::log::{LogObserver, LogWriter};
 use crate::messages::Message;
 use crate::notify;
 use crate::periodic::Periodic;
-use crate::reload::{Cause, ConfigFile, Look, Reloader};
+use crate::reload::{ConfigFile, Look, ReloadThread, Reloader};
 use crate::signals::Signals;
 use crate::sources::{Acks, Feeder, Follower, Input, InputStats, Listening, Opened, Report};
 use crate::summary::Summary;
@@ -101,11 +101,9 @@ impl Runtime {
         admin::listen(&mut server, &args.admin, &daemon)?;
 
         let (sender, messages) = crossbeam_channel::unbounded();
-        signals.start(sender.clone(), {
-            let reloader = Arc::clone(&reloader);
-            // The reloader logs and counts the result.
-            move || drop(reloader.reload(Cause::Signal))
-        })?;
+        let reload = ReloadThread::start(Arc::clone(&reloader), args.reload.watch)?;
+        let reloads = reload.requests();
+        signals.start(sender.clone(), move || reloads.send())?;
         let feeder = |source: &str| {
             let source = (args.events.len() > 1).then_some(source);
             let acks = acks.as_ref().map(|acks| acks.sender(source));
@@ -120,7 +118,7 @@ impl Runtime {
         let listening = opened
             .map(|opened| opened.start(dispatcher.submitter(), &stats, &console))
             .transpose()?;
-        let background = BackgroundTasks::start(&daemon, &console, args.reload)?;
+        let background = BackgroundTasks::start(&daemon, &console, reload)?;
         Ok(Runtime {
             signals,
             sources,
