@@ -8,6 +8,7 @@ mod cloud_events;
 mod config_check;
 mod deliver;
 mod durable;
+mod exit_status;
 mod follow;
 mod hostile;
 mod independent;

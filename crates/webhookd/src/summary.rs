@@ -29,6 +29,9 @@ pub(crate) struct Summary {
     pub(crate) damaged: u64,
     /// Deliveries that are owed at the end. Their events are in the queue.
     pub(crate) owed: u64,
+    /// Whether dead letters of this run are still kept.
+    #[serde(skip)]
+    keeps_dead_letters: bool,
     pub(crate) seconds: f64,
     pub(crate) events_per_second: f64,
     /// The time from the start of an attempt to its response.
@@ -59,7 +62,13 @@ pub(crate) struct TargetSummary {
 }
 
 impl Summary {
-    pub(crate) fn new(read: InputCounts, report: &ShutdownReport, took: Duration) -> Summary {
+    /// `keeps_dead_letters` says whether dead letters of this run are still kept.
+    pub(crate) fn new(
+        read: InputCounts,
+        report: &ShutdownReport,
+        keeps_dead_letters: bool,
+        took: Duration,
+    ) -> Summary {
         let stats = &report.stats;
         let seconds = took.as_secs_f64();
         let sum = |count: fn(&TargetSummary) -> u64, targets: &[TargetSummary]| {
@@ -85,6 +94,7 @@ impl Summary {
             unfinished: sum(|target| target.unfinished, &targets),
             damaged: report.damaged,
             owed: sum(|target| target.owed, &targets),
+            keeps_dead_letters,
             seconds,
             events_per_second: read.events as f64 / seconds.max(f64::EPSILON),
             latency_ms: LatencyMs::new(&latencies),
@@ -93,10 +103,13 @@ impl Summary {
         }
     }
 
-    /// Whether every event was delivered, or matched no target.
+    /// Whether every event was delivered, or matched no target. A dead letter that was replayed and
+    /// delivered since is, and an operator answers for one that was dropped.
     pub(crate) fn is_complete(&self) -> bool {
-        let lost = self.failed + self.unfinished + self.damaged;
-        self.rejected + self.refused + lost + self.owed == 0
+        let dead: u64 = self.targets.iter().map(|target| target.dead_letters).sum();
+        let lost = self.failed.saturating_sub(dead) + self.unfinished + self.damaged;
+        let left = self.rejected + self.refused + lost + self.owed;
+        left == 0 && !self.keeps_dead_letters
     }
 }
 

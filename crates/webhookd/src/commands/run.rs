@@ -6,8 +6,8 @@ mod runtime;
 pub(crate) use args::RunArgs;
 
 use crate::console::{self, complain};
-use crate::exit::{OWED, UNUSABLE};
-use crate::log::{self, Readers};
+use crate::exit::{self, OWED, UNUSABLE};
+use crate::log::{self, LogWriter, Readers};
 use crate::reload::{self, ConfigFile, Look};
 use crate::summary::Summary;
 use anyhow::{Context, Result};
@@ -19,15 +19,24 @@ use webhook_config::Config;
 /// Reads, delivers, and reports.
 ///
 /// # Errors
-/// The configuration, the input, the queue or the system is at fault.
+/// The log cannot be installed.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let (writer, readers) = log::install(&args.log)?;
+    Ok(deliver(&args, &writer, readers).unwrap_or_else(|error| {
+        complain(&format!("{error:#}"));
+        ExitCode::from(exit::status(&error))
+    }))
+}
+
+/// # Errors
+/// The input, the queue or the system is at fault.
+fn deliver(args: &RunArgs, writer: &LogWriter, readers: Readers) -> Result<ExitCode> {
     let file = ConfigFile::new(args.webhook_config.clone(), args.queue.clone());
     let look = file.look();
     let Some(config) = valid_config(&look, readers) else {
         return Ok(ExitCode::from(UNUSABLE));
     };
-    let runtime = Runtime::start(&args, file, look, config, &writer)?;
+    let runtime = Runtime::start(args, file, look, config, writer)?;
     let read = runtime.wait();
     let (summary, acknowledged) = runtime.stop(args.grace, read.is_ok());
     print_summary(&summary, args.summary)?;

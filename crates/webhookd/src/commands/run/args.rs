@@ -16,7 +16,7 @@ use std::time::Duration;
 ///
 /// Exit status: 0 all events were delivered; 1 some were not, or a line is not an event; 2 bad
 /// usage, configuration or unreadable input; 3 some events are still in the queue: run it again to
-/// deliver them.
+/// deliver them; 75 a port or the queue is in use, or the disk is full or fails: try again later.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// The configuration: Aurora's webhook.json, or one with more settings
@@ -42,6 +42,12 @@ pub(crate) struct RunArgs {
     /// Keep the queue in this directory, instead of the configuration's queue.dir
     #[arg(long, value_name = "DIR")]
     pub(in crate::commands) queue: Option<PathBuf>,
+
+    /// How long to wait at the start for a queue that another program has open
+    ///
+    /// `webhookd queue stats`, for example, opens the queue of a stopped webhookd for a moment.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(in crate::commands) queue_lock_timeout: Duration,
 
     /// Write {"line":N,"id":"evt_…"} for each event that need not be sent again; - is standard
     /// output

@@ -3,7 +3,7 @@
 use super::args::RunArgs;
 use crate::admin;
 use crate::console::Console;
-use crate::daemon::{BackgroundTasks, Daemon};
+use crate::daemon::{BackgroundTasks, Daemon, epoch_ms};
 use crate::http::Server;
 use crate::log::{LogObserver, LogWriter};
 use crate::messages::Message;
@@ -15,16 +15,22 @@ use crate::sources::{Acks, Feeder, Follower, Input, InputStats, Listening, Opene
 use crate::summary::Summary;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use webhook_config::{Config, Delivery};
-use webhook_dispatch::{Dispatcher, Monitor};
+use webhook_dispatch::{Dispatcher, Monitor, StartError, Stats};
+use webhook_queue::QueueError;
 
 /// Threads that serve the admin API.
 const HTTP_THREADS: usize = 2;
 /// How long HTTP requests under way may take to end, once all deliveries have ended.
 const HTTP_GRACE: Duration = Duration::from_secs(1);
+/// How often a queue is tried again that another program has open.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// How long dead letters may be read for the exit status.
+const READ_TIME: Duration = Duration::from_secs(1);
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_millis(100);
 
@@ -52,6 +58,7 @@ pub(super) struct Runtime {
     acks: Option<Acks>,
     stats: Arc<InputStats>,
     started: Instant,
+    started_at: SystemTime,
 }
 
 impl Runtime {
@@ -79,10 +86,9 @@ impl Runtime {
         let length = inputs.iter().map(Input::length).sum();
         let console = Console::new(length, writer);
         let stats = Arc::new(InputStats::default());
-        let started = Instant::now();
-        let dispatcher = Dispatcher::builder(config)
-            .observer(Arc::new(LogObserver::new(console.limited_log().clone())))
-            .start()?;
+        let (started, started_at) = (Instant::now(), SystemTime::now());
+        let observer = Arc::new(LogObserver::new(console.limited_log().clone()));
+        let dispatcher = start_dispatcher(&config, &observer, args.queue_lock_timeout, &signals)?;
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
         if let Some(opened) = &opened {
@@ -133,6 +139,7 @@ impl Runtime {
             acks,
             stats,
             started,
+            started_at,
         })
     }
 
@@ -191,9 +198,67 @@ impl Runtime {
         }
         self.console.finish();
         let acknowledged = self.acks.map_or(Ok(()), Acks::finish);
-        let summary = Summary::new(self.stats.counts(), &report, self.started.elapsed());
+        let took = self.started.elapsed();
+        // The earlier of two, since the clock may have been set meanwhile.
+        let since = SystemTime::now().checked_sub(took);
+        let since = since.map_or(self.started_at, |since| since.min(self.started_at));
+        let dead = keeps_dead_letters(&self.daemon, &report.stats, since);
+        let summary = Summary::new(self.stats.counts(), &report, dead, took);
         (summary, acknowledged)
     }
+}
+
+/// Starts the deliveries, once no other program has the queue open.
+///
+/// # Errors
+/// The queue or a target's settings cannot be used, or the wait is over, or a signal has ended it.
+fn start_dispatcher(
+    config: &Config,
+    observer: &Arc<LogObserver>,
+    longest: Duration,
+    signals: &Signals,
+) -> Result<Dispatcher> {
+    let deadline = Instant::now() + longest;
+    let mut waits = false;
+    loop {
+        let builder = Dispatcher::builder(config.clone()).observer(observer.clone());
+        let error = match builder.start() {
+            Err(StartError::Queue(error @ QueueError::Locked { .. }))
+                if Instant::now() < deadline =>
+            {
+                error
+            }
+            result => return Ok(result?),
+        };
+        if !std::mem::replace(&mut waits, true) {
+            tracing::info!("{error}; waiting for it up to {longest:?}");
+        }
+        if signals.pause(LOCK_PAUSE) {
+            return Err(error.into());
+        }
+    }
+}
+
+/// Whether dead letters of this run are still kept, not replayed or dropped since. Reading them is
+/// bounded: where there are too many to tell, they are taken to be.
+fn keeps_dead_letters(daemon: &Daemon, stats: &Stats, since: SystemTime) -> bool {
+    let since = epoch_ms(since);
+    let deadline = Instant::now() + READ_TIME;
+    stats.targets.iter().chain(&stats.removed).any(|target| {
+        let mut found = false;
+        let read = target.dead_letters() == 0
+            || daemon
+                .control
+                .dead_letters(Some(&target.name), None, &mut |letter| {
+                    found = letter.died_at >= since || Instant::now() > deadline;
+                    match found {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
+                })
+                .is_ok();
+        found || !read
+    })
 }
 
 /// Starts the threads that read. Returns their number.
