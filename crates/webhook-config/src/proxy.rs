@@ -1,7 +1,9 @@
 //! The proxy for a target's requests.
 
 use crate::url::{InvalidUrl, TargetUrl};
-use http::Uri;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderValue, Uri};
 use std::fmt;
 
 /// The URL of an HTTP proxy: `http://[user:password@]host[:port]` without a path.
@@ -56,11 +58,39 @@ impl ProxyUrl {
         self.url.as_uri()
     }
 
+    /// The value of `Proxy-Authorization` for the user name and password, if there is one. It is
+    /// marked sensitive.
+    #[must_use]
+    pub fn authorization(&self) -> Option<HeaderValue> {
+        let (userinfo, _) = self.full["http://".len()..].rsplit_once('@')?;
+        let credentials = BASE64_STANDARD.encode(percent_decoded(userinfo));
+        let mut value = HeaderValue::from_str(&format!("Basic {credentials}"))
+            .expect("base64 is a header value");
+        value.set_sensitive(true);
+        Some(value)
+    }
+
     /// The whole URL with user name and password: a secret, for the HTTP client only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.full
     }
+}
+
+/// The bytes of a text, with `%XX` decoded.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let digits = after
+            .get(..2)
+            .and_then(|it| u8::from_str_radix(it, 16).ok());
+        bytes.push(digits.unwrap_or(b'%'));
+        rest = if digits.is_some() { &after[2..] } else { after };
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
 }
 
 impl fmt::Display for ProxyUrl {
@@ -85,6 +115,12 @@ mod tests {
         assert_eq!(proxy.expose(), "http://user:hunter2@proxy:3128");
         assert_eq!(proxy.to_string(), "http://proxy:3128");
         assert!(!format!("{proxy:?}").contains("hunter2"));
+        let value = |url: &str| ProxyUrl::parse(url).unwrap().authorization();
+        assert_eq!(value("http://proxy:3128"), None);
+        // base64 of "user:pa:ss wo%rd"
+        let credentials = value("http://user:pa:ss%20wo%25rd@proxy:3128").unwrap();
+        assert_eq!(credentials, "Basic dXNlcjpwYTpzcyB3byVyZA==");
+        assert!(credentials.is_sensitive());
         for bad in ["https://proxy:3128", "http://proxy/a", "http://proxy/?a"] {
             assert_eq!(ProxyUrl::parse(bad), Err(InvalidProxy::Form), "{bad}");
         }

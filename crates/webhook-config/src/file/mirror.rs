@@ -69,7 +69,8 @@ file_object! {
         /// The certificates that TLS connections trust and present.
         tls: TlsFile = "tls", optional;
         /// An HTTP proxy, `http://[user:password@]host:port`. Null means none; the proxy variables
-        /// of the environment are ignored.
+        /// of the environment are ignored. A target with `https` is reached through a tunnel by
+        /// CONNECT; requests to one with `http` go to the proxy in absolute form.
         proxy: ProxyText = "proxy", default(null);
     }
 }

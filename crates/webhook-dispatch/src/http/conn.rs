@@ -1,4 +1,5 @@
-//! A connection to a target: a plain socket, or TLS or a tunnel on top of one.
+//! A connection to a target: a plain socket, which may lead to a proxy, or TLS on top of one or of
+//! a tunnel through a proxy.
 
 use crate::http::dial::dial;
 use crate::http::explain::{Phase, explain_io, explain_resolve};
@@ -10,9 +11,9 @@ use crate::http::transport::TransportError;
 use crate::http::ureq_layers::{Layered, Layers};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_config::Target;
+use webhook_config::{ProxyUrl, Target};
 
-/// A connection: a plain socket, or TLS or a tunnel on top of one.
+/// A connection: a plain socket, or TLS on top of one or of a tunnel.
 #[derive(Debug)]
 pub(crate) enum Conn {
     Direct(Socket),
@@ -44,11 +45,12 @@ impl Stream for Conn {
 
 /// Makes connections to a target.
 pub(crate) struct Dialer {
+    /// The target, or the proxy that gets its requests.
     uri: http::Uri,
     within: Duration,
     resolving: Resolving,
     stop: Arc<Stop>,
-    /// TLS and the proxy; `None` for a plain socket.
+    /// TLS and the tunnel; `None` for a plain socket.
     layers: Option<Layers>,
 }
 
@@ -58,21 +60,22 @@ impl Dialer {
         lookups: Arc<Lookups>,
         stop: Arc<Stop>,
     ) -> Result<Dialer, TransportError> {
-        let uri = target.url().as_uri().clone();
         let within = target.connect_timeout();
         let resolving = Resolving {
             lookups,
             patience: within.max(Duration::from_secs(5)),
             stop: Arc::clone(&stop),
         };
-        let is_plain = target.proxy().is_none() && uri.scheme_str() == Some("http");
+        let url = target.url().as_uri();
+        let is_plain = url.scheme_str() == Some("http");
         let layers = if is_plain {
             None
         } else {
             Some(Layers::new(target, resolving.clone(), Arc::clone(&stop))?)
         };
+        let proxy = target.proxy().filter(|_| is_plain);
         Ok(Dialer {
-            uri,
+            uri: proxy.map_or(url, ProxyUrl::as_uri).clone(),
             within,
             resolving,
             stop,

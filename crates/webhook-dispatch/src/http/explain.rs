@@ -49,6 +49,14 @@ pub(crate) fn explain_fault(fault: &Fault) -> TransportError {
     }
 }
 
+/// Explains why a proxy forwards nothing.
+pub(crate) fn explain_proxy(what: &str) -> TransportError {
+    TransportError::new(
+        TransportErrorKind::Connect,
+        format!("the proxy refused: {what}"),
+    )
+}
+
 pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError {
     use TransportErrorKind::{Connect, Io, Timeout as TimedOut};
     let (kind, message) = match error.kind() {

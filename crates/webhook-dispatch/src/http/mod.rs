@@ -16,7 +16,7 @@ pub(crate) mod transport;
 mod ureq_layers;
 
 use self::conn::{Conn, Dialer};
-use self::explain::explain_fault;
+use self::explain::{explain_fault, explain_proxy};
 use self::header_lines::decimal;
 use self::http1::Connection;
 use self::net::NEVER;
@@ -27,7 +27,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use webhook_config::Target;
+use webhook_config::{ProxyUrl, Target};
 
 /// How long a connection may be idle before it is replaced.
 const IDLE: Duration = Duration::from_secs(90);
@@ -60,10 +60,14 @@ impl HttpConnector {
 impl Connector for HttpConnector {
     fn transport(&self, target: &Target) -> Result<Box<dyn Transport>, TransportError> {
         let stop = Arc::new(Stop::default());
+        // Through a proxy, TLS goes in a tunnel.
+        let is_plain = target.url().as_uri().scheme_str() == Some("http");
+        let proxy = target.proxy().filter(|_| is_plain);
         Ok(Box::new(HttpTransport {
             dialer: Dialer::new(target, Arc::clone(&self.lookups), Arc::clone(&stop))?,
             stop,
-            request_line: request_line(target.url().as_uri()),
+            request_line: request_line(target.url().as_uri(), proxy),
+            through_proxy: proxy.is_some(),
             head: Vec::new(),
             connection: None,
             respond: target.response_timeout().min(NEVER),
@@ -72,9 +76,9 @@ impl Connector for HttpConnector {
     }
 }
 
-/// The first two lines of each request: request line and `Host`. Neither has user information, nor
-/// the scheme's default port.
-fn request_line(uri: &http::Uri) -> Vec<u8> {
+/// The first lines of each request: request line and `Host`, neither with user information nor the
+/// scheme's default port. A proxy gets the whole URL, and its user name and password.
+fn request_line(uri: &http::Uri, proxy: Option<&ProxyUrl>) -> Vec<u8> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let slash = if path.starts_with('/') { "" } else { "/" };
     let host = uri.host().unwrap_or_default();
@@ -86,13 +90,26 @@ fn request_line(uri: &http::Uri) -> Vec<u8> {
         Some(port) if port != default => format!(":{port}"),
         _ => String::new(),
     };
-    format!("POST {slash}{path} HTTP/1.1\r\nhost: {host}{port}\r\n").into_bytes()
+    let origin = match proxy {
+        Some(_) => format!("http://{host}{port}"),
+        None => String::new(),
+    };
+    let lines = format!("POST {origin}{slash}{path} HTTP/1.1\r\nhost: {host}{port}\r\n");
+    let mut lines = lines.into_bytes();
+    if let Some(credentials) = proxy.and_then(ProxyUrl::authorization) {
+        lines.extend_from_slice(b"proxy-authorization: ");
+        lines.extend_from_slice(credentials.as_bytes());
+        lines.extend_from_slice(b"\r\n");
+    }
+    lines
 }
 
 struct HttpTransport {
     dialer: Dialer,
     stop: Arc<Stop>,
     request_line: Vec<u8>,
+    /// Whether a proxy gets the requests, rather than a tunnel through it.
+    through_proxy: bool,
     /// The buffer of a request's head.
     head: Vec<u8>,
     connection: Option<Connection<Conn>>,
@@ -141,6 +158,9 @@ impl HttpTransport {
                 self.max_response_bytes,
             )
             .map_err(|fault| explain_fault(&fault))?;
+        if self.through_proxy && answer.status == 407 {
+            return Err(explain_proxy("407 Proxy Authentication Required"));
+        }
         // A connection that is not kept is closed now rather than at the next event.
         if connection.is_kept() {
             self.connection = Some(connection);
@@ -167,8 +187,21 @@ mod tests {
                 "POST /?q HTTP/1.1\r\nhost: [::1]\r\n",
             ),
         ] {
-            let line = request_line(&url.parse().unwrap());
+            let line = request_line(&url.parse().unwrap(), None);
             assert_eq!(String::from_utf8(line).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_proxy_gets_the_whole_url() {
+        let proxy = ProxyUrl::parse("http://user:secret@proxy:3128").unwrap();
+        let line = request_line(&"http://host:8080/a?b".parse().unwrap(), Some(&proxy));
+        let expected = "POST http://host:8080/a?b HTTP/1.1\r\nhost: host:8080\r\n\
+                        proxy-authorization: Basic dXNlcjpzZWNyZXQ=\r\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+        let proxy = ProxyUrl::parse("http://proxy:3128").unwrap();
+        let line = request_line(&"http://host:80".parse().unwrap(), Some(&proxy));
+        let expected = "POST http://host/ HTTP/1.1\r\nhost: host\r\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
     }
 }

@@ -1,10 +1,10 @@
-//! Connections in TLS and through proxies. The only file that uses ureq.
+//! Connections in TLS, directly and through a tunnel. The only file that uses ureq.
 //!
 //! ureq's chain of connectors makes the connection over our socket. Its requests, agent and pool
 //! are not used: docs/architecture.md says why. No proxy is taken from the environment.
 
 use crate::http::dial::dial;
-use crate::http::explain::{Phase, explain_io, explain_resolve};
+use crate::http::explain::{Phase, explain_io, explain_proxy, explain_resolve};
 use crate::http::http1::Stream;
 use crate::http::net::{NEVER, Socket};
 use crate::http::resolver::Resolving;
@@ -30,7 +30,7 @@ use webhook_config::Target;
 /// Bytes of the buffers above and below TLS: more than a usual body has.
 const BUFFER: usize = 16 * 1024;
 
-/// Makes connections to a target through its proxy, in TLS, or both.
+/// Makes connections to a target in TLS, through a tunnel if there is a proxy.
 pub(crate) struct Layers {
     config: Config,
     resolver: CachedResolver,
@@ -98,9 +98,8 @@ impl Layers {
         let mut transport = (self.chain)(&details)?;
         // Input before the first request would be taken for its answer.
         if !transport.buffers().input().is_empty() {
-            return Err(Error::ConnectProxyFailed(
-                "it sent bytes after its answer".to_owned(),
-            ));
+            let early = "the receiver sent bytes before the request";
+            return Err(Error::Io(std::io::Error::other(early)));
         }
         if details.needs_tls() && !transport.is_tls() {
             return Err(Error::TlsRequired);
@@ -283,7 +282,7 @@ fn explain(error: &Error) -> TransportError {
         Error::ConnectionFailed => (Connect, "no connection".to_owned()),
         Error::Tls(what) => (Connect, format!("TLS: {what}")),
         Error::Rustls(what) => (Connect, format!("TLS: {what}")),
-        Error::ConnectProxyFailed(what) => (Connect, format!("the proxy refused: {what}")),
+        Error::ConnectProxyFailed(what) => return explain_proxy(what),
         Error::Io(what) => return explain_io(what, Phase::Connecting),
         // Only the proxy sends HTTP before the connection is made.
         Error::Protocol(what) => (
