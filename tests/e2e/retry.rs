@@ -3,8 +3,9 @@
 use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
-use testkit::{Ended, Folder, Launch, Receiver, Reply, Request, event, task_of};
+use testkit::{Ended, Folder, Launch, Receiver, Reply, Request, Server, event, task_of};
 
 /// Delivers these lines with this config.
 fn deliver(config: &Value, lines: &[String]) -> Ended {
@@ -50,6 +51,39 @@ fn an_attempt_that_failed_is_made_again_under_the_same_id_and_the_next_number() 
     );
     assert_eq!(ended.summary().count("/delivered"), 1);
     assert_eq!(ended.summary().count("/failed"), 0);
+}
+
+/// As servers do whose keep-alive time ends as a request comes.
+#[test]
+fn a_kept_connection_that_closes_instead_of_answering_costs_a_counted_attempt_and_no_back_off() {
+    let (sent, received) = channel();
+    let sent = Mutex::new(sent);
+    let receiver = Server::start(move |connection| {
+        for answers in [true, false] {
+            let Some(request) = connection.request() else {
+                return;
+            };
+            let attempt = request.headers("webhook-attempt").next().map(str::to_owned);
+            let heard = (task_of(request.body), attempt.expect("it is numbered"));
+            sent.lock()
+                .expect("no panic")
+                .send(heard)
+                .expect("the test goes on");
+            if answers {
+                connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    let mut config = reliable(&receiver.url());
+    config["concurrency"] = 1.into();
+    // A back-off would take longer than the test.
+    config["retry"] = json!({ "initialMsec": 36_000_000, "maxMsec": 36_000_000 });
+    let ended = deliver(&config, &["a", "b", "c"].map(|task| event(task, 0))).expect_code(0);
+    let heard: Vec<_> = received.try_iter().collect();
+    let expected = [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("c", "2")];
+    let expected = expected.map(|(task, attempt)| (task.to_owned(), attempt.to_owned()));
+    assert_eq!(heard, expected);
+    assert_eq!(ended.summary().outcomes(), "2xx 3, io 2");
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) struct AttemptResult {
     pub(crate) response: String,
     /// Whether the attempt was aborted because the transport was stopped.
     pub(crate) stopped: bool,
+    /// Whether a kept connection was closed before any byte of an answer.
+    pub(crate) stale: bool,
 }
 
 impl AttemptResult {
@@ -37,7 +39,7 @@ impl AttemptResult {
         let (outcome, verdict, detail) = found.err().unwrap_or((outcome, verdict, String::new()));
         let answer = result.as_ref().ok();
         let failure = answer.filter(|_| verdict != Verdict::Delivered);
-        let stopped = |error: &TransportError| error.kind == TransportErrorKind::Stopped;
+        let is = |kind| result.as_ref().is_err_and(|error| error.kind == kind);
         AttemptResult {
             outcome,
             verdict,
@@ -45,7 +47,8 @@ impl AttemptResult {
             status: answer.map(|answer| answer.status),
             retry_after: failure.and_then(|answer| answer.retry_after.clone()),
             response: failure.map_or_else(String::new, |answer| excerpt(&answer.body)),
-            stopped: result.as_ref().is_err_and(stopped),
+            stopped: is(TransportErrorKind::Stopped),
+            stale: is(TransportErrorKind::Stale),
         }
     }
 
@@ -59,6 +62,7 @@ impl AttemptResult {
             retry_after: None,
             response: String::new(),
             stopped: false,
+            stale: false,
         }
     }
 }

@@ -33,7 +33,9 @@ pub fn classify(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
         Err(error) => match error.kind {
             TransportErrorKind::Timeout => (Outcome::Timeout, Verdict::Failed),
             TransportErrorKind::Connect => (Outcome::Connect, Verdict::Failed),
-            TransportErrorKind::Io | TransportErrorKind::Stopped => (Outcome::Io, Verdict::Failed),
+            TransportErrorKind::Io | TransportErrorKind::Stale | TransportErrorKind::Stopped => {
+                (Outcome::Io, Verdict::Failed)
+            }
         },
     }
 }
@@ -68,11 +70,12 @@ mod tests {
 
     #[test]
     fn an_attempt_without_an_answer_is_retried() {
-        use TransportErrorKind::{Connect, Io, Stopped, Timeout};
+        use TransportErrorKind::{Connect, Io, Stale, Stopped, Timeout};
         for (kind, outcome) in [
             (Timeout, Outcome::Timeout),
             (Connect, Outcome::Connect),
             (Io, Outcome::Io),
+            (Stale, Outcome::Io),
             (Stopped, Outcome::Io),
         ] {
             let error = TransportError {

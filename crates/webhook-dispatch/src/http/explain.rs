@@ -37,7 +37,13 @@ pub(crate) fn explain_resolve(error: Error) -> TransportError {
     TransportError::new(kind, message)
 }
 
-pub(crate) fn explain_fault(fault: &Fault) -> TransportError {
+pub(crate) fn explain_fault(fault: &Fault, is_stale: bool) -> TransportError {
+    if is_stale {
+        return TransportError::new(
+            TransportErrorKind::Stale,
+            "the receiver closed a kept connection before it answered",
+        );
+    }
     match fault {
         Fault::Sending(error) => explain_io(error, Phase::Sending),
         Fault::Receiving(error) => explain_io(error, Phase::Answering),

@@ -65,6 +65,10 @@ pub(crate) struct Connection<S> {
     unread: Range<usize>,
     /// Whether another request may follow the last answer.
     kept: bool,
+    /// Whether no byte has come since the last answer.
+    silent: bool,
+    /// Whether there was an answer before.
+    reused: bool,
     /// When the last answer ended.
     used: Instant,
 }
@@ -77,6 +81,8 @@ impl<S: Stream> Connection<S> {
             input: vec![0; INPUT],
             unread: 0..0,
             kept: true,
+            silent: true,
+            reused: false,
             used: Instant::now(),
         }
     }
@@ -93,7 +99,23 @@ impl<S: Stream> Connection<S> {
             && self.unread.is_empty()
             && self.used.elapsed() <= idle
             && self.stream.is_quiet();
+        self.silent = true;
+        self.reused = true;
         reusable.then_some(self)
+    }
+
+    /// Whether the peer closed a kept connection instead of answering.
+    pub(crate) fn is_stale(&self, fault: &Fault) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        let closed = match fault {
+            Fault::Closed => true,
+            Fault::Sending(error) | Fault::Receiving(error) => matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+            ),
+            Fault::Malformed(_) => false,
+        };
+        self.reused && self.silent && closed
     }
 
     /// Sends a request and receives its answer. `within` bounds the time from the request's first
@@ -205,6 +227,7 @@ impl<S: Stream> Connection<S> {
         let room = self.input.get_mut(self.unread.end..).unwrap_or_default();
         let received = self.stream.receive(room, until)?;
         self.unread.end += received.min(room.len());
+        self.silent &= received == 0;
         Ok(received)
     }
 }

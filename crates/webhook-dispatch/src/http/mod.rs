@@ -157,7 +157,7 @@ impl HttpTransport {
                 self.respond,
                 self.max_response_bytes,
             )
-            .map_err(|fault| explain_fault(&fault))?;
+            .map_err(|fault| explain_fault(&fault, connection.is_stale(&fault)))?;
         if self.through_proxy && answer.status == 407 {
             return Err(explain_proxy("407 Proxy Authentication Required"));
         }

@@ -46,6 +46,9 @@ pub enum TransportErrorKind {
     Timeout,
     /// The connection broke, or the answer was not HTTP.
     Io,
+    /// The receiver closed a kept connection before any byte of an answer: it had probably closed
+    /// it before the request came.
+    Stale,
     /// The attempt was aborted because the dispatcher stops.
     Stopped,
 }

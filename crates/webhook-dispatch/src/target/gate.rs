@@ -74,6 +74,13 @@ impl Gate {
         Err(blocked)
     }
 
+    /// Counts an attempt that was made without a permit of its own into the rate.
+    pub(crate) fn charge(&mut self) {
+        if let Some(rate) = &mut self.rate {
+            rate.charge();
+        }
+    }
+
     fn permit(&self, probe: Option<u64>) -> Permit {
         Permit {
             probe,

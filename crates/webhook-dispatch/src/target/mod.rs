@@ -384,7 +384,7 @@ impl TargetState {
 }
 
 /// The delivery after an attempt.
-fn tried(attempt: &Attempt) -> Delivery {
+pub(crate) fn tried(attempt: &Attempt) -> Delivery {
     let mut delivery = attempt.due.delivery;
     if delivery.attempts == 0 {
         delivery.first_attempt_at = Some(attempt.started_at);

@@ -48,6 +48,11 @@ impl RateLimit {
         Err(now + wait.clamp(Duration::from_micros(100), Duration::from_secs(3_600)))
     }
 
+    /// Takes a token even if there is none: later attempts wait for it.
+    pub(crate) fn charge(&mut self) {
+        self.tokens -= 1.0;
+    }
+
     /// Gives back a token that was not used.
     pub(crate) fn give_back(&mut self) {
         self.tokens = (self.tokens + 1.0).min(self.capacity);
@@ -93,6 +98,16 @@ mod tests {
                 break;
             }
         }
+    }
+
+    #[test]
+    fn a_charged_token_is_missing_later() {
+        let now = Instant::now();
+        let mut rate = RateLimit::new(1.0, now);
+        assert_eq!(rate.take(now), Ok(()));
+        rate.charge();
+        assert!(rate.take(now + Duration::from_millis(1_900)).is_err());
+        assert_eq!(rate.take(now + Duration::from_millis(2_100)), Ok(()));
     }
 
     #[test]

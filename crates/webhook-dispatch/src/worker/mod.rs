@@ -168,6 +168,15 @@ impl Worker {
     fn take_report(&mut self, report: Report, at: Moment) {
         match report {
             Report::Attempted(attempt) => self.on_attempt(&attempt, at),
+            Report::MadeAgain(attempt) => {
+                let decision = Decision {
+                    follows: Some(NextStep::Retry(Duration::ZERO)),
+                    ..Decision::default()
+                };
+                self.state.gate.charge();
+                self.count(&attempt, &decision);
+                self.report_incidents(&attempt, &decision);
+            }
             Report::Untried(due, permit) => self.state.untried(due.lane, permit, at.now),
             Report::Ended(number) => self.senders.ended(number),
         }

@@ -7,13 +7,15 @@ use crate::shared::clock::epoch_ms;
 use crate::target::attempt::Attempt;
 use crate::target::gate::Permit;
 use crate::target::lanes::Due;
+use crate::target::tried;
 use crate::worker::handle::TargetHandle;
 use crate::worker::wakeup::WakeReason;
 use crossbeam_channel::{Receiver, Sender};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+use webhook_config::{Delivery, Target};
 
 /// How long a sender waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(10);
@@ -35,6 +37,8 @@ pub(crate) struct Job {
 pub(crate) enum Report {
     /// An attempt was made.
     Attempted(Box<Attempt>),
+    /// An attempt was made over a stale connection, and the next one follows at once.
+    MadeAgain(Box<Attempt>),
     /// The job was not attempted.
     Untried(Due, Permit),
     /// The sender of this number has ended.
@@ -117,7 +121,17 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
     let mut state = SenderState::default();
     while let Some(job) = job_queue.next() {
         let report = if endpoint.is_current(job.recalls) {
-            let attempt = attempt(number, endpoint, &mut state, job);
+            let mut attempt = attempt(number, endpoint, &mut state, job.due, job.permit);
+            if is_made_again(&attempt, endpoint.target()) && endpoint.is_current(job.recalls) {
+                let permit = attempt.permit;
+                let mut due = attempt.due.clone();
+                due.delivery = tried(&attempt);
+                if !job_queue.report(Report::MadeAgain(Box::new(attempt))) {
+                    return;
+                }
+                // Over a new connection: the transport does not keep a stale one.
+                attempt = self::attempt(number, endpoint, &mut state, due, permit);
+            }
             // Without a transport, nothing was sent.
             if attempt.result.stopped && state.transport.is_none() {
                 Report::Untried(attempt.due, attempt.permit)
@@ -133,8 +147,24 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
     }
 }
 
-fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job) -> Attempt {
-    let Job { due, permit, .. } = job;
+/// Whether the next attempt is made at once, without back-off: after one over a connection that the
+/// receiver had closed before the request came, which says nothing about the receiver.
+fn is_made_again(attempt: &Attempt, target: &Target) -> bool {
+    let attempts = attempt.due.delivery.attempts.saturating_add(1);
+    let most = target
+        .retry()
+        .max_attempts()
+        .map_or(u32::MAX, NonZeroU32::get);
+    attempt.result.stale && target.delivery() == Delivery::Reliable && attempts < most
+}
+
+fn attempt(
+    number: usize,
+    endpoint: &Endpoint,
+    state: &mut SenderState,
+    due: Due,
+    permit: Permit,
+) -> Attempt {
     let clock = &endpoint.clock;
     let started = clock.now();
     let started_at = epoch_ms(clock.wall());

@@ -566,6 +566,7 @@ impl World {
                 retry_after: (how == How::RetryAfter).then(|| b"1".to_vec()),
                 response: String::new(),
                 stopped: false,
+                stale: false,
             },
             started_at: self.at.epoch_ms(),
             took: Duration::ZERO,

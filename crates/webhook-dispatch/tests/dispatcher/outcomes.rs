@@ -5,8 +5,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
-use webhook_config::Delivery;
-use webhook_dispatch::{BreakerState, Clock, FailureRecord, Outcome, Reason};
+use webhook_config::{Delivery, RetryPolicy};
+use webhook_dispatch::{BreakerState, Clock, FailureRecord, FullJitter, Observer, Outcome, Reason};
 use webhook_queue::{MemoryQueue, Queue};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -89,6 +89,69 @@ fn an_event_with_exhausted_attempts_is_a_dead_letter() {
     assert_eq!(dead[0].2.reason, Reason::AttemptsExhausted);
     assert_eq!(report.stats.targets[0].retried, 2);
     assert_eq!(report.stats.targets[0].dead_letters(), 1);
+}
+
+/// Retries after an hour, so that a test ends in time only without a back-off.
+fn patient(attempts: Option<u32>) -> RetryPolicy {
+    let attempts = attempts.and_then(NonZeroU32::new);
+    RetryPolicy::new(HOUR, HOUR, 1.0, 24 * HOUR, attempts).unwrap()
+}
+
+#[test]
+fn an_attempt_over_a_stale_connection_is_made_again_at_once_and_once() {
+    const EVENTS: u32 = 20;
+    let receiver = Receiver::new(|received| match received.attempt {
+        1 => Reply::Stale,
+        _ => Reply::Status(200),
+    });
+    let one = NonZeroUsize::new(1).unwrap();
+    let target_a = || target("a").concurrency(one).retry(patient(None));
+    let builder = dispatcher(config([target_a()]), &memory(), &receiver);
+    let dispatcher = builder.retry(Arc::new(FullJitter)).start().unwrap();
+    for number in 0..EVENTS {
+        submit(&dispatcher.submitter(), "t", number);
+    }
+    let report = dispatcher.shutdown(PATIENCE);
+    assert!(
+        report.drained,
+        "without a back-off, and without the breaker"
+    );
+    let attempts: Vec<_> = receiver.look(|state| {
+        let requests = state.requests.iter();
+        requests.map(|it| (it.number(), it.attempt)).collect()
+    });
+    let expected = (0..EVENTS).flat_map(|number| [(number, 1), (number, 2)]);
+    assert!(attempts.into_iter().eq(expected));
+    let stats = &report.stats.targets[0];
+    assert_eq!(stats.retried, u64::from(EVENTS));
+    assert_eq!(stats.attempts_of(Outcome::Io), u64::from(EVENTS));
+    assert_eq!(stats.attempts_of(Outcome::Success), u64::from(EVENTS));
+}
+
+#[test]
+fn an_attempt_over_a_stale_connection_is_not_made_again_beyond_the_bounds() {
+    let best_effort = target("a").delivery(Delivery::BestEffort);
+    for (target, requests) in [
+        (target("a").retry(patient(None)), 2),
+        (target("a").retry(patient(Some(1))), 1),
+        (best_effort, 1),
+    ] {
+        let receiver = Receiver::new(|_| Reply::Stale);
+        let recorder = Arc::new(Recorder::default());
+        let dispatcher = dispatcher(config([target]), &memory(), &receiver)
+            .retry(Arc::new(FullJitter))
+            .observer(Arc::clone(&recorder) as Arc<dyn Observer>)
+            .start()
+            .unwrap();
+        submit(&dispatcher.submitter(), "t", 0);
+        let until = soon();
+        while recorder.incidents().len() < requests && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        let _report = dispatcher.shutdown(Duration::ZERO);
+        assert_eq!(receiver.look(|state| state.requests.len()), requests);
+        assert_eq!(recorder.incidents().len(), requests, "each is reported");
+    }
 }
 
 #[test]

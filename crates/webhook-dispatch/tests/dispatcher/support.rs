@@ -47,6 +47,8 @@ pub(crate) enum Reply {
     Status(u16),
     /// 429, with this `Retry-After`.
     Later(&'static str),
+    /// The transport reports a stale connection.
+    Stale,
     /// No answer until the dispatcher stops the transport.
     Hang,
     Panic,
@@ -173,6 +175,10 @@ impl Transport for InProcessTransport {
         match reply {
             Reply::Status(status) => answer(status, None),
             Reply::Later(when) => answer(429, Some(when)),
+            Reply::Stale => Err(TransportError {
+                kind: TransportErrorKind::Stale,
+                message: "stale".to_owned(),
+            }),
             Reply::Panic => panic!("a transport that panics"),
             Reply::Hang => {
                 let (stopped, changed) = &*self.stopped;

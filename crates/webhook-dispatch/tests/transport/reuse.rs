@@ -4,7 +4,7 @@ use crate::peer::{OK, client};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use testkit::{Connection, Server};
-use webhook_dispatch::{HeaderLines, Request};
+use webhook_dispatch::{HeaderLines, Request, TransportErrorKind};
 
 #[test]
 fn head_and_body_come_in_one_piece_on_one_connection() {
@@ -87,6 +87,35 @@ fn check_replaced(script: impl Fn(&mut Connection) + Send + Sync + 'static) {
         // Waits for the end of the peer's script.
         scripts.recv().unwrap();
         assert_eq!(peer.connections(), connections);
+    }
+}
+
+/// The peer closes or resets a kept connection as the next request comes.
+#[test]
+fn a_kept_connection_that_is_closed_instead_of_an_answer_is_stale() {
+    for (answer, kind) in [
+        (&b""[..], TransportErrorKind::Stale),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", TransportErrorKind::Io),
+        (b"HTTP", TransportErrorKind::Io),
+    ] {
+        for resets in [false, true] {
+            let peer = Server::start(move |connection| {
+                connection.request().unwrap();
+                connection.write(OK);
+                connection.request().unwrap();
+                connection.write(answer);
+                if resets && answer.is_empty() {
+                    connection.reset();
+                }
+            });
+            let mut client = client(&peer);
+            for connections in 1..=2 {
+                assert_eq!(client.status(), 200, "over a new connection");
+                let error = client.post(b"body").unwrap_err();
+                assert_eq!(error.kind, kind, "{error}");
+                assert_eq!(peer.connections(), connections);
+            }
+        }
     }
 }
 
