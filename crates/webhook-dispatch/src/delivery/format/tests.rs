@@ -150,6 +150,7 @@ fn a_2xx_whose_body_reports_a_failed_record_is_a_failure() {
         r#"{"offsets":[{"partition":null,"offset":null,"error_code":50003,"error":"timed out"}]}"#,
         r#"{"offsets":[{"offset":1},{"error_code":1}]}"#,
         r#"{"offsets":[{"error":"broken"}]}"#,
+        r#"{"offsets":[{"message":"broken"}]}"#,
         r#"{"offsets":[]}"#,
         r"{}",
         "",
@@ -163,9 +164,29 @@ fn a_2xx_whose_body_reports_a_failed_record_is_a_failure() {
 }
 
 #[test]
-fn the_body_of_an_answer_counts_for_kafka_alone() {
+fn the_reason_of_a_failed_record_is_told_in_either_dialect() {
+    for name in ["error", "message"] {
+        let body = format!(r#"{{"offsets":[{{"error_code":500,"{name}":"too large"}}]}}"#);
+        let (_, _, detail) = receipt(&body).unwrap_err();
+        assert_eq!(detail, "the record was rejected: error_code 500: too large");
+    }
+}
+
+#[test]
+fn a_204_needs_no_receipt() {
     let answer = Answer {
         status: 204,
+        retry_after: None,
+        body: Vec::new(),
+        complete: true,
+    };
+    assert_eq!(check_response(Format::KafkaRestV2, &answer), Ok(()));
+}
+
+#[test]
+fn the_body_of_an_answer_counts_for_kafka_alone() {
+    let answer = Answer {
+        status: 200,
         retry_after: None,
         body: Vec::new(),
         complete: true,
