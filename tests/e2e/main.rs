@@ -25,6 +25,7 @@ mod reload;
 mod remote_repair;
 mod repair;
 mod retry;
+mod rotation;
 mod runbook;
 mod send;
 mod signals;

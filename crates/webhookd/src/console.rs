@@ -97,6 +97,11 @@ impl Console {
         tracing::info!("{text}");
     }
 
+    /// Logs an error.
+    pub(crate) fn error(&self, text: &str) {
+        tracing::error!("{text}");
+    }
+
     /// Logs a line that may come thousands of times.
     pub(crate) fn warn_limited(&self, text: &str) {
         self.log.log(|| tracing::warn!("{text}"));

@@ -62,6 +62,7 @@ fn vars(daemon: &Daemon, snapshot: &Snapshot) -> BTreeMap<String, Value> {
         (read.rejected + read.rejected_http).into(),
     );
     put("webhookd_intake_refused".into(), read.refused.into());
+    put("webhookd_follow_gaps".into(), daemon.input.gaps().0.into());
     let queue = &snapshot.stats.queue;
     put("webhookd_queue_bytes".into(), queue.bytes.into());
     put("webhookd_queue_max_bytes".into(), queue.max_bytes.into());

@@ -67,6 +67,12 @@ impl Report {
     pub(super) fn warn(&self, text: &str) {
         self.console.warn_limited(text);
     }
+
+    /// Logs and counts lines of a followed file that could not be read.
+    pub(super) fn gap(&self, text: &str) {
+        self.stats.gap();
+        self.console.error(text);
+    }
 }
 
 impl Completion for Report {

@@ -1,6 +1,7 @@
 //! Statistics of the input of all sources together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 /// Counts the input; shared by all sources.
 #[derive(Debug, Default)]
@@ -10,6 +11,9 @@ pub(crate) struct InputStats {
     rejected_http: AtomicU64,
     refused: AtomicU64,
     bytes: AtomicU64,
+    gaps: AtomicU64,
+    /// Epoch seconds; 0 if there was none.
+    last_gap: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -51,6 +55,22 @@ impl InputStats {
     /// Bytes read from standard input and files.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts lines of a followed file that could not be read.
+    pub(crate) fn gap(&self) {
+        let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        self.last_gap.store(now, Ordering::SeqCst);
+        self.gaps.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often lines of a followed file could not be read, and when that was last found, in epoch
+    /// seconds; 0 if it never was.
+    pub(crate) fn gaps(&self) -> (u64, u64) {
+        (
+            self.gaps.load(Ordering::SeqCst),
+            self.last_gap.load(Ordering::SeqCst),
+        )
     }
 
     pub(crate) fn counts(&self) -> InputCounts {

@@ -32,6 +32,7 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
 
 fn add_intake(families: &mut Families, daemon: &Daemon) {
     let read = daemon.input.counts();
+    let (gaps, last_gap) = daemon.input.gaps();
     for (name, help, value) in [
         (
             "webhookd_intake_events_total",
@@ -53,9 +54,19 @@ fn add_intake(families: &mut Families, daemon: &Daemon) {
             "Bytes read from standard input and files.",
             daemon.input.bytes(),
         ),
+        (
+            "webhookd_follow_gaps_total",
+            "How often lines of a followed file could not be found or read.",
+            gaps,
+        ),
     ] {
         families.counter(name, help, Samples::one(value as f64));
     }
+    families.gauge(
+        "webhookd_follow_last_gap_timestamp_seconds",
+        "When webhookd last missed lines of a followed file; 0 if it never did.",
+        Samples::one(last_gap as f64),
+    );
 }
 
 fn add_config(families: &mut Families, daemon: &Daemon) {

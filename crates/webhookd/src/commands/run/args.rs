@@ -33,9 +33,9 @@ pub(crate) struct RunArgs {
 
     /// Follow the files as they grow, across rotation and restarts
     ///
-    /// A file may be rotated, truncated, or not exist yet. The position up to which its events are
-    /// safe is kept in the queue's directory; a file without one is read from its beginning. Runs
-    /// until a signal arrives.
+    /// A file may be rotated (also compressed by gzip), truncated, or not exist yet. The position up
+    /// to which its events are safe is kept in the queue's directory; a file without one is read from
+    /// its beginning. Runs until a signal arrives.
     #[arg(long, requires = "events")]
     pub(in crate::commands) follow: bool,
 

@@ -1,20 +1,25 @@
 //! `--follow`: lines of a file that grows, is rotated, truncated, or does not exist yet.
 //!
 //! The file is polled ten times a second. That works on every file system, at a cost too small to
-//! measure.
+//! measure. A rotated file is read to its end before the next newer one, up to the file itself.
+//! Whatever cannot be read is reported as a gap.
 
 mod checkpoint;
+mod content;
 mod reading;
+mod rotated;
+mod search;
 mod tracker;
 
 use super::feeder::Feeder;
 use crate::messages::Message;
 use anyhow::{Context, Result};
 use checkpoint::Checkpoint;
+use content::Content;
 use crossbeam_channel::Sender;
-use reading::Reading;
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use reading::{Found, Reading};
+use rotated::Candidate;
+use search::{Next, find, is_newer, open_first};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -26,6 +31,11 @@ const SAVING: Duration = Duration::from_secs(1);
 const AT_THE_END: Duration = Duration::from_secs(2);
 /// How long to wait after the queue refused a line, or after an error.
 const AFTER_REFUSAL: Duration = Duration::from_secs(1);
+/// How often to look for a file, or to read a damaged one, while a rotation may be under way.
+const TRIES: u32 = 5;
+/// How long a rotated file is read on while the next one is empty: a program writes to its old file
+/// until it is told of the rotation.
+const LINGER: Duration = Duration::from_secs(300);
 
 /// Follows a file.
 pub(crate) struct Follower {
@@ -37,14 +47,15 @@ pub(crate) struct Follower {
 }
 
 /// Why reading a file has ended.
-#[derive(PartialEq, Eq)]
 enum Ended {
     /// The program ends.
     Stopped,
-    /// Another file has the name now.
-    Rotated,
-    /// The file was truncated, or overwritten from its beginning.
-    Truncated,
+    /// It was rotated, and read to its end.
+    Rotated(Next),
+    /// It was truncated, or overwritten from its beginning.
+    Overwritten,
+    /// It is compressed, and damaged or incomplete.
+    Damaged,
 }
 
 impl Follower {
@@ -115,53 +126,94 @@ impl Follower {
         self.feeder.signals().pause(time)
     }
 
-    fn follow(&self, mut known: Option<Checkpoint>) -> Result<()> {
-        if let Some(checkpoint) = &known
-            && !self.is_current(checkpoint)
-            && let Some(old) = checkpoint.find_renamed()
-        {
-            // Rotated while webhookd was stopped.
-            let mut reading = Reading::resume(old, checkpoint.clone(), self.max_line);
-            if self.read(&mut reading)? == Ended::Stopped {
-                return Ok(());
-            }
-        }
-        while let Some(file) = self.wait_for_file()? {
-            let current = known.take().filter(|known| {
-                file.metadata()
-                    .is_ok_and(|metadata| known.is_in(&file, &metadata))
-            });
-            let checkpoint = match current {
-                Some(checkpoint) => checkpoint,
-                None => {
-                    let checkpoint = Checkpoint::start(&self.path, &file)?;
-                    // Keys of lines refer to it, so it is saved before the first line is submitted.
-                    checkpoint.save(&self.directory)?;
-                    checkpoint
+    fn follow(&self, known: Option<Checkpoint>) -> Result<()> {
+        let mut next = match known {
+            Some(known) => self.resume(known, false)?,
+            None => self.wait_for_file()?,
+        };
+        let mut damaged = 0;
+        // `None` once a signal has arrived.
+        while let Some(mut reading) = next {
+            next = match self.read(&mut reading)? {
+                Ended::Stopped => None,
+                Ended::Rotated(found) => Some(self.go_on(found)?),
+                Ended::Overwritten => {
+                    let complete = reading.is_complete();
+                    self.resume(reading.into_checkpoint(), complete)?
+                }
+                Ended::Damaged if damaged < TRIES => {
+                    // It may still be written.
+                    damaged += 1;
+                    match self.pause(AFTER_REFUSAL) {
+                        true => None,
+                        false => self.resume(reading.into_checkpoint(), false)?,
+                    }
+                }
+                Ended::Damaged => {
+                    damaged = 0;
+                    let at = reading.checkpoint().mark();
+                    self.gap(&format!(
+                        "a compressed file cannot be decompressed after line {} (byte {})",
+                        at.line, at.offset
+                    ));
+                    match self.wait_until(|| self.next_after(&reading))? {
+                        Some(found) => Some(self.go_on(found)?),
+                        None => None,
+                    }
                 }
             };
-            let mut reading = Reading::resume(file, checkpoint, self.max_line);
-            if self.read(&mut reading)? == Ended::Stopped {
-                break;
-            }
         }
         Ok(())
     }
 
-    fn is_current(&self, checkpoint: &Checkpoint) -> bool {
-        File::open(&self.path).is_ok_and(|file| {
-            file.metadata()
-                .is_ok_and(|metadata| checkpoint.is_in(&file, &metadata))
-        })
+    /// Reads on at a checkpoint: in the file itself, or in a rotated file or a copy. If there is
+    /// none, the lines after the checkpoint are lost, unless it is `complete`; then it reads what was
+    /// written later. `None` if a signal arrives.
+    fn resume(&self, mut known: Checkpoint, complete: bool) -> Result<Option<Reading>> {
+        let mut tries = 0;
+        while tries < TRIES {
+            let list = self.list(&known)?;
+            if let Some((_, content)) = find(&list, &known)? {
+                known.take_from(&content)?;
+                return Reading::resume(content, known, self.max_line).map(Some);
+            }
+            if complete {
+                break;
+            }
+            // Without any file, its file system may not be mounted yet.
+            tries += u32::from(!list.is_empty());
+            if self.pause(STEP) {
+                return Ok(None);
+            }
+        }
+        let newer = || {
+            let list = self.list(&known)?.into_iter();
+            open_first(list.filter(|it| is_newer(it, &known)).collect())
+        };
+        let mut found = newer()?;
+        let mark = known.mark();
+        if !complete && (mark.offset > 0 || known.knows_content()) {
+            let next = found.as_ref().map_or(&self.path, |found| &found.path);
+            self.gap(&format!(
+                "the file that was read up to line {} (byte {}) is neither there nor among the \
+                 rotated files; going on at the beginning of {}",
+                mark.line,
+                mark.offset,
+                next.display()
+            ));
+        }
+        if found.is_none() {
+            found = self.wait_until(newer)?;
+        }
+        found.map(|found| self.go_on(found)).transpose()
     }
 
-    /// Opens the file as soon as it exists; `None` if a signal arrives first.
-    fn wait_for_file(&self) -> Result<Option<File>> {
+    /// Looks for something until it is there; `None` if a signal arrives first.
+    fn wait_until<T>(&self, look: impl Fn() -> Result<Option<T>>) -> Result<Option<T>> {
         loop {
-            match File::open(&self.path) {
-                Ok(file) => return Ok(Some(file)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error).context("cannot open it"),
+            let found = look()?;
+            if found.is_some() {
+                return Ok(found);
             }
             if self.pause(STEP) {
                 return Ok(None);
@@ -169,51 +221,129 @@ impl Follower {
         }
     }
 
-    /// Reads a file until it is rotated or truncated, or a signal arrives. What was read is durable
+    /// Begins to read the next file.
+    fn go_on(&self, next: Next) -> Result<Reading> {
+        for gap in next.gaps {
+            self.gap(&gap);
+        }
+        self.begin(next.content)
+    }
+
+    fn begin(&self, mut content: Content) -> Result<Reading> {
+        let checkpoint = Checkpoint::start(&self.path, &mut content)?;
+        // Keys of lines refer to it, so it is saved before the first line is submitted.
+        checkpoint.save(&self.directory)?;
+        Reading::resume(content, checkpoint, self.max_line)
+    }
+
+    fn list(&self, known: &Checkpoint) -> Result<Vec<Candidate>> {
+        rotated::list(&self.path, known.file()).context("cannot look at it")
+    }
+
+    /// The file to read after a rotated one that was read to its end; `None` while it must be read
+    /// on.
+    fn next_after(&self, reading: &Reading) -> Result<Option<Next>> {
+        let id = reading.id()?;
+        if let Ok(metadata) = std::fs::metadata(&self.path)
+            && content::id(&metadata) == id
+        {
+            return Ok(None);
+        }
+        let known = reading.checkpoint();
+        let mut list = self.list(known)?;
+        let place = list.iter().position(|it| it.id == id);
+        let place = match place {
+            Some(place) => Some(place),
+            None => find(&list, known)?.map(|(place, _)| place),
+        };
+        let mut pruned = None;
+        match place {
+            Some(place) => drop(list.drain(..=place)),
+            None => {
+                // Renamed to another folder, or deleted. What was rotated between it and the oldest
+                // file that is left may be deleted, too.
+                list.retain(|it| is_newer(it, known));
+                let oldest = list.iter().find(|it| !it.is_live);
+                pruned = oldest.map(|oldest| {
+                    format!(
+                        "the rotated file that was read last is deleted, and so may be others up to \
+                         {}",
+                        oldest.path.display()
+                    )
+                });
+            }
+        }
+        let may_grow = reading.may_grow() && reading.since_read() < LINGER;
+        if list.is_empty() || may_grow && list.iter().all(|it| it.is_empty) {
+            return Ok(None);
+        }
+        let mut next = open_first(list)?;
+        if let Some(next) = &mut next {
+            next.gaps.extend(pruned);
+        }
+        Ok(next)
+    }
+
+    /// Reports lines that could not be read.
+    fn gap(&self, text: &str) {
+        let path = self.path.display();
+        let report = self.feeder.report();
+        report.gap(&format!("lines of {path} may be lost: {text}"));
+    }
+
+    /// Opens the file as soon as it exists; `None` if a signal arrives first.
+    fn wait_for_file(&self) -> Result<Option<Reading>> {
+        self.wait_until(|| match std::fs::File::open(&self.path) {
+            Ok(file) => self.begin(Content::plain(file)).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("cannot open it"),
+        })
+    }
+
+    /// Reads a file until it is rotated or overwritten, or a signal arrives. What was read is durable
     /// then, except for lines that the end of the program cuts short.
     fn read(&self, reading: &mut Reading) -> Result<Ended> {
-        let mut last_look = false;
-        let mut waited = true;
+        let mut next = None;
         loop {
             if self.feeder.must_end() {
                 self.settle_at_the_end(reading)?;
                 return Ok(Ended::Stopped);
             }
-            if reading.has_refused() {
-                self.go_back(reading)?;
+            if reading.has_refused() && !self.go_back(reading)? {
+                return Ok(Ended::Overwritten);
             }
-            if waited && reading.is_overwritten()? {
-                self.settle(reading)?;
-                return Ok(Ended::Truncated);
-            }
-            waited = false;
-            if reading.feed_some(&self.feeder)? {
-                last_look = false;
-                if reading.since_save() >= SAVING {
-                    reading.save(&self.directory)?;
+            match reading.fetch(&self.feeder)? {
+                Found::Bytes => {
+                    next = None;
+                    if reading.lacks_beginning() || reading.since_save() >= SAVING {
+                        reading.save(&self.directory)?;
+                    }
+                    reading.feed(&self.feeder);
+                    continue;
                 }
-                continue;
+                Found::Overwritten => {
+                    self.settle(reading)?;
+                    return Ok(Ended::Overwritten);
+                }
+                Found::Damage => {
+                    if self.settle(reading)? {
+                        return Ok(Ended::Damaged);
+                    }
+                    continue;
+                }
+                Found::End => {}
             }
             reading.save(&self.directory)?;
-            if last_look {
+            if let Some(next) = next.take() {
                 reading.feed_last(&self.feeder);
                 if self.settle(reading)? {
-                    return Ok(Ended::Rotated);
+                    return Ok(Ended::Rotated(next));
                 }
                 continue;
             }
-            // A program may write a last line to its file after it was renamed.
-            last_look = self.is_rotated(reading)?;
+            // A program may write a last line to its file before it writes to the next one.
+            next = self.next_after(reading)?;
             self.pause(STEP);
-            waited = true;
-        }
-    }
-
-    fn is_rotated(&self, reading: &Reading) -> Result<bool> {
-        match std::fs::metadata(&self.path) {
-            Ok(metadata) => Ok(metadata.ino() != reading.inode()?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error).context("cannot look at it"),
         }
     }
 
@@ -235,11 +365,14 @@ impl Follower {
         reading.save(&self.directory)
     }
 
-    /// Goes back to the first line that the queue refused.
-    fn go_back(&self, reading: &mut Reading) -> Result<()> {
+    /// Goes back to the first line that the queue refused. Returns false if the file no longer has it.
+    fn go_back(&self, reading: &mut Reading) -> Result<bool> {
         self.settle(reading)?;
         self.pause(AFTER_REFUSAL);
-        reading.rewind(self.max_line);
-        Ok(())
+        if reading.is_overwritten()? {
+            return Ok(false);
+        }
+        reading.rewind(self.max_line)?;
+        Ok(true)
     }
 }

@@ -1,13 +1,12 @@
 //! An open file of `--follow`, and how far it was read.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{COMPARED, Checkpoint, before};
+use super::content::{Content, FileId, is_damage};
 use super::tracker::{Mark, Tracker};
 use crate::sources::completion::{Completion, Report};
 use crate::sources::feeder::Feeder;
 use crate::sources::splitter::{Line, Splitter};
 use anyhow::{Context, Result};
-use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,45 +17,118 @@ const CHUNK: usize = 64 * 1024;
 
 /// A file that is being read.
 pub(super) struct Reading {
-    file: File,
+    content: Content,
     checkpoint: Checkpoint,
     tracker: Arc<Tracker>,
     splitter: Splitter,
-    /// Bytes read.
+    /// What was read, and not fed yet.
+    chunk: Vec<u8>,
+    /// Bytes fed, which come before the chunk.
     offset: u64,
+    /// The last bytes fed; empty if they are not known.
+    tail: Vec<u8>,
+    /// The longest that the file was.
+    length: u64,
     saved: Instant,
+    /// When something was read.
+    read: Instant,
+}
+
+/// What a read has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Bytes,
+    End,
+    /// The file no longer holds what was read of it.
+    Overwritten,
+    /// A compressed file cannot be decompressed any further.
+    Damage,
 }
 
 impl Reading {
     /// Reads on from a checkpoint.
-    pub(super) fn resume(file: File, checkpoint: Checkpoint, max_line: usize) -> Reading {
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn resume(
+        mut content: Content,
+        checkpoint: Checkpoint,
+        max_line: usize,
+    ) -> Result<Reading> {
         let mark = checkpoint.mark();
-        Reading {
-            file,
+        let tail = before(&mut content, mark.offset).context("cannot read on")?;
+        Ok(Reading {
+            tail,
+            content,
             checkpoint,
             tracker: Arc::new(Tracker::new(mark)),
             splitter: Splitter::after(mark.line, max_line),
+            chunk: Vec::new(),
             offset: mark.offset,
+            length: mark.offset,
             saved: Instant::now(),
-        }
+            read: Instant::now(),
+        })
     }
 
-    /// Goes back to the first line that must be read again.
-    pub(super) fn rewind(&mut self, max_line: usize) {
+    /// Goes back to the first line that must be read again, in a file that is not overwritten.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn rewind(&mut self, max_line: usize) -> Result<()> {
         let mark = self.tracker.safe();
         self.tracker = Arc::new(Tracker::new(mark));
         self.splitter = Splitter::after(mark.line, max_line);
+        self.chunk.clear();
         self.offset = mark.offset;
+        self.tail = before(&mut self.content, mark.offset).context("cannot read on")?;
+        Ok(())
     }
 
-    pub(super) fn inode(&self) -> Result<u64> {
-        Ok(self.file.metadata().context("cannot look at it")?.ino())
+    pub(super) fn id(&self) -> Result<FileId> {
+        self.content.id().context("cannot look at it")
+    }
+
+    pub(super) fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    pub(super) fn into_checkpoint(self) -> Checkpoint {
+        self.checkpoint
+    }
+
+    /// Whether the file may grow.
+    pub(super) fn may_grow(&self) -> bool {
+        !self.content.is_compressed()
+    }
+
+    /// The time since something was read.
+    pub(super) fn since_read(&self) -> Duration {
+        self.read.elapsed()
     }
 
     /// Whether the file no longer holds what was read of it.
-    pub(super) fn is_overwritten(&self) -> Result<bool> {
-        let metadata = self.file.metadata().context("cannot look at it")?;
-        Ok(metadata.len() < self.offset || !self.checkpoint.is_in(&self.file, &metadata))
+    pub(super) fn is_overwritten(&mut self) -> Result<bool> {
+        if self.content.is_compressed() {
+            return Ok(false);
+        }
+        let metadata = self.content.metadata().context("cannot look at it")?;
+        if metadata.len() < self.offset {
+            return Ok(true);
+        }
+        let begins = self.checkpoint.begins(&mut self.content);
+        let tail = before(&mut self.content, self.offset).context("cannot look at it")?;
+        if !begins.context("cannot look at it")? || !tail.ends_with(&self.tail) {
+            return Ok(true);
+        }
+        self.length = self.length.max(metadata.len());
+        Ok(false)
+    }
+
+    /// Whether everything that the file is known to have held is durable, or skipped.
+    pub(super) fn is_complete(&self) -> bool {
+        let split = self.offset - self.splitter.kept() as u64;
+        self.is_settled() && !self.has_refused() && split >= self.length
     }
 
     /// Whether the queue refused a line.
@@ -74,26 +146,54 @@ impl Reading {
         self.saved.elapsed()
     }
 
-    /// Reads a chunk, and feeds the lines in it. Returns false at the end of the file.
-    pub(super) fn feed_some(&mut self, feeder: &Feeder) -> Result<bool> {
-        let mut chunk = vec![0; CHUNK];
-        let read = match self.file.read_at(&mut chunk, self.offset) {
+    /// Reads a chunk.
+    pub(super) fn fetch(&mut self, feeder: &Feeder) -> Result<Found> {
+        self.chunk.resize(CHUNK, 0);
+        let read = match self.content.read_at(&mut self.chunk, self.offset) {
             Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => 0,
+            Err(error) if self.content.is_compressed() && is_damage(&error) => {
+                return Ok(Found::Damage);
+            }
             Err(error) => return Err(error).context("cannot read on"),
         };
-        let chunk = &chunk[..read];
+        self.chunk.truncate(read);
+        // Looked at after the read: what was read before the file was overwritten is valid.
+        if self.is_overwritten()? {
+            return Ok(Found::Overwritten);
+        }
+        if read == 0 {
+            return Ok(Found::End);
+        }
         feeder.report().stats().read_bytes(read as u64);
-        let mut rest = chunk;
+        self.read = Instant::now();
+        Ok(Found::Bytes)
+    }
+
+    /// Whether the checkpoint must be saved before the chunk is fed, which may take long: without
+    /// the file's beginning it does not recognise a copy of the file.
+    pub(super) fn lacks_beginning(&self) -> bool {
+        let read = self.offset + self.chunk.len() as u64;
+        self.checkpoint.lacks_beginning(read)
+    }
+
+    /// Feeds the lines in the chunk.
+    pub(super) fn feed(&mut self, feeder: &Feeder) {
+        let chunk = std::mem::take(&mut self.chunk);
+        let mut rest = &chunk[..];
         while let Some(line) = self.splitter.next(&mut rest) {
             let end = self.offset + (chunk.len() - rest.len()) as u64;
             let fed = feed(feeder, &self.tracker, &self.checkpoint, line, end);
             if !fed || self.tracker.has_refused() {
-                return Ok(true);
+                return;
             }
         }
-        self.offset += read as u64;
-        Ok(read > 0)
+        self.offset += chunk.len() as u64;
+        self.tail
+            .extend_from_slice(&chunk[chunk.len().saturating_sub(COMPARED)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(COMPARED));
+        self.chunk = chunk;
+        self.chunk.clear();
     }
 
     /// Feeds the text after the last line feed, of a file that no longer grows.
@@ -107,14 +207,11 @@ impl Reading {
     pub(super) fn save(&mut self, directory: &Path) -> Result<()> {
         self.saved = Instant::now();
         let mark = self.tracker.safe();
-        if mark == self.checkpoint.mark() {
+        if mark == self.checkpoint.mark() && !self.lacks_beginning() {
             return Ok(());
         }
-        if self.checkpoint.advance(&self.file, mark).is_err() {
-            // The file was truncated meanwhile, which makes the checkpoint useless. The next look
-            // finds that out.
-            return Ok(());
-        }
+        let intact = !self.is_overwritten()?;
+        self.checkpoint.advance(&mut self.content, mark, intact)?;
         self.checkpoint.save(directory)
     }
 }
