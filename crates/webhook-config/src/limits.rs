@@ -82,6 +82,8 @@ pub(crate) const QUEUE_BYTES: Limits = Limits {
     most: 16 << 40,
 };
 
+/// Short enough for a moved receiver, long enough to cost nothing.
+pub(crate) const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 pub(crate) const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not 0");
 /// Settled events stay in the window until they are synced; this leaves room for the next ones to

@@ -39,6 +39,7 @@ struct ShownTarget<'a> {
     window: NonZeroUsize,
     max_per_second: Option<NonZeroU32>,
     max_response_bytes: u64,
+    max_connection_age_msec: u64,
     signing: Option<ShownSigning>,
     tls: Option<ShownTls>,
     proxy: Option<String>,
@@ -123,6 +124,7 @@ fn show_target(target: &Target) -> ShownTarget<'_> {
         window: target.window(),
         max_per_second: target.max_per_second(),
         max_response_bytes: target.max_response_bytes(),
+        max_connection_age_msec: msec(target.max_connection_age()),
         signing,
         tls: (!target.tls().is_default()).then(|| ShownTls {
             ca_file: target.tls().ca_pem().map(|_| MASK),

@@ -36,6 +36,7 @@ pub struct Target {
     concurrency: NonZeroUsize,
     window: NonZeroUsize,
     max_response_bytes: u64,
+    max_connection_age: Duration,
     max_per_second: Option<NonZeroU32>,
     signing: Option<Signing>,
     tls: Tls,
@@ -61,6 +62,7 @@ impl Target {
             concurrency: limits::DEFAULT_CONCURRENCY,
             window: limits::DEFAULT_WINDOW_RELIABLE,
             max_response_bytes: limits::DEFAULT_MAX_RESPONSE_BYTES,
+            max_connection_age: limits::DEFAULT_MAX_CONNECTION_AGE,
             max_per_second: None,
             signing: None,
             tls: Tls::default(),
@@ -164,6 +166,12 @@ impl Target {
         self.max_response_bytes
     }
 
+    /// The age at which a connection is replaced by a new one before the next request.
+    #[must_use]
+    pub fn max_connection_age(&self) -> Duration {
+        self.max_connection_age
+    }
+
     /// The most attempts started in a second.
     #[must_use]
     pub fn max_per_second(&self) -> Option<NonZeroU32> {
@@ -252,6 +260,9 @@ impl TargetBuilder {
         concurrency: NonZeroUsize
         /// The most bytes of a response's body that are read; 65536 if not set, 64 MiB at most.
         max_response_bytes: u64
+        /// The age at which a connection is replaced by a new one before the next request; 300 s
+        /// if not set, 1 ms to 2147483647 ms.
+        max_connection_age: Duration
         /// The most attempts started in a second; no bound if not set.
         max_per_second: Option<NonZeroU32>
         /// How its deliveries are signed; unsigned if not set.
@@ -315,6 +326,7 @@ impl TargetBuilder {
         });
         limits::TIMEOUT_MSEC.check_duration("timeoutMsec", target.connect_timeout)?;
         limits::TIMEOUT_MSEC.check_duration("responseTimeoutMsec", target.response_timeout)?;
+        limits::TIMEOUT_MSEC.check_duration("maxConnectionAgeMsec", target.max_connection_age)?;
         limits::CONCURRENCY.check("concurrency", target.concurrency.get() as u64)?;
         limits::WINDOW.check("window", target.window.get() as u64)?;
         limits::MAX_RESPONSE_BYTES.check("maxResponseBytes", target.max_response_bytes)?;

@@ -232,12 +232,13 @@ impl DispatcherBuilder {
     /// The queue or a target's settings cannot be used, or the system provides no thread. Nothing
     /// was started, and nothing in the queue was changed.
     pub fn start(self) -> Result<Dispatcher, StartError> {
-        let connector = self
-            .connector
-            .unwrap_or_else(|| Arc::new(HttpConnector::new()));
         let ids = EventIds::new().map_err(StartError::System)?;
         let clock = Arc::new(Guarded(self.clock));
         let observer = Arc::new(Guarded(self.observer));
+        let connector = self.connector.unwrap_or_else(|| {
+            let observer = Arc::clone(&observer) as Arc<dyn Observer>;
+            Arc::new(HttpConnector::new().with_observer(observer))
+        });
         let shared = Arc::new(Shared::new(clock, observer, ids));
         let empty = RoutingTable::new(Arc::new(self.config.clone()), Vec::new(), Vec::new());
         let router = Arc::new(Router::new(shared, empty));

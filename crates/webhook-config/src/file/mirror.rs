@@ -64,6 +64,10 @@ file_object! {
         max_per_second: Spanned<u64> = "maxPerSecond", default(null);
         /// The most bytes of a response's body that are read; 1 to 67108864.
         max_response_bytes: Spanned<u64> = "maxResponseBytes", default(65_536);
+        /// The age in milliseconds at which a connection is replaced by a new one before the next
+        /// request; 1 to 2147483647. A connection is also replaced when the receiver's name no
+        /// longer has its address, which is looked up every 30 s.
+        max_connection_age: Spanned<u64> = "maxConnectionAgeMsec", default(300_000);
         /// Signs deliveries by Standard Webhooks 1.0. Null means unsigned.
         signing: SigningFile = "signing", default(null);
         /// The certificates that TLS connections trust and present.

@@ -38,7 +38,7 @@ prop_compose! {
         url in "https?://[a-z]{1,8}(:[1-9][0-9]{0,3})?(/[a-z0-9]{0,5}){0,3}(\\?[a-z=&]{1,9})?",
         // These letters form no word for which `show` masks a value.
         headers in prop::collection::btree_map("X-[A-E]{1,3}", "[bdfgl\u{e9} ]{0,8}", 0..4),
-        timeouts in (1u64..=2_147_483_647, 1u64..=2_147_483_647),
+        timeouts in (1u64..=2_147_483_647, 1u64..=2_147_483_647, 1u64..=2_147_483_647),
         statuses in prop::option::of(prop::collection::vec(prop::sample::select(ScheduleStatus::ALL), 0..5)),
         jobs in prop::option::of(prop::collection::vec("[a-z*]{1,4}/[a-z]{1,4}/[a-z]{1,3}\\*{0,2}", 0..3)),
         initial_events in any::<bool>(),
@@ -62,6 +62,7 @@ prop_compose! {
             .concurrency(NonZeroUsize::new(sizes.0).unwrap())
             .window(NonZeroUsize::new(sizes.1).unwrap())
             .max_response_bytes(sizes.2)
+            .max_connection_age(Duration::from_millis(timeouts.2))
             .max_per_second(rate.and_then(NonZeroU32::new));
         for (name, value) in headers {
             builder = builder.header(&name, value.trim());

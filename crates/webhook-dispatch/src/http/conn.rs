@@ -9,6 +9,7 @@ use crate::http::resolver::{Lookups, Resolving};
 use crate::http::stop::Stop;
 use crate::http::transport::TransportError;
 use crate::http::ureq_layers::{Layered, Layers};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_config::{ProxyUrl, Target};
@@ -43,10 +44,14 @@ impl Stream for Conn {
     }
 }
 
-/// Makes connections to a target.
+/// Makes connections to a target, one at a time.
 pub(crate) struct Dialer {
-    /// The target, or the proxy that gets its requests.
+    /// The target.
     uri: http::Uri,
+    /// The server that is connected to: the proxy, if there is one, or the target.
+    server: http::Uri,
+    /// The address of the last connection.
+    peer: Option<SocketAddr>,
     within: Duration,
     resolving: Resolving,
     stop: Arc<Stop>,
@@ -73,9 +78,10 @@ impl Dialer {
         } else {
             Some(Layers::new(target, resolving.clone(), Arc::clone(&stop))?)
         };
-        let proxy = target.proxy().filter(|_| is_plain);
         Ok(Dialer {
-            uri: proxy.map_or(url, ProxyUrl::as_uri).clone(),
+            uri: url.clone(),
+            server: target.proxy().map_or(url, ProxyUrl::as_uri).clone(),
+            peer: None,
             within,
             resolving,
             stop,
@@ -83,16 +89,32 @@ impl Dialer {
         })
     }
 
-    pub(crate) fn dial(&self) -> Result<Conn, TransportError> {
+    pub(crate) fn dial(&mut self) -> Result<Conn, TransportError> {
         if self.stop.is_stopped() {
             return Err(TransportError::stopped());
         }
-        if let Some(layers) = &self.layers {
-            return layers.dial(&self.uri, self.within).map(Conn::Layered);
+        let conn = match &self.layers {
+            Some(layers) => layers.dial(&self.uri, self.within).map(Conn::Layered)?,
+            None => self.dial_plain()?,
+        };
+        self.peer = self.stop.peer();
+        if let Some(peer) = self.peer {
+            self.resolving.prefer(&self.server, peer);
         }
-        let addresses = self.resolving.resolve(&self.uri).map_err(explain_resolve)?;
+        Ok(conn)
+    }
+
+    fn dial_plain(&self) -> Result<Conn, TransportError> {
+        let addresses = self.resolving.resolve(&self.server);
+        let addresses = addresses.map_err(explain_resolve)?;
         dial(&addresses, self.within, &self.stop)
             .map(Conn::Direct)
             .map_err(|error| explain_io(&error, Phase::Connecting))
+    }
+
+    /// Whether the server's name still has the address of the last connection.
+    pub(crate) fn leads_to_receiver(&self) -> bool {
+        self.peer
+            .is_none_or(|peer| self.resolving.still_has(&self.server, peer))
     }
 }

@@ -69,6 +69,7 @@ pub(crate) struct Connection<S> {
     silent: bool,
     /// Whether there was an answer before.
     reused: bool,
+    made: Instant,
     /// When the last answer ended.
     used: Instant,
 }
@@ -83,6 +84,7 @@ impl<S: Stream> Connection<S> {
             kept: true,
             silent: true,
             reused: false,
+            made: Instant::now(),
             used: Instant::now(),
         }
     }
@@ -92,12 +94,19 @@ impl<S: Stream> Connection<S> {
         self.kept
     }
 
-    /// The connection, if the next request may use it: the last answer allows it and ended at most
-    /// `idle` ago, and the peer has neither closed nor sent unsolicited bytes.
-    pub(crate) fn if_reusable(mut self, idle: Duration) -> Option<Connection<S>> {
+    /// The connection, if the next request may use it: it is at most `max_age` old, the last answer
+    /// allows it and ended at most `idle` ago, and the peer has neither closed nor sent unsolicited
+    /// bytes.
+    pub(crate) fn if_reusable(
+        mut self,
+        idle: Duration,
+        max_age: Duration,
+    ) -> Option<Connection<S>> {
+        let now = Instant::now();
         let reusable = self.kept
             && self.unread.is_empty()
-            && self.used.elapsed() <= idle
+            && now.saturating_duration_since(self.used) <= idle
+            && now.saturating_duration_since(self.made) <= max_age
             && self.stream.is_quiet();
         self.silent = true;
         self.reused = true;

@@ -23,14 +23,17 @@ use self::net::NEVER;
 use self::resolver::Lookups;
 use self::stop::Stop;
 use self::transport::{Answer, Connector, Request, Stopper, Transport, TransportError};
+use crate::shared::Observer;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use webhook_config::{ProxyUrl, Target};
 
 /// How long a connection may be idle before it is replaced.
 const IDLE: Duration = Duration::from_secs(90);
+/// How often it is checked whether the receiver's name still has the address of the connection.
+const ADDRESS_CHECK: Duration = Duration::from_secs(1);
 
 /// Makes transports over HTTP/1.1, plain or in TLS. Each keeps one connection.
 #[derive(Debug, Default)]
@@ -45,14 +48,33 @@ impl HttpConnector {
         HttpConnector::default()
     }
 
-    /// A connector that resolves host names by `look_up` instead of by the system. It gets a name
-    /// and a port, and may block: it runs on a thread of its own, at most one for each name.
+    /// Resolves host names by `look_up` instead of by the system, and again after `time_to_live`
+    /// instead of 30 s. `look_up` gets a name and a port, and may block: it runs on a thread of its
+    /// own, at most one for each name.
     #[must_use]
     pub fn with_resolver(
+        self,
+        time_to_live: Duration,
         look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> HttpConnector {
+        self.with(|settings| {
+            settings.look_up = Arc::new(look_up);
+            settings.time_to_live = time_to_live;
+        })
+    }
+
+    /// Reports to this observer which known names can no longer be resolved.
+    #[must_use]
+    pub fn with_observer(self, observer: Arc<dyn Observer>) -> HttpConnector {
+        self.with(|settings| settings.observer = observer)
+    }
+
+    /// The connector with other settings, and an empty cache.
+    fn with(self, change: impl FnOnce(&mut resolver::Settings)) -> HttpConnector {
+        let mut settings = self.lookups.settings.clone();
+        change(&mut settings);
         HttpConnector {
-            lookups: Arc::new(Lookups::new(Box::new(look_up))),
+            lookups: Arc::new(Lookups::new(settings)),
         }
     }
 }
@@ -70,6 +92,8 @@ impl Connector for HttpConnector {
             through_proxy: proxy.is_some(),
             head: Vec::new(),
             connection: None,
+            address_checked: Instant::now(),
+            max_age: target.max_connection_age(),
             respond: target.response_timeout().min(NEVER),
             max_response_bytes: target.max_response_bytes(),
         }))
@@ -113,6 +137,10 @@ struct HttpTransport {
     /// The buffer of a request's head.
     head: Vec<u8>,
     connection: Option<Connection<Conn>>,
+    /// When it was last checked whether the receiver's name still has the connection's address.
+    address_checked: Instant,
+    /// The greatest age of a connection that is used again.
+    max_age: Duration,
     respond: Duration,
     max_response_bytes: u64,
 }
@@ -135,10 +163,21 @@ impl Transport for HttpTransport {
 }
 
 impl HttpTransport {
+    /// Whether the kept connection leads to an address that the receiver's name still has.
+    fn leads_to_receiver(&mut self) -> bool {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.address_checked) < ADDRESS_CHECK {
+            return true;
+        }
+        self.address_checked = now;
+        self.dialer.leads_to_receiver()
+    }
+
     fn exchange(&mut self, request: Request<'_>) -> Result<Answer, TransportError> {
         // A connection that cannot be reused is closed first: the receiver may limit their number.
         let kept = self.connection.take();
-        let mut connection = match kept.and_then(|kept| kept.if_reusable(IDLE)) {
+        let kept = kept.and_then(|kept| kept.if_reusable(IDLE, self.max_age));
+        let mut connection = match kept.filter(|_| self.leads_to_receiver()) {
             Some(kept) => kept,
             None => Connection::new(self.dialer.dial()?),
         };

@@ -1,6 +1,6 @@
 //! Stops a transport from another thread.
 
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Stops a transport from another thread.
@@ -29,6 +29,12 @@ impl Stop {
             // The error that the socket is closed already is ignored.
             drop(socket.shutdown(Shutdown::Both));
         }
+    }
+
+    /// The address that the socket in use is connected to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        let stopping = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stopping.socket.upgrade()?.peer_addr().ok()
     }
 
     /// Makes a stop shut this socket down. False if the transport was stopped already.

@@ -68,6 +68,19 @@ pub enum Incident<'a> {
         /// How many.
         events: u64,
     },
+    /// A host name that was resolved before can no longer be resolved. Connections are made to the
+    /// addresses that it had.
+    NameNotResolved {
+        /// The host name of a target or proxy.
+        host: &'a str,
+        /// Why.
+        detail: &'a str,
+    },
+    /// A host name can be resolved again.
+    NameResolved {
+        /// The host name of a target or proxy.
+        host: &'a str,
+    },
     /// A sender's thread could not be started. The others go on; starting it is tried again.
     SenderNotStarted {
         /// The target.
@@ -138,6 +151,14 @@ impl fmt::Display for Incident<'_> {
                 "target {target}: the queue's records of {events} of its events are damaged and \
                  were quarantined; they will not be delivered"
             ),
+            Incident::NameNotResolved { host, detail } => write!(
+                f,
+                "the host name {host} cannot be resolved: {detail}; connections are made to its \
+                 last known addresses"
+            ),
+            Incident::NameResolved { host } => {
+                write!(f, "the host name {host} can be resolved again")
+            }
             Incident::SenderNotStarted { target, detail } => {
                 write!(
                     f,

@@ -1,10 +1,18 @@
 //! When a connection is kept for the next request, and when it is replaced.
 
-use crate::peer::{OK, client};
-use std::sync::Mutex;
+use crate::peer::{Client, OK, PATIENCE, always, client, once};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use testkit::{Connection, Server};
-use webhook_dispatch::{HeaderLines, Request, TransportErrorKind};
+use webhook_config::{Target, TargetUrl};
+use webhook_dispatch::{HeaderLines, HttpConnector, Request, TransportErrorKind};
+
+/// An answer that closes the connection.
+const CLOSING: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// How often a transport checks the address of its connection.
+const ADDRESS_CHECK: Duration = Duration::from_secs(1);
 
 #[test]
 fn head_and_body_come_in_one_piece_on_one_connection() {
@@ -87,6 +95,63 @@ fn check_replaced(script: impl Fn(&mut Connection) + Send + Sync + 'static) {
         // Waits for the end of the peer's script.
         scripts.recv().unwrap();
         assert_eq!(peer.connections(), connections);
+    }
+}
+
+/// Posts until `done`, which the requests bring about.
+fn post_until(client: &mut Client, done: impl Fn() -> bool) {
+    let ends = Instant::now() + PATIENCE;
+    while !done() {
+        assert_eq!(client.status(), 200);
+        assert!(Instant::now() < ends, "not in time");
+    }
+}
+
+#[test]
+fn a_connection_is_replaced_at_its_greatest_age() {
+    let peer = always(OK);
+    let target = Target::builder(TargetUrl::parse(&peer.url()).unwrap());
+    let mut client = Client::of(target.max_connection_age(Duration::from_millis(50)));
+    post_until(&mut client, || peer.connections() == 3);
+}
+
+/// The name moves while the old address goes on answering.
+#[test]
+fn a_connection_to_an_address_that_the_name_has_left_is_replaced() {
+    let (old, new) = (always(OK), always(OK));
+    let answer = Arc::new(Mutex::new(vec![old.address()]));
+    let (asked, short) = (Arc::clone(&answer), Duration::from_millis(10));
+    let connector =
+        HttpConnector::new().with_resolver(short, move |_, _| Ok(asked.lock().unwrap().clone()));
+    let target = Target::builder(TargetUrl::parse("http://some.host/").unwrap());
+    let mut client = Client::with(&connector, target);
+    assert_eq!((client.status(), client.status()), (200, 200));
+    assert_eq!(old.connections(), 1);
+    // Both addresses: the connection stays.
+    answer.lock().unwrap().insert(0, new.address());
+    let until = Instant::now() + 2 * ADDRESS_CHECK;
+    post_until(&mut client, || Instant::now() >= until);
+    assert_eq!((old.connections(), new.connections()), (1, 0));
+    answer.lock().unwrap().pop();
+    post_until(&mut client, || new.connections() == 1);
+    assert_eq!(old.connections(), 1);
+}
+
+#[test]
+fn a_new_connection_asks_for_a_name_that_has_expired_and_outlives_a_failing_look_up() {
+    let (old, new) = (once(CLOSING), once(CLOSING));
+    let answers = [Ok(old.address()), Ok(new.address()), Err(())];
+    let asked = AtomicUsize::new(0);
+    let connector = HttpConnector::new().with_resolver(Duration::ZERO, move |_, _| {
+        let answer = answers[asked.fetch_add(1, Ordering::SeqCst).min(2)];
+        let address = answer.map_err(|()| std::io::Error::other("away"))?;
+        Ok(vec![address])
+    });
+    let target = Target::builder(TargetUrl::parse("http://some.host/").unwrap());
+    let mut client = Client::with(&connector, target);
+    for expected in [(1, 0), (1, 1), (1, 2)] {
+        assert_eq!(client.status(), 200);
+        assert_eq!((old.connections(), new.connections()), expected);
     }
 }
 

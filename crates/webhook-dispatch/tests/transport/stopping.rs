@@ -109,7 +109,7 @@ fn a_sender_that_waits_for_a_name_ends_at_once() {
     let (asked, questions) = channel();
     let (gone, is_gone) = channel::<()>();
     let script = Mutex::new((asked, is_gone));
-    let connector = HttpConnector::with_resolver(move |_, _| {
+    let connector = HttpConnector::new().with_resolver(HOUR, move |_, _| {
         let (asked, is_gone) = &*script.lock().unwrap();
         asked.send(()).unwrap();
         // Ends when the test drops the other side.

@@ -57,6 +57,8 @@ fn log_one_of_many(incident: &Incident<'_>) {
                 "{incident}"
             );
         }
+        Incident::NameResolved { host } => tracing::info!(host, "{incident}"),
+        Incident::NameNotResolved { host, .. } => tracing::warn!(host, "{incident}"),
         Incident::QueueUnreadable { target, .. } => tracing::error!(target, "{incident}"),
         Incident::SenderNotStarted { target, .. } => tracing::error!(target, "{incident}"),
         Incident::NotAccepted { .. } => tracing::error!("{incident}"),

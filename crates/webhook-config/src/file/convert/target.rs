@@ -106,6 +106,12 @@ pub(super) fn convert_target(
         "maxResponseBytes",
         reader,
     );
+    let max_connection_age = number(
+        &file.max_connection_age,
+        limits::TIMEOUT_MSEC,
+        "maxConnectionAgeMsec",
+        reader,
+    );
     let signing = file
         .signing
         .given()
@@ -161,6 +167,9 @@ pub(super) fn convert_target(
     }
     if let Some(bytes) = max_response_bytes {
         builder = builder.max_response_bytes(bytes);
+    }
+    if let Some(age) = max_connection_age {
+        builder = builder.max_connection_age(Duration::from_millis(age));
     }
     builder.build().ok()
 }

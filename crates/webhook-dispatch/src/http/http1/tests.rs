@@ -68,10 +68,13 @@ fn received(
     match connection.exchange(b"head", b"body", WITHIN, MOST) {
         Ok(answer) => {
             assert_eq!(connection.stream.sent, b"headbody");
-            Ok((answer, connection.if_reusable(WITHIN).is_some()))
+            Ok((
+                answer,
+                connection.if_reusable(WITHIN, 10 * WITHIN).is_some(),
+            ))
         }
         Err(fault) => {
-            assert!(connection.if_reusable(WITHIN).is_none());
+            assert!(connection.if_reusable(WITHIN, 10 * WITHIN).is_none());
             Err(format!("{fault:?}"))
         }
     }
@@ -186,7 +189,7 @@ fn a_body_of_unknown_length_ends_with_the_connection() {
         let mut ends = connection([bytes.clone()], false);
         let answer = ends.exchange(b"", b"", WITHIN, MOST).unwrap();
         assert_eq!((&answer.body[..], answer.complete), (&b"abc"[..], true));
-        assert!(ends.if_reusable(WITHIN).is_none());
+        assert!(ends.if_reusable(WITHIN, 10 * WITHIN).is_none());
         assert!(!received([bytes]).unwrap().0.complete, "it may go on");
     }
 }
@@ -398,15 +401,19 @@ fn an_exchange_has_one_deadline_for_all_its_phases() {
 }
 
 #[test]
-fn a_connection_is_not_reused_after_a_long_idle_time() {
-    let mut connection = connection(
-        [b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()],
-        true,
-    );
-    connection.exchange(b"", b"", WITHIN, MOST).unwrap();
-    let mut connection = connection.if_reusable(WITHIN).unwrap();
-    connection.used -= WITHIN * 2;
-    assert!(connection.if_reusable(WITHIN).is_none());
+fn a_connection_is_not_reused_after_a_long_idle_time_or_beyond_its_greatest_age() {
+    let used = || {
+        let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec();
+        let mut connection = connection([ok], true);
+        connection.exchange(b"", b"", WITHIN, MOST).unwrap();
+        connection.if_reusable(WITHIN, WITHIN).unwrap()
+    };
+    let mut idle = used();
+    idle.used -= WITHIN * 2;
+    assert!(idle.if_reusable(WITHIN, 10 * WITHIN).is_none());
+    let mut old = used();
+    old.made -= WITHIN * 2;
+    assert!(old.if_reusable(WITHIN, WITHIN).is_none());
 }
 
 /// An answer and bytes that follow it.
