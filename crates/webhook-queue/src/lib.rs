@@ -13,7 +13,9 @@ mod memory_queue;
 mod queue;
 mod verification;
 
-pub use disk_queue::{Compaction, DiskQueue, Options, compact, verify};
+pub use disk_queue::{
+    Compaction, DiskQueue, Options, compact, verify, verify_tables, was_left_open,
+};
 pub use duplicates::{DuplicateWindow, RecentKeys};
 pub use entry::{
     Accepted, DeadLetter, EntryId, Event, EventId, Owed, Quarantined, Settled, Settlement,

@@ -131,6 +131,25 @@ pub trait Queue: Send + Sync + 'static {
     /// lists it.
     fn verify(&self) -> Result<Verification, QueueError>;
 
+    /// Whether events can be stored, as far as that is known without storing one. Cheap enough to be
+    /// called every second.
+    ///
+    /// # Errors
+    /// The error that [`commit`](Queue::commit) would return for an event. If it is not
+    /// [retryable](QueueError::is_retryable), the queue refuses events until it is opened again.
+    fn check(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    /// Makes sure that the next opening finds everything that the queue holds, also if its files were
+    /// deleted while it was open. To be called when nothing more will be changed.
+    ///
+    /// # Errors
+    /// What the queue holds is lost when the process ends. The call can be repeated.
+    fn close(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+
     /// The counts of each target and of the whole queue.
     ///
     /// # Errors

@@ -1,14 +1,18 @@
 //! The queue's directory: whether it is a queue, its format, and the lock of the process that has
 //! it open.
 
-use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{FileExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
+use super::files::{
+    create_directory, create_file, io, is_deleted, lacks_room, open_file, open_or_create, remove,
+    sync_directory,
+};
 use crate::QueueError;
 
 /// The format that this version reads and writes.
@@ -41,6 +45,16 @@ const PROBE: &str = "probe";
 /// The file that a compaction writes before it replaces the data.
 pub(super) const COMPACTED: &str = "data.mdb.compacted";
 
+/// The data that was deleted from under an open queue, if another file has its name.
+pub(super) const SAVED: &str = "data.mdb.saved";
+
+/// The content of [`LOCK`] while a program that changes the queue has it open, and after such a
+/// program was ended by a signal.
+const IN_USE: &str = "in use\n";
+
+/// What the content of [`LOCK`] starts with after damage was found.
+const DAMAGED: &str = "damaged: ";
+
 /// Entries of a new volume or of its snapshots, which may be beside the queue's files.
 const OF_VOLUMES: [&str; 2] = ["lost+found", ".snapshot"];
 
@@ -53,6 +67,10 @@ pub(super) struct Directory {
     unfinished: bool,
     /// Holds the lock.
     lock: File,
+    /// The content of the lock's file when it was opened.
+    found: String,
+    /// Whether the lock's file says that the queue is in use, and is to be changed back.
+    in_use: AtomicBool,
     /// The open [`DATA`].
     data: File,
     /// The files that were opened, for [`check_files`](Directory::check_files).
@@ -115,6 +133,7 @@ impl Directory {
             }
         }
         let lock = lock(path)?;
+        let found = read_state(&lock);
         // Under the lock, no other process can be creating it.
         let marked = read_mark(path)?;
         remove(&path.join(COMPACTED))?;
@@ -135,6 +154,8 @@ impl Directory {
             identity,
             unfinished,
             lock,
+            found,
+            in_use: false.into(),
             data,
             opened: Vec::new(),
         })
@@ -160,6 +181,84 @@ impl Directory {
         self.opened = opened().map_err(io("look at", &self.path))?.into();
         // LMDB opened its files by their names.
         self.check_files()
+    }
+
+    /// Notes in the lock's file that a program that changes the queue has it open.
+    ///
+    /// # Errors
+    /// [`Corrupt`](QueueError::Corrupt) if damage was found earlier.
+    pub(super) fn begin_use(&mut self) -> Result<(), QueueError> {
+        if let Some(detail) = self.found.strip_prefix(DAMAGED) {
+            return Err(corrupt(&self.path, detail.trim_end().into()));
+        }
+        self.write_state(IN_USE);
+        self.in_use = true.into();
+        Ok(())
+    }
+
+    /// Notes that the program no longer changes the queue. If the one before it did not, the queue is
+    /// still to be verified.
+    pub(super) fn end_use(&self) {
+        if self.in_use.swap(false, Ordering::SeqCst) {
+            self.write_state(&self.found);
+        }
+    }
+
+    /// Whether the lock's file says that the queue is in use, and is to be changed back.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::SeqCst)
+    }
+
+    /// Leaves the note of [`begin_use`](Directory::begin_use): it is unknown what the file holds.
+    pub(super) fn abandon(&self) {
+        self.in_use.store(false, Ordering::SeqCst);
+    }
+
+    /// Notes that the queue was found whole.
+    pub(super) fn mark_whole(&mut self) {
+        self.found.clear();
+        self.write_state("");
+    }
+
+    /// Whether a program that changed the queue was ended by a signal, and the queue was not
+    /// verified since.
+    pub(super) fn was_left_in_use(&self) -> bool {
+        self.found == IN_USE
+    }
+
+    /// Notes that the queue is damaged: it is not opened again until a compaction has read it whole.
+    pub(super) fn mark_damaged(&self, detail: &str) {
+        self.abandon();
+        self.write_state(&format!("{DAMAGED}{}\n", detail.replace('\n', " ")));
+    }
+
+    fn write_state(&self, state: &str) {
+        let written = self
+            .lock
+            .set_len(0)
+            .and_then(|()| self.lock.write_all_at(state.as_bytes(), 0));
+        // A full disk has no room for it: the next opening skips the verification.
+        written.ok();
+    }
+
+    /// Whether the open data has no name any more.
+    pub(super) fn is_data_deleted(&self) -> bool {
+        is_deleted(&self.data)
+    }
+
+    /// Writes the mark again, if it was deleted and no other has its place.
+    pub(super) fn write_back_mark(&self) -> Result<(), QueueError> {
+        let mark = self.path.join(MARK);
+        let mut opened = self.opened.iter().filter(|opened| opened.path == mark);
+        if !opened.any(|opened| opened.file.as_ref().is_some_and(is_deleted)) {
+            return Ok(());
+        }
+        match write_mark(&mark, self.identity) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(io("create", &mark)(error))
+            }
+            _ => sync_directory(&self.path),
+        }
     }
 
     /// Sets the length of the data file. No page in use is added or removed.
@@ -215,6 +314,12 @@ impl Directory {
     }
 }
 
+impl Drop for Directory {
+    fn drop(&mut self) {
+        self.end_use();
+    }
+}
+
 impl Opened {
     fn new(path: PathBuf, file: Option<File>) -> io::Result<Opened> {
         let found = match &file {
@@ -236,28 +341,11 @@ impl Opened {
     /// The error if another file, or none, has its name.
     fn displaced(&self) -> QueueError {
         let path = self.path.clone();
-        let found = self.file.as_ref().map(File::metadata);
-        match found {
-            Some(Ok(found)) if found.nlink() == 0 => QueueError::Deleted { path },
-            // LMDB's table of readers has no content to put back.
-            None => QueueError::Deleted { path },
-            Some(_) => QueueError::Moved { path },
+        // LMDB's table of readers has no content to put back.
+        match self.file.as_ref().is_none_or(is_deleted) {
+            true => QueueError::Deleted { path },
+            false => QueueError::Moved { path },
         }
-    }
-}
-
-/// Whether an error means that the disk, a quota or a limit on the size of files is full.
-pub(super) fn lacks_room(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
-/// Adds the action and the path to an I/O error, for `map_err`.
-pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> QueueError {
-    move |source| QueueError::Io {
-        action,
-        path: path.into(),
-        source,
     }
 }
 
@@ -265,39 +353,6 @@ pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) ->
 pub(super) fn corrupt(path: &Path, detail: String) -> QueueError {
     let path = path.into();
     QueueError::Corrupt { path, detail }
-}
-
-/// Syncs a directory, so that files renamed or created in it survive a power loss.
-pub(super) fn sync_directory(path: &Path) -> Result<(), QueueError> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(io("sync", path))
-}
-
-/// Removes a file, if it is there.
-pub(super) fn remove(path: &Path) -> Result<(), QueueError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Creates a directory and its missing parents, and syncs each.
-fn create_directory(path: &Path) -> Result<(), QueueError> {
-    let above = path.ancestors().skip(1);
-    let missing = above.clone().take_while(|above| !above.exists()).count();
-    let mut builder = DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(io("create", path))?;
-    for parent in above.take(missing + 1) {
-        // The parent of a relative path is empty.
-        let is_here = parent.as_os_str().is_empty();
-        sync_directory(if is_here { Path::new(".") } else { parent })?;
-    }
-    Ok(())
 }
 
 /// Refuses a directory whose files another user can replace. A tool that root runs may use the
@@ -330,45 +385,6 @@ fn refuse_unsafe(path: &Path, create: bool) -> Result<(), QueueError> {
     Ok(())
 }
 
-/// Opens a file to read it, and to write it if `write` says so. Neither follows a symbolic link nor
-/// waits for a FIFO.
-fn open_file(path: &Path, write: bool) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    File::options()
-        .read(true)
-        .write(write)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-}
-
-/// Creates a file that does not exist, for the owner of its directory alone. Does not follow a
-/// symbolic link.
-fn create_file(path: &Path) -> io::Result<File> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    if let Some(directory) = path.parent().filter(|_| geteuid().is_root()) {
-        let owner = fs::metadata(directory)?;
-        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-    }
-    Ok(file)
-}
-
-/// Opens a file, or creates it.
-fn open_or_create(path: &Path) -> io::Result<File> {
-    match open_file(path, true) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match create_file(path) {
-            // Another process has just created it.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_file(path, true),
-            created => created,
-        },
-        opened => opened,
-    }
-}
-
 /// Writes LMDB's table of readers whole. LMDB would make a file with holes, and a page of it that
 /// finds no room on a full disk ends the process with SIGBUS.
 fn allocate_readers(path: &Path) -> Result<(), QueueError> {
@@ -397,6 +413,19 @@ fn lock(path: &Path) -> Result<File, QueueError> {
         Err(TryLockError::WouldBlock) => Err(QueueError::Locked { path: path.into() }),
         Err(TryLockError::Error(error)) => Err(io("lock", &name)(error)),
     }
+}
+
+/// The content of the lock's file.
+fn read_state(lock: &File) -> String {
+    let mut state = String::new();
+    // A file that is no text has no meaning.
+    lock.take(4096).read_to_string(&mut state).ok();
+    state
+}
+
+/// Whether the last program that changed the queue in `dir` was ended by a signal, or changes it now.
+pub(super) fn is_in_use(dir: &Path) -> bool {
+    open_file(&dir.join(LOCK), false).is_ok_and(|lock| read_state(&lock) == IN_USE)
 }
 
 /// The identity of the queue in `path`, if there is one.
@@ -470,14 +499,8 @@ fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
     getrandom::fill(&mut identity)
         .map_err(|error| io("generate a random identity for", path)(io::Error::other(error)))?;
     let name = path.join(UNFINISHED_MARK);
-    let text = format!("{MAGIC}{FORMAT}\n{:032x}\n", u128::from_be_bytes(identity));
     remove(&name)?;
-    create_file(&name)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())
-                .and_then(|()| file.sync_all())
-        })
-        .map_err(io("create", &name))?;
+    write_mark(&name, identity).map_err(io("create", &name))?;
     // After a power loss, data without either mark would look like a foreign directory.
     sync_directory(path)?;
     let data = path.join(DATA);
@@ -485,6 +508,14 @@ fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
     remove(&path.join(READERS))?;
     create_file(&data).map_err(io("create", &data))?;
     Ok(identity)
+}
+
+/// Creates a mark.
+fn write_mark(path: &Path, identity: [u8; 16]) -> io::Result<()> {
+    let text = format!("{MAGIC}{FORMAT}\n{:032x}\n", u128::from_be_bytes(identity));
+    let mut file = create_file(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 /// Refuses a directory without a mark that holds anything but an unfinished queue.

@@ -1,6 +1,6 @@
 //! Translates LMDB's errors.
 
-use super::directory::lacks_room;
+use super::files::lacks_room;
 use crate::QueueError;
 
 /// Why a change was not made.
@@ -28,6 +28,23 @@ pub(super) fn storage(action: &'static str, error: heed::Error) -> QueueError {
             action,
             source: error.into(),
         },
+    }
+}
+
+/// Whether an error means that the storage contradicts itself.
+pub(super) fn is_damage(error: &heed::Error) -> bool {
+    use heed::MdbError::{
+        BadTxn, Corrupted, CursorFull, Invalid, KeyExist, PageFull, PageNotFound, Problem,
+    };
+    match error {
+        // A page of the wrong kind, a reference to none, a tree without an end.
+        heed::Error::Mdb(Corrupted | CursorFull | Invalid | PageFull | PageNotFound | Problem)
+        // A change goes on only while each step succeeds, so LMDB has met damage on the side.
+        | heed::Error::Mdb(BadTxn)
+        // The number of the next entry is taken.
+        | heed::Error::Mdb(KeyExist)
+        | heed::Error::Decoding(_) => true,
+        _ => false,
     }
 }
 

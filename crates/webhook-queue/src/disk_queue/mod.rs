@@ -4,6 +4,7 @@ mod capacity;
 mod change;
 mod directory;
 mod fault;
+mod files;
 mod known;
 mod offline;
 mod opening;
@@ -13,6 +14,7 @@ mod removal;
 mod tables;
 mod target_rows;
 mod verification;
+mod write_back;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -27,12 +29,13 @@ use self::read::Snapshot;
 use self::record::Row;
 use self::tables::Tables;
 use self::target_rows::Names;
+use self::verification::Depth;
 use crate::{
     Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
     Settlement, Statistics, TargetStatistics, Verification,
 };
 
-pub use self::offline::{Compaction, compact, verify};
+pub use self::offline::{Compaction, compact, verify, verify_tables, was_left_open};
 
 /// The most idempotency keys forgotten in one transaction when the bound has become smaller.
 const FORGOTTEN_AT_ONCE: usize = 1024;
@@ -98,10 +101,19 @@ pub struct DiskQueue {
     changing: Mutex<()>,
     /// Damaged entries that could not yet be quarantined.
     damaged: Mutex<BTreeSet<u64>>,
-    /// Why the queue refuses everything, if it does.
-    refusing: Mutex<Option<Arc<QueueError>>>,
+    /// Why the queue refuses every change, if it does.
+    failure: Mutex<Option<Failure>>,
     /// Declared last, so that the lock is released after the environment is closed.
     directory: Directory,
+}
+
+/// Why a queue refuses every change until it is opened again.
+#[derive(Clone, Debug)]
+enum Failure {
+    /// The last step of a commit failed.
+    Undecided(Arc<QueueError>),
+    /// LMDB's pages contradict each other.
+    Damage(String),
 }
 
 impl DiskQueue {
@@ -134,6 +146,7 @@ impl DiskQueue {
         mut directory: Directory,
         options: &Options,
     ) -> Result<DiskQueue, QueueError> {
+        directory.begin_use()?;
         let capacity = Capacity::new(options.max_bytes);
         let mut tables = opening::open_tables(&directory, capacity.map_size(0))?;
         let used = tables.env.read_txn().and_then(|txn| tables.used(&txn));
@@ -152,7 +165,7 @@ impl DiskQueue {
             names: Mutex::new(Arc::new(names)),
             changing: Mutex::default(),
             damaged: Mutex::default(),
-            refusing: Mutex::default(),
+            failure: Mutex::default(),
             directory,
         };
         queue.forget_keys_over_bound();
@@ -189,6 +202,9 @@ impl DiskQueue {
         make: impl FnOnce(&mut Change<'_>) -> Result<R, Fault>,
     ) -> Result<R, QueueError> {
         let _changing = lock(&self.changing);
+        if let Some(failure) = &*lock(&self.failure) {
+            return Err(self.refusal(failure));
+        }
         let names = self.names();
         let committed = || {
             let mut change = Change::begin(&self.tables, &names, self.identity())?;
@@ -229,6 +245,9 @@ impl DiskQueue {
             let used = used.unwrap_or(max);
             return QueueError::Full { used, max };
         }
+        if fault::is_damage(&error) {
+            return self.found_damage(&error);
+        }
         let error = match fault::storage(action, error) {
             // LMDB reports an I/O error when the disk has room for only a part of a write.
             error @ QueueError::Storage { .. } => match self.directory.lack_of_room() {
@@ -243,10 +262,25 @@ impl DiskQueue {
         if !matches!(next, Err(heed::Error::Mdb(heed::MdbError::Panic))) {
             return error;
         }
-        let source = lock(&self.refusing)
-            .get_or_insert_with(|| Arc::new(error))
-            .clone();
-        QueueError::Refusing { source }
+        self.directory.abandon();
+        let failure = Failure::Undecided(Arc::new(error));
+        self.refusal(lock(&self.failure).insert(failure))
+    }
+
+    /// Refuses every change from now on, and when the queue is opened again: a page is damaged, and
+    /// what cannot be settled would be delivered again after each start.
+    fn found_damage(&self, error: &heed::Error) -> QueueError {
+        let detail = error.to_string();
+        self.directory.mark_damaged(&detail);
+        self.refusal(lock(&self.failure).insert(Failure::Damage(detail)))
+    }
+
+    /// The error of every change after a failure.
+    fn refusal(&self, failure: &Failure) -> QueueError {
+        match failure.clone() {
+            Failure::Undecided(source) => QueueError::Refusing { source },
+            Failure::Damage(detail) => directory::corrupt(self.directory.path(), detail),
+        }
     }
 
     /// Reads from a snapshot, and quarantines the damaged entries that it finds.
@@ -254,9 +288,12 @@ impl DiskQueue {
         &self,
         read: impl FnOnce(&mut Snapshot<'_>) -> heed::Result<R>,
     ) -> Result<R, QueueError> {
-        let mut snapshot =
-            Snapshot::take(&self.tables).map_err(|error| fault::storage("read from", error))?;
-        let result = read(&mut snapshot).map_err(|error| fault::storage("read from", error));
+        let failed = |error| match fault::is_damage(&error) {
+            true => self.found_damage(&error),
+            false => fault::storage("read from", error),
+        };
+        let mut snapshot = Snapshot::take(&self.tables).map_err(failed)?;
+        let result = read(&mut snapshot).map_err(failed);
         let found = std::mem::take(&mut snapshot.damaged);
         drop(snapshot);
         for group in found.chunks(QUARANTINED_AT_ONCE) {
@@ -388,7 +425,25 @@ impl Queue for DiskQueue {
     }
 
     fn verify(&self) -> Result<Verification, QueueError> {
-        verification::read_all(&self.tables, self.identity())
+        verification::read_all(&self.tables, self.identity(), Depth::Events)
+    }
+
+    fn check(&self) -> Result<(), QueueError> {
+        match &*lock(&self.failure) {
+            Some(failure) => Err(self.refusal(failure)),
+            None => self.directory.check_files(),
+        }
+    }
+
+    fn close(&self) -> Result<(), QueueError> {
+        let _changing = lock(&self.changing);
+        if !self.directory.is_in_use() {
+            // It was closed already, or is damaged.
+            return Ok(());
+        }
+        write_back::write_back(&self.tables, &self.directory)?;
+        self.directory.end_use();
+        Ok(())
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {

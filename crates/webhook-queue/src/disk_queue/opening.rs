@@ -4,9 +4,10 @@ use heed::{Env, WithoutTls};
 
 use super::directory::{self, DATA, Directory};
 use super::fault;
+use super::files;
 use super::tables::{self, Tables};
 use super::target_rows::{self, Names};
-use super::verification;
+use super::verification::{self, Depth};
 use crate::QueueError;
 
 /// Keys in `meta`.
@@ -17,8 +18,8 @@ const IDENTITY_KEY: &[u8] = b"identity";
 pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tables, QueueError> {
     let path = directory.path();
     let failed = |error| match error {
-        heed::Error::Io(source) if directory::lacks_room(&source) => QueueError::NoSpace { source },
-        heed::Error::Io(source) => directory::io("open", &path.join(DATA))(source),
+        heed::Error::Io(source) if files::lacks_room(&source) => QueueError::NoSpace { source },
+        heed::Error::Io(source) => files::io("open", &path.join(DATA))(source),
         error => directory::corrupt(path, error.to_string()),
     };
     let env = tables::open_env(path, map_size).map_err(failed)?;
@@ -32,7 +33,7 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     // the file. Anything else that is missing is damage.
     directory.lengthen(needed)?;
     let whole = Tables::open(env).ok().filter(|tables| {
-        let read = verification::read_all(tables, directory.identity());
+        let read = verification::read_all(tables, directory.identity(), Depth::Events);
         read.is_ok_and(|found| found.is_whole())
     });
     whole.ok_or_else(|| {

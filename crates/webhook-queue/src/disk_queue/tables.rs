@@ -105,6 +105,11 @@ impl Tables {
         })
     }
 
+    /// All tables, with their names.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, Table)> {
+        NAMES.into_iter().zip(self.all)
+    }
+
     /// Bytes of the pages in use, as the transaction sees them. Free pages do not count.
     pub(super) fn used(&self, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
         let (mut pages, mut page_size) = (OWN_PAGES, 0);

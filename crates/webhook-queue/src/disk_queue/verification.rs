@@ -5,9 +5,10 @@ use std::ops::Bound;
 
 use heed::{RoTxn, WithoutTls};
 
-use super::fault::storage;
+use super::change::{NEXT, read_next};
+use super::fault::{is_damage, storage};
 use super::record;
-use super::tables::Tables;
+use super::tables::{Table, Tables};
 use super::target_rows::{Rows, read_rows};
 use crate::{QueueError, Verification};
 
@@ -16,12 +17,25 @@ use crate::{QueueError, Verification};
 const EVENTS_AT_ONCE: usize = 1024;
 const BYTES_AT_ONCE: usize = 8 << 20;
 
+/// How much of a queue is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// The tables with their references to each other. Takes a second for a million events.
+    Tables,
+    /// The content of the events, too.
+    Events,
+}
+
 /// Checks the tables as they are now, even if they change meanwhile. One snapshot shows whether the
 /// tables agree; the events are read from many.
-pub(super) fn read_all(tables: &Tables, identity: [u8; 16]) -> Result<Verification, QueueError> {
+pub(super) fn read_all(
+    tables: &Tables,
+    identity: [u8; 16],
+    depth: Depth,
+) -> Result<Verification, QueueError> {
     let mut found = Verification::default();
     let mut check = || {
-        let Some(last) = check_tables(tables, &mut found)? else {
+        let Some(last) = check_tables(tables, depth, &mut found)? else {
             return Ok(());
         };
         let mut from = record::event_key(0).to_vec();
@@ -30,13 +44,28 @@ pub(super) fn read_all(tables: &Tables, identity: [u8; 16]) -> Result<Verificati
         }
         Ok(())
     };
-    check().map_err(|error| storage("verify", error))?;
-    Ok(found)
+    match check() {
+        Err(error) if is_damage(&error) => {
+            found.disagree(format!("the tables cannot be read to their end: {error}"));
+            Ok(found)
+        }
+        checked => checked
+            .map(|()| found)
+            .map_err(|error| storage("verify", error)),
+    }
 }
 
-/// Checks everything but the events; returns the key of the last event.
-fn check_tables(tables: &Tables, found: &mut Verification) -> heed::Result<Option<Vec<u8>>> {
+/// Checks everything but the content of the events; returns the key of the last event, if they are
+/// to be read.
+fn check_tables(
+    tables: &Tables,
+    depth: Depth,
+    found: &mut Verification,
+) -> heed::Result<Option<Vec<u8>>> {
     let txn = tables.env.read_txn()?;
+    for (name, table) in tables.named() {
+        check_order((name, table), &txn, found)?;
+    }
     let rows = read_rows(tables, &txn)?;
     check_targets(tables, &txn, &rows, found)?;
     check_known(tables, &txn, found)?;
@@ -47,9 +76,75 @@ fn check_tables(tables: &Tables, found: &mut Verification) -> heed::Result<Optio
         found.disagree(format!(
             "{stale} entries of the index by key have no event: this is harmless"
         ));
+    } else if indexed < events {
+        let missing = events - indexed;
+        found.disagree(format!("{missing} events are not in the index by key"));
     }
-    let last = tables.events.last(&txn)?;
-    Ok(last.map(|(key, _)| key.to_vec()))
+    check_holders(tables, &txn, found)?;
+    let last = tables.events.last(&txn)?.map(|(key, _)| key.to_vec());
+    let next = read_next(tables.meta.get(&txn, NEXT)?)?;
+    if last
+        .as_ref()
+        .is_some_and(|last| last[..] >= record::event_key(next)[..])
+    {
+        found.disagree(format!(
+            "the next event would get number {next}, which another has: no event is accepted"
+        ));
+    }
+    match depth {
+        Depth::Events => Ok(last),
+        Depth::Tables => {
+            found.events = events;
+            Ok(None)
+        }
+    }
+}
+
+/// Checks that a table has as many entries as it counts, in the order of their keys. A damaged page
+/// can end it early without an error.
+fn check_order(
+    (name, table): (&str, Table),
+    txn: &RoTxn<'_, WithoutTls>,
+    found: &mut Verification,
+) -> heed::Result<()> {
+    let mut entries = 0;
+    let mut before: Option<&[u8]> = None;
+    for item in table.iter(txn)? {
+        let (key, _) = item?;
+        if before.is_some_and(|before| before >= key) {
+            found.disagree(format!("the entries of `{name}` are not in order"));
+            break;
+        }
+        before = Some(key);
+        entries += 1;
+    }
+    let counted = table.len(txn)?;
+    if entries != counted {
+        found.disagree(format!(
+            "{entries} of {counted} entries of `{name}` can be read"
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that targets hold as many entries as the events count.
+fn check_holders(
+    tables: &Tables,
+    txn: &RoTxn<'_, WithoutTls>,
+    found: &mut Verification,
+) -> heed::Result<()> {
+    let mut counted = tables.events.len(txn)?;
+    for item in tables.shares.iter(txn)? {
+        let shares = u64::from(record::read_shares(Some(item?.1)));
+        counted = counted.saturating_add(shares).saturating_sub(1);
+    }
+    let held = found.owed + found.dead;
+    if counted != held {
+        found.disagree(format!(
+            "the events count {counted} entries at targets, and there are {held}"
+        ));
+    }
+    Ok(())
 }
 
 /// Checks that `known` and `learnt` agree.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod crash;
+mod damage;
 mod duplicates;
 mod files;
 mod group_writer;

@@ -1,0 +1,103 @@
+//! Creates, opens and syncs the queue's files.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+
+use crate::QueueError;
+
+/// Whether an open file has no name any more.
+pub(super) fn is_deleted(file: &File) -> bool {
+    file.metadata().is_ok_and(|found| found.nlink() == 0)
+}
+
+/// Whether an error means that the disk, a quota or a limit on the size of files is full.
+pub(super) fn lacks_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Adds the action and the path to an I/O error, for `map_err`.
+pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> QueueError {
+    move |source| QueueError::Io {
+        action,
+        path: path.into(),
+        source,
+    }
+}
+
+/// Syncs a directory, so that files renamed or created in it survive a power loss.
+pub(super) fn sync_directory(path: &Path) -> Result<(), QueueError> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io("sync", path))
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), QueueError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Creates a directory and its missing parents, and syncs each.
+pub(super) fn create_directory(path: &Path) -> Result<(), QueueError> {
+    let above = path.ancestors().skip(1);
+    let missing = above.clone().take_while(|above| !above.exists()).count();
+    let mut builder = DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(io("create", path))?;
+    for parent in above.take(missing + 1) {
+        // The parent of a relative path is empty.
+        let is_here = parent.as_os_str().is_empty();
+        sync_directory(if is_here { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
+/// Opens a file to read it, and to write it if `write` says so. Neither follows a symbolic link nor
+/// waits for a FIFO.
+pub(super) fn open_file(path: &Path, write: bool) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    File::options()
+        .read(true)
+        .write(write)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
+/// Creates a file that does not exist, for the owner of its directory alone. Does not follow a
+/// symbolic link.
+pub(super) fn create_file(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    if let Some(directory) = path.parent().filter(|_| geteuid().is_root()) {
+        let owner = fs::metadata(directory)?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(file)
+}
+
+/// Opens a file, or creates it.
+pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
+    match open_file(path, true) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match create_file(path) {
+            // Another process has just created it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_file(path, true),
+            created => created,
+        },
+        opened => opened,
+    }
+}
