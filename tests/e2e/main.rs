@@ -19,6 +19,7 @@ mod metrics;
 mod monitoring;
 mod notify;
 mod packaging;
+mod queue_files;
 mod receive;
 mod refused;
 mod reload;

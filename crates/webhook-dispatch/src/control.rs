@@ -302,6 +302,14 @@ impl Control {
         self.queue().map(|queue| queue.verify()).transpose()
     }
 
+    /// Closes the queue after [`shutdown`](crate::Dispatcher::shutdown), if that could not.
+    ///
+    /// # Errors
+    /// What the queue holds is lost when the process ends.
+    pub fn close_queue(&self) -> Result<(), QueueError> {
+        self.queue().map_or(Ok(()), |queue| queue.close())
+    }
+
     /// What the queue holds, for removed targets too. Blocks.
     ///
     /// # Errors

@@ -79,6 +79,9 @@ pub struct ShutdownReport {
     /// Events that cannot be delivered, summed over all targets, since their records in the queue
     /// are damaged and were quarantined.
     pub damaged: u64,
+    /// Why the queue could not be [closed](webhook_queue::Queue::close): what it holds is lost when the
+    /// process ends. [`Control::close_queue`] tries again.
+    pub unsaved: Option<Arc<QueueError>>,
     /// The last statistics. `pending` events are in the queue; `unfinished` ones are lost.
     pub stats: Stats,
 }
@@ -158,6 +161,7 @@ impl Dispatcher {
         }
         let storage = self.router.storage();
         let queue = storage.map(|storage| storage.queue.statistics());
+        let unsaved = storage.and_then(|storage| storage.queue.close().err());
         if let Some(Ok(queue)) = &queue {
             monitor.count_damaged(queue);
         }
@@ -168,6 +172,7 @@ impl Dispatcher {
             // An event submitted just before `close` may be pending by now.
             drained: drained && damaged == 0 && self.pending() == 0,
             damaged,
+            unsaved: unsaved.map(Arc::new),
             stats,
         }
     }

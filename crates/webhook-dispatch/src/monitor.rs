@@ -60,6 +60,17 @@ impl Monitor {
         storage.is_some_and(|storage| storage.writer.is_full())
     }
 
+    /// Whether the queue can store events, as [`Queue::check`](webhook_queue::Queue::check) says.
+    ///
+    /// # Errors
+    /// Those of that method.
+    pub fn check_queue(&self) -> Result<(), QueueError> {
+        match self.router.storage() {
+            Some(storage) => storage.queue.check(),
+            None => Ok(()),
+        }
+    }
+
     /// The most frequently changing counters. Does not read the queue.
     #[must_use]
     pub fn progress(&self) -> Progress {

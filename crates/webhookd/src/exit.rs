@@ -11,10 +11,18 @@ pub(crate) const OWED: u8 = 3;
 /// EX_TEMPFAIL of sysexits.h: the same command may succeed later.
 pub(crate) const TEMPORARY: u8 = 75;
 
-/// The status for an error: [`TEMPORARY`] if another program, the disk or the system is at fault, so
+/// EX_DATAERR of sysexits.h: the queue is damaged.
+pub(crate) const DAMAGED: u8 = 65;
+
+/// The status of `webhookd run` for an error: [`DAMAGED`], [`TEMPORARY`] if another program, the disk or the system is at fault, so
 /// that a retry may succeed, else [`UNUSABLE`].
 pub(crate) fn status(error: &anyhow::Error) -> u8 {
-    if error.chain().any(is_temporary) {
+    let is_damage = |cause: &(dyn Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(QueueError::Corrupt { .. }))
+    };
+    if error.chain().any(is_damage) {
+        DAMAGED
+    } else if error.chain().any(is_temporary) {
         TEMPORARY
     } else {
         UNUSABLE
@@ -25,7 +33,10 @@ fn is_temporary(cause: &(dyn Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<QueueError>() {
         return matches!(
             error,
-            QueueError::Locked { .. } | QueueError::NoSpace { .. }
+            QueueError::Locked { .. }
+                | QueueError::NoSpace { .. }
+                | QueueError::Deleted { .. }
+                | QueueError::Refusing { .. }
         );
     }
     let Some(error) = cause.downcast_ref::<io::Error>() else {
@@ -70,6 +81,15 @@ mod tests {
         let path = || "queue".into();
         check(anyhow!("bad usage"), UNUSABLE);
         check(QueueError::Locked { path: path() }, TEMPORARY);
+        check(QueueError::Deleted { path: path() }, TEMPORARY);
+        let detail = "a page".into();
+        check(
+            QueueError::Corrupt {
+                path: path(),
+                detail,
+            },
+            DAMAGED,
+        );
         check(QueueError::NotADirectory { path: path() }, UNUSABLE);
         for (errno, expected) in [
             (Errno::NOENT, UNUSABLE),

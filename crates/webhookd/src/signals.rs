@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub(crate) struct Signals {
     end_requested: Arc<AtomicBool>,
     /// Becomes readable with the first of them, and stays so.
     end_pipe: UnixStream,
+    /// The other end of `end_pipe`.
+    end_writer: UnixStream,
     /// Holds a byte for each SIGHUP that is not handled yet.
     reload_pipe: UnixStream,
 }
@@ -33,9 +35,9 @@ impl Signals {
         let end_requested = Arc::new(AtomicBool::new(false));
         // A write beyond the limit of a file's size must fail instead of ending the process.
         flag::register(SIGXFSZ, Arc::default()).context("cannot wait for signals")?;
-        let (end_pipe, writer) = UnixStream::pair().context("cannot wait for signals")?;
+        let (end_pipe, end_writer) = UnixStream::pair().context("cannot wait for signals")?;
         for signal in [SIGTERM, SIGINT] {
-            let writer = writer.try_clone().context("cannot wait for signals")?;
+            let writer = end_writer.try_clone().context("cannot wait for signals")?;
             // In this order, a signal ends the process if the flag is set, and sets it otherwise.
             flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&end_requested))
                 .and_then(|_| flag::register(signal, Arc::clone(&end_requested)))
@@ -50,6 +52,7 @@ impl Signals {
         Ok(Signals {
             end_requested,
             end_pipe,
+            end_writer,
             reload_pipe,
         })
     }
@@ -61,6 +64,7 @@ impl Signals {
         Signals {
             end_requested: Arc::default(),
             end_pipe: pair(),
+            end_writer: pair(),
             reload_pipe: pair(),
         }
     }
@@ -68,6 +72,14 @@ impl Signals {
     /// Whether SIGTERM or SIGINT has arrived.
     pub(crate) fn end_requested(&self) -> bool {
         self.end_requested.load(Ordering::SeqCst)
+    }
+
+    /// Begins an orderly shutdown, as the first signal does.
+    pub(crate) fn request_end(&self) {
+        if !self.end_requested.swap(true, Ordering::SeqCst) {
+            // A byte that waits there is as good.
+            let _written = (&self.end_writer).write(&[0]);
+        }
     }
 
     /// Set by the first signal.

@@ -4,6 +4,8 @@ mod apart;
 mod findings;
 mod holdings;
 
+pub(crate) use apart::check_unclosed;
+
 use crate::admin::client::segment;
 use crate::commands::output_format::OutputFormat;
 use crate::commands::queue_selector::{Access, QueueSelector};
@@ -40,7 +42,7 @@ enum QueueCommand {
     ///
     /// webhookd must be stopped. While it runs, it reuses free space, but the file does not shrink.
     /// Needs as much free disk space as the queue has in use. May be interrupted at any time without
-    /// loss.
+    /// loss. Checks the tables first, and leaves a damaged queue unchanged.
     Compact {
         #[command(flatten)]
         selector: QueueSelector,
@@ -56,6 +58,10 @@ enum QueueCommand {
         /// Read in this process, which damage to the database's pages may end
         #[arg(long, hide = true)]
         in_process: bool,
+
+        /// Leave out the content of the events
+        #[arg(long, hide = true, requires = "in_process")]
+        tables_only: bool,
     },
     /// Delete all events owed to one target, and its dead letters
     ///
@@ -100,11 +106,14 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
         QueueCommand::Verify {
             selector,
             in_process,
+            tables_only,
         } => {
-            let findings = match (in_process, selector.running()?) {
-                (false, Some(client)) => Findings::ask(&client)?,
-                (false, None) => return apart::verify(&selector.dir()?),
-                (true, _) => Findings::of(&selector)?,
+            if in_process {
+                return Findings::of(&selector, tables_only)?.write(&mut out);
+            }
+            let findings = match selector.running()? {
+                Some(client) => Findings::ask(&client)?,
+                None => return apart::verify(&selector.dir()?),
             };
             return findings.write(&mut out);
         }

@@ -7,6 +7,7 @@ use crate::log::RateLimitedLog;
 use crate::notify;
 use crate::periodic::Periodic;
 use crate::reload::ReloadThread;
+use crate::signals::Signals;
 use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +30,10 @@ impl BackgroundTasks {
         daemon: &Arc<Daemon>,
         console: &Console,
         reload: ReloadThread,
+        signals: Arc<Signals>,
     ) -> Result<BackgroundTasks> {
-        let housekeeping = housekeeping(Arc::clone(daemon), console.limited_log().clone())?;
+        let log = console.limited_log().clone();
+        let housekeeping = housekeeping(Arc::clone(daemon), log, signals)?;
         daemon.is_up();
         notify::ready("running");
         Ok(BackgroundTasks {
@@ -46,9 +49,13 @@ impl BackgroundTasks {
     }
 }
 
-/// Feeds systemd's watchdog while the program is alive, and logs changes of the queue's state and
-/// how many lines were left out.
-fn housekeeping(daemon: Arc<Daemon>, log: RateLimitedLog) -> Result<Periodic> {
+/// Feeds systemd's watchdog while the program is alive, logs changes of the queue's state and how
+/// many lines were left out, and ends the program when the queue has to be opened again.
+fn housekeeping(
+    daemon: Arc<Daemon>,
+    log: RateLimitedLog,
+    signals: Arc<Signals>,
+) -> Result<Periodic> {
     let watchdog = sd_notify::watchdog_enabled().map(|bound| bound / 2);
     let pause = watchdog.unwrap_or(EVERY).min(EVERY);
     let mut queue_log = QueueLog::default();
@@ -59,8 +66,22 @@ fn housekeeping(daemon: Arc<Daemon>, log: RateLimitedLog) -> Result<Periodic> {
         if let Some(writer) = daemon.monitor.writer() {
             queue_log.observe(&writer);
         }
+        check_queue(&daemon, &mut queue_log, &signals);
         log.flush_if_quiet();
     })
+}
+
+/// Logs why the queue takes no events. Begins the end of the program if only opening the queue again
+/// helps.
+fn check_queue(daemon: &Daemon, log: &mut QueueLog, signals: &Signals) {
+    let checked = daemon.monitor.check_queue();
+    log.observe_check(checked.as_ref().err());
+    if let Err(error) = checked
+        && !error.is_retryable()
+    {
+        daemon.fail(error);
+        signals.request_end();
+    }
 }
 
 /// Tells the watchdog that the program is alive, if it is.

@@ -52,7 +52,7 @@ impl Health {
         stats: &Stats,
         writer: Option<&WriterStatistics>,
         is_full: bool,
-        unreadable: Option<&QueueError>,
+        [unreadable, unusable]: [Option<&QueueError>; 2],
     ) -> Health {
         let mut health = Health::default();
         match phase {
@@ -69,7 +69,7 @@ impl Health {
             Phase::Running => {}
         }
         health.check_threads(stats, writer);
-        health.check_queue(writer, is_full, unreadable);
+        health.check_queue(writer, is_full, [unreadable, unusable]);
         health
     }
 
@@ -91,7 +91,7 @@ impl Health {
         &mut self,
         writer: Option<&WriterStatistics>,
         is_full: bool,
-        unreadable: Option<&QueueError>,
+        [unreadable, unusable]: [Option<&QueueError>; 2],
     ) {
         if is_full || writer.is_some_and(|writer| writer.blocked) {
             let detail = "the queue has no room for events until some are delivered or dropped";
@@ -104,6 +104,10 @@ impl Health {
         if let Some(error) = unreadable {
             self.hindered
                 .push(Reason::new("queue-unreadable", chain(error)));
+        }
+        if let Some(error) = unusable {
+            self.hindered
+                .push(Reason::new("queue-unusable", chain(error)));
         }
     }
 

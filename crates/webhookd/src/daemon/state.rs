@@ -3,8 +3,8 @@
 use super::health::{Health, Phase};
 use crate::reload::Reloader;
 use crate::sources::InputStats;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use webhook_dispatch::{Control, Monitor, Stats};
 use webhook_queue::{QueueError, WriterStatistics};
@@ -22,6 +22,8 @@ pub(crate) struct Daemon {
     /// Whether all parts are started.
     ready: AtomicBool,
     stopping: AtomicBool,
+    /// Why the program has to be restarted.
+    failure: Mutex<Option<QueueError>>,
 }
 
 /// The state at one moment.
@@ -31,6 +33,8 @@ pub(crate) struct Snapshot {
     pub(crate) health: Health,
     /// Why the figures of the queue are missing.
     pub(crate) unreadable: Option<QueueError>,
+    /// Why the queue stores no events, as far as that is known without storing one.
+    pub(crate) unusable: Option<QueueError>,
 }
 
 impl Daemon {
@@ -51,6 +55,7 @@ impl Daemon {
             started: Instant::now(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            failure: Mutex::default(),
         }
     }
 
@@ -72,10 +77,27 @@ impl Daemon {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
+    /// Notes why the program has to be restarted.
+    pub(super) fn fail(&self, error: QueueError) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert(error);
+    }
+
+    /// Why the program has to be restarted, if it has: the queue takes nothing until it is opened
+    /// again.
+    pub(crate) fn take_failure(&self) -> Option<QueueError> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = || self.monitor.check_queue().err();
+        failure
+            .take()
+            .or_else(found)
+            .filter(|error| !error.is_retryable())
+    }
+
     /// The state without the queue's counters; never waits for the disk.
     pub(crate) fn glance(&self) -> (Stats, Health) {
         let stats = self.monitor.stats_without_queue();
-        let health = self.health(&stats, self.monitor.writer().as_ref(), None);
+        let health = self.health(&stats, self.monitor.writer().as_ref(), [None, None]);
         (stats, health)
     }
 
@@ -86,12 +108,15 @@ impl Daemon {
             Err(error) => (self.monitor.stats_without_queue(), Some(error)),
         };
         let writer = self.monitor.writer();
-        let health = self.health(&stats, writer.as_ref(), unreadable.as_ref());
+        let unusable = self.monitor.check_queue().err();
+        let problems = [unreadable.as_ref(), unusable.as_ref()];
+        let health = self.health(&stats, writer.as_ref(), problems);
         Snapshot {
             stats,
             writer,
             health,
             unreadable,
+            unusable,
         }
     }
 
@@ -99,7 +124,7 @@ impl Daemon {
         &self,
         stats: &Stats,
         writer: Option<&WriterStatistics>,
-        unreadable: Option<&QueueError>,
+        problems: [Option<&QueueError>; 2],
     ) -> Health {
         let phase = if self.stopping.load(Ordering::SeqCst) {
             Phase::Stopping
@@ -108,7 +133,7 @@ impl Daemon {
         } else {
             Phase::Starting
         };
-        Health::of(phase, stats, writer, self.monitor.is_full(), unreadable)
+        Health::of(phase, stats, writer, self.monitor.is_full(), problems)
     }
 }
 

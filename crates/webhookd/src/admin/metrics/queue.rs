@@ -14,7 +14,7 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
         add_content(families, &snapshot.stats.queue);
         add_removed(families, daemon, &snapshot.stats.queue);
     }
-    add_writer(families, writer);
+    add_writer(families, writer, snapshot.unusable.is_some());
 }
 
 fn add_content(families: &mut Families, queue: &Statistics) {
@@ -64,7 +64,7 @@ fn add_removed(families: &mut Families, daemon: &Daemon, queue: &Statistics) {
     );
 }
 
-fn add_writer(families: &mut Families, writer: &WriterStatistics) {
+fn add_writer(families: &mut Families, writer: &WriterStatistics, unusable: bool) {
     for (name, help, value) in [
         (
             "webhookd_queue_stored_events_total",
@@ -107,8 +107,8 @@ fn add_writer(families: &mut Families, writer: &WriterStatistics) {
         ),
         (
             "webhookd_queue_failing",
-            "Whether the last commit failed.",
-            f64::from(u8::from(writer.failing.is_some())),
+            "Whether the last commit failed, or the queue takes no events.",
+            f64::from(u8::from(writer.failing.is_some() || unusable)),
         ),
     ] {
         families.gauge(name, help, Samples::one(value));

@@ -2,7 +2,8 @@
 
 use super::args::RunArgs;
 use crate::admin;
-use crate::console::Console;
+use crate::commands;
+use crate::console::{Console, chain, complain};
 use crate::daemon::{BackgroundTasks, Daemon, epoch_ms};
 use crate::http::Server;
 use crate::log::{LogObserver, LogWriter};
@@ -29,6 +30,8 @@ const HTTP_THREADS: usize = 2;
 const HTTP_GRACE: Duration = Duration::from_secs(1);
 /// How often a queue is tried again that another program has open.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is tried again to save a deleted queue.
+const SAVE_PAUSE: Duration = Duration::from_secs(1);
 /// How long dead letters may be read for the exit status.
 const READ_TIME: Duration = Duration::from_secs(1);
 /// How often progress is shown.
@@ -75,8 +78,7 @@ impl Runtime {
     ) -> Result<Runtime> {
         let max_event_bytes = config.max_event_bytes();
         let queue = config.queue().dir().to_owned();
-        let mut targets = config.targets().iter();
-        let has_queue = targets.any(|target| target.delivery() == Delivery::Reliable);
+        let has_queue = has_queue(&config);
         let opened = Opened::open(&args.ingest, max_event_bytes)?;
         let inputs = args.open_inputs(max_event_bytes)?;
         let mut server = Server::start(HTTP_THREADS)?;
@@ -124,7 +126,7 @@ impl Runtime {
         let listening = opened
             .map(|opened| opened.start(dispatcher.submitter(), &stats, &console))
             .transpose()?;
-        let background = BackgroundTasks::start(&daemon, &console, reload)?;
+        let background = BackgroundTasks::start(&daemon, &console, reload, Arc::clone(&signals))?;
         Ok(Runtime {
             signals,
             sources,
@@ -164,7 +166,8 @@ impl Runtime {
         Ok(())
     }
 
-    /// Stops all parts. Returns the summary, and whether all acknowledgements were written. After a
+    /// Stops all parts. Returns the summary, and whether the queue worked to the end and all
+    /// acknowledgements were written. After a
     /// signal, `grace` bounds the shutdown. At the end of the input, with `drain`, it first waits
     /// until no delivery has succeeded for as long as `grace`.
     pub(super) fn stop(mut self, grace: Duration, drain: bool) -> (Summary, Result<()>) {
@@ -186,8 +189,21 @@ impl Runtime {
             acks.set_deadline(grace);
         }
         self.daemon.stop();
-        notify::stopping();
+        let failure = self.daemon.take_failure();
+        // The queue's content may have to be written back, which can take longer than systemd waits.
+        let left = match failure {
+            Some(_) => Duration::ZERO,
+            None => {
+                notify::stopping();
+                left
+            }
+        };
         let report = self.dispatcher.shutdown(left);
+        let saved = match report.unsaved {
+            Some(_) => save_queue(&self.daemon, grace),
+            None => Ok(()),
+        };
+        let failure = failure.or_else(|| self.daemon.take_failure());
         if let Some(listening) = self.listening {
             listening.shutdown(HTTP_GRACE);
         }
@@ -198,13 +214,37 @@ impl Runtime {
         }
         self.console.finish();
         let acknowledged = self.acks.map_or(Ok(()), Acks::finish);
+        let queue = saved.and(failure.map_or(Ok(()), Err));
         let took = self.started.elapsed();
         // The earlier of two, since the clock may have been set meanwhile.
         let since = SystemTime::now().checked_sub(took);
         let since = since.map_or(self.started_at, |since| since.min(self.started_at));
         let dead = keeps_dead_letters(&self.daemon, &report.stats, since);
         let summary = Summary::new(self.stats.counts(), &report, dead, took);
-        (summary, acknowledged)
+        (summary, queue.map_err(Into::into).and(acknowledged))
+    }
+}
+
+/// Whether a target needs the queue.
+fn has_queue(config: &Config) -> bool {
+    let mut targets = config.targets().iter();
+    targets.any(|target| target.delivery() == Delivery::Reliable)
+}
+
+/// Saves what a deleted queue holds, and tries again while that fails, up to `longest`.
+fn save_queue(daemon: &Daemon, longest: Duration) -> Result<(), QueueError> {
+    let deadline = Instant::now() + longest;
+    loop {
+        match daemon.control.close_queue() {
+            Err(error) if Instant::now() < deadline => {
+                complain(&format!(
+                    "the events in the queue cannot be saved, trying again: {}",
+                    chain(&error)
+                ));
+                std::thread::sleep(SAVE_PAUSE);
+            }
+            result => return result,
+        }
     }
 }
 
@@ -221,6 +261,9 @@ fn start_dispatcher(
     let deadline = Instant::now() + longest;
     let mut waits = false;
     loop {
+        if has_queue(config) {
+            commands::queue::check_unclosed(config.queue().dir())?;
+        }
         let builder = Dispatcher::builder(config.clone()).observer(observer.clone());
         let error = match builder.start() {
             Err(StartError::Queue(error @ QueueError::Locked { .. }))
