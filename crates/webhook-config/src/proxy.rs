@@ -1,6 +1,6 @@
 //! The proxy for a target's requests.
 
-use crate::url::{InvalidUrl, TargetUrl};
+use crate::url::{InvalidUrl, TargetUrl, percent_decoded};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderValue, Uri};
@@ -75,22 +75,6 @@ impl ProxyUrl {
     pub fn expose(&self) -> &str {
         &self.full
     }
-}
-
-/// The bytes of a text, with `%XX` decoded.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        bytes.extend_from_slice(before.as_bytes());
-        let digits = after
-            .get(..2)
-            .and_then(|it| u8::from_str_radix(it, 16).ok());
-        bytes.push(digits.unwrap_or(b'%'));
-        rest = if digits.is_some() { &after[2..] } else { after };
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
 }
 
 impl fmt::Display for ProxyUrl {

@@ -48,9 +48,61 @@ pub(crate) fn looks_random(text: &str) -> bool {
     text.starts_with("whsec_") || text.split(|c| !part(c)).any(is_random)
 }
 
+/// Whether a part of a URL looks like a generated token: it has 16 letters and digits or more, and
+/// a fifth of them or more begin a change between small letters, capitals and digits, where a
+/// capital that begins a word does not count twice; or it has 40 characters or more in a row.
+///
+/// Unlike [`looks_random`], this lets words with a number pass, such as `aurora-prod-us-east-1`.
+pub(crate) fn looks_like_token(text: &str) -> bool {
+    let class = |byte: u8| match byte {
+        b'a'..=b'z' => 0,
+        b'A'..=b'Z' => 1,
+        b'0'..=b'9' => 2,
+        _ => 3,
+    };
+    let bytes = text.as_bytes();
+    let length = bytes.iter().filter(|byte| class(**byte) < 3).count();
+    let changes = bytes
+        .windows(2)
+        .map(|pair| (class(pair[0]), class(pair[1])))
+        .filter(|(one, next)| one != next && *one < 3 && *next < 3 && (*one, *next) != (1, 0))
+        .count();
+    let longest = text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .map(str::len);
+    length >= 16 && changes * 5 >= length.max(20) || longest.max().unwrap_or(0) >= 40
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_generated_token_differs_from_words() {
+        for token in [
+            "XyZ0aB1cD2eF3gH4iJ5kL6mN",
+            "a6cf7ec5-d793-49c7-b10f-0e14ab80bfff",
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "k3Jf_8sLq-Zp2Rt7Vw1Xy",
+            "hQkZLwMpQrSTuVWxyZaB",
+            &"a".repeat(40),
+        ] {
+            assert!(looks_like_token(token), "{token}");
+        }
+        for words in [
+            "aurora-prod-us-east-1",
+            "taskStatusChangeWebhookForScheduler",
+            "incomingWebhookForSchedulerV2",
+            "org.apache.aurora.task.state-change",
+            "consumer-group10-topic2",
+            "123456789012345678",
+            "2016-06-03T22:14:20",
+            "x1",
+            "",
+        ] {
+            assert!(!looks_like_token(words), "{words}");
+        }
+    }
 
     #[test]
     fn a_header_that_looks_like_a_credential_is_masked() {

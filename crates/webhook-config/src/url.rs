@@ -1,16 +1,23 @@
 //! The URL of a target.
 
 use crate::aurora::uri::{self, RequestUri, Unrequestable};
+use crate::secret::{MASK, looks_like_token, looks_secret};
 use http::Uri;
 use std::fmt;
+use std::ops::Range;
 
 /// The absolute `http` or `https` URL of a target.
 ///
 /// It has no user name or password: Aurora did not send them either. `Display` shows the host as
-/// written, [`Self::as_uri`] has it in ASCII.
+/// written, and `***` for each segment of the path and each value of the query that looks like a
+/// token; of a URL from the environment or a file, it shows scheme, host and port.
+/// [`Self::as_uri`] has all of it, and the host in ASCII.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TargetUrl {
     uri: Uri,
+    /// As read, without user name and password.
+    written: String,
+    /// The same with secrets masked.
     shown: String,
     had_userinfo: bool,
 }
@@ -92,10 +99,11 @@ impl TargetUrl {
             return Err(InvalidUrl::TooLong);
         }
         let uri = uri.parse().map_err(|_| InvalidUrl::Host)?;
-        let shown = format!("{scheme}://{}{port}{path}{query}", parts.host);
+        let written = format!("{scheme}://{}{port}{path}{query}", parts.host);
         Ok(TargetUrl {
             uri,
-            shown,
+            shown: masked(&written),
+            written,
             had_userinfo: has_userinfo,
         })
     }
@@ -104,6 +112,20 @@ impl TargetUrl {
     #[must_use]
     pub fn as_uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// The URL as read, without user name and password. It may hold a secret.
+    pub(crate) fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// The URL with all after its host and port masked in all output.
+    pub(crate) fn into_secret(mut self) -> TargetUrl {
+        let rest = path_and_after(&self.written);
+        if !matches!(&self.written[rest..], "" | "/") {
+            self.shown = format!("{}/{MASK}", &self.written[..rest]);
+        }
+        self
     }
 
     /// Whether the text had a user name or password, which are not sent.
@@ -118,6 +140,77 @@ impl TargetUrl {
         let host = self.uri.host().unwrap_or_default();
         !host.starts_with('[') && !host.bytes().all(is_host_byte)
     }
+}
+
+/// Where the path of a URL begins, or its query, or its end.
+fn path_and_after(url: &str) -> usize {
+    let authority = url.find("//").map_or(0, |at| at + 2);
+    let length = url[authority..].find(['/', '?', '#']);
+    length.map_or(url.len(), |length| authority + length)
+}
+
+/// The parts of a URL that look like secrets: segments of its path, and values of its query.
+pub(crate) fn secret_parts(url: &str) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let (mut start, mut in_query) = (path_and_after(url), false);
+    while start < url.len() {
+        in_query |= url[start..].starts_with(['?', '#']);
+        let from = start + 1;
+        let ends: &[char] = if in_query {
+            &['&', ';', '#']
+        } else {
+            &['/', '?', '#']
+        };
+        let end = url[from..]
+            .find(ends)
+            .map_or(url.len(), |length| from + length);
+        let part = &url[from..end];
+        let (name, value) = match part.split_once('=') {
+            Some((name, value)) if in_query => (name, value),
+            _ => ("", part),
+        };
+        let decoded = percent_decoded(value);
+        let text = String::from_utf8_lossy(&decoded);
+        let is_secret = if in_query {
+            name.eq_ignore_ascii_case("code") || looks_secret(name, &text)
+        } else {
+            looks_like_token(&text)
+        };
+        if is_secret && !value.is_empty() {
+            parts.push(end - value.len()..end);
+        }
+        start = end;
+    }
+    parts
+}
+
+/// The URL with its secret parts masked.
+pub(crate) fn masked(url: &str) -> String {
+    let mut shown = String::with_capacity(url.len());
+    let mut copied = 0;
+    for part in secret_parts(url) {
+        shown.push_str(&url[copied..part.start]);
+        shown.push_str(MASK);
+        copied = part.end;
+    }
+    shown.push_str(&url[copied..]);
+    shown
+}
+
+/// The bytes of a text, with `%XX` decoded.
+pub(crate) fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let digits = after
+            .get(..2)
+            .and_then(|it| u8::from_str_radix(it, 16).ok());
+        bytes.push(digits.unwrap_or(b'%'));
+        rest = if digits.is_some() { &after[2..] } else { after };
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
 }
 
 /// Whether a host name in the DNS may have this character.
@@ -236,6 +329,47 @@ mod tests {
             ("http://./", InvalidUrl::Host),
         ] {
             assert_eq!(TargetUrl::parse(url), Err(error), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_a_url_is_requested_and_not_shown() {
+        for (url, shown) in [
+            (
+                "https://hooks.example.com/services/T0/B0/XyZ0aB1cD2eF3gH4iJ5kL6mN",
+                "https://hooks.example.com/services/T0/B0/***",
+            ),
+            (
+                "https://h/9f86d081884c7d659a2feaa0c55ad015/in?api-version=2016-06-01&sig=a&x=1",
+                "https://h/***/in?api-version=2016-06-01&sig=***&x=1",
+            ),
+            (
+                "https://h/a?code=x&k3Jf8sLqZp2Rt7Vw",
+                "https://h/a?code=***&***",
+            ),
+            ("https://h/?q=XyZ0aB1c%2BD2eF3gH4iJ5kL", "https://h/?q=***"),
+            (
+                "https://h/aurora-prod-us-east-1/taskStatusChange?topic=orders",
+                "https://h/aurora-prod-us-east-1/taskStatusChange?topic=orders",
+            ),
+        ] {
+            let parsed = TargetUrl::parse(url).unwrap();
+            assert_eq!(parsed.to_string(), shown);
+            assert_eq!(format!("{parsed:?}"), format!("TargetUrl({shown:?})"));
+            assert_eq!(parsed.as_uri().to_string(), url);
+        }
+    }
+
+    #[test]
+    fn a_secret_url_shows_its_server_only() {
+        for (url, shown) in [
+            ("https://h:1/a/b?c", "https://h:1/***"),
+            ("https://h?c", "https://h/***"),
+            ("https://h/", "https://h/"),
+        ] {
+            let parsed = TargetUrl::parse(url).unwrap().into_secret();
+            assert_eq!(parsed.to_string(), shown);
+            assert!(!format!("{parsed:?}").contains("/a/b"));
         }
     }
 

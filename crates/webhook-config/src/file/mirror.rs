@@ -27,7 +27,8 @@ file_object! {
         /// A unique name: 1 to 64 of the characters `A-Z a-z 0-9 _ -`. The queue and the metrics
         /// identify the target by it, so a renamed target is a new one.
         name: Text = "name", default("default");
-        /// The URL that events are posted to: absolute, `http` or `https`.
+        /// The URL that events are posted to: absolute, `http` or `https`. A string, `{"env":
+        /// NAME}` or `{"file": PATH}`, which keep a token in it out of this file.
         url: UrlText = "targetURL", required;
         /// Headers of each request; may be `{}`. A value is a string, `{"env": NAME}` or `{"file":
         /// PATH}`. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are refused.
@@ -146,21 +147,36 @@ file_object! {
     }
 }
 
-/// The text of a target's URL. Like Aurora, it accepts any scalar as text.
-#[derive(Clone, Debug)]
-pub(crate) struct UrlText(pub(crate) Spanned<String>);
+/// A target's URL, or a reference to it. Like Aurora, it accepts any scalar as text.
+#[derive(Clone)]
+pub(crate) enum UrlText {
+    Literal(Spanned<String>),
+    Reference(SecretFile),
+}
 
 impl FromValue for UrlText {
     fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        if let Kind::Object(_) = &value.kind {
+            return SecretFile::from_value(value, reader).map(UrlText::Reference);
+        }
         let Some(text) = scalar_text(value) else {
             reader.wrong_type(value, "a URL in a string");
             return None;
         };
         show_url(value, reader);
-        Some(UrlText(Spanned {
+        Some(UrlText::Literal(Spanned {
             value: text.to_owned(),
             span: value.span.clone(),
         }))
+    }
+}
+
+impl std::fmt::Debug for UrlText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            UrlText::Literal(_) => f.write_str("Literal(***)"),
+            UrlText::Reference(secret) => f.debug_tuple("Reference").field(secret).finish(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::read::{Reader, Spanned};
 use crate::diagnostic::Code;
 use crate::json::Span;
 use crate::proxy::{InvalidProxy, ProxyUrl};
-use crate::url::{InvalidUrl, TargetUrl};
+use crate::url::{InvalidUrl, TargetUrl, masked};
 
 /// Reads the URL of a target, and reports errors and warnings.
 pub(crate) fn target_url(
@@ -29,15 +29,32 @@ pub(crate) fn target_url(
         let message = "the user name and password of the URL are not sent";
         let help = "Aurora did not send them either; use the header `Authorization`";
         reader.warning(Code::UrlCredentials, &text.span, message, help);
-    } else if url.to_string() != text.value {
+    } else if url.written() != text.value {
         let message = format!("requested as {url}");
         let help = "write it like that";
         reader.warning(Code::ChangedUrl, &text.span, message, help);
-    } else if !url.to_string().is_ascii() {
-        let message = format!("requested as {}", url.as_uri());
+    } else if !url.written().is_ascii() {
+        let message = format!("requested as {}", masked(&url.as_uri().to_string()));
         reader.warning(Code::ChangedUrl, &text.span, message, "write it like that");
     }
     Some(url)
+}
+
+/// Reads the URL of a target from the environment or a file, and reports errors at the reference.
+pub(crate) fn secret_target_url(
+    text: &str,
+    reference: &Span,
+    reader: &mut Reader,
+) -> Option<TargetUrl> {
+    match TargetUrl::parse(text) {
+        Ok(url) => Some(url.into_secret()),
+        Err(error) => {
+            let what = format!("not a URL that can be requested: {error}");
+            let help = "the variable or file holds the URL and no more";
+            reader.error(Code::InvalidUrl, reference, what, help);
+            None
+        }
+    }
 }
 
 /// Reads the URL of a proxy, and reports errors.

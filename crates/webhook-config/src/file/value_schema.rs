@@ -35,11 +35,19 @@ inline_schema!(Text, _generator => json_schema!({ "type": "string" }));
 inline_schema!(Spanned<u64>, _generator => json_schema!({ "type": "integer", "minimum": 1 }));
 inline_schema!(Spanned<f64>, _generator => json_schema!({ "type": "number", "minimum": 1, "maximum": 1000 }));
 inline_schema!(ProxyText, _generator => json_schema!({ "type": "string", "format": "uri" }));
-inline_schema!(UrlText, _generator => json_schema!({
-    "type": "string",
-    "pattern": "^([uU][rR][lL]:)?[hH][tT][tT][pP][sS]?://",
-    "examples": ["http://localhost:5000/"],
-}));
+inline_schema!(UrlText, generator => {
+    let reference = generator.subschema_for::<ReferenceFile>();
+    json_schema!({
+        "anyOf": [
+            {
+                "type": "string",
+                "pattern": "^([uU][rR][lL]:)?[hH][tT][tT][pP][sS]?://",
+                "examples": ["http://localhost:5000/"],
+            },
+            reference,
+        ],
+    })
+});
 // Aurora accepted strings and fractions too.
 inline_schema!(Milliseconds, _generator => json_schema!({
     "anyOf": [

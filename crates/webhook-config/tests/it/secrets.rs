@@ -103,6 +103,67 @@ fn a_valid_file_shows_only_the_names_and_sources_of_secrets() {
     );
 }
 
+#[test]
+fn a_token_in_a_url_is_in_no_output() {
+    const TOKEN: &str = "XyZ0aB1cD2eF3gH4iJ5kL6mN";
+    for url in [
+        format!("https://h.example/services/T0/{TOKEN}"),
+        format!("https://h.example/hook/{TOKEN}/in?x=1"),
+        format!("https://h.example/hook?key={TOKEN}"),
+        format!("https://h.example/hook?a=b&{TOKEN}#{TOKEN}"),
+        format!("https://b\u{fc}cher.example/{TOKEN}"),
+        format!("url:https://h.example/./{TOKEN}"),
+        format!("https://h.example:0/{TOKEN}"),
+        format!("https://h.example/{TOKEN}/%zz"),
+    ] {
+        let file = json!({ "targetURL": url, "headers": {}, "timeoutMsec": 50 });
+        let escaped = file.to_string().replace("/", "\\/");
+        for text in [file.to_string(), format!("{file:#}"), escaped] {
+            let all = outputs(&text);
+            assert!(!all.contains(TOKEN), "{text}: {all}");
+            let all = outputs(&text.replace("timeoutMsec", "timeoutMs"));
+            assert!(!all.contains(TOKEN), "{text}: {all}");
+        }
+    }
+}
+
+#[test]
+fn a_url_comes_from_a_file_or_the_environment_and_shows_its_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("webhook.json");
+    let load = |url: serde_json::Value| {
+        let file = json!({ "targetURL": url, "headers": {}, "timeoutMsec": 5000 });
+        std::fs::write(&path, file.to_string()).unwrap();
+        Config::load(&path)
+    };
+    let url = |text: &str| std::fs::write(dir.path().join("url"), text).unwrap();
+    url("https://h.example:8443/hook/hunter2?a=hunter2\n");
+    let loaded = load(json!({ "file": "url" })).unwrap();
+    let target = &loaded.config.targets()[0];
+    let requested = "https://h.example:8443/hook/hunter2?a=hunter2";
+    assert_eq!(target.url().as_uri().to_string(), requested);
+    let shown = serde_json::to_string(&loaded.config.show()).unwrap();
+    assert!(shown.contains(r#""targetURL":"https://h.example:8443/***""#));
+    assert!(!format!("{shown} {loaded:?}").contains("hunter2"));
+
+    url("https://h.example/other");
+    let again = load(json!({ "file": "url" })).unwrap();
+    assert_ne!(again.config.targets(), loaded.config.targets(), "a reload");
+
+    url("http//h.example/hunter2");
+    let error = load(json!({ "file": "url" })).unwrap_err();
+    assert!(error.to_string().contains("invalid-url"), "{error}");
+    for problem in [
+        error,
+        load(json!({ "env": "HUNTER2_NOT_SET" })).unwrap_err(),
+        load(json!({ "file": "absent" })).unwrap_err(),
+        load(json!({})).unwrap_err(),
+        load(json!([])).unwrap_err(),
+    ] {
+        assert!(!format!("{problem} {problem:?}").contains("hunter2"));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_literal_secret_in_a_world_readable_file_is_a_warning() {

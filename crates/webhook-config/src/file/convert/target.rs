@@ -7,13 +7,14 @@ use super::headers::convert_headers;
 use super::retry::convert_retry;
 use crate::delivery::{Delivery, Format};
 use crate::diagnostic::Code;
-use crate::file::mirror::TargetFile;
+use crate::file::mirror::{SecretFile, SecretFrom, TargetFile, UrlText};
 use crate::file::read::{Milliseconds, Reader, Slot, Spanned, Text};
 use crate::file::url_check;
 use crate::json::Span;
 use crate::limits;
 use crate::name::TargetName;
 use crate::target::Target;
+use crate::url::secret_parts;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
@@ -31,9 +32,16 @@ pub(super) fn convert_target(
         context,
         reader,
     );
-    let url = url_text.and_then(|url| {
-        hide_userinfo(&url.0, context, reader);
-        url_check::target_url(&url.0, raw(&url.0.span, context), reader)
+    let url = url_text.and_then(|url| match url {
+        UrlText::Literal(text) => {
+            hide_userinfo(&text, context, reader);
+            hide_tokens(&text, context, reader);
+            url_check::target_url(&text, raw(&text.span, context), reader)
+        }
+        UrlText::Reference(secret) => {
+            let resolved = context.surroundings.secret(&secret, reader)?;
+            url_check::secret_target_url(&resolved.text, &secret.span, reader)
+        }
     });
     let headers = required(
         file.headers,
@@ -196,6 +204,32 @@ fn hide_userinfo(url: &Spanned<String>, context: &Context<'_>, reader: &mut Read
             .hidden
             .push(url.span.start + start..url.span.start + end);
     }
+}
+
+/// Masks the parts of a URL that look like tokens.
+fn hide_tokens(url: &Spanned<String>, context: &Context<'_>, reader: &mut Reader) {
+    let parts = secret_parts(&url.value);
+    if parts.is_empty() {
+        return;
+    }
+    let raw = raw(&url.span, context);
+    if raw.get(1..raw.len().saturating_sub(1)) == Some(url.value.as_str()) {
+        let start = url.span.start + 1;
+        let places = parts
+            .iter()
+            .map(|part| start + part.start..start + part.end);
+        reader.hidden.extend(places);
+    } else {
+        // With escapes in the text, the parts cannot be located.
+        reader.hidden.push(url.span.clone());
+    }
+    let secret = SecretFile {
+        span: url.span.clone(),
+        from: SecretFrom::Literal(url.value.clone()),
+    };
+    context
+        .surroundings
+        .warn_if_exposed("the token in `targetURL`", &secret, reader);
 }
 
 fn target_name(name: &Spanned<String>, reader: &mut Reader) -> Option<TargetName> {

@@ -59,7 +59,7 @@ struct JsonResponse<'a> {
 impl Report<'_> {
     pub(super) fn write_text(&self, out: &mut impl Write) -> Result<()> {
         let sent = self.delivery;
-        writeln!(out, "POST {}", self.target.url())?;
+        writeln!(out, "POST {}", self.url())?;
         if let Some(proxy) = self.target.proxy() {
             writeln!(out, "through the proxy {proxy}")?;
         }
@@ -112,11 +112,21 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// The URL, its secrets masked unless they are to be shown.
+    fn url(&self) -> String {
+        let url = self.target.url();
+        if self.show_secrets {
+            url.as_uri().to_string()
+        } else {
+            url.to_string()
+        }
+    }
+
     pub(super) fn write_json(&self, out: &mut impl Write) -> Result<()> {
         let sent = self.delivery;
         let json = Json {
             target: self.target.name().as_str(),
-            url: self.target.url().to_string(),
+            url: self.url(),
             id: &sent.id,
             delivered: sent.verdict == Verdict::Delivered,
             outcome: sent.outcome.name(),
