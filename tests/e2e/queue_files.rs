@@ -222,6 +222,31 @@ fn a_queue_that_a_signal_left_whole_is_delivered() {
     deliver(&folder, &events);
 }
 
+#[test]
+fn reading_ends_with_the_first_line_that_a_deleted_queue_refuses() {
+    let folder = Folder::new();
+    let port = Port::take();
+    let mut process = Launch::with_config(&config(&folder, &port.url()))
+        .args(["--acks", "-", "--grace", "1s"])
+        .spawn();
+    process.write(event("first", 0) + "\n");
+    process.wait_for_output("\n");
+    std::fs::remove_file(folder.path().join("queue/data.mdb")).expect("it is there");
+    let mut input = process.take_input();
+    // Its end closes the pipe.
+    let mut lines = 0;
+    let late = event("late", 1) + "\n";
+    while std::io::Write::write_all(&mut input, late.as_bytes()).is_ok() {
+        lines += 1;
+        assert!(lines < 1_000_000, "it reads on");
+    }
+    let ended = process.wait().expect_code(75);
+    let refused = ended.summary().count("/refused");
+    // What was handed to the queue's writer before the first refusal.
+    assert!((1..=2_048).contains(&refused), "{refused} lines");
+    deliver(&folder, &[event("first", 0)]);
+}
+
 /// A library to preload: while the file `$FAILS_WHILE` is there, writes of LMDB's meta page fail. They
 /// are shorter than a page.
 const PRELOAD: &str = r#"

@@ -118,6 +118,20 @@ pub enum QueueError {
         known: u32,
     },
 
+    /// The system has not enough address space for the data file, which is mapped. Nothing was
+    /// changed.
+    #[error(
+        "the system refuses {bytes} bytes of address space, which the queue needs for its maxBytes: \
+         lower maxBytes, or raise the limit (ulimit -v, LimitAS)"
+    )]
+    AddressSpace {
+        /// Bytes of the map.
+        bytes: usize,
+        /// The error of the system.
+        #[source]
+        source: io::Error,
+    },
+
     /// Another user could replace the queue's files. Nothing was changed.
     #[error("{} is not safe for a queue: {detail}", path.display())]
     UnsafeDirectory {

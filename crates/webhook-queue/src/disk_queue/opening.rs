@@ -1,5 +1,7 @@
 //! Opens a queue's files and checks them.
 
+use std::io::ErrorKind;
+
 use heed::{Env, WithoutTls};
 
 use super::directory::{self, DATA, Directory};
@@ -19,6 +21,10 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     let path = directory.path();
     let failed = |error| match error {
         heed::Error::Io(source) if files::lacks_room(&source) => QueueError::NoSpace { source },
+        heed::Error::Io(source) if source.kind() == ErrorKind::OutOfMemory => {
+            let bytes = map_size;
+            QueueError::AddressSpace { bytes, source }
+        }
         heed::Error::Io(source) => files::io("open", &path.join(DATA))(source),
         error => directory::corrupt(path, error.to_string()),
     };

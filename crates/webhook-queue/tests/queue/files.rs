@@ -855,6 +855,33 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
+fn a_limit_of_the_address_space_is_named_with_the_bound_to_lower() {
+    if let Some(dir) = std::env::var_os(crash::CHILD) {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let limit = Rlimit {
+            current: Some(4 << 30),
+            maximum: Some(4 << 30),
+        };
+        setrlimit(Resource::As, limit).unwrap();
+        let error = DiskQueue::open(Path::new(&dir), &Options::default()).unwrap_err();
+        crash::report(&format!("\n{error}\n"));
+        drop(open(Path::new(&dir)).unwrap());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "files::a_limit_of_the_address_space_is_named_with_the_bound_to_lower";
+    let output = crash::child(test, dir.path(), &[])
+        .wait_with_output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("lower maxBytes, or raise the limit"),
+        "{text}"
+    );
+}
+
+#[test]
 fn free_pages_that_were_never_written_are_no_damage() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data.mdb");

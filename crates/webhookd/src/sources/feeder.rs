@@ -7,9 +7,20 @@ use crate::signals::Signals;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_dispatch::{Receipt, Refusal, Submission, SubmitError, Submitter};
+use webhook_queue::QueueError;
 
 /// How often a feeder that waits for room checks for a signal.
 const STEP: Duration = Duration::from_millis(100);
+
+/// Whether the queue refuses every event until it is opened again.
+fn needs_restart(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::Queue(error) => {
+            !error.is_retryable() && !matches!(**error, QueueError::TooLarge { .. })
+        }
+        _ => false,
+    }
+}
 
 /// Submits lines; one for each source.
 pub(crate) struct Feeder {
@@ -61,9 +72,16 @@ impl Feeder {
         let mut event: Arc<[u8]> = Arc::from(text);
         loop {
             let told = Arc::clone(completion);
+            let signals = Arc::clone(&self.signals);
             let settle = move |result: Result<Receipt, Refusal>| match result {
                 Ok(receipt) => told.accepted(number, &receipt),
-                Err(refusal) => told.refused(number, &refusal),
+                Err(refusal) => {
+                    if needs_restart(&refusal) {
+                        // Every line that is read on would be refused.
+                        signals.request_end();
+                    }
+                    told.refused(number, &refusal);
+                }
             };
             let mut submission = Submission::new(event);
             if let Some(key) = key {
