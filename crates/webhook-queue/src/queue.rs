@@ -92,13 +92,16 @@ pub trait Queue: Send + Sync + 'static {
     ) -> Result<(), QueueError>;
 
     /// Makes dead letters owed again, under their old ids and handles, as if never attempted.
-    /// Returns how many were found, once the change is durable.
+    /// Returns how many were found, once the change is durable. A queue with little room may work in
+    /// steps, each durable; if a later step fails, it returns the count of those before, and the
+    /// call can be repeated.
     ///
     /// # Errors
     /// Nothing was changed.
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
 
-    /// Removes dead letters. Returns how many were found, once the change is durable.
+    /// Removes dead letters. Returns how many were found, once the change is durable. It may work in
+    /// steps, as [`replay`](Queue::replay).
     ///
     /// # Errors
     /// Nothing was changed.

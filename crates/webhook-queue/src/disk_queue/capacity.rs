@@ -1,4 +1,10 @@
 //! The room of a queue: how much appends may use, and how much is reserved for settlements.
+//!
+//! These rules hold for every queue, whatever is stored in it (`tests/queue/room.rs`):
+//! - What is admitted fits: LMDB has room for each append that [`Capacity::admit`] lets through.
+//! - Any settlement fits: each settlement of a full queue can be committed alone. A group of them may
+//!   change more pages than are reserved, and is then committed in parts.
+//! - The data file is never larger than [`Capacity::max`], unless it was written with a larger bound.
 
 use heed::{AnyTls, RoTxn};
 
@@ -58,11 +64,17 @@ impl Capacity {
         }
     }
 
-    /// The size of LMDB's map for a queue with `used` bytes in use. It is larger than `max` if the
-    /// queue was written with a larger bound, so that its entries can still be settled.
+    /// The size of LMDB's map for a queue with `used` bytes in use: `max`, or more if the queue was
+    /// written with a larger bound, so that its entries can still be settled.
     pub(super) fn map_size(&self, used: u64) -> usize {
-        let least = used.saturating_add(self.reserve).next_multiple_of(1 << 16);
-        usize::try_from(least.max(self.max)).unwrap_or(usize::MAX)
+        let size = match used.saturating_add(self.reserve / 2) {
+            least if least <= self.max => self.max,
+            _ => used
+                .saturating_add(self.reserve)
+                .checked_next_multiple_of(1 << 16)
+                .unwrap_or(u64::MAX),
+        };
+        usize::try_from(size).unwrap_or(usize::MAX)
     }
 
     /// The window in force if `asked` is configured: keys may use a fraction of the queue only.
@@ -80,22 +92,24 @@ impl Capacity {
         txn: &RoTxn<'_, AnyTls>,
         events: impl Iterator<Item = &'e Event>,
     ) -> Result<(), Fault> {
+        let used = self.charged(tables, txn)?;
+        self.check(used, events.map(size)).map_err(Fault::Refused)
+    }
+
+    /// Checks that events of these sizes fit beside `used` bytes.
+    fn check(&self, used: u64, sizes: impl Iterator<Item = u64>) -> Result<(), QueueError> {
         let room = self.max - self.reserve;
+        // An empty queue, too, has some pages in use.
+        let max = (room - room / 8).min(MAX_EVENT);
         let mut need = 0_u64;
-        for event in events {
-            let size = size(event);
-            // An empty queue, too, has some pages in use.
-            if size > room - room / 8 || size > MAX_EVENT {
-                return Err(Fault::Refused(QueueError::TooLarge {
-                    size,
-                    max: room - room / 8,
-                }));
+        for size in sizes {
+            if size > max {
+                return Err(QueueError::TooLarge { size, max });
             }
             need = need.saturating_add(size);
         }
-        let used = self.charged(tables, txn)?;
         if used.saturating_add(need) > room {
-            return Err(Fault::Refused(QueueError::Full { used, max: room }));
+            return Err(QueueError::Full { used, max: room });
         }
         Ok(())
     }
@@ -107,8 +121,11 @@ impl Capacity {
         txn: &RoTxn<'_, AnyTls>,
         note: usize,
     ) -> heed::Result<bool> {
-        let used = self.charged(tables, txn)?;
-        Ok(used.saturating_add(pages(note as u64)) <= self.max - self.reserve / 2)
+        Ok(self.has_room_for_note(self.charged(tables, txn)?, note))
+    }
+
+    fn has_room_for_note(&self, used: u64, note: usize) -> bool {
+        used.saturating_add(pages(note as u64)) <= self.max - self.reserve / 2
     }
 
     /// Bytes in use, plus those that settling all owed entries may add.
@@ -136,5 +153,114 @@ fn pages(value: u64) -> u64 {
             .saturating_add(16)
             .next_multiple_of(PAGE)
             .saturating_add(40),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_quarter_and_at_most_64_mib_is_reserved() {
+        let room = |max_bytes| {
+            let capacity = Capacity::new(max_bytes);
+            (capacity.max, capacity.reserve)
+        };
+        assert_eq!(room(0), (MIB, 256 * KIB));
+        assert_eq!(room(MIB), (MIB, 256 * KIB));
+        assert_eq!(room(MIB + 1), (MIB + 64 * KIB, 272 * KIB));
+        assert_eq!(room(256 * MIB), (256 * MIB, 64 * MIB));
+        assert_eq!(room(512 * MIB), (512 * MIB, 64 * MIB));
+        assert!(room(u64::MAX).0 <= i64::MAX as u64);
+    }
+
+    #[test]
+    fn the_map_is_as_large_as_the_bound_unless_more_is_stored() {
+        let capacity = Capacity::new(4 * MIB);
+        let size = |used| capacity.map_size(used) as u64;
+        // Half of the reserve may be used by notes.
+        assert_eq!(size(0), 4 * MIB);
+        assert_eq!(size(3 * MIB + 512 * KIB), 4 * MIB);
+        assert_eq!(size(3 * MIB + 512 * KIB + 1), 4 * MIB + 576 * KIB);
+        assert_eq!(size(10 * MIB), 11 * MIB);
+        assert_eq!(size(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn events_are_admitted_up_to_the_reserve_and_no_further() {
+        let capacity = Capacity::new(4 * MIB);
+        let room = 3 * MIB;
+        let check = |used, sizes: &[u64]| capacity.check(used, sizes.iter().copied());
+        assert!(check(0, &[MIB, MIB, MIB]).is_ok());
+        assert!(check(MIB, &[MIB, MIB]).is_ok());
+        for (used, sizes) in [
+            (MIB, &[MIB, MIB + 1][..]),
+            (MIB + 1, &[MIB, MIB]),
+            (room, &[1]),
+        ] {
+            let error = check(used, sizes).unwrap_err();
+            assert!(
+                matches!(error, QueueError::Full { used: found, max } if (found, max) == (used, room))
+            );
+        }
+        // One event has to leave an eighth of the room.
+        let largest = room - room / 8;
+        assert!(check(0, &[largest]).is_ok());
+        let error = check(0, &[10, largest + 1]).unwrap_err();
+        assert!(
+            matches!(error, QueueError::TooLarge { size, max } if (size, max) == (largest + 1, largest))
+        );
+        // A record has at most 32 bits of length.
+        let huge = Capacity::new(64 << 30);
+        assert!(huge.check(0, [u64::from(u32::MAX)].into_iter()).is_ok());
+        let error = huge.check(0, [u64::from(u32::MAX) + 1].into_iter());
+        assert!(matches!(error, Err(QueueError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn notes_may_use_half_of_the_reserve() {
+        let capacity = Capacity::new(4 * MIB);
+        let bound = 3 * MIB + 512 * KIB;
+        for note in [0, 100, 3000] {
+            let last = bound - pages(note as u64);
+            assert!(capacity.has_room_for_note(last, note));
+            assert!(!capacity.has_room_for_note(last + 1, note));
+        }
+    }
+
+    #[test]
+    fn keys_may_use_a_sixteenth() {
+        let asked = |keys| DuplicateWindow { age_ms: 5, keys };
+        let window = |keys| Capacity::new(256 * MIB).window(asked(keys));
+        assert_eq!(window(u64::MAX), asked(104_857));
+        assert_eq!(window(7), asked(7));
+    }
+
+    #[test]
+    fn an_event_is_charged_for_its_record_its_targets_and_its_key() {
+        let charged = |body: usize, targets: usize, has_key: bool| {
+            size(&Event {
+                id: crate::EventId([0; 16]),
+                key: (*b"task").into(),
+                body: vec![0; body].into(),
+                accepted_at: 0,
+                targets: (0..targets).map(|at| at.to_string().into()).collect(),
+                idempotency_key: has_key.then(|| (*b"once").into()),
+            })
+        };
+        // A record has 32 bytes, its key and its body.
+        assert_eq!(charged(0, 0, false), (36 + 32) * 5 / 4 + 80);
+        assert_eq!(charged(0, 1, false), charged(0, 0, false) + 112);
+        assert_eq!(charged(0, 5, false), charged(0, 0, false) + 5 * 112);
+        assert_eq!(charged(0, 1, true), charged(0, 1, false) + 160);
+        assert_eq!(charged(1000, 0, false), (1036 + 32) * 5 / 4 + 80);
+        // From half a page on, a record has pages of its own.
+        assert_eq!(charged(1863, 0, false), (1899 + 32) * 5 / 4 + 80);
+        assert_eq!(charged(1864, 0, false), 4096 + 40 + 80);
+        assert_eq!(charged(4080 - 36, 0, false), 4096 + 40 + 80);
+        assert_eq!(charged(4081 - 36, 0, false), 2 * 4096 + 40 + 80);
     }
 }

@@ -47,6 +47,14 @@ impl<'q> Change<'q> {
         Ok(self.rows.into_changed_names())
     }
 
+    /// Changes nothing that is visible, so that the next commit can reuse the pages that the one
+    /// before this freed.
+    pub(super) fn touch(&mut self) -> Result<(), Fault> {
+        let next = read_next(self.tables.meta.get(&self.txn, NEXT)?)?;
+        let meta = &self.tables.meta;
+        Ok(meta.put(&mut self.txn, NEXT, &next.to_le_bytes())?)
+    }
+
     fn remove_settled(&mut self) -> heed::Result<()> {
         self.removal.apply(&mut self.txn, &mut self.rows)
     }
@@ -176,11 +184,13 @@ impl<'q> Change<'q> {
         by_key.put(txn, &key, &[])
     }
 
-    /// Applies a settlement; without effect if the target is not owed the entry.
+    /// Applies a settlement; without effect if the target is not owed the entry. `notes` says
+    /// whether the notes of dead letters are kept, if there is room for them.
     pub(super) fn settle(
         &mut self,
         settlement: &Settlement,
         capacity: &Capacity,
+        notes: bool,
     ) -> heed::Result<()> {
         let Some(index) = self.rows.find(&self.txn, &settlement.target)? else {
             return Ok(());
@@ -218,7 +228,7 @@ impl<'q> Change<'q> {
                 row.pending = row.pending.saturating_sub(1);
                 row.dead += 1;
                 // If there is no room for the note, the settlement is made without it.
-                let fits = capacity.fits_note(self.tables, &self.txn, note.len())?;
+                let fits = notes && capacity.fits_note(self.tables, &self.txn, note.len())?;
                 let value = Dead {
                     attempts: *attempts,
                     died_at: *died_at,

@@ -97,8 +97,9 @@ pub struct DiskQueue {
     window: DuplicateWindow,
     /// The numbers of the targets, as of the last commit.
     names: Mutex<Arc<Names>>,
-    /// Held during a change, so that names are published in the order of commits.
-    changing: Mutex<()>,
+    /// Held during a change, so that names are published in the order of commits. Whether the last
+    /// commit freed no pages that the next one cannot reuse.
+    changing: Mutex<bool>,
     /// Damaged entries that could not yet be quarantined.
     damaged: Mutex<BTreeSet<u64>>,
     /// Why the queue refuses every change, if it does.
@@ -179,12 +180,15 @@ impl DiskQueue {
             let txn = self.tables.env.read_txn()?;
             Ok::<_, heed::Error>(self.tables.learnt.len(&txn)? > self.window.keys)
         };
+        let mut limit = FORGOTTEN_AT_ONCE;
         while over().unwrap_or(false) {
             let trimmed = self.change("forget keys of", |change| {
-                Ok(change.trim_known(self.window, FORGOTTEN_AT_ONCE)?)
+                Ok(change.trim_known(self.window, limit)?)
             });
-            if trimmed.is_err() {
-                return;
+            match trimmed {
+                Ok(_) => {}
+                Err(QueueError::Full { .. }) if limit > 1 => limit /= 2,
+                Err(_) => return,
             }
         }
     }
@@ -199,29 +203,63 @@ impl DiskQueue {
     fn change<R>(
         &self,
         action: &'static str,
-        make: impl FnOnce(&mut Change<'_>) -> Result<R, Fault>,
+        make: impl Fn(&mut Change<'_>) -> Result<R, Fault>,
     ) -> Result<R, QueueError> {
-        let _changing = lock(&self.changing);
+        let mut all_reusable = lock(&self.changing);
         if let Some(failure) = &*lock(&self.failure) {
             return Err(self.refusal(failure));
         }
-        let names = self.names();
-        let committed = || {
-            let mut change = Change::begin(&self.tables, &names, self.identity())?;
-            let made = make(&mut change)?;
-            Ok((made, change.commit()?))
-        };
-        match committed() {
-            Ok((made, renamed)) => {
-                self.keep_length();
-                if let Some(names) = renamed {
-                    *lock(&self.names) = Arc::new(names);
-                }
-                Ok(made)
-            }
+        let mut made = self.try_change(&make);
+        if let Err(Fault::Storage(heed::Error::Mdb(heed::MdbError::MapFull))) = made
+            && !*all_reusable
+        {
+            // LMDB reuses the pages that a commit freed from the second commit after it on.
+            *all_reusable = self.try_change(|change| change.touch()).is_ok();
+            made = self.try_change(&make);
+        }
+        *all_reusable &= made.is_err();
+        match made {
+            Ok(made) => Ok(made),
             Err(Fault::Refused(error)) => Err(error),
             Err(Fault::Storage(error)) => Err(self.failed(action, error)),
         }
+    }
+
+    fn try_change<R>(
+        &self,
+        make: impl Fn(&mut Change<'_>) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
+        let names = self.names();
+        let mut change = Change::begin(&self.tables, &names, self.identity())?;
+        let made = make(&mut change)?;
+        let renamed = change.commit()?;
+        self.keep_length();
+        if let Some(names) = renamed {
+            *lock(&self.names) = Arc::new(names);
+        }
+        Ok(made)
+    }
+
+    /// Makes a change of some entries, in parts if there is no room for all at once: a transaction
+    /// copies each page that it changes. Returns the sum of what `make` returns. After a failure
+    /// of a later part, it is the sum of those before.
+    fn change_in_parts<T>(
+        &self,
+        action: &'static str,
+        entries: &[T],
+        make: impl Fn(&mut Change<'_>, &[T]) -> heed::Result<u64>,
+    ) -> Result<u64, QueueError> {
+        let (mut left, mut size, mut sum) = (entries, entries.len(), 0);
+        while !left.is_empty() {
+            let (part, rest) = left.split_at(size.min(left.len()));
+            match self.change(action, |change| Ok(make(change, part)?)) {
+                Ok(changed) => (left, sum) = (rest, sum + changed),
+                Err(QueueError::Full { .. }) if part.len() > 1 => size = part.len() / 2,
+                Err(error) if sum == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(sum)
     }
 
     /// Extends the file to the length that its pages need. LMDB does not write pages at the end
@@ -304,18 +342,18 @@ impl DiskQueue {
 
     /// Quarantines damaged entries; those that cannot be are tried again when they are read again.
     fn quarantine(&self, entries: &[u64]) {
-        let done = self.change("quarantine damaged records of", |change| {
-            for &seq in entries {
-                change.quarantine(seq)?;
-            }
-            Ok(())
-        });
+        let done =
+            self.change_in_parts("quarantine damaged records of", entries, |change, part| {
+                for &seq in part {
+                    change.quarantine(seq)?;
+                }
+                Ok(part.len() as u64)
+            });
+        let done = done.map_or(0, |done| done as usize);
         let mut damaged = lock(&self.damaged);
-        match done {
-            Ok(()) => damaged.retain(|seq| !entries.contains(seq)),
-            // Reads skip them all the same, and they are counted.
-            Err(_) => damaged.extend(entries),
-        }
+        damaged.retain(|seq| !entries[..done].contains(seq));
+        // Reads skip the others all the same, and they are counted.
+        damaged.extend(&entries[done..]);
     }
 
     fn names(&self) -> Arc<Names> {
@@ -336,12 +374,19 @@ impl Queue for DiskQueue {
         if !appends.is_empty() {
             self.directory.check_files()?;
         }
-        self.change("commit to", |change| {
-            for settlement in settlements {
-                change.settle(settlement, &self.capacity)?;
-            }
-            change.append(appends, &self.capacity, self.window)
-        })
+        let commit = |notes| {
+            self.change("commit to", |change| {
+                for settlement in settlements {
+                    change.settle(settlement, &self.capacity, notes)?;
+                }
+                change.append(appends, &self.capacity, self.window)
+            })
+        };
+        match (commit(true), appends, settlements) {
+            // A long note needs adjacent pages; the settlement alone does not.
+            (Err(QueueError::Full { .. }), [], [_]) => commit(false),
+            (done, ..) => done,
+        }
     }
 
     fn owed(
@@ -392,26 +437,32 @@ impl Queue for DiskQueue {
     }
 
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
-        self.change("replay dead letters of", |change| {
-            Ok(change.replay(target, entries)?)
+        self.change_in_parts("replay dead letters of", entries, |change, part| {
+            change.replay(target, part)
         })
     }
 
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
-        self.change("drop dead letters of", |change| {
-            Ok(change.drop_dead(target, entries)?)
+        self.change_in_parts("drop dead letters of", entries, |change, part| {
+            change.drop_dead(target, part)
         })
     }
 
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
-        let mut dropped = 0;
+        let (mut dropped, mut limit) = (0, DROPPED_AT_ONCE);
         loop {
-            let (count, all) = self.change("forget a target of", |change| {
-                Ok(change.drop_target(target, DROPPED_AT_ONCE)?)
-            })?;
-            dropped += count;
-            if all {
-                return Ok(dropped);
+            let done = self.change("forget a target of", |change| {
+                Ok(change.drop_target(target, limit)?)
+            });
+            match done {
+                Ok((count, all)) => {
+                    dropped += count;
+                    if all {
+                        return Ok(dropped);
+                    }
+                }
+                Err(QueueError::Full { .. }) if limit > 1 => limit /= 2,
+                Err(error) => return Err(error),
             }
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::committed::{Appended, Committed};
+use super::statistics::WriterStatistics;
 use super::write_queue::{Wait, Waiting, Work, WriteQueue};
 use crate::{Accepted, Event, Queue, QueueError, Settlement};
 
@@ -49,14 +50,15 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
     /// committed.
     pub(super) fn run(mut self) -> Vec<Settlement> {
         let _stop = Stop(self.write_queue.clone());
+        let mut unsettled = Vec::new();
         loop {
             match self.write_queue.next() {
-                Work::End => return Vec::new(),
+                Work::End => return unsettled,
                 Work::GiveUp(events, error) => self.fail(Events::new(events), &error),
                 Work::Write(events, settlements) => {
                     let events = self.fail_overtaking(events);
-                    if let Err(unsettled) = self.write(events, settlements) {
-                        return unsettled;
+                    if let Err(left) = self.write(events, settlements) {
+                        unsettled.extend(left);
                     }
                 }
             }
@@ -82,38 +84,100 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         Events::new(others)
     }
 
-    /// Commits a group: whole if possible, else the settlements first, which may make room.
+    /// Commits a group: whole if possible, else the settlements first, which may make room. Once
+    /// closed, returns the settlements that could not be committed.
     fn write(
         &mut self,
         mut events: Events<T>,
         settlements: Vec<Settlement>,
     ) -> Result<(), Vec<Settlement>> {
         let all = events.len();
-        let error = match self.commit(&mut events, all, settlements) {
-            Ok(()) => return Ok(()),
-            Err((error, settlements)) if events.is_empty() => {
-                self.write_queue.count(|counted| counted.failed(&error));
-                return self.write_queue.keep(settlements);
-            }
-            Err((error, settlements)) if settlements.is_empty() => error,
-            Err((error, settlements)) => {
-                let retry = is_want_of_room(&error);
-                match self.commit(&mut events, 0, settlements) {
-                    Err((unsettled, settlements)) => {
-                        self.append(events, Some(error));
-                        self.write_queue.count(|counted| counted.failed(&unsettled));
-                        return self.write_queue.keep(settlements);
-                    }
-                    Ok(()) if retry => {
-                        self.append(events, None);
-                        return Ok(());
-                    }
-                    Ok(()) => error,
+        let any_settled = !settlements.is_empty();
+        let (error, settlements) = match self.commit(&mut events, all, settlements) {
+            Ok(()) => {
+                if any_settled {
+                    self.write_queue.count(WriterStatistics::all_settled);
                 }
+                return Ok(());
             }
+            Err(failed) => failed,
         };
-        self.append(events, Some(error));
-        Ok(())
+        if settlements.is_empty() {
+            self.append(events, Some(error));
+            return Ok(());
+        }
+        if events.is_empty() {
+            return self.settle(settlements, Some(error));
+        }
+        let settled = self.settle(settlements, None);
+        // The room that the settlements made may be enough for the events.
+        self.append(events, Some(error).filter(|error| !is_want_of_room(error)));
+        settled
+    }
+
+    /// Commits settlements, in smaller groups if there is no room for all at once: a commit copies
+    /// each page that it changes. `error` says why a commit of all failed, if one was tried. Keeps
+    /// those that failed for the next try; once closed, returns them.
+    fn settle(
+        &mut self,
+        mut settlements: Vec<Settlement>,
+        mut error: Option<QueueError>,
+    ) -> Result<(), Vec<Settlement>> {
+        let mut count = settlements.len();
+        let mut failed = None;
+        let mut unsettled: Vec<Settlement> = Vec::new();
+        while !settlements.is_empty() {
+            let found = match error.take() {
+                Some(error) => error,
+                None => {
+                    let rest = settlements.split_off(count);
+                    let mut none = Events::new(Vec::new());
+                    match self.commit(&mut none, 0, settlements) {
+                        Ok(()) => {
+                            settlements = rest;
+                            count = count.min(settlements.len());
+                            continue;
+                        }
+                        Err((error, first)) => {
+                            settlements = first;
+                            settlements.extend(rest);
+                            error
+                        }
+                    }
+                }
+            };
+            let is_full = matches!(found, QueueError::Full { .. });
+            if count > 1 && (is_full || matches!(found, QueueError::NoSpace { .. })) {
+                count /= 2;
+                continue;
+            }
+            failed = Some(found);
+            if !is_full {
+                unsettled.append(&mut settlements);
+                break;
+            }
+            // The others may need less room. Those of the same entry keep their order.
+            let first = settlements.remove(0);
+            let same = |other: &mut Settlement| {
+                (other.entry, &other.target) == (first.entry, &first.target)
+            };
+            let later: Vec<_> = settlements.extract_if(.., same).collect();
+            unsettled.push(first);
+            unsettled.extend(later);
+            count = count.min(settlements.len());
+        }
+        match failed {
+            None => {
+                self.write_queue.count(WriterStatistics::all_settled);
+                Ok(())
+            }
+            Some(error) => {
+                let count = unsettled.len();
+                self.write_queue
+                    .count(|counted| counted.unsettled(count, &error));
+                self.write_queue.keep(unsettled)
+            }
+        }
     }
 
     /// Commits events, or the first of them if there is no room for all. `error` says why a commit

@@ -27,9 +27,10 @@ pub use self::statistics::{Distribution, WriterStatistics};
 /// committed together: a group is what came while the last one was synced, within [`Limits`].
 /// Events keep the order in which `append` took them.
 ///
-/// If a commit fails, its settlements are kept and tried again: with the next group, or after a
-/// second. Its events wait, too, if [`WhenFull`] and the error allow it; else they fail with that
-/// error. Whether later events are taken is the queue's decision; see
+/// If a commit fails for want of room, smaller ones are made. If it fails otherwise, its settlements
+/// are kept and tried again: with the next group, or after a second. Its events wait, too, if
+/// [`WhenFull`] and the error allow it; else they fail with that error. Whether later events are
+/// taken is the queue's decision; see
 /// [`QueueError`](crate::QueueError).
 ///
 /// Dropping it tells the thread to write what waits and end, and does not wait for it.

@@ -17,7 +17,7 @@ pub struct WriterStatistics {
     pub refused: u64,
     /// Settlements that are durable.
     pub settlements: u64,
-    /// Commits that failed, but for want of room in the queue.
+    /// Commits that failed, except for events that a full queue has no room for.
     pub failures: u64,
     /// Why the last of them failed, if none succeeded since.
     pub failing: Option<String>,
@@ -31,6 +31,9 @@ pub struct WriterStatistics {
     pub waiting_events: usize,
     /// Settlements that wait now.
     pub waiting_settlements: usize,
+    /// Settlements that could not be committed when they were last tried. While there are any,
+    /// [`failing`](WriterStatistics::failing) says why.
+    pub unsettled: usize,
     /// Whether events wait for room in the queue. Those that wait for its disk are not meant:
     /// `failing` has its error.
     pub blocked: bool,
@@ -51,8 +54,24 @@ impl WriterStatistics {
         self.failed_at = error.is_retryable().then(Instant::now);
     }
 
-    pub(super) fn committed(&mut self, took: Duration, events: usize, settlements: usize) {
+    pub(super) fn unsettled(&mut self, settlements: usize, error: &QueueError) {
+        self.failed(error);
+        self.unsettled = settlements;
+        let error = self.failing.take().unwrap_or_default();
+        self.failing = Some(format!(
+            "{settlements} outcomes of deliveries cannot be written, and are tried again: {error}"
+        ));
+    }
+
+    pub(super) fn all_settled(&mut self) {
+        self.unsettled = 0;
         self.failing = None;
+    }
+
+    pub(super) fn committed(&mut self, took: Duration, events: usize, settlements: usize) {
+        if self.unsettled == 0 {
+            self.failing = None;
+        }
         self.events += events as u64;
         self.settlements += settlements as u64;
         self.commit_micros

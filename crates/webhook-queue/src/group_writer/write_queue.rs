@@ -337,15 +337,11 @@ impl<T> WriteQueue<T> {
         state.failing = None;
     }
 
-    /// Puts settlements back that could not be committed. Once closed, returns them, and those that
-    /// came since.
+    /// Puts settlements back that could not be committed. Once closed, returns them.
     pub(super) fn keep(&self, settlements: Vec<Settlement>) -> Result<(), Vec<Settlement>> {
         let mut state = self.lock();
         if state.closed {
-            return Err(settlements
-                .into_iter()
-                .chain(state.settlements.drain(..))
-                .collect());
+            return Err(settlements);
         }
         for settlement in settlements.into_iter().rev() {
             state.settlements.push_front(settlement);

@@ -27,6 +27,8 @@ struct GateState {
     permits: Option<usize>,
     /// Commits that have arrived.
     arrived: usize,
+    /// The most settlements that a commit has room for, and an entry whose settlement has none.
+    room: Option<(usize, EntryId)>,
     /// What the next commits fail with.
     failures: VecDeque<QueueError>,
     /// Events and settlements of each commit that succeeded.
@@ -88,6 +90,11 @@ impl Queue for Gate {
         }
         if let Some(error) = state.failures.pop_front() {
             return Err(error);
+        }
+        if let Some((most, stuck)) = state.room
+            && (settlements.len() > most || settlements.iter().any(|it| it.entry == stuck))
+        {
+            return Err(QueueError::Full { used: 1, max: 1 });
         }
         let entries = self.inner.commit(appends, settlements)?;
         state.groups.push((appends.len(), settlements.len()));
@@ -637,4 +644,55 @@ fn a_panic_of_the_callback_closes_the_writer_and_drops_the_tickets() {
         std::thread::yield_now();
     }
     writer.shutdown().unwrap();
+}
+
+/// A queue with room for two settlements a commit, of whose entries one cannot be settled; its
+/// writer has a group of nine settlements.
+fn almost_no_room() -> (Arc<Gate>, GroupWriter<u64>, Reports) {
+    let queue = Gate::new(1 << 20, Some(0));
+    let (writer, reports) = start(&queue, Limits::default());
+    append(&writer, 0);
+    queue.until_arrived(1);
+    for entry in [1, 2, 3, 4, 5, 4, 6, 7, 8] {
+        writer.settle(delivered("t", EntryId(entry)));
+    }
+    queue.state.lock().unwrap().room = Some((2, EntryId(4)));
+    (queue, writer, reports)
+}
+
+#[test]
+fn a_settlement_that_does_not_fit_alone_is_reported_and_holds_up_no_other() {
+    let (queue, writer, reports) = almost_no_room();
+    queue.open();
+    let mut settled = Vec::new();
+    while settled.len() < 7 {
+        settled.extend(reports.next().settled.iter().map(|it| it.entry.0));
+    }
+    assert_eq!(settled, [1, 2, 3, 5, 6, 7, 8]);
+    // Another commit does not hide what is left.
+    append(&writer, 1);
+    reports.events(1).pop().unwrap().1.unwrap();
+    let unsettled = |count| {
+        while writer.statistics().unsettled != count {
+            std::thread::yield_now();
+        }
+        writer.statistics().failing
+    };
+    let failing = unsettled(2).unwrap();
+    assert!(failing.starts_with("2 outcomes of deliveries cannot be written"));
+    queue.state.lock().unwrap().room = None;
+    assert_eq!(reports.settlements(2), 2);
+    assert_eq!(unsettled(0), None);
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn a_shutdown_settles_what_fits_and_returns_the_rest() {
+    let (queue, writer, reports) = almost_no_room();
+    let closing = std::thread::spawn(|| writer.shutdown());
+    queue.open();
+    assert_eq!(reports.settlements(7), 7);
+    let unsettled = closing.join().unwrap().unwrap_err();
+    let entries: Vec<u64> = unsettled.iter().map(|it| it.entry.0).collect();
+    assert_eq!(entries, [4, 4]);
 }

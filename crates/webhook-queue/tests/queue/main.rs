@@ -8,4 +8,5 @@ mod duplicates;
 mod files;
 mod group_writer;
 mod model;
+mod room;
 mod support;
