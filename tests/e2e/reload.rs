@@ -208,16 +208,16 @@ fn a_url_comes_from_a_file_and_its_token_is_in_no_output() {
     });
     let folder = Folder::new();
     let url = |rest: &str| format!("{}hook/{rest}", receiver.url());
-    folder.write("url", &url("lIk3Th1sT0k3n0fTh3P4st"));
+    folder.write("url", url("lIk3Th1sT0k3n0fTh3P4st"));
     let mut settings = target("", "a", 1);
     settings["targets"][0]["targetURL"] = json!({ "file": "url" });
     settings["targets"][0]["retry"] = json!({ "initialMsec": 1, "maxMsec": 10 });
-    let config = folder.write("webhook.json", &settings.to_string());
+    let config = folder.write("webhook.json", settings.to_string());
     let mut process = Launch::with_config(&config).args(["--admin", "0"]).spawn();
     let admin = Admin::of(&process);
     process.write(event("one", 1) + "\n");
     receiver.wait_for_requests(1);
-    folder.write("url", &url("XyZ0aB1cD2eF3gH4iJ5kL6mN?key=hunter2"));
+    folder.write("url", url("XyZ0aB1cD2eF3gH4iJ5kL6mN?key=hunter2"));
     process.signal(Signal::HUP);
     wait_for_reloads(&admin, (1, 0));
     let shown = admin.get("/api/v1/config").to_string();
@@ -227,7 +227,7 @@ fn a_url_comes_from_a_file_and_its_token_is_in_no_output() {
     let literal = json!({
         "targetURL": url("XyZ0aB1cD2eF3gH4iJ5kL6mN?key=hunter2"), "headers": {}, "timeoutMsec": 50,
     });
-    let literal = folder.write("literal.json", &literal.to_string());
+    let literal = folder.write("literal.json", literal.to_string());
     let mut all = shown + &ended.stderr;
     for command in [["check"].as_slice(), &["config", "show"]] {
         for file in [&config, &literal] {

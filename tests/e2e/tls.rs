@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use testkit::{Folder, Launch, Summary, best_effort, event};
+use testkit::{Ended, Folder, Launch, best_effort, event};
 
 /// Takes a certificate, a key, and perhaps an authority that clients have to be known to. Prints
 /// its port; then, once its standard input ends, a line for each request: its body, and the
@@ -154,7 +154,7 @@ impl Server {
 }
 
 /// Delivers five events of one task.
-fn deliver(url: &str, tls: &Value, code: i32) -> Summary {
+fn deliver(url: &str, tls: &Value, code: i32) -> Ended {
     let folder = Folder::new();
     let mut config = best_effort(url);
     config["timeoutMsec"] = 60_000.into();
@@ -163,16 +163,17 @@ fn deliver(url: &str, tls: &Value, code: i32) -> Summary {
     Launch::with_config(&folder.config(&config))
         .run(lines)
         .expect_code(code)
-        .summary()
 }
 
-fn check_refused(authority: &Authority, certificate: &str, tls: &Value) {
+/// Checks that nothing is sent, and that the log says this.
+fn check_refused(authority: &Authority, certificate: &str, tls: &Value, words: &str) {
     let Some(server) = Server::start(authority, certificate, "-", "1.3") else {
         return;
     };
     let url = format!("https://localhost:{}/", server.port);
-    let summary = deliver(&url, tls, 1);
-    assert_eq!(summary.outcomes(), "connect 5", "{certificate}");
+    let ended = deliver(&url, tls, 1);
+    assert_eq!(ended.summary().outcomes(), "connect 5", "{certificate}");
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
     assert_eq!(server.requests(), [Value::Null; 0]);
 }
 
@@ -190,7 +191,7 @@ fn a_private_authority_is_trusted_over_one_connection_in_tls_1_2_and_1_3() {
         };
         let url = format!("https://{host}:{}/", server.port);
         let tls = json!({ "caFile": authority.path("ca.pem") });
-        let summary = deliver(&url, &tls, 0);
+        let summary = deliver(&url, &tls, 0).summary();
         assert_eq!(summary.outcomes(), "2xx 5");
         let requests = server.requests();
         assert_eq!(requests.len(), 5);
@@ -276,14 +277,18 @@ fn a_client_certificate_is_presented_where_one_is_asked_for() {
             return;
         };
         let url = format!("https://localhost:{}/", server.port);
-        let summary = deliver(&url, &json!({ "caFile": ca }), 1);
-        assert_eq!(summary.count("/failed"), 5, "no certificate, no delivery");
+        let ended = deliver(&url, &json!({ "caFile": ca }), 1);
+        assert_eq!(
+            ended.summary().count("/failed"),
+            5,
+            "no certificate, no delivery"
+        );
         let tls = json!({
             "caFile": ca,
             "clientCertFile": authority.path("client.pem"),
             "clientKeyFile": authority.path("client-key.pem"),
         });
-        assert_eq!(deliver(&url, &tls, 0).outcomes(), "2xx 5");
+        assert_eq!(deliver(&url, &tls, 0).summary().outcomes(), "2xx 5");
         let requests = server.requests();
         assert_eq!(requests.len(), 5);
         for request in requests {
@@ -301,9 +306,11 @@ fn a_certificate_of_another_authority_is_refused() {
         &authority,
         "server",
         &json!({ "caFile": other.path("ca.pem") }),
+        "of another authority with the same name; name a PEM file of its own in `tls.caFile`",
     );
     // Nor is it among those that the whole world trusts.
-    check_refused(&authority, "server", &json!({}));
+    let words = "self-signed or of an authority that is not trusted";
+    check_refused(&authority, "server", &json!({}), words);
 }
 
 #[test]
@@ -314,6 +321,7 @@ fn a_certificate_for_another_host_is_refused() {
         &authority,
         "server",
         &json!({ "caFile": authority.path("ca.pem") }),
+        "the receiver's certificate is for another name; use its name in `targetURL`",
     );
 }
 
@@ -332,6 +340,6 @@ fn a_certificate_that_has_expired_or_does_not_hold_yet_is_refused() {
         params.not_after = date_time_ymd(3001, 1, 1);
     });
     let tls = json!({ "caFile": authority.path("ca.pem") });
-    check_refused(&authority, "expired", &tls);
-    check_refused(&authority, "early", &tls);
+    check_refused(&authority, "expired", &tls, "certificate has expired");
+    check_refused(&authority, "early", &tls, "certificate is not valid yet");
 }

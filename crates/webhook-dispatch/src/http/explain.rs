@@ -1,8 +1,69 @@
 //! Transport errors with messages for people.
 
 use crate::http::http1::Fault;
-use crate::http::transport::{TransportError, TransportErrorKind};
+use crate::http::transport::{Answer, TransportError, TransportErrorKind};
+use std::fmt;
 use std::io::{Error, ErrorKind};
+
+/// What a failure of TLS means, by a part of rustls's text, with the key that mends it.
+const TLS_FAILURES: [(&str, &str); 11] = [
+    (
+        "UnknownIssuer",
+        "the receiver's certificate is self-signed or of an authority that is not trusted; name a \
+         PEM file of that authority in `tls.caFile`",
+    ),
+    (
+        "BadSignature",
+        "the receiver's certificate is of another authority with the same name; name a PEM file of \
+         its own in `tls.caFile`",
+    ),
+    (
+        "CaUsedAsEndEntity",
+        "the receiver presents a self-signed certificate that is one of an authority; give it one \
+         of a server (CA:FALSE), and name a PEM file of its authority in `tls.caFile`",
+    ),
+    (
+        "not valid for",
+        "the receiver's certificate is for another name; use its name in `targetURL`",
+    ),
+    (
+        "NotValidForName",
+        "the receiver's certificate is for another name; use its name in `targetURL`",
+    ),
+    (
+        "xpired",
+        "the receiver's certificate has expired, or this machine's clock is wrong",
+    ),
+    (
+        "ot valid yet",
+        "the receiver's certificate is not valid yet, or this machine's clock is wrong",
+    ),
+    (
+        "InvalidContentType",
+        "the receiver does not speak TLS on this port; use http:// or another port in `targetURL`",
+    ),
+    (
+        "CertificateRequired",
+        "the receiver asks for a client certificate; set `tls.clientCertFile` and \
+         `tls.clientKeyFile`",
+    ),
+    (
+        "UnknownCA",
+        "the receiver does not trust the certificate of `tls.clientCertFile`",
+    ),
+    (
+        "HandshakeFailure",
+        "the receiver shares no version or cipher of TLS, or asks for a client certificate \
+         (`tls.clientCertFile`)",
+    ),
+];
+
+/// What servers say to a plain request on a port for TLS, with 400: nginx, Apache, and Go's.
+const WANTS_TLS: [&[u8]; 3] = [
+    b"plain HTTP request was sent to HTTPS port",
+    b"speaking plain HTTP to an SSL-enabled server port",
+    b"Client sent an HTTP request to an HTTPS server",
+];
 
 /// The phase of an attempt in which an error occurred.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +116,27 @@ pub(crate) fn explain_fault(fault: &Fault, is_stale: bool) -> TransportError {
     }
 }
 
+/// Explains a failure of TLS.
+pub(crate) fn explain_tls(error: &dyn fmt::Display) -> TransportError {
+    let text = error.to_string();
+    let known = TLS_FAILURES.iter().find(|(part, _)| text.contains(part));
+    let message = match known {
+        Some((_, meaning)) => format!("TLS: {meaning} ({text})"),
+        None => format!("TLS: {text}"),
+    };
+    TransportError::new(TransportErrorKind::Connect, message)
+}
+
+/// Explains an answer to a plain request that says the port is for TLS.
+pub(crate) fn explain_plain(answer: &Answer) -> Option<TransportError> {
+    let says = |text: &&[u8]| answer.body.windows(text.len()).any(|part| part == *text);
+    let wants_tls = answer.status == 400 && WANTS_TLS.iter().any(says);
+    wants_tls.then(|| {
+        let message = "the receiver speaks TLS on this port; use https:// in `targetURL`";
+        TransportError::new(TransportErrorKind::Connect, message)
+    })
+}
+
 /// Explains why a proxy forwards nothing.
 pub(crate) fn explain_proxy(what: &str) -> TransportError {
     TransportError::new(
@@ -75,7 +157,7 @@ pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError
         }
         ErrorKind::TimedOut => (TimedOut, phase.timed_out().to_owned()),
         // A failed TLS handshake is an I/O error around rustls's error.
-        ErrorKind::InvalidData => (Connect, format!("TLS: {error}")),
+        ErrorKind::InvalidData => return explain_tls(error),
         ErrorKind::UnexpectedEof => (
             Io,
             "the receiver closed the connection before it answered".to_owned(),

@@ -16,7 +16,7 @@ pub(crate) mod transport;
 mod ureq_layers;
 
 use self::conn::{Conn, Dialer};
-use self::explain::{explain_fault, explain_proxy};
+use self::explain::{explain_fault, explain_plain, explain_proxy};
 use self::header_lines::decimal;
 use self::http1::Connection;
 use self::net::NEVER;
@@ -89,6 +89,7 @@ impl Connector for HttpConnector {
             dialer: Dialer::new(target, Arc::clone(&self.lookups), Arc::clone(&stop))?,
             stop,
             request_line: request_line(target.url().as_uri(), proxy),
+            is_plain,
             through_proxy: proxy.is_some(),
             head: Vec::new(),
             connection: None,
@@ -132,6 +133,8 @@ struct HttpTransport {
     dialer: Dialer,
     stop: Arc<Stop>,
     request_line: Vec<u8>,
+    /// Whether the URL is `http`.
+    is_plain: bool,
     /// Whether a proxy gets the requests, rather than a tunnel through it.
     through_proxy: bool,
     /// The buffer of a request's head.
@@ -199,6 +202,11 @@ impl HttpTransport {
             .map_err(|fault| explain_fault(&fault, connection.is_stale(&fault)))?;
         if self.through_proxy && answer.status == 407 {
             return Err(explain_proxy("407 Proxy Authentication Required"));
+        }
+        if self.is_plain
+            && let Some(error) = explain_plain(&answer)
+        {
+            return Err(error);
         }
         // A connection that is not kept is closed now rather than at the next event.
         if connection.is_kept() {

@@ -4,7 +4,7 @@
 //! are not used: docs/architecture.md says why. No proxy is taken from the environment.
 
 use crate::http::dial::dial;
-use crate::http::explain::{Phase, explain_io, explain_proxy, explain_resolve};
+use crate::http::explain::{Phase, explain_io, explain_proxy, explain_resolve, explain_tls};
 use crate::http::http1::Stream;
 use crate::http::net::{NEVER, Socket};
 use crate::http::resolver::Resolving;
@@ -280,8 +280,8 @@ fn explain(error: &Error) -> TransportError {
         }
         Error::HostNotFound => return explain_resolve(ErrorKind::NotFound.into()),
         Error::ConnectionFailed => (Connect, "no connection".to_owned()),
-        Error::Tls(what) => (Connect, format!("TLS: {what}")),
-        Error::Rustls(what) => (Connect, format!("TLS: {what}")),
+        Error::Tls(what) => return explain_tls(what),
+        Error::Rustls(what) => return explain_tls(what),
         Error::ConnectProxyFailed(what) => return explain_proxy(what),
         Error::Io(what) => return explain_io(what, Phase::Connecting),
         // Only the proxy sends HTTP before the connection is made.

@@ -173,7 +173,32 @@ fn a_peer_without_tls_is_no_connection() {
     let target = TargetUrl::parse(&url(&peer, "https")).unwrap();
     let (kind, message) = Client::of(Target::builder(target)).error();
     assert_eq!(kind, TransportErrorKind::Connect, "{message}");
-    assert!(message.starts_with("TLS: "), "{message}");
+    let words = "TLS: the receiver does not speak TLS on this port; use http:// or another port";
+    assert!(message.starts_with(words), "{message}");
+}
+
+#[test]
+fn a_peer_that_wants_tls_is_told_from_one_that_refuses() {
+    let alert = b"\x15\x03\x01\x00\x02\x02\x46";
+    let message = check_none(alert);
+    assert!(message.ends_with("it is TLS; use https:// in `targetURL`"));
+    for body in [
+        "<html><h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port</html>",
+        "Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+        "Client sent an HTTP request to an HTTPS server.\n",
+        "no",
+    ] {
+        let peer = once(format!("HTTP/1.1 400 Bad Request\r\n\r\n{body}"));
+        match client(&peer).post(b"body") {
+            Ok(answer) => assert_eq!((answer.status, body), (400, "no")),
+            Err(error) => {
+                assert_eq!(error.kind, TransportErrorKind::Connect);
+                let words = "the receiver speaks TLS on this port; use https:// in `targetURL`";
+                assert_eq!(error.message, words);
+                assert_ne!(body, "no");
+            }
+        }
+    }
 }
 
 #[test]
