@@ -272,7 +272,7 @@ fn a_receiver_that_is_gone_is_left_alone_and_owed_its_events() {
 
 #[test]
 fn a_dead_receiver_costs_an_attempt_for_each_back_off_not_for_each_task() {
-    let receiver = Receiver::always(Reply::status(500));
+    let receiver = Receiver::always(Reply::status(503));
     let mut config = reliable(&receiver.url());
     config["concurrency"] = 1.into();
     config["retry"] = json!({ "initialMsec": 3_600_000, "maxMsec": 3_600_000 });

@@ -15,6 +15,7 @@
 //! nothing about delivery.
 
 mod aurora;
+mod breaker;
 mod config;
 mod delivery;
 mod diagnostic;
@@ -36,6 +37,7 @@ mod target;
 mod tls;
 mod url;
 
+pub use breaker::BreakerPolicy;
 pub use config::{Config, ConfigBuilder, Loaded};
 pub use delivery::{Delivery, Format};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, LoadError, Severity};

@@ -57,6 +57,10 @@ pub(crate) const MAX_ATTEMPTS: Limits = Limits {
     least: 1,
     most: u32::MAX as u64,
 };
+pub(crate) const MAX_REFUSALS: Limits = Limits {
+    least: 1,
+    most: 1000,
+};
 pub(crate) const CONCURRENCY: Limits = Limits {
     least: 1,
     most: 4096,

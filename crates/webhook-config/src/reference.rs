@@ -1,7 +1,8 @@
 //! The reference of the file's keys as Markdown tables.
 
 use crate::file::{
-    ConfigFile, Field, FileObject, Presence, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile,
+    BreakerFile, ConfigFile, Field, FileObject, Presence, QueueFile, RetryFile, SigningFile,
+    TargetFile, TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -23,6 +24,12 @@ pub fn reference() -> String {
     );
     section("A target", &TargetFile::fields(), &of("Target"), &mut text);
     section("`retry`", &RetryFile::fields(), &of("Retry"), &mut text);
+    section(
+        "`breaker`",
+        &BreakerFile::fields(),
+        &of("Breaker"),
+        &mut text,
+    );
     section(
         "`signing`",
         &SigningFile::fields(),

@@ -1,5 +1,6 @@
 //! The configuration in force, defaults included, as a file.
 
+use crate::breaker::BreakerPolicy;
 use crate::filter::{JobFilter, StatusFilter};
 use crate::header::Header;
 use crate::queue::QueueSettings;
@@ -35,6 +36,7 @@ struct ShownTarget<'a> {
     format: &'static str,
     delivery: &'static str,
     retry: ShownRetry,
+    breaker: ShownBreaker,
     concurrency: NonZeroUsize,
     window: NonZeroUsize,
     max_per_second: Option<NonZeroU32>,
@@ -56,6 +58,13 @@ struct ShownRetry {
     multiplier: f64,
     max_age_msec: u64,
     max_attempts: Option<NonZeroU32>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownBreaker {
+    max_msec: u64,
+    max_refusals: NonZeroU32,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,6 +129,7 @@ fn show_target(target: &Target) -> ShownTarget<'_> {
         format: target.format().name(),
         delivery: target.delivery().name(),
         retry: show_retry(target.retry()),
+        breaker: show_breaker(target.breaker()),
         concurrency: target.concurrency(),
         window: target.window(),
         max_per_second: target.max_per_second(),
@@ -152,6 +162,13 @@ fn show_retry(retry: &RetryPolicy) -> ShownRetry {
         multiplier: retry.multiplier(),
         max_age_msec: msec(retry.max_age()),
         max_attempts: retry.max_attempts(),
+    }
+}
+
+fn show_breaker(breaker: &BreakerPolicy) -> ShownBreaker {
+    ShownBreaker {
+        max_msec: msec(breaker.max()),
+        max_refusals: breaker.max_refusals(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A receiver of events and the settings of its deliveries.
 
+use crate::breaker::BreakerPolicy;
 use crate::delivery::{Delivery, Format};
 use crate::filter::{JobFilter, StatusFilter};
 use crate::header::{Header, header_map};
@@ -33,6 +34,7 @@ pub struct Target {
     format: Format,
     delivery: Delivery,
     retry: RetryPolicy,
+    breaker: BreakerPolicy,
     concurrency: NonZeroUsize,
     window: NonZeroUsize,
     max_response_bytes: u64,
@@ -59,6 +61,7 @@ impl Target {
             format: Format::Aurora,
             delivery: Delivery::Reliable,
             retry: RetryPolicy::default(),
+            breaker: BreakerPolicy::default(),
             concurrency: limits::DEFAULT_CONCURRENCY,
             window: limits::DEFAULT_WINDOW_RELIABLE,
             max_response_bytes: limits::DEFAULT_MAX_RESPONSE_BYTES,
@@ -146,6 +149,12 @@ impl Target {
     #[must_use]
     pub fn retry(&self) -> &RetryPolicy {
         &self.retry
+    }
+
+    /// The bounds of its circuit breaker.
+    #[must_use]
+    pub fn breaker(&self) -> &BreakerPolicy {
+        &self.breaker
     }
 
     /// The most concurrent attempts.
@@ -256,6 +265,8 @@ impl TargetBuilder {
         delivery: Delivery
         /// When a failed delivery is retried.
         retry: RetryPolicy
+        /// The bounds of its circuit breaker.
+        breaker: BreakerPolicy
         /// The most concurrent attempts; 16 if not set, 4096 at most.
         concurrency: NonZeroUsize
         /// The most bytes of a response's body that are read; 65536 if not set, 64 MiB at most.
@@ -327,6 +338,9 @@ impl TargetBuilder {
         limits::TIMEOUT_MSEC.check_duration("timeoutMsec", target.connect_timeout)?;
         limits::TIMEOUT_MSEC.check_duration("responseTimeoutMsec", target.response_timeout)?;
         limits::TIMEOUT_MSEC.check_duration("maxConnectionAgeMsec", target.max_connection_age)?;
+        limits::RETRY_MSEC.check_duration("breaker.maxMsec", target.breaker.max)?;
+        let refusals = u64::from(target.breaker.max_refusals.get());
+        limits::MAX_REFUSALS.check("breaker.maxRefusals", refusals)?;
         limits::CONCURRENCY.check("concurrency", target.concurrency.get() as u64)?;
         limits::WINDOW.check("window", target.window.get() as u64)?;
         limits::MAX_RESPONSE_BYTES.check("maxResponseBytes", target.max_response_bytes)?;

@@ -15,7 +15,7 @@ use self::event_ids::EventIds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use self::breaker_state::BreakerState;
+pub use self::breaker_state::{BreakerCause, BreakerState};
 pub use self::channel_observer::ChannelObserver;
 pub use self::clock::{Clock, SystemClock, rfc3339};
 pub use self::event_ids::{parse_webhook_id, webhook_id};

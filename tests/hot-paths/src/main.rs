@@ -14,7 +14,7 @@
 mod lanes;
 
 use anyhow::{Context, Result, bail, ensure};
-use lanes::{Bounds, Delivery, Lanes, Offered};
+use lanes::{Bounds, Delivery, Kind, Lanes, Offered};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -99,13 +99,15 @@ fn lane(times: u64) -> Result<()> {
             id: EventId([7; 16]),
             accepted_at: number,
             attempts: 0,
+            early: 0,
+            failed_in: None,
             submitted: Some(now),
             first_attempt_at: None,
             not_before: None,
         };
         let offered = lanes.offer(key, delivery, now, || Arc::clone(key), || Arc::clone(&body));
         ensure!(offered == Offered::Taken, "{offered:?}");
-        in_flight.push_back(lanes.take().context("it is ready")?);
+        in_flight.push_back(lanes.take(Kind::First).context("it is ready")?);
         if in_flight.len() as u64 > IN_FLIGHT
             && let Some(due) = in_flight.pop_front()
         {

@@ -56,6 +56,8 @@ file_object! {
         delivery: DeliveryText = "delivery", default("reliable");
         /// When a failed delivery is retried.
         retry: RetryFile = "retry", optional;
+        /// When a receiver counts as down, and how often it is probed then.
+        breaker: BreakerFile = "breaker", optional;
         /// The most concurrent attempts; 1 to 4096.
         concurrency: Spanned<u64> = "concurrency", default(16);
         /// The most events of this target that are in memory; 1 to 1048576. If absent, 4096, and
@@ -94,6 +96,18 @@ file_object! {
         max_age: Spanned<u64> = "maxAgeMsec", default(86_400_000);
         /// The number of attempts after which an event is given up. Null means no bound.
         max_attempts: Spanned<u64> = "maxAttempts", default(null);
+    }
+}
+
+file_object! {
+    /// The circuit breaker: when a receiver counts as down, and how often it is probed then.
+    struct BreakerFile {
+        /// The longest wait between two probes of a receiver that cannot be reached, in
+        /// milliseconds; at least 1.
+        max: Spanned<u64> = "maxMsec", default(30_000);
+        /// The refusals (400, 413, 422) in a row, over distinct tasks, after which the target is
+        /// held: its events are kept instead of becoming dead letters; 1 to 1000.
+        max_refusals: Spanned<u64> = "maxRefusals", default(20);
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) use convert::FileContent;
 pub(crate) use field::{Field, Presence};
 pub use loading::ConfigText;
 pub(crate) use loading::parse;
-pub(crate) use mirror::{ConfigFile, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile};
+pub(crate) use mirror::{
+    BreakerFile, ConfigFile, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile,
+};
 pub(crate) use object::FileObject;
 pub use opened::{OpenError, read_file};

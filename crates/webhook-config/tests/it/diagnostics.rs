@@ -160,6 +160,8 @@ fn each_mistake_has_its_code() {
         ),
         (r#""retry": {"multiplier": 0.5}"#, "out-of-range"),
         (r#""retry": {"maxAttempts": 0}"#, "out-of-range"),
+        (r#""breaker": {"maxMsec": 0}"#, "out-of-range"),
+        (r#""breaker": {"maxRefusals": 1001}"#, "out-of-range"),
         (
             r#""signing": {"secrets": ["whsec_AAAA"]}"#,
             "invalid-signing-secret",

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_config::{
-    Config, Delivery, Format, JobFilter, QueueSettings, RetryPolicy, StatusFilter, Target,
-    TargetName, TargetUrl, WhenFull,
+    BreakerPolicy, Config, Delivery, Format, JobFilter, QueueSettings, RetryPolicy, StatusFilter,
+    Target, TargetName, TargetUrl, WhenFull,
 };
 use webhook_model::ScheduleStatus;
 
@@ -46,6 +46,7 @@ prop_compose! {
         delivery in prop::sample::select(Delivery::ALL),
         retry in retry(),
         sizes in (1usize..=4096, 1usize..=1 << 20, 1u64..=64 << 20),
+        breaker in (1u64..1_000_000, 1u32..=1000),
         rate in prop::option::of(1u32..=1_000_000),
     ) -> Target {
         let jobs = jobs.map(|patterns| patterns.iter().map(|it| it.parse().unwrap()).collect());
@@ -59,6 +60,10 @@ prop_compose! {
             .format(format)
             .delivery(delivery)
             .retry(retry)
+            .breaker(BreakerPolicy::new(
+                Duration::from_millis(breaker.0),
+                NonZeroU32::new(breaker.1).unwrap(),
+            ))
             .concurrency(NonZeroUsize::new(sizes.0).unwrap())
             .window(NonZeroUsize::new(sizes.1).unwrap())
             .max_response_bytes(sizes.2)

@@ -92,6 +92,7 @@ fn the_defaults_of_the_schema_are_those_in_force() {
     for (object, shown) in [
         (&schema["$defs"]["Target"], &shown["targets"][0]),
         (&schema["$defs"]["Retry"], &shown["targets"][0]["retry"]),
+        (&schema["$defs"]["Breaker"], &shown["targets"][0]["breaker"]),
         (&schema["$defs"]["Queue"], &shown["queue"]),
     ] {
         for (key, property) in object["properties"].as_object().unwrap() {
@@ -114,6 +115,7 @@ fn every_key_is_read() {
     for (object, path) in [
         ("Target", ""),
         ("Retry", "retry"),
+        ("Breaker", "breaker"),
         ("Tls", "tls"),
         ("Queue", "queue"),
         ("Signing", "signing"),

@@ -1,6 +1,7 @@
 //! What a dispatcher reports to its observer, for logs: failures and changes of state, no
 //! successes.
 
+use crate::shared::breaker_state::BreakerCause;
 use crate::shared::outcome::Outcome;
 use crate::shared::reason::Reason;
 use crate::shared::refusal::Refusal;
@@ -29,10 +30,12 @@ pub enum Incident<'a> {
         /// What the dispatcher does next.
         follows: NextStep,
     },
-    /// A target's breaker opened after too many failed attempts in a row.
+    /// A target's breaker opened.
     BreakerOpened {
         /// The target.
         target: &'a str,
+        /// Why.
+        cause: BreakerCause,
         /// How long no attempt is made.
         back_off: Duration,
     },
@@ -130,10 +133,27 @@ impl fmt::Display for Incident<'_> {
                     NextStep::Stop => f.write_str("nothing is sent until the target is restarted"),
                 }
             }
-            Incident::BreakerOpened { target, back_off } => write!(
-                f,
-                "target {target}: keeps failing; no attempt for {back_off:.1?}, then one probe"
-            ),
+            Incident::BreakerOpened {
+                target,
+                cause,
+                back_off,
+            } => match cause {
+                BreakerCause::Unreachable => write!(
+                    f,
+                    "target {target}: cannot be reached; no attempt for {back_off:.1?}, then one \
+                     probe"
+                ),
+                BreakerCause::ServerErrors => write!(
+                    f,
+                    "target {target}: answers 5xx to the events of all tasks; sending one event a \
+                     second until one is delivered"
+                ),
+                BreakerCause::Refusals => write!(
+                    f,
+                    "target {target}: refuses the events of all tasks; they are kept, and one \
+                     event a second is sent until one is delivered"
+                ),
+            },
             Incident::BreakerClosed { target } => write!(f, "target {target}: works again"),
             Incident::TargetStopped { target } => write!(
                 f,

@@ -7,7 +7,7 @@ use crate::target::retry::{FullJitter, Next, Retry};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use webhook_config::RetryPolicy;
+use webhook_config::{BreakerPolicy, RetryPolicy};
 
 /// An implementation from outside the crate. Where it panics, the crate's default answers instead.
 pub(crate) struct Guarded<T: ?Sized>(pub(crate) Arc<T>);
@@ -52,9 +52,9 @@ impl Retry for Guarded<dyn Retry> {
         }
     }
 
-    fn breaker(&self, policy: &RetryPolicy, openings: u32) -> Duration {
-        self.call(|retry| retry.breaker(policy, openings))
-            .unwrap_or_else(|| FullJitter.breaker(policy, openings))
+    fn breaker(&self, policy: &RetryPolicy, breaker: &BreakerPolicy, openings: u32) -> Duration {
+        self.call(|retry| retry.breaker(policy, breaker, openings))
+            .unwrap_or_else(|| FullJitter.breaker(policy, breaker, openings))
             .min(FOREVER)
     }
 }

@@ -113,6 +113,8 @@ impl Backlog {
             id: live.id,
             accepted_at: live.accepted_at,
             attempts: 0,
+            early: 0,
+            failed_in: None,
             submitted: Some(live.submitted),
             first_attempt_at: None,
             not_before: None,
@@ -165,18 +167,13 @@ impl Backlog {
         true
     }
 
-    /// Wakes the lanes whose retry is due, to be read back.
-    pub(crate) fn wake(&mut self, now: Instant) {
-        self.lanes.wake(now);
-    }
-
     /// Begins to read back the next lane that is due, if there is room.
     pub(crate) fn begin_read(&self) -> Option<LaneRead> {
-        let (lane, key) = self.lanes.to_read()?;
+        let (lane, key, most) = self.lanes.to_read()?;
         Some(LaneRead {
             key,
             lane,
-            most: self.lanes.read_at_most(),
+            most,
             events: Vec::new(),
             bytes: 0,
             more: false,
@@ -259,6 +256,8 @@ fn stored(owed: &Owed<'_>, at: Moment) -> Delivery {
         id: owed.id,
         accepted_at: owed.accepted_at,
         attempts: owed.attempts,
+        early: 0,
+        failed_in: None,
         submitted: None,
         first_attempt_at: None,
         // At most a day: a clock that was set back must not hold an event for years.

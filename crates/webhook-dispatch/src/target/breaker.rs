@@ -1,23 +1,67 @@
-//! The circuit breaker of a target: a receiver that is down gets one attempt per back-off, not one
-//! per task.
+//! The circuit breaker of a target: whether the receiver is unwell, not whether some events are.
 //!
-//! Closed, it admits all attempts and counts failures in a row, over all tasks. After
-//! [`Breaker::RUN`] of them it opens. When its back-off has passed it is half open and admits one
-//! attempt, the probe. A successful probe closes it; a failed one opens it again, for longer.
+//! Three runs of failures are counted, each of which an answer of another kind ends:
+//!
+//! - The receiver cannot be *reached*, or asks for a pause. After [`Breaker::UNREACHABLE`] attempts
+//!   in a row, over as many tasks as there are, the breaker opens: one attempt for each back-off,
+//!   the probe, however many events are pending. Any answer closes it.
+//! - It answers with *server errors* alone. Some tasks' events may be the reason, so it takes
+//!   [`Breaker::SERVER_ERRORS`] tasks without a success between. Then the breaker *throttles*: one
+//!   attempt a second. It is not a back-off, since a success may be one event away.
+//! - It *refuses* events of many tasks in a row. The breaker throttles, too, and refused events
+//!   are to be kept: it is the receiver that is wrong.
+//!
+//! All other answers count for nothing: the receiver is well, and the event is not.
 
-use crate::shared::BreakerState;
-use std::time::Instant;
+use crate::shared::{BreakerCause, BreakerState};
+use crate::target::state_change::StateChange;
+use std::time::{Duration, Instant};
+
+/// What an attempt's result says about the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It accepted the event.
+    Delivered,
+    /// It refused the event for good.
+    Refused,
+    /// It answered, and the event is the likely reason that it did not accept it.
+    Answered,
+    /// It answered that it failed.
+    ServerError,
+    /// It did not answer, or asked for a pause.
+    Unreachable,
+}
+
+/// The attempt that a result is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evidence {
+    /// Identifies the event's task.
+    pub(crate) key: u64,
+    /// Tasks with pending events.
+    pub(crate) keys: usize,
+    /// The number of recoveries at the event's first failure, if it failed before.
+    pub(crate) failed_in: Option<u32>,
+}
 
 /// The circuit breaker of a target.
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
     state: State,
-    /// Failures in a row.
+    unreachable: Run,
+    server_errors: Run,
+    refusals: Run,
+    /// How many tasks in a row are to be refused.
+    max_refusals: usize,
+    /// Failures of any kind since the last delivery.
     failures: u32,
-    /// How often it has opened since it was last closed; each time is longer.
+    /// When a waiting event is attempted early, if nothing was delivered or attempted until then.
+    early: Option<Instant>,
+    /// How often it opened since it last closed; each time is longer.
     openings: u32,
     /// Probes admitted so far; the last one's number.
     probes: u64,
+    /// How often the receiver has shown that it works.
+    recoveries: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +69,30 @@ enum State {
     Closed,
     Open { until: Instant },
     Probing,
+    Throttling { next: Instant },
+}
+
+/// Failures of one kind in a row.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    attempts: usize,
+    /// The tasks that they are of, up to as many as matter.
+    keys: Vec<u64>,
+    /// Whether it is long enough.
+    full: bool,
+}
+
+impl Run {
+    fn add(&mut self, key: u64, most: usize) {
+        self.attempts = self.attempts.saturating_add(1);
+        if self.keys.len() < most && !self.keys.contains(&key) {
+            self.keys.push(key);
+        }
+    }
+
+    fn end(&mut self) {
+        *self = Run::default();
+    }
 }
 
 /// A breaker's answer to the question whether an attempt may start.
@@ -41,17 +109,27 @@ pub(crate) enum Admission {
 }
 
 impl Breaker {
-    /// Failures in a row that open it.
-    pub(crate) const RUN: u32 = 10;
+    /// Attempts in a row without an answer that open it.
+    pub(crate) const UNREACHABLE: usize = 10;
+    /// Tasks answered by server errors in a row that open it.
+    pub(crate) const SERVER_ERRORS: usize = 50;
+    /// The time between two attempts while it throttles.
+    pub(crate) const THROTTLE: Duration = Duration::from_secs(1);
 
     /// A closed breaker.
     #[must_use]
-    pub(crate) fn new() -> Breaker {
+    pub(crate) fn new(max_refusals: usize) -> Breaker {
         Breaker {
             state: State::Closed,
+            unreachable: Run::default(),
+            server_errors: Run::default(),
+            refusals: Run::default(),
+            max_refusals,
             failures: 0,
+            early: None,
             openings: 0,
             probes: 0,
+            recoveries: 0,
         }
     }
 
@@ -60,59 +138,152 @@ impl Breaker {
         match self.state {
             State::Closed => Admission::Granted,
             State::Probing => Admission::Probing,
-            State::Open { until } if now < until => Admission::NotBefore(until),
+            State::Open { until } | State::Throttling { next: until } if now < until => {
+                Admission::NotBefore(until)
+            }
             State::Open { .. } => {
                 self.state = State::Probing;
                 self.probes += 1;
                 Admission::Probe(self.probes)
             }
+            State::Throttling { .. } => {
+                let next = now + Breaker::THROTTLE;
+                self.state = State::Throttling { next };
+                Admission::Granted
+            }
         }
     }
 
-    /// Gives back the permit of a probe that was not made.
-    pub(crate) fn unused(&mut self, probe: u64, now: Instant) {
-        if self.is_current(probe) {
-            self.state = State::Open { until: now };
+    /// Gives back the permit of an attempt that was not made.
+    pub(crate) fn unused(&mut self, probe: Option<u64>, now: Instant) {
+        match self.state {
+            State::Probing if probe == Some(self.probes) => {
+                self.state = State::Open { until: now };
+            }
+            State::Throttling { .. } => self.state = State::Throttling { next: now },
+            _ => {}
         }
     }
 
-    /// Records that the receiver works: closes the breaker.
-    pub(crate) fn succeeded(&mut self) {
+    /// Forgets everything about the receiver: closes the breaker.
+    pub(crate) fn reset(&mut self, max_refusals: usize) {
         *self = Breaker {
             probes: self.probes,
-            ..Breaker::new()
+            recoveries: self.recoveries.wrapping_add(1),
+            ..Breaker::new(max_refusals)
         };
     }
 
-    /// Records a failed attempt, that of `probe` if it was one. `back_off` computes from the number
-    /// of openings in a row (from 1) until when the breaker stays open. True if it was closed and
-    /// opened.
-    pub(crate) fn failed(
+    /// Records an attempt's result, that of `probe` if it was one. `back_off` computes how long the
+    /// breaker stays open from the number of openings in a row (from 1); `idle` is how long nothing
+    /// is to be delivered or attempted before an event is attempted early.
+    pub(crate) fn record(
         &mut self,
+        health: Health,
+        evidence: &Evidence,
         probe: Option<u64>,
         now: Instant,
-        back_off: impl FnOnce(u32) -> Instant,
-    ) -> bool {
+        idle: Duration,
+        back_off: impl FnOnce(u32) -> Duration,
+    ) -> Option<StateChange> {
+        let before = self.state;
         self.failures = self.failures.saturating_add(1);
-        let opens = match self.state {
-            State::Closed => self.failures >= Breaker::RUN,
-            // The attempt was under way when the breaker opened.
-            State::Open { .. } => false,
-            State::Probing => probe.is_some_and(|probe| self.is_current(probe)),
-        };
-        if !opens {
-            return false;
+        self.early = Some(now + idle);
+        let mut wait = Breaker::THROTTLE;
+        let mut cause = BreakerCause::ServerErrors;
+        match health {
+            Health::Delivered => {
+                self.reset(self.max_refusals);
+            }
+            Health::Refused => {
+                self.refusals.add(evidence.key, self.max_refusals);
+                self.refusals.full |= self.refusals.keys.len() >= self.max_refusals;
+                cause = BreakerCause::Refusals;
+                self.recoveries = self.recoveries.wrapping_add(1);
+                self.server_errors.end();
+                self.answered(now);
+            }
+            Health::Answered => self.answered(now),
+            Health::ServerError => {
+                // What failed before the last success, and fails again, says nothing new.
+                if evidence.failed_in.is_none_or(|at| at == self.recoveries) {
+                    self.server_errors.add(evidence.key, Breaker::SERVER_ERRORS);
+                }
+                // A receiver that was unreachable does not work yet.
+                self.server_errors.full |= self.server_errors.keys.len() >= Breaker::SERVER_ERRORS
+                    || matches!(self.state, State::Open { .. } | State::Probing);
+                self.answered(now);
+            }
+            Health::Unreachable => {
+                self.unreachable.add(evidence.key, Breaker::UNREACHABLE);
+                let keys = evidence.keys.min(Breaker::UNREACHABLE);
+                let opens = match self.state {
+                    State::Closed | State::Throttling { .. } => {
+                        self.unreachable.attempts >= Breaker::UNREACHABLE
+                            && self.unreachable.keys.len() >= keys
+                    }
+                    // The attempt was under way when the breaker opened.
+                    State::Open { .. } => false,
+                    State::Probing => probe == Some(self.probes),
+                };
+                if opens {
+                    cause = BreakerCause::Unreachable;
+                    self.openings = self.openings.saturating_add(1);
+                    wait = back_off(self.openings);
+                    self.state = State::Open { until: now + wait };
+                }
+            }
         }
-        let first = self.state == State::Closed;
-        self.openings = self.openings.saturating_add(1);
-        self.state = State::Open {
-            until: back_off(self.openings).max(now),
-        };
-        first
+        self.change(before, cause, wait)
     }
 
-    fn is_current(&self, probe: u64) -> bool {
-        self.state == State::Probing && probe == self.probes
+    /// Whether nothing was delivered for so long that the receiver may be the reason.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures as usize >= Breaker::UNREACHABLE
+    }
+
+    /// The receiver answered: it can be reached.
+    fn answered(&mut self, now: Instant) {
+        self.unreachable.end();
+        self.openings = 0;
+        let throttles = self.server_errors.full || self.refusals.full;
+        self.state = match self.state {
+            _ if !throttles => State::Closed,
+            State::Throttling { next } => State::Throttling { next },
+            _ => State::Throttling {
+                next: now + Breaker::THROTTLE,
+            },
+        };
+    }
+
+    fn change(&self, before: State, cause: BreakerCause, wait: Duration) -> Option<StateChange> {
+        match (before, self.state) {
+            (State::Closed, State::Closed) => None,
+            (State::Closed, _) => Some(StateChange::BreakerOpened(cause, wait)),
+            (_, State::Closed) => Some(StateChange::BreakerClosed),
+            _ => None,
+        }
+    }
+
+    /// When an event may be attempted before its back-off has passed, if nothing else is to be
+    /// attempted.
+    pub(crate) fn early_at(&self) -> Option<Instant> {
+        let early = self.early?;
+        match self.state {
+            State::Closed => Some(early),
+            State::Open { until } | State::Throttling { next: until } => Some(until.max(early)),
+            State::Probing => None,
+        }
+    }
+
+    /// Whether so many events in a row were refused that no more are to be given up.
+    pub(crate) fn keeps_refused(&self) -> bool {
+        self.refusals.full
+    }
+
+    /// How often the receiver has shown that it works.
+    pub(crate) fn recoveries(&self) -> u32 {
+        self.recoveries
     }
 
     /// The state for statistics.
@@ -120,7 +291,7 @@ impl Breaker {
     pub(crate) fn state(&self) -> BreakerState {
         match self.state {
             State::Closed => BreakerState::Closed,
-            State::Open { .. } => BreakerState::Open,
+            State::Open { .. } | State::Throttling { .. } => BreakerState::Open,
             State::Probing => BreakerState::HalfOpen,
         }
     }
@@ -129,50 +300,202 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn fail(breaker: &mut Breaker, probe: Option<u64>, now: Instant) -> bool {
-        breaker.failed(probe, now, |openings| now + SECOND * openings)
+    /// An attempt of one of many tasks.
+    fn of(key: u64) -> Evidence {
+        Evidence {
+            key,
+            keys: 1_000,
+            failed_in: None,
+        }
+    }
+
+    fn record(
+        breaker: &mut Breaker,
+        health: Health,
+        key: u64,
+        now: Instant,
+    ) -> Option<StateChange> {
+        breaker.record(health, &of(key), None, now, SECOND, |openings| {
+            SECOND * openings
+        })
+    }
+
+    fn probe(
+        breaker: &mut Breaker,
+        health: Health,
+        number: u64,
+        now: Instant,
+    ) -> Option<StateChange> {
+        breaker.record(health, &of(99), Some(number), now, SECOND, |openings| {
+            SECOND * openings
+        })
     }
 
     /// A breaker that opened at `now`, for a second.
     fn open(now: Instant) -> Breaker {
-        let mut breaker = Breaker::new();
-        for _ in 1..Breaker::RUN {
-            assert!(!fail(&mut breaker, None, now));
+        let mut breaker = Breaker::new(20);
+        for key in 1..10 {
+            assert_eq!(record(&mut breaker, Health::Unreachable, key, now), None);
             assert_eq!(breaker.ask(now), Admission::Granted);
         }
-        assert!(fail(&mut breaker, None, now));
+        assert_eq!(
+            record(&mut breaker, Health::Unreachable, 10, now),
+            Some(StateChange::BreakerOpened(
+                BreakerCause::Unreachable,
+                SECOND
+            ))
+        );
         breaker
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_a_success_resets_the_count() {
+    fn ten_attempts_in_a_row_without_an_answer_open_it_and_any_answer_ends_the_row() {
         let now = Instant::now();
-        let mut breaker = Breaker::new();
-        for _ in 0..100 {
-            for _ in 1..Breaker::RUN {
-                assert!(!fail(&mut breaker, None, now));
+        for answer in [
+            Health::Delivered,
+            Health::Answered,
+            Health::Refused,
+            Health::ServerError,
+        ] {
+            let mut breaker = Breaker::new(1_000);
+            for round in 0..10 {
+                for key in 1..10 {
+                    assert_eq!(record(&mut breaker, Health::Unreachable, key, now), None);
+                }
+                assert_eq!(record(&mut breaker, answer, round, now), None);
             }
-            breaker.succeeded();
         }
-        assert_eq!(breaker.state(), BreakerState::Closed);
         let mut breaker = open(now);
         assert_eq!(breaker.ask(now), Admission::NotBefore(now + SECOND));
     }
 
     #[test]
-    fn half_open_it_admits_one_probe_whose_success_closes_it() {
+    fn one_task_does_not_open_it_where_several_wait_and_does_where_none_does() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(20);
+        for _ in 0..100 {
+            assert_eq!(record(&mut breaker, Health::Unreachable, 1, now), None);
+        }
+        let mut breaker = Breaker::new(20);
+        let alone = Evidence { keys: 1, ..of(1) };
+        for _ in 1..10 {
+            let change = breaker.record(Health::Unreachable, &alone, None, now, SECOND, |_| SECOND);
+            assert_eq!(change, None);
+        }
+        let change = breaker.record(Health::Unreachable, &alone, None, now, SECOND, |_| SECOND);
+        assert!(matches!(change, Some(StateChange::BreakerOpened(..))));
+    }
+
+    #[test]
+    fn client_errors_do_not_open_it() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(20);
+        for key in 0..1_000 {
+            assert_eq!(record(&mut breaker, Health::Answered, key, now), None);
+        }
+        assert_eq!(breaker.ask(now), Admission::Granted);
+    }
+
+    #[test]
+    fn server_errors_of_fifty_tasks_throttle_it_until_a_success() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(20);
+        for key in 1..50 {
+            for _ in 0..3 {
+                assert_eq!(record(&mut breaker, Health::ServerError, key, now), None);
+            }
+        }
+        assert_eq!(
+            record(&mut breaker, Health::ServerError, 50, now),
+            Some(StateChange::BreakerOpened(
+                BreakerCause::ServerErrors,
+                SECOND
+            ))
+        );
+        assert_eq!(breaker.ask(now), Admission::NotBefore(now + SECOND));
+        for second in 1..100 {
+            let later = now + SECOND * second;
+            assert_eq!(breaker.ask(later), Admission::Granted, "no back-off");
+            assert_eq!(breaker.ask(later), Admission::NotBefore(later + SECOND));
+            assert_eq!(record(&mut breaker, Health::ServerError, 1, later), None);
+        }
+        assert_eq!(
+            record(&mut breaker, Health::Delivered, 51, now),
+            Some(StateChange::BreakerClosed)
+        );
+        assert_eq!(breaker.ask(now), Admission::Granted);
+    }
+
+    #[test]
+    fn tasks_that_failed_before_the_last_success_do_not_count_as_server_errors() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(20);
+        let known = breaker.recoveries();
+        assert_eq!(record(&mut breaker, Health::Delivered, 0, now), None);
+        for key in 0..1_000 {
+            let again = Evidence {
+                failed_in: Some(known),
+                ..of(key)
+            };
+            let change = breaker.record(Health::ServerError, &again, None, now, SECOND, |_| SECOND);
+            assert_eq!(change, None);
+        }
+    }
+
+    #[test]
+    fn refusals_of_many_tasks_in_a_row_are_kept_until_a_success() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(20);
+        for _ in 0..100 {
+            assert_eq!(record(&mut breaker, Health::Refused, 1, now), None);
+        }
+        for key in 2..20 {
+            assert_eq!(record(&mut breaker, Health::Refused, key, now), None);
+        }
+        assert!(!breaker.keeps_refused());
+        assert_eq!(
+            record(&mut breaker, Health::Refused, 20, now),
+            Some(StateChange::BreakerOpened(BreakerCause::Refusals, SECOND))
+        );
+        assert!(breaker.keeps_refused());
+        assert_eq!(record(&mut breaker, Health::Answered, 21, now), None);
+        assert_eq!(
+            record(&mut breaker, Health::Delivered, 22, now),
+            Some(StateChange::BreakerClosed)
+        );
+        assert!(!breaker.keeps_refused());
+    }
+
+    #[test]
+    fn half_open_it_admits_one_probe_whose_answer_closes_it() {
+        let now = Instant::now();
+        for answer in [Health::Delivered, Health::Answered, Health::Refused] {
+            let mut breaker = open(now);
+            let later = now + SECOND;
+            assert_eq!(breaker.ask(later), Admission::Probe(1));
+            assert_eq!(breaker.state(), BreakerState::HalfOpen);
+            assert_eq!(breaker.ask(later), Admission::Probing);
+            let change = probe(&mut breaker, answer, 1, later);
+            assert_eq!(change, Some(StateChange::BreakerClosed), "{answer:?}");
+            assert_eq!(breaker.ask(later), Admission::Granted);
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_comes_back_with_server_errors_is_throttled() {
         let now = Instant::now();
         let mut breaker = open(now);
         let later = now + SECOND;
         assert_eq!(breaker.ask(later), Admission::Probe(1));
-        assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        assert_eq!(breaker.ask(later), Admission::Probing);
-        breaker.succeeded();
+        assert_eq!(probe(&mut breaker, Health::ServerError, 1, later), None);
+        assert_eq!(breaker.ask(later), Admission::NotBefore(later + SECOND));
+        let later = later + SECOND;
         assert_eq!(breaker.ask(later), Admission::Granted);
+        let change = record(&mut breaker, Health::Delivered, 1, later);
+        assert_eq!(change, Some(StateChange::BreakerClosed));
     }
 
     #[test]
@@ -181,7 +504,8 @@ mod tests {
         let mut breaker = open(now);
         let later = now + SECOND;
         assert_eq!(breaker.ask(later), Admission::Probe(1));
-        assert!(!fail(&mut breaker, Some(1), later), "it was open before");
+        let change = probe(&mut breaker, Health::Unreachable, 1, later);
+        assert_eq!(change, None, "it was open before");
         assert_eq!(breaker.ask(later), Admission::NotBefore(later + 2 * SECOND));
         assert_eq!(breaker.ask(later + 2 * SECOND), Admission::Probe(2));
     }
@@ -190,11 +514,11 @@ mod tests {
     fn failures_of_attempts_under_way_at_the_opening_are_ignored() {
         let now = Instant::now();
         let mut breaker = open(now);
-        assert!(!fail(&mut breaker, None, now));
+        assert_eq!(record(&mut breaker, Health::Unreachable, 11, now), None);
         assert_eq!(breaker.ask(now), Admission::NotBefore(now + SECOND));
         let later = now + SECOND;
         assert_eq!(breaker.ask(later), Admission::Probe(1));
-        assert!(!fail(&mut breaker, None, later));
+        assert_eq!(record(&mut breaker, Health::Unreachable, 12, later), None);
         assert_eq!(breaker.state(), BreakerState::HalfOpen, "the probe decides");
     }
 
@@ -204,9 +528,9 @@ mod tests {
         let mut breaker = open(now);
         let later = now + SECOND;
         assert_eq!(breaker.ask(later), Admission::Probe(1));
-        breaker.unused(1, later);
+        breaker.unused(Some(1), later);
         assert_eq!(breaker.ask(later), Admission::Probe(2));
-        breaker.unused(1, later);
+        breaker.unused(Some(1), later);
         assert_eq!(
             breaker.ask(later),
             Admission::Probing,

@@ -3,7 +3,7 @@
 use crate::shared::NextStep;
 use crate::target::gate::{Blocked, Permit};
 use crate::target::lanes::Due;
-use std::time::Duration;
+use crate::target::state_change::StateChange;
 use webhook_queue::Settlement;
 
 /// What to do next.
@@ -28,10 +28,6 @@ pub(crate) struct Decision {
     pub(crate) settled: bool,
     /// Whether waiting jobs are recalled.
     pub(crate) recall: bool,
-    /// How long the breaker stays open, if it opened now.
-    pub(crate) opened: Option<Duration>,
-    /// Whether the breaker closed now.
-    pub(crate) closed: bool,
-    /// Whether the target stopped now, by a 410.
-    pub(crate) stopped: bool,
+    /// The change of the target's state.
+    pub(crate) change: Option<StateChange>,
 }

@@ -1,9 +1,11 @@
 //! Whether an attempt may start: circuit breaker, rate limit, `Retry-After`, 410 and pause.
 
 use crate::shared::BreakerState;
-use crate::target::breaker::{Admission, Breaker};
+use crate::target::breaker::{Admission, Breaker, Evidence, Health};
 use crate::target::rate::RateLimit;
-use std::time::Instant;
+use crate::target::state_change::StateChange;
+use std::time::{Duration, Instant};
+use webhook_config::Target;
 
 /// The gate of a target. A best-effort target's gate gets no results of attempts, so only the rate
 /// limit and a pause block it.
@@ -14,6 +16,7 @@ pub(crate) struct Gate {
     hold_until: Option<Instant>,
     gone: bool,
     paused: bool,
+    max_refusals: usize,
     /// The number of changes of settings.
     era: u32,
 }
@@ -37,10 +40,12 @@ pub(crate) enum Blocked {
 }
 
 impl Gate {
-    pub(crate) fn new(per_second: Option<f64>, now: Instant) -> Gate {
+    pub(crate) fn new(target: &Target, now: Instant) -> Gate {
+        let per_second = target.max_per_second();
         Gate {
-            breaker: Breaker::new(),
+            breaker: Breaker::new(max_refusals(target)),
             rate: per_second.map(|per_second| RateLimit::new(per_second, now)),
+            max_refusals: max_refusals(target),
             hold_until: None,
             gone: false,
             paused: false,
@@ -96,8 +101,8 @@ impl Gate {
 
     /// Gives back the permit of an attempt that was not made.
     pub(crate) fn unused(&mut self, permit: Permit, now: Instant) {
-        if let Some(probe) = permit.probe {
-            self.breaker.unused(probe, now);
+        if self.is_current(permit) {
+            self.breaker.unused(permit.probe, now);
         }
         if let Some(rate) = &mut self.rate
             && permit.era == self.era
@@ -106,24 +111,23 @@ impl Gate {
         }
     }
 
-    /// Records that the receiver works. True if this closed the breaker.
-    pub(crate) fn succeeded(&mut self, permit: Permit) -> bool {
-        if !self.is_current(permit) {
-            return false;
-        }
-        let recovered = self.breaker.state() != BreakerState::Closed;
-        self.breaker.succeeded();
-        recovered
-    }
-
-    /// Records a failed attempt. True if this opened the breaker.
-    pub(crate) fn failed(
+    /// Records an attempt's result. `back_off` computes how long the breaker stays open from the
+    /// number of openings in a row (from 1); `idle` is how long nothing is to be delivered or
+    /// attempted before an event is attempted early.
+    pub(crate) fn record(
         &mut self,
         permit: Permit,
+        health: Health,
+        evidence: &Evidence,
         now: Instant,
-        back_off: impl FnOnce(u32) -> Instant,
-    ) -> bool {
-        self.is_current(permit) && self.breaker.failed(permit.probe, now, back_off)
+        idle: Duration,
+        back_off: impl FnOnce(u32) -> Duration,
+    ) -> Option<StateChange> {
+        if !self.is_current(permit) {
+            return None;
+        }
+        self.breaker
+            .record(health, evidence, permit.probe, now, idle, back_off)
     }
 
     /// Blocks all attempts before `until`.
@@ -141,15 +145,17 @@ impl Gate {
         self.paused = paused;
     }
 
-    /// Ends a stop by a 410.
-    pub(crate) fn reopen(&mut self) {
-        self.gone = false;
+    /// Ends a stop by a 410. True if there was one.
+    pub(crate) fn reopen(&mut self) -> bool {
+        std::mem::take(&mut self.gone)
     }
 
     /// Continues under other settings: the receiver may be another, so its state is forgotten.
-    pub(crate) fn reconfigure(&mut self, per_second: Option<f64>, now: Instant) {
+    pub(crate) fn reconfigure(&mut self, target: &Target, now: Instant) {
+        self.max_refusals = max_refusals(target);
         self.restart();
         self.era = self.era.wrapping_add(1);
+        let per_second = target.max_per_second();
         if self.rate.as_ref().map(RateLimit::per_second) != per_second {
             self.rate = per_second.map(|per_second| RateLimit::new(per_second, now));
         }
@@ -162,9 +168,34 @@ impl Gate {
 
     /// Closes the breaker, and ends a hold and a stop.
     pub(crate) fn restart(&mut self) {
-        self.breaker.succeeded();
+        self.breaker.reset(self.max_refusals);
         self.hold_until = None;
         self.gone = false;
+    }
+
+    /// When an event may be attempted before its back-off has passed, if nothing else is to be
+    /// attempted.
+    pub(crate) fn early_at(&self) -> Option<Instant> {
+        if self.is_held() {
+            return None;
+        }
+        let at = self.breaker.early_at()?;
+        Some(self.hold_until.map_or(at, |held| held.max(at)))
+    }
+
+    /// Whether nothing was delivered for so long that the receiver may be the reason.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.breaker.is_failing()
+    }
+
+    /// Whether so many events in a row were refused that no more are to be given up.
+    pub(crate) fn keeps_refused(&self) -> bool {
+        self.breaker.keeps_refused()
+    }
+
+    /// How often the receiver has shown that it works.
+    pub(crate) fn recoveries(&self) -> u32 {
+        self.breaker.recoveries()
     }
 
     /// Whether the breaker is not closed.
@@ -187,18 +218,45 @@ impl Gate {
     }
 }
 
+fn max_refusals(target: &Target) -> usize {
+    target.breaker().max_refusals().get() as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::target::breaker::Breaker;
-    use std::time::Duration;
+    use std::num::NonZeroU32;
+    use webhook_config::TargetUrl;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    fn gate(per_second: Option<u32>, now: Instant) -> Gate {
+        let target = Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
+            .max_per_second(per_second.and_then(NonZeroU32::new))
+            .build();
+        Gate::new(&target.unwrap(), now)
+    }
+
+    /// Records as many failures as open the breaker, for this time.
+    fn open(gate: &mut Gate, permit: Permit, now: Instant, back_off: Duration) {
+        for key in 0..Breaker::UNREACHABLE {
+            let evidence = Evidence {
+                key: key as u64,
+                keys: 100,
+                failed_in: None,
+            };
+            gate.record(permit, Health::Unreachable, &evidence, now, SECOND, |_| {
+                back_off
+            });
+        }
+        assert!(gate.is_down());
+    }
 
     #[test]
     fn a_hold_lasts_as_long_as_the_longest_asked_for() {
         let now = Instant::now();
-        let mut gate = Gate::new(None, now);
+        let mut gate = gate(None, now);
         gate.hold(now + 3 * SECOND);
         gate.hold(now + SECOND);
         assert_eq!(
@@ -211,22 +269,19 @@ mod tests {
     #[test]
     fn an_attempt_that_the_breaker_blocks_does_not_count_into_the_rate() {
         let now = Instant::now();
-        let mut gate = Gate::new(Some(1.0), now);
+        let mut gate = gate(Some(1), now);
         let permit = gate.ask(now).unwrap();
-        for _ in 0..Breaker::RUN {
-            gate.failed(permit, now, |_| now + SECOND);
-        }
-        assert!(gate.is_down());
+        open(&mut gate, permit, now, SECOND);
         for _ in 0..5 {
             assert!(gate.ask(now + SECOND / 2).is_err());
         }
-        assert!(gate.ask(now + SECOND).is_ok(), "the probe");
+        assert!(gate.ask(now + 2 * SECOND).is_ok(), "the probe");
     }
 
     #[test]
     fn a_stop_blocks_until_the_restart_and_a_pause_until_its_end() {
         let now = Instant::now();
-        let mut gate = Gate::new(None, now);
+        let mut gate = gate(None, now);
         assert!(gate.stop());
         assert!(!gate.stop(), "it was stopped before");
         assert_eq!(gate.state(), BreakerState::Stopped);
@@ -242,12 +297,10 @@ mod tests {
     #[test]
     fn an_unused_permit_gives_its_probe_and_its_token_back() {
         let now = Instant::now();
-        let mut gate = Gate::new(Some(1.0), now);
+        let mut gate = gate(Some(1), now);
         let permit = gate.ask(now).unwrap();
-        for _ in 0..Breaker::RUN {
-            gate.failed(permit, now, |_| now);
-        }
-        let later = now + SECOND;
+        open(&mut gate, permit, now, Duration::ZERO);
+        let later = now + 2 * SECOND;
         let probe = gate.ask(later).unwrap();
         gate.unused(probe, later);
         assert!(gate.ask(later).is_ok());

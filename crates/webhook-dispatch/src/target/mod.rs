@@ -14,22 +14,27 @@ pub(crate) mod gate;
 pub(crate) mod lanes;
 mod rate;
 pub mod retry;
+mod slots;
+mod state_change;
 pub(crate) mod unsynced;
 
 pub(crate) use self::decision::{Decision, Step};
 pub use self::failure_record::FailureRecord;
+pub(crate) use self::state_change::StateChange;
 
 use self::attempt::Attempt;
 use self::backlog::Backlog;
+use self::breaker::{Evidence, Health};
 use self::gate::{Gate, Permit};
-use self::lanes::{Bounds, Delivery, LaneId};
+use self::lanes::{Bounds, Delivery, Due, Kind, LaneId};
 use self::retry::{Next, Retry};
+use self::slots::Slots;
 use crate::delivery::Verdict;
 use crate::shared::clock::Moment;
 use crate::shared::{NextStep, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_config::{RetryPolicy, Target};
+use webhook_config::{BreakerPolicy, RetryPolicy, Target};
 use webhook_queue::{EntryId, Settled, Settlement};
 
 /// Bytes of bodies that a target's lanes may hold; the channel to the worker may hold as many
@@ -44,12 +49,16 @@ const SCAN: Duration = Duration::from_secs(1);
 /// The smallest limit of jobs that wait for a sender: one that finds its next job waiting neither
 /// sleeps nor has to be woken.
 const WAITING_JOBS: usize = 64;
+/// Waiting events that a delivery lets be attempted early, if its event had failed before: while
+/// these are delivered, too, their number grows from one to the next.
+const EARLY_AFTER_RETRY: usize = 4;
 
 /// The state of one target: its events in memory, its gate, and how many attempts are outstanding.
 #[derive(Debug)]
 pub(crate) struct TargetState {
     name: Arc<str>,
     policy: RetryPolicy,
+    breaker: BreakerPolicy,
     reliable: bool,
     pub(crate) backlog: Backlog,
     pub(crate) gate: Gate,
@@ -61,7 +70,7 @@ pub(crate) struct TargetState {
     /// Whether the last attempt was a delivery.
     delivering: bool,
     /// Attempts handed out whose result is not known.
-    outstanding: usize,
+    slots: Slots,
     next_scan: Instant,
 }
 
@@ -86,13 +95,14 @@ impl TargetState {
         TargetState {
             name: Arc::from(target.name().as_str()),
             policy: target.retry().clone(),
+            breaker: *target.breaker(),
             reliable,
             backlog: Backlog::new(reliable, bounds),
-            gate: Gate::new(rate_of(target), now),
+            gate: Gate::new(target, now),
             limit: outstanding_limit(target),
             limit_after_failure: limit_after_failure(target),
             delivering: false,
-            outstanding: 0,
+            slots: Slots::new(target.concurrency().get()),
             next_scan: now,
         }
     }
@@ -100,16 +110,40 @@ impl TargetState {
     /// Continues under other settings.
     pub(crate) fn reconfigure(&mut self, target: &Target, now: Instant) {
         self.policy = target.retry().clone();
+        self.breaker = *target.breaker();
+        self.slots.set_concurrency(target.concurrency().get());
         self.limit = outstanding_limit(target);
         self.limit_after_failure = limit_after_failure(target);
         self.delivering = false;
         self.backlog.set_window(target.window().get());
-        self.gate.reconfigure(rate_of(target), now);
+        self.gate.reconfigure(target, now);
+        self.backlog.lanes.wake_all(now);
+    }
+
+    /// Pauses, or resumes and attempts waiting events at once.
+    pub(crate) fn pause(&mut self, paused: bool, now: Instant) {
+        self.gate.pause(paused);
+        if !paused {
+            self.backlog.lanes.wake_all(now);
+        }
+    }
+
+    /// Forgets what is known of the receiver, and attempts waiting events at once.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.gate.restart();
+        self.backlog.lanes.wake_all(now);
+    }
+
+    /// Ends a stop by a 410, and attempts waiting events at once.
+    pub(crate) fn reopen(&mut self, now: Instant) {
+        if self.gate.reopen() {
+            self.backlog.lanes.wake_all(now);
+        }
     }
 
     /// Whether nothing is under way, and every settlement is synced.
     pub(crate) fn is_settled(&self) -> bool {
-        self.outstanding == 0 && self.backlog.unsynced.len() == 0
+        self.slots.outstanding() == 0 && self.backlog.unsynced.len() == 0
     }
 
     /// Decides what to do next.
@@ -122,38 +156,62 @@ impl TargetState {
         if self.reliable {
             limit = limit.min(self.backlog.unsynced.room());
         }
-        if self.outstanding >= limit || !self.backlog.lanes.has_ready() {
+        if self.slots.outstanding() >= limit {
             return Step::Nothing;
         }
+        let lanes = &mut self.backlog.lanes;
+        let (first, retry) = (lanes.has(Kind::First), lanes.has(Kind::Retry));
+        let next = if self.gate.is_down() && first {
+            // A probe says most if its event is not known to fail.
+            Some(Kind::First)
+        } else {
+            self.slots.next(first, retry)
+        };
+        let Some(kind) = next else {
+            return Step::Nothing;
+        };
         match self.gate.ask(now) {
             Err(blocked) => Step::Blocked(blocked),
             Ok(permit) => {
-                let due = self
-                    .backlog
-                    .lanes
-                    .take()
-                    .expect("a lane was ready just now");
-                self.outstanding += 1;
+                let due = lanes.take(kind).expect("a lane was ready just now");
+                self.slots.take(kind, retry);
                 Step::Attempt(due, permit)
             }
         }
     }
 
+    /// Wakes the lanes whose retry is due, to be read back; and one early if nothing else is to be
+    /// attempted and the receiver may work again.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.backlog.lanes.wake(now);
+        if self.early_at().is_some_and(|at| at <= now) {
+            self.backlog.lanes.wake_next(1);
+        }
+    }
+
+    /// When to attempt a waiting event early.
+    fn early_at(&self) -> Option<Instant> {
+        let lanes = &self.backlog.lanes;
+        let idle = self.slots.outstanding() == 0 && lanes.is_idle() && lanes.waiting() > 0;
+        idle.then(|| self.gate.early_at()).flatten()
+    }
+
     /// Takes back an attempt that was not made: its event is the first of its lane again.
-    pub(crate) fn untried(&mut self, lane: LaneId, permit: Permit, now: Instant) {
-        self.outstanding -= 1;
+    pub(crate) fn untried(&mut self, due: &Due, permit: Permit, now: Instant) {
+        self.slots.give_back(due.kind);
         self.gate.unused(permit, now);
-        self.backlog.lanes.untried(lane);
+        self.backlog.lanes.untried(due.lane);
     }
 
     /// When the first waiting lane wakes.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        self.backlog.lanes.next_wake()
+        let next = self.backlog.lanes.next_wake();
+        next.into_iter().chain(self.early_at()).min()
     }
 
     /// Attempts handed out whose result is not known.
     pub(crate) fn outstanding(&self) -> usize {
-        self.outstanding
+        self.slots.outstanding()
     }
 
     /// Tasks that wait for a retry.
@@ -177,48 +235,86 @@ impl TargetState {
         if attempt.result.stopped {
             return self.aborted(attempt, at);
         }
-        self.outstanding -= 1;
-        self.delivering = attempt.result.verdict == Verdict::Delivered;
+        let delivered = attempt.result.verdict == Verdict::Delivered;
+        self.slots.ended(attempt.due.kind, delivered);
+        self.delivering = delivered;
         if !self.reliable {
             // One attempt, as Aurora made: `Retry-After` and 410 are ignored.
             self.backlog.lanes.settled(lane, at.now);
             return Decision {
                 settled: true,
-                follows: (attempt.result.verdict != Verdict::Delivered)
-                    .then_some(NextStep::Nothing),
+                follows: (!delivered).then_some(NextStep::Nothing),
                 ..Decision::default()
             };
         }
-        match attempt.result.verdict {
+        let failing = self.gate.is_failing();
+        let change = self.record(attempt, at.now, retry);
+        let asked = self.hold_as_asked(attempt, at);
+        let decision = match attempt.result.verdict {
             Verdict::Delivered => {
-                let closed = self.gate.succeeded(attempt.permit);
-                let delivery = tried(attempt);
+                self.wake_after_delivery(attempt, failing);
                 Decision {
-                    settlement: Some(self.settle(lane, &delivery, Settled::Delivered, at)),
+                    settlement: Some(self.settle(lane, &tried(attempt), Settled::Delivered, at)),
                     settled: true,
-                    closed,
                     ..Decision::default()
                 }
             }
-            Verdict::Refused => {
-                let asked = self.hold_as_asked(attempt, at);
-                let closed = self.gate.succeeded(attempt.permit);
-                Decision {
-                    closed,
-                    recall: asked.is_some(),
-                    ..self.give_up(attempt, Reason::Refused, at)
-                }
+            Verdict::Refused if !self.gate.keeps_refused() => {
+                self.give_up(attempt, Reason::Refused, at)
             }
             Verdict::Gone if self.gate.is_current(attempt.permit) => self.stop(attempt),
-            _ => self.try_again(attempt, at, retry),
+            _ => self.try_again(attempt, at, asked, retry),
+        };
+        if change == Some(StateChange::BreakerClosed) {
+            self.backlog.lanes.wake_all(at.now);
         }
+        let opened = matches!(change, Some(StateChange::BreakerOpened(..)));
+        Decision {
+            recall: decision.recall || opened || asked.is_some(),
+            change: decision.change.or(change),
+            ..decision
+        }
+    }
+
+    /// Lets the breaker know the result.
+    fn record(
+        &mut self,
+        attempt: &Attempt,
+        now: Instant,
+        retry: &dyn Retry,
+    ) -> Option<StateChange> {
+        let evidence = Evidence {
+            key: attempt.due.key_hash,
+            keys: self.backlog.lanes.len(),
+            failed_in: attempt.due.delivery.failed_in,
+        };
+        let (policy, breaker) = (&self.policy, &self.breaker);
+        let back_off = |openings| retry.breaker(policy, breaker, openings);
+        let health = attempt.health();
+        let idle = match health {
+            Health::Delivered => Duration::ZERO,
+            // Where back-offs are shorter, no event waits for so long.
+            _ => back_off(u32::MAX).max(breaker.max() / 5),
+        };
+        self.gate
+            .record(attempt.permit, health, &evidence, now, idle, back_off)
+    }
+
+    /// Attempts waiting events early, if the delivery shows that they may be delivered, too.
+    fn wake_after_delivery(&mut self, attempt: &Attempt, failing: bool) {
+        let early = if attempt.due.kind == Kind::Retry {
+            EARLY_AFTER_RETRY
+        } else {
+            usize::from(failing)
+        };
+        self.backlog.lanes.wake_next(early);
     }
 
     /// The dispatcher aborted the attempt. The event may have arrived or not: it stays pending, and
     /// the attempt's number is not used again.
     fn aborted(&mut self, attempt: &Attempt, at: Moment) -> Decision {
         let delivery = tried(attempt);
-        self.untried(attempt.due.lane, attempt.permit, at.now);
+        self.untried(&attempt.due, attempt.permit, at.now);
         Decision {
             settlement: self.reliable.then(|| self.note(&delivery, 0)),
             ..Decision::default()
@@ -227,10 +323,9 @@ impl TargetState {
 
     /// Holds all events of the target as long as `Retry-After` asks.
     fn hold_as_asked(&mut self, attempt: &Attempt, at: Moment) -> Option<Duration> {
-        if !self.gate.is_current(attempt.permit) {
-            return None;
-        }
-        let value = attempt.result.retry_after.as_deref()?;
+        let heeded =
+            self.gate.is_current(attempt.permit) && attempt.result.verdict != Verdict::Gone;
+        let value = attempt.result.retry_after.as_deref().filter(|_| heeded)?;
         let wait = retry::retry_after(value, at.wall, &self.policy)?;
         self.gate.hold(at.now + wait);
         Some(wait)
@@ -245,41 +340,54 @@ impl TargetState {
             settlement: Some(self.note(&delivery, 0)),
             follows: Some(NextStep::Stop),
             recall: stopped,
-            stopped,
+            change: stopped.then_some(StateChange::Stopped),
             ..Decision::default()
         }
     }
 
     /// The attempt failed, and another may succeed.
-    fn try_again(&mut self, attempt: &Attempt, at: Moment, retry: &dyn Retry) -> Decision {
-        let asked = self.hold_as_asked(attempt, at);
-        let mut back_off = Duration::ZERO;
-        let policy = &self.policy;
-        let opened = self.gate.failed(attempt.permit, at.now, |openings| {
-            back_off = retry.breaker(policy, openings);
-            at.now + back_off
-        });
+    fn try_again(
+        &mut self,
+        attempt: &Attempt,
+        at: Moment,
+        asked: Option<Duration>,
+        retry: &dyn Retry,
+    ) -> Decision {
         let mut delivery = tried(attempt);
+        delivery.failed_in.get_or_insert(self.gate.recoveries());
+        let due_at = delivery.not_before;
+        let was_early =
+            due_at.is_some_and(|due_at| at.now.checked_sub(attempt.took) < Some(due_at));
+        // Neither an attempt to find out about the receiver, nor a refusal by a receiver that
+        // refuses all, uses up the event's attempts.
+        let counts = !was_early && attempt.result.verdict != Verdict::Refused;
+        delivery.early += u32::from(!counts);
+        let attempts = delivery.attempts.saturating_sub(delivery.early).max(1);
         let age = Duration::from_millis(at.epoch_ms().saturating_sub(delivery.accepted_at));
-        let decision = match retry.next(&self.policy, delivery.attempts, age, asked) {
-            Next::After(wait) => {
-                let wake = at.now + wait;
-                delivery.not_before = Some(wake);
-                self.backlog.lanes.retry(attempt.due.lane, delivery, wake);
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                Decision {
-                    settlement: Some(self.note(&delivery, at.epoch_ms().saturating_add(wait_ms))),
-                    follows: Some(NextStep::Retry(wait)),
-                    ..Decision::default()
-                }
-            }
-            Next::AttemptsExhausted => self.give_up(attempt, Reason::AttemptsExhausted, at),
-            Next::TooOld => self.give_up(attempt, Reason::TooOld, at),
+        let next = match retry.next(&self.policy, attempts, age, asked) {
+            Next::AttemptsExhausted if !counts => Next::After(Duration::ZERO),
+            next => next,
         };
+        let wait = match next {
+            Next::AttemptsExhausted => {
+                return self.give_up(attempt, Reason::AttemptsExhausted, at);
+            }
+            Next::TooOld => return self.give_up(attempt, Reason::TooOld, at),
+            Next::After(wait) => wait,
+        };
+        // Its back-off goes on.
+        let wake = match due_at {
+            Some(due_at) if was_early => due_at.max(at.now + asked.unwrap_or_default()),
+            _ => at.now + wait,
+        };
+        let wait = wake.saturating_duration_since(at.now);
+        delivery.not_before = Some(wake);
+        self.backlog.lanes.retry(attempt.due.lane, delivery, wake);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         Decision {
-            recall: opened || asked.is_some(),
-            opened: opened.then_some(back_off),
-            ..decision
+            settlement: Some(self.note(&delivery, at.epoch_ms().saturating_add(wait_ms))),
+            follows: Some(NextStep::Retry(wait)),
+            ..Decision::default()
         }
     }
 
@@ -406,8 +514,4 @@ pub(crate) fn outstanding_limit(target: &Target) -> usize {
 /// The limit after a failure: no more attempts wait than are under way.
 fn limit_after_failure(target: &Target) -> usize {
     outstanding_limit(target).min(target.concurrency().get() * 2)
-}
-
-fn rate_of(target: &Target) -> Option<f64> {
-    target.max_per_second().map(|rate| f64::from(rate.get()))
 }

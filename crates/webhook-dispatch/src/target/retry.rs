@@ -4,7 +4,7 @@
 //! The functions are pure: the time and the random number are arguments.
 
 use std::time::{Duration, SystemTime};
-use webhook_config::RetryPolicy;
+use webhook_config::{BreakerPolicy, RetryPolicy};
 
 /// A retry schedule. Implement it to replace [`FullJitter`].
 pub trait Retry: Send + Sync {
@@ -20,7 +20,7 @@ pub trait Retry: Send + Sync {
 
     /// How long a target gets no attempt when its breaker opens for the `openings`-th time in a row
     /// (from 1).
-    fn breaker(&self, policy: &RetryPolicy, openings: u32) -> Duration;
+    fn breaker(&self, policy: &RetryPolicy, breaker: &BreakerPolicy, openings: u32) -> Duration;
 }
 
 /// Exponential back-off with full jitter, as the configuration's `retry` says.
@@ -38,9 +38,9 @@ impl Retry for FullJitter {
         next_attempt(policy, attempts, age, retry_after, fastrand::f64())
     }
 
-    /// Between half of the back-off's ceiling and all of it, so that there is always a pause.
-    fn breaker(&self, policy: &RetryPolicy, openings: u32) -> Duration {
-        ceiling(policy, openings).mul_f64(0.5 + fastrand::f64() / 2.0)
+    /// See [`breaker_wait`].
+    fn breaker(&self, policy: &RetryPolicy, breaker: &BreakerPolicy, openings: u32) -> Duration {
+        breaker_wait(policy, breaker, openings, fastrand::f64())
     }
 }
 
@@ -103,7 +103,24 @@ pub fn ceiling(policy: &RetryPolicy, attempts: u32) -> Duration {
     }
 }
 
+/// How long a target gets no attempt when its breaker opens for the `openings`-th time in a row
+/// (from 1): between a fifth and three fifths of the back-off's ceiling, which is
+/// `breaker.maxMsec` at most. The rest is for a probe that takes its time to fail, so that the next
+/// one comes within the ceiling. `draw` is a random number from 0 up to but not including 1.
+#[must_use]
+pub fn breaker_wait(
+    policy: &RetryPolicy,
+    breaker: &BreakerPolicy,
+    openings: u32,
+    draw: f64,
+) -> Duration {
+    let draw = draw.clamp(0.0, 1.0);
+    let ceiling = ceiling(policy, openings).min(breaker.max());
+    ceiling.mul_f64(0.2 + 0.4 * draw)
+}
+
 /// Parses the value of a `Retry-After` header (RFC 9110, section 10.2.3): seconds, or an HTTP date.
+/// A fraction of a second, which the RFC does not know, is rounded up.
 ///
 /// The wait is at most four times the policy's longest back-off. `None` for a date that has passed
 /// and for a value of neither form.
@@ -111,10 +128,13 @@ pub fn ceiling(policy: &RetryPolicy, attempts: u32) -> Duration {
 pub fn retry_after(value: &[u8], now: SystemTime, policy: &RetryPolicy) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok()?.trim();
     let most = policy.max().saturating_mul(4);
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if digits(whole) && digits(fraction) {
         // A number that overflows a u64 exceeds the bound anyway.
-        let seconds = text.parse::<u64>().unwrap_or(u64::MAX);
-        return Some(Duration::from_secs(seconds).min(most));
+        let seconds = whole.parse::<u64>().unwrap_or(u64::MAX);
+        let rest = u64::from(fraction.bytes().any(|b| b != b'0'));
+        return Some(Duration::from_secs(seconds.saturating_add(rest)).min(most));
     }
     let until = httpdate::parse_http_date(text).ok()?;
     let wait = until.duration_since(now).ok()?;
@@ -171,6 +191,19 @@ mod tests {
         }
 
         #[test]
+        fn a_breaker_waits_between_a_fifth_and_three_fifths_of_its_ceiling(
+            policy in policy(),
+            most in 1..1_000_000_u32,
+            openings in 1..u32::MAX,
+            draw in 0.0..1.0,
+        ) {
+            let breaker = BreakerPolicy::new(MS * most, NonZeroU32::MIN);
+            let wait = breaker_wait(&policy, &breaker, openings, draw);
+            let ceiling = ceiling(&policy, openings).min(MS * most);
+            prop_assert!(wait <= ceiling * 3 / 5 && wait + MS >= ceiling / 5);
+        }
+
+        #[test]
         fn the_ceiling_grows_up_to_the_longest_wait(policy in policy(), attempts in 1..10_000_u32) {
             prop_assert_eq!(ceiling(&policy, 1), policy.initial());
             prop_assert!(ceiling(&policy, attempts) <= ceiling(&policy, attempts + 1));
@@ -215,6 +248,9 @@ mod tests {
         assert_eq!(asked("0"), Some(0));
         assert_eq!(asked("120"), Some(120));
         assert_eq!(asked(" 7 "), Some(7));
+        assert_eq!(asked("1.5"), Some(2), "rounded up");
+        assert_eq!(asked("0.503"), Some(1));
+        assert_eq!(asked("3.0"), Some(3));
         assert_eq!(asked("2400"), Some(2400));
         assert_eq!(
             asked("2401"),
@@ -238,7 +274,9 @@ mod tests {
 
     #[test]
     fn a_value_of_neither_form_and_a_date_that_has_passed_are_ignored() {
-        for value in ["", " ", "-5", "+5", "1.5", "5s", "0x10", "soon", "٣"] {
+        for value in [
+            "", " ", "-5", "+5", "-1.5", ".5", "1.", "1.5.0", "5s", "0x10", "soon", "٣",
+        ] {
             assert_eq!(asked(value), None, "{value:?}");
         }
         assert_eq!(asked("Sun, 06 Nov 1994 08:49:06 GMT"), None);

@@ -11,6 +11,8 @@ mod reader;
 mod sender;
 mod senders;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 mod wakeup;
 
@@ -29,7 +31,7 @@ use crate::target::backlog::LiveEvent;
 use crate::target::gate::Blocked;
 use crate::target::lanes::Delivery;
 use crate::target::retry::Retry;
-use crate::target::{Decision, Step, TargetState};
+use crate::target::{Decision, StateChange, Step, TargetState};
 use crossbeam_channel::{Receiver, Select};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -177,7 +179,7 @@ impl Worker {
                 self.count(&attempt, &decision);
                 self.report_incidents(&attempt, &decision);
             }
-            Report::Untried(due, permit) => self.state.untried(due.lane, permit, at.now),
+            Report::Untried(due, permit) => self.state.untried(&due, permit, at.now),
             Report::Ended(number) => self.senders.ended(number),
         }
     }
@@ -215,7 +217,7 @@ impl Worker {
     fn report_incidents(&self, attempt: &Attempt, decision: &Decision) {
         let target = &*self.handle.name;
         if let Some(follows) = decision.follows
-            && (follows != NextStep::Stop || decision.stopped)
+            && (follows != NextStep::Stop || decision.change.is_some())
         {
             self.observer.incident(&Incident::AttemptFailed {
                 target,
@@ -227,16 +229,17 @@ impl Worker {
                 follows,
             });
         }
-        if decision.stopped {
-            self.observer.incident(&Incident::TargetStopped { target });
-        }
-        if let Some(back_off) = decision.opened {
-            let opened = Incident::BreakerOpened { target, back_off };
-            self.observer.incident(&opened);
-        }
-        if decision.closed {
-            self.observer.incident(&Incident::BreakerClosed { target });
-        }
+        let incident = match decision.change {
+            None => return,
+            Some(StateChange::Stopped) => Incident::TargetStopped { target },
+            Some(StateChange::BreakerOpened(cause, back_off)) => Incident::BreakerOpened {
+                target,
+                cause,
+                back_off,
+            },
+            Some(StateChange::BreakerClosed) => Incident::BreakerClosed { target },
+        };
+        self.observer.incident(&incident);
     }
 
     /// Counts an event that was delivered or given up.
@@ -262,11 +265,11 @@ impl Worker {
             match command {
                 Command::OwedAgain(keys) => self.state.backlog.owe_again(keys),
                 Command::Pause(paused) => {
-                    self.state.gate.pause(paused);
+                    self.state.pause(paused, at.now);
                     self.senders.recall();
                 }
-                Command::Restart => self.state.gate.restart(),
-                Command::Reopen => self.state.gate.reopen(),
+                Command::Restart => self.state.restart(at.now),
+                Command::Reopen => self.state.reopen(at.now),
                 Command::Reconfigure(endpoint) => self.reconfigure(endpoint, at.now),
                 Command::Retire(number) => self.retire(number, at.now),
                 Command::Revive(endpoint) => {
@@ -297,7 +300,7 @@ impl Worker {
 
     fn take_back(&mut self, now: Instant) {
         while let Some(job) = self.senders.take_back() {
-            self.state.untried(job.due.lane, job.permit, now);
+            self.state.untried(&job.due, job.permit, now);
         }
     }
 
@@ -338,6 +341,7 @@ impl Worker {
             return false;
         }
         self.read_after = None;
+        self.state.wake(at.now);
         let (handle, backlog) = (&self.handle, &mut self.state.backlog);
         let read = reader::read(backlog, &handle.name, &*access.queue, &handle.behind, at);
         read.unwrap_or_else(|error| {

@@ -33,7 +33,6 @@ fn read_back(
     queue: &dyn Queue,
     at: Moment,
 ) -> Result<bool, QueueError> {
-    backlog.wake(at.now);
     let mut any = false;
     while let Some(mut read) = backlog.begin_read() {
         let key = read.key.clone();

@@ -35,7 +35,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use webhook_config::{RetryPolicy, Target, TargetUrl};
+use webhook_config::{BreakerPolicy, RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
     Accepted, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Quarantined, Queue,
     QueueError, Settled, Settlement, Statistics, Verification,
@@ -59,8 +59,8 @@ impl Retry for Longest {
         next_attempt(policy, attempts, age, retry_after, 1.0)
     }
 
-    fn breaker(&self, policy: &RetryPolicy, openings: u32) -> Duration {
-        ceiling(policy, openings)
+    fn breaker(&self, policy: &RetryPolicy, breaker: &BreakerPolicy, openings: u32) -> Duration {
+        ceiling(policy, openings).min(breaker.max())
     }
 }
 
@@ -505,6 +505,7 @@ impl World {
             self.state.backlog.fall_behind();
         }
         self.state.backlog.readmit();
+        self.state.wake(at.now);
         let (backlog, handle) = (&mut self.state.backlog, &self.handle);
         reader::read(backlog, &handle.name, &self.store, &handle.behind, at).unwrap();
         while let Step::Attempt(due, permit) = self.state.next(at.now) {
@@ -544,7 +545,7 @@ impl World {
         let (due, permit) = self.under_way.swap_remove(which);
         let id = due.delivery.id;
         if how == How::Untried {
-            self.state.untried(due.lane, permit, self.at.now);
+            self.state.untried(&due, permit, self.at.now);
             return;
         }
         if matches!(how, How::Delivered | How::FailedButArrived) {

@@ -4,7 +4,7 @@ use crate::support::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
-use webhook_config::RetryPolicy;
+use webhook_config::{BreakerPolicy, RetryPolicy};
 use webhook_dispatch::retry::Next;
 use webhook_dispatch::{Clock, Incident, Observer, Retry};
 use webhook_queue::{MemoryQueue, Queue};
@@ -33,7 +33,7 @@ impl Retry for Broken {
         panic!("a schedule that panics");
     }
 
-    fn breaker(&self, _: &RetryPolicy, _: u32) -> Duration {
+    fn breaker(&self, _: &RetryPolicy, _: &BreakerPolicy, _: u32) -> Duration {
         panic!("a schedule that panics");
     }
 }
@@ -46,7 +46,7 @@ impl Retry for Never {
         Next::After(Duration::MAX)
     }
 
-    fn breaker(&self, _: &RetryPolicy, _: u32) -> Duration {
+    fn breaker(&self, _: &RetryPolicy, _: &BreakerPolicy, _: u32) -> Duration {
         Duration::MAX
     }
 }

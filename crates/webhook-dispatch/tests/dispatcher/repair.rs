@@ -23,9 +23,13 @@ fn page(control: &Control, after: Option<EntryId>, count: usize) -> Vec<EntryId>
 
 #[test]
 fn dead_letters_are_listed_in_pages_shown_and_dropped_while_events_come() {
-    let receiver = Receiver::new(|_| Reply::Status(400));
+    let receiver = Receiver::new(|_| Reply::Status(404));
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(1 << 30));
     let dispatcher = dispatcher(config([target("a")]), &queue, &receiver)
+        .retry(Arc::new(AtOnce {
+            attempts: 1,
+            ..AtOnce::default()
+        }))
         .start()
         .unwrap();
     let (submitter, control) = (dispatcher.submitter(), dispatcher.control());

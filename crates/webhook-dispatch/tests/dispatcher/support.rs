@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use webhook_config::{Config, RetryPolicy, Target, TargetBuilder, TargetName, TargetUrl};
+use webhook_config::{
+    BreakerPolicy, Config, RetryPolicy, Target, TargetBuilder, TargetName, TargetUrl,
+};
 use webhook_dispatch::retry::Next;
 use webhook_dispatch::{
     Answer, Connector, Dispatcher, DispatcherBuilder, Incident, Observer, Request, Retry, Stopper,
@@ -234,7 +236,7 @@ impl Retry for AtOnce {
         }
     }
 
-    fn breaker(&self, _: &RetryPolicy, _: u32) -> Duration {
+    fn breaker(&self, _: &RetryPolicy, _: &BreakerPolicy, _: u32) -> Duration {
         self.breaker
     }
 }

@@ -18,8 +18,13 @@ impl LogObserver {
 impl Observer for LogObserver {
     fn incident(&self, incident: &Incident<'_>) {
         match incident {
-            Incident::BreakerOpened { target, back_off } => tracing::warn!(
+            Incident::BreakerOpened {
                 target,
+                cause,
+                back_off,
+            } => tracing::warn!(
+                target,
+                cause = cause.name(),
                 back_off_seconds = back_off.as_secs_f64(),
                 "{incident}"
             ),

@@ -1,5 +1,6 @@
 //! Converts the mirror into types that are valid by construction.
 
+mod breaker;
 mod context;
 mod credentials;
 mod filters;

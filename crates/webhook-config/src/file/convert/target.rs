@@ -1,5 +1,6 @@
 //! Converts a target.
 
+use super::breaker::convert_breaker;
 use super::context::{Context, number, opening, required};
 use super::credentials::{convert_signing, convert_tls};
 use super::filters::{jobs, statuses};
@@ -85,15 +86,27 @@ pub(super) fn convert_target(
         .delivery
         .as_given()
         .map_or(Delivery::default(), |delivery| delivery.0);
-    if let (Delivery::BestEffort, Slot::Given(retry)) = (delivery, &file.retry) {
-        let message = "`retry` has no effect: a best-effort delivery is tried once";
-        let help = "remove `retry`, or set `delivery` to \"reliable\"";
-        reader.warning(Code::Ineffective, &opening(&retry.span), message, help);
+    if delivery == Delivery::BestEffort {
+        let retry = file.retry.as_given().map(|retry| &retry.span);
+        let breaker = file.breaker.as_given().map(|breaker| &breaker.span);
+        for (key, span) in [("retry", retry), ("breaker", breaker)] {
+            if let Some(span) = span {
+                let message =
+                    format!("`{key}` has no effect: a best-effort delivery is tried once");
+                let help = format!("remove `{key}`, or set `delivery` to \"reliable\"");
+                reader.warning(Code::Ineffective, &opening(span), message, help);
+            }
+        }
     }
     let retry = file
         .retry
         .given()
         .map(|retry| convert_retry(&retry, reader))
+        .unwrap_or_default();
+    let breaker = file
+        .breaker
+        .given()
+        .map(|breaker| convert_breaker(&breaker, reader))
         .unwrap_or_default();
     let concurrency = number(
         &file.concurrency,
@@ -160,6 +173,7 @@ pub(super) fn convert_target(
         .format(format)
         .delivery(delivery)
         .retry(retry)
+        .breaker(breaker)
         .max_per_second(max_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)))
         .signing(signing)
         .tls(tls)

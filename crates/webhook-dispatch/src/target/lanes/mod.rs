@@ -5,8 +5,11 @@
 //! once the first is settled, so a task's events keep their order while tasks do not wait for each
 //! other.
 //!
+//! First attempts and retries are ready in queues of their own, so that events which fail again and
+//! again do not stand before those never tried.
+//!
 //! Memory is bounded by [`Bounds`]: a waiting lane holds no bodies, and events that do not fit stay
-//! in the queue, to be read back by the task's key.
+//! in the queue, to be read back by the task's key. Retries take at most a quarter of it.
 
 #[cfg(test)]
 mod tests;
@@ -16,11 +19,15 @@ use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use webhook_queue::{EntryId, EventId};
 
 /// How many buffers of removed lanes are kept for reuse, and the largest capacity of each.
 const SPARE: usize = 64;
+/// The time over which lanes that wake together are spread.
+const SPREAD: Duration = Duration::from_secs(1);
+/// The longest time between two of them.
+const STEP: Duration = Duration::from_millis(5);
 
 /// The bounds of a target's memory.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +54,17 @@ pub(crate) struct Delivery {
     pub(crate) accepted_at: u64,
     /// Attempts made.
     pub(crate) attempts: u32,
+    /// How many of them were made before `not_before`, to find out whether the receiver works
+    /// again. They do not count towards `maxAttempts`. Forgotten at a restart.
+    pub(crate) early: u32,
+    /// The breaker's number of recoveries at the first failure; `None` before it, and after a
+    /// restart.
+    pub(crate) failed_in: Option<u32>,
     /// When it was submitted to this process; `None` if it was read from the queue.
     pub(crate) submitted: Option<Instant>,
     /// When it was first attempted, epoch milliseconds; unknown after a restart.
     pub(crate) first_attempt_at: Option<u64>,
-    /// Not to be attempted before this time.
+    /// When its back-off has passed.
     pub(crate) not_before: Option<Instant>,
 }
 
@@ -70,6 +83,9 @@ pub(crate) enum Offered {
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
     pub(crate) lane: LaneId,
+    /// Identifies the key among those of the same lanes.
+    pub(crate) key_hash: u64,
+    pub(crate) kind: Kind,
     pub(crate) key: Arc<[u8]>,
     pub(crate) delivery: Delivery,
     pub(crate) body: Arc<[u8]>,
@@ -78,6 +94,50 @@ pub(crate) struct Due {
 /// Identifies a lane as long as the lane exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LaneId(usize);
+
+/// Whether a lane's first event was attempted before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    First,
+    Retry,
+}
+
+impl Kind {
+    pub(crate) fn of(delivery: &Delivery) -> Kind {
+        if delivery.attempts == 0 {
+            Kind::First
+        } else {
+            Kind::Retry
+        }
+    }
+}
+
+/// A queue of lanes of each kind.
+#[derive(Debug, Default)]
+struct ByKind {
+    first: VecDeque<LaneId>,
+    retry: VecDeque<LaneId>,
+}
+
+impl ByKind {
+    fn of(&self, kind: Kind) -> &VecDeque<LaneId> {
+        match kind {
+            Kind::First => &self.first,
+            Kind::Retry => &self.retry,
+        }
+    }
+
+    fn of_mut(&mut self, kind: Kind) -> &mut VecDeque<LaneId> {
+        match kind {
+            Kind::First => &mut self.first,
+            Kind::Retry => &mut self.retry,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.retry.is_empty()
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -101,6 +161,16 @@ struct Lane {
     waiting: Option<Delivery>,
 }
 
+impl Lane {
+    /// The kind of its first event, while the lane is being read back.
+    fn reading_kind(&self) -> Kind {
+        match self.waiting {
+            Some(_) => Kind::Retry,
+            None => Kind::First,
+        }
+    }
+}
+
 /// The lanes of one target.
 #[derive(Debug)]
 pub(crate) struct Lanes {
@@ -112,9 +182,11 @@ pub(crate) struct Lanes {
     hasher: RandomState,
     /// Empty buffers of removed lanes.
     spare: Vec<VecDeque<(Delivery, Arc<[u8]>)>>,
-    ready: VecDeque<LaneId>,
+    ready: ByKind,
+    /// Bytes of the bodies of ready retries.
+    retry_bytes: usize,
     waiting: BTreeSet<(Instant, LaneId)>,
-    reading: VecDeque<LaneId>,
+    reading: ByKind,
     /// Events in memory.
     held: usize,
     /// Bytes of their bodies.
@@ -129,9 +201,10 @@ impl Lanes {
             by_key: HashTable::new(),
             hasher: RandomState::new(),
             spare: Vec::new(),
-            ready: VecDeque::new(),
+            ready: ByKind::default(),
+            retry_bytes: 0,
             waiting: BTreeSet::new(),
-            reading: VecDeque::new(),
+            reading: ByKind::default(),
             held: 0,
             held_bytes: 0,
         }
@@ -167,7 +240,10 @@ impl Lanes {
             return Offered::Full;
         }
         let id = self.open(shared_key(), hash, false);
-        if let Some(at) = delivery.not_before.filter(|at| *at > now) {
+        if Kind::of(&delivery) == Kind::Retry {
+            // It failed under an earlier worker, whose reasons to wait may be gone.
+            let soon = now + spread_of(&delivery);
+            let at = delivery.not_before.map_or(now, |at| at.min(soon));
             self.wait(id, delivery, at);
             return Offered::Held;
         }
@@ -175,7 +251,7 @@ impl Lanes {
         self.held += 1;
         self.held_bytes += body.len();
         self.lanes[id.0].events.push_back((delivery, body));
-        self.make_ready(id);
+        self.make_ready(id, VecDeque::push_back);
         Offered::Taken
     }
 
@@ -191,26 +267,39 @@ impl Lanes {
             return false;
         }
         let id = self.open(Arc::from(key), hash, true);
-        self.reading.push_back(id);
+        self.reading.first.push_back(id);
         true
     }
 
-    /// Takes the next ready event, which is in flight from now on.
-    pub(crate) fn take(&mut self) -> Option<Due> {
-        self.take_where(|_| true)
+    /// Takes the next ready event of this kind, which is in flight from now on.
+    pub(crate) fn take(&mut self, kind: Kind) -> Option<Due> {
+        let id = self.ready.of_mut(kind).pop_front()?;
+        self.taken(id, kind)
     }
 
     /// Takes the first ready event that is `wanted`, which is in flight from now on.
     pub(crate) fn take_where(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Option<Due> {
-        let index = self.ready.iter().position(|id| {
-            let first = self.lanes[id.0].events.front();
-            first.is_some_and(|(delivery, _)| wanted(delivery))
-        })?;
-        let id = self.ready.remove(index)?;
+        [Kind::First, Kind::Retry].into_iter().find_map(|kind| {
+            let index = self.ready.of(kind).iter().position(|id| {
+                let first = self.lanes[id.0].events.front();
+                first.is_some_and(|(delivery, _)| wanted(delivery))
+            })?;
+            let id = self.ready.of_mut(kind).remove(index)?;
+            self.taken(id, kind)
+        })
+    }
+
+    /// The first event of a lane that is ready no more.
+    fn taken(&mut self, id: LaneId, kind: Kind) -> Option<Due> {
         let lane = &mut self.lanes[id.0];
         let (delivery, body) = lane.events.front()?;
+        if kind == Kind::Retry {
+            self.retry_bytes -= body.len();
+        }
         let due = Due {
             lane: id,
+            key_hash: lane.hash,
+            kind,
             key: Arc::clone(&lane.key),
             delivery: *delivery,
             body: Arc::clone(body),
@@ -223,8 +312,7 @@ impl Lanes {
     pub(crate) fn untried(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::InFlight);
-        lane.state = State::Ready;
-        self.ready.push_front(id);
+        self.make_ready(id, VecDeque::push_front);
     }
 
     /// Puts the event in flight back, with the attempt counted.
@@ -251,10 +339,10 @@ impl Lanes {
             return self.wait(id, next, at);
         }
         if !lane.events.is_empty() {
-            self.make_ready(id);
+            self.make_ready(id, VecDeque::push_back);
         } else if lane.more {
             lane.state = State::Reading;
-            self.reading.push_back(id);
+            self.reading.first.push_back(id);
         } else {
             self.remove(id);
         }
@@ -273,30 +361,65 @@ impl Lanes {
 
     /// Wakes every lane whose retry is due, to be read back.
     pub(crate) fn wake(&mut self, now: Instant) {
-        while let Some(&(at, id)) = self.waiting.first() {
+        while let Some(&(at, _)) = self.waiting.first() {
             if at > now {
                 break;
             }
-            self.waiting.pop_first();
-            let lane = &mut self.lanes[id.0];
-            lane.state = State::Reading;
-            self.reading.push_back(id);
+            self.wake_next(1);
         }
     }
 
-    /// The next lane to be read back from the queue, if there is room.
-    pub(crate) fn to_read(&self) -> Option<(LaneId, Arc<[u8]>)> {
-        let &id = self.reading.front()?;
+    /// Wakes this many lanes before their time, those first that are due next.
+    pub(crate) fn wake_next(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some((_, id)) = self.waiting.pop_first() else {
+                break;
+            };
+            self.lanes[id.0].state = State::Reading;
+            self.reading.retry.push_back(id);
+        }
+    }
+
+    /// Makes all waiting lanes wake within a second, spread evenly.
+    pub(crate) fn wake_all(&mut self, now: Instant) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX).max(1);
+        let step = (SPREAD / count).min(STEP);
+        let soon = waiting.into_iter().zip(0..).map(|((at, id), n)| {
+            let soon = now + step * n;
+            (at.min(soon), id)
+        });
+        self.waiting = soon.collect();
+    }
+
+    /// The next lane to be read back from the queue, if there is room, and how many of its events.
+    pub(crate) fn to_read(&self) -> Option<(LaneId, Arc<[u8]>, usize)> {
         if !self.has_room() {
             return None;
         }
-        Some((id, Arc::clone(&self.lanes[id.0].key)))
+        let first = self.reading.first.front();
+        let retry = self.reading.retry.front();
+        let retry = retry.filter(|_| self.has_room_for_retry());
+        let &id = if self.ready.retry.is_empty() {
+            retry.or(first)
+        } else {
+            first.or(retry)
+        }?;
+        let lane = &self.lanes[id.0];
+        let room = self.bounds.window.saturating_sub(self.held);
+        let most = match lane.reading_kind() {
+            Kind::First => self.bounds.per_lane.min(room).max(1),
+            // The events behind it wait for it.
+            Kind::Retry => 1,
+        };
+        Some((id, Arc::clone(&lane.key), most))
     }
 
-    /// The number of events to read back of one lane.
-    pub(crate) fn read_at_most(&self) -> usize {
-        let room = self.bounds.window.saturating_sub(self.held);
-        self.bounds.per_lane.min(room).max(1)
+    /// Whether ready retries take less than a quarter of the memory.
+    fn has_room_for_retry(&self) -> bool {
+        let ready = self.ready.retry.len();
+        ready == 0
+            || (ready < self.bounds.window / 4 && self.retry_bytes < self.bounds.window_bytes / 4)
     }
 
     /// Gives the lane that [`to_read`](Self::to_read) returned its first events. `more` says that
@@ -308,7 +431,8 @@ impl Lanes {
         more: bool,
         now: Instant,
     ) {
-        let front = self.reading.pop_front();
+        let kind = self.lanes[id.0].reading_kind();
+        let front = self.reading.of_mut(kind).pop_front();
         debug_assert_eq!(front, Some(id));
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::Reading);
@@ -318,7 +442,7 @@ impl Lanes {
         let Some((first, _)) = events.front_mut() else {
             // An operator deleted the events.
             if more {
-                self.reading.push_back(id);
+                self.reading.first.push_back(id);
             } else {
                 self.remove(id);
             }
@@ -338,7 +462,7 @@ impl Lanes {
         self.held += events.len();
         self.held_bytes += events.iter().map(|(_, body)| body.len()).sum::<usize>();
         lane.events = events;
-        self.make_ready(id);
+        self.make_ready(id, VecDeque::push_back);
     }
 
     /// Whether there is room for another event.
@@ -356,6 +480,21 @@ impl Lanes {
     /// Whether an event is ready.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// Whether an event of this kind is ready.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        !self.ready.of(kind).is_empty()
+    }
+
+    /// Whether all lanes wait for a retry or are in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.reading.is_empty()
+    }
+
+    /// Tasks with pending events.
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
     }
 
     /// Changes the window. Events in memory stay there.
@@ -391,9 +530,18 @@ impl Lanes {
         lane.more = true;
     }
 
-    fn make_ready(&mut self, id: LaneId) {
-        self.lanes[id.0].state = State::Ready;
-        self.ready.push_back(id);
+    /// Adds a lane to the ready ones, at one end.
+    fn make_ready(&mut self, id: LaneId, add: fn(&mut VecDeque<LaneId>, LaneId)) {
+        let lane = &mut self.lanes[id.0];
+        lane.state = State::Ready;
+        let Some((delivery, body)) = lane.events.front() else {
+            return;
+        };
+        let kind = Kind::of(delivery);
+        if kind == Kind::Retry {
+            self.retry_bytes += body.len();
+        }
+        add(self.ready.of_mut(kind), id);
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<LaneId> {
@@ -427,4 +575,9 @@ impl Lanes {
             self.spare.push(events);
         }
     }
+}
+
+/// Spreads events that wake together over a second.
+fn spread_of(delivery: &Delivery) -> Duration {
+    Duration::from_millis(delivery.entry.0 % 1_000)
 }

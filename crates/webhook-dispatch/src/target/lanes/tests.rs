@@ -107,8 +107,7 @@ impl Model {
     fn fill(&mut self) {
         let now = self.now;
         self.lanes.wake(now);
-        while let Some((lane, key)) = self.lanes.to_read() {
-            let most = self.lanes.read_at_most();
+        while let Some((lane, key, most)) = self.lanes.to_read() {
             let of_task = |stored: &&Stored| {
                 [stored.task] == *key && Some(stored.delivery.entry) <= self.cursor
             };
@@ -135,7 +134,7 @@ impl Model {
     }
 
     fn take(&mut self) {
-        let Some(due) = self.lanes.take() else {
+        let Some(due) = next(&mut self.lanes) else {
             return;
         };
         let task = due.key[0];
@@ -179,7 +178,9 @@ impl Model {
         }
         assert_eq!(held, lanes.held);
         assert_eq!(held * BODY, lanes.held_bytes);
-        let busy = lanes.ready.len() + lanes.waiting.len() + lanes.reading.len();
+        let both = |queues: &ByKind| queues.first.len() + queues.retry.len();
+        let busy = both(&lanes.ready) + lanes.waiting.len() + both(&lanes.reading);
+        assert_eq!(lanes.ready.retry.len() * BODY, lanes.retry_bytes);
         assert_eq!(
             busy + self.in_flight.len(),
             lanes.lanes.len(),
@@ -195,10 +196,17 @@ fn delivery(entry: u64) -> Delivery {
         id: EventId(u128::from(entry).to_be_bytes()),
         accepted_at: 0,
         attempts: 0,
+        early: 0,
+        failed_in: None,
         submitted: None,
         first_attempt_at: None,
         not_before: None,
     }
+}
+
+/// Takes a first attempt, or else a retry.
+fn next(lanes: &mut Lanes) -> Option<Due> {
+    lanes.take(Kind::First).or_else(|| lanes.take(Kind::Retry))
 }
 
 fn body() -> Arc<[u8]> {
@@ -240,12 +248,12 @@ fn a_task_waiting_for_its_retry_does_not_hold_another() {
     let now = Instant::now();
     let mut lanes = Lanes::new(BOUNDS);
     offer(&mut lanes, 1, 1, now);
-    let stuck = lanes.take().unwrap();
+    let stuck = next(&mut lanes).unwrap();
     lanes.retry(stuck.lane, stuck.delivery, now + Duration::from_secs(60));
     for entry in 2..=200 {
         assert_eq!(offer(&mut lanes, 1, 2 * entry, now), Offered::Held);
         assert_eq!(offer(&mut lanes, 2, 2 * entry + 1, now), Offered::Taken);
-        let due = lanes.take().unwrap();
+        let due = next(&mut lanes).unwrap();
         assert_eq!(&*due.key, &[2]);
         lanes.settled(due.lane, now);
         assert_eq!(
@@ -254,7 +262,7 @@ fn a_task_waiting_for_its_retry_does_not_hold_another() {
             "events behind the stuck one take no memory"
         );
     }
-    assert!(lanes.take().is_none());
+    assert!(next(&mut lanes).is_none());
 }
 
 #[test]
@@ -276,7 +284,7 @@ fn an_event_larger_than_the_window_still_goes() {
     let offered = lanes.offer(&[1], delivery(1), now, || Arc::from([1]), large);
     assert_eq!(offered, Offered::Taken);
     assert_eq!(offer(&mut lanes, 2, 2, now), Offered::Full);
-    let due = lanes.take().unwrap();
+    let due = next(&mut lanes).unwrap();
     lanes.settled(due.lane, now);
     assert_eq!(offer(&mut lanes, 2, 2, now), Offered::Taken);
 }
@@ -287,13 +295,13 @@ fn a_waiting_lane_reads_an_entry_that_is_pending_again() {
     let later = now + Duration::from_secs(1);
     let mut lanes = Lanes::new(BOUNDS);
     offer(&mut lanes, 1, 2, now);
-    let failed = lanes.take().unwrap();
+    let failed = next(&mut lanes).unwrap();
     let mut tried = failed.delivery;
     tried.not_before = Some(later);
     lanes.retry(failed.lane, tried, later);
     assert!(lanes.owed_again(&[1]));
     lanes.wake(later);
-    let (lane, _) = lanes.to_read().unwrap();
+    let (lane, ..) = lanes.to_read().unwrap();
     // Entry 1 is a replayed dead letter, and goes before 2.
     lanes.refill(
         lane,
@@ -301,8 +309,81 @@ fn a_waiting_lane_reads_an_entry_that_is_pending_again() {
         false,
         later,
     );
-    let first = lanes.take().unwrap();
+    let first = next(&mut lanes).unwrap();
     assert_eq!(first.delivery.entry, EntryId(1));
     lanes.settled(first.lane, later);
-    assert_eq!(lanes.take().unwrap().delivery.entry, EntryId(2));
+    assert_eq!(next(&mut lanes).unwrap().delivery.entry, EntryId(2));
+}
+
+#[test]
+fn retries_take_a_quarter_of_the_window_and_leave_the_rest_to_first_attempts() {
+    let bounds = Bounds {
+        window: 40,
+        lanes: 1_000,
+        ..BOUNDS
+    };
+    let bounds = Bounds {
+        window_bytes: 40 * BODY,
+        ..bounds
+    };
+    let now = Instant::now();
+    let mut lanes = Lanes::new(bounds);
+    let key = |entry: u64| -> Arc<[u8]> { Arc::from(entry.to_be_bytes()) };
+    let offer = |lanes: &mut Lanes, entry| {
+        lanes.offer(&key(entry), delivery(entry), now, || key(entry), body)
+    };
+    for entry in 0..100 {
+        assert_eq!(offer(&mut lanes, entry), Offered::Taken);
+        let due = next(&mut lanes).unwrap();
+        let failed = Delivery {
+            attempts: 1,
+            ..due.delivery
+        };
+        lanes.retry(due.lane, failed, now);
+    }
+    lanes.wake(now);
+    while let Some((lane, key, most)) = lanes.to_read() {
+        assert_eq!(most, 1);
+        let entry = u64::from_be_bytes(key[..].try_into().unwrap());
+        lanes.refill(lane, vec![(delivery(entry), body())], false, now);
+    }
+    assert_eq!(lanes.held(), 10);
+    for entry in 100..130 {
+        assert_eq!(offer(&mut lanes, entry), Offered::Taken);
+    }
+    assert!(
+        next(&mut lanes).unwrap().delivery.attempts == 0,
+        "first attempts first"
+    );
+}
+
+#[test]
+fn an_event_that_failed_under_an_earlier_worker_waits_a_second_at_most() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(BOUNDS);
+    let failed = Delivery {
+        attempts: 9,
+        not_before: Some(now + Duration::from_secs(600)),
+        ..delivery(1)
+    };
+    let offered = lanes.offer(&[1], failed, now, || Arc::from([1]), body);
+    assert_eq!(offered, Offered::Held);
+    assert!(lanes.next_wake().unwrap() <= now + SPREAD);
+}
+
+#[test]
+fn all_lanes_that_wait_wake_within_a_second() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(BOUNDS);
+    for task in 1..=4 {
+        offer(&mut lanes, task, task.into(), now);
+        let due = next(&mut lanes).unwrap();
+        let later = now + Duration::from_secs(600) * u32::from(task);
+        lanes.retry(due.lane, due.delivery, later);
+    }
+    lanes.wake_all(now);
+    assert_eq!(lanes.waiting(), 4);
+    assert_eq!(lanes.next_wake(), Some(now), "the first at once");
+    lanes.wake(now + SPREAD);
+    assert_eq!(lanes.waiting(), 0);
 }
