@@ -26,6 +26,9 @@ pub struct Verification {
     pub disagreements: Vec<String>,
     /// How many contradictions there are.
     pub disagreement_count: u64,
+    /// Those of the contradictions, the first thousand, that show damage to the pages of the tables:
+    /// the queue should not be opened.
+    pub table_damage: Vec<String>,
 }
 
 /// A damaged record.
@@ -53,6 +56,14 @@ impl Verification {
                 reason,
             });
         }
+    }
+
+    /// As [`disagree`](Verification::disagree), of the pages of the tables.
+    pub(crate) fn damage(&mut self, what: String) {
+        if self.table_damage.len() < NAMED {
+            self.table_damage.push(what.clone());
+        }
+        self.disagree(what);
     }
 
     pub(crate) fn disagree(&mut self, what: String) {

@@ -1,10 +1,17 @@
 //! Notifications to systemd (`sd_notify`). Without `NOTIFY_SOCKET` they do nothing.
 
 use sd_notify::{NotifyState, notify};
+use std::time::Duration;
 
 /// The start or a reload is complete.
 pub(crate) fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The start takes up to this time longer.
+pub(crate) fn starting(longer: Duration) {
+    let longer = u32::try_from(longer.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::ExtendTimeoutUsec(longer)]);
 }
 
 /// A reload begins; [`ready`] ends it.

@@ -40,7 +40,7 @@ pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
     check_meta(&tables, &directory)?;
     // A copy of damaged tables can be shorter than they are, without an error.
     let found = read_all(&tables, directory.identity(), Depth::Tables)?;
-    if let Some(what) = found.disagreements.first() {
+    if let Some(what) = found.table_damage.first() {
         return Err(directory::corrupt(directory.path(), what.clone()));
     }
     let env = tables.env.clone();
@@ -76,7 +76,8 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, QueueError> {
     verify_to(dir.as_ref(), Depth::Events)
 }
 
-/// As [`verify`], without the content of the events: it takes a second for a million of them.
+/// As [`verify`], without the content of the events: it takes a second for a million of them. A queue
+/// with [`table_damage`](Verification::table_damage) should not be opened.
 ///
 /// # Errors
 /// As there.
@@ -89,7 +90,7 @@ fn verify_to(dir: &Path, depth: Depth) -> Result<Verification, QueueError> {
     let tables = open_tables(&directory, Capacity::new(0).map_size(0))?;
     check_meta(&tables, &directory)?;
     let found = read_all(&tables, directory.identity(), depth)?;
-    if found.disagreement_count == 0 && directory.was_left_in_use() {
+    if found.table_damage.is_empty() && directory.was_left_in_use() {
         directory.mark_whole();
     }
     Ok(found)

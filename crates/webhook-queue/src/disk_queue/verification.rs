@@ -46,7 +46,7 @@ pub(super) fn read_all(
     };
     match check() {
         Err(error) if is_damage(&error) => {
-            found.disagree(format!("the tables cannot be read to their end: {error}"));
+            found.damage(format!("the tables cannot be read to their end: {error}"));
             Ok(found)
         }
         checked => checked
@@ -78,7 +78,7 @@ fn check_tables(
         ));
     } else if indexed < events {
         let missing = events - indexed;
-        found.disagree(format!("{missing} events are not in the index by key"));
+        found.damage(format!("{missing} events are not in the index by key"));
     }
     check_holders(tables, &txn, found)?;
     let last = tables.events.last(&txn)?.map(|(key, _)| key.to_vec());
@@ -87,7 +87,7 @@ fn check_tables(
         .as_ref()
         .is_some_and(|last| last[..] >= record::event_key(next)[..])
     {
-        found.disagree(format!(
+        found.damage(format!(
             "the next event would get number {next}, which another has: no event is accepted"
         ));
     }
@@ -112,7 +112,7 @@ fn check_order(
     for item in table.iter(txn)? {
         let (key, _) = item?;
         if before.is_some_and(|before| before >= key) {
-            found.disagree(format!("the entries of `{name}` are not in order"));
+            found.damage(format!("the entries of `{name}` are not in order"));
             break;
         }
         before = Some(key);
@@ -120,7 +120,7 @@ fn check_order(
     }
     let counted = table.len(txn)?;
     if entries != counted {
-        found.disagree(format!(
+        found.damage(format!(
             "{entries} of {counted} entries of `{name}` can be read"
         ));
     }

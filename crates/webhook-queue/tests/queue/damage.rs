@@ -179,6 +179,30 @@ fn damage_found_by_a_commit_ends_all_and_is_remembered() {
     assert_eq!(queue.statistics().unwrap().events, 3000);
 }
 
+/// A damaged record is quarantined, and leaves an entry in the index by key if its key is damaged.
+#[test]
+fn a_contradiction_that_is_harmless_is_no_damage_to_the_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = DiskQueue::open(dir.path(), &OPTIONS).unwrap();
+    let events = [1, 2].map(|at| event(at, b"the key of an event", 10, ["t"]));
+    queue.commit(&events, &[]).unwrap();
+    drop(queue);
+    let path = dir.path().join("data.mdb");
+    let data = fs::read(&path).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let key = b"the key of an event";
+    for at in (0..data.len() - key.len()).filter(|&at| data[at..].starts_with(key)) {
+        file.write_all_at(b"T", at as u64).unwrap();
+    }
+    let queue = DiskQueue::open(dir.path(), &OPTIONS).unwrap();
+    assert_eq!(support::owed(&queue, "t", None), []);
+    drop(queue);
+    let found = verify_tables(dir.path()).unwrap();
+    assert_eq!((found.quarantined, found.disagreement_count), (2, 1));
+    assert_eq!(found.table_damage, <[String; 0]>::default());
+    compact(dir.path()).unwrap();
+}
+
 #[test]
 fn compaction_does_not_replace_a_damaged_queue() {
     if let Some(dir) = std::env::var_os(crash::CHILD) {

@@ -108,8 +108,11 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
             in_process,
             tables_only,
         } => {
+            if tables_only {
+                return apart::verify_tables(&selector.dir()?, &mut out);
+            }
             if in_process {
-                return Findings::of(&selector, tables_only)?.write(&mut out);
+                return Findings::of(&selector)?.write(&mut out);
             }
             let findings = match selector.running()? {
                 Some(client) => Findings::ask(&client)?,

@@ -1,13 +1,20 @@
 //! Verifies a queue in a child process, which damage may end.
 
+use crate::notify;
+use crate::signals::Signals;
 use anyhow::{Context, Result, bail};
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
 use webhook_queue::{QueueError, was_left_open};
 
 /// The most findings in the error of a damaged queue.
 const FINDINGS: usize = 4;
+
+/// How often it is checked whether the process that verifies has ended.
+const STEP: Duration = Duration::from_millis(50);
 
 /// The signals that end a process when it follows a damaged page.
 const DAMAGE: [(i32, &str); 3] = [(6, "SIGABRT"), (7, "SIGBUS"), (11, "SIGSEGV")];
@@ -27,39 +34,68 @@ pub(super) fn verify(dir: &Path) -> Result<ExitCode> {
 }
 
 /// Verifies the tables of a queue that the last process did not close, before it is opened: a damaged
-/// page may have ended that process. A million events take about a second.
+/// page may have ended that process. A million events take about a second. A signal ends it.
 ///
 /// # Errors
 /// [`QueueError::Corrupt`]: the queue is damaged.
-pub(crate) fn check_unclosed(dir: &Path) -> Result<()> {
+pub(crate) fn check_unclosed(dir: &Path, signals: &Signals) -> Result<()> {
     if !was_left_open(dir) {
         return Ok(());
     }
-    let program = std::env::current_exe().context("cannot find webhookd's own executable")?;
-    let ended = Command::new(program)
+    match verify_apart(dir, signals) {
+        Ok(None) => Ok(()),
+        Ok(Some(detail)) => {
+            let path = dir.to_owned();
+            Err(QueueError::Corrupt { path, detail }.into())
+        }
+        Err(error) => {
+            tracing::warn!("the queue that was not closed cannot be verified: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// Runs [`verify_tables`] in a child process. Returns the damage, if it finds any.
+fn verify_apart(dir: &Path, signals: &Signals) -> io::Result<Option<String>> {
+    let mut child = Command::new(std::env::current_exe()?)
         .args(["queue", "verify", "--in-process", "--tables-only"])
         .arg("--queue")
         .arg(dir)
         .stdin(Stdio::null())
-        .output()
-        .context("cannot start the process that reads the queue")?;
-    let damaged = |detail: String| {
-        let path = dir.to_owned();
-        Err(QueueError::Corrupt { path, detail }.into())
-    };
-    match (ended.status.code(), ended.status.signal()) {
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // What it writes fits the pipe.
+    while child.try_wait()?.is_none() {
+        notify::starting(STEP * 100);
+        if signals.pause(STEP) {
+            child.kill()?;
+        }
+    }
+    let ended = child.wait_with_output()?;
+    Ok(match (ended.status.code(), ended.status.signal()) {
         (Some(1), _) => {
             let text = String::from_utf8_lossy(&ended.stdout);
-            // The first line has the counts.
-            let findings: Vec<&str> = text.lines().skip(1).take(FINDINGS).collect();
-            damaged(findings.join("; "))
+            Some(text.lines().collect::<Vec<_>>().join("; "))
         }
         (None, Some(signal)) if DAMAGE.iter().any(|(number, _)| *number == signal) => {
-            damaged(format!("reading its tables ended in signal {signal}"))
+            Some(format!("reading its tables ended in signal {signal}"))
         }
         // Another program has the queue open, or it cannot be opened: so says the opening that follows.
-        _ => Ok(()),
+        _ => None,
+    })
+}
+
+/// Verifies the tables of a queue in this process, and prints the first damage.
+pub(super) fn verify_tables(dir: &Path, out: &mut impl Write) -> Result<ExitCode> {
+    let found = webhook_queue::verify_tables(dir)?;
+    for finding in found.table_damage.iter().take(FINDINGS) {
+        writeln!(out, "{finding}")?;
     }
+    Ok(match found.table_damage.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 fn result_of(status: ExitStatus, dir: &Path) -> Result<ExitCode> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use std::io::Write;
 use std::process::ExitCode;
-use webhook_queue::{verify, verify_tables};
+use webhook_queue::verify;
 
 /// The findings, as the admin API returns them.
 #[derive(Debug, Deserialize)]
@@ -35,14 +35,12 @@ struct Damaged {
 
 impl Findings {
     /// Verifies the queue of a stopped program.
-    pub(super) fn of(selector: &QueueSelector, tables_only: bool) -> Result<Findings> {
-        let found = match tables_only {
-            true => verify_tables(selector.dir()?)?,
-            false => verify(selector.dir()?)?,
-        };
+    pub(super) fn of(selector: &QueueSelector) -> Result<Findings> {
+        let found = verify(selector.dir()?)?;
         let records = match found.quarantined {
             0 => Vec::new(),
-            _ if tables_only || !found.is_whole() => Vec::new(),
+            // Opening it would read damaged pages.
+            _ if !found.table_damage.is_empty() => Vec::new(),
             _ => Quarantined::of(&selector.open_stopped()?)?,
         };
         let damaged = found.corrupt.iter().map(|corrupt| Damaged {

@@ -262,7 +262,7 @@ fn start_dispatcher(
     let mut waits = false;
     loop {
         if has_queue(config) {
-            commands::queue::check_unclosed(config.queue().dir())?;
+            commands::queue::check_unclosed(config.queue().dir(), signals)?;
         }
         let builder = Dispatcher::builder(config.clone()).observer(observer.clone());
         let error = match builder.start() {
