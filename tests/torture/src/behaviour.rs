@@ -120,8 +120,9 @@ impl Profile {
             Profile::Slow => in_pieces(random),
             Profile::Garbage => garbage(random),
             Profile::Refusing => refuse(random),
-            Profile::Flaky => match random.usize(..12) {
+            Profile::Flaky => match random.usize(..13) {
                 0 => in_pieces(random),
+                12 => malformed_head(random),
                 1..6 => break_off(random),
                 6 => garbage(random),
                 7 => throttle(random),
@@ -135,6 +136,20 @@ impl Profile {
 
 fn success() -> Reply {
     Reply::status(200).body(BODY)
+}
+
+/// A 2xx status line is a success, whatever the rest of the head is.
+fn malformed_head(random: &mut Rng) -> Action {
+    let head = *choose(
+        random,
+        &[
+            "Set-Cookie: a=\u{1}b\r\nContent-Length: 2\r\n\r\nok",
+            "X-Policy: a\r\n b\r\nContent-Length: 2\r\n\r\nok",
+            "no colon\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok",
+        ],
+    );
+    let reply = Reply::raw(format!("HTTP/1.1 200 Status\r\n{head}"));
+    Action::Reply(reply, Answer::Success)
 }
 
 /// Breaks the connection off, which an answer may precede, in whole or in part.

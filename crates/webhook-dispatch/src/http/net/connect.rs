@@ -10,7 +10,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long an address has before the next one is tried beside it.
+/// How long an address has before the next one is tried beside it, if there is time for all.
 const STAGGER: Duration = Duration::from_millis(250);
 /// How often a wait looks whether the transport was stopped.
 pub(crate) const STOP_INTERVAL: Duration = Duration::from_millis(100);
@@ -26,7 +26,9 @@ pub(crate) fn connect(
     within: Duration,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<TcpStream> {
-    let ends = Instant::now() + within.min(NEVER);
+    let within = within.min(NEVER);
+    let ends = Instant::now() + within;
+    let stagger = stagger(addresses.len(), within);
     let mut untried = by_turns(addresses).into_iter();
     let mut next_at = Instant::now();
     let mut pending: Vec<(SocketAddr, OwnedFd)> = Vec::new();
@@ -47,7 +49,7 @@ pub(crate) fn connect(
                 Ok(socket) => pending.push((address, socket)),
                 Err(error) => errors.push((address, error)),
             }
-            next_at = now + STAGGER;
+            next_at = now + stagger;
             continue;
         }
         if pending.is_empty() {
@@ -71,6 +73,14 @@ pub(crate) fn connect(
             next_at = now;
         }
     }
+}
+
+/// How long each of so many addresses has for itself: every one is tried within the time.
+fn stagger(addresses: usize, within: Duration) -> Duration {
+    let shares = u32::try_from(addresses)
+        .unwrap_or(u32::MAX)
+        .saturating_add(1);
+    STAGGER.min(within / shares)
 }
 
 /// The addresses in their order, but the two families by turns.
@@ -196,6 +206,18 @@ mod tests {
         for port in [one, two] {
             assert!(error.to_string().contains(&port.address().to_string()));
         }
+    }
+
+    #[test]
+    fn a_short_time_is_shared_by_all_addresses() {
+        let second = Duration::from_secs(1);
+        assert_eq!(stagger(1, second), STAGGER);
+        assert_eq!(stagger(9, second), second / 10);
+        assert_eq!(
+            stagger(2, Duration::from_millis(6)),
+            Duration::from_millis(2)
+        );
+        assert_eq!(stagger(0, Duration::ZERO), Duration::ZERO);
     }
 
     #[test]
