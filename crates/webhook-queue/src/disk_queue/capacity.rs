@@ -9,6 +9,7 @@
 use heed::{AnyTls, RoTxn};
 
 use super::fault::Fault;
+use super::pieces::PIECE;
 use super::record;
 use super::tables::Tables;
 use crate::{DuplicateWindow, Event, QueueError};
@@ -39,8 +40,8 @@ const PER_KEY: u64 = 160;
 /// allowed event leaves free in an empty queue.
 const KEYS_PART: u64 = 16;
 
-/// A page of the smallest size that LMDB uses.
-const PAGE: u64 = 4096;
+/// Bytes of a piece: a page of the smallest size that LMDB uses, and its entry in a table.
+const PIECE_PAGE: u64 = 4096 + 40;
 
 /// The room of a queue, bytes.
 #[derive(Clone, Copy, Debug)]
@@ -144,16 +145,16 @@ fn size(event: &Event) -> u64 {
         .saturating_add(PER_TARGET.saturating_mul(event.targets.len() as u64))
 }
 
-/// Bytes that a value takes: it shares a page, or has pages of its own if it is longer than half a
-/// page.
+/// Bytes that a value takes: it shares a page, or has a page for each piece if it is longer than
+/// half a page.
 fn pages(value: u64) -> u64 {
-    match value {
-        0..1900 => (value + 32) * 5 / 4,
-        _ => value
-            .saturating_add(16)
-            .next_multiple_of(PAGE)
-            .saturating_add(40),
-    }
+    let pieces = value / PIECE as u64;
+    let last = match value % PIECE as u64 {
+        0 if pieces > 0 => 0,
+        short @ 0..1900 => (short + 32) * 5 / 4,
+        _ => PIECE_PAGE,
+    };
+    pieces.saturating_mul(PIECE_PAGE).saturating_add(last)
 }
 
 #[cfg(test)]
@@ -259,8 +260,12 @@ mod tests {
         assert_eq!(charged(1000, 0, false), (1036 + 32) * 5 / 4 + 80);
         // From half a page on, a record has pages of its own.
         assert_eq!(charged(1863, 0, false), (1899 + 32) * 5 / 4 + 80);
-        assert_eq!(charged(1864, 0, false), 4096 + 40 + 80);
-        assert_eq!(charged(4080 - 36, 0, false), 4096 + 40 + 80);
-        assert_eq!(charged(4081 - 36, 0, false), 2 * 4096 + 40 + 80);
+        assert_eq!(charged(1864, 0, false), 4136 + 80);
+        assert_eq!(charged(4080 - 36, 0, false), 4136 + 80);
+        // A longer one has a page for each piece; a short rest shares one.
+        assert_eq!(charged(4081 - 36, 0, false), 4136 + (1 + 32) * 5 / 4 + 80);
+        assert_eq!(charged(2 * 4080 - 37, 0, false), 2 * 4136 + 80);
+        assert_eq!(charged(2 * 4080 - 36, 0, false), 2 * 4136 + 80);
+        assert_eq!(charged(700_000, 0, false), 171 * 4136 + 4136 + 80);
     }
 }

@@ -5,6 +5,7 @@ use heed::{PutFlags, RwTxn};
 use super::capacity::Capacity;
 use super::fault::{Fault, damage};
 use super::known;
+use super::pieces;
 use super::record::{self, Dead};
 use super::removal::Removal;
 use super::tables::Tables;
@@ -169,17 +170,12 @@ impl<'q> Change<'q> {
             return Ok(());
         }
         let (txn, key) = (&mut self.txn, record::event_key(seq));
-        let Tables {
-            shares,
-            events,
-            by_key,
-            ..
-        } = self.tables;
+        let Tables { shares, by_key, .. } = self.tables;
         if targets > 1 {
             shares.put_with_flags(txn, PutFlags::APPEND, &key, &targets.to_le_bytes())?;
         }
         record::write_event(seq, event, buffer);
-        events.put_with_flags(txn, PutFlags::APPEND, &key, buffer)?;
+        pieces::append(self.tables, txn, seq, buffer)?;
         let key = record::by_key_key(record::key_hash(self.identity, &event.key), seq);
         by_key.put(txn, &key, &[])
     }
@@ -320,11 +316,15 @@ impl<'q> Change<'q> {
     /// whether it was.
     pub(super) fn quarantine(&mut self, seq: u64) -> heed::Result<bool> {
         let event_key = record::event_key(seq);
-        let found = self.tables.events.get(&self.txn, &event_key)?;
-        if found.is_some_and(|found| record::read_event(seq, found).is_some()) {
-            return Ok(false);
+        let first = self.tables.events.get(&self.txn, &event_key)?;
+        if let Some(first) = first {
+            let found = pieces::join(self.tables, &self.txn, seq, first)?;
+            if record::read_event(seq, &found).is_some() {
+                return Ok(false);
+            }
         }
-        let found = found.unwrap_or_default().to_vec();
+        // Its other pieces stay where they are.
+        let found = first.unwrap_or_default().to_vec();
         let names = self.rows.names();
         let mut owed_by = Vec::new();
         for name in &names {
@@ -347,7 +347,7 @@ impl<'q> Change<'q> {
         let value = record::aside_value(&owed_by, &found);
         self.tables.aside.put(&mut self.txn, &event_key, &value)?;
         self.tables.shares.delete(&mut self.txn, &event_key)?;
-        self.removal.forget(&mut self.txn, seq)?;
+        self.removal.forget_first_piece(&mut self.txn, seq)?;
         Ok(true)
     }
 }

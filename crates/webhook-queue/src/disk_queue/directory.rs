@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rustix::process::geteuid;
 
@@ -15,8 +15,11 @@ use super::files::{
 };
 use crate::QueueError;
 
-/// The format that this version reads and writes.
-pub(super) const FORMAT: u32 = 1;
+/// The format of a queue without events in pieces, which older versions read too.
+pub(super) const FIRST_FORMAT: u32 = 1;
+
+/// The format of a queue that may have events in pieces.
+const FORMAT: u32 = 2;
 
 /// The file that makes a directory a queue: the format and the queue's identity, as text.
 const MARK: &str = "FORMAT";
@@ -63,6 +66,8 @@ const OF_VOLUMES: [&str; 2] = ["lost+found", ".snapshot"];
 pub(super) struct Directory {
     path: PathBuf,
     identity: [u8; 16],
+    /// The number in the mark.
+    format: AtomicU32,
     /// Whether the queue in it is yet to be created.
     unfinished: bool,
     /// Holds the lock.
@@ -137,9 +142,9 @@ impl Directory {
         // Under the lock, no other process can be creating it.
         let marked = read_mark(path)?;
         remove(&path.join(COMPACTED))?;
-        let (unfinished, identity) = match marked {
-            Some(identity) => (false, identity),
-            None => (true, begin(path)?),
+        let (unfinished, (format, identity)) = match marked {
+            Some(marked) => (false, marked),
+            None => (true, (FIRST_FORMAT, begin(path)?)),
         };
         let name = path.join(DATA);
         let data = match open_file(&name, true) {
@@ -152,6 +157,7 @@ impl Directory {
         Ok(Directory {
             path: path.into(),
             identity,
+            format: format.into(),
             unfinished,
             lock,
             found,
@@ -253,12 +259,31 @@ impl Directory {
         if !opened.any(|opened| opened.file.as_ref().is_some_and(is_deleted)) {
             return Ok(());
         }
-        match write_mark(&mark, self.identity) {
+        let format = self.format.load(Ordering::SeqCst);
+        match write_mark(&mark, format, self.identity) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(io("create", &mark)(error))
             }
             _ => sync_directory(&self.path),
         }
+    }
+
+    /// Changes the number in the mark to [`FORMAT`], before events are stored that a version which
+    /// knows only [`FIRST_FORMAT`] would misread. It is one byte, so a crash leaves the old or the
+    /// new number.
+    pub(super) fn raise_format(&self) -> Result<(), QueueError> {
+        if self.format.load(Ordering::SeqCst) == FORMAT {
+            return Ok(());
+        }
+        let mark = self.path.join(MARK);
+        let raise = || {
+            let file = open_file(&mark, true)?;
+            file.write_all_at(FORMAT.to_string().as_bytes(), MAGIC.len() as u64)?;
+            file.sync_all()
+        };
+        raise().map_err(io("write", &mark))?;
+        self.format.store(FORMAT, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Sets the length of the data file. No page in use is added or removed.
@@ -428,8 +453,8 @@ pub(super) fn is_in_use(dir: &Path) -> bool {
     open_file(&dir.join(LOCK), false).is_ok_and(|lock| read_state(&lock) == IN_USE)
 }
 
-/// The identity of the queue in `path`, if there is one.
-fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
+/// The format and the identity of the queue in `path`, if there is one.
+fn read_mark(path: &Path) -> Result<Option<(u32, [u8; 16])>, QueueError> {
     let name = path.join(MARK);
     let mut text = String::new();
     // A mark is short. A longer file is not a mark, and is not read to its end.
@@ -452,14 +477,15 @@ fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
     if found.is_empty() || !found.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(unreadable());
     }
-    if found != FORMAT.to_string() {
+    let known = [FIRST_FORMAT, FORMAT];
+    let Some(format) = known.into_iter().find(|known| found == known.to_string()) else {
         let (path, found) = (path.into(), found.chars().take(32).collect());
         return Err(QueueError::UnknownVersion {
             path,
             found,
             known: FORMAT,
         });
-    }
+    };
     let identity = lines.next().and_then(parse_identity).ok_or_else(|| {
         let detail = format!(
             "the second line of the file {MARK} is not 32 hexadecimal digits; restore it from a \
@@ -467,7 +493,7 @@ fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
         );
         corrupt(path, detail)
     })?;
-    Ok(Some(identity))
+    Ok(Some((format, identity)))
 }
 
 /// The error of an unreadable mark: beside a data file it is damaged, else the directory is not a
@@ -475,7 +501,7 @@ fn read_mark(path: &Path) -> Result<Option<[u8; 16]>, QueueError> {
 fn unreadable_mark(path: &Path) -> QueueError {
     if path.join(DATA).exists() {
         let detail = format!(
-            "the file {MARK} does not begin with \"{MAGIC}{FORMAT}\", so it was overwritten or \
+            "the file {MARK} does not begin with \"{MAGIC}{FIRST_FORMAT}\", so it was overwritten or \
              damaged; restore it from a copy, if you have one"
         );
         return corrupt(path, detail);
@@ -500,7 +526,7 @@ fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
         .map_err(|error| io("generate a random identity for", path)(io::Error::other(error)))?;
     let name = path.join(UNFINISHED_MARK);
     remove(&name)?;
-    write_mark(&name, identity).map_err(io("create", &name))?;
+    write_mark(&name, FIRST_FORMAT, identity).map_err(io("create", &name))?;
     // After a power loss, data without either mark would look like a foreign directory.
     sync_directory(path)?;
     let data = path.join(DATA);
@@ -511,8 +537,8 @@ fn begin(path: &Path) -> Result<[u8; 16], QueueError> {
 }
 
 /// Creates a mark.
-fn write_mark(path: &Path, identity: [u8; 16]) -> io::Result<()> {
-    let text = format!("{MAGIC}{FORMAT}\n{:032x}\n", u128::from_be_bytes(identity));
+fn write_mark(path: &Path, format: u32, identity: [u8; 16]) -> io::Result<()> {
+    let text = format!("{MAGIC}{format}\n{:032x}\n", u128::from_be_bytes(identity));
     let mut file = create_file(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()

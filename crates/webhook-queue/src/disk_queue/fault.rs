@@ -48,6 +48,15 @@ pub(super) fn is_damage(error: &heed::Error) -> bool {
     }
 }
 
+/// LMDB's range deletion stops without an error at a page that it cannot read.
+pub(super) fn check_all_deleted(found: usize, deleted: usize) -> heed::Result<()> {
+    if found == deleted {
+        Ok(())
+    } else {
+        Err(heed::Error::Mdb(heed::MdbError::Corrupted))
+    }
+}
+
 /// The error of a damaged value.
 pub(super) fn damage(what: &str) -> heed::Error {
     heed::Error::Decoding(format!("{what} is damaged").into())

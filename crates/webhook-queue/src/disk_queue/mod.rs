@@ -8,6 +8,7 @@ mod files;
 mod known;
 mod offline;
 mod opening;
+mod pieces;
 mod read;
 mod record;
 mod removal;
@@ -25,6 +26,7 @@ use self::capacity::Capacity;
 use self::change::Change;
 use self::directory::Directory;
 use self::fault::{Fault, damage};
+use self::pieces::PIECE;
 use self::read::Snapshot;
 use self::record::Row;
 use self::tables::Tables;
@@ -373,6 +375,9 @@ impl Queue for DiskQueue {
     ) -> Result<Vec<Accepted>, QueueError> {
         if !appends.is_empty() {
             self.directory.check_files()?;
+        }
+        if appends.iter().any(|event| record::event_len(event) > PIECE) {
+            self.directory.raise_format()?;
         }
         let commit = |notes| {
             self.change("commit to", |change| {

@@ -61,7 +61,7 @@ pub(super) fn check_meta(tables: &Tables, directory: &Directory) -> Result<(), Q
     let check = || {
         let mut txn = tables.env.write_txn()?;
         let mut same = true;
-        let format = directory::FORMAT.to_le_bytes();
+        let format = directory::FIRST_FORMAT.to_le_bytes();
         let identity = directory.identity();
         for (key, value) in [(FORMAT_KEY, &format[..]), (IDENTITY_KEY, &identity[..])] {
             same &= match tables.meta.get(&txn, key)? {

@@ -1,9 +1,11 @@
 //! Visits the entries of the tables without copying them.
 
+use std::borrow::Cow;
 use std::ops::{Bound, ControlFlow};
 
 use heed::{RoTxn, WithoutTls};
 
+use super::pieces;
 use super::record;
 use super::tables::Tables;
 use crate::{DeadLetter, EntryId, Owed, Quarantined};
@@ -41,7 +43,8 @@ impl<'q> Snapshot<'q> {
             let Some(seq) = record::seq_of_target_key(key) else {
                 continue;
             };
-            let Some(event) = self.event(seq)? else {
+            let record = record_of(self.tables, &self.txn, seq)?;
+            let Some(event) = record::read_event(seq, &record) else {
                 self.damaged.push(seq);
                 continue;
             };
@@ -83,7 +86,8 @@ impl<'q> Snapshot<'q> {
                 let Some(value) = self.tables.owed.get(&self.txn, &key)? else {
                     continue;
                 };
-                let Some(event) = self.event(seq)? else {
+                let record = record_of(self.tables, &self.txn, seq)?;
+                let Some(event) = record::read_event(seq, &record) else {
                     self.damaged.push(seq);
                     continue;
                 };
@@ -112,7 +116,8 @@ impl<'q> Snapshot<'q> {
             let Some(seq) = record::seq_of_target_key(key) else {
                 continue;
             };
-            let Some(mut owed) = self.event(seq)? else {
+            let record = record_of(self.tables, &self.txn, seq)?;
+            let Some(mut owed) = record::read_event(seq, &record) else {
                 self.damaged.push(seq);
                 continue;
             };
@@ -149,7 +154,8 @@ impl<'q> Snapshot<'q> {
                 continue;
             };
             let (targets, record) = record::read_aside(value).unwrap_or_default();
-            let reason = match record {
+            let record = pieces::join(self.tables, &self.txn, seq, record)?;
+            let reason = match &*record {
                 [] => "its event is missing",
                 _ => "its event does not match its checksum",
             };
@@ -158,7 +164,7 @@ impl<'q> Snapshot<'q> {
                 entry,
                 targets,
                 reason,
-                record,
+                record: &record,
             };
             if visit(found).is_break() {
                 break;
@@ -174,17 +180,23 @@ impl<'q> Snapshot<'q> {
             let Some(seq) = record::seq_of_target_key(item?.0) else {
                 continue;
             };
-            if let Some(event) = self.event(seq)? {
+            let record = record_of(self.tables, &self.txn, seq)?;
+            if let Some(event) = record::read_event(seq, &record) {
                 return Ok(Some(event.accepted_at));
             }
         }
         Ok(None)
     }
+}
 
-    fn event(&self, seq: u64) -> heed::Result<Option<Owed<'_>>> {
-        let found = self.tables.events.get(&self.txn, &record::event_key(seq))?;
-        Ok(found.and_then(|found| record::read_event(seq, found)))
-    }
+/// The record of an event; empty if it is missing.
+fn record_of<'t>(
+    tables: &Tables,
+    txn: &'t RoTxn<'_, WithoutTls>,
+    seq: u64,
+) -> heed::Result<Cow<'t, [u8]>> {
+    let first = tables.events.get(txn, &record::event_key(seq))?;
+    pieces::join(tables, txn, seq, first.unwrap_or_default())
 }
 
 fn first_after(after: Option<EntryId>) -> Option<u64> {

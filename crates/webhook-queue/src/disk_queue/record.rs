@@ -28,6 +28,19 @@ pub(super) fn event_key(seq: u64) -> [u8; 8] {
     seq.to_be_bytes()
 }
 
+/// The key of a piece of an event's record in `pieces`. The first, in `events`, has number 0.
+pub(super) fn piece_key(seq: u64, number: u32) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..8].copy_from_slice(&seq.to_be_bytes());
+    key[8..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The entry of a key made by [`piece_key`].
+pub(super) fn seq_of_piece_key(key: &[u8]) -> Option<u64> {
+    key.first_chunk().map(|seq| u64::from_be_bytes(*seq))
+}
+
 /// The key of an entry at a target, in `owed` and in `dead`.
 pub(super) fn target_key(target: u32, seq: u64) -> [u8; 12] {
     let mut key = [0; 12];

@@ -6,8 +6,10 @@
 
 use std::ops::Bound;
 
-use heed::RwTxn;
+use heed::{AnyTls, RoTxn, RwTxn};
 
+use super::fault::check_all_deleted;
+use super::pieces;
 use super::record;
 use super::tables::Tables;
 use super::target_rows::TargetRows;
@@ -139,15 +141,20 @@ impl<'q> Removal<'q> {
     }
 
     /// Removes an event and its entry in the index by key.
-    pub(super) fn forget(&self, txn: &mut RwTxn<'_>, seq: u64) -> heed::Result<()> {
+    fn forget(&self, txn: &mut RwTxn<'_>, seq: u64) -> heed::Result<()> {
+        self.forget_first_piece(txn, seq)?;
+        pieces::remove(self.tables, txn, seq, seq)
+    }
+
+    /// As [`forget`](Removal::forget), but other pieces of the event's record are kept.
+    pub(super) fn forget_first_piece(&self, txn: &mut RwTxn<'_>, seq: u64) -> heed::Result<()> {
         let key = record::event_key(seq);
         let Some(found) = self.tables.events.get(txn, &key)? else {
             return Ok(());
         };
         // If the record is damaged, its key may be damaged too, and the entry in the index
         // remains. That is harmless: readers skip an index entry without an event.
-        if let Some(key) = record::key_of_event(found) {
-            let index_key = record::by_key_key(record::key_hash(self.identity, key), seq);
+        if let Some(index_key) = self.index_key(txn, seq, found)? {
             self.tables.by_key.delete(txn, &index_key)?;
         }
         self.tables.events.delete(txn, &key)?;
@@ -165,10 +172,8 @@ impl<'q> Removal<'q> {
         for item in events.range(txn, &range)? {
             let (key, event) = item?;
             found += 1;
-            let seq = key.try_into().map(u64::from_be_bytes);
-            if let (Ok(seq), Some(key)) = (seq, record::key_of_event(event)) {
-                let hash = record::key_hash(self.identity, key);
-                index_keys.push(record::by_key_key(hash, seq));
+            if let Ok(seq) = key.try_into().map(u64::from_be_bytes) {
+                index_keys.extend(self.index_key(txn, seq, event)?);
             }
         }
         // In the order of the index, so that each page is visited once.
@@ -176,16 +181,24 @@ impl<'q> Removal<'q> {
         for key in index_keys {
             self.tables.by_key.delete(txn, &key)?;
         }
-        check_all_deleted(found, events.delete_range(txn, &range)?)
+        check_all_deleted(found, events.delete_range(txn, &range)?)?;
+        pieces::remove(self.tables, txn, first, last_of(first, count))
     }
-}
 
-/// LMDB's range deletion stops without an error at a page that it cannot read.
-fn check_all_deleted(found: usize, deleted: usize) -> heed::Result<()> {
-    if found == deleted {
-        Ok(())
-    } else {
-        Err(heed::Error::Mdb(heed::MdbError::Corrupted))
+    /// The entry of an event in the index by key, from the first piece of its record.
+    fn index_key(
+        &self,
+        txn: &RoTxn<'_, AnyTls>,
+        seq: u64,
+        first: &[u8],
+    ) -> heed::Result<Option<[u8; 14]>> {
+        let of = |key| record::by_key_key(record::key_hash(self.identity, key), seq);
+        if let Some(key) = record::key_of_event(first) {
+            return Ok(Some(of(key)));
+        }
+        // A key may be longer than a piece.
+        let found = pieces::join(self.tables, txn, seq, first)?;
+        Ok(record::key_of_event(&found).map(of))
     }
 }
 

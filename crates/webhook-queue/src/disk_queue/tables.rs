@@ -29,6 +29,7 @@ pub(super) struct Tables {
     pub(super) aside: Table,
     pub(super) known: Table,
     pub(super) learnt: Table,
+    pub(super) pieces: Table,
     all: [Table; NAMES.len()],
 }
 
@@ -61,8 +62,8 @@ pub(super) fn open_env(dir: &Path, map_size: usize) -> heed::Result<Env<WithoutT
 }
 
 /// The tables' names in the environment, in the order of the fields of [`Tables`].
-const NAMES: [&str; 9] = [
-    "meta", "events", "owed", "dead", "by_key", "shares", "aside", "known", "learnt",
+const NAMES: [&str; 10] = [
+    "meta", "events", "owed", "dead", "by_key", "shares", "aside", "known", "learnt", "pieces",
 ];
 
 impl Tables {
@@ -89,6 +90,7 @@ impl Tables {
             aside,
             known,
             learnt,
+            pieces,
         ] = all;
         Ok(Tables {
             env,
@@ -101,6 +103,7 @@ impl Tables {
             aside,
             known,
             learnt,
+            pieces,
             all,
         })
     }

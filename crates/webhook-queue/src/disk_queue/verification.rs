@@ -7,6 +7,7 @@ use heed::{RoTxn, WithoutTls};
 
 use super::change::{NEXT, read_next};
 use super::fault::{is_damage, storage};
+use super::pieces;
 use super::record;
 use super::tables::{Table, Tables};
 use super::target_rows::{Rows, read_rows};
@@ -81,6 +82,7 @@ fn check_tables(
         found.damage(format!("{missing} events are not in the index by key"));
     }
     check_holders(tables, &txn, found)?;
+    check_pieces(tables, &txn, found)?;
     let last = tables.events.last(&txn)?.map(|(key, _)| key.to_vec());
     let next = read_next(tables.meta.get(&txn, NEXT)?)?;
     if last
@@ -98,6 +100,33 @@ fn check_tables(
             Ok(None)
         }
     }
+}
+
+/// Checks that all pieces belong to an event.
+fn check_pieces(
+    tables: &Tables,
+    txn: &RoTxn<'_, WithoutTls>,
+    found: &mut Verification,
+) -> heed::Result<()> {
+    let (mut last, mut lost) = (None, 0_u64);
+    for item in tables.pieces.iter(txn)? {
+        let seq = record::seq_of_piece_key(item?.0);
+        if last == Some(seq) {
+            continue;
+        }
+        last = Some(seq);
+        let key = record::event_key(seq.unwrap_or(0));
+        let is_used =
+            tables.events.get(txn, &key)?.is_some() || tables.aside.get(txn, &key)?.is_some();
+        lost += u64::from(!is_used);
+    }
+    if lost > 0 {
+        found.disagree(format!(
+            "pieces of {lost} events remain without their event: they take room and are otherwise \
+             harmless"
+        ));
+    }
+    Ok(())
 }
 
 /// Checks that a table has as many entries as it counts, in the order of their keys. A damaged page
@@ -271,7 +300,8 @@ fn check_event(
         found.disagree(format!("an event has the key {key:?}"));
         return Ok(());
     };
-    let Some(event) = record::read_event(seq, value) else {
+    let record = pieces::join(tables, txn, seq, value)?;
+    let Some(event) = record::read_event(seq, &record) else {
         found.corrupt(seq, "its event does not match its checksum".into());
         return Ok(());
     };

@@ -333,10 +333,10 @@ fn an_unknown_format_is_refused_and_unchanged() {
     let mark = dir.path().join("FORMAT");
     let data = fs::read(dir.path().join("data.mdb")).unwrap();
     let text = fs::read_to_string(&mark).unwrap();
-    fs::write(&mark, text.replace("webhook-queue 1", "webhook-queue 2")).unwrap();
+    fs::write(&mark, text.replace("webhook-queue 1", "webhook-queue 3")).unwrap();
     let error = open(dir.path()).unwrap_err();
-    assert!(matches!(&error, QueueError::UnknownVersion { found, known: 1, .. } if found == "2"));
-    assert!(error.to_string().contains("format \"2\""));
+    assert!(matches!(&error, QueueError::UnknownVersion { found, known: 2, .. } if found == "3"));
+    assert!(error.to_string().contains("format \"3\""));
     assert_eq!(fs::read(dir.path().join("data.mdb")).unwrap(), data);
     fs::write(&mark, &text).unwrap();
     open(dir.path()).unwrap();
@@ -468,13 +468,24 @@ fn flip(dir: &Path, bytes: &[u8]) {
 
 #[test]
 fn a_damaged_event_is_quarantined_and_counted_and_others_are_delivered() {
+    // The damage is in the only piece of a record, in its second, or in its fourth.
+    for padding in [0, 5000, 15_000] {
+        a_damaged_event_is_quarantined(padding);
+    }
+}
+
+fn a_damaged_event_is_quarantined(padding: usize) {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path()).unwrap();
     let events: Vec<Event> = (0..3)
         .map(|at| Event {
-            body: format!("the body of number {at}, {}", "x".repeat(3000))
-                .into_bytes()
-                .into(),
+            body: [
+                "y".repeat(padding),
+                format!("the body of number {at}, {}", "x".repeat(3000)),
+            ]
+            .concat()
+            .into_bytes()
+            .into(),
             ..event(at, b"k", 0, ["a", "b", "c"])
         })
         .collect();

@@ -135,7 +135,8 @@ fn round() -> impl Strategy<Value = Round> {
     let size = prop_oneof![
         3 => 0..60_usize,
         2 => 60..2100_usize,
-        3 => 2100..4000_usize,
+        2 => 2100..9000_usize,
+        1 => 9000..200_000_usize,
     ];
     let group = prop_oneof![16..64_usize, Just(512_usize)];
     let note = prop_oneof![0..200_usize, 1000..6000_usize];
@@ -240,6 +241,65 @@ proptest! {
             queue.drop_target(target).unwrap();
         }
         prop_assert_eq!(queue.statistics().unwrap().events, 0);
-        queue.commit(&[event(1, b"k", 2000, ["a"])], &[]).unwrap();
+        queue.commit(&[event(1, b"k", 500_000, ["a"])], &[]).unwrap();
     }
+}
+
+#[test]
+fn a_long_event_fits_wherever_the_room_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::with_max_bytes(16 << 20);
+    let mut queue = DiskQueue::open(dir.path(), &options).unwrap();
+    // Each round leaves other pages free, until there are free ones all over the file.
+    for round in 0..6 {
+        fill(&queue, &[3500, 300, 1500], 256, &["a"]);
+        let owed = support::handles(&queue, "a");
+        let settled = scattered(&owed).into_iter().enumerate();
+        let settled = settled.filter(|(at, _)| (at + round) % 5 == 0);
+        let settled: Vec<_> = settled.map(|(_, entry)| delivered("a", entry)).collect();
+        settle(&queue, &settled);
+    }
+    let used = || queue.statistics().unwrap().bytes * 100 / options.max_bytes;
+    for entry in scattered(&scattered(&support::handles(&queue, "a"))) {
+        if used() < 60 {
+            break;
+        }
+        settle(&queue, &[delivered("a", entry)]);
+    }
+    assert_eq!(used(), 59, "per cent are in use");
+    for number in 0..12 {
+        let long = event(number, b"long", 700_000, ["b"]);
+        let entry = support::stored(&queue, std::slice::from_ref(&long), &[]).unwrap()[0];
+        let owed = support::owed(&queue, "b", None);
+        assert_eq!(owed.len() as u64, number % 3 + 1);
+        assert_eq!(owed.last().unwrap().body, *long.body);
+        if number % 3 == 2 {
+            drop(queue);
+            queue = DiskQueue::open(dir.path(), &options).unwrap();
+            let dead = Settled::Dead {
+                attempts: 1,
+                died_at: 2,
+                note: Vec::new(),
+            };
+            let settlement = Settlement {
+                target: "b".into(),
+                entry,
+                outcome: dead,
+            };
+            queue.commit(&[], &[settlement]).unwrap();
+            let letter = support::dead(&queue, Some("b"), None).pop().unwrap();
+            assert_eq!(letter.owed.body, *long.body);
+            assert_eq!(queue.replay("b", &[entry]).unwrap(), 1);
+            let owed = support::handles(&queue, "b");
+            settle(
+                &queue,
+                &owed
+                    .iter()
+                    .map(|&entry| delivered("b", entry))
+                    .collect::<Vec<_>>(),
+            );
+            assert!(queue.verify().unwrap().is_whole());
+        }
+    }
+    assert!(support::handles(&queue, "a").len() > 2000);
 }
