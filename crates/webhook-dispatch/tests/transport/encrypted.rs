@@ -9,6 +9,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use testkit::Server;
 use webhook_config::{Target, TargetUrl, Tls};
+use webhook_dispatch::TransportErrorKind;
 
 /// The answer to each later request of a connection.
 const LATER: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
@@ -21,8 +22,8 @@ struct Encrypted {
 }
 
 /// Answers each connection's first request with these records, all in one write, and later ones
-/// with [`LATER`]. Notifies `answered` after each write.
-fn encrypted(records: Vec<Vec<u8>>, answered: Sender<()>) -> Encrypted {
+/// with `later`. Notifies `answered` after each write. Without records, it closes.
+fn encrypted(records: Vec<Vec<u8>>, later: &'static [&[u8]], answered: Sender<()>) -> Encrypted {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -43,6 +44,7 @@ fn encrypted(records: Vec<Vec<u8>>, answered: Sender<()>) -> Encrypted {
             connection.stream(),
             Arc::clone(&config),
             &records,
+            later,
             &answered,
         );
     });
@@ -60,11 +62,12 @@ fn serve(
     mut stream: &TcpStream,
     config: Arc<ServerConfig>,
     records: &[Vec<u8>],
+    later: &[&[u8]],
     answered: &Sender<()>,
 ) {
     let mut tls = ServerConnection::new(config).unwrap();
     let mut request = Vec::new();
-    let later = [LATER.to_vec()];
+    let later: Vec<_> = later.iter().map(|record| record.to_vec()).collect();
     let mut answer = records;
     while tls.complete_io(&mut stream).is_ok() {
         let mut part = [0; 4096];
@@ -78,6 +81,9 @@ fn serve(
             continue;
         }
         request.clear();
+        if answer.is_empty() {
+            return;
+        }
         let mut bytes = Vec::new();
         for record in std::mem::replace(&mut answer, &later) {
             tls.writer().write_all(record).unwrap();
@@ -95,7 +101,7 @@ fn serve(
 /// The statuses of two requests, and the number of connections for them.
 fn two_requests(records: Vec<Vec<u8>>) -> ([u16; 2], usize) {
     let (answered, answers) = channel();
-    let mut pair = encrypted(records, answered);
+    let mut pair = encrypted(records, &[LATER], answered);
     let statuses = [(); 2].map(|()| {
         let answer = pair.client.post(b"body").unwrap();
         assert!(answer.complete);
@@ -130,10 +136,23 @@ fn unsolicited_bytes_in_tls_are_not_taken_for_the_next_answer() {
     );
 }
 
+/// The peer closes without a close_notify, as it does when it has closed before.
+#[test]
+fn a_kept_connection_in_tls_that_closes_instead_of_an_answer_is_stale() {
+    let (answered, _answers) = channel();
+    let mut pair = encrypted(vec![OK.to_vec()], &[], answered);
+    for connections in 1..=2 {
+        assert_eq!(pair.client.status(), 200, "over a new connection");
+        let (kind, message) = pair.client.error();
+        assert_eq!(kind, TransportErrorKind::Stale, "{message}");
+        assert_eq!(pair.peer.connections(), connections);
+    }
+}
+
 #[test]
 fn bodies_of_every_size_go_through() {
     let (answered, _answers) = channel();
-    let mut pair = encrypted(vec![OK.to_vec()], answered);
+    let mut pair = encrypted(vec![OK.to_vec()], &[LATER], answered);
     for size in [0, 8_000, 16_300, 16_384, 16_385, 100_000, 1 << 20] {
         let mut body = vec![b'x'; size];
         body.extend_from_slice(b"\r\n\r\nbody");
