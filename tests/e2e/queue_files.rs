@@ -164,6 +164,11 @@ fn damage_found_while_settling_ends_deliveries_and_no_start_repeats_them() {
     let ended = listening(&config).spawn().wait().expect_code(65);
     assert!(ended.stderr.contains("is damaged: "), "{}", ended.stderr);
     assert!(
+        ended.stderr.contains("webhookd queue compact"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
         !ended.stderr.contains("run webhookd again"),
         "{}",
         ended.stderr

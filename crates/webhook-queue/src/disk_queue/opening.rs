@@ -33,12 +33,20 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     let found = env.real_disk_size().map_err(failed)?;
     let needed = extent(&env);
     if found >= needed {
-        return Tables::open(env).map_err(failed);
+        let tables = Tables::open(env).map_err(failed)?;
+        return match tables.are_all() {
+            true => Ok(tables),
+            false => Err(directory::corrupt(
+                path,
+                "its list of tables is damaged".into(),
+            )),
+        };
     }
     // Free pages at the end may be missing if the last commit was interrupted before it extended
     // the file. Anything else that is missing is damage.
     directory.lengthen(needed)?;
-    let whole = Tables::open(env).ok().filter(|tables| {
+    let whole = Tables::open(env).ok().filter(Tables::are_all);
+    let whole = whole.filter(|tables| {
         let read = verification::read_all(tables, directory.identity(), Depth::Events);
         read.is_ok_and(|found| found.is_whole())
     });

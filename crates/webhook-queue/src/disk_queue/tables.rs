@@ -108,6 +108,12 @@ impl Tables {
         })
     }
 
+    /// Whether the environment has these tables and no other. If a damaged page hides one of them,
+    /// an empty one was created in addition.
+    pub(super) fn are_all(&self) -> bool {
+        self.env.unnamed_database_stat().entries == NAMES.len()
+    }
+
     /// All tables, with their names.
     pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, Table)> {
         NAMES.into_iter().zip(self.all)

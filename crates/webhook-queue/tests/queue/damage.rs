@@ -179,6 +179,26 @@ fn damage_found_by_a_commit_ends_all_and_is_remembered() {
     assert_eq!(queue.statistics().unwrap().events, 3000);
 }
 
+#[test]
+fn a_table_that_a_damaged_page_hides_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    let path = dir.path().join("data.mdb");
+    let data = fs::read(&path).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    // In the list of tables, also in former versions of it.
+    for at in (0..data.len() - 6).filter(|&at| data[at..].starts_with(b"learnt")) {
+        file.write_all_at(b"learns", at as u64).unwrap();
+    }
+    for error in [
+        verify(dir.path()).unwrap_err(),
+        compact(dir.path()).unwrap_err(),
+        DiskQueue::open(dir.path(), &OPTIONS).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("list of tables"), "{error}");
+    }
+}
+
 /// A damaged record is quarantined, and leaves an entry in the index by key if its key is damaged.
 #[test]
 fn a_contradiction_that_is_harmless_is_no_damage_to_the_tables() {

@@ -6,7 +6,7 @@ mod runtime;
 pub(crate) use args::RunArgs;
 
 use crate::console::{self, complain};
-use crate::exit::{self, OWED, UNUSABLE};
+use crate::exit::{self, DAMAGED, OWED, UNUSABLE};
 use crate::log::{self, LogWriter, Readers};
 use crate::reload::{self, ConfigFile, Look};
 use crate::summary::Summary;
@@ -24,7 +24,14 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let (writer, readers) = log::install(&args.log)?;
     Ok(deliver(&args, &writer, readers).unwrap_or_else(|error| {
         complain(&format!("{error:#}"));
-        ExitCode::from(exit::status(&error))
+        let status = exit::status(&error);
+        if status == DAMAGED {
+            complain(
+                "webhookd queue verify shows the damage, and webhookd queue compact repairs a queue \
+                 whose tables can be read",
+            );
+        }
+        ExitCode::from(status)
     }))
 }
 
