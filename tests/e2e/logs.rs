@@ -19,7 +19,8 @@ fn an_events_trouble_is_one_line_with_fields_and_its_success_is_none() {
         .map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"))
         // The summary is no log line.
         .filter(|line| line.get("delivered").is_none())
-        // Nor of an event is what the file is warned of.
+        // Nor is the start, or what the file is warned of, about an event.
+        .filter(|line| line.get("version").is_none())
         .filter(|line| line.get("file").is_none())
         .collect();
     let [line] = &lines[..] else {
@@ -50,9 +51,15 @@ fn the_level_is_heeded_and_a_wrong_one_is_refused() {
     assert!(!quiet.stderr.contains("attempt 1"), "{}", quiet.stderr);
     let usual = run(Launch::with_config(&config));
     assert!(usual.stderr.contains("attempt 1"), "{}", usual.stderr);
-    let wrong = run(Launch::with_config(&config).args(["--log-level", "a=b=c"]));
-    assert_eq!(wrong.code, Some(2));
-    assert!(wrong.stderr.contains("--log-level"), "{}", wrong.stderr);
+    for (level, said) in [("a=b=c", "--log-level"), ("wran", "did you mean warn?")] {
+        for wrong in [
+            run(Launch::with_config(&config).args(["--log-level", level])),
+            run(Launch::with_config(&config).env("WEBHOOKD_LOG", level)),
+        ] {
+            assert_eq!(wrong.code, Some(2));
+            assert!(wrong.stderr.contains(said), "{}", wrong.stderr);
+        }
+    }
 }
 
 #[test]
@@ -163,4 +170,132 @@ fn lines_reach_a_standard_error_that_is_read_late() {
     for expected in ["attempt 1 of evt_", "\"delivered\":0"] {
         assert!(text.contains(expected), "{text}");
     }
+}
+
+/// The lines of a run whose standard error is a file, with the file's name in `JOURNAL_STREAM` or not.
+fn lines_in_a_file(names_the_journal: bool) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+    let refuses = Receiver::always(Reply::status(422));
+    let folder = Folder::new();
+    let config = folder.config(&crate::admin::two_targets(&refuses.url(), &refuses.url()));
+    let path = folder.write("log", "");
+    let file = std::fs::File::options().append(true).open(&path);
+    let file = file.expect("it was made");
+    let metadata = file.metadata().expect("it is open");
+    let journal = match names_the_journal {
+        true => format!("{}:{}", metadata.dev(), metadata.ino()),
+        false => "1:2".to_owned(),
+    };
+    let launch = Launch::with_config(&config)
+        .env("JOURNAL_STREAM", &journal)
+        .error(file);
+    let _ended = launch.run(event("one", 1)).expect_code(1);
+    let text = std::fs::read_to_string(&path).expect("it is UTF-8");
+    text.lines()
+        .filter(|line| line.contains("attempt 1"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_line_of_text_has_its_time_unless_the_journal_adds_it() {
+    for line in lines_in_a_file(false) {
+        let (time, rest) = line.split_at("2026-11-29T12:00:00.000Z ".len());
+        let shape = time.replace(|it: char| it.is_ascii_digit(), "0");
+        assert_eq!(shape, "0000-00-00T00:00:00.000Z ", "{line}");
+        assert!(rest.starts_with("webhookd: target "), "{line}");
+    }
+    for line in lines_in_a_file(true) {
+        assert!(line.starts_with("webhookd: target "), "{line}");
+    }
+}
+
+#[test]
+fn a_task_id_is_cut_in_log_lines() {
+    let refuses = Receiver::always(Reply::status(422));
+    let folder = Folder::new();
+    let config = folder.config(&crate::admin::two_targets(&refuses.url(), &refuses.url()));
+    let task = "x".repeat(10_000);
+    for format in ["text", "json"] {
+        let ended = Launch::with_config(&config)
+            .args(["--log-format", format])
+            .run(event(&task, 1))
+            .expect_code(1);
+        assert!(ended.stderr.contains(&task[..256]), "{}", ended.stderr);
+        assert!(!ended.stderr.contains(&task[..257]), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn an_operators_action_names_where_it_came_from() {
+    let takes = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&crate::admin::two_targets(&takes.url(), &takes.url()));
+    let process = Launch::with_config(&config).args(["--admin", "0"]).spawn();
+    let admin = Admin::of(&process);
+    let replay = r#"{"target": "audit"}"#;
+    for (path, body, said) in [
+        (
+            "targets/audit/pause",
+            "",
+            "paused by an operator (127.0.0.1:",
+        ),
+        (
+            "reload",
+            "",
+            "configuration reloaded by the admin API (127.0.0.1:",
+        ),
+        ("dead-letters/replay", replay, "an operator (127.0.0.1:"),
+        ("dead-letters/drop", replay, "dropped 0 dead letters"),
+    ] {
+        let answer = admin.post(&format!("/api/v1/{path}"), body);
+        assert!((200..300).contains(&answer.status), "{path}");
+        process.wait_for_error(said);
+    }
+    let resume = Launch::new()
+        .args(["targets", "resume", "audit", "--queue"])
+        .arg(folder.path().join("queue"));
+    let _ended = resume.run("").expect_code(0);
+    process.wait_for_error("resumed by an operator (process ");
+    process.signal(Signal::TERM);
+    let _ended = process.wait().expect_code(0);
+}
+
+#[test]
+fn the_start_tells_the_version_and_the_backlog_and_the_end_what_it_waits_for() {
+    let silent = Receiver::always(Reply::silence());
+    let folder = Folder::new();
+    let mut target = crate::durable::reliable(&silent.url());
+    target["responseTimeoutMsec"] = 3_600_000.into();
+    let config = folder.config(&target);
+    let mut process = Launch::with_config(&config)
+        .args(["--grace", "100ms"])
+        .spawn();
+    process.write(event("one", 1) + "\n" + &event("one", 2) + "\n");
+    silent.wait_for_requests(1);
+    process.wait_for_error("webhook-queue: pending 0, dead letters 0, ");
+    // The second event has to be accepted, too.
+    process.close_input();
+    process.signal(Signal::TERM);
+    let ended = process.wait();
+    let owed = ended.summary().count("/owed");
+    let said =
+        format!("SIGTERM: ending; waiting up to 100ms for deliveries: pending {owed}, in flight 1");
+    assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+
+    // A run that reads a file to its end tells of the start only if there is a backlog.
+    let events = folder.write("events", "");
+    let again = |queue: &str| {
+        let launch = Launch::with_config(&config).args(["--grace", "0s", "--queue", queue]);
+        launch.arg("--events").arg(&events).run("").stderr
+    };
+    let version = format!("webhookd {} has started; queue ", env!("CARGO_PKG_VERSION"));
+    let told = again("webhook-queue");
+    assert!(told.contains(&version), "{told}");
+    assert!(
+        told.contains(&format!("pending {owed}, dead letters 0, ")),
+        "{told}"
+    );
+    let told = again("empty");
+    assert!(!told.contains(&version), "{told}");
 }

@@ -67,7 +67,7 @@ const RULES: &[Rule] = &[
         may_use: "anyhow axum clap clap_complete clap_mangen crossbeam-channel flate2 hmac-sha256 \
                   http-body-util hyper hyper-util indicatif jiff listenfd memchr prometheus \
                   ratatui rustix sd-notify serde serde_json signal-hook standardwebhooks \
-                  subtle tokio tracing tracing-subscriber webhook-config webhook-dispatch \
+                  strsim subtle tokio tracing tracing-subscriber webhook-config webhook-dispatch \
                   webhook-model webhook-queue",
         must_not_reach: &[],
     },

@@ -19,6 +19,7 @@ pub use self::breaker_state::{BreakerCause, BreakerState};
 pub use self::channel_observer::ChannelObserver;
 pub use self::clock::{Clock, SystemClock, rfc3339};
 pub use self::event_ids::{parse_webhook_id, webhook_id};
+pub(crate) use self::incident::shown_task;
 pub use self::incident::{Incident, NextStep, Observer, Silent};
 pub use self::outcome::Outcome;
 pub(crate) use self::progress::ProgressNotifier;

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Exit status after a second signal: as a shell reports a process that SIGINT ended.
@@ -22,6 +22,8 @@ const INTERRUPTED: i32 = 130;
 pub(crate) struct Signals {
     /// Whether SIGTERM or SIGINT has arrived.
     end_requested: Arc<AtomicBool>,
+    /// Which of them.
+    end_signal: Arc<AtomicUsize>,
     /// Becomes readable with the first of them, and stays so.
     end_pipe: UnixStream,
     /// The other end of `end_pipe`.
@@ -33,6 +35,7 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn install() -> Result<Signals> {
         let end_requested = Arc::new(AtomicBool::new(false));
+        let end_signal = Arc::new(AtomicUsize::new(0));
         // A write beyond the limit of a file's size must fail instead of ending the process.
         flag::register(SIGXFSZ, Arc::default()).context("cannot wait for signals")?;
         let (end_pipe, end_writer) = UnixStream::pair().context("cannot wait for signals")?;
@@ -40,6 +43,10 @@ impl Signals {
             let writer = end_writer.try_clone().context("cannot wait for signals")?;
             // In this order, a signal ends the process if the flag is set, and sets it otherwise.
             flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&end_requested))
+                .and_then(|_| {
+                    let number = signal.unsigned_abs() as usize;
+                    flag::register_usize(signal, Arc::clone(&end_signal), number)
+                })
                 .and_then(|_| flag::register(signal, Arc::clone(&end_requested)))
                 .and_then(|_| low_level::pipe::register(signal, writer))
                 .context("cannot wait for signals")?;
@@ -51,6 +58,7 @@ impl Signals {
             .context("cannot wait for signals")?;
         Ok(Signals {
             end_requested,
+            end_signal,
             end_pipe,
             end_writer,
             reload_pipe,
@@ -63,6 +71,7 @@ impl Signals {
         let pair = || UnixStream::pair().expect("a test may have sockets").0;
         Signals {
             end_requested: Arc::default(),
+            end_signal: Arc::default(),
             end_pipe: pair(),
             end_writer: pair(),
             reload_pipe: pair(),
@@ -80,6 +89,17 @@ impl Signals {
             // A byte that waits there is as good.
             let _written = (&self.end_writer).write(&[0]);
         }
+    }
+
+    /// The name of the signal that has arrived, or why webhookd ends of itself; `None` before that.
+    pub(crate) fn end_cause(&self) -> Option<&'static str> {
+        let names = [(SIGTERM, "SIGTERM"), (SIGINT, "SIGINT")];
+        let number = self.end_signal.load(Ordering::SeqCst);
+        let found = names
+            .iter()
+            .find(|(signal, _)| signal.unsigned_abs() as usize == number);
+        self.end_requested()
+            .then(|| found.map_or("restart needed", |(_, name)| name))
     }
 
     /// Set by the first signal.

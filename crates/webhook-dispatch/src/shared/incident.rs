@@ -9,6 +9,9 @@ use std::fmt;
 use std::time::Duration;
 use webhook_queue::{EventId, QueueError};
 
+/// Characters of a task id that are shown, at most.
+const SHOWN_TASK: usize = 256;
+
 /// Something that an operator may want to know. Holds no payload and no secret.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -17,7 +20,7 @@ pub enum Incident<'a> {
     AttemptFailed {
         /// The target.
         target: &'a str,
-        /// The task id; bytes that are not UTF-8 are replaced.
+        /// The task id, cut at 256 characters; bytes that are not UTF-8 are replaced.
         task: &'a str,
         /// The event's id.
         id: EventId,
@@ -189,6 +192,19 @@ impl fmt::Display for Incident<'_> {
     }
 }
 
+/// A task id as incidents show it: its first 256 characters.
+pub(crate) fn shown_task(key: &[u8]) -> String {
+    // A character has at most four bytes.
+    let start = &key[..key.len().min(4 * SHOWN_TASK)];
+    let text = String::from_utf8_lossy(start);
+    let mut characters = text.chars();
+    let mut shown: String = characters.by_ref().take(SHOWN_TASK).collect();
+    if characters.next().is_some() || start.len() < key.len() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Receives incidents. It is called on the dispatcher's own threads, so it must not block: a write to
 /// a pipe that is not read would stop deliveries. [`ChannelObserver`](crate::ChannelObserver) hands
 /// incidents to a thread of the program's own.
@@ -203,4 +219,22 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn incident(&self, _: &Incident<'_>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_id_is_cut_at_256_characters() {
+        assert_eq!(shown_task(b"task-1"), "task-1");
+        for letter in ["x", "é", "€", "😀"] {
+            let whole = letter.repeat(SHOWN_TASK);
+            assert_eq!(shown_task(whole.as_bytes()), whole);
+            let long = letter.repeat(SHOWN_TASK + 1);
+            assert_eq!(shown_task(long.as_bytes()), format!("{whole}…"));
+            let huge = letter.repeat(1 << 16);
+            assert_eq!(shown_task(huge.as_bytes()), format!("{whole}…"));
+        }
+    }
 }

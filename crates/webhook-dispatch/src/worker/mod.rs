@@ -25,7 +25,7 @@ use self::wakeup::WakeReasons;
 use crate::delivery::Endpoint;
 use crate::shared::clock::Moment;
 use crate::shared::stats::add;
-use crate::shared::{Clock, Incident, NextStep, Observer, Reason};
+use crate::shared::{Clock, Incident, NextStep, Observer, Reason, shown_task};
 use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::Blocked;
@@ -221,7 +221,7 @@ impl Worker {
         {
             self.observer.incident(&Incident::AttemptFailed {
                 target,
-                task: &String::from_utf8_lossy(&attempt.due.key),
+                task: &shown_task(&attempt.due.key),
                 id: attempt.due.delivery.id,
                 attempt: attempt.due.delivery.attempts.saturating_add(1),
                 outcome: attempt.result.outcome,

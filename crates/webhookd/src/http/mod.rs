@@ -4,6 +4,7 @@
 mod activity;
 mod limits;
 mod listener;
+mod peer;
 mod server;
 mod socket;
 mod watched;
@@ -11,5 +12,6 @@ mod watched;
 pub(crate) use activity::Activity;
 pub(crate) use limits::{Limits, affordable, raise_descriptors};
 pub(crate) use listener::listen;
+pub(crate) use peer::Peer;
 pub(crate) use server::Server;
 pub(crate) use socket::{Listener, connect_in};

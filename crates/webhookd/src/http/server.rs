@@ -173,11 +173,13 @@ async fn serve_connection<S, B>(
         () = activity.over(&limits) => return,
         _ = stop.wait_for(|stop| *stop) => return,
     }
+    let peer = stream.peer();
     let noted = Arc::clone(activity);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let activity = Arc::clone(&noted);
         activity.works();
         request.extensions_mut().insert(Arc::clone(&activity));
+        request.extensions_mut().insert(peer);
         let response = service.call(request);
         async move {
             let response = response.await;

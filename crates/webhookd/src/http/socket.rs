@@ -1,5 +1,6 @@
 //! Sockets: a TCP port or a Unix socket, to listen on and to connect to.
 
+use super::peer::Peer;
 use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags, open};
 use std::fmt;
@@ -140,6 +141,18 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.readable().await,
             Stream::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr().map_or(Peer::Unknown, Peer::Tcp),
+            Stream::Unix(stream) => stream
+                .peer_cred()
+                .map_or(Peer::Unknown, |peer| Peer::Local {
+                    process: peer.pid(),
+                    user: peer.uid(),
+                }),
         }
     }
 }

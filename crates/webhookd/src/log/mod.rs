@@ -3,6 +3,7 @@
 //! A message says everything to people, and its fields say the same to programs. Neither has a
 //! payload or a secret. Events of other crates are left out, since they might.
 
+mod level;
 mod observer;
 mod rate_limit;
 mod text;
@@ -14,10 +15,10 @@ pub(crate) use text::printable;
 pub(crate) use writer::{LogWriter, dropped_lines, finish, print};
 
 use anyhow::{Context, Result};
+use level::Levels;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
@@ -37,14 +38,16 @@ pub(crate) struct LogArgs {
     )]
     log_format: LogFormat,
 
-    /// The level of log lines: error, warn, info, debug or off
+    /// The level of log lines: error, warn, info, debug, trace or off
+    ///
+    /// One for all, or others for some modules: info,webhookd::reload=debug.
     #[arg(
         long,
         value_name = "LEVEL",
         default_value = "info",
         env = "WEBHOOKD_LOG"
     )]
-    log_level: String,
+    log_level: Levels,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -67,17 +70,8 @@ pub(crate) enum Readers {
 /// Installs the log, for panics too. Returns its writer, and who reads it.
 ///
 /// # Errors
-/// The level is not valid, or the system refuses a thread.
+/// There is a log already, or the system refuses a thread.
 pub(crate) fn install(args: &LogArgs) -> Result<(LogWriter, Readers)> {
-    let level = EnvFilter::builder()
-        .parse(&args.log_level)
-        .with_context(|| {
-            format!(
-                "{:?} is not a log level; --log-level and WEBHOOKD_LOG take error, warn, info, debug \
-             or off",
-                args.log_level
-            )
-        })?;
     let ours = filter_fn(|metadata| metadata.target().starts_with("webhook"));
     let json = match args.log_format {
         LogFormat::Text => false,
@@ -91,10 +85,11 @@ pub(crate) fn install(args: &LogArgs) -> Result<(LogWriter, Readers)> {
         let json = json.with_current_span(false).with_span_list(false);
         json.with_target(false).boxed()
     } else {
-        layer.event_format(text::Text).boxed()
+        let timestamps = !is_journal();
+        layer.event_format(text::Text { timestamps }).boxed()
     };
     tracing_subscriber::registry()
-        .with(layer.with_filter(level).with_filter(ours))
+        .with(layer.with_filter(args.log_level.filter()).with_filter(ours))
         .try_init()
         .context("cannot log")?;
     std::panic::set_hook(Box::new(log_panic));
@@ -104,6 +99,14 @@ pub(crate) fn install(args: &LogArgs) -> Result<(LogWriter, Readers)> {
         Readers::People
     };
     Ok((writer, readers))
+}
+
+/// Whether standard error is the journal, which adds the time to each line, as systemd says by the
+/// device and inode of its socket.
+fn is_journal() -> bool {
+    let journal = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|stderr| journal == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {

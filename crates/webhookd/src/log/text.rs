@@ -8,8 +8,10 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// `webhookd: ` and the message.
-pub(super) struct Text;
+/// The time, `webhookd: ` and the message.
+pub(super) struct Text {
+    pub(super) timestamps: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Text
 where
@@ -24,6 +26,9 @@ where
     ) -> fmt::Result {
         let mut message = Message(String::new());
         event.record(&mut message);
+        if self.timestamps {
+            write!(writer, "{:.3} ", jiff::Timestamp::now())?;
+        }
         writeln!(writer, "webhookd: {}", printable(&message.0))
     }
 }

@@ -1,6 +1,7 @@
 //! Puts another configuration in force, counts reloads and logs what they changed.
 
 use super::file::{ConfigFile, Look};
+use crate::http::Peer;
 use crate::{console, notify};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -43,7 +44,8 @@ pub(crate) struct ConfigState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cause {
     Signal,
-    Operator,
+    /// By the admin API.
+    Operator(Peer),
     Change,
 }
 
@@ -244,11 +246,11 @@ impl fmt::Display for Names<'_> {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Cause::Signal => "on SIGHUP",
-            Cause::Operator => "by the admin API",
-            Cause::Change => "since the file has changed",
-        })
+        match self {
+            Cause::Signal => f.write_str("on SIGHUP"),
+            Cause::Operator(peer) => write!(f, "by the admin API ({peer})"),
+            Cause::Change => f.write_str("since the file has changed"),
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
 use super::request::{Body, bytes};
 use crate::daemon::Daemon;
+use crate::http::Peer;
 use crate::reload::{Cause, NotReloaded, Reload};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -44,9 +46,10 @@ pub(super) struct Validation {
 
 pub(super) async fn reload(
     State(daemon): State<Arc<Daemon>>,
+    Extension(peer): Extension<Peer>,
 ) -> Result<Json<ReloadedJson>, Problem> {
     let reloader = Arc::clone(&daemon.reloader);
-    match blocking(move || reloader.reload(Cause::Operator)).await? {
+    match blocking(move || reloader.reload(Cause::Operator(peer))).await? {
         Ok(reload) => Ok(Json::of(ReloadedJson::new(reload))),
         Err(NotReloaded::Invalid(diagnostics)) => {
             let detail = format!("nothing was changed: {diagnostics}");

@@ -7,6 +7,8 @@ use super::request::{Body, Query, finish, json, limit};
 use super::selection::{KNOWN, Selection, take_filter};
 use crate::daemon::Daemon;
 use crate::dead_letters::{Filter, Letter, matching};
+use crate::http::Peer;
+use axum::Extension;
 use axum::extract::{Path, Query as Parts, State};
 use axum::http::HeaderMap;
 use serde::Serialize;
@@ -171,24 +173,36 @@ pub(super) async fn show(
 
 pub(super) async fn replay(
     State(daemon): State<Arc<Daemon>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Replayed>, Problem> {
     let filter = json::<Selection>(&headers, body)?.filter()?;
     let replayed = blocking(move || change(&daemon.control, &filter, Control::replay)).await??;
-    tracing::info!(replayed, "an operator replayed {replayed} dead letters");
+    let operator = peer.to_string();
+    tracing::info!(
+        operator,
+        replayed,
+        "an operator ({operator}) replayed {replayed} dead letters"
+    );
     Ok(Json::of(Replayed { replayed }))
 }
 
 pub(super) async fn drop_them(
     State(daemon): State<Arc<Daemon>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Dropped>, Problem> {
     let filter = json::<Selection>(&headers, body)?.filter()?;
     let dropped =
         blocking(move || change(&daemon.control, &filter, Control::drop_dead_letters)).await??;
-    tracing::warn!(dropped, "an operator dropped {dropped} dead letters");
+    let operator = peer.to_string();
+    tracing::warn!(
+        operator,
+        dropped,
+        "an operator ({operator}) dropped {dropped} dead letters"
+    );
     Ok(Json::of(Dropped { dropped }))
 }
 

@@ -4,6 +4,8 @@ use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
 use super::request::{Query, finish, limit};
 use crate::daemon::{Daemon, epoch_ms};
+use crate::http::Peer;
+use axum::Extension;
 use axum::extract::{Path, Query as Parts, State};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -230,6 +232,7 @@ pub(super) struct Dropped {
 
 pub(super) async fn drop_target(
     State(daemon): State<Arc<Daemon>>,
+    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<Dropped>, Problem> {
     let dropped = blocking({
@@ -238,10 +241,13 @@ pub(super) async fn drop_target(
     });
     match dropped.await? {
         Ok(dropped) => {
+            let operator = peer.to_string();
             tracing::warn!(
                 target = name,
+                operator,
                 dropped,
-                "target {name}: an operator dropped all events owed to it, {dropped} entries"
+                "target {name}: an operator ({operator}) dropped all events owed to it, {dropped} \
+                 entries"
             );
             Ok(Json::of(Dropped { dropped }))
         }

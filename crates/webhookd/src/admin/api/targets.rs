@@ -4,6 +4,8 @@ use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
 use super::super::states::{breaker_name, target_state};
 use crate::daemon::{Daemon, Snapshot};
+use crate::http::Peer;
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -93,9 +95,10 @@ pub(super) async fn show(
 
 pub(super) async fn pause(
     State(daemon): State<Arc<Daemon>>,
+    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    command(&daemon, name, "paused", |control, name| {
+    command(&daemon, peer, name, "paused", |control, name| {
         control.pause(name, true)
     })
     .await
@@ -103,9 +106,10 @@ pub(super) async fn pause(
 
 pub(super) async fn resume(
     State(daemon): State<Arc<Daemon>>,
+    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    command(&daemon, name, "resumed", |control, name| {
+    command(&daemon, peer, name, "resumed", |control, name| {
         control.pause(name, false)
     })
     .await
@@ -113,14 +117,16 @@ pub(super) async fn resume(
 
 pub(super) async fn restart(
     State(daemon): State<Arc<Daemon>>,
+    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    command(&daemon, name, "restarted", Control::restart).await
+    command(&daemon, peer, name, "restarted", Control::restart).await
 }
 
 /// Commands a target. It may wait, since the target's channel may be full.
 async fn command(
     daemon: &Daemon,
+    peer: Peer,
     name: String,
     done: &'static str,
     command: fn(&Control, &str) -> bool,
@@ -133,7 +139,12 @@ async fn command(
     if !known.await? {
         return Err(unknown(&name));
     }
-    tracing::info!(target = name, "target {name}: {done} by an operator");
+    let operator = peer.to_string();
+    tracing::info!(
+        target = name,
+        operator,
+        "target {name}: {done} by an operator ({operator})"
+    );
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -16,6 +16,7 @@ use crate::sources::{Acks, Feeder, Follower, Input, InputStats, Listening, Opene
 use crate::summary::Summary;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender};
+use indicatif::HumanBytes;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,6 +92,9 @@ impl Runtime {
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let observer = Arc::new(LogObserver::new(console.limited_log().clone()));
         let dispatcher = start_dispatcher(&config, &observer, args.queue_lock_timeout, &signals)?;
+        // A run that only reads files to their end says all in its summary.
+        let is_short = length.is_some() && !inputs.is_empty();
+        log_start(&queue, &dispatcher.monitor(), is_short);
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
         if let Some(opened) = &opened {
@@ -172,6 +176,9 @@ impl Runtime {
     /// until no delivery has succeeded for as long as `grace`.
     pub(super) fn stop(mut self, grace: Duration, drain: bool) -> (Summary, Result<()>) {
         let ending = Instant::now();
+        if let Some(cause) = self.signals.end_cause() {
+            log_end(cause, grace, &self.daemon);
+        }
         if let Some(listening) = &mut self.listening {
             // Requests under way get the first half of the grace, the deliveries the rest: nothing
             // can be drained while events arrive.
@@ -246,6 +253,51 @@ fn save_queue(daemon: &Daemon, longest: Duration) -> Result<(), QueueError> {
             result => return result,
         }
     }
+}
+
+/// Logs what starts, and what the queue holds from before; nothing if the run is short and that is
+/// nothing.
+fn log_start(queue: &Path, monitor: &Monitor, is_short: bool) {
+    let version = env!("CARGO_PKG_VERSION");
+    if monitor.writer().is_none() {
+        if !is_short {
+            tracing::info!(version, "webhookd {version} has started, without a queue");
+        }
+        return;
+    }
+    // If it cannot be read, the deliveries say so.
+    let held = monitor.stats().map(|stats| stats.queue).unwrap_or_default();
+    let pending: u64 = held.targets.iter().map(|target| target.pending).sum();
+    let dead_letters: u64 = held.targets.iter().map(|target| target.dead).sum();
+    if is_short && pending + dead_letters == 0 {
+        return;
+    }
+    let (used, most) = (HumanBytes(held.bytes), HumanBytes(held.max_bytes));
+    let queue = queue.display().to_string();
+    tracing::info!(
+        version,
+        queue,
+        pending,
+        dead_letters,
+        "webhookd {version} has started; queue {queue}: pending {pending}, dead letters \
+         {dead_letters}, {used} of {most} used"
+    );
+}
+
+/// Logs what the shutdown waits for.
+fn log_end(cause: &str, grace: Duration, daemon: &Daemon) {
+    let (stats, _) = daemon.glance();
+    let pending: u64 = stats.targets.iter().map(|target| target.pending).sum();
+    let in_flight: u64 = stats.targets.iter().map(|target| target.in_flight).sum();
+    let grace_seconds = grace.as_secs_f64();
+    tracing::info!(
+        cause,
+        grace_seconds,
+        pending,
+        in_flight,
+        "{cause}: ending; waiting up to {grace:?} for deliveries: pending {pending}, in flight \
+         {in_flight}"
+    );
 }
 
 /// Starts the deliveries, once no other program has the queue open.
