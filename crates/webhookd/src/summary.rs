@@ -29,7 +29,7 @@ pub(crate) struct Summary {
     pub(crate) damaged: u64,
     /// Deliveries that are owed at the end. Their events are in the queue.
     pub(crate) owed: u64,
-    /// Whether dead letters of this run are still kept.
+    /// Whether dead letters of this run are still kept, or were dropped.
     #[serde(skip)]
     keeps_dead_letters: bool,
     pub(crate) seconds: f64,
@@ -62,7 +62,7 @@ pub(crate) struct TargetSummary {
 }
 
 impl Summary {
-    /// `keeps_dead_letters` says whether dead letters of this run are still kept.
+    /// `keeps_dead_letters` says whether dead letters of this run are still kept, or were dropped.
     pub(crate) fn new(
         read: InputCounts,
         report: &ShutdownReport,
@@ -104,7 +104,7 @@ impl Summary {
     }
 
     /// Whether every event was delivered, or matched no target. A dead letter that was replayed and
-    /// delivered since is, and an operator answers for one that was dropped.
+    /// delivered since counts as delivered.
     pub(crate) fn is_complete(&self) -> bool {
         let dead: u64 = self.targets.iter().map(|target| target.dead_letters).sum();
         let lost = self.failed.saturating_sub(dead) + self.unfinished + self.damaged;

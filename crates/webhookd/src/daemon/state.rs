@@ -24,6 +24,8 @@ pub(crate) struct Daemon {
     stopping: AtomicBool,
     /// Why the program has to be restarted.
     failure: Mutex<Option<QueueError>>,
+    /// Whether an operator has dropped events, so that they were not delivered.
+    dropped: AtomicBool,
 }
 
 /// The state at one moment.
@@ -56,6 +58,7 @@ impl Daemon {
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             failure: Mutex::default(),
+            dropped: AtomicBool::new(false),
         }
     }
 
@@ -92,6 +95,16 @@ impl Daemon {
             .take()
             .or_else(found)
             .filter(|error| !error.is_retryable())
+    }
+
+    /// Notes that an operator has dropped so many events.
+    pub(crate) fn note_dropped(&self, events: u64) {
+        self.dropped.fetch_or(events > 0, Ordering::SeqCst);
+    }
+
+    /// Whether an operator has dropped events.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.dropped.load(Ordering::SeqCst)
     }
 
     /// The state without the queue's counters; never waits for the disk.

@@ -195,8 +195,12 @@ pub(super) async fn drop_them(
     body: Body,
 ) -> Result<Json<Dropped>, Problem> {
     let filter = json::<Selection>(&headers, body)?.filter()?;
-    let dropped =
-        blocking(move || change(&daemon.control, &filter, Control::drop_dead_letters)).await??;
+    let dropped = blocking({
+        let daemon = Arc::clone(&daemon);
+        move || change(&daemon.control, &filter, Control::drop_dead_letters)
+    });
+    let dropped = dropped.await??;
+    daemon.note_dropped(dropped);
     let operator = peer.to_string();
     tracing::warn!(
         operator,

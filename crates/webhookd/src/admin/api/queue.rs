@@ -236,11 +236,12 @@ pub(super) async fn drop_target(
     Path(name): Path<String>,
 ) -> Result<Json<Dropped>, Problem> {
     let dropped = blocking({
-        let name = name.clone();
+        let (daemon, name) = (Arc::clone(&daemon), name.clone());
         move || daemon.control.drop_target(&name)
     });
     match dropped.await? {
         Ok(dropped) => {
+            daemon.note_dropped(dropped);
             let operator = peer.to_string();
             tracing::warn!(
                 target = name,

@@ -334,7 +334,7 @@ fn start_dispatcher(
     }
 }
 
-/// Whether dead letters of this run are still kept, not replayed or dropped since. Reading them is
+/// Whether dead letters of this run are still kept, or may have been dropped: not replayed since. Reading them is
 /// bounded: where there are too many to tell, they are taken to be.
 fn keeps_dead_letters(daemon: &Daemon, stats: &Stats, since: SystemTime) -> bool {
     let since = epoch_ms(since);
@@ -352,7 +352,7 @@ fn keeps_dead_letters(daemon: &Daemon, stats: &Stats, since: SystemTime) -> bool
                     }
                 })
                 .is_ok();
-        found || !read
+        found || !read || target.dead_letters() > 0 && daemon.has_dropped()
     })
 }
 
