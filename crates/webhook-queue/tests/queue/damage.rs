@@ -24,18 +24,21 @@ const LEAF: u8 = 2;
 /// The end of a page's list of entries: two bytes for each.
 const LOWER: usize = 12;
 
+/// Most are short, some are stored in pieces.
+fn size(number: u64) -> usize {
+    match number % 60 {
+        0 => 9_000,
+        rest => rest as usize * 10,
+    }
+}
+
 /// A queue with entries in all tables but `aside`.
 fn fill(dir: &Path) {
     let queue = DiskQueue::open(dir, &OPTIONS).unwrap();
     let events: Vec<Event> = (0..3000_u64)
         .map(|at| Event {
             idempotency_key: Some(at.to_le_bytes().into()),
-            ..event(
-                at,
-                &(at % 90).to_le_bytes(),
-                (at % 7 * 100) as usize,
-                ["a", "b"],
-            )
+            ..event(at, &(at % 90).to_le_bytes(), size(at), ["a", "b"])
         })
         .collect();
     let entries = support::stored(&queue, &events, &[]).unwrap();
