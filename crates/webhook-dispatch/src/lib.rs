@@ -89,9 +89,9 @@ pub use crate::http::transport::{
 pub use crate::intake::{Receipt, Submission, SubmitError, Submitter};
 pub use crate::monitor::{Monitor, Progress};
 pub use crate::shared::{
-    AuroraCounters, BreakerCause, BreakerState, ChannelObserver, Clock, Incident, Latencies,
-    NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats, SystemClock, TargetStats,
-    parse_webhook_id, rfc3339, webhook_id,
+    AuroraCounters, BreakerCause, BreakerState, ChannelObserver, Clock, Hold, HoldReason, Incident,
+    Latencies, NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats, SystemClock,
+    TargetStats, parse_webhook_id, rfc3339, webhook_id,
 };
 pub use crate::supervisor::{ReloadError, Reloaded};
 pub use crate::target::FailureRecord;

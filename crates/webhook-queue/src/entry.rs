@@ -96,6 +96,23 @@ pub enum Settled {
     },
     /// Dropped by an operator: the entry is owed no longer.
     Dropped,
+    /// The target gets nothing before a time. The entry does not matter.
+    Held {
+        /// Epoch milliseconds; 0 ends the hold.
+        until: u64,
+        /// The reason, in the caller's own encoding.
+        note: Vec<u8>,
+    },
+}
+
+/// Until when a target gets nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TargetHold {
+    /// Epoch milliseconds.
+    pub until: u64,
+    /// The reason, in the caller's own encoding.
+    pub note: Vec<u8>,
 }
 
 /// An entry that a target is owed, borrowed from the queue.

@@ -19,6 +19,7 @@ pub use disk_queue::{
 pub use duplicates::{DuplicateWindow, RecentKeys};
 pub use entry::{
     Accepted, DeadLetter, EntryId, Event, EventId, Owed, Quarantined, Settled, Settlement,
+    TargetHold,
 };
 pub use error::QueueError;
 pub use group_writer::{

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
-    RecentKeys, Settled, Settlement, Statistics, TargetStatistics, Verification,
+    RecentKeys, Settled, Settlement, Statistics, TargetHold, TargetStatistics, Verification,
 };
 
 /// Bytes counted for an event besides its key and body.
@@ -33,6 +33,7 @@ struct State {
     bytes: u64,
     targets: BTreeSet<Arc<str>>,
     events: BTreeMap<u64, Stored>,
+    holds: BTreeMap<Arc<str>, TargetHold>,
 }
 
 #[derive(Clone, Debug)]
@@ -152,11 +153,20 @@ impl State {
 
     fn settle(&mut self, settlement: &Settlement) {
         let (seq, target) = (settlement.entry.0, &*settlement.target);
+        if let Settled::Held { until, note } = &settlement.outcome {
+            let (until, note) = (*until, note.clone());
+            self.holds.remove(target);
+            if until > 0 {
+                let target = Arc::clone(&settlement.target);
+                self.holds.insert(target, TargetHold { until, note });
+            }
+            return;
+        }
         if !matches!(self.standing(seq, target), Some(Standing::Owed { .. })) {
             return;
         }
         let standing = match &settlement.outcome {
-            Settled::Delivered | Settled::Dropped => None,
+            Settled::Delivered | Settled::Dropped | Settled::Held { .. } => None,
             Settled::Dead {
                 attempts,
                 died_at,
@@ -356,11 +366,16 @@ impl Queue for MemoryQueue {
         let mut state = self.lock();
         let state = Arc::make_mut(&mut state);
         state.targets.remove(target);
+        state.holds.remove(target);
         let entries: Vec<u64> = state.of_target(target, None).map(|(seq, _)| seq).collect();
         for &seq in &entries {
             state.set(seq, target, None);
         }
         Ok(entries.len() as u64)
+    }
+
+    fn hold(&self, target: &str) -> Result<Option<TargetHold>, QueueError> {
+        Ok(self.snapshot().holds.get(target).cloned())
     }
 
     fn quarantined(

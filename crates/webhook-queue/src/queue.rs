@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use crate::{
-    Accepted, DeadLetter, EntryId, Event, Owed, Quarantined, QueueError, Settlement, Verification,
+    Accepted, DeadLetter, EntryId, Event, Owed, Quarantined, QueueError, Settlement, TargetHold,
+    Verification,
 };
 
 /// What a queue holds for one target.
@@ -114,6 +115,14 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// Some entries may have been removed, the others are unchanged. The call can be repeated.
     fn drop_target(&self, target: &str) -> Result<u64, QueueError>;
+
+    /// The last hold of a target that was committed and not ended, also if its time has passed.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn hold(&self, _target: &str) -> Result<Option<TargetHold>, QueueError> {
+        Ok(None)
+    }
 
     /// Visits the quarantined entries after `after`, in the order accepted, until `visit` breaks.
     /// Their records are damaged, and no target is owed them.

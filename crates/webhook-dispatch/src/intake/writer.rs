@@ -184,10 +184,14 @@ fn on_commit(
     let runs = committed.settled.chunk_by(|a, b| a.target == b.target);
     for run in runs {
         if let Some(handle) = run.first().and_then(|first| handles.get(&first.target)) {
-            handle.synced(run.iter().map(|settlement| match settlement.outcome {
-                Settled::Attempted { .. } => Synced::Noted,
-                _ => Synced::Settled(settlement.entry),
-            }));
+            handle.synced(
+                run.iter()
+                    .filter_map(|settlement| match settlement.outcome {
+                        Settled::Held { .. } => None,
+                        Settled::Attempted { .. } => Some(Synced::Noted),
+                        _ => Some(Synced::Settled(settlement.entry)),
+                    }),
+            );
         }
     }
     drop(handles);

@@ -1,12 +1,13 @@
 //! A dispatcher's counters and their snapshots.
 
 use crate::shared::breaker_state::BreakerState;
+use crate::shared::hold::Hold;
 use crate::shared::outcome::Outcome;
 use crate::shared::reason::Reason;
 use hdrhistogram::Histogram;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A dispatcher's figures at one moment.
@@ -61,6 +62,8 @@ pub struct TargetStats {
     pub in_memory: u64,
     /// Its circuit breaker.
     pub breaker: BreakerState,
+    /// Why it is held, if it is.
+    pub hold: Option<Hold>,
     /// Whether an operator has paused it.
     pub paused: bool,
     /// Whether its worker runs. The worker of a removed target ends once nothing is under way; if
@@ -237,7 +240,7 @@ pub(crate) struct Counters {
     pub(crate) in_memory: AtomicU64,
     attempts: [AtomicU64; Outcome::ALL.len()],
     dead: [AtomicU64; 3],
-    breaker: Mutex<BreakerState>,
+    breaker: Mutex<(BreakerState, Option<Arc<Hold>>)>,
     /// Whether nothing is sent until an operator acts.
     held: AtomicBool,
     paused: AtomicBool,
@@ -263,7 +266,7 @@ impl Counters {
             in_memory: AtomicU64::new(0),
             attempts: Default::default(),
             dead: Default::default(),
-            breaker: Mutex::new(BreakerState::Closed),
+            breaker: Mutex::new((BreakerState::Closed, None)),
             held: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             latencies: Mutex::new((Latencies::new(), Latencies::new())),
@@ -329,8 +332,15 @@ impl Counters {
     }
 
     /// Publishes a gate's state; `held` says that nothing is sent until an operator acts.
-    pub(crate) fn set_gate(&self, breaker: BreakerState, held: bool, paused: bool) {
-        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = breaker;
+    pub(crate) fn set_gate(
+        &self,
+        breaker: BreakerState,
+        hold: Option<&Arc<Hold>>,
+        held: bool,
+        paused: bool,
+    ) {
+        let hold = hold.cloned();
+        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = (breaker, hold);
         self.held.store(held, Ordering::SeqCst);
         self.paused.store(paused, Ordering::SeqCst);
     }
@@ -354,6 +364,8 @@ impl Counters {
     ) -> TargetStats {
         let (attempt_latency, delivery_latency) = self.latencies().clone();
         let pending = self.pending();
+        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let (breaker, hold) = breaker.clone();
         TargetStats {
             name: name.to_owned(),
             accepted: get(&self.accepted),
@@ -375,7 +387,8 @@ impl Counters {
             in_flight: get(&self.in_flight),
             waiting_tasks: get(&self.waiting_tasks),
             in_memory: get(&self.in_memory),
-            breaker: *self.breaker.lock().unwrap_or_else(PoisonError::into_inner),
+            breaker,
+            hold: hold.map(|hold| Hold::clone(&hold)),
             paused: self.paused.load(Ordering::SeqCst),
             worker_running,
             attempt_latency,

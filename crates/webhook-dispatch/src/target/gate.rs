@@ -1,9 +1,10 @@
 //! Whether an attempt may start: circuit breaker, rate limit, `Retry-After`, 410 and pause.
 
-use crate::shared::BreakerState;
+use crate::shared::{BreakerState, Hold, HoldReason};
 use crate::target::breaker::{Admission, Breaker, Evidence, Health};
 use crate::target::rate::RateLimit;
 use crate::target::state_change::StateChange;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_config::Target;
 
@@ -13,7 +14,10 @@ use webhook_config::Target;
 pub(crate) struct Gate {
     breaker: Breaker,
     rate: Option<RateLimit>,
-    hold_until: Option<Instant>,
+    /// Until when it is held, and why.
+    hold: Option<(Instant, Arc<Hold>)>,
+    /// The hold by the breaker, while refused events are kept.
+    refusals: Arc<Hold>,
     gone: bool,
     paused: bool,
     max_refusals: usize,
@@ -46,7 +50,8 @@ impl Gate {
             breaker: Breaker::new(max_refusals(target)),
             rate: per_second.map(|per_second| RateLimit::new(per_second, now)),
             max_refusals: max_refusals(target),
-            hold_until: None,
+            hold: None,
+            refusals: refusals(target),
             gone: false,
             paused: false,
             era: 0,
@@ -58,11 +63,11 @@ impl Gate {
         if self.gone || self.paused {
             return Err(Blocked::UntilChange);
         }
-        if let Some(until) = self.hold_until {
+        if let Some((until, _)) = self.hold {
             if now < until {
                 return Err(Blocked::Until(until));
             }
-            self.hold_until = None;
+            self.hold = None;
         }
         if let Some(rate) = &mut self.rate {
             rate.take(now).map_err(Blocked::Until)?;
@@ -130,9 +135,25 @@ impl Gate {
             .record(health, evidence, permit.probe, now, idle, back_off)
     }
 
-    /// Blocks all attempts before `until`.
-    pub(crate) fn hold(&mut self, until: Instant) {
-        self.hold_until = Some(self.hold_until.map_or(until, |held| held.max(until)));
+    /// Blocks all attempts before `until`. True if they were not blocked for so long before.
+    pub(crate) fn hold(&mut self, until: Instant, hold: Hold) -> bool {
+        let longer = self.hold.as_ref().is_none_or(|(held, _)| *held < until);
+        if longer {
+            self.hold = Some((until, Arc::new(hold)));
+        }
+        longer
+    }
+
+    /// Why it is held, if it is.
+    pub(crate) fn current_hold(&self, now: Instant) -> Option<&Arc<Hold>> {
+        let asked = self.hold.as_ref().filter(|(until, _)| now < *until);
+        let asked = asked.map(|(_, hold)| hold);
+        asked.or_else(|| self.keeps_refused().then_some(&self.refusals))
+    }
+
+    /// When its hold ends.
+    pub(crate) fn hold_end(&self) -> Option<Instant> {
+        self.hold.as_ref().map(|(until, _)| *until)
     }
 
     /// Blocks all attempts until the target is restarted. True if it was not stopped before.
@@ -153,6 +174,7 @@ impl Gate {
     /// Continues under other settings: the receiver may be another, so its state is forgotten.
     pub(crate) fn reconfigure(&mut self, target: &Target, now: Instant) {
         self.max_refusals = max_refusals(target);
+        self.refusals = refusals(target);
         self.restart();
         self.era = self.era.wrapping_add(1);
         let per_second = target.max_per_second();
@@ -169,7 +191,7 @@ impl Gate {
     /// Closes the breaker, and ends a hold and a stop.
     pub(crate) fn restart(&mut self) {
         self.breaker.reset(self.max_refusals);
-        self.hold_until = None;
+        self.hold = None;
         self.gone = false;
     }
 
@@ -180,7 +202,7 @@ impl Gate {
             return None;
         }
         let at = self.breaker.early_at()?;
-        Some(self.hold_until.map_or(at, |held| held.max(at)))
+        Some(self.hold_end().map_or(at, |held| held.max(at)))
     }
 
     /// Whether nothing was delivered for so long that the receiver may be the reason.
@@ -216,6 +238,17 @@ impl Gate {
             self.breaker.state()
         }
     }
+}
+
+fn refusals(target: &Target) -> Arc<Hold> {
+    Arc::new(Hold {
+        reason: HoldReason::Refusals,
+        until: None,
+        detail: format!(
+            "refused the events of {} tasks in a row",
+            target.breaker().max_refusals()
+        ),
+    })
 }
 
 fn max_refusals(target: &Target) -> usize {
@@ -257,8 +290,15 @@ mod tests {
     fn a_hold_lasts_as_long_as_the_longest_asked_for() {
         let now = Instant::now();
         let mut gate = gate(None, now);
-        gate.hold(now + 3 * SECOND);
-        gate.hold(now + SECOND);
+        let hold = Hold {
+            reason: HoldReason::RetryAfter,
+            until: None,
+            detail: String::new(),
+        };
+        assert!(gate.hold(now + 3 * SECOND, hold.clone()));
+        assert!(!gate.hold(now + SECOND, hold));
+        assert!(gate.current_hold(now + 2 * SECOND).is_some());
+        assert!(gate.current_hold(now + 3 * SECOND).is_none());
         assert_eq!(
             gate.ask(now + 2 * SECOND),
             Err(Blocked::Until(now + 3 * SECOND))

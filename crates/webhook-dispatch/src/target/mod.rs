@@ -31,7 +31,7 @@ use self::retry::{Next, Retry};
 use self::slots::Slots;
 use crate::delivery::Verdict;
 use crate::shared::clock::Moment;
-use crate::shared::{NextStep, Reason};
+use crate::shared::{Hold, HoldReason, NextStep, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_config::{BreakerPolicy, RetryPolicy, Target};
@@ -72,6 +72,8 @@ pub(crate) struct TargetState {
     /// Attempts handed out whose result is not known.
     slots: Slots,
     next_scan: Instant,
+    /// A hold that began or ended, and is to be stored.
+    hold_changed: Option<Hold>,
 }
 
 impl TargetState {
@@ -104,6 +106,7 @@ impl TargetState {
             delivering: false,
             slots: Slots::new(target.concurrency().get()),
             next_scan: now,
+            hold_changed: None,
         }
     }
 
@@ -116,6 +119,7 @@ impl TargetState {
         self.limit_after_failure = limit_after_failure(target);
         self.delivering = false;
         self.backlog.set_window(target.window().get());
+        self.end_hold();
         self.gate.reconfigure(target, now);
         self.backlog.lanes.wake_all(now);
     }
@@ -130,8 +134,20 @@ impl TargetState {
 
     /// Forgets what is known of the receiver, and attempts waiting events at once.
     pub(crate) fn restart(&mut self, now: Instant) {
+        self.end_hold();
         self.gate.restart();
         self.backlog.lanes.wake_all(now);
+    }
+
+    /// Forgets a hold, here and over a restart.
+    fn end_hold(&mut self) {
+        if self.gate.hold_end().is_some() {
+            self.hold_changed = Some(Hold {
+                reason: HoldReason::RetryAfter,
+                until: None,
+                detail: String::new(),
+            });
+        }
     }
 
     /// Ends a stop by a 410, and attempts waiting events at once.
@@ -327,8 +343,39 @@ impl TargetState {
             self.gate.is_current(attempt.permit) && attempt.result.verdict != Verdict::Gone;
         let value = attempt.result.retry_after.as_deref().filter(|_| heeded)?;
         let wait = retry::retry_after(value, at.wall, &self.policy)?;
-        self.gate.hold(at.now + wait);
+        let until = at.epoch_ms().saturating_add(millis(wait));
+        let status = attempt.result.status.unwrap_or_default();
+        let value = String::from_utf8_lossy(value);
+        let detail = format!("answered {status} with Retry-After: {value}");
+        self.hold(until, detail, at);
         Some(wait)
+    }
+
+    /// Holds all events of the target until a time, epoch milliseconds.
+    pub(crate) fn hold(&mut self, until: u64, detail: String, at: Moment) {
+        // At most a day: a clock that was set back must not hold a target for years.
+        let wait = until.saturating_sub(at.epoch_ms()).min(86_400_000);
+        let hold = Hold {
+            reason: HoldReason::RetryAfter,
+            until: Some(until),
+            detail,
+        };
+        let longer = self
+            .gate
+            .hold(at.now + Duration::from_millis(wait), hold.clone());
+        if longer {
+            self.hold_changed = Some(hold);
+        }
+    }
+
+    /// The settlement that keeps a new hold, or the end of one, over a restart.
+    pub(crate) fn take_hold(&mut self) -> Option<Settlement> {
+        let hold = self.hold_changed.take()?;
+        let held = Settled::Held {
+            until: hold.until.unwrap_or(0),
+            note: hold.detail.into_bytes(),
+        };
+        Some(self.settlement(EntryId(0), held))
     }
 
     /// The receiver answered 410: the target stops, and its events stay pending.
@@ -383,9 +430,9 @@ impl TargetState {
         let wait = wake.saturating_duration_since(at.now);
         delivery.not_before = Some(wake);
         self.backlog.lanes.retry(attempt.due.lane, delivery, wake);
-        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let not_before = at.epoch_ms().saturating_add(millis(wait));
         Decision {
-            settlement: Some(self.note(&delivery, at.epoch_ms().saturating_add(wait_ms))),
+            settlement: Some(self.note(&delivery, not_before)),
             follows: Some(NextStep::Retry(wait)),
             ..Decision::default()
         }
@@ -489,6 +536,10 @@ impl TargetState {
             outcome,
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The delivery after an attempt.

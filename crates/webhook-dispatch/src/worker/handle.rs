@@ -49,6 +49,8 @@ pub(crate) struct TargetHandle {
     commands: (Sender<Command>, Receiver<Command>),
     /// [`WORKING`], [`ENDED`], or the number of the worker's retirement.
     worker: AtomicU64,
+    /// Whether an operator has paused the target; it stays so when it is removed and added again.
+    pub(crate) paused: AtomicBool,
     /// Held by this target's entries in all routing tables in use.
     lease: Mutex<Weak<Lease>>,
     /// Commands that the worker has not carried out yet.
@@ -95,6 +97,7 @@ impl TargetHandle {
             events: crossbeam_channel::bounded(events),
             commands: crossbeam_channel::bounded(16),
             worker: AtomicU64::new(WORKING),
+            paused: AtomicBool::new(false),
             lease: Mutex::default(),
             unhandled: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),

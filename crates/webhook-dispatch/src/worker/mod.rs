@@ -77,7 +77,10 @@ impl Worker {
     pub(crate) fn new(context: WorkerContext) -> Worker {
         let clock = Arc::clone(&context.endpoint.clock);
         let reliable = context.queue_access.is_some();
-        let state = TargetState::new(context.endpoint.target(), reliable, clock.now());
+        let mut state = TargetState::new(context.endpoint.target(), reliable, clock.now());
+        state
+            .gate
+            .pause(context.handle.paused.load(Ordering::SeqCst));
         Worker {
             events: context.handle.events(),
             commands: context.handle.commands(),
@@ -101,6 +104,7 @@ impl Worker {
     /// retired, with none under way.
     pub(crate) fn run(mut self) {
         self.wait_for_predecessors();
+        self.load_hold();
         let mut was_busy = false;
         while !self.stopping {
             let at = Moment::of(&*self.clock);
@@ -200,6 +204,7 @@ impl Worker {
         if let Some(settlement) = decision.settlement {
             self.settle(settlement);
         }
+        self.store_hold();
     }
 
     fn count(&self, attempt: &Attempt, decision: &Decision) {
@@ -252,6 +257,29 @@ impl Worker {
         self.settled += 1;
     }
 
+    /// Stores a hold that began or ended.
+    fn store_hold(&mut self) {
+        if let Some(settlement) = self.state.take_hold() {
+            self.settle(settlement);
+        }
+    }
+
+    /// Goes on with a hold from before the start.
+    fn load_hold(&mut self) {
+        let Some(access) = &self.queue_access else {
+            return;
+        };
+        let at = Moment::of(&*self.clock);
+        match access.queue.hold(&self.handle.name) {
+            Ok(Some(hold)) if hold.until > at.epoch_ms() => {
+                let detail = String::from_utf8_lossy(&hold.note).into_owned();
+                self.state.hold(hold.until, detail, at);
+            }
+            Ok(_) => {}
+            Err(error) => self.on_unreadable(&error, at.now),
+        }
+    }
+
     fn settle(&self, settlement: Settlement) {
         if let Some(access) = &self.queue_access {
             access.settlements.settle(settlement);
@@ -265,6 +293,7 @@ impl Worker {
             match command {
                 Command::OwedAgain(keys) => self.state.backlog.owe_again(keys),
                 Command::Pause(paused) => {
+                    self.handle.paused.store(paused, Ordering::SeqCst);
                     self.state.pause(paused, at.now);
                     self.senders.recall();
                 }
@@ -274,13 +303,16 @@ impl Worker {
                 Command::Retire(number) => self.retire(number, at.now),
                 Command::Revive(endpoint) => {
                     self.retirement = None;
-                    self.state.gate.pause(false);
+                    self.state
+                        .gate
+                        .pause(self.handle.paused.load(Ordering::SeqCst));
                     self.reconfigure(endpoint, at.now);
                 }
                 Command::Stop => self.stopping = true,
             }
         }
         if handled > 0 {
+            self.store_hold();
             self.publish();
             self.handle.handled(handled);
         }
@@ -437,7 +469,8 @@ impl Worker {
         set(&counters.waiting_tasks, self.state.waiting());
         set(&counters.in_memory, self.state.held() + self.events.len());
         let gate = &self.state.gate;
-        counters.set_gate(gate.state(), gate.is_held(), gate.is_paused());
+        let hold = gate.current_hold(self.clock.now());
+        counters.set_gate(gate.state(), hold, gate.is_held(), gate.is_paused());
     }
 
     /// Schedules a look for work at this time, even without a wake-up.
@@ -455,8 +488,9 @@ impl Worker {
         // A lane that wakes is read from the queue, which is not possible before `read_after`.
         let reads = !self.is_leaving() && self.read_after.is_none();
         let next = self.state.next_wake().filter(|_| reads);
+        let held = self.state.gate.hold_end().filter(|end| *end > now);
         // The time left by the injected clock; the sleep itself uses the system's.
-        let alarms = [self.alarm, next].into_iter().flatten();
+        let alarms = [self.alarm, next, held].into_iter().flatten();
         let left = alarms.map(|at| at.saturating_duration_since(now)).min();
         let wakeup = &self.handle.wakeup;
         let busy = || self.senders.are_busy(self.state.outstanding());

@@ -4,6 +4,7 @@
 
 mod duplicates;
 mod faults;
+mod health;
 mod order;
 mod outcomes;
 mod reload;

@@ -196,13 +196,22 @@ impl<'q> Change<'q> {
             self.removal.settle(index, seq);
             return Ok(());
         }
+        if let Settled::Held { until, note } = &settlement.outcome {
+            let (number, _) = self.rows.at(index);
+            let (key, meta) = (record::hold_key(*number), &self.tables.meta);
+            if *until == 0 {
+                meta.delete(&mut self.txn, &key)?;
+                return Ok(());
+            }
+            return meta.put(&mut self.txn, &key, &record::hold_value(*until, note));
+        }
         // A settlement applies to what those before it have left.
         self.removal.take_settled(&mut self.txn, &mut self.rows)?;
         let (number, row) = self.rows.at(index);
         let key = record::target_key(*number, seq);
         let Tables { owed, dead, .. } = self.tables;
         match &settlement.outcome {
-            Settled::Delivered | Settled::Dropped => Ok(()),
+            Settled::Delivered | Settled::Dropped | Settled::Held { .. } => Ok(()),
             Settled::Attempted {
                 attempts,
                 not_before,

@@ -34,7 +34,7 @@ use self::target_rows::Names;
 use self::verification::Depth;
 use crate::{
     Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
-    Settlement, Statistics, TargetStatistics, Verification,
+    Settlement, Statistics, TargetHold, TargetStatistics, Verification,
 };
 
 pub use self::offline::{Compaction, compact, verify, verify_tables, was_left_open};
@@ -500,6 +500,19 @@ impl Queue for DiskQueue {
         write_back::write_back(&self.tables, &self.directory)?;
         self.directory.end_use();
         Ok(())
+    }
+
+    fn hold(&self, target: &str) -> Result<Option<TargetHold>, QueueError> {
+        let Some(number) = self.names().get(target).copied() else {
+            return Ok(None);
+        };
+        self.read(|snapshot| {
+            let found = self
+                .tables
+                .meta
+                .get(&snapshot.txn, &record::hold_key(number))?;
+            Ok(found.and_then(record::read_hold))
+        })
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {

@@ -5,7 +5,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use crate::{EntryId, Event, EventId, Owed};
+use crate::{EntryId, Event, EventId, Owed, TargetHold};
 
 /// Bytes of an event record before its key.
 const EVENT_HEADER: usize = 32;
@@ -113,6 +113,27 @@ pub(super) fn target_of_row_key(key: &[u8]) -> Option<u32> {
         .try_into()
         .ok()
         .map(u32::from_be_bytes)
+}
+
+/// The key of a target's hold in `meta`.
+pub(super) fn hold_key(target: u32) -> [u8; 5] {
+    let mut key = row_key(target);
+    key[0] = b'h';
+    key
+}
+
+/// The value of a target's hold.
+pub(super) fn hold_value(until: u64, note: &[u8]) -> Vec<u8> {
+    [&until.to_le_bytes()[..], note].concat()
+}
+
+/// Reads what [`hold_value`] wrote.
+pub(super) fn read_hold(value: &[u8]) -> Option<TargetHold> {
+    let (until, note) = value.split_first_chunk()?;
+    Some(TargetHold {
+        until: u64::from_le_bytes(*until),
+        note: note.to_vec(),
+    })
 }
 
 /// Bytes of the record of `event`.

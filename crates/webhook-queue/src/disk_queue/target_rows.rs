@@ -126,6 +126,7 @@ impl<'q> TargetRows<'q> {
     /// Removes a target. Indices returned before are no longer valid.
     pub(super) fn remove(&mut self, txn: &mut RwTxn<'_>, number: u32) -> heed::Result<()> {
         self.tables.meta.delete(txn, &record::row_key(number))?;
+        self.tables.meta.delete(txn, &record::hold_key(number))?;
         self.rows.retain(|(other, _)| *other != number);
         self.index.clear();
         self.latest = None;

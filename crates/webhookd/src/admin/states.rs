@@ -21,6 +21,7 @@ pub(super) fn target_state(target: &TargetStats) -> &'static str {
     match target.breaker {
         _ if target.paused => "paused",
         BreakerState::Stopped => "stopped",
+        _ if target.hold.is_some() => "held",
         BreakerState::Open => "breaker-open",
         BreakerState::HalfOpen => "half-open",
         _ if target.waiting_tasks > 0 => "retrying",

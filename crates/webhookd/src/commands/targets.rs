@@ -58,7 +58,14 @@ struct Target {
     url: String,
     delivery: String,
     state: String,
+    hold: Option<Hold>,
     stats: Figures,
+}
+
+#[derive(Deserialize)]
+struct Hold {
+    until: Option<String>,
+    detail: String,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +125,13 @@ fn list(selector: &QueueSelector, format: OutputFormat) -> Result<()> {
             target.delivery,
             target.url
         )?;
+        if let Some(Hold { until, detail }) = target.hold {
+            let until = until.map_or_else(
+                || "until an event is delivered".to_owned(),
+                |at| format!("until {at}"),
+            );
+            writeln!(out, "  held {until}: {detail}")?;
+        }
     }
     Ok(())
 }

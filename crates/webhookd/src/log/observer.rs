@@ -1,7 +1,7 @@
 //! Logs the incidents of the dispatcher.
 
 use super::RateLimitedLog;
-use webhook_dispatch::{Incident, NextStep, Observer, webhook_id};
+use webhook_dispatch::{BreakerCause, Incident, NextStep, Observer, webhook_id};
 
 /// Logs each incident; a successful delivery is not one.
 #[derive(Clone, Debug)]
@@ -18,6 +18,11 @@ impl LogObserver {
 impl Observer for LogObserver {
     fn incident(&self, incident: &Incident<'_>) {
         match incident {
+            Incident::BreakerOpened {
+                target,
+                cause: BreakerCause::Refusals,
+                ..
+            } => tracing::error!(target, cause = BreakerCause::Refusals.name(), "{incident}"),
             Incident::BreakerOpened {
                 target,
                 cause,

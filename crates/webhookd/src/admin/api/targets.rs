@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use webhook_dispatch::{Control, Latencies, TargetStats};
+use webhook_dispatch::{Control, Latencies, TargetStats, rfc3339};
 
 #[derive(Serialize)]
 pub(super) struct Targets {
@@ -27,8 +27,16 @@ pub(super) struct TargetJson {
     state: &'static str,
     paused: bool,
     breaker: &'static str,
+    hold: Option<HoldJson>,
     stats: StatsJson,
     settings: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct HoldJson {
+    reason: &'static str,
+    until: Option<String>,
+    detail: String,
 }
 
 /// The targets of a configuration as it is shown.
@@ -195,6 +203,11 @@ impl TargetJson {
             state: target_state(target),
             paused: target.paused,
             breaker: breaker_name(target.breaker),
+            hold: target.hold.as_ref().map(|hold| HoldJson {
+                reason: hold.reason.name(),
+                until: hold.until.and_then(|at| rfc3339(i64::try_from(at).ok()?)),
+                detail: hold.detail.clone(),
+            }),
             stats: StatsJson::new(target, held.map_or(0, |queued| queued.dead)),
             settings: shown,
         }

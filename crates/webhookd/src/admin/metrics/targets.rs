@@ -2,7 +2,7 @@
 
 use super::super::states::BREAKER_STATES;
 use super::family::{Families, Samples};
-use webhook_dispatch::{BreakerState, Stats, TargetStats};
+use webhook_dispatch::{BreakerState, HoldReason, Stats, TargetStats};
 
 /// A metric's name, its help, and its value for a target.
 type Figure<T> = (&'static str, &'static str, fn(&TargetStats) -> T);
@@ -57,7 +57,7 @@ const COUNTERS: [Figure<u64>; 9] = [
 ];
 
 /// The gauges of each target.
-const GAUGES: [Figure<f64>; 8] = [
+const GAUGES: [Figure<f64>; 9] = [
     (
         "webhookd_pending_events",
         "Events owed to the target: accepted, and neither delivered nor given up.",
@@ -96,6 +96,14 @@ const GAUGES: [Figure<f64>; 8] = [
         "webhookd_target_stopped",
         "Whether the target is stopped, since it responded 410.",
         |target| f64::from(u8::from(target.breaker == BreakerState::Stopped)),
+    ),
+    (
+        "webhookd_target_hold_end_seconds",
+        "When the hold of the target by Retry-After ends, as a Unix time; 0 without one.",
+        |target| {
+            let until = target.hold.as_ref().and_then(|hold| hold.until);
+            until.unwrap_or(0) as f64 / 1_000.0
+        },
     ),
     (
         "webhookd_target_worker_up",
@@ -138,8 +146,8 @@ fn each(stats: &Stats, value: impl Fn(&TargetStats) -> f64) -> Samples {
 }
 
 fn add_by_kind(families: &mut Families, stats: &Stats) {
-    let (mut attempts, mut dead, mut breaker) =
-        (Samples::default(), Samples::default(), Samples::default());
+    let (mut attempts, mut dead) = (Samples::default(), Samples::default());
+    let (mut breaker, mut held) = (Samples::default(), Samples::default());
     for target in &stats.targets {
         let name = ("target", target.name.as_str());
         for (outcome, count) in &target.attempts {
@@ -147,6 +155,10 @@ fn add_by_kind(families: &mut Families, stats: &Stats) {
         }
         for (reason, count) in &target.dead {
             dead.value(&[name, ("reason", reason.name())], *count as f64);
+        }
+        for reason in HoldReason::ALL {
+            let is = target.hold.as_ref().is_some_and(|it| it.reason == *reason);
+            held.value(&[name, ("reason", reason.name())], f64::from(u8::from(is)));
         }
         for (state, label) in BREAKER_STATES {
             let is = target.breaker == state;
@@ -158,6 +170,11 @@ fn add_by_kind(families: &mut Families, stats: &Stats) {
         "webhookd_dead_letters_total",
         "Events given up and kept as dead letters, by reason.",
         dead,
+    );
+    families.gauge(
+        "webhookd_target_held",
+        "Whether the target is held, by reason.",
+        held,
     );
     families.gauge(
         "webhookd_breaker_state",

@@ -57,7 +57,15 @@ pub(super) struct Target {
     pub(super) name: String,
     pub(super) paused: bool,
     pub(super) state: String,
+    #[serde(default)]
+    pub(super) hold: Option<Hold>,
     pub(super) stats: Figures,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Hold {
+    pub(super) until: Option<String>,
+    pub(super) detail: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

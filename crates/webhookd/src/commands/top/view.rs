@@ -108,10 +108,17 @@ fn state_line(board: &Board) -> Line<'_> {
     };
     let up = span_of_time(status.uptime_seconds);
     let version = &status.version;
-    Line::from(vec![
-        Span::raw(format!("webhookd {version}, up {up}, ")),
-        state,
-    ])
+    let mut spans = vec![Span::raw(format!("webhookd {version}, up {up}, ")), state];
+    for target in &board.now.targets {
+        if let Some(hold) = &target.hold {
+            let until = hold.until.as_deref().unwrap_or("an event is delivered");
+            let (name, detail) = (&target.name, &hold.detail);
+            spans.push(Span::raw(format!(
+                "; {name} is held until {until}: {detail}"
+            )));
+        }
+    }
+    Line::from(spans)
 }
 
 fn queue_line(queue: &Queue) -> Line<'_> {
