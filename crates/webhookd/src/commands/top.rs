@@ -1,6 +1,7 @@
 //! `webhookd top`: live figures of a running program, for each target.
 
 mod board;
+mod ending;
 mod screen;
 mod snapshot;
 mod view;
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 /// Watch a running webhookd: rates, pending events, latencies and state of each target
 ///
 /// Keys: up and down choose a target; p pauses or resumes it; r retries it at once, though it
-/// failed or responded 410; s sorts by the next column; q quits.
+/// failed or responded 410; s sorts by the next column; q quits. A narrow terminal shows fewer
+/// columns. It also ends when its terminal is closed.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TopArgs {
     #[command(flatten)]

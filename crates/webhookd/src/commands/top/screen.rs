@@ -1,17 +1,15 @@
 //! The terminal: shows the board, handles keys, and restores the terminal at the end.
 
 use super::board::Board;
+use super::ending::Ending;
 use super::snapshot::Source;
 use super::view;
 use anyhow::{Context, Result};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often signals are checked.
+/// How often to look whether to end.
 const STEP: Duration = Duration::from_millis(100);
 
 /// Restores the terminal when dropped. After a panic, ratatui's hook does so before the message is
@@ -20,35 +18,42 @@ struct Restore;
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        ratatui::restore();
+        // A terminal that is gone needs none.
+        drop(ratatui::try_restore());
     }
 }
 
-/// Shows the board until `q` is pressed or a signal arrives.
+/// Shows the board until `q` is pressed, a signal arrives or the terminal is gone.
 ///
 /// # Errors
 /// The terminal cannot be used.
 pub(super) fn watch(source: &Source, mut board: Board, interval: Duration) -> Result<()> {
-    let end_requested = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&end_requested))
-            .context("cannot wait for signals")?;
-    }
+    let ending = Ending::watch()?;
     let _restore = Restore;
+    let shown = keep_showing(source, &mut board, interval, &ending);
+    if ending.is_requested() { Ok(()) } else { shown }
+}
+
+fn keep_showing(
+    source: &Source,
+    board: &mut Board,
+    interval: Duration,
+    ending: &Ending,
+) -> Result<()> {
     let mut terminal = ratatui::try_init().context("cannot use the terminal")?;
     let mut look_at = Instant::now() + interval;
-    show(&mut terminal, &board)?;
-    while !end_requested.load(Ordering::SeqCst) {
+    show(&mut terminal, board)?;
+    while !ending.is_requested() {
         let wait = look_at.saturating_duration_since(Instant::now());
         if event::poll(wait.min(STEP)).context("cannot read the terminal")? {
             let event = event::read().context("cannot read the terminal")?;
             if let Event::Key(key) = event
                 && key.kind != KeyEventKind::Release
-                && press(key, source, &mut board)
+                && press(key, source, board)
             {
                 return Ok(());
             }
-            show(&mut terminal, &board)?;
+            show(&mut terminal, board)?;
         }
         if Instant::now() >= look_at {
             match source.look() {
@@ -56,7 +61,7 @@ pub(super) fn watch(source: &Source, mut board: Board, interval: Duration) -> Re
                 Err(error) => board.error = Some(format!("{error:#}")),
             }
             look_at = Instant::now() + interval;
-            show(&mut terminal, &board)?;
+            show(&mut terminal, board)?;
         }
     }
     Ok(())

@@ -14,20 +14,28 @@ const KEYS: &str = "up/down choose  p pause/resume  r restart  s sort  q quit";
 /// Lines besides the targets: state, queue, a blank one, titles, keys.
 const OTHER_LINES: usize = 5;
 
-/// Titles and widths of the columns.
+/// Titles and least widths of the columns.
 const COLUMNS: [(&str, u16); 12] = [
-    ("TARGET", 20),
+    ("TARGET", 6),
     ("STATE", 12),
     ("IN/s", 9),
     ("OUT/s", 9),
     ("FAIL/s", 8),
-    ("PENDING", 10),
+    ("PENDING", 9),
     ("OLDEST", 8),
     ("FLIGHT", 6),
     ("WAITING", 8),
     ("DEAD", 8),
     ("P50", 9),
     ("P99", 9),
+];
+/// The width that the longest name gets before columns are hidden.
+const NAME_WIDTH: u16 = 20;
+/// The columns that a narrow terminal does not show, the first ones first. The one that the targets
+/// are sorted by is shown longest.
+const HIDDEN_FIRST: [&str; 11] = [
+    "P50", "FLIGHT", "WAITING", "IN/s", "P99", "FAIL/s", "OUT/s", "OLDEST", "DEAD", "PENDING",
+    "STATE",
 ];
 
 /// Draws the board.
@@ -43,12 +51,24 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, interactive: bool) {
     frame.render_widget(Paragraph::new(state_line(board)), state);
     frame.render_widget(Paragraph::new(queue_line(&board.now.queue)), queue);
 
-    let rows = board.targets().into_iter().map(|target| row(board, target));
-    let widths = COLUMNS.map(|(title, width)| match title {
-        "TARGET" => Constraint::Min(width),
-        _ => Constraint::Length(width),
-    });
-    let titles = COLUMNS.map(|(title, _)| {
+    let rows: Vec<_> = board
+        .targets()
+        .into_iter()
+        .map(|target| (target, texts(board, target)))
+        .collect();
+    let columns = columns(
+        rows.iter().map(|(_, texts)| texts),
+        board.order,
+        table.width,
+    );
+    let widths = columns
+        .iter()
+        .map(|(index, width)| match COLUMNS[*index].0 {
+            "TARGET" => Constraint::Min(*width),
+            _ => Constraint::Length(*width),
+        });
+    let titles = columns.iter().map(|(index, _)| {
+        let title = COLUMNS[*index].0;
         let style = if title == board.order.column() && interactive {
             Style::new().add_modifier(Modifier::BOLD | Modifier::UNDERLINED)
         } else {
@@ -56,7 +76,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, interactive: bool) {
         };
         aligned(title, title.to_owned()).style(style)
     });
-    let mut figures = Table::new(rows, widths).header(Row::new(titles));
+    let titles = Row::new(titles);
+    let rows = rows.into_iter().map(|(target, texts)| {
+        let shown = columns.iter().map(|(index, _)| *index);
+        row(
+            target,
+            shown.map(|index| (COLUMNS[index].0, texts[index].clone())),
+        )
+    });
+    let mut figures = Table::new(rows, widths).header(titles);
     let mut choice = TableState::new();
     if interactive {
         figures = figures.row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
@@ -152,11 +180,43 @@ fn queue_line(queue: &Queue) -> Line<'_> {
     Line::styled(text, Style::new().fg(color))
 }
 
-fn row<'a>(board: &Board, target: &'a Target) -> Row<'a> {
+/// The columns that fit into `width`, by their place, and their widths. A column is shown whole or
+/// not at all, since a number without its last digits is another number.
+fn columns<'a>(
+    rows: impl Iterator<Item = &'a [String; COLUMNS.len()]>,
+    order: Order,
+    width: u16,
+) -> Vec<(usize, u16)> {
+    let mut widths = COLUMNS.map(|(_, width)| width);
+    for texts in rows {
+        for (width, text) in widths.iter_mut().zip(texts) {
+            let needed = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
+            *width = needed.max(*width);
+        }
+    }
+    widths[0] = widths[0].min(NAME_WIDTH);
+    let mut shown: Vec<(usize, u16)> = widths.into_iter().enumerate().collect();
+    let sorted_by = order.column();
+    let hidden = HIDDEN_FIRST.iter().filter(|title| **title != sorted_by);
+    for title in hidden
+        .chain([&sorted_by])
+        .filter(|title| **title != "TARGET")
+    {
+        let total: u32 = shown.iter().map(|(_, width)| u32::from(*width) + 1).sum();
+        if total <= u32::from(width) + 1 {
+            break;
+        }
+        shown.retain(|(index, _)| COLUMNS[*index].0 != *title);
+    }
+    shown
+}
+
+/// The texts of a target, one for each column.
+fn texts(board: &Board, target: &Target) -> [String; COLUMNS.len()] {
     let stats = &target.stats;
     let rates = board.rates(&target.name);
     let rate = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |it| format!("{it:.1}"));
-    let cells = [
+    [
         target.name.clone(),
         target.state.clone(),
         rate(rates.map(|it| it.accepted)),
@@ -171,12 +231,15 @@ fn row<'a>(board: &Board, target: &'a Target) -> Row<'a> {
         stats.dead_held.to_string(),
         milliseconds(stats.attempt_seconds.p50),
         milliseconds(stats.attempt_seconds.p99),
-    ];
-    let cells = COLUMNS.iter().zip(cells).map(|((title, _), text)| {
+    ]
+}
+
+fn row(target: &Target, texts: impl Iterator<Item = (&'static str, String)>) -> Row<'static> {
+    let cells = texts.map(|(title, text)| {
         let cell = aligned(title, text);
-        match *title {
+        match title {
             "STATE" => cell.style(Style::new().fg(state_color(&target.state))),
-            "DEAD" if stats.dead_held > 0 => cell.style(Style::new().fg(Color::Red)),
+            "DEAD" if target.stats.dead_held > 0 => cell.style(Style::new().fg(Color::Red)),
             _ => cell,
         }
     });
@@ -240,11 +303,50 @@ mod tests {
 webhookd 0.1.0, up 1h 02m, ready
 queue: 7 events, 1.00 GiB of 4.00 GiB (25 %)
 
-TARGET               STATE             IN/s     OUT/s   FAIL/s    PENDING   OLDEST FLIGHT  WAITING     DEAD       P50       P99
-audit                ok               125.0     125.0      0.0          0        -      3        0        0    2.1 ms 1500.0 ms
-pager                ok                 0.0       0.0      0.0          7   1m 01s      3        7        0    2.1 ms 1500.0 ms
+TARGET               STATE             IN/s     OUT/s   FAIL/s   PENDING   OLDEST FLIGHT  WAITING     DEAD       P50       P99
+audit                ok               125.0     125.0      0.0         0        -      3        0        0    2.1 ms 1500.0 ms
+pager                ok                 0.0       0.0      0.0         7   1m 01s      3        7        0    2.1 ms 1500.0 ms
 ";
-        assert_eq!(as_text(&board(), 127), expected);
+        assert_eq!(as_text(&board(), 126), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_hides_whole_columns() {
+        let mut board = board();
+        board.now.targets[0].name = "a-target-with-a-long-name".to_owned();
+        board.now.targets[1].stats.pending = 1_234_567_890;
+        let expected = "\
+webhookd 0.1.0, up 1h 02m, ready
+queue: 7 events, 1.00 GiB of 4.00 GiB (25 %)
+
+TARGET                 STATE            OUT/s    PENDING   OLDEST     DEAD
+a-target-with-a-long-n ok                   -          0        -        0
+pager                  ok                 0.0 1234567890   1m 01s        0
+";
+        assert_eq!(as_text(&board, 74), expected);
+        board.order = Order::Failed;
+        for width in 1..140 {
+            let text = as_text(&board, width);
+            let lines: Vec<&str> = text.lines().skip(3).collect();
+            let titles: Vec<&str> = lines[0].split_whitespace().collect();
+            assert_eq!(
+                titles.contains(&"PENDING"),
+                text.contains("1234567890"),
+                "{text}"
+            );
+            let known = |title: &&str| COLUMNS.iter().any(|(it, _)| it == title);
+            assert!(width < 6 || titles.iter().all(known), "{text}");
+            assert!(width < 29 || titles.contains(&"FAIL/s"), "{text}");
+        }
+    }
+
+    #[test]
+    fn eighty_columns_show_what_an_operator_looks_at_first() {
+        let text = as_text(&board(), 80);
+        let titles = text.lines().nth(3).unwrap();
+        for title in ["STATE", "OUT/s", "FAIL/s", "PENDING", "OLDEST", "DEAD"] {
+            assert!(titles.contains(title), "{title} in {titles}");
+        }
     }
 
     #[test]
