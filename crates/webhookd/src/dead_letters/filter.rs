@@ -1,10 +1,10 @@
 //! A filter of dead letters.
 
-use jiff::{SignedDuration, Timestamp};
-use std::time::Duration;
+use super::moment::parse_moment;
+use super::status::Status;
 use webhook_config::JobPattern;
 use webhook_dispatch::{FailureRecord, parse_webhook_id, rfc3339, webhook_id};
-use webhook_model::{EventHeader, StatusName};
+use webhook_model::EventHeader;
 use webhook_queue::{DeadLetter, EventId};
 
 /// Matches dead letters for which all of this is true.
@@ -28,17 +28,22 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "PATTERN", value_parser = parse_pattern)]
     job: Option<JobPattern>,
 
-    /// With this status: a number is the receiver's response (503), a name is the task's new state
-    /// (FAILED)
-    #[arg(long, value_name = "STATUS")]
-    status: Option<String>,
+    /// With one of these statuses: of the receiver's last response (503, 5xx), or the task's new
+    /// state (FAILED)
+    ///
+    /// Separated by commas; may be repeated.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = Status::parse)]
+    status: Vec<Status>,
 
-    /// Given up at this time or later: 2026-11-22T10:00:00Z, or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    /// Given up at this time or later: 2026-11-22, 2026-11-22T10:00:00Z, or 2h or 7d for that long
+    /// ago
+    ///
+    /// A time without an offset is in UTC.
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     since: Option<u64>,
 
     /// Given up before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     until: Option<u64>,
 }
 
@@ -72,9 +77,9 @@ impl Filter {
             id: part("id", text.id, parse_id)?,
             task: text.task,
             job: part("job", text.job, parse_pattern)?,
-            status: text.status,
-            since: part("since", text.since, parse_time)?,
-            until: part("until", text.until, parse_time)?,
+            status: part("status", text.status, parse_statuses)?.unwrap_or_default(),
+            since: part("since", text.since, parse_moment)?,
+            until: part("until", text.until, parse_moment)?,
         })
     }
 
@@ -100,12 +105,13 @@ impl Filter {
             until,
         } = self;
         let time = |at: u64| i64::try_from(at).ok().and_then(rfc3339);
+        let statuses: Vec<String> = status.iter().map(Status::to_string).collect();
         let pairs = [
             ("target", target.clone()),
             ("id", id.map(webhook_id)),
             ("task", task.clone()),
             ("job", job.as_ref().map(|job| job.as_str().to_owned())),
-            ("status", status.clone()),
+            ("status", (!statuses.is_empty()).then(|| statuses.join(","))),
             ("since", since.and_then(time)),
             ("until", until.and_then(time)),
         ];
@@ -132,18 +138,16 @@ impl Filter {
 
     /// Matches the parts for which the event must be parsed.
     fn matches_header(&self, letter: &DeadLetter<'_>) -> bool {
-        let answered = self
-            .status
-            .as_deref()
-            .and_then(|status| status.parse::<u16>().ok());
-        if let Some(wanted) = answered {
-            let note = FailureRecord::from_note(letter.note).ok();
-            if note.and_then(|note| note.status) != Some(wanted) {
-                return false;
-            }
+        if self.status.is_empty() && self.job.is_none() {
+            return true;
         }
-        let state = self.status.as_deref().filter(|_| answered.is_none());
-        if state.is_none() && self.job.is_none() {
+        let answered = self.status.iter().any(|status| status.is_of_response())
+            && FailureRecord::from_note(letter.note)
+                .ok()
+                .and_then(|note| note.status)
+                .is_some_and(|found| self.status.iter().any(|it| it.matches_response(found)));
+        let has_status = answered || self.status.is_empty();
+        if has_status && self.job.is_none() {
             return true;
         }
         let Ok(header) = EventHeader::read(letter.owed.body) else {
@@ -152,16 +156,18 @@ impl Filter {
         let text = |part: &Option<std::borrow::Cow<'_, str>>| {
             part.as_deref().unwrap_or_default().to_owned()
         };
-        state.is_none_or(|state| {
-            let new_state = header.new_state.as_ref().map(StatusName::name);
-            new_state.is_some_and(|name| name.eq_ignore_ascii_case(state))
-        }) && self.job.as_ref().is_none_or(|job| {
-            job.matches(
-                &text(&header.role),
-                &text(&header.environment),
-                &text(&header.job_name),
-            )
-        })
+        let in_state = || {
+            let new_state = header.new_state.as_ref();
+            new_state.is_some_and(|state| self.status.iter().any(|it| it.matches_state(state)))
+        };
+        (has_status || in_state())
+            && self.job.as_ref().is_none_or(|job| {
+                job.matches(
+                    &text(&header.role),
+                    &text(&header.environment),
+                    &text(&header.job_name),
+                )
+            })
     }
 }
 
@@ -175,21 +181,9 @@ fn parse_pattern(text: &str) -> Result<JobPattern, String> {
         .map_err(|error: webhook_config::InvalidJobPattern| error.to_string())
 }
 
-/// Parses a time, or a duration before now, into epoch milliseconds.
-fn parse_time(text: &str) -> Result<u64, String> {
-    let at = match text.parse::<Timestamp>() {
-        Ok(at) => at,
-        Err(_) => {
-            let ago: SignedDuration = text
-                .parse()
-                .map_err(|_| "write a time as 2026-11-22T10:00:00Z, or as 2h for two hours ago")?;
-            let ago = Duration::try_from(ago).map_err(|_| "a duration cannot be negative")?;
-            Timestamp::now()
-                .checked_sub(ago)
-                .map_err(|_| "that is too long ago")?
-        }
-    };
-    u64::try_from(at.as_millisecond()).map_err(|_| "that is before 1970".to_owned())
+/// Parses statuses that are separated by commas.
+fn parse_statuses(text: &str) -> Result<Vec<Status>, String> {
+    text.split(',').map(Status::parse).collect()
 }
 
 #[cfg(test)]
@@ -201,16 +195,5 @@ mod tests {
         let id = format!("evt_{}", "0a".repeat(16));
         assert_eq!(parse_id(&id), Ok(EventId([10; 16])));
         assert!(parse_id("0a0a").is_err());
-    }
-
-    #[test]
-    fn times_are_read_in_both_forms() {
-        assert_eq!(parse_time("1970-01-01T00:00:01Z"), Ok(1_000));
-        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap();
-        let ago = parse_time("2h").unwrap();
-        assert!((7_100_000..7_300_000).contains(&(now - ago)), "{ago} {now}");
-        for bad in ["", "yesterday", "-2h", "1969-01-01T00:00:00Z"] {
-            assert!(parse_time(bad).is_err(), "{bad}");
-        }
     }
 }

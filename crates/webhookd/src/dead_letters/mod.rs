@@ -3,6 +3,8 @@
 pub(crate) mod filter;
 mod letter;
 mod matching;
+mod moment;
+mod status;
 
 pub(crate) use filter::{Filter, FilterText};
 pub(crate) use letter::Letter;
