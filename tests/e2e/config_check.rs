@@ -130,3 +130,32 @@ fn schema_prints_a_json_schema() {
     );
     assert!(schema["properties"]["targetURL"]["description"].is_string());
 }
+
+#[test]
+fn a_file_is_checked_where_its_secrets_are_not() {
+    let text = r#"{
+        "targets": [
+            { "name": "audit", "targetURL": "https://localhost:5000/", "timeoutMsec": 500,
+              "headers": { "Authorization": { "env": "WEBHOOKD_TEST_UNSET" } },
+              "signing": { "secrets": [{ "file": "/nowhere/secret" }] },
+              "tls": { "caFile": "/nowhere/ca.pem",
+                       "clientCertFile": "/nowhere/cert.pem",
+                       "clientKeyFile": "/nowhere/key.pem" } },
+            { "name": "pager", "targetURL": "http://localhost:5001/", "timeoutMsec": 500,
+              "headers": { "X-Token": { "file": "nowhere" } } }
+        ]
+    }"#;
+    let output = webhookd_on(&["check"], text);
+    assert_eq!(output.status.code(), Some(1));
+    let output = webhookd_on(&["check", "--no-secrets", "--deny-warnings"], text);
+    let said = self::text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.ends_with("is valid: no errors, no warnings\n"),
+        "{said}"
+    );
+    // All else is checked.
+    let wrong = text.replace("500,", "-500,");
+    let output = webhookd_on(&["check", "--no-secrets"], &wrong);
+    assert_eq!(output.status.code(), Some(1));
+}

@@ -23,6 +23,12 @@ impl LoadError {
     pub fn diagnostics(&self) -> &Diagnostics {
         &self.diagnostics
     }
+
+    /// The same, without the error around them.
+    #[must_use]
+    pub fn into_diagnostics(self) -> Diagnostics {
+        *self.diagnostics
+    }
 }
 
 impl fmt::Display for LoadError {

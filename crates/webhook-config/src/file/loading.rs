@@ -61,12 +61,27 @@ impl ConfigText {
         &self.bytes
     }
 
+    /// Checks it without the environment variables and files that it names: they need not exist.
+    /// The file is valid then if no problem is an error.
+    #[must_use]
+    pub fn check_without_secrets(&self) -> Diagnostics {
+        match self.resolve(true) {
+            Ok((_, warnings)) => warnings,
+            Err(error) => error.into_diagnostics(),
+        }
+    }
+
     pub(crate) fn parse(&self) -> Result<(FileContent, Diagnostics), LoadError> {
+        self.resolve(false)
+    }
+
+    fn resolve(&self, without_secrets: bool) -> Result<(FileContent, Diagnostics), LoadError> {
         let env = |name: &str| std::env::var_os(name);
         let surroundings = Surroundings {
             dir: &self.dir,
             env: &env,
             world_readable: self.world_readable,
+            without_secrets,
         };
         read(&self.name, &self.bytes, &surroundings)
     }
@@ -94,6 +109,7 @@ pub(crate) fn parse(
             dir,
             env: &env,
             world_readable: false,
+            without_secrets: false,
         },
     )
 }

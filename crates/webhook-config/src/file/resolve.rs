@@ -19,6 +19,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) env: &'a dyn Fn(&str) -> Option<OsString>,
     /// Whether every user on this machine can read the file.
     pub(crate) world_readable: bool,
+    /// Whether variables and other files are left unread. What they hold counts as missing, and is
+    /// not a problem.
+    pub(crate) without_secrets: bool,
 }
 
 /// A secret's text and its source.
@@ -65,11 +68,11 @@ impl Surroundings<'_> {
 
     fn env_text(&self, name: &Spanned<String>, reader: &mut Reader) -> Option<String> {
         let shown = super::object::shorten(&name.value);
-        let found = if name.value.is_empty() || name.value.contains(['=', '\0']) {
-            None
-        } else {
-            (self.env)(&name.value)
-        };
+        let is_name = !name.value.is_empty() && !name.value.contains(['=', '\0']);
+        if is_name && self.without_secrets {
+            return None;
+        }
+        let found = is_name.then(|| (self.env)(&name.value)).flatten();
         let problem = match found.map(OsString::into_string) {
             Some(Ok(text)) => return Some(text),
             Some(Err(_)) => format!("the environment variable `{shown}` is not UTF-8"),
@@ -82,6 +85,9 @@ impl Surroundings<'_> {
 
     /// Reads the text of a file that the configuration names.
     pub(crate) fn file_text(&self, path: &Spanned<String>, reader: &mut Reader) -> Option<String> {
+        if self.without_secrets {
+            return None;
+        }
         let full = self.path(&path.value);
         let reason = match opened::read(&full, MAX_SECRET_FILE) {
             Ok(opened) => match String::from_utf8(opened.bytes) {

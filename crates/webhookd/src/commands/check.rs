@@ -5,12 +5,12 @@ use crate::console::write_out;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use webhook_config::{Config, Diagnostics, Severity};
+use webhook_config::{Config, ConfigText, Diagnostics, LoadError, Severity};
 
 /// Check a configuration file; exit 0 if it is valid, 1 if not
 ///
 /// The file is read as at a start: the environment variables and files that it refers to must
-/// exist.
+/// exist, unless --no-secrets is given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
     /// The configuration file
@@ -21,6 +21,12 @@ pub(crate) struct CheckArgs {
     /// Treat warnings as errors
     #[arg(long)]
     deny_warnings: bool,
+    /// Do not read the environment variables and files that the file refers to
+    ///
+    /// For a check where they do not exist: in CI, or before the installation. What depends on their
+    /// content is not checked.
+    #[arg(long)]
+    no_secrets: bool,
 }
 
 /// The output of `--format json`.
@@ -31,12 +37,13 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let outcome = Config::load(&args.file);
-    let (is_loaded, diagnostics) = match &outcome {
-        Ok(loaded) => (true, &loaded.warnings),
-        Err(error) => (false, error.diagnostics()),
-    };
-    let valid = is_loaded && (!args.deny_warnings || diagnostics.is_empty());
+    let checked = ConfigText::read(&args.file).and_then(|text| match args.no_secrets {
+        true => Ok(text.check_without_secrets()),
+        false => Config::from_text(&text).map(|loaded| loaded.warnings),
+    });
+    let diagnostics = &checked.unwrap_or_else(LoadError::into_diagnostics);
+    let has_errors = diagnostics.count(Severity::Error) > 0;
+    let valid = !has_errors && (!args.deny_warnings || diagnostics.is_empty());
     let text = match args.format {
         OutputFormat::Json => serde_json::to_string(&Report { valid, diagnostics })? + "\n",
         OutputFormat::Text => {
