@@ -102,7 +102,7 @@ fn no_input_is_no_failure() {
     assert!(bodies.is_empty());
     assert_eq!(ended.summary().count("/events"), 0);
     assert!(
-        ended.summary().json()["latency_ms"].is_null(),
+        ended.summary().json()["latencyMs"].is_null(),
         "no delivery has no latency"
     );
 }

@@ -218,7 +218,7 @@ fn an_event_that_is_refused_for_good_is_a_dead_letter_and_holds_nothing() {
         let summary = ended.summary();
         assert_eq!(summary.count("/delivered"), 2);
         assert_eq!(summary.count("/failed"), 1);
-        assert_eq!(summary.count("/targets/0/dead_letters"), 1);
+        assert_eq!(summary.count("/targets/0/deadLetters"), 1);
         assert_eq!(summary.count("/owed"), 0);
         assert!(
             ended.stderr.contains(&status.to_string()),
@@ -234,7 +234,7 @@ fn an_event_has_no_more_attempts_than_allowed() {
     let mut config = reliable(&receiver.url());
     config["retry"] = json!({ "initialMsec": 1, "maxMsec": 2, "maxAttempts": 3 });
     let ended = deliver(&config, &[event("one", 1), event("one", 2)]).expect_code(1);
-    assert_eq!(ended.summary().count("/targets/0/dead_letters"), 2);
+    assert_eq!(ended.summary().count("/targets/0/deadLetters"), 2);
     assert_eq!(ended.summary().count("/owed"), 0);
     assert_eq!(
         attempts(&receiver.requests()),

@@ -102,7 +102,7 @@ fn pointed_at(config: &str, url: &str) -> Result<String> {
 
 fn shown(summary: &Value) -> String {
     let number = |value: &Value| value.as_f64().map_or("?".to_owned(), |n| format!("{n:.1}"));
-    let latency = &summary["latency_ms"];
+    let latency = &summary["latencyMs"];
     let latency = match latency.is_object() {
         true => format!(
             ", latency p50 {} ms, p99 {} ms",
@@ -117,7 +117,7 @@ fn shown(summary: &Value) -> String {
         summary["delivered"],
         summary["failed"],
         summary["rejected"],
-        number(&summary["events_per_second"]),
+        number(&summary["eventsPerSecond"]),
     );
     if let Some(counters) = summary["counters"].as_object() {
         for (name, value) in counters {

@@ -10,6 +10,7 @@ use webhook_dispatch::{Latencies, Outcome, ShutdownReport, TargetStats};
 /// The summary of a run. Deliveries are counted for each target: an event that three targets accept
 /// is three deliveries.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Summary {
     /// Events read.
     pub(crate) events: u64,
@@ -41,6 +42,7 @@ pub(crate) struct Summary {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct LatencyMs {
     p50: f64,
     p99: f64,
@@ -48,6 +50,7 @@ pub(crate) struct LatencyMs {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct TargetSummary {
     name: String,
     delivered: u64,

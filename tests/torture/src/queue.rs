@@ -12,14 +12,17 @@ pub(crate) fn problems(paths: &Paths) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let stats = ask(paths, &["queue", "stats", "--format", "json"])?;
     let stats: Value = serde_json::from_str(&stats).context("webhookd queue stats")?;
-    if stats["corrupt"] != 0 {
-        problems.push(format!("{} damaged records in the queue", stats["corrupt"]));
+    if stats["quarantinedCount"] != 0 {
+        problems.push(format!(
+            "{} damaged records in the queue",
+            stats["quarantinedCount"]
+        ));
     }
     for target in stats["targets"].as_array().context("no targets")? {
         if target["pending"] != 0 {
             problems.push(format!(
                 "{} has {} pending",
-                target["target"], target["pending"]
+                target["name"], target["pending"]
             ));
         }
     }

@@ -11,12 +11,13 @@ use webhook_queue::{DiskQueue, Queue};
 
 /// The contents of a queue, as `--format json` prints them.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Holdings {
     events: u64,
     bytes: u64,
     /// `None` if it is unknown, since only the configuration has it.
     max_bytes: Option<u64>,
-    corrupt: u64,
+    quarantined_count: u64,
     /// The first thousand of them.
     quarantined: Vec<Quarantined>,
     targets: Vec<Holding>,
@@ -24,11 +25,12 @@ pub(super) struct Holdings {
 
 /// The contents for one target.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Holding {
-    target: String,
+    name: String,
     pending: u64,
-    oldest_age_seconds: Option<f64>,
-    dead: u64,
+    oldest_pending_age_seconds: Option<f64>,
+    dead_letters: u64,
 }
 
 /// An entry whose record is damaged.
@@ -76,18 +78,18 @@ impl Holdings {
         let statistics = queue.statistics().context("cannot read the queue")?;
         let targets = statistics.targets.into_iter().map(|target| Holding {
             pending: target.pending,
-            oldest_age_seconds: target
+            oldest_pending_age_seconds: target
                 .oldest_accepted_at
                 .filter(|_| target.pending > 0)
                 .map(age),
-            dead: target.dead,
-            target: target.target,
+            dead_letters: target.dead,
+            name: target.target,
         });
         Ok(Holdings {
             events: statistics.events,
             bytes: statistics.bytes,
             max_bytes: knows_bound.then_some(statistics.max_bytes),
-            corrupt: statistics.corrupt,
+            quarantined_count: statistics.corrupt,
             quarantined: Quarantined::of(queue)?,
             targets: targets.collect(),
         })
@@ -100,16 +102,16 @@ impl Holdings {
             bail!("{client} has no queue: every target is best-effort");
         }
         let targets = told.targets.into_iter().map(|target| Holding {
-            target: target.name,
+            name: target.name,
             pending: target.pending,
-            oldest_age_seconds: target.oldest_pending_age_seconds,
-            dead: target.dead_letters,
+            oldest_pending_age_seconds: target.oldest_pending_age_seconds,
+            dead_letters: target.dead_letters,
         });
         Ok(Holdings {
             events: told.events,
             bytes: told.bytes,
             max_bytes: Some(told.max_bytes),
-            corrupt: told.quarantined,
+            quarantined_count: told.quarantined,
             quarantined: Quarantined::ask(client, told.quarantined)?,
             targets: targets.collect(),
         })
@@ -120,8 +122,8 @@ impl Holdings {
     /// # Errors
     /// The queue does not know it, or `--yes` is missing.
     pub(super) fn check_drop(&self, target: &str, yes: bool) -> Result<()> {
-        let Some(found) = self.targets.iter().find(|known| known.target == target) else {
-            let names: Vec<&str> = self.targets.iter().map(|it| it.target.as_str()).collect();
+        let Some(found) = self.targets.iter().find(|known| known.name == target) else {
+            let names: Vec<&str> = self.targets.iter().map(|it| it.name.as_str()).collect();
             bail!(
                 "no target {target:?} in this queue; it knows: {}",
                 names.join(", ")
@@ -132,7 +134,7 @@ impl Holdings {
                 "{} pending events and {} dead letters of {target:?} would be deleted for good; \
                  confirm with --yes",
                 found.pending,
-                found.dead
+                found.dead_letters
             );
         }
         Ok(())
@@ -144,8 +146,8 @@ impl Holdings {
             .map_or_else(String::new, |bound| format!(" of {}", HumanBytes(bound)));
         let used = HumanBytes(self.bytes);
         writeln!(out, "{} events, {used}{bound} in use", self.events)?;
-        if self.corrupt > 0 {
-            writeln!(out, "quarantined records: {}", self.corrupt)?;
+        if self.quarantined_count > 0 {
+            writeln!(out, "quarantined records: {}", self.quarantined_count)?;
             Quarantined::write(out, &self.quarantined)?;
         }
         writeln!(
@@ -155,12 +157,12 @@ impl Holdings {
         )?;
         for target in &self.targets {
             let oldest = target
-                .oldest_age_seconds
+                .oldest_pending_age_seconds
                 .map_or_else(|| "-".to_owned(), |age| format!("{age:.1} s"));
             writeln!(
                 out,
                 "{:<24} {:>12} {:>14} {:>12}",
-                target.target, target.pending, oldest, target.dead
+                target.name, target.pending, oldest, target.dead_letters
             )?;
         }
         Ok(())
