@@ -143,20 +143,28 @@ fn timeless(text: &str) -> Vec<Vec<String>> {
 fn timeless_json(text: &str) -> Value {
     let mut json: Value = serde_json::from_str(text).expect("it prints JSON");
     json["bytes"].take();
-    json["max_bytes"].take();
+    json["maxBytes"].take();
     for target in json["targets"].as_array_mut().expect("it is a list") {
-        target["oldest_age_seconds"] = json!(target["oldest_age_seconds"].is_number());
+        target["oldestPendingAgeSeconds"] = json!(target["oldestPendingAgeSeconds"].is_number());
     }
     json
 }
 
 /// What each command that looks prints.
 fn looks(place: &[&str], id: &str) -> Vec<(String, String)> {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["dead-letters", "list"],
         &["dead-letters", "list", "--format", "json"],
         &["dead-letters", "list", "--task", "r2", "--target", "audit"],
         &["dead-letters", "list", "--status", "422", "--since", "1h"],
+        &[
+            "dead-letters",
+            "list",
+            "--status",
+            "4xx,LOST",
+            "--since",
+            "7d",
+        ],
         &["dead-letters", "list", "--id", id],
         &["dead-letters", "show", id],
         &["queue", "stats"],
@@ -193,6 +201,13 @@ fn each_command_that_looks_prints_the_same_whether_webhookd_runs_or_not() {
     let admin = admin.as_str();
 
     let by_directory = looks(&["--queue", &queue], &id);
+    // A class of statuses has all letters of one of its statuses.
+    assert_eq!(by_directory[3].1, by_directory[4].1);
+    assert!(
+        by_directory[3].1.lines().count() > 1,
+        "{}",
+        by_directory[3].1
+    );
     let by_config = looks(&["--webhook-config", &config], &id);
     let by_address = looks(&["--admin", &format!("http://{admin}")], &id);
     stop(daemon);
@@ -206,7 +221,7 @@ fn each_command_that_looks_prints_the_same_whether_webhookd_runs_or_not() {
             }
         }
     }
-    let (_, shown) = &stopped[5];
+    let (_, shown) = &stopped[6];
     assert!(shown.contains("no such \\u{1b}column"), "{shown}");
     assert!(shown.ends_with(&(event("r1", 1) + "\n")), "{shown}");
     let refused = command(&["queue", "stats", "--admin", admin]).expect_code(2);
@@ -363,12 +378,7 @@ fn where_nothing_runs_it_is_said() {
     daemon.signal(Signal::KILL);
     let _ended = daemon.wait();
     assert!(Path::new(&queue).join("admin.sock").exists());
-    for args in [
-        &["targets", "list"][..],
-        &["reload"],
-        &["ready"],
-        &["top", "--once"],
-    ] {
+    for args in [&["targets", "list"][..], &["reload"], &["top", "--once"]] {
         let args = [args, &["--queue", &queue]].concat();
         let said = command(&args).expect_code(2).stderr;
         assert!(
@@ -378,7 +388,83 @@ fn where_nothing_runs_it_is_said() {
     }
     let _works = output(&["queue", "stats", "--queue", &queue]);
     for bad in ["nowhere", "https://box:1", ""] {
-        let said = command(&["ready", "--admin", bad]).expect_code(2).stderr;
+        let said = command(&["targets", "list", "--admin", bad])
+            .expect_code(2)
+            .stderr;
         assert!(said.contains("HOST:PORT"), "{bad}: {said}");
+    }
+}
+
+#[test]
+fn ready_ends_with_0_or_1_alone_and_waits_as_long_as_it_may() {
+    let scene = Scene::new();
+    let queue = scene.queue();
+    for args in [
+        &["ready", "--queue", &queue][..],
+        &["ready", "--queue", &queue, "--wait", "200ms"],
+        &["ready", "--admin", "nowhere"],
+        &["ready", "--admin", "127.0.0.1:1"],
+        &["ready", "--webhook-config", "/nowhere/webhook.json"],
+        &["ready"],
+        &["ready", "--no-such-option"],
+    ] {
+        let _ended = command(args).expect_code(1);
+    }
+    // Asked before webhookd is started.
+    let waiting = Launch::new()
+        .args(["ready", "--queue", &queue, "--wait", "60s"])
+        .spawn();
+    let _daemon = scene.start(&[scene.target("audit", "hook")], &[]);
+    let ended = waiting.wait().expect_code(0);
+    assert_eq!(ended.stdout, b"ready\n");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error_and_does_not_change_the_exit_status() {
+    let scene = Scene::new();
+    let targets = [scene.target("audit", "hook"), scene.target("pager", "hook")];
+    let mut daemon = scene.start(&targets, &[]);
+    let _letters = scene.feed(&mut daemon);
+    let (queue, config) = (scene.queue(), scene.config());
+    let invalid = scene.folder.write("invalid.json", "{}");
+    let invalid = invalid.to_str().expect("UTF-8");
+    for (code, args) in [
+        (0, &["dead-letters", "list", "--queue", &queue][..]),
+        (
+            0,
+            &[
+                "dead-letters",
+                "list",
+                "--format",
+                "json",
+                "--queue",
+                &queue,
+            ],
+        ),
+        (0, &["queue", "stats", "--queue", &queue]),
+        (0, &["queue", "verify", "--queue", &queue]),
+        (0, &["targets", "list", "--queue", &queue]),
+        (0, &["targets", "pause", "audit", "--queue", &queue]),
+        (0, &["reload", "--queue", &queue]),
+        (0, &["ready", "--queue", &queue]),
+        (
+            0,
+            &["top", "--once", "--interval", "100ms", "--queue", &queue],
+        ),
+        (0, &["dead-letters", "replay", "--all", "--queue", &queue]),
+        (0, &["config", "show", &config]),
+        (0, &["check", &config]),
+        (1, &["check", invalid]),
+        (0, &["schema"]),
+        (0, &["completions", "bash"]),
+        (0, &["--help"]),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        drop(reader);
+        let ended = Launch::new().args(args).output(writer).run("");
+        assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.stderr);
+        for word in ["pipe", "panic", "standard output"] {
+            assert!(!ended.stderr.contains(word), "{args:?}: {}", ended.stderr);
+        }
     }
 }

@@ -48,13 +48,18 @@ enum Command {
 
 pub(crate) fn main() -> ExitCode {
     let args = normalize(std::env::args_os().collect());
+    // A health check knows two statuses.
+    let unusable = match args.get(1) {
+        Some(command) if command == "ready" => 1,
+        _ => UNUSABLE,
+    };
     let matches = match Cli::command().try_get_matches_from(args) {
         Ok(matches) => matches,
-        Err(error) => return print_error(&error),
+        Err(error) => return print_error(&error, unusable),
     };
     let command = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli.command,
-        Err(error) => return print_error(&error),
+        Err(error) => return print_error(&error, unusable),
     };
     let ended = match command {
         Command::Run(args) => commands::run::run(args),
@@ -66,7 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Command::DeadLetters(args) => commands::dead_letters::run(args),
         Command::Targets(args) => commands::targets::run(args),
         Command::Reload(args) => commands::reload::run(args),
-        Command::Ready(args) => commands::ready::run(args),
+        Command::Ready(args) => Ok(commands::ready::run(&args)),
         Command::Top(args) => commands::top::run(args),
         Command::Send(args) => commands::send::run(args),
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
@@ -81,11 +86,11 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// Prints clap's error, or the help that was requested.
-fn print_error(error: &clap::Error) -> ExitCode {
+fn print_error(error: &clap::Error, unusable: u8) -> ExitCode {
     // Standard error is closed, so its failure cannot be reported.
     drop(error.print());
     if error.use_stderr() {
-        ExitCode::from(UNUSABLE)
+        ExitCode::from(unusable)
     } else {
         ExitCode::SUCCESS
     }

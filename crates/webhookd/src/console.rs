@@ -3,7 +3,7 @@
 use crate::log::{self, LogWriter, RateLimitedLog, printable};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write;
+use std::io::{StdoutLock, Write};
 
 /// Reports an error or a result: in the log if there is one, else on standard error.
 pub(crate) fn complain(text: &str) {
@@ -19,12 +19,40 @@ pub(crate) fn print(text: &str) {
     log::print(&format!("webhookd: {text}\n"));
 }
 
+/// Standard output, whose reader may close it: `| head` has read enough, which changes neither what
+/// a command does nor its exit status. The rest of the output is dropped.
+#[derive(Debug)]
+pub(crate) struct Output(StdoutLock<'static>);
+
+/// Standard output, for one command.
+pub(crate) fn output() -> Output {
+    Output(std::io::stdout().lock())
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        or_closed(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        or_closed(self.0.flush(), ())
+    }
+}
+
+/// What a write returns, or `written` if the reader has closed the pipe.
+fn or_closed<T>(result: std::io::Result<T>, written: T) -> std::io::Result<T> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(written),
+        result => result,
+    }
+}
+
 /// Writes to standard output.
 ///
 /// # Errors
-/// Standard output is closed, or fails.
+/// Standard output fails. A reader that has closed it is no failure.
 pub(crate) fn write_out(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output();
     out.write_all(text.as_ref())
         .and_then(|()| out.flush())
         .context("cannot write to standard output")

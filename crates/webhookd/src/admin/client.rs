@@ -42,6 +42,8 @@ pub(crate) struct Client {
     address: Address,
     /// The value of `Authorization`.
     token: Option<HeaderValue>,
+    /// How long a response may take.
+    response: Duration,
 }
 
 /// A response.
@@ -88,7 +90,13 @@ impl Client {
             runtime,
             address,
             token,
+            response: RESPONSE,
         })
+    }
+
+    /// The same, for requests that are answered within this time.
+    pub(crate) fn within(self, response: Duration) -> Client {
+        Client { response, ..self }
     }
 
     /// GETs JSON.
@@ -166,9 +174,9 @@ impl Client {
             connection.abort();
             anyhow::Ok(Response { status, body })
         };
-        tokio::time::timeout(RESPONSE, answering)
+        tokio::time::timeout(self.response, answering)
             .await
-            .map_err(|_| anyhow!("none within {} s", RESPONSE.as_secs()))?
+            .map_err(|_| anyhow!("none within {} s", self.response.as_secs()))?
     }
 
     fn host(&self) -> &str {

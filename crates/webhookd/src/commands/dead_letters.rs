@@ -7,6 +7,7 @@ mod stopped;
 
 use crate::commands::output_format::OutputFormat;
 use crate::commands::queue_selector::{Access, QueueSelector};
+use crate::console::output;
 use crate::dead_letters::{Filter, Letter};
 use anyhow::{Context, Result, bail};
 use change::Change;
@@ -135,7 +136,7 @@ fn show(access: &Access, id: &str) -> Result<ExitCode> {
     if letters.is_empty() {
         bail!("no dead letter has the webhook-id {id}");
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = output();
     for letter in &letters {
         listing::full(&mut out, letter)?;
     }
@@ -160,6 +161,6 @@ fn change(
         Access::Stopped(queue) => stopped::change(&queue, filter, change)?,
         Access::Running(client) => running::change(&client, filter, change)?,
     };
-    writeln!(std::io::stdout().lock(), "{changed} {}", change.done())?;
+    writeln!(output(), "{changed} {}", change.done())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ pub(crate) use apart::check_unclosed;
 use crate::admin::client::segment;
 use crate::commands::output_format::OutputFormat;
 use crate::commands::queue_selector::{Access, QueueSelector};
+use crate::console::output;
 use anyhow::{Result, bail};
 use findings::Findings;
 use holdings::Holdings;
@@ -80,7 +81,7 @@ enum QueueCommand {
 }
 
 pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output();
     match args.command {
         QueueCommand::Stats { selector, format } => {
             let holdings = match selector.open()? {

@@ -2,27 +2,58 @@
 
 use crate::commands::queue_selector::QueueSelector;
 use crate::console::write_out;
-use anyhow::Result;
+use crate::units::parse_duration;
+use anyhow::{Result, bail};
 use hyper::Method;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 /// Check whether a running webhookd can accept events; exit 0 if so, 1 if not
 ///
-/// For health checks without curl.
+/// For health checks without curl. The exit status is 1 for each kind of failure: webhookd does not
+/// run, does not respond, or an argument is not valid.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReadyArgs {
     #[command(flatten)]
     selector: QueueSelector,
+
+    /// Wait up to this long until it is ready: 30s, 5m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    wait: Option<Duration>,
 }
 
-pub(crate) fn run(args: ReadyArgs) -> Result<ExitCode> {
-    let answer = args.selector.client()?.send(Method::GET, "/readyz", None)?;
-    let (text, code) = if answer.status.is_success() {
-        ("ready\n".to_owned(), ExitCode::SUCCESS)
-    } else {
-        let text = format!("not ready: {}\n", answer.detail());
-        (text, ExitCode::FAILURE)
-    };
-    write_out(text)?;
-    Ok(code)
+/// How long a response may take.
+const RESPONSE: Duration = Duration::from_secs(5);
+/// How often to ask.
+const STEP: Duration = Duration::from_millis(200);
+
+pub(crate) fn run(args: &ReadyArgs) -> ExitCode {
+    let until = Instant::now() + args.wait.unwrap_or_default();
+    loop {
+        let why = match ask(&args.selector) {
+            Ok(()) => {
+                // The status says it, too.
+                drop(write_out("ready\n"));
+                return ExitCode::SUCCESS;
+            }
+            Err(why) => why,
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            drop(write_out(format!("not ready: {why:#}\n")));
+            return ExitCode::FAILURE;
+        }
+        std::thread::sleep(left.min(STEP));
+    }
+}
+
+/// # Errors
+/// Says why it is not ready.
+fn ask(selector: &QueueSelector) -> Result<()> {
+    let client = selector.client()?.within(RESPONSE);
+    let answer = client.send(Method::GET, "/readyz", None)?;
+    if !answer.status.is_success() {
+        bail!("{}", answer.detail());
+    }
+    Ok(())
 }

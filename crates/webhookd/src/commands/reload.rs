@@ -1,6 +1,7 @@
 //! `webhookd reload`: reloads the configuration of a running program.
 
 use crate::commands::queue_selector::QueueSelector;
+use crate::console::output;
 use anyhow::{Context, Result};
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -50,7 +51,7 @@ struct Diagnostic {
 
 pub(crate) fn run(args: ReloadArgs) -> Result<ExitCode> {
     let answer = args.selector.client()?.post("/api/v1/reload", None)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output();
     if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
         let invalid: Invalid = serde_json::from_slice(&answer.body)
             .context("the response is not what this version of webhookd expects")?;

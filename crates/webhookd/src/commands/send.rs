@@ -3,6 +3,7 @@
 mod report;
 
 use crate::commands::output_format::OutputFormat;
+use crate::console::output;
 use crate::exit::UNUSABLE;
 use anyhow::{Context, Result, bail};
 use report::Report;
@@ -85,7 +86,7 @@ pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
         show_secrets: args.show_secrets,
         is_filtered_out: !target.accepts(&header),
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = output();
     match args.format {
         OutputFormat::Text => report.write_text(&mut out),
         OutputFormat::Json => report.write_json(&mut out),

@@ -3,7 +3,7 @@
 use crate::admin::client::segment;
 use crate::commands::output_format::OutputFormat;
 use crate::commands::queue_selector::QueueSelector;
-use crate::console::write_out;
+use crate::console::{output, write_out};
 use anyhow::Result;
 use hyper::Method;
 use serde::Deserialize;
@@ -102,7 +102,7 @@ fn list(selector: &QueueSelector, format: OutputFormat) -> Result<()> {
         return write_out(&answer.check()?.body);
     }
     let Targets { targets } = answer.json()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = output();
     writeln!(
         out,
         "{:<24} {:<12} {:>12} {:>12} {:>12} {:>12} {:<12} URL",

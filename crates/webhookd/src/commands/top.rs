@@ -37,11 +37,13 @@ pub(crate) struct TopArgs {
 
 /// The width of a frame without a terminal.
 const WIDTH: u16 = 132;
+/// How long a response may take; no key is handled meanwhile.
+const RESPONSE: Duration = Duration::from_secs(5);
 /// The shortest interval, since each update costs the running program some work.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: TopArgs) -> Result<ExitCode> {
-    let source = Source::new(args.selector.client()?);
+    let source = Source::new(args.selector.client()?.within(RESPONSE));
     let interval = args.interval.max(SHORTEST);
     let mut board = Board::default();
     // Before the terminal is changed, so that an error is printed as usual.
