@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
-use testkit::{Ended, Folder, Launch, Receiver, Reply, Request, Server, event, task_of};
+use testkit::{Admin, Ended, Folder, Launch, Receiver, Reply, Request, Server, event, task_of};
 
 /// Delivers these lines with this config.
 fn deliver(config: &Value, lines: &[String]) -> Ended {
@@ -353,4 +353,62 @@ fn a_kafka_record_that_keeps_failing_is_not_delivered() {
     assert_eq!(ended.summary().count("/delivered"), 0);
     assert_eq!(ended.summary().count("/owed"), 1);
     assert_eq!(ended.summary().count("/targets/0/outcomes/2xx"), 0);
+}
+
+/// A receiver that answers this status to seven of ten tasks, and 200 to the others.
+fn poisoned(status: u16) -> Receiver {
+    Receiver::start(
+        move |request| match task_of(&request.body).contains("bad") {
+            true => Reply::status(status),
+            false => Reply::status(200),
+        },
+    )
+}
+
+#[test]
+fn failing_tasks_do_not_delay_the_others() {
+    for status in [404, 500] {
+        let receiver = poisoned(status);
+        let folder = Folder::new();
+        let mut config = reliable(&receiver.url());
+        // The default back-off: a breaker that counts these failures would wait for minutes.
+        config["retry"] = json!({});
+        let mut process = Launch::with_config(&folder.config(&config))
+            .args(["--grace", "0s", "--admin", "0"])
+            .spawn();
+        let admin = Admin::of(&process);
+        for round in 0..20 {
+            let tasks = (0..10).map(|number| {
+                let kind = if number < 7 { "bad" } else { "good" };
+                event(&format!("{kind}-{round}-{number}"), 1) + "\n"
+            });
+            process.write(tasks.collect::<String>());
+            admin.wait_for("default", "delivered", (round + 1) * 3);
+        }
+        process.close_input();
+        process.wait().expect_code(3);
+    }
+}
+
+#[test]
+fn a_hold_by_retry_after_is_shown_with_its_end_and_reason() {
+    let receiver = Receiver::start(|_| Reply::status(503).header("Retry-After", "1800.5"));
+    let folder = Folder::new();
+    let mut process = Launch::with_config(&folder.config(&reliable(&receiver.url())))
+        .args(["--grace", "0s", "--admin", "0"])
+        .spawn();
+    let admin = Admin::of(&process);
+    process.write(event("one", 1) + "\n");
+    admin.wait_for("default", "waitingTasks", 1);
+    let targets = admin.get("/api/v1/targets");
+    let target = &targets["targets"][0];
+    assert_eq!(target["state"], "held");
+    assert_eq!(target["hold"]["reason"], "retry-after");
+    assert!(target["hold"]["until"].is_string(), "{target}");
+    let detail = "answered 503 with Retry-After: 1800.5";
+    assert_eq!(target["hold"]["detail"], detail);
+    let metrics = admin.text("/metrics");
+    assert!(metrics.contains("webhookd_target_held{target=\"default\",reason=\"retry-after\"} 1"));
+    process.close_input();
+    process.wait().expect_code(3);
 }
