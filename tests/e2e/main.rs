@@ -20,6 +20,7 @@ mod monitoring;
 mod notify;
 mod packaging;
 mod queue_files;
+mod quotas;
 mod receive;
 mod refused;
 mod reload;

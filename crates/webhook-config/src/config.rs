@@ -173,6 +173,13 @@ impl ConfigBuilder {
             return Err(BuildError::DuplicateName(twice.name().clone()));
         }
         limits::QUEUE_BYTES.check("queue.maxBytes", queue.max_bytes())?;
+        let letters = queue.dead_letters();
+        let bytes = letters.max_bytes().unwrap_or(0);
+        limits::DEAD_LETTER_BYTES.check("queue.deadLetters.maxBytes", bytes)?;
+        let count = letters.max_count();
+        limits::DEAD_LETTER_COUNT.check("queue.deadLetters.maxCount", count)?;
+        let age = letters.max_age();
+        limits::RETRY_MSEC.check_duration("queue.deadLetters.maxAgeMsec", age)?;
         limits::MAX_EVENT_BYTES.check("maxEventBytes", max_event_bytes as u64)?;
         Ok(Config {
             targets,

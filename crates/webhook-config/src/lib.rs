@@ -47,7 +47,7 @@ pub use header::{Header, InvalidHeader};
 pub use limits::BuildError;
 pub use name::{InvalidName, TargetName};
 pub use proxy::{InvalidProxy, ProxyUrl};
-pub use queue::{QueueSettings, WhenFull};
+pub use queue::{DeadLetterSettings, QueueSettings, WhenFull};
 pub use reference::reference;
 pub use retry::{InvalidRetry, RetryPolicy};
 pub use schema::json_schema;

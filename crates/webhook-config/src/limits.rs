@@ -86,6 +86,19 @@ pub(crate) const QUEUE_BYTES: Limits = Limits {
     most: 16 << 40,
 };
 
+pub(crate) const OWED_BYTES: Limits = Limits {
+    least: 1,
+    most: QUEUE_BYTES.most,
+};
+pub(crate) const DEAD_LETTER_BYTES: Limits = Limits {
+    least: 0,
+    most: QUEUE_BYTES.most,
+};
+pub(crate) const DEAD_LETTER_COUNT: Limits = Limits {
+    least: 0,
+    most: 1_000_000_000,
+};
+
 /// Short enough for a moved receiver, long enough to cost nothing.
 pub(crate) const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 pub(crate) const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);

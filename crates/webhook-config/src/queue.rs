@@ -1,6 +1,7 @@
 //! The settings of the queue of undelivered events.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What happens to a new event when the queue is full or its disk fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub struct QueueSettings {
     pub(crate) dir: PathBuf,
     pub(crate) max_bytes: u64,
     pub(crate) when_full: WhenFull,
+    pub(crate) dead_letters: DeadLetterSettings,
 }
 
 impl QueueSettings {
@@ -60,6 +62,13 @@ impl QueueSettings {
         self
     }
 
+    /// Sets how many dead letters are kept.
+    #[must_use]
+    pub fn with_dead_letters(mut self, dead_letters: DeadLetterSettings) -> Self {
+        self.dead_letters = dead_letters;
+        self
+    }
+
     /// The default of [`Self::max_bytes`]: 16 GiB.
     pub const DEFAULT_MAX_BYTES: u64 = 16 << 30;
 
@@ -80,6 +89,79 @@ impl QueueSettings {
     pub fn when_full(&self) -> WhenFull {
         self.when_full
     }
+
+    /// How many dead letters are kept.
+    #[must_use]
+    pub fn dead_letters(&self) -> &DeadLetterSettings {
+        &self.dead_letters
+    }
+
+    /// The most bytes that dead letters may take.
+    #[must_use]
+    pub fn max_dead_letter_bytes(&self) -> u64 {
+        let quarter = self.max_bytes / 4;
+        self.dead_letters.max_bytes.unwrap_or(quarter)
+    }
+}
+
+/// How many dead letters of all targets are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadLetterSettings {
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) max_count: u64,
+    pub(crate) max_age: Duration,
+}
+
+impl DeadLetterSettings {
+    /// Sets the most bytes; a quarter of the queue's if not set, 16 TiB at most.
+    #[must_use]
+    pub fn with_max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = Some(max_bytes);
+        self
+    }
+
+    /// Sets the most dead letters; 1,000,000 if not set, 1,000,000,000 at most.
+    #[must_use]
+    pub fn with_max_count(mut self, max_count: u64) -> Self {
+        self.max_count = max_count;
+        self
+    }
+
+    /// Sets how long they are kept; 30 days if not set, 10 years at most.
+    #[must_use]
+    pub fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
+
+    /// The most bytes, if they are set; see [`QueueSettings::max_dead_letter_bytes`].
+    #[must_use]
+    pub fn max_bytes(&self) -> Option<u64> {
+        self.max_bytes
+    }
+
+    /// The most dead letters.
+    #[must_use]
+    pub fn max_count(&self) -> u64 {
+        self.max_count
+    }
+
+    /// How long they are kept.
+    #[must_use]
+    pub fn max_age(&self) -> Duration {
+        self.max_age
+    }
+}
+
+impl Default for DeadLetterSettings {
+    /// A quarter of the queue's bytes, 1,000,000 letters, 30 days.
+    fn default() -> Self {
+        DeadLetterSettings {
+            max_bytes: None,
+            max_count: 1_000_000,
+            max_age: Duration::from_secs(30 * 86_400),
+        }
+    }
 }
 
 impl Default for QueueSettings {
@@ -89,6 +171,7 @@ impl Default for QueueSettings {
             dir: PathBuf::from("webhook-queue"),
             max_bytes: Self::DEFAULT_MAX_BYTES,
             when_full: WhenFull::Block,
+            dead_letters: DeadLetterSettings::default(),
         }
     }
 }

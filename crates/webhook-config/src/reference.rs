@@ -1,8 +1,8 @@
 //! The reference of the file's keys as Markdown tables.
 
 use crate::file::{
-    BreakerFile, ConfigFile, Field, FileObject, Presence, QueueFile, RetryFile, SigningFile,
-    TargetFile, TlsFile,
+    BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, Presence, QueueFile, RetryFile,
+    SigningFile, TargetFile, TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -38,6 +38,12 @@ pub fn reference() -> String {
     );
     section("`tls`", &TlsFile::fields(), &of("Tls"), &mut text);
     section("`queue`", &QueueFile::fields(), &of("Queue"), &mut text);
+    section(
+        "`queue.deadLetters`",
+        &DeadLettersFile::fields(),
+        &of("DeadLetters"),
+        &mut text,
+    );
     text
 }
 

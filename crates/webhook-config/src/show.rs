@@ -40,6 +40,7 @@ struct ShownTarget<'a> {
     concurrency: NonZeroUsize,
     window: NonZeroUsize,
     max_per_second: Option<NonZeroU32>,
+    max_owed_bytes: Option<u64>,
     max_response_bytes: u64,
     max_connection_age_msec: u64,
     signing: Option<ShownSigning>,
@@ -86,6 +87,16 @@ struct ShownQueue {
     dir: String,
     max_bytes: u64,
     when_full: &'static str,
+    dead_letters: ShownDeadLetters,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownDeadLetters {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<u64>,
+    max_count: u64,
+    max_age_msec: u64,
 }
 
 impl<'a> ShownConfig<'a> {
@@ -133,6 +144,7 @@ fn show_target(target: &Target) -> ShownTarget<'_> {
         concurrency: target.concurrency(),
         window: target.window(),
         max_per_second: target.max_per_second(),
+        max_owed_bytes: target.max_owed_bytes(),
         max_response_bytes: target.max_response_bytes(),
         max_connection_age_msec: msec(target.max_connection_age()),
         signing,
@@ -177,6 +189,11 @@ fn show_queue(queue: &QueueSettings) -> ShownQueue {
         dir: queue.dir.display().to_string(),
         max_bytes: queue.max_bytes,
         when_full: queue.when_full.name(),
+        dead_letters: ShownDeadLetters {
+            max_bytes: queue.dead_letters.max_bytes,
+            max_count: queue.dead_letters.max_count,
+            max_age_msec: msec(queue.dead_letters.max_age),
+        },
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Target {
     max_response_bytes: u64,
     max_connection_age: Duration,
     max_per_second: Option<NonZeroU32>,
+    max_owed_bytes: Option<u64>,
     signing: Option<Signing>,
     tls: Tls,
     proxy: Option<ProxyUrl>,
@@ -67,6 +68,7 @@ impl Target {
             max_response_bytes: limits::DEFAULT_MAX_RESPONSE_BYTES,
             max_connection_age: limits::DEFAULT_MAX_CONNECTION_AGE,
             max_per_second: None,
+            max_owed_bytes: None,
             signing: None,
             tls: Tls::default(),
             proxy: None,
@@ -187,6 +189,13 @@ impl Target {
         self.max_per_second
     }
 
+    /// The most bytes of the queue that events owed to it may take. Without a bound, as many as are
+    /// free, if there are several reliable targets.
+    #[must_use]
+    pub fn max_owed_bytes(&self) -> Option<u64> {
+        self.max_owed_bytes
+    }
+
     /// How its deliveries are signed.
     #[must_use]
     pub fn signing(&self) -> Option<&Signing> {
@@ -276,6 +285,9 @@ impl TargetBuilder {
         max_connection_age: Duration
         /// The most attempts started in a second; no bound if not set.
         max_per_second: Option<NonZeroU32>
+        /// The most bytes of the queue that events owed to it may take; 16 TiB at most. If not
+        /// set, as many as are free, if there are several reliable targets.
+        max_owed_bytes: Option<u64>
         /// How its deliveries are signed; unsigned if not set.
         signing: Option<Signing>
         /// The certificates that its TLS connections trust and present.
@@ -346,6 +358,9 @@ impl TargetBuilder {
         limits::MAX_RESPONSE_BYTES.check("maxResponseBytes", target.max_response_bytes)?;
         if let Some(rate) = target.max_per_second {
             limits::MAX_PER_SECOND.check("maxPerSecond", u64::from(rate.get()))?;
+        }
+        if let Some(bytes) = target.max_owed_bytes {
+            limits::OWED_BYTES.check("maxOwedBytes", bytes)?;
         }
         target.header_map = header_map(&target.headers);
         Ok(target)

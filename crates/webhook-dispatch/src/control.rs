@@ -328,6 +328,19 @@ impl Control {
     }
 
     /// Clears the writer's note that the queue is full.
+    /// Removes some of the dead letters over the bounds of the configuration (`queue.deadLetters`).
+    /// Returns how many; 0 once the bounds are kept. The dispatcher does so whenever an event becomes
+    /// a dead letter. Call this now and then for those that have become too old since.
+    ///
+    /// # Errors
+    /// The queue failed, and nothing was removed.
+    pub fn trim_dead_letters(&self) -> Result<u64, QueueError> {
+        match self.router.storage() {
+            Some(storage) => storage.writer.trim_dead_letters(),
+            None => Ok(0),
+        }
+    }
+
     fn made_room(&self) {
         if let Some(storage) = self.router.storage() {
             storage.writer.made_room();

@@ -31,22 +31,40 @@ pub struct Event {
 }
 
 /// The result of appending an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Accepted {
     /// Stored under this handle.
     Stored(EntryId),
+    /// Stored, but not for all of its targets.
+    Partly {
+        /// Its handle.
+        entry: EntryId,
+        /// The targets that are over their quotas and will not get it.
+        over_quota: Arc<[Arc<str>]>,
+    },
+    /// Not stored: all of its targets, which are these, are over their quotas.
+    OverQuota(Arc<[Arc<str>]>),
     /// Not stored: an event with the same idempotency key was accepted before, under this id.
     Duplicate(EventId),
 }
 
 impl Accepted {
-    /// The handle, unless the event is a duplicate.
+    /// The handle, if the event was stored.
     #[must_use]
     pub fn entry(&self) -> Option<EntryId> {
         match *self {
-            Accepted::Stored(entry) => Some(entry),
-            Accepted::Duplicate(_) => None,
+            Accepted::Stored(entry) | Accepted::Partly { entry, .. } => Some(entry),
+            Accepted::OverQuota(_) | Accepted::Duplicate(_) => None,
+        }
+    }
+
+    /// The targets that it was not stored for, since they are over their quotas.
+    #[must_use]
+    pub fn over_quota(&self) -> &[Arc<str>] {
+        match self {
+            Accepted::Partly { over_quota, .. } | Accepted::OverQuota(over_quota) => over_quota,
+            Accepted::Stored(_) | Accepted::Duplicate(_) => &[],
         }
     }
 
@@ -54,8 +72,8 @@ impl Accepted {
     #[must_use]
     pub fn duplicate_of(&self) -> Option<EventId> {
         match *self {
-            Accepted::Stored(_) => None,
             Accepted::Duplicate(first) => Some(first),
+            _ => None,
         }
     }
 }
@@ -113,6 +131,14 @@ pub struct TargetHold {
     pub until: u64,
     /// The reason, in the caller's own encoding.
     pub note: Vec<u8>,
+}
+
+impl Settled {
+    /// Whether the entry is kept as a dead letter.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        matches!(self, Settled::Dead { .. })
+    }
 }
 
 /// An entry that a target is owed, borrowed from the queue.

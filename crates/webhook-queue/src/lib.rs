@@ -11,6 +11,7 @@ mod error;
 mod group_writer;
 mod memory_queue;
 mod queue;
+mod quotas;
 mod verification;
 
 pub use disk_queue::{
@@ -28,4 +29,5 @@ pub use group_writer::{
 };
 pub use memory_queue::MemoryQueue;
 pub use queue::{Queue, Statistics, TargetStatistics};
+pub use quotas::{DeadLetterLimits, Quotas};
 pub use verification::{CorruptEntry, Verification};

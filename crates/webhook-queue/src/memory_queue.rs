@@ -1,12 +1,13 @@
 //! A queue without a disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
-    RecentKeys, Settled, Settlement, Statistics, TargetHold, TargetStatistics, Verification,
+    Quotas, RecentKeys, Settled, Settlement, Statistics, TargetHold, TargetStatistics,
+    Verification,
 };
 
 /// Bytes counted for an event besides its key and body.
@@ -23,6 +24,7 @@ pub struct MemoryQueue {
     /// Readers share it, so that none holds the lock while it visits entries. A change copies it if
     /// a reader still has it.
     state: Mutex<Arc<State>>,
+    quotas: Mutex<Arc<Quotas>>,
     /// Outside the state, so that it is never copied. Locked after the state.
     recent: Mutex<RecentKeys>,
 }
@@ -31,7 +33,8 @@ pub struct MemoryQueue {
 struct State {
     last: u64,
     bytes: u64,
-    targets: BTreeSet<Arc<str>>,
+    /// The bytes that each target is owed.
+    targets: BTreeMap<Arc<str>, u64>,
     events: BTreeMap<u64, Stored>,
     holds: BTreeMap<Arc<str>, TargetHold>,
 }
@@ -70,8 +73,56 @@ impl MemoryQueue {
         MemoryQueue {
             max_bytes,
             state: Mutex::default(),
+            quotas: Mutex::default(),
             recent: Mutex::new(RecentKeys::new(window)),
         }
+    }
+
+    fn quotas(&self) -> Arc<Quotas> {
+        let quotas = self.quotas.lock();
+        quotas.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The targets of each event that are over their quotas.
+    fn over_quota(
+        &self,
+        state: &State,
+        appends: &[Event],
+        free: u64,
+        is_duplicate: impl Fn(&Event) -> bool,
+    ) -> Result<Vec<Vec<Arc<str>>>, QueueError> {
+        let quotas = self.quotas();
+        let mut owed = match quotas.is_unlimited() {
+            true => return Ok(vec![Vec::new(); appends.len()]),
+            false => state.targets.clone(),
+        };
+        let mut found = Vec::with_capacity(appends.len());
+        for event in appends {
+            if is_duplicate(event) {
+                found.push(Vec::new());
+                continue;
+            }
+            let cost = Stored::cost(event);
+            let is_over = |owed: &BTreeMap<Arc<str>, u64>, target: &Arc<str>| {
+                let owed = owed.get(target).copied().unwrap_or(0);
+                owed > 0 && owed + cost > quotas.max_owed(target, free)
+            };
+            let mut over: Vec<Arc<str>> = event.targets.to_vec();
+            over.retain(|target| is_over(&owed, target));
+            let accepts = |target: &&Arc<str>| !is_over(&owed, target);
+            if over.len() < event.targets.len() {
+                for target in event.targets.iter().filter(|it| !over.contains(it)) {
+                    *owed.entry(target.clone()).or_default() += cost;
+                }
+            } else if !over.is_empty() && !quotas.owed.keys().any(|target| accepts(&target)) {
+                return Err(QueueError::Full {
+                    used: state.bytes,
+                    max: self.max_bytes,
+                });
+            }
+            found.push(over);
+        }
+        Ok(found)
     }
 
     fn snapshot(&self) -> Arc<State> {
@@ -87,6 +138,11 @@ impl MemoryQueue {
 impl Stored {
     fn size(event: &Event) -> u64 {
         EVENT_OVERHEAD + event.key.len() as u64 + event.body.len() as u64
+    }
+
+    /// What an event counts for each of its targets.
+    fn cost(event: &Event) -> u64 {
+        Stored::size(event) + TARGET_OVERHEAD
     }
 
     fn owed(&self, seq: u64, attempts: u32, not_before: u64) -> Owed<'_> {
@@ -130,15 +186,17 @@ impl State {
             .map(|(&seq, stored)| (seq, stored))
     }
 
-    fn append(&mut self, event: &Event) -> EntryId {
+    fn append(&mut self, event: &Event, over_quota: &[Arc<str>]) -> EntryId {
         self.last += 1;
-        let standings: BTreeMap<Arc<str>, Standing> = event
-            .targets
-            .iter()
+        let targets = event.targets.iter();
+        let standings: BTreeMap<Arc<str>, Standing> = targets
+            .filter(|target| !over_quota.contains(target))
             .map(|target| (target.clone(), Standing::NEW))
             .collect();
         if !standings.is_empty() {
-            self.targets.extend(standings.keys().cloned());
+            for target in standings.keys() {
+                *self.targets.entry(target.clone()).or_default() += Stored::cost(event);
+            }
             self.bytes += Stored::size(event) + standings.values().map(Standing::size).sum::<u64>();
             self.events.insert(
                 self.last,
@@ -196,6 +254,12 @@ impl State {
             return;
         };
         self.bytes -= old.size();
+        let owed = |standing: &Standing| matches!(standing, Standing::Owed { .. });
+        if let Some(bytes) = self.targets.get_mut(&name) {
+            let cost = Stored::cost(&stored.event);
+            *bytes -= cost * u64::from(owed(&old));
+            *bytes += cost * u64::from(new.as_ref().is_some_and(owed));
+        }
         if let Some(new) = new {
             self.bytes += new.size();
             stored.standings.insert(name, new);
@@ -278,20 +342,76 @@ impl Queue for MemoryQueue {
                 max: self.max_bytes,
             });
         }
+        // Before anything changes, so that a commit that fails changes nothing.
+        let free = self.max_bytes.saturating_sub(state.bytes + need);
+        let over_quota = self.over_quota(&state, appends, free, |event| {
+            repeated(&recent, event).is_some()
+        })?;
         let state = Arc::make_mut(&mut state);
         for settlement in settlements {
             state.settle(settlement);
         }
-        let mut append = |event: &Event| {
+        let mut append = |(event, over_quota): (&Event, Vec<Arc<str>>)| {
             if let Some(first) = repeated(&recent, event) {
                 return Accepted::Duplicate(first);
+            }
+            if !over_quota.is_empty() && event.targets.iter().all(|it| over_quota.contains(it)) {
+                return Accepted::OverQuota(over_quota.into());
             }
             if let Some(key) = &event.idempotency_key {
                 recent.learn(key, event.id, event.accepted_at);
             }
-            Accepted::Stored(state.append(event))
+            let entry = state.append(event, &over_quota);
+            match over_quota.is_empty() {
+                true => Accepted::Stored(entry),
+                false => Accepted::Partly {
+                    entry,
+                    over_quota: over_quota.into(),
+                },
+            }
         };
-        Ok(appends.iter().map(&mut append).collect())
+        Ok(appends.iter().zip(over_quota).map(&mut append).collect())
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(quotas);
+    }
+
+    fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
+        let limits = self.quotas().dead_letters;
+        let mut state = self.lock();
+        let mut letters: BTreeMap<Arc<str>, Vec<(u64, u64)>> = BTreeMap::new();
+        let mut gone: Vec<(Arc<str>, u64)> = Vec::new();
+        for (&seq, stored) in &state.events {
+            for (name, standing) in &stored.standings {
+                let Standing::Dead { died_at, note, .. } = standing else {
+                    continue;
+                };
+                if limits.has_expired(*died_at, now) {
+                    gone.push((name.clone(), seq));
+                } else {
+                    let bytes = Stored::cost(&stored.event) + note.len() as u64;
+                    letters.entry(name.clone()).or_default().push((seq, bytes));
+                }
+            }
+        }
+        let sum = |letters: &[(u64, u64)]| letters.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        while limits.are_exceeded(
+            letters.values().map(|letters| letters.len() as u64).sum(),
+            letters.values().map(|letters| sum(letters)).sum(),
+        ) {
+            let largest = letters.iter_mut().max_by_key(|(_, letters)| sum(letters));
+            let Some((name, letters)) = largest else {
+                break;
+            };
+            gone.push((name.clone(), letters.remove(0).0));
+        }
+        let mut removed: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for (name, seq) in gone {
+            Arc::make_mut(&mut state).set(seq, &name, None);
+            *removed.entry(name).or_default() += 1;
+        }
+        Ok(removed.into_iter().collect())
     }
 
     fn owed(
@@ -324,7 +444,7 @@ impl Queue for MemoryQueue {
         visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
         let snapshot = self.snapshot();
-        for name in &snapshot.targets {
+        for name in snapshot.targets.keys() {
             if target.is_some_and(|target| target != &**name) {
                 continue;
             }
@@ -408,20 +528,25 @@ impl Queue for MemoryQueue {
                 ..Default::default()
             };
             for (_, stored) in state.of_target(name, None) {
+                let cost = Stored::cost(&stored.event);
                 match stored.standings.get(name) {
                     Some(Standing::Owed { .. }) => {
                         of.pending += 1;
+                        of.owed_bytes += cost;
                         of.oldest_accepted_at
                             .get_or_insert(stored.event.accepted_at);
                     }
-                    Some(Standing::Dead { .. }) => of.dead += 1,
+                    Some(Standing::Dead { note, .. }) => {
+                        of.dead += 1;
+                        of.dead_bytes += cost + note.len() as u64;
+                    }
                     None => {}
                 }
             }
             of
         };
         Ok(Statistics {
-            targets: state.targets.iter().map(of).collect(),
+            targets: state.targets.keys().map(of).collect(),
             events: state.events.len() as u64,
             bytes: state.bytes,
             max_bytes: self.max_bytes,

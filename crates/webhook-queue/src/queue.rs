@@ -1,10 +1,11 @@
 //! The contract between a dispatcher and the queue that stores its events.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::{
-    Accepted, DeadLetter, EntryId, Event, Owed, Quarantined, QueueError, Settlement, TargetHold,
-    Verification,
+    Accepted, DeadLetter, EntryId, Event, Owed, Quarantined, QueueError, Quotas, Settlement,
+    TargetHold, Verification,
 };
 
 /// What a queue holds for one target.
@@ -16,8 +17,12 @@ pub struct TargetStatistics {
     pub pending: u64,
     /// When the oldest of them was accepted, epoch milliseconds.
     pub oldest_accepted_at: Option<u64>,
+    /// Bytes that they take. An event that several targets are owed counts for each.
+    pub owed_bytes: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Bytes that they take, counted likewise.
+    pub dead_bytes: u64,
 }
 
 /// What a queue holds.
@@ -56,6 +61,23 @@ pub trait Queue: Send + Sync + 'static {
         settlements: &[Settlement],
     ) -> Result<Vec<Accepted>, QueueError>;
 
+    /// Sets what the targets may use from now on; nothing is bounded before. Entries that a target
+    /// is owed already stay.
+    ///
+    /// An event is stored for those of its targets that are within their quotas
+    /// ([`Accepted::over_quota`] names the others). If there is none, it is not stored:
+    /// [`Accepted::OverQuota`] if another target is within its quota, and [`QueueError::Full`] if
+    /// none is, since the queue has no room then for any target.
+    fn set_quotas(&self, quotas: Quotas);
+
+    /// Removes some of the dead letters over the bounds of the quotas, if there are any; `now` is
+    /// epoch milliseconds. Returns how many were removed of each target, once that is durable. When
+    /// it returns none, the bounds are kept.
+    ///
+    /// # Errors
+    /// Nothing was removed.
+    fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError>;
+
     /// Visits the entries after `after` that `target` is owed, in order, until `visit` breaks.
     ///
     /// # Errors
@@ -92,8 +114,8 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
-    /// Makes dead letters owed again, under their old ids and handles, as if never attempted.
-    /// Returns how many were found, once the change is durable. A queue with little room may work in
+    /// Makes dead letters owed again, under their old ids and handles, as if never attempted,
+    /// even if the target is over its quota. Returns how many were found, once the change is durable. A queue with little room may work in
     /// steps, each durable; if a later step fails, it returns the count of those before, and the
     /// call can be repeated.
     ///

@@ -65,6 +65,11 @@ file_object! {
         window: Spanned<u64> = "window", optional;
         /// The most attempts started in a second; 1 to 1000000. Null means no bound.
         max_per_second: Spanned<u64> = "maxPerSecond", default(null);
+        /// The most bytes of the queue that events owed to this target may take; 1 to
+        /// 17592186044416. Over it, the target gets no new events, and other targets do. If absent
+        /// or null, as many as are still free, if there are several reliable targets: one that
+        /// accepts nothing takes half of the queue, two take a third each.
+        max_owed_bytes: Spanned<u64> = "maxOwedBytes", default(null);
         /// The most bytes of a response's body that are read; 1 to 67108864.
         max_response_bytes: Spanned<u64> = "maxResponseBytes", default(65_536);
         /// The age in milliseconds at which a connection is replaced by a new one before the next
@@ -147,6 +152,23 @@ file_object! {
         /// What happens to a new event when the queue is full or its disk fails: the source waits
         /// (`block`), or gets an error and keeps the event (`reject`).
         when_full: WhenFullText = "whenFull", default("block");
+        /// How many dead letters are kept.
+        dead_letters: DeadLettersFile = "deadLetters", optional;
+    }
+}
+
+file_object! {
+    /// How many dead letters of all targets are kept. Those over a bound are removed, and counted
+    /// by `webhookd_dead_letters_removed_total`: the oldest of the target that has most bytes of
+    /// them first.
+    struct DeadLettersFile {
+        /// The most bytes that they may take; 0 to 17592186044416. If absent, a quarter of
+        /// `queue.maxBytes`.
+        max_bytes: Spanned<u64> = "maxBytes", optional;
+        /// The most dead letters; 0 to 1000000000.
+        max_count: Spanned<u64> = "maxCount", default(1_000_000);
+        /// How long they are kept after they were given up, in milliseconds; at least 1.
+        max_age: Spanned<u64> = "maxAgeMsec", default(2_592_000_000_u64);
     }
 }
 

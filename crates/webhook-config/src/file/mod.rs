@@ -23,7 +23,8 @@ pub(crate) use field::{Field, Presence};
 pub use loading::ConfigText;
 pub(crate) use loading::parse;
 pub(crate) use mirror::{
-    BreakerFile, ConfigFile, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile,
+    BreakerFile, ConfigFile, DeadLettersFile, QueueFile, RetryFile, SigningFile, TargetFile,
+    TlsFile,
 };
 pub(crate) use object::FileObject;
 pub use opened::{OpenError, read_file};

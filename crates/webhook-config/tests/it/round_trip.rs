@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_config::{
-    BreakerPolicy, Config, Delivery, Format, JobFilter, QueueSettings, RetryPolicy, StatusFilter,
-    Target, TargetName, TargetUrl, WhenFull,
+    BreakerPolicy, Config, DeadLetterSettings, Delivery, Format, JobFilter, QueueSettings,
+    RetryPolicy, StatusFilter, Target, TargetName, TargetUrl, WhenFull,
 };
 use webhook_model::ScheduleStatus;
 
@@ -47,6 +47,7 @@ prop_compose! {
         retry in retry(),
         sizes in (1usize..=4096, 1usize..=1 << 20, 1u64..=64 << 20),
         breaker in (1u64..1_000_000, 1u32..=1000),
+        max_owed_bytes in prop::option::of(1u64..=16 << 40),
         rate in prop::option::of(1u32..=1_000_000),
     ) -> Target {
         let jobs = jobs.map(|patterns| patterns.iter().map(|it| it.parse().unwrap()).collect());
@@ -68,6 +69,7 @@ prop_compose! {
             .window(NonZeroUsize::new(sizes.1).unwrap())
             .max_response_bytes(sizes.2)
             .max_connection_age(Duration::from_millis(timeouts.2))
+            .max_owed_bytes(max_owed_bytes)
             .max_per_second(rate.and_then(NonZeroU32::new));
         for (name, value) in headers {
             builder = builder.header(&name, value.trim());
@@ -82,9 +84,19 @@ proptest! {
         targets in prop::collection::vec(target(), 1..4),
         dir in "[a-z/]{1,9}", bytes in 1u64 << 20..=16 << 40, is_rejecting in any::<bool>(),
         max_event_bytes in 1024usize..=64 << 20,
+        dead in (prop::option::of(0u64..=16 << 40), 0u64..=1_000_000_000, 1u64..1 << 35),
     ) {
         let when_full = if is_rejecting { WhenFull::Reject } else { WhenFull::Block };
-        let queue = QueueSettings::new(dir).with_max_bytes(bytes).with_when_full(when_full);
+        let mut letters = DeadLetterSettings::default()
+            .with_max_count(dead.1)
+            .with_max_age(Duration::from_millis(dead.2));
+        if let Some(bytes) = dead.0 {
+            letters = letters.with_max_bytes(bytes);
+        }
+        let queue = QueueSettings::new(dir)
+            .with_max_bytes(bytes)
+            .with_when_full(when_full)
+            .with_dead_letters(letters);
         let mut builder = Config::builder().queue(queue).max_event_bytes(max_event_bytes);
         let mut names = std::collections::HashSet::new();
         for target in targets {

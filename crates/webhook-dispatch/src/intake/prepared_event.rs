@@ -52,6 +52,7 @@ impl PreparedEvent {
             id: submission.id.unwrap_or_else(|| shared.ids.next()),
             targets,
             reliable,
+            over_quota: Arc::default(),
             duplicate: false,
         };
         Ok(PreparedEvent {

@@ -5,15 +5,19 @@ use std::sync::Arc;
 use webhook_queue::EventId;
 
 /// The receipt of an accepted event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
     /// Its id, which every receiver sees as `webhook-id`.
     pub id: EventId,
     /// The number of targets whose filters accept it; it may be 0.
     pub targets: usize,
-    /// The reliable ones of them: it will be delivered to each, or kept as a dead letter.
+    /// The reliable ones of them that it was stored for: it will be delivered to each, or kept as a
+    /// dead letter.
     pub reliable: usize,
+    /// The other reliable ones, by name: they are over their quotas (`maxOwedBytes`), and will not
+    /// get it. Later events of its task reach them once they have room again.
+    pub over_quota: Arc<[Arc<str>]>,
     /// Whether an event with the same key was accepted before, and this one was not. `id` is the
     /// first event's. See [`Submission`](crate::Submission).
     pub duplicate: bool,

@@ -78,7 +78,7 @@ impl Router {
             let receipt = self.give_once(prepared, submission, deadline)?;
             // A panic of the completion must not reach the caller, as it does not reach the writer.
             drop(catch_unwind(AssertUnwindSafe(|| completion(Ok(receipt)))));
-            return Ok(receipt.id);
+            return Ok(id);
         }
         self.store(&prepared, submission, deadline, Box::new(completion))?;
         Ok(id)
@@ -100,7 +100,7 @@ impl Router {
         deadline: Option<Instant>,
     ) -> Result<Receipt, SubmitError> {
         let key = submission.key().cloned();
-        let receipt = prepared.receipt;
+        let receipt = prepared.receipt.clone();
         if self.storage().is_some() && !self.undecided.wait(&prepared.task, deadline) {
             return Err(self.no_room(submission.event));
         }
@@ -158,7 +158,7 @@ impl Router {
             best_effort,
             undecided,
             submitted: prepared.submitted,
-            receipt: prepared.receipt,
+            receipt: prepared.receipt.clone(),
             completion,
         };
         let stored = Event {

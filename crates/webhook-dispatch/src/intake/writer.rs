@@ -4,7 +4,7 @@ use crate::intake::receipt::Receipt;
 use crate::intake::routing_table::TargetEntry;
 use crate::intake::undecided::Undecided;
 use crate::shared::Refusal;
-use crate::shared::clock::FOREVER;
+use crate::shared::clock::{Clock, FOREVER, epoch_ms};
 use crate::shared::stats::add;
 use crate::target::backlog::LiveEvent;
 use crate::target::unsynced::Synced;
@@ -50,10 +50,34 @@ pub(crate) struct Ticket {
     pub(crate) completion: Completion,
 }
 
+/// The dead letters in the queue, which have bounds.
+#[derive(Clone)]
+struct DeadLetters {
+    queue: Arc<dyn Queue>,
+    handles: ReliableHandles,
+    clock: Arc<dyn Clock>,
+}
+
+impl DeadLetters {
+    /// Removes some of those over a bound, and counts them. Returns how many.
+    fn trim(&self) -> Result<u64, QueueError> {
+        let now = epoch_ms(self.clock.wall());
+        let removed = self.queue.trim_dead_letters(now)?;
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        for (target, count) in &removed {
+            if let Some(handle) = handles.get(target) {
+                add(&handle.counters.dead_letters_removed, *count);
+            }
+        }
+        Ok(removed.iter().map(|(_, count)| count).sum())
+    }
+}
+
 /// The one thread that writes to the queue, `webhook-queue`.
 pub(crate) struct Writer {
     handle: WriterHandle<Ticket>,
     group: Mutex<Option<GroupWriter<Ticket>>>,
+    dead_letters: DeadLetters,
     unwritten: Arc<AtomicU64>,
     /// The length of the body that the queue had no room for last, if nothing was settled or
     /// stored since; else [`ROOM`].
@@ -67,6 +91,7 @@ impl Writer {
         queue: Arc<dyn Queue>,
         handles: ReliableHandles,
         when_full: webhook_config::WhenFull,
+        clock: Arc<dyn Clock>,
     ) -> std::io::Result<Writer> {
         let unwritten = Arc::new(AtomicU64::new(0));
         let full = Arc::new(AtomicUsize::new(ROOM));
@@ -79,12 +104,25 @@ impl Writer {
         };
         let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
         let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
+        let dead_letters = DeadLetters {
+            queue: Arc::clone(&queue),
+            handles: Arc::clone(&handles),
+            clock,
+        };
+        let bounded = dead_letters.clone();
         let group = GroupWriter::start(queue, limits, move |committed| {
+            let settled = committed.settled.iter();
+            let any_dead = settled.map(|it| &it.outcome).any(Settled::is_dead);
             on_commit(committed, &handles, &counted, &is_full);
+            if any_dead {
+                // If it fails, the next commit or `trim_dead_letters` tries again.
+                drop(bounded.trim());
+            }
         })?;
         Ok(Writer {
             handle: group.handle(),
             group: Mutex::new(Some(group)),
+            dead_letters,
             unwritten,
             full,
             rejects,
@@ -134,6 +172,15 @@ impl Writer {
     /// Clears `full`: an operator deleted entries from the queue.
     pub(crate) fn made_room(&self) {
         self.full.store(ROOM, Ordering::SeqCst);
+    }
+
+    /// Removes some of the dead letters over a bound. Returns how many.
+    pub(crate) fn trim_dead_letters(&self) -> Result<u64, QueueError> {
+        let removed = self.dead_letters.trim()?;
+        if removed > 0 {
+            self.made_room();
+        }
+        Ok(removed)
     }
 
     /// What the writer has done so far.
@@ -203,10 +250,9 @@ fn on_commit(
     } in committed.appended
     {
         let result = match result {
-            Ok(Accepted::Stored(entry)) => {
+            Ok(accepted) if accepted.entry().is_some() || !accepted.over_quota().is_empty() => {
                 full.store(ROOM, Ordering::SeqCst);
-                announce(entry, &event, &ticket);
-                Ok(ticket.receipt)
+                announce(&accepted, &event, &ticket)
             }
             Ok(repeated) => Ok(Receipt {
                 id: repeated.duplicate_of().unwrap_or(event.id),
@@ -230,9 +276,16 @@ fn on_commit(
     }
 }
 
-/// Announces a durable event to the workers of its targets.
-fn announce(entry: EntryId, event: &Event, ticket: &Ticket) {
+/// Announces an event to the workers of those of its targets that get it. Fails if there is none.
+fn announce(accepted: &Accepted, event: &Event, ticket: &Ticket) -> Result<Receipt, Refusal> {
+    let over_quota: Arc<[Arc<str>]> = accepted.over_quota().into();
+    // A best-effort target gets an event that was not stored. Its handle replaces the entry.
+    let entry = accepted.entry().unwrap_or(EntryId(0));
     for handle in &*ticket.handles {
+        if over_quota.contains(&handle.name) {
+            add(&handle.counters.over_quota, 1);
+            continue;
+        }
         add(&handle.counters.accepted, 1);
         // In this order: a worker knows of every event that is counted as pending.
         handle.announce(live(entry, event, ticket));
@@ -241,6 +294,15 @@ fn announce(entry: EntryId, event: &Event, ticket: &Ticket) {
     for target in &ticket.best_effort {
         target.handle.give_or_drop(&live(entry, event, ticket));
     }
+    if accepted.entry().is_none() && ticket.best_effort.is_empty() {
+        let targets = over_quota;
+        return Err(Refusal::OverQuota { targets });
+    }
+    Ok(Receipt {
+        reliable: ticket.receipt.reliable - over_quota.len(),
+        over_quota,
+        ..ticket.receipt.clone()
+    })
 }
 
 fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> LiveEvent {

@@ -25,6 +25,13 @@ pub enum Refusal {
     /// There was no room before the deadline. Submit it again.
     #[error("there was no room for the event in time; try again")]
     Full,
+    /// Every target that wants it is over its quota (`maxOwedBytes`), and other targets are not.
+    /// Submit it again later; each delivery to one of these targets makes room.
+    #[error("every target that wants the event is over its quota: {}", targets.join(", "))]
+    OverQuota {
+        /// The names of these targets.
+        targets: Arc<[Arc<str>]>,
+    },
     /// The queue had not confirmed it by the deadline, and may still accept it. If it is submitted
     /// again without a key (see [`Submission`](crate::Submission)), it may be delivered twice,
     /// under two ids.

@@ -48,6 +48,10 @@ pub struct TargetStats {
     /// Events that cannot be delivered, since their records in the queue are damaged and were
     /// quarantined.
     pub damaged: u64,
+    /// Events that it did not get, since it was over its quota (`maxOwedBytes`).
+    pub over_quota: u64,
+    /// Dead letters that were removed, since there were too many or they were too old.
+    pub dead_letters_removed: u64,
     /// Attempts, by outcome.
     pub attempts: Vec<(Outcome, u64)>,
     /// Events accepted and neither delivered nor given up.
@@ -232,6 +236,8 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
     pub(crate) unfinished: AtomicU64,
     pub(crate) damaged: AtomicU64,
+    pub(crate) over_quota: AtomicU64,
+    pub(crate) dead_letters_removed: AtomicU64,
     /// Events accepted and neither delivered nor given up, those from before the start included.
     /// Below 0 for a moment if an event is settled before its acceptance is counted.
     pub(crate) pending: AtomicI64,
@@ -260,6 +266,8 @@ impl Counters {
             dropped: AtomicU64::new(0),
             unfinished: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
+            over_quota: AtomicU64::new(0),
+            dead_letters_removed: AtomicU64::new(0),
             pending: AtomicI64::new(0),
             in_flight: AtomicU64::new(0),
             waiting_tasks: AtomicU64::new(0),
@@ -377,6 +385,8 @@ impl Counters {
             dropped: get(&self.dropped),
             unfinished: get(&self.unfinished),
             damaged: get(&self.damaged),
+            over_quota: get(&self.over_quota),
+            dead_letters_removed: get(&self.dead_letters_removed),
             attempts: Outcome::ALL
                 .iter()
                 .copied()

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use webhook_config::{Config, Delivery, QueueSettings, Target};
-use webhook_queue::{DiskQueue, Options, Queue};
+use webhook_queue::{DeadLetterLimits, DiskQueue, Options, Queue, Quotas};
 
 /// Events in the channel to a worker, at most: the channel is allocated whole.
 const CHANNEL: usize = 1024;
@@ -160,7 +160,8 @@ impl Supervisor {
         }
         let shown = |settings: &QueueSettings| settings.when_full().name().to_owned();
         kept("queue.whenFull", shown(now), shown(wanted));
-        config.with_queue(now.clone())
+        let dead_letters = *wanted.dead_letters();
+        config.with_queue(now.clone().with_dead_letters(dead_letters))
     }
 
     /// Compares a configured target with the existing one, and checks its settings.
@@ -255,7 +256,8 @@ impl Supervisor {
             }
         };
         let handles = Arc::clone(&workers.reliable);
-        let writer = Writer::start(Arc::clone(&queue), handles, settings.when_full());
+        let clock = Arc::clone(&self.shared.clock);
+        let writer = Writer::start(Arc::clone(&queue), handles, settings.when_full(), clock);
         let writer = Arc::new(writer.map_err(ReloadError::System)?);
         Ok(Opened(Some(Storage { queue, writer })))
     }
@@ -299,6 +301,9 @@ impl Supervisor {
             workers.queue_settings = Some(plan.routing_table.config.queue().clone());
             self.router.set_storage(storage);
         }
+        if let Some(storage) = self.router.storage() {
+            storage.queue.set_quotas(quotas(&plan.routing_table.config));
+        }
         let entries = plan.routing_table.entries.iter();
         let handles: Vec<_> = entries.map(|entry| Arc::clone(&entry.handle)).collect();
         workers.add_handles(&handles);
@@ -317,6 +322,23 @@ impl Supervisor {
             self.stop();
         }
         plan.reloaded
+    }
+}
+
+/// What the targets of a configuration may use of the queue.
+fn quotas(config: &Config) -> Quotas {
+    let targets = config.targets().iter();
+    let reliable = targets.filter(|target| target.delivery() == Delivery::Reliable);
+    let dead_letters = config.queue().dead_letters();
+    Quotas {
+        owed: reliable
+            .map(|target| (Arc::from(target.name().as_str()), target.max_owed_bytes()))
+            .collect(),
+        dead_letters: DeadLetterLimits {
+            max_bytes: config.queue().max_dead_letter_bytes(),
+            max_count: dead_letters.max_count(),
+            max_age: dead_letters.max_age(),
+        },
     }
 }
 

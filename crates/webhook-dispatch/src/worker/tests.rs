@@ -38,7 +38,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use webhook_config::{BreakerPolicy, RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
     Accepted, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Quarantined, Queue,
-    QueueError, Settled, Settlement, Statistics, Verification,
+    QueueError, Quotas, Settled, Settlement, Statistics, Verification,
 };
 
 const WINDOW: usize = 8;
@@ -206,6 +206,14 @@ fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
 impl Queue for Store {
     fn commit(&self, _: &[Event], _: &[Settlement]) -> Result<Vec<Accepted>, QueueError> {
         unreachable!("a worker does not write")
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        self.queue.set_quotas(quotas);
+    }
+
+    fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
+        self.queue.trim_dead_letters(now)
     }
 
     fn owed(

@@ -86,19 +86,19 @@ impl Capacity {
         }
     }
 
-    /// Checks that the events fit.
+    /// Checks that the events fit. Returns the bytes that are free once they are stored.
     pub(super) fn admit<'e>(
         &self,
         tables: &Tables,
         txn: &RoTxn<'_, AnyTls>,
         events: impl Iterator<Item = &'e Event>,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         let used = self.charged(tables, txn)?;
         self.check(used, events.map(size)).map_err(Fault::Refused)
     }
 
-    /// Checks that events of these sizes fit beside `used` bytes.
-    fn check(&self, used: u64, sizes: impl Iterator<Item = u64>) -> Result<(), QueueError> {
+    /// Checks that events of these sizes fit beside `used` bytes. Returns the bytes left free.
+    fn check(&self, used: u64, sizes: impl Iterator<Item = u64>) -> Result<u64, QueueError> {
         let room = self.max - self.reserve;
         // An empty queue, too, has some pages in use.
         let max = (room - room / 8).min(MAX_EVENT);
@@ -112,7 +112,19 @@ impl Capacity {
         if used.saturating_add(need) > room {
             return Err(QueueError::Full { used, max: room });
         }
-        Ok(())
+        Ok(room - used - need)
+    }
+
+    /// The error of an append that no target has room for.
+    pub(super) fn full(
+        &self,
+        tables: &Tables,
+        txn: &RoTxn<'_, AnyTls>,
+    ) -> heed::Result<QueueError> {
+        Ok(QueueError::Full {
+            used: self.charged(tables, txn)?,
+            max: self.max - self.reserve,
+        })
     }
 
     /// Whether the note of a dead letter fits: notes may use half of the reserve.
@@ -143,6 +155,13 @@ fn size(event: &Event) -> u64 {
     pages(record)
         .saturating_add(PER_EVENT + key)
         .saturating_add(PER_TARGET.saturating_mul(event.targets.len() as u64))
+}
+
+/// The bytes that an event counts for each of its targets, by the length of its record: an upper
+/// bound of what it takes if it has no other target.
+pub(super) fn cost(record: usize) -> u32 {
+    let bytes = pages(record as u64).saturating_add(PER_EVENT + PER_TARGET);
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// Bytes that a value takes: it shares a page, or has a page for each piece if it is longer than

@@ -1,8 +1,12 @@
 //! One transaction that changes the queue.
 
-use heed::{PutFlags, RwTxn};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::capacity::Capacity;
+use heed::{AnyTls, PutFlags, RoTxn, RwTxn};
+
+use super::capacity::{self, Capacity};
+use super::cost;
 use super::fault::{Fault, damage};
 use super::known;
 use super::pieces;
@@ -11,7 +15,14 @@ use super::removal::Removal;
 use super::tables::Tables;
 use super::target_rows::{Names, TargetRows};
 use crate::duplicates::fingerprint;
-use crate::{Accepted, DuplicateWindow, EntryId, Event, EventId, Settled, Settlement};
+use crate::{
+    Accepted, DeadLetterLimits, DuplicateWindow, EntryId, Event, EventId, Quotas, Settled,
+    Settlement,
+};
+
+/// The first dead letters of a target that are looked at for their age. They are in the order
+/// accepted, which is nearly that of their ages.
+const OLDEST: usize = 64;
 
 /// The key of the next entry's number in `meta`.
 pub(super) const NEXT: &[u8] = b"next";
@@ -66,6 +77,7 @@ impl<'q> Change<'q> {
         events: &'e [Event],
         capacity: &Capacity,
         window: DuplicateWindow,
+        quotas: &Quotas,
     ) -> Result<Vec<Accepted>, Fault> {
         if events.is_empty() {
             return Ok(Vec::new());
@@ -83,7 +95,7 @@ impl<'q> Change<'q> {
                 unknown.push(*event);
             }
         }
-        capacity.admit(self.tables, &self.txn, unknown.into_iter())?;
+        let free = capacity.admit(self.tables, &self.txn, unknown.into_iter())?;
         let mut next = read_next(self.tables.meta.get(&self.txn, NEXT)?)?;
         let mut accepted = Vec::with_capacity(events.len());
         let mut buffer = Vec::new();
@@ -93,12 +105,32 @@ impl<'q> Change<'q> {
                 accepted.push(Accepted::Duplicate(first));
                 continue;
             }
-            self.append_one(next, event, &mut last_target, &mut buffer)?;
+            let over_quota = self.over_quota(event, quotas, free)?;
+            if !over_quota.is_empty()
+                && event
+                    .targets
+                    .iter()
+                    .all(|target| over_quota.contains(target))
+            {
+                if !self.any_within_quota(event, quotas, free)? {
+                    return Err(Fault::Refused(capacity.full(self.tables, &self.txn)?));
+                }
+                accepted.push(Accepted::OverQuota(over_quota.into()));
+                continue;
+            }
+            self.append_one(next, (event, &over_quota), &mut last_target, &mut buffer)?;
             if let Some(print) = print {
                 let now = event.accepted_at;
                 known::learn(self.tables, &mut self.txn, print, event.id, (window, now))?;
             }
-            accepted.push(Accepted::Stored(EntryId(next)));
+            let entry = EntryId(next);
+            accepted.push(match over_quota.is_empty() {
+                true => Accepted::Stored(entry),
+                false => Accepted::Partly {
+                    entry,
+                    over_quota: over_quota.into(),
+                },
+            });
             next += 1;
         }
         // If all are duplicates, nothing changes and nothing needs a sync.
@@ -131,6 +163,52 @@ impl<'q> Change<'q> {
         known::trim(self.tables, &mut self.txn, window, limit)
     }
 
+    /// The targets of an event that are over their quotas, each once.
+    fn over_quota(
+        &mut self,
+        event: &Event,
+        quotas: &Quotas,
+        free: u64,
+    ) -> heed::Result<Vec<Arc<str>>> {
+        let mut over: Vec<Arc<str>> = Vec::new();
+        if quotas.is_unlimited() {
+            return Ok(over);
+        }
+        for target in event.targets.iter() {
+            let max = quotas.max_owed(target, free);
+            if self.is_over(target, event, max)? && !over.contains(target) {
+                over.push(Arc::clone(target));
+            }
+        }
+        Ok(over)
+    }
+
+    /// Whether a target, other than those of the event, may be owed it.
+    fn any_within_quota(
+        &mut self,
+        event: &Event,
+        quotas: &Quotas,
+        free: u64,
+    ) -> heed::Result<bool> {
+        for target in quotas.owed.keys() {
+            let max = quotas.max_owed(target, free);
+            if !event.targets.contains(target) && !self.is_over(target, event, max)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether an event is too much for a target that may be owed `max` bytes.
+    fn is_over(&mut self, target: &str, event: &Event, max: u64) -> heed::Result<bool> {
+        let Some(index) = self.rows.find(&self.txn, target)? else {
+            return Ok(false);
+        };
+        let owed = self.rows.at(index).1.owed_bytes;
+        let cost = u64::from(capacity::cost(record::event_len(event)));
+        Ok(owed > 0 && owed.saturating_add(cost) > max)
+    }
+
     /// The target with the last entry in `owed`.
     fn last_target(&self) -> heed::Result<Option<u32>> {
         let last = self.tables.owed.last(&self.txn)?;
@@ -140,18 +218,20 @@ impl<'q> Change<'q> {
     fn append_one(
         &mut self,
         seq: u64,
-        event: &Event,
+        (event, over_quota): (&Event, &[Arc<str>]),
         last_target: &mut Option<u32>,
         buffer: &mut Vec<u8>,
     ) -> heed::Result<()> {
         let mut targets = 0_u32;
-        for target in event.targets.iter() {
+        let cost = capacity::cost(record::event_len(event));
+        let stored_for = |target: &&Arc<str>| !over_quota.contains(target);
+        for target in event.targets.iter().filter(stored_for) {
             let index = self.rows.find_or_add(&self.txn, target)?;
             let (number, row) = self.rows.at(index);
             let key = record::target_key(*number, seq);
             let mut put = |flags| {
                 let owed = &self.tables.owed;
-                match owed.put_with_flags(&mut self.txn, flags, &key, &[]) {
+                match owed.put_with_flags(&mut self.txn, flags, &key, &cost.to_le_bytes()) {
                     Ok(()) => Ok(true),
                     Err(heed::Error::Mdb(heed::MdbError::KeyExist)) => Ok(false),
                     Err(error) => Err(error),
@@ -161,7 +241,7 @@ impl<'q> Change<'q> {
             let is_last = last_target.is_none_or(|last| *number >= last);
             // If the entry exists already, the event names the target twice.
             if (is_last && put(PutFlags::APPEND)?) || put(PutFlags::NO_OVERWRITE)? {
-                row.pending += 1;
+                row.add_owed(cost);
                 targets += 1;
             }
             *last_target = (*last_target).max(Some(*number));
@@ -216,10 +296,10 @@ impl<'q> Change<'q> {
                 attempts,
                 not_before,
             } => {
-                if owed.get(&self.txn, &key)?.is_none() {
+                let Some(cost) = owed.get(&self.txn, &key)?.map(record::cost_of_owed) else {
                     return Ok(());
-                }
-                let value = record::owed_value(*attempts, *not_before);
+                };
+                let value = record::owed_value(*attempts, *not_before, cost);
                 owed.put(&mut self.txn, &key, &value)
             }
             Settled::Dead {
@@ -227,11 +307,11 @@ impl<'q> Change<'q> {
                 died_at,
                 note,
             } => {
-                if !owed.delete(&mut self.txn, &key)? {
+                let Some(cost) = owed.get(&self.txn, &key)?.map(record::cost_of_owed) else {
                     return Ok(());
-                }
-                row.pending = row.pending.saturating_sub(1);
-                row.dead += 1;
+                };
+                owed.delete(&mut self.txn, &key)?;
+                row.remove_owed(1, u64::from(cost));
                 // If there is no room for the note, the settlement is made without it.
                 let fits = notes && capacity.fits_note(self.tables, &self.txn, note.len())?;
                 let value = Dead {
@@ -239,7 +319,9 @@ impl<'q> Change<'q> {
                     died_at: *died_at,
                     note: if fits { note } else { &[] },
                 };
-                dead.put(&mut self.txn, &key, &record::dead_value(&key, value))
+                let value = record::dead_value(&key, value);
+                row.add_dead(cost::of_dead(self.tables, &self.txn, seq, value.len())?);
+                dead.put(&mut self.txn, &key, &value)
             }
         }
     }
@@ -249,10 +331,12 @@ impl<'q> Change<'q> {
         let mut found = 0;
         for &entry in entries {
             if let Some(index) = self.take_dead(target, entry)? {
+                let cost = cost::of_event(self.tables, &self.txn, entry.0)?;
                 let (number, row) = self.rows.at(index);
-                row.pending += 1;
+                row.add_owed(cost);
                 let key = record::target_key(*number, entry.0);
-                self.tables.owed.put(&mut self.txn, &key, &[])?;
+                let value = cost.to_le_bytes();
+                self.tables.owed.put(&mut self.txn, &key, &value)?;
                 found += 1;
             }
         }
@@ -271,6 +355,63 @@ impl<'q> Change<'q> {
         Ok(found)
     }
 
+    /// Removes up to `limit` dead letters over the bounds. Returns how many of each target.
+    pub(super) fn trim_dead(
+        &mut self,
+        limits: &DeadLetterLimits,
+        now: u64,
+        limit: usize,
+    ) -> heed::Result<Vec<(Arc<str>, u64)>> {
+        let mut removed: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        let mut indices = Vec::new();
+        for name in self.rows.names() {
+            if let Some(index) = self.rows.find(&self.txn, &name)? {
+                indices.push((name, index));
+            }
+        }
+        let mut left = limit;
+        for (name, index) in &indices {
+            let number = self.rows.at(*index).0;
+            let mut expired = expired(self.tables, &self.txn, number, limits, now)?;
+            expired.truncate(left);
+            left -= expired.len();
+            for seq in expired {
+                self.drop_one(name, seq, &mut removed)?;
+            }
+        }
+        while left > 0 {
+            let (mut count, mut bytes, mut largest) = (0, 0, None);
+            for (name, index) in &indices {
+                let (number, row) = self.rows.at(*index);
+                count += row.dead;
+                bytes += row.dead_bytes;
+                largest = largest.max(Some((row.dead_bytes, row.dead, *number, name)));
+            }
+            let Some((.., number, name)) = largest.filter(|_| limits.are_exceeded(count, bytes))
+            else {
+                break;
+            };
+            let first = first_dead(self.tables, &self.txn, number)?;
+            let Some(seq) = first else { break };
+            self.drop_one(name, seq, &mut removed)?;
+            left -= 1;
+        }
+        Ok(removed.into_iter().collect())
+    }
+
+    fn drop_one(
+        &mut self,
+        target: &Arc<str>,
+        seq: u64,
+        removed: &mut BTreeMap<Arc<str>, u64>,
+    ) -> heed::Result<()> {
+        if self.take_dead(target, EntryId(seq))?.is_some() {
+            self.removal.release(seq);
+            *removed.entry(Arc::clone(target)).or_default() += 1;
+        }
+        Ok(())
+    }
+
     /// Removes a dead letter, if there is one; the index of its target's row.
     fn take_dead(&mut self, target: &str, entry: EntryId) -> heed::Result<Option<usize>> {
         let Some(index) = self.rows.find(&self.txn, target)? else {
@@ -278,10 +419,12 @@ impl<'q> Change<'q> {
         };
         let (number, row) = self.rows.at(index);
         let key = record::target_key(*number, entry.0);
-        if !self.tables.dead.delete(&mut self.txn, &key)? {
+        let Some(value) = self.tables.dead.get(&self.txn, &key)? else {
             return Ok(None);
-        }
-        row.dead = row.dead.saturating_sub(1);
+        };
+        let bytes = cost::of_dead(self.tables, &self.txn, entry.0, value.len())?;
+        self.tables.dead.delete(&mut self.txn, &key)?;
+        row.remove_dead(bytes);
         Ok(Some(index))
     }
 
@@ -299,19 +442,25 @@ impl<'q> Change<'q> {
         for (table, dead) in [(self.tables.owed, false), (self.tables.dead, true)] {
             let mut found = Vec::new();
             for item in table.prefix_iter(&self.txn, &prefix)?.take(left) {
-                found.extend(record::seq_of_target_key(item?.0));
+                let (key, value) = item?;
+                let Some(seq) = record::seq_of_target_key(key) else {
+                    continue;
+                };
+                let bytes = match dead {
+                    true => cost::of_dead(self.tables, &self.txn, seq, value.len())?,
+                    false => u64::from(record::cost_of_owed(value)),
+                };
+                found.push((seq, bytes));
             }
             left -= found.len();
-            let (_, row) = self.rows.at(index);
-            let count = if dead {
-                &mut row.dead
-            } else {
-                &mut row.pending
-            };
-            *count = count.saturating_sub(found.len() as u64);
-            for seq in found {
+            for (seq, bytes) in found {
                 table.delete(&mut self.txn, &record::target_key(number, seq))?;
                 self.removal.release(seq);
+                let (_, row) = self.rows.at(index);
+                match dead {
+                    true => row.remove_dead(bytes),
+                    false => row.remove_owed(1, bytes),
+                }
             }
         }
         let all = left > 0;
@@ -342,13 +491,17 @@ impl<'q> Change<'q> {
             };
             let (number, row) = self.rows.at(index);
             let key = record::target_key(*number, seq);
-            let owed = self.tables.owed.delete(&mut self.txn, &key)?;
-            let dead = self.tables.dead.delete(&mut self.txn, &key)?;
-            row.pending = row.pending.saturating_sub(u64::from(owed));
-            row.dead = row.dead.saturating_sub(u64::from(dead));
-            if owed || dead {
-                owed_by.push(&**name);
+            let Tables { owed, dead, .. } = self.tables;
+            if let Some(value) = owed.get(&self.txn, &key)? {
+                row.remove_owed(1, u64::from(record::cost_of_owed(value)));
+                owed.delete(&mut self.txn, &key)?;
+            } else if let Some(value) = dead.get(&self.txn, &key)? {
+                row.remove_dead(cost::of_dead(self.tables, &self.txn, seq, value.len())?);
+                dead.delete(&mut self.txn, &key)?;
+            } else {
+                continue;
             }
+            owed_by.push(&**name);
         }
         if owed_by.is_empty() {
             return Ok(false);
@@ -359,6 +512,34 @@ impl<'q> Change<'q> {
         self.removal.forget_first_piece(&mut self.txn, seq)?;
         Ok(true)
     }
+}
+
+/// The entry of a target's first dead letter.
+fn first_dead(tables: &Tables, txn: &RoTxn<'_, AnyTls>, target: u32) -> heed::Result<Option<u64>> {
+    let mut letters = tables.dead.prefix_iter(txn, &target.to_be_bytes())?;
+    let first = letters.next().transpose()?;
+    Ok(first.and_then(|(key, _)| record::seq_of_target_key(key)))
+}
+
+/// The entries of a target's dead letters that are too old, of the [`OLDEST`] first. One whose
+/// record is damaged has no age.
+pub(super) fn expired(
+    tables: &Tables,
+    txn: &RoTxn<'_, AnyTls>,
+    target: u32,
+    limits: &DeadLetterLimits,
+    now: u64,
+) -> heed::Result<Vec<u64>> {
+    let mut expired = Vec::new();
+    let letters = tables.dead.prefix_iter(txn, &target.to_be_bytes())?;
+    for item in letters.take(OLDEST) {
+        let (key, value) = item?;
+        let died_at = record::read_dead(key, value).map(|dead| dead.died_at);
+        if died_at.is_some_and(|at| limits.has_expired(at, now)) {
+            expired.extend(record::seq_of_target_key(key));
+        }
+    }
+    Ok(expired)
 }
 
 /// The number of the next entry, from its value in `meta`.

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod change;
+mod cost;
 mod directory;
 mod fault;
 mod files;
@@ -25,16 +26,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::capacity::Capacity;
 use self::change::Change;
 use self::directory::Directory;
-use self::fault::{Fault, damage};
+use self::fault::Fault;
 use self::pieces::PIECE;
 use self::read::Snapshot;
-use self::record::Row;
 use self::tables::Tables;
 use self::target_rows::Names;
 use self::verification::Depth;
 use crate::{
-    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
-    Settlement, Statistics, TargetHold, TargetStatistics, Verification,
+    Accepted, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, Owed, Quarantined,
+    Queue, QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics, Verification,
 };
 
 pub use self::offline::{Compaction, compact, verify, verify_tables, was_left_open};
@@ -44,6 +44,9 @@ const FORGOTTEN_AT_ONCE: usize = 1024;
 
 /// The most entries that [`DiskQueue::drop_target`] removes in one transaction.
 const DROPPED_AT_ONCE: usize = 1024;
+
+/// The most dead letters that [`DiskQueue::trim_dead_letters`] removes in one transaction.
+const TRIMMED_AT_ONCE: usize = 256;
 
 /// The most damaged entries quarantined in one transaction.
 const QUARANTINED_AT_ONCE: usize = 64;
@@ -99,6 +102,7 @@ pub struct DiskQueue {
     window: DuplicateWindow,
     /// The numbers of the targets, as of the last commit.
     names: Mutex<Arc<Names>>,
+    quotas: Mutex<Arc<Quotas>>,
     /// Held during a change, so that names are published in the order of commits. Whether the last
     /// commit freed no pages that the next one cannot reuse.
     changing: Mutex<bool>,
@@ -161,11 +165,14 @@ impl DiskQueue {
         opening::check_meta(&tables, &directory)?;
         directory.finish()?;
         let names = opening::read_names(&tables, &directory)?;
+        // On a full disk the counts are too low until they can be stored.
+        target_rows::recount(&tables).ok();
         let queue = DiskQueue {
             tables,
             capacity,
             window: capacity.window(options.duplicates),
             names: Mutex::new(Arc::new(names)),
+            quotas: Mutex::default(),
             changing: Mutex::default(),
             damaged: Mutex::default(),
             failure: Mutex::default(),
@@ -367,6 +374,27 @@ impl DiskQueue {
     }
 }
 
+impl DiskQueue {
+    /// Whether there are dead letters over the bounds.
+    fn has_excess_dead(&self, limits: &DeadLetterLimits, now: u64) -> Result<bool, QueueError> {
+        self.read(|snapshot| {
+            let rows = target_rows::read_rows(&self.tables, &snapshot.txn)?;
+            let count = rows.values().map(|row| row.dead).sum();
+            let bytes = rows.values().map(|row| row.dead_bytes).sum();
+            if limits.are_exceeded(count, bytes) {
+                return Ok(true);
+            }
+            for (&number, row) in &rows {
+                let expired = || change::expired(&self.tables, &snapshot.txn, number, limits, now);
+                if row.dead > 0 && !expired()?.is_empty() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+}
+
 impl Queue for DiskQueue {
     fn commit(
         &self,
@@ -379,18 +407,41 @@ impl Queue for DiskQueue {
         if appends.iter().any(|event| record::event_len(event) > PIECE) {
             self.directory.raise_format()?;
         }
+        let quotas = lock(&self.quotas).clone();
         let commit = |notes| {
             self.change("commit to", |change| {
                 for settlement in settlements {
                     change.settle(settlement, &self.capacity, notes)?;
                 }
-                change.append(appends, &self.capacity, self.window)
+                change.append(appends, &self.capacity, self.window, &quotas)
             })
         };
         match (commit(true), appends, settlements) {
             // A long note needs adjacent pages; the settlement alone does not.
             (Err(QueueError::Full { .. }), [], [_]) => commit(false),
             (done, ..) => done,
+        }
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        *lock(&self.quotas) = Arc::new(quotas);
+    }
+
+    fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
+        let limits = lock(&self.quotas).dead_letters;
+        if !self.has_excess_dead(&limits, now)? {
+            return Ok(Vec::new());
+        }
+        let mut limit = TRIMMED_AT_ONCE;
+        loop {
+            let trimmed = self.change("remove dead letters of", |change| {
+                Ok(change.trim_dead(&limits, now, limit)?)
+            });
+            match trimmed {
+                // A transaction copies each page that it changes.
+                Err(QueueError::Full { .. }) if limit > 1 => limit /= 4,
+                trimmed => return trimmed,
+            }
         }
     }
 
@@ -521,17 +572,17 @@ impl Queue for DiskQueue {
         self.read(|snapshot| {
             let mut targets = Vec::with_capacity(names.len());
             for (name, number) in by_name(&names) {
-                let key = record::row_key(number);
                 // The target was removed since the names were read.
-                let Some(row) = self.tables.meta.get(&snapshot.txn, &key)? else {
+                let Some(row) = target_rows::read_row(&self.tables, &snapshot.txn, number)? else {
                     continue;
                 };
-                let row = Row::read(row).ok_or_else(|| damage("the row of a target"))?;
                 targets.push(TargetStatistics {
                     target: name.to_owned(),
                     pending: row.pending,
                     oldest_accepted_at: snapshot.oldest(number)?,
+                    owed_bytes: row.owed_bytes,
                     dead: row.dead,
+                    dead_bytes: row.dead_bytes,
                 });
             }
             Ok(Statistics {

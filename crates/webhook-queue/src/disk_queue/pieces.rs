@@ -52,6 +52,27 @@ pub(super) fn join<'t>(
     Ok(record)
 }
 
+/// The length of an event's record, if it is there.
+pub(super) fn record_len(
+    tables: &Tables,
+    txn: &RoTxn<'_, AnyTls>,
+    seq: u64,
+) -> heed::Result<Option<usize>> {
+    let key = record::event_key(seq);
+    let length = tables.events.get(txn, &key)?.map(<[u8]>::len);
+    if length != Some(PIECE) {
+        return Ok(length);
+    }
+    let last = tables.pieces.rev_prefix_iter(txn, &key)?.next();
+    let Some((key, last)) = last.transpose()? else {
+        return Ok(length);
+    };
+    let number = key
+        .last_chunk()
+        .map_or(0, |number| u32::from_be_bytes(*number));
+    Ok(Some(number as usize * PIECE + last.len()))
+}
+
 /// Removes the pieces, except the first ones, of the events from `first` to `last`.
 pub(super) fn remove(
     tables: &Tables,
@@ -129,6 +150,9 @@ mod tests {
             let accepted = queue.commit(&twice, &[]).unwrap();
             let txn = queue.tables.env.read_txn().unwrap();
             assert_eq!(queue.tables.pieces.len(&txn).unwrap(), 2 * others);
+            let seq = accepted[0].entry().unwrap().0;
+            let length = record_len(&queue.tables, &txn, seq).unwrap();
+            assert_eq!(length, Some(record));
             drop(txn);
             assert_eq!(bodies(&queue), [&*event.body; 2]);
             assert!(queue.verify().unwrap().is_whole());

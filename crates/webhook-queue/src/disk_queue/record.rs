@@ -107,6 +107,13 @@ pub(super) fn row_key(target: u32) -> [u8; 5] {
     key
 }
 
+/// The key of what a target uses, in `meta`.
+pub(super) fn usage_key(target: u32) -> [u8; 5] {
+    let mut key = row_key(target);
+    key[0] = b'u';
+    key
+}
+
 /// The target of a key made by [`row_key`].
 pub(super) fn target_of_row_key(key: &[u8]) -> Option<u32> {
     key.strip_prefix(b"t")?
@@ -183,25 +190,41 @@ pub(super) fn key_of_event(record: &[u8]) -> Option<&[u8]> {
         .get(..usize::try_from(len).ok()?)
 }
 
-/// A value in `owed`: the attempts made and the earliest time of the next one. The value of an
-/// entry that was never attempted is empty.
-pub(super) fn owed_value(attempts: u32, not_before: u64) -> [u8; 12] {
-    let mut value = [0; 12];
+/// A value in `owed`: the attempts made, the earliest time of the next one, and the bytes that the
+/// entry counts for its target. The value of an entry that was never attempted is the last alone.
+pub(super) fn owed_value(attempts: u32, not_before: u64, cost: u32) -> [u8; 16] {
+    let mut value = [0; 16];
     value[..4].copy_from_slice(&attempts.to_le_bytes());
-    value[4..].copy_from_slice(&not_before.to_le_bytes());
+    value[4..12].copy_from_slice(&not_before.to_le_bytes());
+    value[12..].copy_from_slice(&cost.to_le_bytes());
     value
+}
+
+/// The bytes that a value in `owed` counts for its target: 0 for one of an older version.
+pub(super) fn cost_of_owed(value: &[u8]) -> u32 {
+    match value.len() {
+        4 | 16 => value
+            .last_chunk()
+            .map_or(0, |cost| u32::from_le_bytes(*cost)),
+        _ => 0,
+    }
 }
 
 /// Attempts and earliest time of a value in `owed`.
 pub(super) fn read_owed(value: &[u8]) -> (u32, u64) {
     let read = || {
         let (attempts, rest) = value.split_first_chunk()?;
+        let not_before = rest.first_chunk()?;
         Some((
             u32::from_le_bytes(*attempts),
-            u64::from_le_bytes(rest.try_into().ok()?),
+            u64::from_le_bytes(*not_before),
         ))
     };
-    read().unwrap_or_default()
+    match value.len() {
+        // One of an older version has 12 bytes.
+        12 | 16 => read().unwrap_or_default(),
+        _ => (0, 0),
+    }
 }
 
 /// How many targets hold an event, from its value in `shares`: one if it has none.
@@ -247,12 +270,14 @@ pub(super) fn read_dead<'a>(key: &[u8], value: &'a [u8]) -> Option<Dead<'a>> {
     })
 }
 
-/// A target's row in `meta`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A target's row in `meta`, and what it uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) pending: u64,
     pub(super) dead: u64,
     pub(super) name: String,
+    pub(super) owed_bytes: u64,
+    pub(super) dead_bytes: u64,
 }
 
 impl Row {
@@ -271,7 +296,65 @@ impl Row {
             pending: u64::from_le_bytes(*pending),
             dead: u64::from_le_bytes(*dead),
             name: String::from_utf8(name.to_vec()).ok()?,
+            ..Row::default()
         })
+    }
+
+    /// The value of what the target uses: the bytes, and the counts that they belong to.
+    pub(super) fn write_usage(&self) -> [u8; 32] {
+        let mut value = [0; 32];
+        let numbers = [self.pending, self.dead, self.owed_bytes, self.dead_bytes];
+        for (to, number) in value.chunks_exact_mut(8).zip(numbers) {
+            to.copy_from_slice(&number.to_le_bytes());
+        }
+        value
+    }
+
+    /// Reads a value of [`write_usage`](Row::write_usage). Returns false if it is missing, or
+    /// belongs to other counts, since a program that does not know it has changed the queue.
+    pub(super) fn read_usage(&mut self, value: Option<&[u8]>) -> bool {
+        let mut numbers = value.unwrap_or_default().chunks_exact(8);
+        let mut next = || {
+            let number = numbers.next()?.try_into().ok();
+            number.map(u64::from_le_bytes)
+        };
+        let counts = (next(), next());
+        if counts != (Some(self.pending), Some(self.dead)) {
+            return false;
+        }
+        self.owed_bytes = next().unwrap_or(0);
+        self.dead_bytes = next().unwrap_or(0);
+        true
+    }
+
+    /// Counts one owed entry more.
+    pub(super) fn add_owed(&mut self, cost: u32) {
+        self.pending += 1;
+        self.owed_bytes = self.owed_bytes.saturating_add(u64::from(cost));
+    }
+
+    /// Counts owed entries less.
+    pub(super) fn remove_owed(&mut self, count: u64, bytes: u64) {
+        self.pending = self.pending.saturating_sub(count);
+        self.owed_bytes = match self.pending {
+            0 => 0,
+            _ => self.owed_bytes.saturating_sub(bytes),
+        };
+    }
+
+    /// Counts one dead letter more.
+    pub(super) fn add_dead(&mut self, bytes: u64) {
+        self.dead += 1;
+        self.dead_bytes = self.dead_bytes.saturating_add(bytes);
+    }
+
+    /// Counts one dead letter less.
+    pub(super) fn remove_dead(&mut self, bytes: u64) {
+        self.dead = self.dead.saturating_sub(1);
+        self.dead_bytes = match self.dead {
+            0 => 0,
+            _ => self.dead_bytes.saturating_sub(bytes),
+        };
     }
 }
 
@@ -399,8 +482,11 @@ mod tests {
             prop_assert!(read_event(1, &bytes).is_none());
             prop_assert!(read_dead(&[0; 12], &bytes).is_none());
             prop_assert!(read_known(&[0; 16], &bytes).is_none());
-            if bytes.len() != 12 {
+            if !matches!(bytes.len(), 12 | 16) {
                 prop_assert_eq!(read_owed(&bytes), (0, 0));
+            }
+            if !matches!(bytes.len(), 4 | 16) {
+                prop_assert_eq!(cost_of_owed(&bytes), 0);
             }
             if let Some((targets, record)) = read_aside(&bytes) {
                 prop_assert_eq!(aside_value(&targets, record), bytes.clone());
@@ -436,12 +522,24 @@ mod tests {
         assert_eq!(record[4..], rest[..]);
         let sum = crc32fast::hash(&[&[0, 0, 0, 0, 0, 0, 0, 1][..], &rest[..]].concat());
         assert_eq!(record[..4], sum.to_le_bytes());
-        assert_eq!(owed_value(3, 0x0405), *b"\x03\0\0\0\x05\x04\0\0\0\0\0\0");
+        let owed = owed_value(3, 0x0405, 6);
+        assert_eq!(owed, *b"\x03\0\0\0\x05\x04\0\0\0\0\0\0\x06\0\0\0");
+        assert_eq!((read_owed(&owed), cost_of_owed(&owed)), ((3, 0x0405), 6));
+        assert_eq!(
+            (read_owed(&owed[..12]), cost_of_owed(&owed[..12])),
+            ((3, 0x0405), 0)
+        );
+        assert_eq!(
+            (read_owed(&owed[12..]), cost_of_owed(&owed[12..])),
+            ((0, 0), 6)
+        );
+        assert_eq!(usage_key(2), *b"u\0\0\0\x02");
         assert_eq!(row_key(2), *b"t\0\0\0\x02");
         let row = Row {
             pending: 1,
             dead: 2,
             name: "a".into(),
+            ..Row::default()
         };
         let known = Known {
             number: 5,

@@ -68,37 +68,43 @@ impl<'q> Removal<'q> {
             let [(index, first), ..] = *run else { continue };
             let (number, row) = rows.at(index);
             let before = self.released.len();
-            self.take_run(txn, *number, first, run.len())?;
+            let bytes = self.take_run(txn, *number, first, run.len())?;
             let taken = (self.released.len() - before) as u64;
-            row.pending = row.pending.saturating_sub(taken);
+            row.remove_owed(taken, bytes);
         }
         Ok(())
     }
 
-    /// Removes `count` entries of a target from `owed`, from the first on.
+    /// Removes `count` entries of a target from `owed`, from the first on. Returns the bytes that
+    /// they counted.
     fn take_run(
         &mut self,
         txn: &mut RwTxn<'_>,
         target: u32,
         first: u64,
         count: usize,
-    ) -> heed::Result<()> {
+    ) -> heed::Result<u64> {
         let owed = &self.tables.owed;
         let low = record::target_key(target, first);
         if count == 1 {
-            if owed.delete(txn, &low)? {
-                self.released.push(first);
-            }
-            return Ok(());
+            let Some(cost) = owed.get(txn, &low)?.map(record::cost_of_owed) else {
+                return Ok(0);
+            };
+            owed.delete(txn, &low)?;
+            self.released.push(first);
+            return Ok(u64::from(cost));
         }
         let high = record::target_key(target, last_of(first, count));
         let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
-        let mut found = 0;
+        let (mut found, mut bytes) = (0, 0);
         for item in owed.range(txn, &range)? {
-            self.released.extend(record::seq_of_target_key(item?.0));
+            let (key, value) = item?;
+            self.released.extend(record::seq_of_target_key(key));
+            bytes += u64::from(record::cost_of_owed(value));
             found += 1;
         }
-        check_all_deleted(found, owed.delete_range(txn, &range)?)
+        check_all_deleted(found, owed.delete_range(txn, &range)?)?;
+        Ok(bytes)
     }
 
     /// Removes the events that no target holds any longer.

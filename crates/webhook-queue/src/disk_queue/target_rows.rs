@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use heed::{AnyTls, RoTxn, RwTxn};
 
+use super::cost;
 use super::fault::damage;
 use super::record::{self, Row};
 use super::tables::Tables;
@@ -21,12 +22,60 @@ pub(super) fn read_rows(tables: &Tables, txn: &RoTxn<'_, AnyTls>) -> heed::Resul
     for item in tables.meta.prefix_iter(txn, b"t")? {
         let (key, value) = item?;
         let number = record::target_of_row_key(key);
-        let (row, number) = Row::read(value)
+        let (mut row, number) = Row::read(value)
             .zip(number)
             .ok_or_else(|| damage("the row of a target"))?;
+        row.read_usage(tables.meta.get(txn, &record::usage_key(number))?);
         rows.insert(number, row);
     }
     Ok(rows)
+}
+
+/// The row of a target, if there is one.
+pub(super) fn read_row(
+    tables: &Tables,
+    txn: &RoTxn<'_, AnyTls>,
+    number: u32,
+) -> heed::Result<Option<Row>> {
+    let Some(found) = tables.meta.get(txn, &record::row_key(number))? else {
+        return Ok(None);
+    };
+    let mut row = Row::read(found).ok_or_else(|| damage("the row of a target"))?;
+    row.read_usage(tables.meta.get(txn, &record::usage_key(number))?);
+    Ok(Some(row))
+}
+
+/// Counts the bytes of targets whose counts a program changed that did not count bytes.
+pub(super) fn recount(tables: &Tables) -> heed::Result<()> {
+    let txn = tables.env.read_txn()?;
+    let mut stale = Vec::new();
+    for (number, mut row) in read_rows(tables, &txn)? {
+        let usage = tables.meta.get(&txn, &record::usage_key(number))?;
+        if (row.pending, row.dead) == (0, 0) || row.read_usage(usage) {
+            continue;
+        }
+        let prefix = number.to_be_bytes();
+        for item in tables.owed.prefix_iter(&txn, &prefix)? {
+            row.owed_bytes += u64::from(record::cost_of_owed(item?.1));
+        }
+        for item in tables.dead.prefix_iter(&txn, &prefix)? {
+            let (key, value) = item?;
+            if let Some(seq) = record::seq_of_target_key(key) {
+                row.dead_bytes += cost::of_dead(tables, &txn, seq, value.len())?;
+            }
+        }
+        stale.push((number, row));
+    }
+    drop(txn);
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let mut txn = tables.env.write_txn()?;
+    for (number, row) in stale {
+        let key = record::usage_key(number);
+        tables.meta.put(&mut txn, &key, &row.write_usage())?;
+    }
+    txn.commit()
 }
 
 /// The rows that a transaction has read or added; [`write`](TargetRows::write) stores them.
@@ -88,10 +137,9 @@ impl<'q> TargetRows<'q> {
         let Some((name, &number)) = self.names.get_key_value(target) else {
             return Ok(None);
         };
-        let Some(found) = self.tables.meta.get(txn, &record::row_key(number))? else {
+        let Some(row) = read_row(self.tables, txn, number)? else {
             return Ok(None);
         };
-        let row = Row::read(found).ok_or_else(|| damage("the row of a target"))?;
         Ok(Some(self.push(name.clone(), number, row)))
     }
 
@@ -109,9 +157,8 @@ impl<'q> TargetRows<'q> {
         let number = last.map_or(0, |last| last + 1);
         self.added.push((target.clone(), number));
         let row = Row {
-            pending: 0,
-            dead: 0,
             name: target.to_string(),
+            ..Row::default()
         };
         Ok(self.push(target.clone(), number, row))
     }
@@ -127,6 +174,7 @@ impl<'q> TargetRows<'q> {
     pub(super) fn remove(&mut self, txn: &mut RwTxn<'_>, number: u32) -> heed::Result<()> {
         self.tables.meta.delete(txn, &record::row_key(number))?;
         self.tables.meta.delete(txn, &record::hold_key(number))?;
+        self.tables.meta.delete(txn, &record::usage_key(number))?;
         self.rows.retain(|(other, _)| *other != number);
         self.index.clear();
         self.latest = None;
@@ -136,10 +184,10 @@ impl<'q> TargetRows<'q> {
 
     /// Stores the rows.
     pub(super) fn write(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
+        let meta = &self.tables.meta;
         for (number, row) in &self.rows {
-            self.tables
-                .meta
-                .put(txn, &record::row_key(*number), &row.write())?;
+            meta.put(txn, &record::row_key(*number), &row.write())?;
+            meta.put(txn, &record::usage_key(*number), &row.write_usage())?;
         }
         Ok(())
     }
@@ -153,5 +201,51 @@ impl<'q> TargetRows<'q> {
         names.extend(self.added);
         names.retain(|_, number| !self.removed.contains(number));
         Some(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::disk_queue::record;
+    use crate::{DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement};
+
+    #[test]
+    fn the_bytes_of_a_queue_of_an_older_version_are_counted_when_it_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::with_max_bytes(1 << 20);
+        let queue = DiskQueue::open(dir.path(), &options).unwrap();
+        let event = Event {
+            id: EventId([1; 16]),
+            key: [].into(),
+            body: vec![0; 1000].into(),
+            accepted_at: 0,
+            targets: ["t".into()].into(),
+            idempotency_key: None,
+        };
+        queue.commit(&vec![event; 3], &[]).unwrap();
+        let dead = Settlement {
+            target: "t".into(),
+            entry: EntryId(1),
+            outcome: Settled::Dead {
+                attempts: 1,
+                died_at: 0,
+                note: Vec::new(),
+            },
+        };
+        queue.commit(&[], &[dead]).unwrap();
+        let counted = queue.statistics().unwrap();
+        // Such a version writes no usage, and no bytes in `owed`.
+        let mut txn = queue.tables.env.write_txn().unwrap();
+        let meta = &queue.tables.meta;
+        meta.delete(&mut txn, &record::usage_key(0)).unwrap();
+        let key = record::target_key(0, 2);
+        queue.tables.owed.put(&mut txn, &key, &[]).unwrap();
+        txn.commit().unwrap();
+        drop(queue);
+        let queue = DiskQueue::open(dir.path(), &options).unwrap();
+        let target = &queue.statistics().unwrap().targets[0];
+        assert_eq!(target.dead_bytes, counted.targets[0].dead_bytes);
+        assert_eq!(target.owed_bytes, counted.targets[0].owed_bytes / 2);
+        assert!(queue.verify().unwrap().is_whole());
     }
 }

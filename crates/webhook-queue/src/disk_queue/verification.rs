@@ -6,6 +6,7 @@ use std::ops::Bound;
 use heed::{RoTxn, WithoutTls};
 
 use super::change::{NEXT, read_next};
+use super::cost;
 use super::fault::{is_damage, storage};
 use super::pieces;
 use super::record;
@@ -215,6 +216,7 @@ fn check_targets(
     found: &mut Verification,
 ) -> heed::Result<()> {
     let mut counts: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
+    let mut bytes: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
     for (place, table) in [&tables.owed, &tables.dead].into_iter().enumerate() {
         for item in table.iter(txn)? {
             let (key, value) = item?;
@@ -225,6 +227,10 @@ fn check_targets(
                 continue;
             };
             counts.entry(target).or_default()[place] += 1;
+            bytes.entry(target).or_default()[place] += match place {
+                0 => u64::from(record::cost_of_owed(value)),
+                _ => cost::of_dead(tables, txn, seq, value.len())?,
+            };
             if tables.events.get(txn, &record::event_key(seq))?.is_none() {
                 found.corrupt(seq, "its event is missing".into());
             }
@@ -253,6 +259,15 @@ fn check_targets(
         }
     }
     for (number, row) in rows {
+        let [owed, dead] = bytes.get(number).copied().unwrap_or_default();
+        if (row.owed_bytes, row.dead_bytes) != (owed, dead) {
+            let name = &row.name;
+            found.disagree(format!(
+                "{name} has {owed} bytes owed and {dead} of dead letters, not {} and {} as counted: \
+                 its quota is inexact until it is owed nothing",
+                row.owed_bytes, row.dead_bytes
+            ));
+        }
         if !counts.contains_key(number) && (row.pending, row.dead) != (0, 0) {
             let name = &row.name;
             found.disagree(format!(

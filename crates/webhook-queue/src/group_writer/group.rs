@@ -236,8 +236,9 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                     "a queue tells what became of each event"
                 );
                 let repeated = accepted.iter().filter_map(Accepted::duplicate_of).count();
+                let stored = accepted.iter().filter_map(Accepted::entry).count();
                 self.write_queue.count(|counted| {
-                    counted.committed(took, count - repeated, settlements.len());
+                    counted.committed(took, stored, settlements.len());
                     counted.duplicates += repeated as u64;
                 });
                 self.write_queue.unblock();

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use webhook_queue::{
     Accepted, Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed,
-    Quarantined, Queue, QueueError, Refused, Sequence, Settlement, Statistics, Verification,
-    WhenFull,
+    Quarantined, Queue, QueueError, Quotas, Refused, Sequence, Settlement, Statistics,
+    Verification, WhenFull,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -99,6 +99,14 @@ impl Queue for Gate {
         let entries = self.inner.commit(appends, settlements)?;
         state.groups.push((appends.len(), settlements.len()));
         Ok(entries)
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        self.inner.set_quotas(quotas);
+    }
+
+    fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
+        self.inner.trim_dead_letters(now)
     }
 
     fn owed(

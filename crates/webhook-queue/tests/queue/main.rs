@@ -8,5 +8,6 @@ mod duplicates;
 mod files;
 mod group_writer;
 mod model;
+mod quotas;
 mod room;
 mod support;

@@ -14,11 +14,14 @@ use std::time::Duration;
 
 /// How often housekeeping runs, unless the watchdog wants it more often.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often dead letters are removed in each turn, at most: each removes some hundred.
+const TRIMS: usize = 8;
 
 /// The running background tasks.
 pub(crate) struct BackgroundTasks {
     reload: ReloadThread,
     housekeeping: Periodic,
+    dead_letters: Periodic,
 }
 
 impl BackgroundTasks {
@@ -34,19 +37,35 @@ impl BackgroundTasks {
     ) -> Result<BackgroundTasks> {
         let log = console.limited_log().clone();
         let housekeeping = housekeeping(Arc::clone(daemon), log, signals)?;
+        let dead_letters = trim_dead_letters(Arc::clone(daemon))?;
         daemon.is_up();
         notify::ready("running");
         Ok(BackgroundTasks {
             reload,
             housekeeping,
+            dead_letters,
         })
     }
 
     /// Ends the threads.
     pub(crate) fn stop(self) {
         self.reload.stop();
+        self.dead_letters.stop();
         self.housekeeping.stop();
     }
+}
+
+/// Removes dead letters that have become too old, or too many by a reload. It may wait for the
+/// disk, which housekeeping must not.
+fn trim_dead_letters(daemon: Arc<Daemon>) -> Result<Periodic> {
+    Periodic::start("dead-letters", EVERY, move || {
+        for _ in 0..TRIMS {
+            // After an error the next turn tries again.
+            if daemon.control.trim_dead_letters().unwrap_or(0) == 0 {
+                return;
+            }
+        }
+    })
 }
 
 /// Feeds systemd's watchdog while the program is alive, logs changes of the queue's state and how
@@ -65,6 +84,7 @@ fn housekeeping(
         }
         if let Some(writer) = daemon.monitor.writer() {
             queue_log.observe(&writer);
+            queue_log.observe_targets(&daemon.monitor.stats_without_queue().targets);
         }
         check_queue(&daemon, &mut queue_log, &signals);
         log.flush_if_quiet();

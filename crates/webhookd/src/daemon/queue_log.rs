@@ -1,7 +1,10 @@
-//! Logs when commits begin to fail, and when they succeed again.
+//! Logs when commits begin to fail and when they succeed again, and what targets lose to their
+//! bounds.
 
 use crate::console::chain;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use webhook_dispatch::TargetStats;
 use webhook_queue::{QueueError, WriterStatistics};
 
 /// How often a failure that lasts is logged.
@@ -14,6 +17,25 @@ pub(super) struct QueueLog {
     failing: Option<Instant>,
     /// The last error of a check of the queue.
     unusable: Option<String>,
+    /// What was logged of each target.
+    targets: HashMap<String, Lost>,
+}
+
+/// What a target has lost to a bound: how much was logged, and when.
+#[derive(Default)]
+struct Lost {
+    over_quota: (u64, Option<Instant>),
+    dead_letters: (u64, Option<Instant>),
+}
+
+/// How much a count has grown, unless it was logged shortly before.
+fn grown(count: u64, logged: &mut (u64, Option<Instant>)) -> Option<u64> {
+    let grown = count.checked_sub(logged.0).filter(|grown| *grown > 0)?;
+    if logged.1.is_some_and(|at| at.elapsed() < REPEAT) {
+        return None;
+    }
+    *logged = (count, Some(Instant::now()));
+    Some(grown)
 }
 
 impl QueueLog {
@@ -47,6 +69,31 @@ impl QueueLog {
                 tracing::info!("commits to the queue succeed again");
             }
             (None, None) => {}
+        }
+    }
+
+    /// Logs the events that targets did not get, and the dead letters removed: at once, and then
+    /// once a minute for each target.
+    pub(super) fn observe_targets(&mut self, targets: &[TargetStats]) {
+        for stats in targets {
+            let target = &stats.name;
+            let logged = self.targets.entry(target.clone()).or_default();
+            if let Some(events) = grown(stats.over_quota, &mut logged.over_quota) {
+                tracing::warn!(
+                    target,
+                    events,
+                    "target {target}: did not get {events} of its events, since it is over its quota \
+                     (maxOwedBytes)"
+                );
+            }
+            if let Some(letters) = grown(stats.dead_letters_removed, &mut logged.dead_letters) {
+                tracing::warn!(
+                    target,
+                    letters,
+                    "target {target}: removed {letters} of its dead letters, since there were too \
+                     many or they were too old (queue.deadLetters)"
+                );
+            }
         }
     }
 }

@@ -75,6 +75,10 @@ impl Feeder {
             let signals = Arc::clone(&self.signals);
             let settle = move |result: Result<Receipt, Refusal>| match result {
                 Ok(receipt) => told.accepted(number, &receipt),
+                // If it were read again, it would hold up events for other targets.
+                Err(refusal @ Refusal::OverQuota { .. }) => {
+                    told.rejected(number, &chain(&refusal));
+                }
                 Err(refusal) => {
                     if needs_restart(&refusal) {
                         // Every line that is read on would be refused.

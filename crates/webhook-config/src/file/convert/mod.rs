@@ -8,17 +8,18 @@ mod headers;
 mod retry;
 mod target;
 
-use super::mirror::{ConfigFile, QueueFile, TargetFile};
+use super::mirror::{ConfigFile, DeadLettersFile, QueueFile, TargetFile};
 use super::object::shorten;
 use super::read::{Reader, Slot, Text};
 use crate::diagnostic::Code;
 use crate::json::Span;
 use crate::limits;
 use crate::name::TargetName;
-use crate::queue::QueueSettings;
+use crate::queue::{DeadLetterSettings, QueueSettings};
 use crate::target::Target;
 use context::{number, opening};
 use std::collections::HashSet;
+use std::time::Duration;
 use target::convert_target;
 
 pub(crate) use context::Context;
@@ -125,6 +126,25 @@ fn queue(slot: Slot<QueueFile>, context: &Context<'_>, reader: &mut Reader) -> Q
     }
     if let Some(when_full) = file.when_full.as_given() {
         settings = settings.with_when_full(when_full.0);
+    }
+    match file.dead_letters.given() {
+        Some(file) => settings.with_dead_letters(dead_letters(&file, reader)),
+        None => settings,
+    }
+}
+
+fn dead_letters(file: &DeadLettersFile, reader: &mut Reader) -> DeadLetterSettings {
+    let mut settings = DeadLetterSettings::default();
+    let most = limits::DEAD_LETTER_BYTES;
+    if let Some(bytes) = number(&file.max_bytes, most, "maxBytes", reader) {
+        settings = settings.with_max_bytes(bytes);
+    }
+    let most = limits::DEAD_LETTER_COUNT;
+    if let Some(count) = number(&file.max_count, most, "maxCount", reader) {
+        settings = settings.with_max_count(count);
+    }
+    if let Some(age) = number(&file.max_age, limits::RETRY_MSEC, "maxAgeMsec", reader) {
+        settings = settings.with_max_age(Duration::from_millis(age));
     }
     settings
 }

@@ -121,6 +121,17 @@ pub(super) fn convert_target(
         "maxPerSecond",
         reader,
     );
+    if let (Delivery::BestEffort, Slot::Given(bytes)) = (delivery, &file.max_owed_bytes) {
+        let message = "`maxOwedBytes` has no effect: a best-effort target is not in the queue";
+        let help = "remove it, or set `delivery` to \"reliable\"";
+        reader.warning(Code::Ineffective, &bytes.span, message, help);
+    }
+    let max_owed_bytes = number(
+        &file.max_owed_bytes,
+        limits::OWED_BYTES,
+        "maxOwedBytes",
+        reader,
+    );
     let max_response_bytes = number(
         &file.max_response_bytes,
         limits::MAX_RESPONSE_BYTES,
@@ -175,6 +186,7 @@ pub(super) fn convert_target(
         .retry(retry)
         .breaker(breaker)
         .max_per_second(max_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)))
+        .max_owed_bytes(max_owed_bytes)
         .signing(signing)
         .tls(tls)
         .proxy(proxy);

@@ -49,6 +49,8 @@ struct QueuedTarget {
     pending: u64,
     oldest_pending_age_seconds: Option<f64>,
     dead_letters: u64,
+    owed_bytes: u64,
+    dead_letter_bytes: u64,
 }
 
 pub(super) async fn show(State(daemon): State<Arc<Daemon>>) -> Result<Json<QueueJson>, Problem> {
@@ -85,6 +87,8 @@ fn queue(daemon: &Daemon) -> Result<QueueJson, Problem> {
                     .filter(|_| target.pending > 0)
                     .map(|at| now.saturating_sub(at) as f64 / 1e3),
                 dead_letters: target.dead,
+                owed_bytes: target.owed_bytes,
+                dead_letter_bytes: target.dead_bytes,
             })
             .collect(),
     })

@@ -3,7 +3,10 @@
 use super::family::{Families, Samples};
 use crate::daemon::{Daemon, Snapshot};
 use webhook_config::Delivery;
-use webhook_queue::{Statistics, WriterStatistics};
+use webhook_queue::{Statistics, TargetStatistics, WriterStatistics};
+
+/// A metric's name, its help, and its value for a target.
+type Figure = (&'static str, &'static str, fn(&TargetStatistics) -> u64);
 
 pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot) {
     let Some(writer) = &snapshot.writer else {
@@ -34,15 +37,30 @@ fn add_content(families: &mut Families, queue: &Statistics) {
     ] {
         families.gauge(name, help, Samples::one(value as f64));
     }
-    let mut dead = Samples::default();
-    for target in &queue.targets {
-        dead.value(&[("target", &target.target)], target.dead as f64);
+    let figures: [Figure; 3] = [
+        (
+            "webhookd_queue_dead_letters",
+            "Dead letters in the queue, also of removed targets.",
+            |target| target.dead,
+        ),
+        (
+            "webhookd_queue_dead_letter_bytes",
+            "Bytes that dead letters take, also those of removed targets.",
+            |target| target.dead_bytes,
+        ),
+        (
+            "webhookd_queue_owed_bytes",
+            "Bytes that events owed to a target take, also to removed targets.",
+            |target| target.owed_bytes,
+        ),
+    ];
+    for (name, help, figure) in figures {
+        let mut samples = Samples::default();
+        for target in &queue.targets {
+            samples.value(&[("target", &target.target)], figure(target) as f64);
+        }
+        families.gauge(name, help, samples);
     }
-    families.gauge(
-        "webhookd_queue_dead_letters",
-        "Dead letters in the queue, also of removed targets.",
-        dead,
-    );
 }
 
 fn add_removed(families: &mut Families, daemon: &Daemon, queue: &Statistics) {

@@ -8,7 +8,7 @@ use webhook_dispatch::{BreakerState, HoldReason, Stats, TargetStats};
 type Figure<T> = (&'static str, &'static str, fn(&TargetStats) -> T);
 
 /// The counters of each target.
-const COUNTERS: [Figure<u64>; 9] = [
+const COUNTERS: [Figure<u64>; 11] = [
     (
         "webhookd_accepted_events_total",
         "Events accepted for the target.",
@@ -48,6 +48,16 @@ const COUNTERS: [Figure<u64>; 9] = [
         "webhookd_damaged_events_total",
         "Deliveries lost to damaged records of the queue.",
         |target| target.damaged,
+    ),
+    (
+        "webhookd_over_quota_events_total",
+        "Events that the target did not get, since it was over its quota.",
+        |target| target.over_quota,
+    ),
+    (
+        "webhookd_dead_letters_removed_total",
+        "Dead letters removed, since there were too many or they were too old.",
+        |target| target.dead_letters_removed,
     ),
     (
         "webhookd_given_up_events_total",

@@ -26,12 +26,16 @@ pub(super) struct Complaint {
 
 /// The response for an accepted event.
 #[derive(Debug, Serialize)]
-struct Accepted {
+#[serde(rename_all = "camelCase")]
+struct Accepted<'a> {
     id: String,
     /// Number of targets that it matches.
     targets: usize,
     /// Number of those that are reliable.
     reliable: usize,
+    /// The other reliable ones: they are over their quotas and will not get it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    over_quota: Vec<&'a str>,
     /// Whether it was accepted before, with the same key.
     #[serde(skip_serializing_if = "is_false")]
     duplicate: bool,
@@ -127,6 +131,11 @@ pub(super) fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// The targets that will not get an accepted event.
+pub(super) fn over_quota(receipt: &Receipt) -> Vec<&str> {
+    receipt.over_quota.iter().map(|name| &**name).collect()
+}
+
 /// The status is 200 and not 202, since Aurora counts every other status as a failure.
 pub(super) fn accepted(receipt: &Receipt) -> Answer {
     let id = webhook_id(receipt.id);
@@ -135,6 +144,7 @@ pub(super) fn accepted(receipt: &Receipt) -> Answer {
         id,
         targets: receipt.targets,
         reliable: receipt.reliable,
+        over_quota: over_quota(receipt),
         duplicate: receipt.duplicate,
     };
     let mut answer = json(StatusCode::OK, &accepted);

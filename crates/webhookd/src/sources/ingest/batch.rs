@@ -1,6 +1,6 @@
 //! Several events in one body, one per line.
 
-use super::answer::{Answer, Complaint, is_false, is_passing, json_held};
+use super::answer::{Answer, Complaint, is_false, is_passing, json_held, over_quota};
 use super::body::Pieces;
 use super::budget::Held;
 use super::handover::{Handover, Pending, Submitted};
@@ -69,6 +69,8 @@ enum AnsweredLine<'a> {
         id: String,
         targets: usize,
         reliable: usize,
+        #[serde(rename = "overQuota", skip_serializing_if = "Vec::is_empty")]
+        over_quota: Vec<&'a str>,
         #[serde(skip_serializing_if = "is_false")]
         duplicate: bool,
     },
@@ -310,6 +312,7 @@ impl Done {
                 id: webhook_id(receipt.id),
                 targets: receipt.targets,
                 reliable: receipt.reliable,
+                over_quota: over_quota(receipt),
                 duplicate: receipt.duplicate,
             },
             Err(why) => AnsweredLine::Refused {

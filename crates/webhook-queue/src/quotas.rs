@@ -1,0 +1,81 @@
+//! What the targets of a queue may use of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What each target may use of a queue, so that a target that accepts nothing does not fill it for
+/// the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by callers, `..Default::default()`"
+)]
+pub struct Quotas {
+    /// The targets that share the queue, each with the most bytes that it may be owed. Without a
+    /// number, a target may be owed as many bytes as are free in the queue, if there are several
+    /// targets: one that accepts nothing fills half of the queue, two of them a third each. A
+    /// single target may fill all of it.
+    ///
+    /// A target over its quota is refused new events, and the other targets of these events are
+    /// not. A target that is owed nothing is not over its quota, however large the event.
+    pub owed: BTreeMap<Arc<str>, Option<u64>>,
+    /// How many dead letters are kept.
+    pub dead_letters: DeadLetterLimits,
+}
+
+impl Quotas {
+    /// The most bytes that a target may be owed while `free` bytes of the queue are free.
+    pub(crate) fn max_owed(&self, target: &str, free: u64) -> u64 {
+        match self.owed.get(target) {
+            Some(Some(max)) => *max,
+            Some(None) if self.owed.len() > 1 => free,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Whether no target has a quota.
+    pub(crate) fn is_unlimited(&self) -> bool {
+        self.owed.len() <= 1 && self.owed.values().all(Option::is_none)
+    }
+}
+
+/// The bounds of the dead letters of all targets together. Letters over a bound are removed, the
+/// oldest of the target that has most bytes of them first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by callers, `..Default::default()`"
+)]
+pub struct DeadLetterLimits {
+    /// The most bytes that they may take. An event that several targets have given up counts for
+    /// each.
+    pub max_bytes: u64,
+    /// The most letters.
+    pub max_count: u64,
+    /// How long they are kept, to the millisecond.
+    pub max_age: Duration,
+}
+
+impl Default for DeadLetterLimits {
+    /// No bounds.
+    fn default() -> DeadLetterLimits {
+        DeadLetterLimits {
+            max_bytes: u64::MAX,
+            max_count: u64::MAX,
+            max_age: Duration::MAX,
+        }
+    }
+}
+
+impl DeadLetterLimits {
+    /// Whether a letter of this time is too old; epoch milliseconds.
+    pub(crate) fn has_expired(&self, died_at: u64, now: u64) -> bool {
+        u128::from(now.saturating_sub(died_at)) > self.max_age.as_millis()
+    }
+
+    /// Whether so many letters of so many bytes are too many.
+    pub(crate) fn are_exceeded(&self, count: u64, bytes: u64) -> bool {
+        count > self.max_count || bytes > self.max_bytes
+    }
+}

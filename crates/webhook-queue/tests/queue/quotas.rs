@@ -1,0 +1,263 @@
+//! What a target may use of a queue: events owed, and dead letters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use webhook_queue::{
+    Accepted, DeadLetterLimits, DiskQueue, EntryId, Event, MemoryQueue, Options, Queue, QueueError,
+    Quotas, Settled, Settlement, verify,
+};
+
+use crate::support::{self, delivered, event, number};
+
+const MAX: u64 = 1 << 20;
+
+/// Runs a test with each kind of queue, of 1 MiB.
+fn with_each(test: impl Fn(&dyn Queue)) {
+    test(&MemoryQueue::new(MAX));
+    let dir = tempfile::tempdir().unwrap();
+    let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(MAX)).unwrap();
+    test(&queue);
+    drop(queue);
+    assert!(verify(dir.path()).unwrap().is_whole());
+}
+
+fn quotas(owed: &[(&str, Option<u64>)]) -> Quotas {
+    Quotas {
+        owed: owed
+            .iter()
+            .map(|(name, max)| (Arc::from(*name), *max))
+            .collect(),
+        ..Quotas::default()
+    }
+}
+
+fn append(queue: &dyn Queue, event: &Event) -> Result<Accepted, QueueError> {
+    let accepted = queue.commit(std::slice::from_ref(event), &[])?;
+    Ok(accepted.into_iter().next().unwrap())
+}
+
+fn dead(target: &str, entry: EntryId, died_at: u64) -> Settlement {
+    Settlement {
+        target: target.into(),
+        entry,
+        outcome: Settled::Dead {
+            attempts: 1,
+            died_at,
+            note: b"why".to_vec(),
+        },
+    }
+}
+
+fn owed_bytes(queue: &dyn Queue, target: &str) -> u64 {
+    let targets = queue.statistics().unwrap().targets;
+    targets
+        .iter()
+        .find(|of| of.target == target)
+        .unwrap()
+        .owed_bytes
+}
+
+/// The numbers of the dead letters of a target.
+fn letters(queue: &dyn Queue, target: &str) -> Vec<u64> {
+    let letters = support::dead(queue, Some(target), None);
+    letters
+        .iter()
+        .map(|letter| number(letter.owed.id))
+        .collect()
+}
+
+#[test]
+fn a_target_that_settles_nothing_misses_events_and_the_others_do_not() {
+    with_each(|queue| {
+        queue.set_quotas(quotas(&[("down", None), ("good", None)]));
+        let mut missed = Vec::new();
+        for number in 0..2000 {
+            let accepted = append(queue, &event(number, b"k", 1000, ["down", "good"])).unwrap();
+            let entry = accepted.entry().unwrap();
+            if !accepted.over_quota().is_empty() {
+                assert_eq!(accepted.over_quota(), ["down".into()]);
+                missed.push(number);
+            }
+            queue.commit(&[], &[delivered("good", entry)]).unwrap();
+        }
+        let kept = support::handles(queue, "down");
+        assert_eq!(kept.len() + missed.len(), 2000);
+        let (first, missed) = (missed[0], missed.len());
+        assert!((100..500).contains(&first), "it missed event {first} first");
+        assert_eq!(
+            missed as u64,
+            2000 - first,
+            "it got one after it missed one"
+        );
+        // Half of the queue is free for the other target, and order is kept once there is room.
+        let settled: Vec<_> = kept.iter().map(|&entry| delivered("down", entry)).collect();
+        for some in settled.chunks(50) {
+            queue.commit(&[], some).unwrap();
+        }
+        assert_eq!(owed_bytes(queue, "down"), 0);
+        let later = event(2000, b"k", 1000, ["down", "good"]);
+        assert!(matches!(append(queue, &later), Ok(Accepted::Stored(_))));
+    });
+}
+
+#[test]
+fn two_targets_that_settle_nothing_leave_room_for_a_third() {
+    with_each(|queue| {
+        queue.set_quotas(quotas(&[("a", None), ("b", None), ("good", None)]));
+        for number in 0..1500 {
+            for target in ["a", "b"] {
+                let accepted = append(queue, &event(number, b"k", 1000, [target])).unwrap();
+                assert!(accepted.over_quota().len() <= 1);
+            }
+            let accepted = append(queue, &event(number, b"k", 1000, ["good"])).unwrap();
+            let entry = accepted.entry().expect("a target without backlog has room");
+            queue.commit(&[], &[delivered("good", entry)]).unwrap();
+        }
+        let [a, b] = ["a", "b"].map(|target| owed_bytes(queue, target));
+        assert!(a > MAX / 8 && a.abs_diff(b) < MAX / 16, "{a} and {b}");
+    });
+}
+
+#[test]
+fn an_event_for_targets_over_their_quotas_alone_is_refused_and_its_key_stays_unknown() {
+    with_each(|queue| {
+        queue.set_quotas(quotas(&[("a", Some(5000)), ("b", Some(5000))]));
+        let mut again = event(0, b"k", 4000, ["a"]);
+        again.idempotency_key = Some((*b"again").into());
+        append(queue, &event(1, b"k", 4000, ["a"])).unwrap();
+        let refused = append(queue, &again).unwrap();
+        assert_eq!(refused, Accepted::OverQuota(["a".into()].into()));
+        append(queue, &event(2, b"k", 4000, ["b"])).unwrap();
+        // No target has room, so the queue is full.
+        assert!(matches!(
+            append(queue, &again),
+            Err(QueueError::Full { .. })
+        ));
+        let entries = support::handles(queue, "a");
+        queue.commit(&[], &[delivered("a", entries[0])]).unwrap();
+        assert!(append(queue, &again).unwrap().entry().is_some());
+        assert!(append(queue, &again).unwrap().duplicate_of().is_some());
+    });
+}
+
+#[test]
+fn a_target_that_is_owed_nothing_may_get_an_event_of_any_size() {
+    with_each(|queue| {
+        queue.set_quotas(quotas(&[("a", Some(1)), ("b", None)]));
+        let accepted = append(queue, &event(0, b"k", 500_000, ["a", "b"])).unwrap();
+        assert!(matches!(accepted, Accepted::Stored(_)), "{accepted:?}");
+    });
+}
+
+#[test]
+fn a_single_target_may_fill_the_queue() {
+    with_each(|queue| {
+        queue.set_quotas(quotas(&[("only", None)]));
+        let full =
+            (0..2000).find_map(|number| append(queue, &event(number, b"", 1000, ["only"])).err());
+        assert!(matches!(full, Some(QueueError::Full { .. })), "{full:?}");
+        assert!(owed_bytes(queue, "only") > MAX * 2 / 3);
+    });
+}
+
+/// A queue with dead letters: event `n` of `target` died at time `n`.
+fn with_letters(queue: &dyn Queue, letters: &[(&str, std::ops::Range<u64>)]) {
+    for (target, numbers) in letters {
+        for number in numbers.clone() {
+            let entry = append(queue, &event(number, b"k", 1000, [*target]))
+                .unwrap()
+                .entry()
+                .unwrap();
+            queue.commit(&[], &[dead(target, entry, number)]).unwrap();
+        }
+    }
+}
+
+fn limit(queue: &dyn Queue, dead_letters: DeadLetterLimits, now: u64) -> BTreeMap<Arc<str>, u64> {
+    queue.set_quotas(Quotas {
+        dead_letters,
+        ..Quotas::default()
+    });
+    let mut removed: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    loop {
+        let some = queue.trim_dead_letters(now).unwrap();
+        if some.is_empty() {
+            return removed;
+        }
+        for (target, count) in some {
+            *removed.entry(target).or_default() += count;
+        }
+    }
+}
+
+#[test]
+fn dead_letters_over_a_bound_are_removed_the_oldest_of_the_largest_target_first() {
+    with_each(|queue| {
+        with_letters(queue, &[("few", 0..10), ("many", 10..110)]);
+        assert!(limit(queue, DeadLetterLimits::default(), u64::MAX).is_empty());
+        let count = DeadLetterLimits {
+            max_count: 50,
+            ..DeadLetterLimits::default()
+        };
+        assert_eq!(limit(queue, count, 0), [("many".into(), 60)].into());
+        assert_eq!(letters(queue, "few").len(), 10);
+        assert!(letters(queue, "many").into_iter().eq(70..110));
+        let bytes = DeadLetterLimits {
+            max_bytes: 30_000,
+            ..DeadLetterLimits::default()
+        };
+        limit(queue, bytes, 0);
+        let statistics = queue.statistics().unwrap();
+        let kept: u64 = statistics.targets.iter().map(|of| of.dead_bytes).sum();
+        assert!((25_000..=30_000).contains(&kept), "{kept}");
+        assert_eq!(letters(queue, "few").len(), 10);
+        assert_eq!(letters(queue, "many").last(), Some(&109));
+        assert_eq!(statistics.events, letters(queue, "many").len() as u64 + 10);
+    });
+}
+
+#[test]
+fn dead_letters_are_kept_for_their_time_and_no_longer() {
+    with_each(|queue| {
+        with_letters(queue, &[("a", 0..40), ("b", 0..10)]);
+        let limits = DeadLetterLimits {
+            max_age: Duration::from_millis(100),
+            ..DeadLetterLimits::default()
+        };
+        assert!(limit(queue, limits, 100).is_empty());
+        assert_eq!(
+            limit(queue, limits, 120),
+            [("a".into(), 20), ("b".into(), 10)].into()
+        );
+        assert!(letters(queue, "a").into_iter().eq(20..40));
+    });
+}
+
+#[test]
+fn a_replay_is_not_bounded_by_the_quota() {
+    with_each(|queue| {
+        with_letters(queue, &[("a", 0..20)]);
+        queue.set_quotas(quotas(&[("a", Some(2000)), ("b", None)]));
+        let entries: Vec<EntryId> = (1..=20).map(EntryId).collect();
+        assert_eq!(queue.replay("a", &entries).unwrap(), 20);
+        assert!(owed_bytes(queue, "a") > 20_000);
+        let accepted = append(queue, &event(20, b"k", 10, ["a", "b"])).unwrap();
+        assert_eq!(accepted.over_quota(), ["a".into()]);
+    });
+}
+
+#[test]
+fn what_targets_use_is_known_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::with_max_bytes(MAX);
+    let queue = DiskQueue::open(dir.path(), &options).unwrap();
+    with_letters(&queue, &[("a", 0..20)]);
+    append(&queue, &event(20, b"k", 1000, ["a", "b"])).unwrap();
+    let before = queue.statistics().unwrap();
+    assert!(before.targets[0].owed_bytes > 1000 && before.targets[0].dead_bytes > 20_000);
+    drop(queue);
+    let queue = DiskQueue::open(dir.path(), &options).unwrap();
+    assert_eq!(queue.statistics().unwrap(), before);
+}
