@@ -209,11 +209,12 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                 self.write_queue.count(|counted| counted.failed(&failed));
             }
             let error = Arc::new(failed);
-            let waiting = events.into_waiting();
-            if let Err(refused) = self.write_queue.block(waiting, error.clone()) {
-                self.fail(Events::new(refused), &error);
+            let left = self.write_queue.block(events.into_waiting(), &error);
+            if !left.refused.is_empty() {
+                self.fail(Events::new(left.refused), &error);
             }
-            return;
+            events = Events::new(left.passing);
+            count = events.len();
         }
     }
 
@@ -241,7 +242,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                     counted.committed(took, stored, settlements.len());
                     counted.duplicates += repeated as u64;
                 });
-                self.write_queue.unblock();
+                self.write_queue.unblock(!settlements.is_empty());
                 let appended = events.split(count).appended(accepted.into_iter().map(Ok));
                 (self.on_commit)(Committed {
                     appended,

@@ -7,9 +7,11 @@
     reason = "made by callers, `..Default::default()`"
 )]
 pub struct Limits {
-    /// Events that may wait for the writer.
+    /// Events that may wait for the writer. As many again may wait for room in a full queue while
+    /// others pass them.
     pub waiting_events: usize,
-    /// Bytes of keys and bodies that may wait; one event may always wait, however large.
+    /// Bytes of keys and bodies that may wait, and again that may wait for room in a full queue; one
+    /// event may always wait, however large.
     pub waiting_bytes: usize,
     /// Events in a group.
     pub group_events: usize,
@@ -47,6 +49,7 @@ pub enum WhenFull {
     Fail,
     /// They wait in order, each up to its own deadline; then it fails with the error of the last
     /// commit. The commit is tried again after a settlement, and at least each second. An event without
-    /// a deadline does not wait.
+    /// a deadline does not wait. One that finds no room for a second lets shorter ones pass, but
+    /// none of its key or its [`Sequence`](crate::Sequence).
     Block,
 }

@@ -18,6 +18,11 @@ impl Sequence {
         }
     }
 
+    /// Whether both are the same sequence.
+    pub(super) fn is(&self, other: &Sequence) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The error by which an earlier event was refused.
     pub(super) fn error(&self) -> Option<Arc<QueueError>> {
         self.0.get().cloned()

@@ -43,6 +43,11 @@ struct State<T> {
     /// Until when events wait for the queue, unless a settlement is committed before; and the
     /// queue's error.
     blocked: Option<(Instant, Arc<QueueError>)>,
+    /// Events that have waited [`RETRY`] for room in the queue and let others pass, with those that
+    /// may not pass them; not in `events` and `bytes`. They are bounded as those are.
+    passed: VecDeque<Waiting<T>>,
+    /// Until when they wait, unless a settlement is committed before; and the queue's error.
+    retry_passed: Option<(Instant, Arc<QueueError>)>,
     /// The pause after the next failure of the disk.
     pause: Duration,
     /// Until when settlements wait that could not be committed.
@@ -63,6 +68,10 @@ pub(super) struct Wait {
     until: Option<Instant>,
     /// The events that it must not overtake.
     sequence: Option<Sequence>,
+    /// Since when it waits for room in the queue.
+    since: Option<Instant>,
+    /// Whether the queue had no room for it alone.
+    does_not_fit: bool,
 }
 
 impl Wait {
@@ -92,9 +101,32 @@ impl<T> Waiting<T> {
         self.wait.error()
     }
 
+    /// Whether `other`, which came later, has to wait as long as this waits for room: it may not
+    /// overtake this, or needs as much room.
+    fn holds_up(&self, other: &Waiting<T>) -> bool {
+        let sequences = self
+            .wait
+            .sequence
+            .as_ref()
+            .zip(other.wait.sequence.as_ref());
+        self.event.key == other.event.key
+            || sequences.is_some_and(|(this, other)| this.is(other))
+            || (self.wait.does_not_fit
+                && size(&self.event) <= size(&other.event)
+                && self.event.targets.len() <= other.event.targets.len())
+    }
+
     pub(super) fn into_parts(self) -> (Event, (T, Wait)) {
         (self.event, (self.ticket, self.wait))
     }
+}
+
+/// What becomes of events that the queue did not store, if they do not wait.
+pub(super) struct Left<T> {
+    /// They fail.
+    pub(super) refused: Vec<Waiting<T>>,
+    /// They may fit where the others did not.
+    pub(super) passing: Vec<Waiting<T>>,
 }
 
 /// What the writer does next.
@@ -124,6 +156,8 @@ impl<T> WriteQueue<T> {
                 asleep: false,
                 waiting_for_room: 0,
                 blocked: None,
+                passed: VecDeque::new(),
+                retry_passed: None,
                 pause: FIRST_RETRY,
                 failing: None,
                 statistics: WriterStatistics::default(),
@@ -158,6 +192,8 @@ impl<T> WriteQueue<T> {
                     wait: Wait {
                         until: room_until,
                         sequence,
+                        since: None,
+                        does_not_fit: false,
                     },
                 });
                 self.wake(state);
@@ -215,10 +251,11 @@ impl<T> WriteQueue<T> {
         // Under the same lock: an event taken in between would never be answered.
         state.closed = true;
         let events = std::mem::take(&mut state.events);
+        let passed = std::mem::take(&mut state.passed);
         drop(state);
         self.close();
         // Tickets may do anything when they are dropped, so no lock is held.
-        drop(events);
+        drop((events, passed));
     }
 
     /// The settlements that waited when the writer ended.
@@ -229,9 +266,10 @@ impl<T> WriteQueue<T> {
     pub(super) fn statistics(&self) -> WriterStatistics {
         let state = self.lock();
         WriterStatistics {
-            waiting_events: state.events.len(),
+            waiting_events: state.events.len() + state.passed.len(),
             waiting_settlements: state.settlements.len(),
-            blocked: matches!(&state.blocked, Some((_, error)) if is_full(error)),
+            blocked: !state.passed.is_empty()
+                || matches!(&state.blocked, Some((_, error)) if is_full(error)),
             ended: state.stopped,
             ..state.statistics.clone()
         }
@@ -259,7 +297,13 @@ impl<T> WriteQueue<T> {
             {
                 state.failing = None;
             }
-            if let Some((_, error)) = state.blocked.clone() {
+            let retry_passed = state.retry_passed.as_ref();
+            if retry_passed.is_some_and(|(until, _)| *until <= now || state.closed) {
+                state.retry_passed = None;
+                state.take_back_passed();
+            }
+            let waiting_for = state.blocked.as_ref().or(state.retry_passed.as_ref());
+            if let Some((_, error)) = waiting_for.cloned() {
                 let given_up = state.take_expired(now);
                 if !given_up.is_empty() {
                     self.make_room(&state);
@@ -283,12 +327,15 @@ impl<T> WriteQueue<T> {
                 return Work::End;
             }
             let retry = state.blocked.as_ref().map(|(until, _)| *until);
-            let deadlines = state
-                .events
-                .iter()
-                .filter_map(|waiting| waiting.wait.until)
-                .min();
-            let until = [retry, state.failing, retry.and(deadlines)];
+            let retry_passed = state.retry_passed.as_ref().map(|(until, _)| *until);
+            let waiting = state.events.iter().chain(&state.passed);
+            let deadlines = waiting.filter_map(|waiting| waiting.wait.until).min();
+            let until = [
+                retry,
+                retry_passed,
+                state.failing,
+                retry.or(retry_passed).and(deadlines),
+            ];
             state.asleep = true;
             state = match until.into_iter().flatten().min() {
                 None => self
@@ -305,36 +352,75 @@ impl<T> WriteQueue<T> {
         }
     }
 
-    /// Puts events back that the queue did not store, if they may wait; else returns them.
-    pub(super) fn block(
-        &self,
-        events: Vec<Waiting<T>>,
-        error: Arc<QueueError>,
-    ) -> Result<(), Vec<Waiting<T>>> {
+    /// Puts events back that the queue did not store, if they may wait. The first of them was tried
+    /// alone. If there was no room for it, it holds up all others for [`RETRY`] at most, so that it
+    /// gets the room that settlements make; then it lets those pass that it does not hold up.
+    pub(super) fn block(&self, mut events: Vec<Waiting<T>>, error: &Arc<QueueError>) -> Left<T> {
         let mut state = self.lock();
+        let now = Instant::now();
+        let is_full = is_full(error);
         let may_wait = self.limits.when_full == WhenFull::Block && error.is_retryable();
-        if !may_wait || state.closed {
-            return Err(events);
+        if state.closed || (!may_wait && !is_full) {
+            return Left {
+                refused: events,
+                passing: Vec::new(),
+            };
         }
-        for waiting in events.into_iter().rev() {
+        if let Some(first) = events.first_mut() {
+            first.wait.does_not_fit = is_full;
+        }
+        let since = events.first().and_then(|first| first.wait.since);
+        let lets_pass = since.is_some_and(|since| since + RETRY <= now);
+        if is_full && (!may_wait || (lets_pass && state.has_room_for_passed(&self.limits))) {
+            let (mut held, mut passing): (Vec<Waiting<T>>, Vec<_>) = Default::default();
+            for waiting in events {
+                match held.is_empty() || held.iter().any(|held| held.holds_up(&waiting)) {
+                    true => held.push(waiting),
+                    false => passing.push(waiting),
+                }
+            }
+            if !may_wait {
+                return Left {
+                    refused: held,
+                    passing,
+                };
+            }
+            state.passed.extend(held);
+            state.retry_passed = Some((now + RETRY, error.clone()));
+            return Left {
+                refused: Vec::new(),
+                passing,
+            };
+        }
+        for mut waiting in events.into_iter().rev() {
             state.bytes = state.bytes.saturating_add(size(&waiting.event));
+            if is_full {
+                waiting.wait.since.get_or_insert(now);
+            }
             state.events.push_front(waiting);
         }
-        let pause = match is_full(&error) {
+        let pause = match is_full {
             true => RETRY,
             false => state.pause,
         };
         state.pause = (pause * 2).min(RETRY);
-        state.blocked = Some((Instant::now() + pause, error));
-        Ok(())
+        state.blocked = Some((now + pause, error.clone()));
+        Left {
+            refused: Vec::new(),
+            passing: Vec::new(),
+        }
     }
 
-    /// A commit succeeded, so the queue may store events now.
-    pub(super) fn unblock(&self) {
+    /// A commit succeeded, so the queue may store events now; more of them if it had settlements.
+    pub(super) fn unblock(&self, settled: bool) {
         let mut state = self.lock();
         state.pause = FIRST_RETRY;
         state.blocked = None;
         state.failing = None;
+        if settled {
+            state.retry_passed = None;
+            state.take_back_passed();
+        }
     }
 
     /// Puts settlements back that could not be committed. Once closed, returns them.
@@ -362,7 +448,16 @@ impl<T> State<T> {
         let mut group: Vec<Waiting<T>> = Vec::new();
         let mut bytes = 0_usize;
         while let Some(waiting) = self.events.front() {
-            let more = bytes.saturating_add(size(&waiting.event));
+            let size = size(&waiting.event);
+            if self.passed.iter().any(|passed| passed.holds_up(waiting)) {
+                if !self.has_room_for_passed(limits) {
+                    break;
+                }
+                self.passed.extend(self.events.pop_front());
+                self.bytes = self.bytes.saturating_sub(size);
+                continue;
+            }
+            let more = bytes.saturating_add(size);
             let fits = group.len() < limits.group_events && more <= limits.group_bytes;
             if !group.is_empty() && !fits {
                 break;
@@ -374,16 +469,34 @@ impl<T> State<T> {
         group
     }
 
+    /// Whether another event may wait that lets others pass.
+    fn has_room_for_passed(&self, limits: &Limits) -> bool {
+        let bytes: usize = self.passed.iter().map(|waiting| size(&waiting.event)).sum();
+        self.passed.len() < limits.waiting_events && bytes < limits.waiting_bytes
+    }
+
+    /// Has the events tried next that let others pass.
+    fn take_back_passed(&mut self) {
+        for waiting in std::mem::take(&mut self.passed).into_iter().rev() {
+            self.bytes = self.bytes.saturating_add(size(&waiting.event));
+            self.events.push_front(waiting);
+        }
+    }
+
     /// Takes the events whose wait has ended.
     fn take_expired(&mut self, now: Instant) -> Vec<Waiting<T>> {
         let expired = |waiting: &Waiting<T>| waiting.wait.until.is_none_or(|at| at <= now);
-        if !self.events.iter().any(expired) {
-            return Vec::new();
+        let mut gone = Vec::new();
+        // Those of `events` are tried first, unless they are blocked.
+        let events = self.blocked.is_some().then_some(&mut self.events);
+        for waiting in [Some(&mut self.passed), events].into_iter().flatten() {
+            if waiting.iter().any(expired) {
+                let (over, left): (Vec<_>, _) =
+                    std::mem::take(waiting).into_iter().partition(expired);
+                *waiting = left.into();
+                gone.extend(over);
+            }
         }
-        let (gone, left): (Vec<_>, _) = std::mem::take(&mut self.events)
-            .into_iter()
-            .partition(expired);
-        self.events = left.into();
         self.bytes = self.events.iter().map(|waiting| size(&waiting.event)).sum();
         gone
     }

@@ -704,3 +704,86 @@ fn a_shutdown_settles_what_fits_and_returns_the_rest() {
     let entries: Vec<u64> = unsettled.iter().map(|it| it.entry.0).collect();
     assert_eq!(entries, [4, 4]);
 }
+
+/// A queue with two events and no room for the long one, number 2, that is handed over with the
+/// others from 3 on; 3 has the key of the long one.
+fn too_long_for_now(when_full: WhenFull) -> (Arc<Gate>, GroupWriter<u64>, Reports) {
+    let queue = Gate::new(1000, None);
+    let limits = Limits {
+        when_full,
+        ..Limits::default()
+    };
+    let (writer, reports) = start(&queue, limits);
+    for number in 0..2 {
+        append(&writer, number);
+        reports.events(1).pop().unwrap().1.unwrap();
+    }
+    queue.state.lock().unwrap().permits = Some(0);
+    let arrived = queue.state.lock().unwrap().arrived;
+    writer.settle(delivered("t", EntryId(99)));
+    queue.until_arrived(arrived + 1);
+    let handle = writer.handle();
+    for event in [
+        event(2, b"long", 700, ["t"]),
+        event(3, b"long", 10, ["t"]),
+        event(4, b"key", 10, ["t"]),
+    ] {
+        let number = number(event.id);
+        handle.append(event, number, late()).unwrap();
+    }
+    queue.open();
+    (queue, writer, reports)
+}
+
+#[test]
+fn an_event_that_finds_no_room_lets_shorter_ones_of_other_keys_pass() {
+    let (queue, writer, reports) = too_long_for_now(WhenFull::Block);
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert!(ticket == 4 && result.is_ok());
+    assert!(writer.statistics().blocked);
+    assert_eq!(writer.statistics().waiting_events, 2);
+    // It holds up none that comes later, either.
+    writer
+        .append(event(5, b"key", 50, ["t"]), 5, late())
+        .unwrap();
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert!(ticket == 5 && result.is_ok());
+    for entry in support::handles(&*queue, "t") {
+        writer.settle(delivered("t", entry));
+    }
+    let reported = reports.events(2);
+    assert!(reported.iter().map(|(ticket, _)| *ticket).eq([2, 3]));
+    assert!(reported.iter().all(|(_, result)| result.is_ok()));
+    assert!(!writer.statistics().blocked);
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn an_event_that_let_others_pass_waits_no_longer_than_its_deadline_or_the_writer() {
+    let (_queue, writer, reports) = too_long_for_now(WhenFull::Block);
+    assert_eq!(reports.events(1).pop().unwrap().0, 4);
+    let deadline = soon();
+    writer
+        .append(event(6, b"other", 850, ["t"]), 6, deadline)
+        .unwrap();
+    let (ticket, result) = reports.events(1).pop().unwrap();
+    assert!(Some(Instant::now()) >= deadline);
+    assert!(ticket == 6 && result.is_err());
+    writer.shutdown().unwrap();
+    let failed = reports.events(2);
+    assert!(failed.iter().map(|(ticket, _)| *ticket).eq([2, 3]));
+    assert!(failed.iter().all(|(_, result)| result.is_err()));
+}
+
+#[test]
+fn an_event_that_a_full_queue_refuses_takes_no_shorter_one_of_another_key_with_it() {
+    let (_queue, writer, reports) = too_long_for_now(WhenFull::Fail);
+    let mut outcomes: Vec<(u64, bool)> = reports
+        .events(3)
+        .iter()
+        .map(|(ticket, result)| (*ticket, result.is_ok()))
+        .collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, [(2, false), (3, false), (4, true)]);
+    writer.shutdown().unwrap();
+}
