@@ -3,7 +3,8 @@
 use crate::deliver::by_task;
 use crate::durable::{acks, reliable};
 use serde_json::json;
-use testkit::{Folder, Launch, Receiver, Reply, Signal, event, post};
+use std::time::{Duration, Instant};
+use testkit::{Admin, Folder, Launch, Receiver, Reply, Signal, event, post};
 
 const JSON: &str = "Content-Type: application/json";
 
@@ -158,4 +159,42 @@ fn a_full_queue_that_rejects_names_each_line_that_it_did_not_take() {
             ended.stderr
         );
     }
+}
+
+#[test]
+fn a_full_disk_keeps_readyz_failing_until_there_is_room() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = json!({
+        "targets": [reliable(&receiver.url())],
+        "queue": { "dir": "queue", "whenFull": "reject" },
+    });
+    config["targets"][0]["name"] = json!("audit");
+    let config = folder.config(&config);
+    let mut process = Launch::with_config(&config)
+        .args(["--admin", "0"])
+        .limiting_file_size(512)
+        .spawn();
+    let admin = Admin::of(&process);
+    let readyz = || admin.ask("GET", "/readyz", &[], "").status;
+    for number in 0..300 {
+        process.write(large(&format!("task-{number}"), number) + "\n");
+    }
+    process.wait_for_error("commits to the queue fail: ");
+    // Longer than any failure used to count, without an event that could find out.
+    let until = Instant::now() + Duration::from_secs(12);
+    while Instant::now() < until {
+        assert_eq!(readyz(), 503);
+    }
+    let failing = "\nwebhookd_queue_failing 1\n";
+    assert!(admin.text("/metrics").contains(failing));
+    process.lift_file_size_limit();
+    let until = Instant::now() + testkit::DEADLINE;
+    while readyz() != 200 {
+        assert!(Instant::now() < until, "it is not ready");
+        std::thread::yield_now();
+    }
+    assert!(!admin.text("/metrics").contains(failing));
+    process.close_input();
+    let _ended = process.wait().expect_code(1);
 }

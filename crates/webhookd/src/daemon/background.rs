@@ -22,6 +22,8 @@ pub(crate) struct BackgroundTasks {
     reload: ReloadThread,
     housekeeping: Periodic,
     dead_letters: Periodic,
+    /// A thread of its own, since the watchdog does not wait for the disk.
+    disk_probe: Periodic,
 }
 
 impl BackgroundTasks {
@@ -38,12 +40,14 @@ impl BackgroundTasks {
         let log = console.limited_log().clone();
         let housekeeping = housekeeping(Arc::clone(daemon), log, signals)?;
         let dead_letters = trim_dead_letters(Arc::clone(daemon))?;
+        let disk_probe = disk_probe(Arc::clone(daemon))?;
         daemon.is_up();
         notify::ready("running");
         Ok(BackgroundTasks {
             reload,
             housekeeping,
             dead_letters,
+            disk_probe,
         })
     }
 
@@ -52,6 +56,7 @@ impl BackgroundTasks {
         self.reload.stop();
         self.dead_letters.stop();
         self.housekeeping.stop();
+        self.disk_probe.stop();
     }
 }
 
@@ -66,6 +71,11 @@ fn trim_dead_letters(daemon: Arc<Daemon>) -> Result<Periodic> {
             }
         }
     })
+}
+
+/// Finds out whether the disk takes writes again, after a failed commit.
+fn disk_probe(daemon: Arc<Daemon>) -> Result<Periodic> {
+    Periodic::start("disk-probe", EVERY, move || daemon.probe_disk())
 }
 
 /// Feeds systemd's watchdog while the program is alive, logs changes of the queue's state and how

@@ -2,13 +2,8 @@
 
 use crate::console::chain;
 use serde::Serialize;
-use std::time::{Duration, Instant};
 use webhook_dispatch::Stats;
 use webhook_queue::{QueueError, WriterStatistics};
-
-/// How long a failed commit makes the program unready. Without a bound, a program that gets no
-/// events while it is unready would make no commit, and never find out that the disk works again.
-const FAILURE_COUNTS: Duration = Duration::from_secs(10);
 
 /// The problems found; none if both lists are empty.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +47,7 @@ impl Health {
         stats: &Stats,
         writer: Option<&WriterStatistics>,
         is_full: bool,
+        failing: Option<&str>,
         [unreadable, unusable]: [Option<&QueueError>; 2],
     ) -> Health {
         let mut health = Health::default();
@@ -69,7 +65,7 @@ impl Health {
             Phase::Running => {}
         }
         health.check_threads(stats, writer);
-        health.check_queue(writer, is_full, [unreadable, unusable]);
+        health.check_queue(writer, is_full, failing, [unreadable, unusable]);
         health
     }
 
@@ -91,13 +87,14 @@ impl Health {
         &mut self,
         writer: Option<&WriterStatistics>,
         is_full: bool,
+        failing: Option<&str>,
         [unreadable, unusable]: [Option<&QueueError>; 2],
     ) {
         if is_full || writer.is_some_and(|writer| writer.blocked) {
             let detail = "the queue has no room for events until some are delivered or dropped";
             self.hindered.push(Reason::new("queue-full", detail));
         }
-        if let Some(failing) = writer.and_then(failing) {
+        if let Some(failing) = failing {
             let detail = format!("the last commit failed: {failing}");
             self.hindered.push(Reason::new("queue-failing", detail));
         }
@@ -123,11 +120,4 @@ impl Health {
     pub(crate) fn reasons(&self) -> Vec<Reason> {
         self.dead.iter().chain(&self.hindered).cloned().collect()
     }
-}
-
-/// Why commits fail, if the last failure was recent.
-fn failing(writer: &WriterStatistics) -> Option<&String> {
-    let lately = |at: Instant| at.elapsed() < FAILURE_COUNTS;
-    let failing = writer.failing.as_ref()?;
-    writer.failed_at.is_none_or(lately).then_some(failing)
 }

@@ -2,6 +2,7 @@
 //! run beside the deliveries.
 
 mod background;
+mod disk_probe;
 mod health;
 mod queue_log;
 mod state;

@@ -1,9 +1,10 @@
 //! The state of the running program.
 
+use super::disk_probe::probe;
 use super::health::{Health, Phase};
 use crate::reload::Reloader;
 use crate::sources::InputStats;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use webhook_dispatch::{Control, Monitor, Stats};
@@ -26,6 +27,8 @@ pub(crate) struct Daemon {
     failure: Mutex<Option<QueueError>>,
     /// Whether an operator has dropped events, so that they were not delivered.
     dropped: AtomicBool,
+    /// Commits that had failed before the disk took a write again.
+    mended_failures: AtomicU64,
 }
 
 /// The state at one moment.
@@ -37,6 +40,8 @@ pub(crate) struct Snapshot {
     pub(crate) unreadable: Option<QueueError>,
     /// Why the queue stores no events, as far as that is known without storing one.
     pub(crate) unusable: Option<QueueError>,
+    /// Why commits to the queue fail.
+    pub(crate) commit_failure: Option<String>,
 }
 
 impl Daemon {
@@ -59,6 +64,7 @@ impl Daemon {
             stopping: AtomicBool::new(false),
             failure: Mutex::default(),
             dropped: AtomicBool::new(false),
+            mended_failures: AtomicU64::new(0),
         }
     }
 
@@ -107,6 +113,30 @@ impl Daemon {
         self.dropped.load(Ordering::SeqCst)
     }
 
+    /// Why commits fail. A failure counts until the disk takes a write again, even if a commit that
+    /// needs no room succeeds meanwhile; [`probe_disk`](Daemon::probe_disk) finds out.
+    fn commit_failure(&self, writer: &WriterStatistics) -> Option<String> {
+        let needs_restart = writer.failing.is_some() && writer.failed_at.is_none();
+        let is_open = writer.failures > self.mended_failures.load(Ordering::SeqCst);
+        let failing = writer.failing.clone();
+        (needs_restart || is_open)
+            .then(|| failing.unwrap_or_else(|| "the disk does not take writes yet".to_owned()))
+    }
+
+    /// Writes to the queue's disk if a commit has failed since the last write that it took. May wait
+    /// for the disk.
+    pub(super) fn probe_disk(&self) {
+        // Read first: what fails during the probe counts.
+        let failures = self.monitor.writer().map_or(0, |writer| writer.failures);
+        if failures <= self.mended_failures.load(Ordering::SeqCst) {
+            return;
+        }
+        // An open queue keeps its directory over reloads.
+        if probe(self.control.config().queue().dir()).is_ok() {
+            self.mended_failures.store(failures, Ordering::SeqCst);
+        }
+    }
+
     /// The state without the queue's counters; never waits for the disk.
     pub(crate) fn glance(&self) -> (Stats, Health) {
         let stats = self.monitor.stats_without_queue();
@@ -124,9 +154,11 @@ impl Daemon {
         let unusable = self.monitor.check_queue().err();
         let problems = [unreadable.as_ref(), unusable.as_ref()];
         let health = self.health(&stats, writer.as_ref(), problems);
+        let commit_failure = writer.as_ref().and_then(|it| self.commit_failure(it));
         Snapshot {
             stats,
             writer,
+            commit_failure,
             health,
             unreadable,
             unusable,
@@ -146,7 +178,9 @@ impl Daemon {
         } else {
             Phase::Starting
         };
-        Health::of(phase, stats, writer, self.monitor.is_full(), problems)
+        let failing = writer.and_then(|writer| self.commit_failure(writer));
+        let is_full = self.monitor.is_full();
+        Health::of(phase, stats, writer, is_full, failing.as_deref(), problems)
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
         add_content(families, &snapshot.stats.queue);
         add_removed(families, daemon, &snapshot.stats.queue);
     }
-    add_writer(families, writer, snapshot.unusable.is_some());
+    let failing = snapshot.commit_failure.is_some() || snapshot.unusable.is_some();
+    add_writer(families, writer, failing);
 }
 
 fn add_content(families: &mut Families, queue: &Statistics) {
@@ -82,7 +83,7 @@ fn add_removed(families: &mut Families, daemon: &Daemon, queue: &Statistics) {
     );
 }
 
-fn add_writer(families: &mut Families, writer: &WriterStatistics, unusable: bool) {
+fn add_writer(families: &mut Families, writer: &WriterStatistics, failing: bool) {
     for (name, help, value) in [
         (
             "webhookd_queue_stored_events_total",
@@ -125,8 +126,8 @@ fn add_writer(families: &mut Families, writer: &WriterStatistics, unusable: bool
         ),
         (
             "webhookd_queue_failing",
-            "Whether the last commit failed, or the queue takes no events.",
-            f64::from(u8::from(writer.failing.is_some() || unusable)),
+            "Whether commits fail, or the queue takes no events.",
+            f64::from(u8::from(failing)),
         ),
     ] {
         families.gauge(name, help, Samples::one(value));
