@@ -6,6 +6,7 @@ mod answers;
 mod backpressure;
 mod cloud_events;
 mod config_check;
+mod connections;
 mod deliver;
 mod durable;
 mod exit_status;

@@ -17,7 +17,7 @@ mod vars;
 pub(crate) use options::AdminArgs;
 
 use crate::daemon::Daemon;
-use crate::http::{Limits, Listener, Server};
+use crate::http::{Limits, Listener, Reserve, Server};
 use anyhow::Result;
 use axum::Router;
 use guard::Guard;
@@ -30,10 +30,15 @@ use std::time::Duration;
 /// Limits of its connections, for a few operators and their tools.
 const LIMITS: Limits = Limits {
     connections: 256,
+    reserve: Reserve {
+        connections: 16,
+        paths: &["/livez", "/readyz", "/metrics"],
+    },
     head_timeout: Duration::from_secs(30),
     idle_timeout: Duration::from_secs(120),
     head_bytes: 16 * 1024,
     headers: 100,
+    least_rate: 64 * 1024,
 };
 
 /// Serves the admin API at the address of `--admin`, if there is one.

@@ -10,9 +10,11 @@ const RESERVED_DESCRIPTORS: u64 = 256;
 /// Limits of one connection, and of all connections of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections open at once. One more closes the connection that has waited longest for its
-    /// peer; while all of them wait for our responses, it is not accepted.
+    /// Connections open at once. One more waits until one of them ends, and closes the one that has
+    /// waited longest for its peer.
     pub(crate) connections: usize,
+    /// Connections beyond them, for a few requests.
+    pub(crate) reserve: Reserve,
     /// How long a peer may take to send a request's head, from its first byte.
     pub(crate) head_timeout: Duration,
     /// How long a connection may be idle, before its first request and between two.
@@ -21,7 +23,30 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// Header fields of a request.
     pub(crate) headers: usize,
+    /// The rate, in bytes per second, below which a body or the reading of a response gives way to
+    /// others.
+    pub(crate) least_rate: usize,
 }
+
+/// Connections that only some paths may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reserve {
+    pub(crate) connections: usize,
+    pub(crate) paths: &'static [&'static str],
+}
+
+impl Reserve {
+    /// Without a reserve.
+    pub(crate) const NONE: Reserve = Reserve {
+        connections: 0,
+        paths: &[],
+    };
+}
+
+/// In the extensions of a request that came on a connection of the reserve and is not for it: it is
+/// to be answered 503.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutOfReserve;
 
 /// Raises this process's limit of descriptors to the maximum, and returns it; `None` is no limit.
 ///

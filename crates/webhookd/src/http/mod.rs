@@ -2,6 +2,7 @@
 //! passed in decide what to respond.
 
 mod activity;
+mod answered;
 mod limits;
 mod listener;
 mod peer;
@@ -10,7 +11,7 @@ mod socket;
 mod watched;
 
 pub(crate) use activity::Activity;
-pub(crate) use limits::{Limits, affordable, raise_descriptors};
+pub(crate) use limits::{Limits, OutOfReserve, Reserve, affordable, raise_descriptors};
 pub(crate) use listener::listen;
 pub(crate) use peer::Peer;
 pub(crate) use server::Server;

@@ -1,12 +1,14 @@
 //! The runtime and the loop that accepts connections.
 
 use super::activity::{ConnectionSlot, Connections};
-use super::limits::Limits;
+use super::answered::Answered;
+use super::limits::{Limits, OutOfReserve};
 use super::socket::{AsyncListener, Listener, Stream};
 use super::watched::Watched;
 use anyhow::{Context, Result};
 use hyper::Request;
 use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -61,7 +63,7 @@ impl Server {
         S: Service<Request<Incoming>, Response = hyper::Response<B>> + Clone + Send + 'static,
         S::Future: Send,
         S::Error: std::error::Error + Send + Sync + 'static,
-        B: Body + Send + 'static,
+        B: Body + Unpin + Send + 'static,
         B::Data: Send,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
@@ -117,12 +119,12 @@ where
     S: Service<Request<Incoming>, Response = hyper::Response<B>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: std::error::Error + Send + Sync + 'static,
-    B: Body + Send + 'static,
+    B: Body + Unpin + Send + 'static,
     B::Data: Send,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let watched = GracefulShutdown::new();
-    let connections = Connections::new(limits.connections);
+    let connections = Connections::new(limits);
     loop {
         let accepted = tokio::select! {
             accepted = async {
@@ -160,7 +162,7 @@ async fn serve_connection<S, B>(
 ) where
     S: Service<Request<Incoming>, Response = hyper::Response<B>>,
     S::Error: std::error::Error + Send + Sync + 'static,
-    B: Body + 'static,
+    B: Body + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let activity = &slot.activity;
@@ -174,17 +176,23 @@ async fn serve_connection<S, B>(
         _ = stop.wait_for(|stop| *stop) => return,
     }
     let peer = stream.peer();
-    let noted = Arc::clone(activity);
+    let slot = &slot;
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let activity = Arc::clone(&noted);
-        activity.works();
+        let activity = Arc::clone(&slot.activity);
+        activity.begins();
+        if slot.in_reserve && !limits.reserve.paths.contains(&request.uri().path()) {
+            request.extensions_mut().insert(OutOfReserve);
+        }
         request.extensions_mut().insert(Arc::clone(&activity));
         request.extensions_mut().insert(peer);
         let response = service.call(request);
         async move {
-            let response = response.await;
-            activity.idle();
-            response
+            let mut response = response.await?;
+            if slot.is_wanted() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, S::Error>(response.map(|body| Answered::new(body, activity)))
         }
     });
     let mut builder = http1::Builder::new();
@@ -199,6 +207,8 @@ async fn serve_connection<S, B>(
         service,
     );
     tokio::select! {
+        // What has arrived is read before the connection is given up.
+        biased;
         // An error is the peer's: it broke off, or sent something other than HTTP.
         _ = watcher.watch(connection) => {}
         () = activity.over(&limits) => {}

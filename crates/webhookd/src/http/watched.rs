@@ -67,8 +67,9 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > filled {
-            self.activity.received();
+        let bytes = buffer.filled().len() - filled;
+        if bytes > 0 {
+            self.activity.received(bytes);
         }
         read
     }
@@ -80,7 +81,9 @@ impl AsyncWrite for Watched {
         context: &mut task::Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let wrote = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.activity.wrote(wrote);
+        Poll::Ready(Ok(wrote))
     }
 
     fn poll_write_vectored(
@@ -88,7 +91,9 @@ impl AsyncWrite for Watched {
         context: &mut task::Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let wrote = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
+        self.activity.wrote(wrote);
+        Poll::Ready(Ok(wrote))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -99,7 +104,10 @@ impl AsyncWrite for Watched {
         mut self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        // The server flushes the stream only when its own buffer is empty.
+        self.activity.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(

@@ -18,7 +18,7 @@ mod service;
 pub(crate) use options::IngestOptions;
 
 use crate::console::Console;
-use crate::http::{Limits, Listener, Server, affordable, listen, raise_descriptors};
+use crate::http::{Limits, Listener, Reserve, Server, affordable, listen, raise_descriptors};
 use crate::sources::stats::InputStats;
 use access::Access;
 use anyhow::{Result, bail};
@@ -114,10 +114,12 @@ impl Opened {
         });
         let limits = Limits {
             connections: self.connections,
+            reserve: Reserve::NONE,
             head_timeout: options.head_timeout,
             idle_timeout: options.idle_timeout,
             head_bytes: options.max_head,
             headers: options.max_headers,
+            least_rate: options.min_rate,
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut server = Server::start(threads.min(MOST_THREADS))?;

@@ -44,7 +44,10 @@ pub(crate) struct IngestOptions {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_headers: usize,
 
-    /// The maximal number of connections; one more closes the one that is idle longest
+    /// The maximal number of connections; one more waits until one of them ends
+    ///
+    /// While one waits, connections close after their responses, and one that has been idle for a
+    /// second, or whose request is behind --min-rate by a second, is closed.
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = at_least_one)]
     pub(crate) max_connections: usize,
 
@@ -55,6 +58,13 @@ pub(crate) struct IngestOptions {
     /// How long a peer may take to send an event
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) body_timeout: Duration,
+
+    /// The bytes a second below which a request gives way to others that wait
+    ///
+    /// Without others that wait for a connection or for memory, it may be as slow as --body-timeout
+    /// allows.
+    #[arg(long, value_name = "BYTES", default_value = "64KiB", value_parser = parse_bytes)]
+    pub(crate) min_rate: usize,
 
     /// How long a connection may be idle
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_duration)]
