@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hasher;
 
+use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::EventId;
@@ -55,6 +56,13 @@ pub(crate) fn fingerprint(secret: &[u8; 16], key: &[u8]) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
+/// The hash that tells bodies of one idempotency key apart: its SipHash-1-3 under a secret.
+pub(crate) fn body_hash(secret: &[u8; 16], body: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(secret);
+    hasher.write(body);
+    hasher.finish()
+}
+
 /// The idempotency keys of the latest events, about 100 bytes each. They are lost when the process
 /// ends.
 #[derive(Clone, Debug)]
@@ -73,6 +81,7 @@ struct Known {
     number: u64,
     learnt_at: u64,
     id: EventId,
+    body_hash: u64,
 }
 
 impl RecentKeys {
@@ -99,8 +108,16 @@ impl RecentKeys {
         self.window.covers(known.learnt_at, now).then_some(known.id)
     }
 
-    /// Remembers the key of an event, and forgets the oldest keys that are past a bound.
-    pub fn learn(&mut self, key: &[u8], id: EventId, now: u64) {
+    /// Whether the event that had this key had this body, or the key is not known.
+    #[must_use]
+    pub fn is_repetition(&self, key: &[u8], body: &[u8]) -> bool {
+        let known = self.known.get(&fingerprint(&self.secret, key));
+        known.is_none_or(|known| known.body_hash == body_hash(&self.secret, body))
+    }
+
+    /// Remembers the key and the body of an event, and forgets the oldest keys that are past a
+    /// bound.
+    pub fn learn(&mut self, key: &[u8], body: &[u8], id: EventId, now: u64) {
         if self.window.keys == 0 {
             return;
         }
@@ -109,6 +126,7 @@ impl RecentKeys {
             number: self.next,
             learnt_at: now,
             id,
+            body_hash: body_hash(&self.secret, body),
         };
         self.known.insert(print, known);
         self.order.push_back(print);
@@ -161,7 +179,7 @@ mod tests {
     #[test]
     fn a_key_is_known_for_its_time_and_no_longer() {
         let mut recent = keys(10, 100);
-        recent.learn(b"a", EventId([1; 16]), 1_000);
+        recent.learn(b"a", b"body", EventId([1; 16]), 1_000);
         assert_eq!(recent.find(b"a", 1_009), Some(EventId([1; 16])));
         assert_eq!(recent.find(b"a", 1_010), None);
         assert_eq!(
@@ -173,10 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn a_known_key_tells_its_body_from_others() {
+        let mut recent = keys(10, 100);
+        recent.learn(b"a", b"body", EventId([1; 16]), 0);
+        assert!(recent.is_repetition(b"a", b"body"));
+        assert!(!recent.is_repetition(b"a", b"other"));
+        assert!(recent.is_repetition(b"unknown", b"other"));
+    }
+
+    #[test]
     fn a_new_key_replaces_the_oldest() {
         let mut recent = keys(u64::MAX, 2);
         for (at, key) in [b"a", b"b", b"c"].into_iter().enumerate() {
-            recent.learn(key, EventId([at as u8; 16]), 0);
+            recent.learn(key, b"body", EventId([at as u8; 16]), 0);
         }
         assert_eq!(recent.find(b"a", 0), None);
         assert_eq!(recent.find(b"b", 0), Some(EventId([1; 16])));
@@ -186,9 +213,9 @@ mod tests {
     #[test]
     fn a_key_that_is_learnt_again_is_known_for_longer() {
         let mut recent = keys(10, 2);
-        recent.learn(b"a", EventId([1; 16]), 0);
-        recent.learn(b"a", EventId([2; 16]), 50);
-        recent.learn(b"b", EventId([3; 16]), 50);
+        recent.learn(b"a", b"body", EventId([1; 16]), 0);
+        recent.learn(b"a", b"body", EventId([2; 16]), 50);
+        recent.learn(b"b", b"body", EventId([3; 16]), 50);
         assert_eq!(recent.find(b"a", 55), Some(EventId([2; 16])));
     }
 
@@ -196,7 +223,7 @@ mod tests {
     fn expired_keys_are_forgotten_as_new_ones_are_learnt() {
         let mut recent = keys(10, 1_000);
         for number in 0..1_000_u64 {
-            recent.learn(&number.to_le_bytes(), EventId([0; 16]), number);
+            recent.learn(&number.to_le_bytes(), b"body", EventId([0; 16]), number);
         }
         assert!(recent.order.len() <= 11, "{}", recent.order.len());
         assert_eq!(recent.order.len(), recent.known.len());
@@ -205,14 +232,14 @@ mod tests {
     #[test]
     fn a_window_of_no_keys_knows_none() {
         let mut recent = keys(10, 0);
-        recent.learn(b"a", EventId([1; 16]), 0);
+        recent.learn(b"a", b"body", EventId([1; 16]), 0);
         assert_eq!(recent.find(b"a", 0), None);
     }
 
     #[test]
     fn the_key_of_an_event_that_was_not_accepted_is_forgotten() {
         let mut recent = keys(10, 10);
-        recent.learn(b"a", EventId([1; 16]), 0);
+        recent.learn(b"a", b"body", EventId([1; 16]), 0);
         recent.forget(b"a", EventId([2; 16]));
         assert!(recent.find(b"a", 0).is_some(), "it was another event");
         recent.forget(b"a", EventId([1; 16]));

@@ -359,7 +359,7 @@ impl Queue for MemoryQueue {
                 return Accepted::OverQuota(over_quota.into());
             }
             if let Some(key) = &event.idempotency_key {
-                recent.learn(key, event.id, event.accepted_at);
+                recent.learn(key, &event.body, event.id, event.accepted_at);
             }
             let entry = state.append(event, &over_quota);
             match over_quota.is_empty() {
@@ -412,6 +412,11 @@ impl Queue for MemoryQueue {
             *removed.entry(name).or_default() += 1;
         }
         Ok(removed.into_iter().collect())
+    }
+
+    fn is_repetition(&self, key: &[u8], body: &[u8]) -> Result<bool, QueueError> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(recent.is_repetition(key, body))
     }
 
     fn owed(

@@ -78,6 +78,17 @@ pub trait Queue: Send + Sync + 'static {
     /// Nothing was removed.
     fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError>;
 
+    /// Whether a duplicate repeats the event that had its idempotency key: whether `body` is that
+    /// event's body. An event whose body is not known (its key is not, or an earlier version stored
+    /// it) counts as repeated.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn is_repetition(&self, idempotency_key: &[u8], body: &[u8]) -> Result<bool, QueueError> {
+        let _ = (idempotency_key, body);
+        Ok(true)
+    }
+
     /// Visits the entries after `after` that `target` is owed, in order, until `visit` breaks.
     ///
     /// # Errors

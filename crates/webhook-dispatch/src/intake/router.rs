@@ -106,8 +106,17 @@ impl Router {
         }
         let first = key
             .as_ref()
-            .and_then(|key| self.duplicate_of(key, &prepared));
+            .and_then(|key| self.duplicate_of(key, &submission.event, &prepared));
         if let Some(first) = first {
+            let reused = key.filter(|key| {
+                submission.rejects_reused_key
+                    && !self.recent().is_repetition(key, &submission.event)
+            });
+            if reused.is_some() {
+                let event = submission.event;
+                let refusal = Refusal::KeyReused { first };
+                return Err(SubmitError { event, refusal });
+            }
             return Ok(Receipt {
                 id: first,
                 duplicate: true,
@@ -159,6 +168,7 @@ impl Router {
             undecided,
             submitted: prepared.submitted,
             receipt: prepared.receipt.clone(),
+            rejects_reused_key: submission.rejects_reused_key,
             completion,
         };
         let stored = Event {
@@ -181,11 +191,11 @@ impl Router {
     }
 
     /// The id of the first event with this key; if there is none, the key is recorded for this one.
-    fn duplicate_of(&self, key: &[u8], prepared: &PreparedEvent) -> Option<EventId> {
+    fn duplicate_of(&self, key: &[u8], body: &[u8], prepared: &PreparedEvent) -> Option<EventId> {
         let mut recent = self.recent();
         let first = recent.find(key, prepared.accepted_at);
         if first.is_none() {
-            recent.learn(key, prepared.receipt.id, prepared.accepted_at);
+            recent.learn(key, body, prepared.receipt.id, prepared.accepted_at);
         }
         first
     }

@@ -16,7 +16,8 @@ pub(crate) const BEST_EFFORT_WINDOW: DuplicateWindow = DuplicateWindow {
 ///
 /// An event whose key is remembered is not accepted a second time; its [`Receipt`](crate::Receipt)
 /// says so, and has the first event's id. Keys are compared as bytes and over all sources, so
-/// independent sources need distinct prefixes. Bodies are not compared. Remembered are
+/// independent sources need distinct prefixes. Bodies are compared only for a submission with
+/// [`reject_reused_key`](Submission::reject_reused_key). Remembered are
 ///
 /// - the keys of events for reliable targets: those of the last 24 hours and at most the last
 ///   1,000,000, over restarts and crashes ([`DuplicateWindow`]);
@@ -39,6 +40,7 @@ pub struct Submission {
     pub(crate) id: Option<EventId>,
     pub(crate) room_until: Option<Instant>,
     pub(crate) sequence: Option<Sequence>,
+    pub(crate) rejects_reused_key: bool,
 }
 
 impl Submission {
@@ -52,6 +54,7 @@ impl Submission {
             id: None,
             room_until: None,
             sequence: None,
+            rejects_reused_key: false,
         }
     }
 
@@ -80,6 +83,14 @@ impl Submission {
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<Arc<[u8]>>) -> Submission {
         self.key = Some(key.into()).filter(|key| !key.is_empty());
+        self
+    }
+
+    /// Refuses the event with [`Refusal::KeyReused`](crate::Refusal::KeyReused) if its key belongs
+    /// to an earlier event with another body, which would otherwise be taken for the same event.
+    #[must_use]
+    pub fn reject_reused_key(mut self) -> Submission {
+        self.rejects_reused_key = true;
         self
     }
 

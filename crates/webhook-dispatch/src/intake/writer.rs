@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use webhook_queue::{
-    Accepted, Appended, Committed, EntryId, Event, GroupWriter, Limits, Queue, QueueError, Refused,
-    Sequence, Settled, Settlement, WriterHandle, WriterStatistics,
+    Accepted, Appended, Committed, EntryId, Event, EventId, GroupWriter, Limits, Queue, QueueError,
+    Refused, Sequence, Settled, Settlement, WriterHandle, WriterStatistics,
 };
 
 /// Longer than any body: the queue has room.
@@ -47,6 +47,7 @@ pub(crate) struct Ticket {
     pub(crate) undecided: Option<Undecided>,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
+    pub(crate) rejects_reused_key: bool,
     pub(crate) completion: Completion,
 }
 
@@ -104,6 +105,7 @@ impl Writer {
         };
         let rejects = limits.when_full == webhook_queue::WhenFull::Fail;
         let (counted, is_full) = (Arc::clone(&unwritten), Arc::clone(&full));
+        let known = Arc::clone(&queue);
         let dead_letters = DeadLetters {
             queue: Arc::clone(&queue),
             handles: Arc::clone(&handles),
@@ -113,7 +115,7 @@ impl Writer {
         let group = GroupWriter::start(queue, limits, move |committed| {
             let settled = committed.settled.iter();
             let any_dead = settled.map(|it| &it.outcome).any(Settled::is_dead);
-            on_commit(committed, &handles, &counted, &is_full);
+            on_commit(committed, &*known, &handles, &counted, &is_full);
             if any_dead {
                 // If it fails, the next commit or `trim_dead_letters` tries again.
                 drop(bounded.trim());
@@ -219,6 +221,7 @@ impl fmt::Debug for Writer {
 /// Runs on the writer's thread after each commit.
 fn on_commit(
     committed: Committed<Ticket>,
+    queue: &dyn Queue,
     handles: &ReliableHandles,
     unwritten: &AtomicU64,
     full: &AtomicUsize,
@@ -254,11 +257,14 @@ fn on_commit(
                 full.store(ROOM, Ordering::SeqCst);
                 announce(&accepted, &event, &ticket)
             }
-            Ok(repeated) => Ok(Receipt {
-                id: repeated.duplicate_of().unwrap_or(event.id),
-                duplicate: true,
-                ..ticket.receipt
-            }),
+            Ok(repeated) => {
+                let first = repeated.duplicate_of().unwrap_or(event.id);
+                check_repetition(queue, &event, &ticket, first).map(|()| Receipt {
+                    id: first,
+                    duplicate: true,
+                    ..ticket.receipt.clone()
+                })
+            }
             Err(error) => Err(match *error {
                 QueueError::Full { .. } => {
                     full.store(event.body.len(), Ordering::SeqCst);
@@ -273,6 +279,24 @@ fn on_commit(
         // A panic of the completion must not end the writer.
         drop(catch_unwind(AssertUnwindSafe(|| completion(result))));
         unwritten.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Checks that a duplicate has the body of the event that had its key, if that is asked for.
+fn check_repetition(
+    queue: &dyn Queue,
+    event: &Event,
+    ticket: &Ticket,
+    first: EventId,
+) -> Result<(), Refusal> {
+    let key = event.idempotency_key.as_deref();
+    let Some(key) = key.filter(|_| ticket.rejects_reused_key) else {
+        return Ok(());
+    };
+    match queue.is_repetition(key, &event.body) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::KeyReused { first }),
+        Err(error) => Err(Refusal::Queue(Arc::new(error))),
     }
 }
 

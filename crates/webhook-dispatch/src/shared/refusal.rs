@@ -1,8 +1,9 @@
 //! Why an event was not accepted.
 
+use crate::shared::event_ids::webhook_id;
 use std::sync::Arc;
 use webhook_model::ReadError;
-use webhook_queue::QueueError;
+use webhook_queue::{EventId, QueueError};
 
 /// Why an event was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -37,10 +38,25 @@ pub enum Refusal {
     /// under two ids.
     #[error("the queue did not confirm the event in time; it may or may not have been accepted")]
     Unconfirmed,
+    /// Its idempotency key belongs to an earlier event with another body. Only a submission with
+    /// [`reject_reused_key`](crate::Submission::reject_reused_key) is refused for it. Submit the
+    /// event under a key of its own.
+    #[error(
+        "its idempotency key was used before, for event {} with another body",
+        shown(.first)
+    )]
+    KeyReused {
+        /// The id of that event.
+        first: EventId,
+    },
     /// The queue failed to store it. It may be submitted again.
     #[error("the queue could not store the event")]
     Queue(#[source] Arc<QueueError>),
     /// The dispatcher is shutting down. Submit it to the next one.
     #[error("the dispatcher is shutting down")]
     ShuttingDown,
+}
+
+fn shown(id: &EventId) -> String {
+    webhook_id(*id)
 }

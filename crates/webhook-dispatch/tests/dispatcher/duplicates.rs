@@ -4,7 +4,7 @@ use crate::support::*;
 use std::sync::Arc;
 use std::time::Duration;
 use webhook_config::Delivery;
-use webhook_dispatch::{Receipt, Submission, Submitter, parse_webhook_id, webhook_id};
+use webhook_dispatch::{Receipt, Refusal, Submission, Submitter, parse_webhook_id, webhook_id};
 use webhook_queue::{DiskQueue, MemoryQueue, Options, Queue};
 
 fn submit_keyed(submitter: &Submitter, number: u32, key: &str) -> Receipt {
@@ -63,6 +63,32 @@ fn the_key_of_a_best_effort_event_is_remembered_by_the_process() {
     assert!(!submit_keyed(&dispatcher.submitter(), 3, "other").duplicate);
     assert!(dispatcher.shutdown(PATIENCE).drained);
     receiver.look(|state| assert_eq!(state.delivered.len(), 2));
+}
+
+#[test]
+fn a_key_that_is_used_again_for_another_body_is_refused_if_that_is_asked_for() {
+    for delivery in [Delivery::Reliable, Delivery::BestEffort] {
+        let receiver = Receiver::new(|_| Reply::Status(200));
+        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(1 << 20));
+        let targets = config([target("a").delivery(delivery)]);
+        let dispatcher = dispatcher(targets, &queue, &receiver).start().unwrap();
+        let submitter = dispatcher.submitter();
+        let keyed = |number: u32| Submission::new(event("t", number)).idempotency_key(&b"key"[..]);
+        let first = submitter.submit(keyed(1).reject_reused_key(), soon());
+        let first = first.unwrap().id;
+        let again = submitter.submit(keyed(1).reject_reused_key(), soon());
+        assert!(again.unwrap().duplicate);
+        let other = submitter.submit(keyed(2).reject_reused_key(), soon());
+        let refusal = other.unwrap_err().refusal;
+        assert!(
+            matches!(refusal, Refusal::KeyReused { first: id } if id == first),
+            "{refusal}"
+        );
+        assert!(refusal.to_string().contains(&webhook_id(first)));
+        assert!(submitter.submit(keyed(2), soon()).unwrap().duplicate);
+        assert!(dispatcher.shutdown(PATIENCE).drained);
+        receiver.look(|state| assert_eq!(state.delivered.len(), 1));
+    }
 }
 
 #[test]

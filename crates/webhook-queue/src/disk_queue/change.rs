@@ -14,7 +14,7 @@ use super::record::{self, Dead};
 use super::removal::Removal;
 use super::tables::Tables;
 use super::target_rows::{Names, TargetRows};
-use crate::duplicates::fingerprint;
+use crate::duplicates::{body_hash, fingerprint};
 use crate::{
     Accepted, DeadLetterLimits, DuplicateWindow, EntryId, Event, EventId, Quotas, Settled,
     Settlement,
@@ -120,8 +120,9 @@ impl<'q> Change<'q> {
             }
             self.append_one(next, (event, &over_quota), &mut last_target, &mut buffer)?;
             if let Some(print) = print {
+                let first = (event.id, body_hash(&self.identity, &event.body));
                 let now = event.accepted_at;
-                known::learn(self.tables, &mut self.txn, print, event.id, (window, now))?;
+                known::learn(self.tables, &mut self.txn, print, first, (window, now))?;
             }
             let entry = EntryId(next);
             accepted.push(match over_quota.is_empty() {

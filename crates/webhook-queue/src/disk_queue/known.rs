@@ -21,12 +21,25 @@ pub(super) fn find(
         .map(|known| known.id))
 }
 
+/// Whether the event that had this key had a body with this hash, as far as is known.
+pub(super) fn is_repetition(
+    tables: &Tables,
+    txn: &RoTxn<'_, AnyTls>,
+    print: &[u8; 16],
+    body_hash: u64,
+) -> heed::Result<bool> {
+    let known = tables.known.get(txn, print)?;
+    let known = known.and_then(|value| record::read_known(print, value));
+    let first = known.and_then(|known| known.body_hash);
+    Ok(first.is_none_or(|first| first == body_hash))
+}
+
 /// Remembers the key of an event, and forgets some of the oldest keys that are past a bound.
 pub(super) fn learn(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
     print: &[u8; 16],
-    id: EventId,
+    (id, body_hash): (EventId, u64),
     (window, now): (DuplicateWindow, u64),
 ) -> heed::Result<()> {
     if window.keys == 0 {
@@ -39,6 +52,7 @@ pub(super) fn learn(
         number,
         learnt_at: now,
         id,
+        body_hash: Some(body_hash),
     };
     let value = record::known_value(print, known);
     tables.known.put(txn, print, &value)?;

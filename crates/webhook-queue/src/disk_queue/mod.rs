@@ -32,6 +32,7 @@ use self::read::Snapshot;
 use self::tables::Tables;
 use self::target_rows::Names;
 use self::verification::Depth;
+use crate::duplicates::{body_hash, fingerprint};
 use crate::{
     Accepted, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, Owed, Quarantined,
     Queue, QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics, Verification,
@@ -455,6 +456,15 @@ impl Queue for DiskQueue {
             return Ok(());
         };
         self.read(|snapshot| snapshot.owed(target, after, visit))
+    }
+
+    fn is_repetition(&self, idempotency_key: &[u8], body: &[u8]) -> Result<bool, QueueError> {
+        let identity = self.identity();
+        let print = fingerprint(&identity, idempotency_key);
+        let hash = body_hash(&identity, body);
+        let txn = self.tables.env.read_txn();
+        txn.and_then(|txn| known::is_repetition(&self.tables, &txn, &print, hash))
+            .map_err(|error| self.failed("read", error))
     }
 
     fn owed_of_key(

@@ -383,7 +383,7 @@ pub(super) fn read_aside(value: &[u8]) -> Option<(Vec<&str>, &[u8])> {
 }
 
 /// Bytes of a value in `known`.
-const KNOWN: usize = 36;
+const KNOWN: usize = 44;
 
 /// A value in `known`: the number of an idempotency key in `learnt`, and its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -391,14 +391,20 @@ pub(super) struct Known {
     pub(super) number: u64,
     pub(super) learnt_at: u64,
     pub(super) id: EventId,
+    /// The hash of the event's body; `None` if an earlier version wrote the value.
+    pub(super) body_hash: Option<u64>,
 }
 
 /// The record of the idempotency key with this fingerprint.
-pub(super) fn known_value(print: &[u8], known: Known) -> [u8; KNOWN] {
-    let mut value = [0; KNOWN];
-    value[4..12].copy_from_slice(&known.number.to_le_bytes());
-    value[12..20].copy_from_slice(&known.learnt_at.to_le_bytes());
-    value[20..].copy_from_slice(&known.id.0);
+pub(super) fn known_value(print: &[u8], known: Known) -> Vec<u8> {
+    let mut value = Vec::with_capacity(KNOWN);
+    value.extend_from_slice(&[0; 4]);
+    value.extend_from_slice(&known.number.to_le_bytes());
+    value.extend_from_slice(&known.learnt_at.to_le_bytes());
+    value.extend_from_slice(&known.id.0);
+    if let Some(hash) = known.body_hash {
+        value.extend_from_slice(&hash.to_le_bytes());
+    }
     let sum = checksum(print, &value[4..]);
     value[..4].copy_from_slice(&sum.to_le_bytes());
     value
@@ -411,11 +417,16 @@ pub(super) fn read_known(print: &[u8], value: &[u8]) -> Option<Known> {
         return None;
     }
     let (number, rest) = rest.split_first_chunk()?;
-    let (learnt_at, id) = rest.split_first_chunk()?;
+    let (learnt_at, rest) = rest.split_first_chunk()?;
+    let (id, hash) = rest.split_first_chunk()?;
     Some(Known {
         number: u64::from_le_bytes(*number),
         learnt_at: u64::from_le_bytes(*learnt_at),
-        id: EventId(id.try_into().ok()?),
+        id: EventId(*id),
+        body_hash: match hash {
+            [] => None,
+            hash => Some(u64::from_le_bytes(hash.try_into().ok()?)),
+        },
     })
 }
 
@@ -545,14 +556,22 @@ mod tests {
             number: 5,
             learnt_at: 6,
             id: EventId(*b"0123456789abcdef"),
+            body_hash: Some(7),
         };
         let value = known_value(&[9; 16], known);
         assert_eq!(
             value[4..],
-            *b"\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\x000123456789abcdef"
+            *b"\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\x000123456789abcdef\x07\0\0\0\0\0\0\0"
         );
         assert_eq!(read_known(&[9; 16], &value), Some(known));
         assert_eq!(read_known(&[8; 16], &value), None);
+        let earlier = Known {
+            body_hash: None,
+            ..known
+        };
+        let value = known_value(&[9; 16], earlier);
+        assert_eq!(value.len(), 36, "as before there was a hash");
+        assert_eq!(read_known(&[9; 16], &value), Some(earlier));
         assert_eq!(row.write(), b"\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0a");
     }
 }

@@ -51,6 +51,23 @@ fn a_known_key_is_answered_with_the_first_events_id_over_reopening() {
 }
 
 #[test]
+fn a_known_key_tells_its_body_from_others_over_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = keyed(1, b"key");
+    let memory = MemoryQueue::new(1 << 20);
+    open(dir.path())
+        .commit(std::slice::from_ref(&first), &[])
+        .unwrap();
+    memory.commit(std::slice::from_ref(&first), &[]).unwrap();
+    let queues: [Box<dyn Queue>; 2] = [Box::new(open(dir.path())), Box::new(memory)];
+    for queue in queues {
+        assert!(queue.is_repetition(b"key", &first.body).unwrap());
+        assert!(!queue.is_repetition(b"key", b"another body").unwrap());
+        assert!(queue.is_repetition(b"unknown", b"another body").unwrap());
+    }
+}
+
+#[test]
 fn a_key_given_twice_in_one_commit_is_stored_once() {
     let dir = tempfile::tempdir().unwrap();
     let queues: [Box<dyn Queue>; 2] = [
