@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use testkit::{
-    Admin, Answer, Folder, Launch, Messages, Receiver, Reply, Signal, event, has_curl, transcripts,
+    Admin, Answer, Client, Folder, Launch, Messages, Receiver, Reply, Signal, event, has_curl,
+    transcripts,
 };
 
 /// Answers that cannot be brought about from outside, and why.
@@ -156,6 +157,50 @@ impl Asker {
     fn json(&mut self, id: &str, status: &str, path: &str, body: &str) -> Answer {
         self.ask(id, status, path, &["Content-Type: application/json"], body)
     }
+}
+
+#[test]
+fn unfinished_bodies_keep_no_probe_scrape_or_operator_out() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&json!({
+        "headers": {},
+        "targetURL": receiver.url(),
+        "timeoutMsec": 30_000,
+    }));
+    let process = Launch::with_config(&config)
+        .args(["--listen", "127.0.0.1:0", "--admin", "0"])
+        .spawn();
+    let admin = Admin::of(&process);
+    let host = admin.url().trim_start_matches("http://");
+    let host = host.trim_end_matches('/');
+    let path = "POST /api/v1/config/validate";
+    let mut slow = Client::connect(admin.url()).expect("it listens");
+    let head = format!("{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\n{{");
+    slow.send(head).expect("it reads");
+    assert_eq!(slow.answer().expect("it is answered").status, 408);
+    assert!(slow.is_closed());
+    let unfinished: Vec<_> = (0..300)
+        .map(|_| {
+            let mut client = Client::connect(admin.url()).expect("it listens");
+            let head = format!("{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\n{{");
+            // One that was closed for others is no loss.
+            drop(client.send(head));
+            client
+        })
+        .collect();
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let began = Instant::now();
+        admin.text(path);
+        assert!(began.elapsed() < Duration::from_secs(30), "{path}");
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while admin.ask("GET", "/api/v1/status", &[], "").status != 200 {
+        assert!(Instant::now() < deadline, "an operator is kept out");
+    }
+    drop(unfinished);
+    process.signal(Signal::TERM);
+    process.wait().expect_code(0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use testkit::{
 };
 
 const JSON: &str = "Content-Type: application/json";
+const LINES: &str = "Content-Type: application/x-ndjson";
 
 fn config(url: &str) -> Value {
     json!({
@@ -97,6 +98,126 @@ fn connections_that_send_nothing_give_way_and_those_under_way_do_not() {
         }
     });
     assert!(idle.iter_mut().any(Client::is_closed));
+    process.signal(Signal::TERM);
+    process.wait().expect_code(0);
+}
+
+/// An event of about so many bytes.
+fn large(task: &str, bytes: usize) -> String {
+    let event = json!({
+        "task": { "assignedTask": { "taskId": task }, "status": "RUNNING" },
+        "padding": "x".repeat(bytes),
+    });
+    event.to_string()
+}
+
+/// The bytes of a request in chunks, whose length is not known before.
+fn chunked(headers: &[&str], body: &str) -> Vec<u8> {
+    let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let mut request =
+        format!("POST / HTTP/1.1\r\nHost: webhookd\r\nTransfer-Encoding: chunked\r\n{lines}\r\n");
+    for chunk in body.as_bytes().chunks(100_000) {
+        let chunk = std::str::from_utf8(chunk).expect("it is ASCII");
+        request.push_str(&format!("{:x}\r\n{chunk}\r\n", chunk.len()));
+    }
+    request.push_str("0\r\n\r\n");
+    request.into_bytes()
+}
+
+#[test]
+fn large_bodies_that_do_not_fit_into_memory_together_wait_in_turn() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let options = ["--max-in-flight", "8MiB", "--body-timeout", "60s"];
+    let process = listening(&folder, &receiver.url(), &options);
+    let url = process.listens();
+    std::thread::scope(|scope| {
+        for number in 0..24 {
+            let url = &url;
+            scope.spawn(move || {
+                let body = large(&format!("large-{number}"), 3 << 20);
+                let request = match number % 3 {
+                    0 => post_bytes(&[JSON], body),
+                    1 => chunked(&[JSON], &body),
+                    _ => post_bytes(&[LINES], body),
+                };
+                let mut client = Client::connect(url).expect("it listens");
+                // Half of each before the rest of any, as over a network.
+                let (first, rest) = request.split_at(request.len() / 2);
+                client.send(first).expect("it reads");
+                client.send(rest).expect("it reads");
+                let answer = client.answer().expect("it is answered");
+                assert_eq!(answer.status, 200, "{number}: {answer:?}");
+            });
+        }
+    });
+    process.signal(Signal::TERM);
+    let ended = process.wait().expect_code(0);
+    assert_eq!(ended.summary().count("/events"), 24);
+}
+
+#[test]
+fn slow_bodies_hold_no_memory_against_others() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let options = ["--max-in-flight", "8MiB", "--body-timeout", "300s"];
+    let process = listening(&folder, &receiver.url(), &options);
+    let url = process.listens();
+    let mut slow = Vec::new();
+    for number in 0..12 {
+        let mut client = Client::connect(&url).expect("it listens");
+        let body = large("slow", 1 << 20);
+        let request = match number % 3 {
+            0 => post_bytes(&[JSON], body),
+            1 => chunked(&[JSON], &body),
+            _ => post_bytes(&[LINES], body),
+        };
+        // Some send nothing of the body, others most of it.
+        let sent = if number % 2 == 0 {
+            300
+        } else {
+            request.len() - 100_000
+        };
+        client.send(&request[..sent]).expect("it reads");
+        slow.push(client);
+    }
+    for number in 0..3 {
+        let mut client = Client::connect(&url).expect("it listens");
+        let answer = client.post(&[JSON], large(&format!("good-{number}"), 1 << 20));
+        let answer = answer.expect("it is answered");
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    // Those that had memory are told why they lost it.
+    let answer = slow[0].answer().expect("it is answered");
+    assert_eq!(answer.status, 408, "{answer:?}");
+    drop(slow);
+    process.signal(Signal::TERM);
+    process.wait().expect_code(0);
+}
+
+#[test]
+fn an_expectation_is_met_once_there_is_memory() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &receiver.url(), &["--max-in-flight", "8MiB"]);
+    let url = process.listens();
+    let mut clients = Vec::new();
+    for number in 0..4 {
+        let mut client = Client::connect(&url).expect("it listens");
+        let request = post_bytes(
+            &[JSON, "Expect: 100-continue"],
+            large(&number.to_string(), 3 << 20),
+        );
+        let head = request.windows(4).position(|window| window == b"\r\n\r\n");
+        let (head, body) = request.split_at(head.expect("it has a head") + 4);
+        client.send(head).expect("it reads");
+        clients.push((client, body.to_vec()));
+    }
+    for (client, body) in &mut clients {
+        assert_eq!(client.interim().expect("it is answered"), 100);
+        client.send(body).expect("it reads");
+        assert_eq!(client.answer().expect("it is answered").status, 200);
+    }
     process.signal(Signal::TERM);
     process.wait().expect_code(0);
 }

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use crate::auth::Tokens;
+use crate::http::OutOfReserve;
 use crate::log::RateLimitedLog;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN, WWW_AUTHENTICATE};
@@ -48,6 +49,12 @@ impl Guard {
 
 /// Passes a request on, or rejects it.
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    if request.extensions().get::<OutOfReserve>().is_some() {
+        let detail = "too many connections are open; try again later";
+        let later = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        return (later, problem).into_response();
+    }
     let rejection = guard.0.as_ref().and_then(|rules| rules.reject(&request));
     match rejection {
         Some(rejection) => rejection,

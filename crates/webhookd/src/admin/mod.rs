@@ -4,6 +4,7 @@
 
 mod answer;
 mod api;
+mod body;
 pub(crate) mod client;
 mod guard;
 mod metrics;
@@ -27,7 +28,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Limits of its connections, for a few operators and their tools.
+/// Limits of its connections, for a few operators and their tools. Probes and metrics are answered
+/// though other requests hold all common connections.
 const LIMITS: Limits = Limits {
     connections: 256,
     reserve: Reserve {

@@ -1,5 +1,6 @@
 //! A router that knows its routes, to list them.
 
+use super::body;
 use super::guard::{self, Guard};
 use super::problem::Problem;
 use crate::daemon::Daemon;
@@ -12,7 +13,7 @@ use axum::routing::{MethodFilter, on};
 use std::sync::Arc;
 
 /// Bytes of a request's body, at most. The longest body is a configuration.
-const MAX_BODY: usize = 1 << 20;
+pub(super) const MAX_BODY: usize = 1 << 20;
 
 /// Routes and their list, which axum's router does not give.
 #[derive(Default)]
@@ -73,6 +74,7 @@ impl Routes {
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(from_fn(body::read))
             .layer(from_fn_with_state(guard, guard::check))
             .layer(from_fn(guard::harden))
             .with_state(daemon)

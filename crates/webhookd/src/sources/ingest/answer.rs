@@ -75,7 +75,7 @@ impl Complaint {
                 }
                 _ => StatusCode::BAD_REQUEST,
             },
-            Refusal::NoTask => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::NoTask | Refusal::KeyReused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             // It would not fit into an empty queue either.
             Refusal::Queue(error) if matches!(**error, QueueError::TooLarge { .. }) => {
@@ -220,18 +220,20 @@ mod tests {
     use super::super::budget::Budget;
     use super::*;
     use http_body_util::BodyExt;
+    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn the_memory_of_a_response_is_held_until_it_is_written() {
         let budget = Budget::new(10);
         let mut held = Held::default();
-        budget.add(&mut held, 10).await.unwrap();
+        let short = Duration::from_secs(2);
+        budget.add(&mut held, 10, short).await.unwrap();
         let answer = json_held(StatusCode::OK, &[1, 2, 3], held);
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(text, "[1,2,3]\n");
         let mut other = Held::default();
-        assert!(budget.add(&mut other, 1).await.is_err());
+        assert!(budget.add(&mut other, 1, short).await.is_err());
         drop(text);
-        assert!(budget.add(&mut other, 10).await.is_ok());
+        assert!(budget.add(&mut other, 10, short).await.is_ok());
     }
 }

@@ -2,14 +2,15 @@
 
 use super::answer::{Answer, Complaint, is_false, is_passing, json_held, over_quota};
 use super::body::Pieces;
-use super::budget::Held;
+use super::budget::{Budget, Held};
 use super::handover::{Handover, Pending, Submitted};
-use super::request_ids::RequestIds;
+use super::request_ids::{LineId, RequestIds};
 use crate::sources::splitter::{Line, Splitter};
 use hyper::StatusCode;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use webhook_dispatch::{Receipt, webhook_id};
 
 /// Lines of one body, at most.
@@ -18,6 +19,13 @@ const MOST_LINES: usize = 100_000;
 const MOST_REFUSED: usize = 1_000;
 /// Bytes that the response takes for each line.
 const ANSWER_BYTES: usize = 192;
+/// Bytes of a line, as far as memory for the response is reserved. For shorter ones it must be found
+/// later.
+const LINE_BYTES: usize = 256;
+/// How long a batch waits for memory beyond its reservation.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of a piece of a body, and more.
+const PIECE_BYTES: usize = 64 << 10;
 /// Characters of an error in the response, at most.
 const MOST_CHARS: usize = 300;
 
@@ -28,6 +36,8 @@ pub(super) struct Batch<'a> {
     done: Vec<Done>,
     /// Lines after those in `done`, in their order.
     waiting: VecDeque<(u64, State)>,
+    /// Memory for lines that are incomplete or not committed.
+    window: Budget,
     /// Memory for the response.
     held: Held,
     refused: usize,
@@ -91,14 +101,54 @@ struct AnsweredStop<'a> {
     error: &'a str,
 }
 
+/// The memory that a body of lines needs. All of it is reserved before the body is read.
+pub(super) struct Needs {
+    /// For the whole body, if it must be read before its lines are used.
+    whole: usize,
+    window: usize,
+    answers: usize,
+}
+
+impl Needs {
+    /// For a body of up to `longest` bytes, of which `whole` are read before its lines are used.
+    pub(super) fn of(handover: &Handover, longest: usize, whole: usize) -> Needs {
+        let all = handover.budget.bytes();
+        let event = handover.max_event_bytes;
+        let whole = whole.min(all);
+        let lines = (longest / LINE_BYTES + 64).min(MOST_LINES);
+        let answers = (lines * ANSWER_BYTES).min((all - whole) / 8);
+        let window = (event + PIECE_BYTES.max(event / 2)).min(longest.max(1));
+        Needs {
+            whole,
+            window: window.min(all - whole - answers),
+            answers,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.whole + self.window + self.answers
+    }
+
+    /// Takes the memory for lines and that for their answers from what is held.
+    pub(super) fn share(&self, held: &mut Held) -> (Budget, Held) {
+        let window = held.split(self.window);
+        (Budget::within(window), held.split(self.answers))
+    }
+}
+
 impl<'a> Batch<'a> {
-    pub(super) fn new(handover: &'a Handover, ids: &'a RequestIds) -> Batch<'a> {
+    pub(super) fn new(
+        handover: &'a Handover,
+        ids: &'a RequestIds,
+        (window, held): (Budget, Held),
+    ) -> Batch<'a> {
         Batch {
             handover,
             ids,
             done: Vec::new(),
             waiting: VecDeque::new(),
-            held: Held::default(),
+            window,
+            held,
             refused: 0,
             stopped: None,
         }
@@ -123,13 +173,10 @@ impl<'a> Batch<'a> {
                     break;
                 }
             };
-            if self
-                .handover
-                .budget
-                .add(&mut partial, piece.len())
-                .await
-                .is_err()
-            {
+            // The lines before it release memory when they are committed.
+            let patience = self.handover.sync_timeout;
+            let room = self.window.add(&mut partial, piece.len(), patience).await;
+            if room.is_err() {
                 self.stop(splitter.number(), Complaint::busy());
                 break;
             }
@@ -145,7 +192,7 @@ impl<'a> Batch<'a> {
     /// Submits the lines of a body that was read whole.
     pub(super) async fn take_whole(&mut self, body: &[u8]) {
         let mut splitter = Splitter::new(self.handover.max_event_bytes);
-        // The memory for the whole body is held already.
+        // The memory for the whole body is held already; that for copies of lines is taken for each.
         let mut none = Held::default();
         self.lines(body, &mut splitter, &mut none).await;
         if self.stopped.is_none()
@@ -174,8 +221,7 @@ impl<'a> Batch<'a> {
             let why = format!("a body may have {MOST_LINES} lines; send the rest in another");
             return self.stop(number, Complaint::new(StatusCode::PAYLOAD_TOO_LARGE, why));
         }
-        let room = self.handover.budget.add(&mut self.held, ANSWER_BYTES).await;
-        if room.is_err() {
+        if !self.has_room_to_answer().await {
             return self.stop(number, Complaint::busy());
         }
         match line {
@@ -184,8 +230,13 @@ impl<'a> Batch<'a> {
                 self.refuse(number, why);
             }
             Line::Text(_, text) => {
-                let held = Arc::new(partial.split(text.len()));
-                self.event(number, Arc::from(text), held).await;
+                let mut held = partial.split(text.len());
+                let more = text.len() - held.bytes();
+                let patience = self.handover.sync_timeout;
+                if more > 0 && self.window.add(&mut held, more, patience).await.is_err() {
+                    return self.stop(number, Complaint::busy());
+                }
+                self.event(number, Arc::from(text), Arc::new(held)).await;
             }
         }
         if self.refused >= MOST_REFUSED && self.stopped.is_none() {
@@ -194,13 +245,25 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Whether there is memory for the answer about one more line.
+    async fn has_room_to_answer(&mut self) -> bool {
+        let needed = (self.done.len() + self.waiting.len() + 1) * ANSWER_BYTES;
+        let Some(more) = needed
+            .checked_sub(self.held.bytes())
+            .filter(|more| *more > 0)
+        else {
+            return true;
+        };
+        let budget = &self.handover.budget;
+        budget.add(&mut self.held, more, PATIENCE).await.is_ok()
+    }
+
     /// Submits one event. While there is no room, it waits for those before it.
     async fn event(&mut self, number: u64, mut event: Arc<[u8]>, mut held: Arc<Held>) {
+        let place = self.done.len() + self.waiting.len();
+        let line = Some(LineId { number, place });
         loop {
-            match self
-                .handover
-                .try_submit(event, held, self.ids, Some(number))
-            {
+            match self.handover.try_submit(event, held, self.ids, line) {
                 Submitted::Pending(pending) => {
                     return self.waiting.push_back((number, State::Pending(pending)));
                 }
@@ -213,11 +276,7 @@ impl<'a> Batch<'a> {
                 return self.stop(number, why);
             }
             if !self.await_first().await {
-                match self
-                    .handover
-                    .submit(event, held, self.ids, Some(number))
-                    .await
-                {
+                match self.handover.submit(event, held, self.ids, line).await {
                     Ok(pending) => self.waiting.push_back((number, State::Pending(pending))),
                     // Later lines must not overtake it.
                     Err(why) => self.stop(number, why),
@@ -242,7 +301,12 @@ impl<'a> Batch<'a> {
             State::Refused(why) => Err(why),
             State::Pending(pending) => {
                 let result = pending.committed().await;
-                self.refused += usize::from(result.is_err());
+                if let Err(why) = &result {
+                    self.refused += 1;
+                    if !why.may_retry() {
+                        self.handover.note(&format!("line {line}: {}", why.error));
+                    }
+                }
                 result
             }
         };

@@ -1,22 +1,30 @@
 //! Reads bodies in pieces, within limits of time and size.
 
 use super::answer::Complaint;
+use super::budget::Budget;
 use crate::http::Activity;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// The pause between two checks whether a slow body must give way.
+const CHECK: Duration = Duration::from_millis(500);
 
 /// A request's body, as it arrives.
 #[derive(Debug)]
 pub(super) struct Pieces {
     body: Incoming,
-    activity: Option<Arc<Activity>>,
+    activity: Arc<Activity>,
+    budget: Budget,
     most: usize,
     read: usize,
     timeout: Duration,
-    until: Instant,
+    /// The time that the peer has left for the event. It passes only while a piece is awaited.
+    left: Duration,
+    /// Whether memory is reserved for it.
+    reserved: bool,
     ended: bool,
     failed: bool,
 }
@@ -25,16 +33,19 @@ impl Pieces {
     /// A peer has `timeout` to send each event.
     pub(super) fn new(
         body: Incoming,
-        activity: Option<Arc<Activity>>,
+        activity: Arc<Activity>,
+        budget: Budget,
         timeout: Duration,
     ) -> Pieces {
         Pieces {
             body,
             activity,
+            budget,
             most: 0,
             read: 0,
             timeout,
-            until: Instant::now() + timeout,
+            left: timeout,
+            reserved: false,
             ended: false,
             failed: false,
         }
@@ -57,9 +68,22 @@ impl Pieces {
         self.failed || !self.is_complete()
     }
 
-    /// Bytes that are still to arrive, if there is a Content-Length.
-    pub(super) fn remaining(&self) -> usize {
-        usize::try_from(self.body.size_hint().lower()).unwrap_or(0)
+    /// The bytes of the rest, at most: by its Content-Length, or else by the limit.
+    pub(super) fn longest(&self) -> usize {
+        let exact = self.body.size_hint().exact();
+        exact.map_or(self.most, |exact| {
+            usize::try_from(exact).unwrap_or(usize::MAX)
+        })
+    }
+
+    /// Whether its length is known before it has arrived.
+    pub(super) fn has_length(&self) -> bool {
+        self.body.size_hint().exact().is_some()
+    }
+
+    /// Memory is reserved for it: from now on it must not be slow while others wait for memory.
+    pub(super) fn is_reserved(&mut self) {
+        self.reserved = true;
     }
 
     /// Whether all of it was read.
@@ -69,7 +93,7 @@ impl Pieces {
 
     /// Another event begins, and the peer's time for it.
     pub(super) fn begin_event(&mut self) {
-        self.until = Instant::now() + self.timeout;
+        self.left = self.timeout;
     }
 
     /// The next piece; `None` at the end.
@@ -77,30 +101,18 @@ impl Pieces {
     /// # Errors
     /// The body is too long, breaks off, or does not arrive in time.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Complaint> {
-        if let Some(activity) = &self.activity {
-            activity.reads_body();
-        }
-        let next = self.next_data().await;
-        if let Some(activity) = &self.activity {
-            activity.works();
-        }
+        self.activity.reads_body();
+        let began = Instant::now();
+        let next = self.next_data(began + self.left).await;
+        self.left = self.left.saturating_sub(began.elapsed());
+        self.activity.works();
         self.failed |= next.is_err();
         next
     }
 
-    async fn next_data(&mut self) -> Result<Option<Bytes>, Complaint> {
+    async fn next_data(&mut self, until: Instant) -> Result<Option<Bytes>, Complaint> {
         loop {
-            let frame = tokio::time::timeout_at(self.until.into(), self.body.frame())
-                .await
-                .map_err(|_| {
-                    Complaint::new(
-                        StatusCode::REQUEST_TIMEOUT,
-                        format!(
-                            "the body did not arrive in time: {:?} for an event",
-                            self.timeout
-                        ),
-                    )
-                })?;
+            let frame = self.next_frame(until).await?;
             let data = match frame {
                 None => {
                     self.ended = true;
@@ -124,6 +136,40 @@ impl Pieces {
                 return Err(too_long(self.most));
             }
             return Ok(Some(data));
+        }
+    }
+
+    async fn next_frame(
+        &mut self,
+        until: Instant,
+    ) -> Result<Option<Result<Frame<Bytes>, hyper::Error>>, Complaint> {
+        loop {
+            let check = match self.reserved {
+                true => self.activity.is_slow_from().max(Instant::now() + CHECK),
+                false => until,
+            };
+            let frame = tokio::time::timeout_at(check.min(until).into(), self.body.frame()).await;
+            let now = Instant::now();
+            match frame {
+                Ok(frame) => return Ok(frame),
+                Err(_) if now >= until => {
+                    return Err(Complaint::new(
+                        StatusCode::REQUEST_TIMEOUT,
+                        format!(
+                            "the body did not arrive in time: {:?} for an event",
+                            self.timeout
+                        ),
+                    ));
+                }
+                Err(_) if now >= self.activity.is_slow_from() && self.budget.is_pressed() => {
+                    return Err(Complaint::new(
+                        StatusCode::REQUEST_TIMEOUT,
+                        "the body arrived slower than --min-rate while other requests waited for \
+                         memory; send it again",
+                    ));
+                }
+                Err(_) => {}
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::answer::Complaint;
 use super::budget::{Budget, Held};
-use super::request_ids::RequestIds;
+use super::request_ids::{LineId, RequestIds};
 use crate::console::Console;
 use crate::sources::stats::InputStats;
 use hyper::StatusCode;
@@ -56,13 +56,14 @@ impl Handover {
         event: Arc<[u8]>,
         held: Arc<Held>,
         ids: &RequestIds,
-        line: Option<u64>,
+        line: Option<LineId>,
     ) -> Submitted {
         let (sender, result) = oneshot::channel();
         let kept = Arc::clone(&held);
         let stats = Arc::clone(&self.stats);
         let completion = move |result: Result<Receipt, Refusal>| {
-            if result.is_err() {
+            // The sender of a reused key is at fault, and is told.
+            if !matches!(result, Ok(_) | Err(Refusal::KeyReused { .. })) {
                 stats.refuse();
             }
             drop(kept);
@@ -96,7 +97,7 @@ impl Handover {
         mut event: Arc<[u8]>,
         mut held: Arc<Held>,
         ids: &RequestIds,
-        line: Option<u64>,
+        line: Option<LineId>,
     ) -> Result<Pending, Complaint> {
         let until = Instant::now() + PATIENCE;
         let mut pause = FIRST_PAUSE;

@@ -11,33 +11,55 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes of an id, at most.
 const LONGEST: usize = 256;
 
+/// A line of a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineId {
+    /// From 1, with the blank lines.
+    pub(super) number: u64,
+    /// From 0, without the blank lines.
+    pub(super) place: usize,
+}
+
 /// The ids of a request.
 #[derive(Debug, Default)]
 pub(super) struct RequestIds {
     key: Option<String>,
     webhook_id: Option<String>,
+    /// Whether the `webhook-id` is signed.
+    is_signed: bool,
     /// The lines of the request: none is accepted after one that is to be sent again.
     sequence: Sequence,
 }
 
 impl RequestIds {
+    /// If the requests are signed, only the signed `webhook-id` counts: who repeats a signed request
+    /// could choose any other header.
+    ///
     /// # Errors
     /// An id is empty, too long or not ASCII.
-    pub(super) fn of(headers: &HeaderMap) -> Result<RequestIds, Complaint> {
+    pub(super) fn of(headers: &HeaderMap, is_signed: bool) -> Result<RequestIds, Complaint> {
+        let key = match is_signed {
+            true => None,
+            false => id(headers, &IDEMPOTENCY_KEY)?,
+        };
         Ok(RequestIds {
-            key: id(headers, &IDEMPOTENCY_KEY)?,
+            key,
             webhook_id: id(headers, &WEBHOOK_ID)?,
+            is_signed,
             sequence: Sequence::default(),
         })
     }
 
     /// An event of this request: its only one, or that of a line.
-    pub(super) fn submission(&self, event: Arc<[u8]>, line: Option<u64>) -> Submission {
+    pub(super) fn submission(&self, event: Arc<[u8]>, line: Option<LineId>) -> Submission {
         let of_line = |id: &str| match line {
             None => id.to_owned(),
-            Some(line) => format!("{id}#{line}"),
+            // A line that is the only one is a whole event, too, under another Content-Type.
+            Some(line) if self.is_signed && line.place == 0 => id.to_owned(),
+            Some(line) => format!("{id}#{}", line.number),
         };
-        let mut submission = Submission::new(event).sequence(&self.sequence);
+        let submission = Submission::new(event).sequence(&self.sequence);
+        let mut submission = submission.reject_reused_key();
         if let Some(key) = &self.key {
             submission = submission.idempotency_key(of_line(key).into_bytes());
         }

@@ -2,7 +2,7 @@
 
 use super::access::{Access, Keys};
 use super::answer::{self, Answer, Complaint, closing};
-use super::batch::Batch;
+use super::batch::{Batch, Needs};
 use super::body::Pieces;
 use super::budget::Held;
 use super::content_kind::ContentKind;
@@ -15,6 +15,9 @@ use hyper::{Method, Request, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Bytes of an event that needs no memory of the budget. Such events are bounded by the number of
+/// connections, and are accepted however much memory other requests hold.
+const SMALL: usize = 16 << 10;
 /// Bytes that are allocated because of the peer's Content-Length, at most.
 const READ_AHEAD: usize = 1 << 20;
 
@@ -30,9 +33,11 @@ pub(super) struct Ingest {
 
 impl Ingest {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let activity = request.extensions().get::<Arc<Activity>>().cloned();
+        let activity = request.extensions().get::<Arc<Activity>>();
+        let activity = Arc::clone(activity.expect("the server adds it to each request"));
         let (head, body) = request.into_parts();
-        let mut pieces = Pieces::new(body, activity.clone(), self.body_timeout);
+        let budget = self.handover.budget.clone();
+        let mut pieces = Pieces::new(body, Arc::clone(&activity), budget, self.body_timeout);
         let answer = self.handle(&head, &mut pieces).await;
         let answer = answer.unwrap_or_else(|complaint| {
             self.handover
@@ -46,9 +51,7 @@ impl Ingest {
         if !pieces.is_unread() {
             return answer;
         }
-        if let Some(activity) = activity {
-            activity.leaves_unread();
-        }
+        activity.leaves_unread();
         closing(answer)
     }
 
@@ -66,7 +69,7 @@ impl Ingest {
         if let Err(answer) = keys.check_head(&head.headers) {
             return Ok(*answer);
         }
-        let ids = RequestIds::of(&head.headers)?;
+        let ids = RequestIds::of(&head.headers, keys.needs_signature())?;
         match ContentKind::of(&head.headers)? {
             ContentKind::Event => {
                 pieces.allow(self.handover.max_event_bytes)?;
@@ -95,19 +98,44 @@ impl Ingest {
             false => self.max_body,
         };
         pieces.allow(most)?;
-        let mut batch = Batch::new(&self.handover, ids);
+        let longest = pieces.longest();
+        let whole = match keys.needs_signature() {
+            true => longest,
+            false => 0,
+        };
+        let needs = Needs::of(&self.handover, longest, whole);
+        let mut held = Held::default();
+        self.reserve(pieces, &mut held, needs.bytes()).await?;
+        let mut batch = Batch::new(&self.handover, ids, needs.share(&mut held));
         if !keys.needs_signature() {
             batch.take(pieces).await;
             return Ok(batch.finish().await);
         }
         // The signature covers the whole body.
-        let mut held = Held::default();
-        let whole = self.read_whole(pieces, &mut held).await?;
+        let mut whole = Vec::new();
+        while let Some(piece) = pieces.next().await? {
+            whole.extend_from_slice(&piece);
+        }
         if let Err(answer) = keys.check_body(&head.headers, &whole) {
             return Ok(*answer);
         }
         batch.take_whole(&whole).await;
+        drop((whole, held));
         Ok(batch.finish().await)
+    }
+
+    /// Reserves memory for a body, before it is read.
+    async fn reserve(
+        &self,
+        pieces: &mut Pieces,
+        held: &mut Held,
+        bytes: usize,
+    ) -> Result<(), Complaint> {
+        let budget = &self.handover.budget;
+        let reserved = budget.add(held, bytes, self.body_timeout).await;
+        reserved.map_err(|_| Complaint::busy())?;
+        pieces.is_reserved();
+        Ok(())
     }
 
     async fn one_event(
@@ -136,31 +164,35 @@ impl Ingest {
         pieces: &mut Pieces,
         held: &mut Held,
     ) -> Result<Arc<[u8]>, Complaint> {
-        let busy = |_| Complaint::busy();
+        let longest = pieces.longest();
+        let mut is_bounded = longest <= SMALL;
+        if !is_bounded && pieces.has_length() {
+            self.reserve(pieces, held, longest).await?;
+            is_bounded = true;
+        }
         let Some(first) = pieces.next().await? else {
             return Ok(Arc::from([]));
         };
         if pieces.is_complete() {
-            // A body in one piece is bounded by the number of connections, and needs no budget: small
-            // events are accepted however much memory other requests hold.
+            held.keep(first.len());
             return Ok(Arc::from(&first[..]));
         }
-        self.handover
-            .budget
-            .add(held, first.len())
-            .await
-            .map_err(busy)?;
         // More than this is allocated as it arrives.
-        let mut whole = Vec::with_capacity(first.len() + pieces.remaining().min(READ_AHEAD));
+        let ahead = match pieces.has_length() {
+            true => pieces.longest().min(READ_AHEAD),
+            false => 0,
+        };
+        let mut whole = Vec::with_capacity(first.len() + ahead);
         whole.extend_from_slice(&first);
         while let Some(piece) = pieces.next().await? {
-            self.handover
-                .budget
-                .add(held, piece.len())
-                .await
-                .map_err(busy)?;
+            if !is_bounded && whole.len() + piece.len() > SMALL {
+                // Its length is not known.
+                self.reserve(pieces, held, longest).await?;
+                is_bounded = true;
+            }
             whole.extend_from_slice(&piece);
         }
+        held.keep(whole.len());
         Ok(Arc::from(whole))
     }
 }
