@@ -207,6 +207,98 @@ fn what_is_given_twice_is_stored_once_also_over_a_kill() {
 }
 
 #[test]
+fn a_key_that_is_used_again_with_another_body_is_refused_also_over_a_kill() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut best_effort = target("two", &receiver.url());
+    best_effort["delivery"] = json!("best-effort");
+    for targets in [[target("one", &receiver.url())], [best_effort]] {
+        let process = listening(&folder, &targets).spawn();
+        let url = process.listens();
+        for header in ["Idempotency-Key: order-17", "webhook-id: msg_1"] {
+            let first = post(&url, &[JSON, header], event("one", 1));
+            let first = first.expect_status(200).json()["id"].clone();
+            let other = post(&url, &[JSON, header], event("one", 2)).expect_status(422);
+            let error = other.json()["error"].to_string();
+            assert!(
+                error.contains(first.as_str().expect("it is a text")),
+                "{error}"
+            );
+            assert_eq!(other.json()["retry"], false);
+            let again = post(&url, &[JSON, header], event("one", 1)).expect_status(200);
+            assert_eq!(again.json()["duplicate"], true);
+        }
+        let _ended = end(process).expect_code(0);
+    }
+    let launch = || listening(&folder, &[target("one", &receiver.url())]).spawn();
+    let batch = "Idempotency-Key: batch-1";
+    let two = |second| format!("{}\n{}\n", event("one", 3), event("one", second));
+    let process = launch();
+    let headers = [LINES, batch];
+    post(&process.listens(), &headers, two(4)).expect_status(200);
+    process.signal(Signal::KILL);
+    let _ended = process.wait();
+    let process = launch();
+    let answer = post(&process.listens(), &headers, two(5)).expect_status(207);
+    let lines = &answer.json()["lines"];
+    assert_eq!(lines[0]["duplicate"], true, "{lines}");
+    assert_eq!(lines[1]["status"], 422, "{lines}");
+    let ended = end(process).expect_code(0);
+    assert!(
+        ended.stderr.contains("line 2: its idempotency key"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_signed_request_is_accepted_once_whatever_else_is_said_of_it() {
+    let signed = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let secrets = folder.write("secrets", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n");
+    let mut signing = target("relay", &signed.url());
+    signing["signing"] = json!({ "secrets": [{ "file": secrets }] });
+    let upstream = Folder::new();
+    let _ended = Launch::with_config(&upstream.config(&signing))
+        .run(event("one", 1))
+        .expect_code(0);
+    let original = &signed.wait_for_requests(1)[0];
+    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    let proof = names.map(|name| format!("{name}: {}", original.header(name)));
+
+    let receiver = Receiver::always(Reply::status(200));
+    let process = listening(&folder, &[target("one", &receiver.url())])
+        .arg("--listen-secret-file")
+        .arg(&secrets)
+        .spawn();
+    let url = process.listens();
+    for (round, headers) in [
+        &[JSON][..],
+        &[JSON],
+        &[JSON, "Idempotency-Key: another"],
+        &[JSON, "ce-id: another", "ce-specversion: 1.0"],
+        &[LINES],
+        &[LINES, "Idempotency-Key: another"],
+        &["Content-Type: text/plain"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut headers = headers.to_vec();
+        headers.extend(proof.iter().map(String::as_str));
+        let answer = post(&url, &headers, &original.body)
+            .expect_status(200)
+            .json();
+        let told = answer.pointer("/lines/0").unwrap_or(&answer);
+        let duplicate = told["duplicate"].as_bool().unwrap_or(false);
+        assert_eq!(duplicate, round > 0, "{headers:?}: {answer}");
+    }
+    let ended = end(process).expect_code(0);
+    assert_eq!(ended.summary().count("/delivered"), 1);
+    assert_eq!(receiver.requests().len(), 1);
+}
+
+#[test]
 fn only_who_shows_a_token_and_a_signature_is_heard() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
