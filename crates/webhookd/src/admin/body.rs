@@ -1,7 +1,6 @@
 //! Reads the bodies of requests, within limits of time and size, before anything is done for them.
 
 use super::problem::Problem;
-use super::routes::MAX_BODY;
 use crate::http::Activity;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -13,6 +12,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Bytes of a body, at most. The longest body is a configuration.
+pub(super) const MAX_BODY: usize = 1 << 20;
 /// How long a peer may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,6 +1,6 @@
 //! A router that knows its routes, to list them.
 
-use super::body;
+use super::body::{self, MAX_BODY};
 use super::guard::{self, Guard};
 use super::problem::Problem;
 use crate::daemon::Daemon;
@@ -11,9 +11,6 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
 use std::sync::Arc;
-
-/// Bytes of a request's body, at most. The longest body is a configuration.
-pub(super) const MAX_BODY: usize = 1 << 20;
 
 /// Routes and their list, which axum's router does not give.
 #[derive(Default)]
