@@ -307,6 +307,50 @@ fn a_kill_while_the_queue_is_full_and_two_rotations() {
 }
 
 #[test]
+fn nothing_is_lost_by_kills_between_rotations() {
+    let mut it = Rotation::new();
+    let mut generation = 0;
+    for round in 0..8 {
+        it.append(60);
+        let process = it.start();
+        // Killed at another place in each round, and rotated while it runs and afterwards.
+        it.receiver.wait_for_requests(it.count - 59 + 7 * round);
+        for part in 0..2 {
+            generation += 1;
+            let name = format!("events.ndjson-{}", 20_261_100 + generation);
+            if round % 3 == 2 {
+                it.copy_and_truncate(&name);
+            } else {
+                it.rename("events.ndjson", &name);
+            }
+            it.append(20);
+            if round % 2 == 1 {
+                it.gzip(&name);
+            }
+            if part == 0 {
+                process.signal(Signal::KILL);
+                while !process.has_ended(testkit::DEADLINE) {}
+            }
+        }
+    }
+    let process = it.start();
+    // What a kill let arrive twice has one id.
+    let mut ids = std::collections::HashSet::new();
+    let (mut next, mut seen) = (0, 0);
+    while next < it.count {
+        let arrived = it.receiver.wait_for_requests(seen + 1);
+        for request in &arrived[seen..] {
+            if ids.insert(request.header("webhook-id")) {
+                assert!(request.body == Rotation::body(next).as_bytes(), "{next}");
+                next += 1;
+            }
+        }
+        seen = arrived.len();
+    }
+    end(process);
+}
+
+#[test]
 fn lines_written_to_a_renamed_file_before_the_next_one_has_any() {
     let mut it = Rotation::new();
     it.append(3);
