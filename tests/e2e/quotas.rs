@@ -123,7 +123,7 @@ fn the_dead_letters_of_a_target_do_not_fill_the_queue() {
     let good = Receiver::always(Reply::status(200));
     let folder = Folder::new();
     let targets = [target("refusing", &refusing), target("good", &good)];
-    let queue = json!({ "maxBytes": SMALLEST, "deadLetters": { "maxCount": 20 } });
+    let queue = json!({ "maxBytes": SMALLEST, "deadLetters": { "maxCount": 5 } });
     let process = listening(&folder, &targets, &queue);
     let (url, admin) = (process.listens(), Admin::of(&process));
     let count = 500;
@@ -139,7 +139,7 @@ fn the_dead_letters_of_a_target_do_not_fill_the_queue() {
             "webhookd_dead_letters_removed_total{target=\"refusing\"}"
         ) > 0.0
     );
-    assert!(metric(&admin, "webhookd_queue_dead_letters{target=\"refusing\"}") <= 20.0);
+    assert!(metric(&admin, "webhookd_queue_dead_letters{target=\"refusing\"}") <= 5.0);
     process.signal(Signal::TERM);
     process.wait();
 }
