@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use testkit::{Admin, Folder, Launch, Process, Receiver, Reply, Signal, event, post};
+use testkit::{Admin, Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post};
 
 const JSON: &str = "Content-Type: application/json";
 const LINES: &str = "Content-Type: application/x-ndjson";
@@ -48,6 +48,83 @@ fn what_is_refused_over_http_is_counted_and_told_and_does_not_end_a_run_badly() 
         assert!(said.contains(&line), "{line} in {said}");
     }
     assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn a_web_page_of_another_site_sends_no_event() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&config(&receiver.url()));
+    let process = Launch::with_config(&config)
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--listen-host",
+            "hooks.example.com",
+        ])
+        .spawn();
+    let url = process.listens();
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let own = format!("Origin: http://{host}");
+    for (number, (host, header, status)) in [
+        (host, "X: 1", 200),
+        (host, own.as_str(), 200),
+        ("localhost", "Sec-Fetch-Site: same-origin", 200),
+        ("hooks.example.com", "X: 1", 200),
+        (host, "Origin: http://evil.example.com", 403),
+        (host, "Origin: null", 403),
+        (host, "Sec-Fetch-Site: cross-site", 403),
+        ("evil.example.com", "X: 1", 403),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = event("one", number);
+        let mut client = Client::connect(&url).expect("it listens");
+        let length = body.len();
+        client
+            .send(format!(
+                "POST / HTTP/1.1\r\nHost: {host}\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}"
+            ))
+            .expect("it reads");
+        let answer = client.answer().expect("it is answered");
+        assert_eq!(answer.status, status, "{host} {header}");
+    }
+    let said = end(process);
+    assert!(
+        said.contains("403 Forbidden") && said.contains("(from 127.0.0.1:"),
+        "{said}"
+    );
+    assert_eq!(receiver.requests().len(), 4);
+}
+
+#[test]
+fn latin_1_is_delivered_in_utf_8() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&config(&receiver.url()));
+    let named = "Content-Type: application/json; charset=ISO-8859-1";
+    let text = event("caf\u{e9}", 1);
+    let latin1: Vec<u8> = text.chars().map(|it| it as u8).collect();
+    let launch = || Launch::with_config(&config).args(["--listen", "127.0.0.1:0"]);
+    let process = launch().spawn();
+    let url = process.listens();
+    let answer = post(&url, &[named], &latin1).expect_status(200);
+    let header = answer.header("webhookd-transcoded-from");
+    assert_eq!(header, Some("ISO-8859-1"));
+    post(&url, &[JSON], &latin1).expect_status(400);
+    let other = "Content-Type: application/json; charset=utf-16";
+    post(&url, &[other], &text).expect_status(415);
+    end(process);
+    let process = launch().arg("--latin1").spawn();
+    let url = process.listens();
+    for headers in [JSON, LINES] {
+        post(&url, &[headers], &latin1).expect_status(200);
+        post(&url, &[headers], &text).expect_status(200);
+    }
+    end(process);
+    let bodies = receiver.bodies();
+    assert_eq!(bodies, vec![text.into_bytes(); 5]);
 }
 
 #[test]

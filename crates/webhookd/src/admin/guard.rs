@@ -2,11 +2,10 @@
 
 use super::problem::Problem;
 use crate::auth::Tokens;
-use crate::http::OutOfReserve;
+use crate::http::{Hosts, OutOfReserve, is_cross_origin};
 use crate::log::RateLimitedLog;
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN, WWW_AUTHENTICATE};
-use axum::http::uri::Authority;
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -23,8 +22,7 @@ pub(super) struct Guard(Option<Arc<Rules>>);
 
 #[derive(Debug)]
 struct Rules {
-    bound: IpAddr,
-    names: Vec<String>,
+    hosts: Hosts,
     token_file: Option<PathBuf>,
     /// Repeated requests do not fill the log.
     unreadable: RateLimitedLog,
@@ -39,8 +37,11 @@ impl Guard {
     /// For a listener at an address.
     pub(super) fn at(bound: IpAddr, names: Vec<String>, token_file: Option<PathBuf>) -> Guard {
         Guard(Some(Arc::new(Rules {
-            bound,
-            names,
+            hosts: Hosts {
+                bound,
+                names,
+                bare_names: false,
+            },
             token_file,
             unreadable: RateLimitedLog::new(),
         })))
@@ -71,41 +72,18 @@ impl Rules {
             .or_else(|| self.reject_unauthenticated(request.headers()))
     }
 
-    /// Rejects a `Host` that is not ours, since another name was made to resolve to this address
-    /// (DNS rebinding), and an `Origin` that is not the host, since a page of another site asks.
+    /// Rejects a `Host` that is not ours, and an `Origin` that is not the host.
     fn reject_cross_origin(&self, headers: &HeaderMap) -> Option<Response> {
-        let host = headers.get(HOST);
-        if host.is_some_and(|host| !self.knows(host)) {
+        if !self.hosts.accept(headers) {
             let detail = "the request's Host is neither localhost nor this address, nor named by \
                           --admin-host";
             return Some(Problem::new(StatusCode::FORBIDDEN, detail).into_response());
         }
-        let same = |origin: &HeaderValue| {
-            let origin = origin.as_bytes();
-            let authority = origin
-                .strip_prefix(b"http://")
-                .or_else(|| origin.strip_prefix(b"https://"));
-            authority.is_some() && authority == host.map(HeaderValue::as_bytes)
-        };
-        if headers.get(ORIGIN).is_some_and(|origin| !same(origin)) {
+        if is_cross_origin(headers) {
             let detail = "the request comes from another origin, a page of another site";
             return Some(Problem::new(StatusCode::FORBIDDEN, detail).into_response());
         }
         None
-    }
-
-    fn knows(&self, host: &HeaderValue) -> bool {
-        let Ok(authority) = Authority::try_from(host.as_bytes()) else {
-            return false;
-        };
-        let name = authority.host();
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            // An address cannot be rebound. A listener on all addresses has all of the machine's.
-            return address.is_loopback() || address == self.bound || self.bound.is_unspecified();
-        }
-        let named = |known: &String| known.eq_ignore_ascii_case(name);
-        name.eq_ignore_ascii_case("localhost") || self.names.iter().any(named)
     }
 
     fn reject_unauthenticated(&self, headers: &HeaderMap) -> Option<Response> {
@@ -153,8 +131,11 @@ mod tests {
 
     fn rejected(bound: &str, headers: &[(&str, &str)]) -> Option<u16> {
         let rules = Rules {
-            bound: bound.parse().unwrap(),
-            names: vec!["hooks.example.com".to_owned()],
+            hosts: Hosts {
+                bound: bound.parse().unwrap(),
+                names: vec!["hooks.example.com".to_owned()],
+                bare_names: false,
+            },
             token_file: None,
             unreadable: RateLimitedLog::new(),
         };

@@ -3,7 +3,9 @@
 use super::budget::Held;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use webhook_dispatch::{Receipt, Refusal, WEBHOOK_ID, webhook_id};
@@ -11,6 +13,9 @@ use webhook_model::ReadErrorKind;
 use webhook_queue::QueueError;
 
 pub(super) type Answer = Response<Full<Bytes>>;
+
+/// The encoding from which the body was transcoded to UTF-8.
+const TRANSCODED_FROM: HeaderName = HeaderName::from_static("webhookd-transcoded-from");
 
 /// When to retry after a lack of room: soon, since each delivery makes room.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -162,6 +167,15 @@ impl AsRef<[u8]> for HeldText {
     fn as_ref(&self) -> &[u8] {
         &self.text
     }
+}
+
+/// Says that the body was transcoded to UTF-8, if it was.
+pub(super) fn transcoded(mut answer: Answer, transcoded: bool) -> Answer {
+    if transcoded {
+        let from = HeaderValue::from_static("ISO-8859-1");
+        answer.headers_mut().insert(TRANSCODED_FROM, from);
+    }
+    answer
 }
 
 /// The response to other methods than POST.

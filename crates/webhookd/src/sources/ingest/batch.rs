@@ -3,6 +3,7 @@
 use super::answer::{Answer, Complaint, is_false, is_passing, json_held, over_quota};
 use super::body::Pieces;
 use super::budget::{Budget, Held};
+use super::charset::Charset;
 use super::handover::{Handover, Pending, Submitted};
 use super::request_ids::{LineId, RequestIds};
 use crate::sources::splitter::{Line, Splitter};
@@ -36,6 +37,9 @@ pub(super) struct Batch<'a> {
     done: Vec<Done>,
     /// Lines after those in `done`, in their order.
     waiting: VecDeque<(u64, State)>,
+    charset: Charset,
+    /// Whether a line was transcoded.
+    transcoded: bool,
     /// Memory for lines that are incomplete or not committed.
     window: Budget,
     /// Memory for the response.
@@ -141,12 +145,15 @@ impl<'a> Batch<'a> {
         handover: &'a Handover,
         ids: &'a RequestIds,
         (window, held): (Budget, Held),
+        charset: Charset,
     ) -> Batch<'a> {
         Batch {
             handover,
             ids,
             done: Vec::new(),
             waiting: VecDeque::new(),
+            charset,
+            transcoded: false,
             window,
             held,
             refused: 0,
@@ -236,7 +243,9 @@ impl<'a> Batch<'a> {
                 if more > 0 && self.window.add(&mut held, more, patience).await.is_err() {
                     return self.stop(number, Complaint::busy());
                 }
-                self.event(number, Arc::from(text), Arc::new(held)).await;
+                let (text, transcoded) = self.charset.decode(Arc::from(text));
+                self.transcoded |= transcoded;
+                self.event(number, text, Arc::new(held)).await;
             }
         }
         if self.refused >= MOST_REFUSED && self.stopped.is_none() {
@@ -332,7 +341,8 @@ impl<'a> Batch<'a> {
     pub(super) async fn finish(mut self) -> Answer {
         while self.await_first().await {}
         let held = std::mem::take(&mut self.held);
-        json_held(self.status(), &self.answered(), held)
+        let answer = json_held(self.status(), &self.answered(), held);
+        super::answer::transcoded(answer, self.transcoded)
     }
 
     /// 2xx only if no line must be sent again.

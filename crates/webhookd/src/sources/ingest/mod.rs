@@ -9,6 +9,7 @@ mod answer;
 mod batch;
 mod body;
 mod budget;
+mod charset;
 mod content_kind;
 mod handover;
 mod options;
@@ -18,7 +19,9 @@ mod service;
 pub(crate) use options::IngestOptions;
 
 use crate::console::Console;
-use crate::http::{Limits, Listener, Reserve, Server, affordable, listen, raise_descriptors};
+use crate::http::{
+    Hosts, Limits, Listener, Reserve, Server, affordable, listen, raise_descriptors,
+};
 use crate::sources::stats::InputStats;
 use access::Access;
 use anyhow::{Result, bail};
@@ -111,6 +114,7 @@ impl Opened {
             max_body: options.max_body,
             max_signed: options.max_in_flight / 2,
             body_timeout: options.body_timeout,
+            latin1: options.latin1,
         });
         let limits = Limits {
             connections: self.connections,
@@ -126,14 +130,29 @@ impl Opened {
         for listener in self.listeners {
             console.info(&format!("events are accepted on {listener}"));
             let ingest = Arc::clone(&ingest);
+            let hosts = hosts(&listener, &options.listen_host).map(Arc::new);
             let service = service_fn(move |request| {
-                let ingest = Arc::clone(&ingest);
-                async move { Ok::<_, Infallible>(ingest.answer(request).await) }
+                let (ingest, hosts) = (Arc::clone(&ingest), hosts.clone());
+                async move { Ok::<_, Infallible>(ingest.answer(request, hosts.as_deref()).await) }
             });
             server.serve(listener, limits, service)?;
         }
         Ok(Listening { server })
     }
+}
+
+/// The hosts that requests to a listener may name; `None` for every host. Only an address of this
+/// machine is one that its browsers alone can reach.
+fn hosts(listener: &Listener, names: &[String]) -> Option<Hosts> {
+    let Listener::Tcp(listener) = listener else {
+        return None;
+    };
+    let bound = listener.local_addr().ok()?.ip();
+    bound.is_loopback().then(|| Hosts {
+        bound,
+        names: names.to_vec(),
+        bare_names: true,
+    })
 }
 
 impl Listening {

@@ -28,6 +28,19 @@ pub(crate) struct IngestOptions {
     #[arg(long, value_name = "FILE", requires = "listen")]
     pub(crate) listen_secret_file: Option<PathBuf>,
 
+    /// Accept requests whose Host is this name, too, on an address of this machine only
+    ///
+    /// Otherwise Host must there be localhost, an address or a name without a dot: a web page whose
+    /// name was made to resolve to this address (DNS rebinding) must not send events.
+    #[arg(long, value_name = "NAME", requires = "listen")]
+    pub(crate) listen_host: Vec<String>,
+
+    /// Take a body for ISO-8859-1 if it is not UTF-8 and its Content-Type names no charset
+    ///
+    /// It is accepted in UTF-8. Aurora 0.16 to 0.22 sends ISO-8859-1 without naming it.
+    #[arg(long, requires = "listen")]
+    pub(crate) latin1: bool,
+
     /// The longest body of several events; maxEventBytes of the configuration bounds each event
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
     pub(crate) max_body: usize,

@@ -5,10 +5,11 @@ use super::answer::{self, Answer, Complaint, closing};
 use super::batch::{Batch, Needs};
 use super::body::Pieces;
 use super::budget::Held;
+use super::charset::Charset;
 use super::content_kind::ContentKind;
 use super::handover::Handover;
 use super::request_ids::RequestIds;
-use crate::http::Activity;
+use crate::http::{Activity, Hosts, Peer, is_cross_origin, is_cross_site};
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
@@ -21,6 +22,20 @@ const SMALL: usize = 16 << 10;
 /// Bytes that are allocated because of the peer's Content-Length, at most.
 const READ_AHEAD: usize = 1 << 20;
 
+/// Refuses requests of web pages of other sites, which any browser would send from here.
+fn check_origin(head: &Parts, hosts: Option<&Hosts>) -> Result<(), Complaint> {
+    let refuse = |why| Err(Complaint::new(StatusCode::FORBIDDEN, why));
+    if is_cross_origin(&head.headers) || is_cross_site(&head.headers) {
+        return refuse("the request comes from another origin, a page of another site");
+    }
+    if hosts.is_some_and(|hosts| !hosts.accept(&head.headers)) {
+        return refuse(
+            "the request's Host is neither localhost nor this address, nor named by --listen-host",
+        );
+    }
+    Ok(())
+}
+
 /// Accepts events over HTTP.
 pub(super) struct Ingest {
     pub(super) handover: Handover,
@@ -29,24 +44,36 @@ pub(super) struct Ingest {
     /// Bytes of a signed body of lines, at most: with its response it must fit into the budget.
     pub(super) max_signed: usize,
     pub(super) body_timeout: Duration,
+    /// Whether a body that is not UTF-8 is ISO-8859-1.
+    pub(super) latin1: bool,
 }
 
 impl Ingest {
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(super) async fn answer(&self, request: Request<Incoming>, hosts: Option<&Hosts>) -> Answer {
+        let peer = request.extensions().get::<Peer>().copied();
+        let peer = peer.unwrap_or(Peer::Unknown);
         let activity = request.extensions().get::<Arc<Activity>>();
         let activity = Arc::clone(activity.expect("the server adds it to each request"));
         let (head, body) = request.into_parts();
         let budget = self.handover.budget.clone();
         let mut pieces = Pieces::new(body, Arc::clone(&activity), budget, self.body_timeout);
-        let answer = self.handle(&head, &mut pieces).await;
+        let answer = match check_origin(&head, hosts) {
+            Ok(()) => self.handle(&head, &mut pieces).await,
+            Err(complaint) => Err(complaint),
+        };
         let answer = answer.unwrap_or_else(|complaint| {
-            self.handover
-                .note(&format!("{}: {}", complaint.status, complaint.error));
+            // A probe of an unknown path is no input.
+            if complaint.status != StatusCode::NOT_FOUND || head.method == Method::POST {
+                let Complaint { status, error, .. } = &complaint;
+                self.handover
+                    .note(&format!("{status}: {error} (from {peer})"));
+            }
             complaint.answer()
         });
         if answer.status() == StatusCode::UNAUTHORIZED {
-            self.handover
-                .note("401: a request had no valid token or signature");
+            self.handover.note(&format!(
+                "401: a request had no valid token or signature (from {peer})"
+            ));
         }
         if !pieces.is_unread() {
             return answer;
@@ -70,6 +97,7 @@ impl Ingest {
             return Ok(*answer);
         }
         let ids = RequestIds::of(&head.headers, keys.needs_signature())?;
+        let charset = Charset::of(&head.headers, self.latin1)?;
         match ContentKind::of(&head.headers)? {
             ContentKind::Event => {
                 pieces.allow(self.handover.max_event_bytes)?;
@@ -78,10 +106,12 @@ impl Ingest {
                 if let Err(answer) = keys.check_body(&head.headers, &event) {
                     return Ok(*answer);
                 }
-                self.one_event(event, held, &ids).await
+                let (event, transcoded) = charset.decode(event);
+                let answer = self.one_event(event, held, &ids).await?;
+                Ok(answer::transcoded(answer, transcoded))
             }
             // Boxed, since its large state would be moved with each single event.
-            ContentKind::Lines => Box::pin(self.lines(head, pieces, &keys, &ids)).await,
+            ContentKind::Lines => Box::pin(self.lines(head, pieces, &keys, &ids, charset)).await,
         }
     }
 
@@ -91,6 +121,7 @@ impl Ingest {
         pieces: &mut Pieces,
         keys: &Keys,
         ids: &RequestIds,
+        charset: Charset,
     ) -> Result<Answer, Complaint> {
         // A signed body is read whole before its lines are copied.
         let most = match keys.needs_signature() {
@@ -106,7 +137,7 @@ impl Ingest {
         let needs = Needs::of(&self.handover, longest, whole);
         let mut held = Held::default();
         self.reserve(pieces, &mut held, needs.bytes()).await?;
-        let mut batch = Batch::new(&self.handover, ids, needs.share(&mut held));
+        let mut batch = Batch::new(&self.handover, ids, needs.share(&mut held), charset);
         if !keys.needs_signature() {
             batch.take(pieces).await;
             return Ok(batch.finish().await);
