@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 pub(super) const COMPARED: usize = 256;
 /// Bytes at the beginning of a file that distinguish it from all others: more than the first event,
 /// since several files may begin with events of one task.
-const FINGERPRINT: usize = 16 * 1024;
+pub(super) const FINGERPRINT: usize = 16 * 1024;
 
 /// What is saved of a followed file, one for each path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,21 +156,13 @@ impl Checkpoint {
         !self.beginning.is_empty()
     }
 
-    /// Whether `content` begins as the file did when it was last saved.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub(super) fn begins(&self, content: &mut Content) -> std::io::Result<bool> {
-        let found = content.bytes(0, self.beginning.len() / 2)?;
-        Ok(hex(&found) == self.beginning)
-    }
-
     /// Whether `content` holds what was read up to this checkpoint.
     ///
     /// # Errors
     /// It cannot be read.
     pub(super) fn is_in(&self, content: &mut Content) -> std::io::Result<bool> {
-        if !self.begins(content)? {
+        let beginning = content.bytes(0, self.beginning.len() / 2)?;
+        if hex(&beginning) != self.beginning {
             return Ok(false);
         }
         let known = &self.fingerprint;

@@ -1,6 +1,6 @@
 //! An open file of `--follow`, and how far it was read.
 
-use super::checkpoint::{COMPARED, Checkpoint, before};
+use super::checkpoint::{COMPARED, Checkpoint, FINGERPRINT, before};
 use super::content::{Content, FileId, is_damage};
 use super::tracker::{Mark, Tracker};
 use crate::sources::completion::{Completion, Report};
@@ -25,6 +25,10 @@ pub(super) struct Reading {
     chunk: Vec<u8>,
     /// Bytes fed, which come before the chunk.
     offset: u64,
+    /// The first bytes of the file, as many as its fingerprint has.
+    start: Vec<u8>,
+    /// Whether the file was found to be overwritten. It may look the same again later.
+    overwritten: bool,
     /// The last bytes fed; empty if they are not known.
     tail: Vec<u8>,
     /// The longest that the file was.
@@ -57,7 +61,10 @@ impl Reading {
     ) -> Result<Reading> {
         let mark = checkpoint.mark();
         let tail = before(&mut content, mark.offset).context("cannot read on")?;
+        let start = start(&mut content)?;
         Ok(Reading {
+            start,
+            overwritten: false,
             tail,
             content,
             checkpoint,
@@ -113,16 +120,24 @@ impl Reading {
             return Ok(false);
         }
         let metadata = self.content.metadata().context("cannot look at it")?;
-        if metadata.len() < self.offset {
-            return Ok(true);
+        if !self.overwritten {
+            self.overwritten = metadata.len() < self.offset || !self.holds_ends()?;
         }
-        let begins = self.checkpoint.begins(&mut self.content);
-        let tail = before(&mut self.content, self.offset).context("cannot look at it")?;
-        if !begins.context("cannot look at it")? || !tail.ends_with(&self.tail) {
+        if self.overwritten {
             return Ok(true);
         }
         self.length = self.length.max(metadata.len());
         Ok(false)
+    }
+
+    /// Whether the file begins as it did, and has the last bytes fed where they were.
+    fn holds_ends(&mut self) -> Result<bool> {
+        let start = self.content.bytes(0, self.start.len());
+        if start.context("cannot look at it")? != self.start {
+            return Ok(false);
+        }
+        let tail = before(&mut self.content, self.offset).context("cannot look at it")?;
+        Ok(tail.ends_with(&self.tail))
     }
 
     /// Whether everything that the file is known to have held is durable, or skipped.
@@ -212,8 +227,19 @@ impl Reading {
         }
         let intact = !self.is_overwritten()?;
         self.checkpoint.advance(&mut self.content, mark, intact)?;
+        if intact && self.start.len() < FINGERPRINT {
+            self.start = start(&mut self.content)?;
+        }
         self.checkpoint.save(directory)
     }
+}
+
+/// The first bytes of a file. A compressed one is not looked at again.
+fn start(content: &mut Content) -> Result<Vec<u8>> {
+    if content.is_compressed() {
+        return Ok(Vec::new());
+    }
+    content.bytes(0, FINGERPRINT).context("cannot read on")
 }
 
 /// Feeds a line that ends at `end`. Returns false if a signal arrived first.
