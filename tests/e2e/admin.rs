@@ -282,7 +282,7 @@ fn every_answer_of_the_document_is_given_as_it_says() {
         asker.document.check(id, "default", &answer);
     }
     process.signal(Signal::TERM);
-    let _ended = process.wait().expect_code(0);
+    let _ended = process.wait().expect_code(1);
 
     with_a_token(&mut asker, &config, &token);
     while_it_ends(&mut asker);

@@ -334,8 +334,8 @@ fn start_dispatcher(
     }
 }
 
-/// Whether dead letters of this run are still kept, or may have been dropped: not replayed since. Reading them is
-/// bounded: where there are too many to tell, they are taken to be.
+/// Whether dead letters of this run are still kept, or were dropped by an operator instead of being
+/// replayed. At most a bounded number of them is read; if there are more, they count as kept.
 fn keeps_dead_letters(daemon: &Daemon, stats: &Stats, since: SystemTime) -> bool {
     let since = epoch_ms(since);
     let deadline = Instant::now() + READ_TIME;
