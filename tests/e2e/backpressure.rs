@@ -78,7 +78,7 @@ fn a_signal_ends_a_webhookd_that_waits_for_room() {
 
 #[test]
 fn a_full_disk_blocks_the_feeder_until_there_is_room() {
-    let receiver = Receiver::always(Reply::status(200));
+    let receiver = Receiver::always(Reply::status(200).held());
     let folder = Folder::new();
     let config = folder.config(&reliable(&receiver.url()));
     let count = 300;
@@ -93,6 +93,7 @@ fn a_full_disk_blocks_the_feeder_until_there_is_room() {
         .spawn();
     process.wait_for_error("commits to the queue fail: ");
     process.lift_file_size_limit();
+    receiver.release();
     let ended = process.wait().expect_code(0);
     assert_eq!(by_task(&receiver.bodies()), by_task(&events));
     assert_eq!(acks(&ended.stdout).len(), count);
@@ -163,7 +164,7 @@ fn a_full_queue_that_rejects_names_each_line_that_it_did_not_take() {
 
 #[test]
 fn a_full_disk_keeps_readyz_failing_until_there_is_room() {
-    let receiver = Receiver::always(Reply::status(200));
+    let receiver = Receiver::always(Reply::status(200).held());
     let folder = Folder::new();
     let mut config = json!({
         "targets": [reliable(&receiver.url())],
@@ -189,6 +190,7 @@ fn a_full_disk_keeps_readyz_failing_until_there_is_room() {
     let failing = "\nwebhookd_queue_failing 1\n";
     assert!(admin.text("/metrics").contains(failing));
     process.lift_file_size_limit();
+    receiver.release();
     let until = Instant::now() + testkit::DEADLINE;
     while readyz() != 200 {
         assert!(Instant::now() < until, "it is not ready");
