@@ -73,6 +73,7 @@ fn a_web_page_of_another_site_sends_no_event() {
         ("hooks.example.com", "X: 1", 200),
         (host, "Origin: http://evil.example.com", 403),
         (host, "Origin: null", 403),
+        ("10.0.0.7:8080", "X: 1", 200),
         (host, "Sec-Fetch-Site: cross-site", 403),
         ("evil.example.com", "X: 1", 403),
     ]
@@ -95,7 +96,7 @@ fn a_web_page_of_another_site_sends_no_event() {
         said.contains("403 Forbidden") && said.contains("(from 127.0.0.1:"),
         "{said}"
     );
-    assert_eq!(receiver.requests().len(), 4);
+    assert_eq!(receiver.requests().len(), 5);
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Guard {
             hosts: Hosts {
                 bound,
                 names,
-                bare_names: false,
+                local_hosts: false,
             },
             token_file,
             unreadable: RateLimitedLog::new(),
@@ -134,7 +134,7 @@ mod tests {
             hosts: Hosts {
                 bound: bound.parse().unwrap(),
                 names: vec!["hooks.example.com".to_owned()],
-                bare_names: false,
+                local_hosts: false,
             },
             token_file: None,
             unreadable: RateLimitedLog::new(),

@@ -12,8 +12,9 @@ pub(crate) struct Hosts {
     pub(crate) bound: IpAddr,
     /// Other names for it.
     pub(crate) names: Vec<String>,
-    /// Whether every name without a dot is known, too: none can be registered in the public DNS.
-    pub(crate) bare_names: bool,
+    /// Whether hosts that no foreign web page can have are known, too: addresses, names without a
+    /// dot, and names under `localhost`.
+    pub(crate) local_hosts: bool,
 }
 
 impl Hosts {
@@ -31,13 +32,22 @@ impl Hosts {
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = bare.parse::<IpAddr>() {
             // An address cannot be rebound. A listener on all addresses has all of the machine's.
-            return address.is_loopback() || address == self.bound || self.bound.is_unspecified();
+            return self.local_hosts
+                || address.is_loopback()
+                || address == self.bound
+                || self.bound.is_unspecified();
         }
         let named = |known: &String| known.eq_ignore_ascii_case(name);
         name.eq_ignore_ascii_case("localhost")
-            || (self.bare_names && !name.is_empty() && !name.contains('.'))
+            || (self.local_hosts && is_local(name))
             || self.names.iter().any(named)
     }
+}
+
+/// Whether this name cannot be registered in the public DNS.
+fn is_local(name: &str) -> bool {
+    let is_bare = !name.is_empty() && !name.contains('.');
+    is_bare || name.to_ascii_lowercase().ends_with(".localhost")
 }
 
 /// Whether a request's `Origin` is not its host, since a page of another site sent it.
@@ -56,4 +66,36 @@ pub(crate) fn is_cross_origin(headers: &HeaderMap) -> bool {
 pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site");
     site.is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_local_hosts_only_names_of_the_public_dns_are_refused() {
+        let hosts = Hosts {
+            bound: "127.0.0.1".parse().unwrap(),
+            names: vec!["hooks.example.com".to_owned()],
+            local_hosts: true,
+        };
+        for (host, is_accepted) in [
+            ("localhost:8080", true),
+            ("127.0.0.1:1", true),
+            ("[::1]:8080", true),
+            ("10.0.0.7:8080", true),
+            ("[fe80::1]", true),
+            ("webhookd:8080", true),
+            ("hooks.localhost", true),
+            ("Hooks.Example.com:443", true),
+            ("evil.example.com:8080", false),
+            ("localhost.example.com", false),
+            ("127.0.0.1.example.com", false),
+            ("", false),
+        ] {
+            let host_header = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+            assert_eq!(hosts.accept(&host_header), is_accepted, "{host}");
+        }
+        assert!(hosts.accept(&HeaderMap::new()), "HTTP/1.0 has no Host");
+    }
 }

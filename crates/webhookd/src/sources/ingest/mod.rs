@@ -151,7 +151,7 @@ fn hosts(listener: &Listener, names: &[String]) -> Option<Hosts> {
     bound.is_loopback().then(|| Hosts {
         bound,
         names: names.to_vec(),
-        bare_names: true,
+        local_hosts: true,
     })
 }
 

@@ -30,8 +30,8 @@ pub(crate) struct IngestOptions {
 
     /// Accept requests whose Host is this name, too, on an address of this machine only
     ///
-    /// Otherwise Host must there be localhost, an address or a name without a dot: a web page whose
-    /// name was made to resolve to this address (DNS rebinding) must not send events.
+    /// Otherwise Host must there be an address, a name without a dot, or one under localhost: a web
+    /// page whose name was made to resolve to this address (DNS rebinding) must not send events.
     #[arg(long, value_name = "NAME", requires = "listen")]
     pub(crate) listen_host: Vec<String>,
 

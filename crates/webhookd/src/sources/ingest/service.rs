@@ -30,7 +30,8 @@ fn check_origin(head: &Parts, hosts: Option<&Hosts>) -> Result<(), Complaint> {
     }
     if hosts.is_some_and(|hosts| !hosts.accept(&head.headers)) {
         return refuse(
-            "the request's Host is neither localhost nor this address, nor named by --listen-host",
+            "the request's Host is a name that --listen-host does not allow; a foreign web page may \
+             have sent it",
         );
     }
     Ok(())
