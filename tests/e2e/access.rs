@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use testkit::{Admin, Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post};
+use testkit::{
+    Admin, Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post, task_of,
+};
 
 const JSON: &str = "Content-Type: application/json";
 const LINES: &str = "Content-Type: application/x-ndjson";
@@ -71,9 +73,9 @@ fn a_web_page_of_another_site_sends_no_event() {
         (host, own.as_str(), 200),
         ("localhost", "Sec-Fetch-Site: same-origin", 200),
         ("hooks.example.com", "X: 1", 200),
+        ("10.0.0.7:8080", "X: 1", 200),
         (host, "Origin: http://evil.example.com", 403),
         (host, "Origin: null", 403),
-        ("10.0.0.7:8080", "X: 1", 200),
         (host, "Sec-Fetch-Site: cross-site", 403),
         ("evil.example.com", "X: 1", 403),
     ]
@@ -114,6 +116,24 @@ fn latin_1_is_delivered_in_utf_8() {
     let header = answer.header("webhookd-transcoded-from");
     assert_eq!(header, Some("ISO-8859-1"));
     post(&url, &[JSON], &latin1).expect_status(400);
+    // Aurora's webhook does not name the charset.
+    let kafka = "Content-Type: application/vnd.kafka.json.v1+json";
+    let aurora = [kafka, "Timestamp: 1500000000000"];
+    for body in [&latin1[..], text.as_bytes()] {
+        post(&url, &aurora, body).expect_status(200);
+    }
+    let lines = "Content-Type: application/x-ndjson; charset=ISO-8859-1";
+    // Each character takes two bytes in UTF-8, and maxEventBytes is a mebibyte.
+    for (length, status) in [(500_000, 200), (600_000, 413)] {
+        let mut body = event("long", length).into_bytes();
+        let end = body.pop().expect("it is not empty");
+        body.extend_from_slice(b",\"padding\":\"");
+        body.resize(body.len() + length, 0xe9);
+        body.extend_from_slice(&[b'"', end]);
+        for headers in [named, lines] {
+            post(&url, &[headers], &body).expect_status(status);
+        }
+    }
     let other = "Content-Type: application/json; charset=utf-16";
     post(&url, &[other], &text).expect_status(415);
     end(process);
@@ -124,8 +144,16 @@ fn latin_1_is_delivered_in_utf_8() {
         post(&url, &[headers], &text).expect_status(200);
     }
     end(process);
-    let bodies = receiver.bodies();
-    assert_eq!(bodies, vec![text.into_bytes(); 5]);
+    let (long, bodies): (Vec<_>, Vec<_>) = receiver
+        .bodies()
+        .into_iter()
+        .partition(|body| task_of(body) == "long");
+    for body in &long {
+        let padding = String::from_utf8_lossy(body).matches('\u{e9}').count();
+        assert_eq!(padding, 500_000);
+    }
+    assert_eq!(long.len(), 2);
+    assert_eq!(bodies, vec![text.into_bytes(); 7]);
 }
 
 #[test]

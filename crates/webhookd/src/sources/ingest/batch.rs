@@ -115,13 +115,14 @@ pub(super) struct Needs {
 
 impl Needs {
     /// For a body of up to `longest` bytes, of which `whole` are read before its lines are used.
-    pub(super) fn of(handover: &Handover, longest: usize, whole: usize) -> Needs {
+    pub(super) fn of(handover: &Handover, longest: usize, whole: usize, charset: Charset) -> Needs {
         let all = handover.budget.bytes();
         let event = handover.max_event_bytes;
         let whole = whole.min(all);
         let lines = (longest / LINE_BYTES + 64).min(MOST_LINES);
         let answers = (lines * ANSWER_BYTES).min((all - whole) / 8);
-        let window = (event + PIECE_BYTES.max(event / 2)).min(longest.max(1));
+        let lines = charset.longest(longest).max(1);
+        let window = (event + PIECE_BYTES.max(event / 2)).min(lines);
         Needs {
             whole,
             window: window.min(all - whole - answers),
@@ -238,14 +239,19 @@ impl<'a> Batch<'a> {
             }
             Line::Text(_, text) => {
                 let mut held = partial.split(text.len());
-                let more = text.len() - held.bytes();
-                let patience = self.handover.sync_timeout;
-                if more > 0 && self.window.add(&mut held, more, patience).await.is_err() {
-                    return self.stop(number, Complaint::busy());
-                }
                 let (text, transcoded) = self.charset.decode(Arc::from(text));
                 self.transcoded |= transcoded;
-                self.event(number, text, Arc::new(held)).await;
+                if text.len() > self.handover.max_event_bytes {
+                    let why = self.handover.event_too_long();
+                    self.refuse(number, why);
+                } else {
+                    let more = text.len() - held.bytes();
+                    let patience = self.handover.sync_timeout;
+                    if more > 0 && self.window.add(&mut held, more, patience).await.is_err() {
+                        return self.stop(number, Complaint::busy());
+                    }
+                    self.event(number, text, Arc::new(held)).await;
+                }
             }
         }
         if self.refused >= MOST_REFUSED && self.stopped.is_none() {

@@ -2,8 +2,11 @@
 
 use super::answer::Complaint;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use std::sync::Arc;
+
+/// The time in epoch milliseconds, which Aurora's webhook adds to each request.
+const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
 
 /// The encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +18,8 @@ pub(super) enum Charset {
 }
 
 impl Charset {
-    /// The encoding that the Content-Type names. Without one it is UTF-8, or, if `latin1`, a guess.
+    /// The encoding that the Content-Type names. Without one it is UTF-8; or a guess, if `latin1` or
+    /// if the request is one of Aurora's webhook, which sends ISO-8859-1 without naming it.
     ///
     /// # Errors
     /// It is none of the two.
@@ -28,7 +32,7 @@ impl Charset {
             is_charset.then(|| value.trim().trim_matches('"').to_ascii_lowercase())
         });
         match charset.as_deref() {
-            None if latin1 => Ok(Charset::Guess),
+            None if latin1 || is_of_aurora(headers) => Ok(Charset::Guess),
             None | Some("utf-8" | "utf8" | "us-ascii" | "ascii") => Ok(Charset::Utf8),
             Some("iso-8859-1" | "iso8859-1" | "iso_8859-1" | "latin1" | "latin-1") => {
                 Ok(Charset::Latin1)
@@ -40,6 +44,14 @@ impl Charset {
                     other.escape_debug()
                 ),
             )),
+        }
+    }
+
+    /// Bytes of the text in UTF-8, at most, if the body has `bytes`.
+    pub(super) fn longest(self, bytes: usize) -> usize {
+        match self {
+            Charset::Utf8 => bytes,
+            Charset::Latin1 | Charset::Guess => bytes.saturating_mul(2),
         }
     }
 
@@ -59,12 +71,18 @@ impl Charset {
     }
 }
 
+fn is_of_aurora(headers: &HeaderMap) -> bool {
+    let time = headers.get(TIMESTAMP).map(|time| time.as_bytes());
+    time.is_some_and(|time| !time.is_empty() && time.iter().all(u8::is_ascii_digit))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderValue;
 
     fn charset(kind: &'static str, latin1: bool) -> Option<Charset> {
-        let kind = hyper::header::HeaderValue::from_static(kind);
+        let kind = HeaderValue::from_static(kind);
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind)]);
         Charset::of(&headers, latin1).ok()
     }
@@ -83,6 +101,10 @@ mod tests {
         ] {
             assert_eq!(charset(kind, false), expected, "{kind}");
         }
+        let time = |text| HeaderMap::from_iter([(TIMESTAMP, HeaderValue::from_static(text))]);
+        let of = |time| Charset::of(&time, false).unwrap();
+        assert_eq!(of(time("1500000000000")), Charset::Guess);
+        assert_eq!(of(time("Sun, 29 Nov 2026 19:00:00 GMT")), Charset::Utf8);
         assert_eq!(charset("application/json", true), Some(Charset::Guess));
         assert_eq!(charset("a/b; charset=utf-8", true), Some(Charset::Utf8));
     }

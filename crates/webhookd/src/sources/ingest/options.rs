@@ -37,7 +37,9 @@ pub(crate) struct IngestOptions {
 
     /// Take a body for ISO-8859-1 if it is not UTF-8 and its Content-Type names no charset
     ///
-    /// It is accepted in UTF-8. Aurora 0.16 to 0.22 sends ISO-8859-1 without naming it.
+    /// Such a body is transcoded to UTF-8. Without this option that is done only for the requests of
+    /// Aurora's webhook, which sends ISO-8859-1 without naming it: those with a Timestamp header in
+    /// epoch milliseconds.
     #[arg(long, requires = "listen")]
     pub(crate) latin1: bool,
 

@@ -103,11 +103,12 @@ impl Ingest {
             ContentKind::Event => {
                 pieces.allow(self.handover.max_event_bytes)?;
                 let mut held = Held::default();
-                let event = self.read_whole(pieces, &mut held).await?;
+                let event = self.read_whole(pieces, &mut held, charset).await?;
                 if let Err(answer) = keys.check_body(&head.headers, &event) {
                     return Ok(*answer);
                 }
                 let (event, transcoded) = charset.decode(event);
+                held.keep(event.len());
                 let answer = self.one_event(event, held, &ids).await?;
                 Ok(answer::transcoded(answer, transcoded))
             }
@@ -135,7 +136,7 @@ impl Ingest {
             true => longest,
             false => 0,
         };
-        let needs = Needs::of(&self.handover, longest, whole);
+        let needs = Needs::of(&self.handover, longest, whole, charset);
         let mut held = Held::default();
         self.reserve(pieces, &mut held, needs.bytes()).await?;
         let mut batch = Batch::new(&self.handover, ids, needs.share(&mut held), charset);
@@ -190,23 +191,24 @@ impl Ingest {
         Ok(answer::accepted(&receipt))
     }
 
-    /// Reads a body to its end.
+    /// Reads a body to its end. If it is long, memory for it in UTF-8 is held.
     async fn read_whole(
         &self,
         pieces: &mut Pieces,
         held: &mut Held,
+        charset: Charset,
     ) -> Result<Arc<[u8]>, Complaint> {
         let longest = pieces.longest();
+        let needed = charset.longest(longest);
         let mut is_bounded = longest <= SMALL;
         if !is_bounded && pieces.has_length() {
-            self.reserve(pieces, held, longest).await?;
+            self.reserve(pieces, held, needed).await?;
             is_bounded = true;
         }
         let Some(first) = pieces.next().await? else {
             return Ok(Arc::from([]));
         };
         if pieces.is_complete() {
-            held.keep(first.len());
             return Ok(Arc::from(&first[..]));
         }
         // More than this is allocated as it arrives.
@@ -219,12 +221,11 @@ impl Ingest {
         while let Some(piece) = pieces.next().await? {
             if !is_bounded && whole.len() + piece.len() > SMALL {
                 // Its length is not known.
-                self.reserve(pieces, held, longest).await?;
+                self.reserve(pieces, held, needed).await?;
                 is_bounded = true;
             }
             whole.extend_from_slice(&piece);
         }
-        held.keep(whole.len());
         Ok(Arc::from(whole))
     }
 }
