@@ -1,6 +1,6 @@
 //! How a receiver behaves: which replies, how often, and when its port is open.
 
-use crate::history::Answer;
+use crate::history::{Answer, Poison};
 use fastrand::Rng;
 use std::time::Duration;
 use testkit::{Hours, Reply};
@@ -10,6 +10,8 @@ use testkit::{Hours, Reply};
 pub(crate) struct Behaviour {
     pub(crate) profile: Profile,
     pub(crate) hours: Hours,
+    /// Tasks that it answers with failures, whatever its profile.
+    pub(crate) poison: Option<Poison>,
 }
 
 /// Which replies it tends to give.
@@ -85,6 +87,19 @@ impl Behaviour {
         Behaviour {
             profile: Profile::Healthy,
             hours: Hours::default(),
+            poison: None,
+        }
+    }
+
+    /// Successes for most tasks, and nothing but failures for the others.
+    pub(crate) fn poisoned(random: &mut Rng) -> Behaviour {
+        Behaviour {
+            poison: Some(Poison {
+                percent: random.u32(20..=80),
+                status: *choose(random, &[404, 500]),
+                seed: random.u32(..),
+            }),
+            ..Behaviour::healthy()
         }
     }
 
@@ -99,6 +114,7 @@ impl Behaviour {
                 opens_after: if opens_late { early } else { Duration::ZERO },
                 closes_after: percent(random, 15).then_some(late),
             },
+            poison: None,
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::behaviour::Behaviour;
 use crate::events::Cluster;
-use crate::history::{Ack, Body, History, RunNumber, Sent};
+use crate::history::{Ack, Body, History, PoisonedRun, RunNumber, Sent};
 use crate::plan::{Kind, Plan};
-use crate::receiver::ArrivalLog;
+use crate::receiver::{ArrivalLog, Awaited};
 use crate::report::{Counts, Report};
 use crate::run::{Paths, Pending, Run, Settings};
 use crate::targets::{TARGETS, wanted, webhook_json};
@@ -19,6 +19,8 @@ use testkit::{Server, Signal};
 /// How long acknowledgements may take before a run is killed without them, and how long webhookd
 /// may wait for a delivery before it gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often arrivals are looked at.
+const STEP: Duration = Duration::from_millis(50);
 /// How long webhookd goes on delivering when asked to end.
 const GRACE: Duration = Duration::from_millis(300);
 /// How long the delivery of the rest may take.
@@ -105,9 +107,25 @@ impl Campaign {
                 data.map_or(1 << 20, |data| data.len().max(1 << 20)) + room
             }),
         };
+        let awaited = (kind == Kind::Poisoned).then(|| self.healthy(&fed, &plan.behaviours));
         let run = Run::start(&self.paths, settings, fed)?;
         run.wait_for_acks(share, PATIENCE);
         run.process.has_ended(plan.then);
+        if let Some(mut awaited) = awaited {
+            let latest = Instant::now() + PATIENCE;
+            while Instant::now() < latest
+                && !awaited.iter_mut().all(Awaited::have_arrived)
+                && !run.process.has_ended(STEP)
+            {}
+        }
+        let poisons = plan.behaviours.iter().map(|it| it.poison);
+        if let Some(poisons) = poisons.collect() {
+            self.history.poisoned.push(PoisonedRun {
+                run: self.runs,
+                ended: Instant::now(),
+                poisons,
+            });
+        }
         if kind == Kind::Restart {
             run.process.signal(Signal::TERM);
             if !run.process.has_ended(PATIENCE) {
@@ -124,7 +142,7 @@ impl Campaign {
             Kind::DiskFull => killed || code == Some(2),
             Kind::Drain => killed || matches!(code, Some(0 | 1)),
             Kind::Restart => matches!(code, Some(0 | 1 | 3)),
-            Kind::StartUp | Kind::Flow => killed,
+            Kind::StartUp | Kind::Flow | Kind::Poisoned => killed,
         };
         if !may_end_so {
             let (run, name) = (self.runs - 1, kind.name());
@@ -244,12 +262,33 @@ impl Campaign {
         fed
     }
 
+    /// Of each target, what is fed, wanted and not poisoned.
+    fn healthy(&self, fed: &[Pending], behaviours: &[Behaviour]) -> Vec<Awaited> {
+        let targets = self.arrivals.iter().zip(behaviours).enumerate();
+        let awaited = targets.map(|(target, (log, behaviour))| {
+            let sent = fed.iter().map(|(event, _)| &self.history.sent[*event]);
+            let healthy = sent.filter(|sent| {
+                sent.wanted & (1 << target) != 0
+                    && behaviour
+                        .poison
+                        .is_none_or(|poison| !poison.hits(sent.task))
+            });
+            Awaited::new(log, healthy.map(|sent| sent.body).collect())
+        });
+        awaited.collect()
+    }
+
     /// Waits for the end of a run and of its connections, and adds it to the history.
     fn finish(&mut self, run: Run, servers: Vec<Server>) -> Result<ExitStatus> {
         let outcome = run.finish()?;
         servers.into_iter().for_each(Server::finish);
-        for (event, id) in outcome.acks {
-            self.history.acks.push(Ack { event, id });
+        for (event, id, at) in outcome.acks {
+            self.history.acks.push(Ack {
+                event,
+                id,
+                run: self.runs,
+                at,
+            });
         }
         for event in outcome.written {
             let times = &mut self.history.sent[event].times;

@@ -5,7 +5,7 @@ use crate::behaviour::choose;
 use fastrand::Rng;
 use serde_json::json;
 use std::collections::HashMap;
-use testkit::load::{Label, Load};
+use testkit::load::{self, Label, Load};
 
 /// Tasks that live at once.
 const TASKS: usize = 1_500;
@@ -51,6 +51,14 @@ struct Task {
     environment: &'static str,
     status: Option<&'static str>,
     events: u32,
+}
+
+/// The task of an event, read from its body.
+pub(crate) fn task_of(body: &[u8]) -> Option<u32> {
+    const PREFIX: &str = "\"taskId\":\"task-";
+    let text = std::str::from_utf8(body).ok()?;
+    let digits = text.find(PREFIX)? + PREFIX.len();
+    load::read_digits(body, digits)?.try_into().ok()
 }
 
 impl Cluster {
@@ -150,6 +158,7 @@ mod tests {
             };
             let id = format!("task-{task:08}");
             assert_eq!(header.task_id.as_deref(), Some(&*id));
+            assert_eq!(task_of(&body), Some(task));
             assert_eq!(header.environment.as_deref(), Some(fields.environment));
             assert_eq!(name(&header.new_state).as_deref(), Some(fields.status));
             assert_eq!(name(&header.old_state).as_deref(), fields.old_status);

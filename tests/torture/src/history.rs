@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::Hasher;
+use std::time::Instant;
 
 /// A `webhook-id`: the 128 bits behind `evt_`.
 pub(crate) type Id = u128;
@@ -53,6 +54,38 @@ pub(crate) struct History {
     pub(crate) clean: BTreeSet<RunNumber>,
     /// The run before which every dead letter was replayed.
     pub(crate) replay: Option<RunNumber>,
+    /// The runs in which receivers answered some tasks with failures alone, and all others with
+    /// successes.
+    pub(crate) poisoned: Vec<PoisonedRun>,
+}
+
+/// A run with poisoned tasks.
+#[derive(Clone, Debug)]
+pub(crate) struct PoisonedRun {
+    pub(crate) run: RunNumber,
+    /// When webhookd was killed.
+    pub(crate) ended: Instant,
+    /// Of each target, the poisoned tasks.
+    pub(crate) poisons: Vec<Poison>,
+}
+
+/// The tasks that a receiver answers with one failure, chosen by a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Poison {
+    /// The share of the tasks, in a hundred.
+    pub(crate) percent: u32,
+    /// The status that it answers.
+    pub(crate) status: u16,
+    /// Gives other tasks in each run.
+    pub(crate) seed: u32,
+}
+
+impl Poison {
+    /// Whether a task is poisoned.
+    pub(crate) fn hits(self, task: u32) -> bool {
+        let hash = (task ^ self.seed).wrapping_mul(0x9E37_79B1);
+        (hash >> 16) % 100 < self.percent
+    }
 }
 
 /// A target, as far as it bounds what may happen.
@@ -83,6 +116,9 @@ pub(crate) struct Ack {
     /// Its place in [`History::sent`].
     pub(crate) event: usize,
     pub(crate) id: Id,
+    /// The run of webhookd that acknowledged it.
+    pub(crate) run: RunNumber,
+    pub(crate) at: Instant,
 }
 
 /// A whole request arrived.
@@ -93,6 +129,7 @@ pub(crate) struct Arrival {
     pub(crate) body: Body,
     /// The run of webhookd that sent it.
     pub(crate) run: RunNumber,
+    pub(crate) at: Instant,
     pub(crate) answer: Answer,
 }
 

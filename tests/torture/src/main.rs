@@ -27,10 +27,12 @@ use std::time::Instant;
 /// Kill webhookd again and again, and see whether it keeps its promises
 ///
 /// Feeds a real webhookd, whose receivers answer errors, garbage, late, or not at all, and kills
-/// it by SIGKILL in each round: while it starts, works, drains, or has no room on the disk. Then
+/// it by SIGKILL in each round: while it starts, works, drains, has no room on the disk, or some
+/// tasks always fail. Then
 /// all receivers answer 200, everything pending is delivered, and an oracle checks every
-/// delivery: nothing acknowledged may be lost, out of its task's order, altered or renamed, and a
-/// kill may repeat no more than what is in flight.
+/// delivery: nothing acknowledged may be lost, out of its task's order, altered or renamed, a kill
+/// may repeat no more than what is in flight, and tasks whose events always fail may not delay
+/// others.
 ///
 /// Exits 1 when a promise was broken, and keeps the queue and the log. The seed gives the events,
 /// the receivers' behaviour and the distribution of kills; the timing of threads and processes

@@ -1,5 +1,6 @@
 //! Checks a history: whether webhookd kept its promises.
 
+mod delay;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -7,6 +8,7 @@ mod tests;
 use crate::history::{Body, History, Id};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
+use std::time::Duration;
 
 /// Violations of a kind that are described; all are counted.
 const DESCRIBED: u64 = 20;
@@ -26,6 +28,8 @@ pub(crate) enum Violation {
     TooManyRepeated,
     /// A delivery was repeated after a success, although the process was not killed.
     RepeatedWithoutCause,
+    /// A healthy task's event arrived too late, or not at all, while other tasks were poisoned.
+    Late,
     /// It arrived at a target whose filters leave it out.
     Unwanted,
     /// A dead letter that no receiver's answer gave cause for.
@@ -45,6 +49,7 @@ impl Violation {
         (Violation::UnstableId, "unstable ids"),
         (Violation::TooManyRepeated, "repeated beyond the window"),
         (Violation::RepeatedWithoutCause, "repeated without cause"),
+        (Violation::Late, "late beside poisoned tasks"),
         (Violation::Unwanted, "unwanted"),
         (Violation::DeadWithoutCause, "dead letters without cause"),
         (Violation::NotReplayed, "dead letters not replayed"),
@@ -78,6 +83,10 @@ pub(crate) struct TargetCounts {
     pub(crate) repeated: u64,
     /// The most of them after one end.
     pub(crate) most_repeated: u64,
+    /// Events of healthy tasks that arrived while other tasks were poisoned.
+    pub(crate) beside_poisoned: u64,
+    /// The longest time from the acknowledgement to the arrival of one of them.
+    pub(crate) longest_delay: Duration,
 }
 
 impl Verdict {
@@ -105,7 +114,10 @@ pub(crate) fn check(history: &History) -> Verdict {
     let mut ids = acknowledged(history, &mut verdict);
     find_unacknowledged(history, &mut ids, &mut verdict);
     for target in 0..history.targets.len() {
-        let counts = target::check(history, target, &ids, &mut verdict);
+        let mut counts = target::check(history, target, &ids, &mut verdict);
+        for poisoned in &history.poisoned {
+            delay::check(history, target, poisoned, &mut counts, &mut verdict);
+        }
         verdict.targets.push(counts);
     }
     verdict

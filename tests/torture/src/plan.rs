@@ -16,17 +16,20 @@ pub(crate) enum Kind {
     Drain,
     /// Its files may not grow any further; then killed.
     DiskFull,
+    /// Killed once the events of healthy tasks have arrived beside those of poisoned ones.
+    Poisoned,
     /// Asked to end, by SIGTERM: not counted as a kill.
     Restart,
 }
 
 impl Kind {
     /// Those that kill it, and how often, in a hundred rounds.
-    pub(crate) const KILLS: [(Kind, usize); 4] = [
-        (Kind::StartUp, 15),
-        (Kind::Flow, 50),
-        (Kind::Drain, 18),
-        (Kind::DiskFull, 17),
+    pub(crate) const KILLS: [(Kind, usize); 5] = [
+        (Kind::StartUp, 14),
+        (Kind::Flow, 42),
+        (Kind::Drain, 15),
+        (Kind::DiskFull, 14),
+        (Kind::Poisoned, 15),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Kind {
             Kind::Flow => "flow",
             Kind::Drain => "drain",
             Kind::DiskFull => "disk full",
+            Kind::Poisoned => "poisoned",
             Kind::Restart => "restart",
         }
     }
@@ -83,18 +87,23 @@ fn plan(kind: Kind, random: &mut Rng) -> Plan {
         Kind::Flow | Kind::Restart => up_to(longest),
         Kind::Drain => up_to(1_500),
         Kind::DiskFull => Duration::from_millis(300) + up_to(1_200),
+        Kind::Poisoned => Duration::ZERO,
+    };
+    let behaviour = match kind {
+        Kind::Poisoned => Behaviour::poisoned,
+        _ => Behaviour::draw,
     };
     Plan {
         kind,
         share: match kind {
             Kind::StartUp | Kind::DiskFull => 0,
-            Kind::Drain => 1_000,
+            Kind::Drain | Kind::Poisoned => 1_000,
             Kind::Flow | Kind::Restart => random.usize(..1_000),
         },
         then,
         rate: percent(random, 50).then(|| random.u32(1_500..5_500)),
         room: (kind == Kind::DiskFull).then(|| random.u64(..1 << 20)),
-        behaviours: TARGETS.iter().map(|_| Behaviour::draw(random)).collect(),
+        behaviours: TARGETS.iter().map(|_| behaviour(random)).collect(),
         seed: random.u64(..),
     }
 }

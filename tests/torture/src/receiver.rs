@@ -1,12 +1,14 @@
 //! A target's receiver during one run of webhookd, and the log of what arrived over all runs.
 
 use crate::behaviour::{Action, Behaviour};
+use crate::events::task_of;
 use crate::history::{Answer, Arrival, Body, RunNumber, parse_id};
 use crate::targets::GOOD_TIME;
 use fastrand::Rng;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use testkit::{Connection, Port, Server, Waits};
+use testkit::{Connection, Port, Reply, Server, Waits};
 
 /// What arrived at a target, in order.
 #[derive(Debug, Default)]
@@ -15,6 +17,36 @@ pub(crate) struct ArrivalLog(Mutex<Vec<Arrival>>);
 impl ArrivalLog {
     pub(crate) fn arrivals(&self) -> MutexGuard<'_, Vec<Arrival>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bodies that are still to arrive at a target.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    log: Arc<ArrivalLog>,
+    bodies: HashSet<Body>,
+    /// Arrivals that were looked at.
+    seen: usize,
+}
+
+impl Awaited {
+    /// Those that arrive from now on.
+    pub(crate) fn new(log: &Arc<ArrivalLog>, bodies: HashSet<Body>) -> Awaited {
+        Awaited {
+            log: Arc::clone(log),
+            bodies,
+            seen: log.arrivals().len(),
+        }
+    }
+
+    /// Whether all have arrived.
+    pub(crate) fn have_arrived(&mut self) -> bool {
+        let arrivals = self.log.arrivals();
+        for arrival in &arrivals[self.seen..] {
+            self.bodies.remove(&arrival.body);
+        }
+        self.seen = arrivals.len();
+        self.bodies.is_empty()
     }
 }
 
@@ -58,12 +90,19 @@ fn serve(
     };
     let id = request.headers("webhook-id").next().and_then(parse_id);
     let body = Body::of(request.body);
+    let poison = behaviour.poison;
+    let hit = poison.filter(|poison| task_of(request.body).is_some_and(|it| poison.hits(it)));
+    let (reply, answer) = match hit {
+        Some(poison) => (Reply::status(poison.status).body("no"), Answer::Failure),
+        None => (reply, answer),
+    };
     let place = {
         let mut arrivals = log.arrivals();
         arrivals.push(Arrival {
             id,
             body,
             run,
+            at: Instant::now(),
             answer: Answer::Failure,
         });
         arrivals.len() - 1

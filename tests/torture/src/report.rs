@@ -100,6 +100,14 @@ impl fmt::Display for Report {
                 &format_args!("{} of {limit}", counts.most_repeated),
             ])?;
         }
+        let beside: u64 = verdict.targets.iter().map(|it| it.beside_poisoned).sum();
+        let longest = verdict.targets.iter().map(|it| it.longest_delay).max();
+        writeln!(
+            f,
+            "\n{beside} deliveries of healthy tasks beside poisoned ones, at most {:.1?} after the \
+             acknowledgement",
+            longest.unwrap_or_default()
+        )?;
         let counted = Violation::ALL.iter().map(|(violation, name)| {
             let count = verdict.violations.get(violation).copied().unwrap_or(0);
             format!("{count} {name}")

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testkit::load::Feeder;
 use testkit::{Launch, Process};
 
@@ -45,8 +45,8 @@ pub(crate) struct Run {
     acks: Acks,
 }
 
-/// An acknowledgement: line and id, or what is no acknowledgement.
-type Ack = Result<(usize, Id), String>;
+/// An acknowledgement: line, id and time, or what is no acknowledgement.
+type Ack = Result<(usize, Id, Instant), String>;
 
 /// Acknowledgements in their order.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +57,7 @@ struct Acks(Arc<Mutex<Vec<Ack>>>);
 pub(crate) struct Outcome {
     pub(crate) status: ExitStatus,
     /// Events acknowledged, by their place in the history, in that order.
-    pub(crate) acks: Vec<(usize, Id)>,
+    pub(crate) acks: Vec<(usize, Id, Instant)>,
     /// Events that were written, all or in part, by their place in the history.
     pub(crate) written: Vec<usize>,
     /// What was fed and not acknowledged, in order.
@@ -107,12 +107,12 @@ impl Run {
         let mut acked = vec![false; self.fed.len()];
         let mut acks = Vec::new();
         for ack in self.acks.all().drain(..) {
-            let (line, id) = ack.map_err(anyhow::Error::msg)?;
+            let (line, id, at) = ack.map_err(anyhow::Error::msg)?;
             let Some((event, _)) = line.checked_sub(1).and_then(|index| self.fed.get(index)) else {
                 bail!("line {line} is acknowledged, but was not fed");
             };
             acked[line - 1] = true;
-            acks.push((*event, id));
+            acks.push((*event, id, at));
         }
         let left = self.fed.iter().zip(&acked);
         let left = left.filter(|(_, acked)| !**acked);
@@ -141,7 +141,7 @@ fn parse(line: &[u8]) -> Ack {
         id: String,
     }
     let ack = serde_json::from_slice::<AckLine>(line).ok();
-    ack.and_then(|ack| Some((ack.line, parse_id(&ack.id)?)))
+    ack.and_then(|ack| Some((ack.line, parse_id(&ack.id)?, Instant::now())))
         .ok_or_else(|| format!("not an acknowledgement: {}", String::from_utf8_lossy(line)))
 }
 

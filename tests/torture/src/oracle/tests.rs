@@ -1,10 +1,16 @@
 //! The oracle finds each way in which a promise can be broken, in fabricated histories.
 
 use super::*;
-use crate::history::{Ack, Answer, Arrival, Dead, Limits, Reason, RunNumber, Sent};
+use crate::history::{
+    Ack, Answer, Arrival, Dead, Limits, Poison, PoisonedRun, Reason, RunNumber, Sent,
+};
+use std::sync::LazyLock;
+use std::time::Instant;
 
 const FIRST: usize = 0;
 const SECOND: usize = 1;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Two targets that get ten events of two tasks, in turn, in two runs of webhookd, without a fault.
 fn sound() -> History {
@@ -26,7 +32,12 @@ fn sound() -> History {
             times: 1,
         });
         let id = id(event);
-        history.acks.push(Ack { event, id });
+        history.acks.push(Ack {
+            event,
+            id,
+            run: event as RunNumber / 5,
+            at: *START,
+        });
         for arrivals in &mut history.arrivals {
             arrivals.push(arrival(event, event as RunNumber / 5));
         }
@@ -47,6 +58,7 @@ fn arrival(event: usize, run: RunNumber) -> Arrival {
         id: Some(id(event)),
         body: body(event),
         run,
+        at: *START,
         answer: Answer::Success,
     }
 }
@@ -338,7 +350,73 @@ fn a_second_acknowledgement_is_found() {
     // No target has it under the second id.
     let expected = [(Violation::Lost, 2), (Violation::AcknowledgedTwice, 1)];
     check(&expected, |history| {
-        let id = 77;
-        history.acks.push(Ack { event: 3, id });
+        let again = Ack {
+            id: 77,
+            ..history.acks[3]
+        };
+        history.acks.push(again);
+    });
+}
+
+/// Run 1 has poisoned tasks, and lasts for a minute.
+fn poison(history: &mut History, percent: u32) {
+    let poison = Poison {
+        percent,
+        status: 500,
+        seed: 0,
+    };
+    history.poisoned.push(PoisonedRun {
+        run: 1,
+        ended: *START + Duration::from_secs(60),
+        poisons: vec![poison; 2],
+    });
+}
+
+#[test]
+fn a_healthy_tasks_event_that_arrives_late_beside_poisoned_ones_is_found() {
+    let late = |event: usize, delay: Duration, percent: u32| {
+        move |history: &mut History| {
+            poison(history, percent);
+            history.arrivals[FIRST][event].at += delay;
+        }
+    };
+    let allowed = delay::LONGEST;
+    let longer = allowed + Duration::from_millis(1);
+    let verdict = check(&[], late(9, allowed, 0));
+    assert_eq!(verdict.targets[0].longest_delay, allowed);
+    // Both targets have five events of this run.
+    assert_eq!(verdict.targets[0].beside_poisoned, 5);
+    // The four others of the run arrived at the time of the acknowledgement.
+    check(&[], late(9, longer, 0));
+    let longer = allowed + 4 * delay::FOR_EACH_EVENT + Duration::from_millis(1);
+    check(&[(Violation::Late, 1)], late(9, longer, 0));
+    // Poisoned tasks may wait, and so may all tasks in other runs.
+    check(&[], late(9, longer, 100));
+    check(&[], late(4, longer, 0));
+}
+
+#[test]
+fn retries_of_poisoned_tasks_do_not_excuse_a_delay() {
+    check(&[(Violation::Late, 1)], |history| {
+        poison(history, 0);
+        let mut failed = arrival(5, 1);
+        failed.answer = Answer::Failure;
+        history.arrivals[FIRST].splice(5..5, vec![failed; 1_000]);
+        let last = history.arrivals[FIRST].last_mut().unwrap();
+        last.at += delay::LONGEST + Duration::from_secs(1);
+    });
+}
+
+#[test]
+fn a_healthy_tasks_event_that_does_not_arrive_beside_poisoned_ones_is_found() {
+    let next_run = |history: &mut History| {
+        poison(history, 0);
+        history.arrivals[FIRST][9].run = 2;
+    };
+    check(&[(Violation::Late, 1)], next_run);
+    // The run was too short to tell.
+    check(&[], |history| {
+        next_run(history);
+        history.poisoned[0].ended = *START + delay::LONGEST;
     });
 }
