@@ -77,6 +77,32 @@ fn a_target_that_is_down_misses_events_and_the_other_gets_all() {
 }
 
 #[test]
+fn an_acknowledgement_names_the_targets_that_are_over_their_quotas() {
+    let down = Receiver::always(Reply::silence());
+    let good = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut small = target("down", &down);
+    small["maxOwedBytes"] = json!(20_000);
+    let config = folder.config(&json!({ "targets": [small, target("good", &good)] }));
+    let lines = (0..20).map(|number| sized("one", number) + "\n");
+    let ended = Launch::with_config(&config)
+        .args(["--acks", "-", "--grace", "100ms"])
+        .run(lines.collect::<String>());
+    let acks = String::from_utf8(ended.stdout).expect("text");
+    let acks: Vec<Value> = acks
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(acks.len(), 20, "{}", ended.stderr);
+    let (owed, missed): (Vec<_>, Vec<_>) =
+        acks.iter().partition(|ack| ack.get("overQuota").is_none());
+    assert!((4..8).contains(&owed.len()), "{acks:?}");
+    for ack in missed {
+        assert_eq!(ack["overQuota"], json!(["down"]), "{ack}");
+    }
+}
+
+#[test]
 fn an_event_for_a_target_over_its_quota_alone_gets_503_and_delays_no_other() {
     let down = Receiver::always(Reply::silence());
     let good = Receiver::always(Reply::status(200));

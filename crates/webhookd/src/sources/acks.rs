@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
+use serde_json::Value;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -20,11 +21,19 @@ const LAST: Duration = Duration::from_secs(1);
 /// How often a sender that waits for the writer checks for its deadline.
 const STEP: Duration = Duration::from_millis(100);
 
-/// An acknowledgement: its source, if there are several, its line and its event's id.
-type Ack = (Option<Arc<str>>, u64, EventId);
+/// An acknowledgement.
+struct Ack {
+    /// The source, if there are several.
+    source: Option<Arc<str>>,
+    line: u64,
+    id: EventId,
+    /// The targets that will not get the event.
+    over_quota: Arc<[Arc<str>]>,
+}
 
-/// Writes acknowledgements, on a thread of its own: `{"line":7,"id":"evt_…"}`, and with `"source"`
-/// before them if there are several.
+/// Writes acknowledgements, on a thread of its own: `{"line":7,"id":"evt_…"}`, with `"source"`
+/// before them if there are several, and with `"overQuota":["…"]` after them if some targets will
+/// not get the event.
 pub(crate) struct Acks {
     lines: Sender<Ack>,
     failed: Arc<AtomicBool>,
@@ -61,8 +70,14 @@ pub(crate) struct AckSender {
 impl AckSender {
     /// Waits for the writer if it must. An acknowledgement is left out only if it is not written
     /// by the deadline that [`Acks::set_deadline`] sets.
-    pub(crate) fn send(&self, line: u64, id: EventId) {
-        let mut ack = match self.lines.try_send((self.source.clone(), line, id)) {
+    pub(crate) fn send(&self, line: u64, id: EventId, over_quota: &Arc<[Arc<str>]>) {
+        let ack = Ack {
+            source: self.source.clone(),
+            line,
+            id,
+            over_quota: Arc::clone(over_quota),
+        };
+        let mut ack = match self.lines.try_send(ack) {
             // `finish` reports a writer that failed.
             Ok(()) | Err(TrySendError::Disconnected(_)) => return,
             Err(TrySendError::Full(ack)) => ack,
@@ -182,15 +197,18 @@ fn write(out: Box<dyn Write + Send>, lines: &Receiver<Ack>) -> std::io::Result<(
     out.flush()
 }
 
-fn write_line(out: &mut impl Write, (source, line, id): &Ack) -> std::io::Result<()> {
-    let id = webhook_id(*id);
-    match source {
-        None => writeln!(out, r#"{{"line":{line},"id":"{id}"}}"#),
-        Some(source) => {
-            let source = serde_json::Value::from(&**source);
-            writeln!(out, r#"{{"source":{source},"line":{line},"id":"{id}"}}"#)
-        }
+fn write_line(out: &mut impl Write, ack: &Ack) -> std::io::Result<()> {
+    out.write_all(b"{")?;
+    if let Some(source) = &ack.source {
+        write!(out, r#""source":{},"#, Value::from(&**source))?;
     }
+    let id = webhook_id(ack.id);
+    write!(out, r#""line":{},"id":"{id}""#, ack.line)?;
+    if !ack.over_quota.is_empty() {
+        let names: Value = ack.over_quota.iter().map(|name| &**name).collect();
+        write!(out, r#","overQuota":{names}"#)?;
+    }
+    out.write_all(b"}\n")
 }
 
 #[cfg(test)]
@@ -231,7 +249,7 @@ mod tests {
         let sender = acks.sender(None);
         acks.set_deadline(Duration::ZERO);
         for line in 1..=10 {
-            sender.send(line, EventId([1; 16]));
+            sender.send(line, EventId([1; 16]), &Arc::default());
         }
         drop(sender);
         let error = acks.finish().unwrap_err().to_string();
@@ -243,7 +261,7 @@ mod tests {
     fn a_reader_has_time_for_the_last_acknowledgements_after_the_grace() {
         let (acks, permit, text) = gated();
         let sender = acks.sender(None);
-        sender.send(1, EventId([1; 16]));
+        sender.send(1, EventId([1; 16]), &Arc::default());
         drop(sender);
         acks.set_deadline(Duration::ZERO);
         let reader = std::thread::spawn(move || drop(permit));
@@ -258,7 +276,7 @@ mod tests {
         let sender = acks.sender(None);
         let feeder = std::thread::spawn(move || {
             for line in 1..=100 {
-                sender.send(line, EventId([1; 16]));
+                sender.send(line, EventId([1; 16]), &Arc::default());
             }
         });
         drop(permit);

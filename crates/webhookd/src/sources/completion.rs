@@ -78,7 +78,7 @@ impl Report {
 impl Completion for Report {
     fn accepted(&self, line: u64, receipt: &Receipt) {
         if let Some(acks) = self.acks.as_ref().filter(|_| receipt.is_safe()) {
-            acks.send(line, receipt.id);
+            acks.send(line, receipt.id, &receipt.over_quota);
         }
     }
 

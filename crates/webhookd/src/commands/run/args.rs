@@ -53,8 +53,9 @@ pub(crate) struct RunArgs {
     /// output
     ///
     /// An event is acknowledged once it is synced to the queue, or when it matches no target. One
-    /// that only matches best-effort targets is not stored, and not acknowledged. With several
-    /// --events, "source" names the file of the line. Events over HTTP get a response instead.
+    /// that only matches best-effort targets is not stored, and not acknowledged. "overQuota" names
+    /// targets that will not get the event, since they are over their quotas. With several --events,
+    /// "source" names the file of the line. Events over HTTP get a response instead.
     #[arg(long, value_name = "FILE")]
     pub(in crate::commands) acks: Option<PathBuf>,
 
