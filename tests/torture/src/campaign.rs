@@ -2,7 +2,7 @@
 
 use crate::behaviour::Behaviour;
 use crate::events::Cluster;
-use crate::history::{Ack, Body, History, PoisonedRun, RunNumber, Sent};
+use crate::history::{Body, History, PoisonedRun, RunNumber, Sent};
 use crate::plan::{Kind, Plan};
 use crate::receiver::{ArrivalLog, Awaited};
 use crate::report::{Counts, Report};
@@ -108,7 +108,7 @@ impl Campaign {
             }),
         };
         let awaited = (kind == Kind::Poisoned).then(|| self.healthy(&fed, &plan.behaviours));
-        let run = Run::start(&self.paths, settings, fed)?;
+        let run = Run::start(&self.paths, settings, self.runs, fed)?;
         run.wait_for_acks(share, PATIENCE);
         run.process.has_ended(plan.then);
         if let Some(mut awaited) = awaited {
@@ -192,7 +192,7 @@ impl Campaign {
                 grace: PATIENCE,
                 file_bytes: None,
             };
-            let run = Run::start(&self.paths, settings, fed)?;
+            let run = Run::start(&self.paths, settings, self.runs, fed)?;
             if !run.process.has_ended(TO_THE_END) {
                 run.process.signal(Signal::KILL);
             }
@@ -262,13 +262,14 @@ impl Campaign {
         fed
     }
 
-    /// Of each target, what is fed, wanted and not poisoned.
+    /// Of each target without a quota, what is fed, wanted and not poisoned.
     fn healthy(&self, fed: &[Pending], behaviours: &[Behaviour]) -> Vec<Awaited> {
         let targets = self.arrivals.iter().zip(behaviours).enumerate();
         let awaited = targets.map(|(target, (log, behaviour))| {
             let sent = fed.iter().map(|(event, _)| &self.history.sent[*event]);
             let healthy = sent.filter(|sent| {
                 sent.wanted & (1 << target) != 0
+                    && !self.history.targets[target].has_quota
                     && behaviour
                         .poison
                         .is_none_or(|poison| !poison.hits(sent.task))
@@ -282,14 +283,7 @@ impl Campaign {
     fn finish(&mut self, run: Run, servers: Vec<Server>) -> Result<ExitStatus> {
         let outcome = run.finish()?;
         servers.into_iter().for_each(Server::finish);
-        for (event, id, at) in outcome.acks {
-            self.history.acks.push(Ack {
-                event,
-                id,
-                run: self.runs,
-                at,
-            });
-        }
+        self.history.acks.extend(outcome.acks);
         for event in outcome.written {
             let times = &mut self.history.sent[event].times;
             self.counts.sent_again += u64::from(*times > 0);

@@ -88,6 +88,13 @@ impl Poison {
     }
 }
 
+impl History {
+    /// Whether an acknowledged event is to arrive at a target.
+    pub(crate) fn is_owed(&self, ack: &Ack, target: usize) -> bool {
+        self.sent[ack.event].wanted & !ack.over_quota & (1 << target) != 0
+    }
+}
+
 /// A target, as far as it bounds what may happen.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -96,6 +103,8 @@ pub(crate) struct Limits {
     pub(crate) most_repeated: usize,
     /// Whether it has a bound on attempts.
     pub(crate) gives_up: bool,
+    /// Whether it gets no events while it is owed too much.
+    pub(crate) has_quota: bool,
 }
 
 /// An event that was written to webhookd's input.
@@ -119,6 +128,8 @@ pub(crate) struct Ack {
     /// The run of webhookd that acknowledged it.
     pub(crate) run: RunNumber,
     pub(crate) at: Instant,
+    /// The targets that will not get it, since they are over their quotas: bit *n* is target *n*.
+    pub(crate) over_quota: u32,
 }
 
 /// A whole request arrived.

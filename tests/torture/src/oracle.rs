@@ -16,7 +16,7 @@ const DESCRIBED: u64 = 20;
 /// A promise that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Violation {
-    /// Acknowledged, and neither taken by a target that wants it nor its dead letter.
+    /// Acknowledged, and neither taken by a target that is owed it nor its dead letter.
     Lost,
     /// A task's event arrived first after one that was accepted later.
     OutOfOrder,
@@ -30,8 +30,10 @@ pub(crate) enum Violation {
     RepeatedWithoutCause,
     /// A healthy task's event arrived too late, or not at all, while other tasks were poisoned.
     Late,
-    /// It arrived at a target whose filters leave it out.
+    /// It arrived at a target whose filters leave it out, or that was over its quota.
     Unwanted,
+    /// A target without a quota is said to be over it.
+    OverQuotaWithoutCause,
     /// A dead letter that no receiver's answer gave cause for.
     DeadWithoutCause,
     /// A dead letter that did not arrive although it was replayed to a healthy receiver.
@@ -51,6 +53,7 @@ impl Violation {
         (Violation::RepeatedWithoutCause, "repeated without cause"),
         (Violation::Late, "late beside poisoned tasks"),
         (Violation::Unwanted, "unwanted"),
+        (Violation::OverQuotaWithoutCause, "over quota without cause"),
         (Violation::DeadWithoutCause, "dead letters without cause"),
         (Violation::NotReplayed, "dead letters not replayed"),
         (Violation::AcknowledgedTwice, "acknowledged twice"),
@@ -71,12 +74,14 @@ pub(crate) struct Verdict {
 /// Counts of one target.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TargetCounts {
-    /// Acknowledged events that it wants.
-    pub(crate) wanted: u64,
+    /// Acknowledged events that it is owed.
+    pub(crate) owed: u64,
     /// Of these, those that it took.
     pub(crate) taken: u64,
     /// Of these, those that are dead letters.
     pub(crate) dead: u64,
+    /// Acknowledged events that it does not get, since it was over its quota.
+    pub(crate) over_quota: u64,
     /// Requests that arrived whole.
     pub(crate) arrivals: u64,
     /// Deliveries that were made again after an end of webhookd.

@@ -56,10 +56,11 @@ impl fmt::Display for Report {
             self.acknowledged, counts.sent_again, verdict.unacknowledged
         )?;
         writeln!(f)?;
-        let mut row = |cells: [&dyn fmt::Display; 8]| {
+        let mut row = |cells: [&dyn fmt::Display; 9]| {
             let [
                 name,
-                wanted,
+                owed,
+                over_quota,
                 taken,
                 refused,
                 exhausted,
@@ -69,13 +70,14 @@ impl fmt::Display for Report {
             ] = cells.map(|cell| cell.to_string());
             writeln!(
                 f,
-                "{name:<10} {wanted:>9} {taken:>9} {refused:>8} {exhausted:>10} {requests:>9} \
+                "{name:<10} {owed:>9} {over_quota:>10} {taken:>9} {refused:>8} {exhausted:>10} {requests:>9} \
                  {repeated:>9} {most:>20}"
             )
         };
         row([
             &"TARGET",
-            &"WANTED",
+            &"OWED",
+            &"OVER QUOTA",
             &"TAKEN",
             &"REFUSED",
             &"EXHAUSTED",
@@ -91,7 +93,8 @@ impl fmt::Display for Report {
             let limit = target.limits().most_repeated;
             row([
                 &target.name,
-                &counts.wanted,
+                &counts.owed,
+                &counts.over_quota,
                 &counts.taken,
                 &dead(Reason::Refused),
                 &dead(Reason::AttemptsExhausted),

@@ -1,6 +1,7 @@
 //! One run of webhookd, which is fed events and whose acknowledgements are noted.
 
-use crate::history::{Id, parse_id};
+use crate::history::{Ack, RunNumber, parse_id};
+use crate::targets::TARGETS;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::fs::File;
@@ -45,19 +46,19 @@ pub(crate) struct Run {
     acks: Acks,
 }
 
-/// An acknowledgement: line, id and time, or what is no acknowledgement.
-type Ack = Result<(usize, Id, Instant), String>;
+/// An acknowledgement, with the event's place among those fed, or what is no acknowledgement.
+type AckLine = Result<Ack, String>;
 
 /// Acknowledgements in their order.
 #[derive(Clone, Debug, Default)]
-struct Acks(Arc<Mutex<Vec<Ack>>>);
+struct Acks(Arc<Mutex<Vec<AckLine>>>);
 
 /// The end of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) status: ExitStatus,
-    /// Events acknowledged, by their place in the history, in that order.
-    pub(crate) acks: Vec<(usize, Id, Instant)>,
+    /// What was acknowledged, in that order.
+    pub(crate) acks: Vec<Ack>,
     /// Events that were written, all or in part, by their place in the history.
     pub(crate) written: Vec<usize>,
     /// What was fed and not acknowledged, in order.
@@ -65,12 +66,17 @@ pub(crate) struct Outcome {
 }
 
 impl Run {
-    /// Starts webhookd and begins to feed it.
-    pub(crate) fn start(paths: &Paths, settings: Settings, fed: Vec<Pending>) -> Result<Run> {
+    /// Starts webhookd, for the run of this number, and begins to feed it.
+    pub(crate) fn start(
+        paths: &Paths,
+        settings: Settings,
+        number: RunNumber,
+        fed: Vec<Pending>,
+    ) -> Result<Run> {
         let acks = Acks::default();
         let noted = acks.clone();
         let mut process = launch(paths, settings)?
-            .lines(move |line| noted.all().push(parse(line)))
+            .lines(move |line| noted.all().push(parse(line, number)))
             .spawn();
         let fed = Arc::new(fed);
         let (events, mut next) = (Arc::clone(&fed), 0);
@@ -107,12 +113,13 @@ impl Run {
         let mut acked = vec![false; self.fed.len()];
         let mut acks = Vec::new();
         for ack in self.acks.all().drain(..) {
-            let (line, id, at) = ack.map_err(anyhow::Error::msg)?;
-            let Some((event, _)) = line.checked_sub(1).and_then(|index| self.fed.get(index)) else {
-                bail!("line {line} is acknowledged, but was not fed");
+            let mut ack = ack.map_err(anyhow::Error::msg)?;
+            let Some((event, _)) = self.fed.get(ack.event) else {
+                bail!("line {} is acknowledged, but was not fed", ack.event + 1);
             };
-            acked[line - 1] = true;
-            acks.push((*event, id, at));
+            acked[ack.event] = true;
+            ack.event = *event;
+            acks.push(ack);
         }
         let left = self.fed.iter().zip(&acked);
         let left = left.filter(|(_, acked)| !**acked);
@@ -129,20 +136,37 @@ impl Run {
 }
 
 impl Acks {
-    fn all(&self) -> MutexGuard<'_, Vec<Ack>> {
+    fn all(&self) -> MutexGuard<'_, Vec<AckLine>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn parse(line: &[u8]) -> Ack {
+fn parse(line: &[u8], run: RunNumber) -> AckLine {
+    let text = || format!("not an acknowledgement: {}", String::from_utf8_lossy(line));
+    ack(line, run).ok_or_else(text)
+}
+
+fn ack(line: &[u8], run: RunNumber) -> Option<Ack> {
     #[derive(Deserialize)]
-    struct AckLine {
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Fields {
         line: usize,
         id: String,
+        #[serde(default)]
+        over_quota: Vec<String>,
     }
-    let ack = serde_json::from_slice::<AckLine>(line).ok();
-    ack.and_then(|ack| Some((ack.line, parse_id(&ack.id)?, Instant::now())))
-        .ok_or_else(|| format!("not an acknowledgement: {}", String::from_utf8_lossy(line)))
+    let fields: Fields = serde_json::from_slice(line).ok()?;
+    let mut over_quota = 0;
+    for name in fields.over_quota {
+        over_quota |= 1 << TARGETS.iter().position(|target| target.name == name)?;
+    }
+    Some(Ack {
+        event: fields.line.checked_sub(1)?,
+        id: parse_id(&fields.id)?,
+        run,
+        at: Instant::now(),
+        over_quota,
+    })
 }
 
 fn launch(paths: &Paths, settings: Settings) -> Result<Launch> {

@@ -20,6 +20,7 @@ pub(crate) struct Target {
     window: usize,
     concurrency: usize,
     max_attempts: Option<u32>,
+    max_owed_bytes: Option<u64>,
     filter: Filter,
 }
 
@@ -33,13 +34,15 @@ enum Filter {
     Production,
 }
 
-/// All of them: a wide one, a narrow one, one with a bound on attempts, and one with a filter.
+/// All of them: a wide one, a narrow one, one with a bound on attempts, one with a filter, and one
+/// with a quota of some 300 events.
 pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "wide",
         window: 1024,
         concurrency: 16,
         max_attempts: None,
+        max_owed_bytes: None,
         filter: Filter::All,
     },
     Target {
@@ -47,6 +50,7 @@ pub(crate) const TARGETS: &[Target] = &[
         window: 64,
         concurrency: 4,
         max_attempts: None,
+        max_owed_bytes: None,
         filter: Filter::All,
     },
     Target {
@@ -54,6 +58,7 @@ pub(crate) const TARGETS: &[Target] = &[
         window: 256,
         concurrency: 8,
         max_attempts: Some(5),
+        max_owed_bytes: None,
         filter: Filter::Terminal,
     },
     Target {
@@ -61,7 +66,16 @@ pub(crate) const TARGETS: &[Target] = &[
         window: 256,
         concurrency: 8,
         max_attempts: None,
+        max_owed_bytes: None,
         filter: Filter::Production,
+    },
+    Target {
+        name: "quota",
+        window: 128,
+        concurrency: 8,
+        max_attempts: None,
+        max_owed_bytes: Some(1 << 20),
+        filter: Filter::All,
     },
 ];
 
@@ -80,6 +94,7 @@ impl Target {
             // What was delivered and not yet synced, and what was under way.
             most_repeated: self.window + 2 * self.concurrency,
             gives_up: self.max_attempts.is_some(),
+            has_quota: self.max_owed_bytes.is_some(),
         }
     }
 
@@ -97,6 +112,7 @@ impl Target {
                 "maxMsec": 200,
                 "maxAttempts": self.max_attempts,
             },
+            "maxOwedBytes": self.max_owed_bytes,
         });
         match self.filter {
             Filter::All => {}

@@ -35,7 +35,7 @@ pub(super) fn check(
     }
     for ack in history.acks.iter().filter(|ack| ack.run == poisoned.run) {
         let sent = &history.sent[ack.event];
-        if sent.wanted & (1 << target) == 0 || poisoned.poisons[target].hits(sent.task) {
+        if !history.is_owed(ack, target) || poisoned.poisons[target].hits(sent.task) {
             continue;
         }
         let arrived = first.get(&ack.id).copied();

@@ -98,7 +98,13 @@ impl Check<'_> {
         let Some(&KnownId { event, accepted }) = self.ids.get(&id) else {
             return;
         };
-        if is_first && self.history.sent[event].wanted & (1 << self.target) == 0 {
+        let is_wanted = match accepted {
+            Some(ordinal) => self
+                .history
+                .is_owed(&self.history.acks[ordinal], self.target),
+            None => self.history.sent[event].wanted & (1 << self.target) != 0,
+        };
+        if is_first && !is_wanted {
             let text = format!("{} at {name}", event_text(self.history, event));
             self.verdict.add(Violation::Unwanted, text);
         }
@@ -169,10 +175,18 @@ impl Check<'_> {
             ..TargetCounts::default()
         };
         for ack in &self.history.acks {
-            if self.history.sent[ack.event].wanted & (1 << self.target) == 0 {
+            if ack.over_quota & (1 << self.target) != 0 {
+                counts.over_quota += 1;
+                if !self.history.targets[self.target].has_quota {
+                    let event = event_text(self.history, ack.event);
+                    let text = format_args!("{event} at {}", self.name);
+                    self.verdict.add(Violation::OverQuotaWithoutCause, text);
+                }
+            }
+            if !self.history.is_owed(ack, self.target) {
                 continue;
             }
-            counts.wanted += 1;
+            counts.owed += 1;
             if self.dead.contains_key(&ack.id) {
                 counts.dead += 1;
             } else if self.seen.get(&ack.id).is_some_and(|seen| seen.taken) {

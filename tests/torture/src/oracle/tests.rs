@@ -18,6 +18,7 @@ fn sound() -> History {
         name,
         most_repeated: 2,
         gives_up: false,
+        has_quota: false,
     };
     let mut history = History {
         targets: vec![target("first"), target("second")],
@@ -37,6 +38,7 @@ fn sound() -> History {
             id,
             run: event as RunNumber / 5,
             at: *START,
+            over_quota: 0,
         });
         for arrivals in &mut history.arrivals {
             arrivals.push(arrival(event, event as RunNumber / 5));
@@ -83,7 +85,7 @@ fn check(expected: &[(Violation, u64)], spoil: impl FnOnce(&mut History)) -> Ver
 fn a_sound_history_has_no_violation() {
     let verdict = check(&[], |_| {});
     for counts in &verdict.targets {
-        assert_eq!((counts.wanted, counts.taken, counts.arrivals), (10, 10, 10));
+        assert_eq!((counts.owed, counts.taken, counts.arrivals), (10, 10, 10));
     }
 }
 
@@ -355,6 +357,48 @@ fn a_second_acknowledgement_is_found() {
             ..history.acks[3]
         };
         history.acks.push(again);
+    });
+}
+
+/// The second target has a quota, and was over it when an event was accepted.
+fn over_quota(history: &mut History, event: usize) {
+    history.targets[SECOND].has_quota = true;
+    history.acks[event].over_quota = 1 << SECOND;
+}
+
+#[test]
+fn an_event_need_not_arrive_at_a_target_that_was_over_its_quota() {
+    let verdict = check(&[], |history| {
+        over_quota(history, 4);
+        history.arrivals[SECOND].remove(4);
+    });
+    let counts = &verdict.targets[SECOND];
+    assert_eq!((counts.owed, counts.taken, counts.over_quota), (9, 9, 1));
+}
+
+#[test]
+fn an_event_that_a_target_over_its_quota_misses_is_no_excuse_for_others() {
+    // Not for another event, and not for another target.
+    check(&[(Violation::Lost, 2)], |history| {
+        over_quota(history, 4);
+        history.arrivals[SECOND].drain(4..6);
+        history.arrivals[FIRST].remove(4);
+    });
+}
+
+#[test]
+fn an_event_that_arrives_at_a_target_that_was_over_its_quota_is_found() {
+    check(&[(Violation::Unwanted, 1)], |history| {
+        over_quota(history, 4)
+    });
+}
+
+#[test]
+fn a_target_without_a_quota_is_never_over_it() {
+    check(&[(Violation::OverQuotaWithoutCause, 1)], |history| {
+        over_quota(history, 4);
+        history.targets[SECOND].has_quota = false;
+        history.arrivals[SECOND].remove(4);
     });
 }
 
