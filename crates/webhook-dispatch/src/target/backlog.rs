@@ -33,6 +33,8 @@ pub(crate) struct LiveEvent {
 #[derive(Debug)]
 pub(crate) struct Backlog {
     reliable: bool,
+    /// The longest time for which a stored event waits for its retry.
+    longest_wait: Duration,
     pub(super) lanes: Lanes,
     pub(crate) unsynced: Unsynced,
     /// The last entry that the lanes know.
@@ -59,9 +61,10 @@ pub(crate) struct LaneRead {
 }
 
 impl Backlog {
-    pub(crate) fn new(reliable: bool, bounds: Bounds) -> Backlog {
+    pub(crate) fn new(reliable: bool, bounds: Bounds, longest_wait: Duration) -> Backlog {
         Backlog {
             reliable,
+            longest_wait,
             lanes: Lanes::new(bounds),
             unsynced: Unsynced::new(bounds.window),
             cursor: None,
@@ -70,6 +73,10 @@ impl Backlog {
             owed_again: VecDeque::new(),
             read_again: Vec::new(),
         }
+    }
+
+    pub(crate) fn set_longest_wait(&mut self, longest_wait: Duration) {
+        self.longest_wait = longest_wait;
     }
 
     pub(crate) fn set_window(&mut self, window: usize) {
@@ -200,7 +207,8 @@ impl Backlog {
             return ControlFlow::Break(());
         }
         read.bytes += owed.body.len();
-        read.events.push((stored(owed, at), Arc::from(owed.body)));
+        read.events
+            .push((self.stored(owed, at), Arc::from(owed.body)));
         ControlFlow::Continue(())
     }
 
@@ -225,12 +233,13 @@ impl Backlog {
 
     /// Takes the entry after the cursor; `Full` does not move the cursor.
     pub(crate) fn offer(&mut self, owed: &Owed<'_>, at: Moment) -> Offered {
+        let stored = self.stored(owed, at);
         let offered = if self.unsynced.is_settled(owed.entry) {
             Offered::Held
         } else {
             self.lanes.offer(
                 owed.key,
-                stored(owed, at),
+                stored,
                 at.now,
                 || Arc::from(owed.key),
                 || Arc::from(owed.body),
@@ -246,21 +255,21 @@ impl Backlog {
     pub(crate) fn follow(&mut self) {
         self.following = true;
     }
-}
 
-/// The delivery that an entry of the queue describes.
-fn stored(owed: &Owed<'_>, at: Moment) -> Delivery {
-    let wait = owed.not_before.saturating_sub(at.epoch_ms());
-    Delivery {
-        entry: owed.entry,
-        id: owed.id,
-        accepted_at: owed.accepted_at,
-        attempts: owed.attempts,
-        early: 0,
-        failed_in: None,
-        submitted: None,
-        first_attempt_at: None,
-        // At most a day: a clock that was set back must not hold an event for years.
-        not_before: (wait > 0).then(|| at.now + Duration::from_millis(wait.min(86_400_000))),
+    /// The delivery that an entry of the queue describes.
+    fn stored(&self, owed: &Owed<'_>, at: Moment) -> Delivery {
+        let wait = Duration::from_millis(owed.not_before.saturating_sub(at.epoch_ms()));
+        Delivery {
+            entry: owed.entry,
+            id: owed.id,
+            accepted_at: owed.accepted_at,
+            attempts: owed.attempts,
+            early: 0,
+            failed_in: None,
+            submitted: None,
+            first_attempt_at: None,
+            // Longer only if the wall clock was set back since, which must not hold an event up.
+            not_before: (!wait.is_zero()).then(|| at.now + wait.min(self.longest_wait)),
+        }
     }
 }

@@ -99,7 +99,7 @@ impl TargetState {
             policy: target.retry().clone(),
             breaker: *target.breaker(),
             reliable,
-            backlog: Backlog::new(reliable, bounds),
+            backlog: Backlog::new(reliable, bounds, retry::longest_wait(target.retry())),
             gate: Gate::new(target, now),
             limit: outstanding_limit(target),
             limit_after_failure: limit_after_failure(target),
@@ -118,6 +118,8 @@ impl TargetState {
         self.limit = outstanding_limit(target);
         self.limit_after_failure = limit_after_failure(target);
         self.delivering = false;
+        self.backlog
+            .set_longest_wait(retry::longest_wait(&self.policy));
         self.backlog.set_window(target.window().get());
         self.end_hold();
         self.gate.reconfigure(target, now);
@@ -353,16 +355,15 @@ impl TargetState {
 
     /// Holds all events of the target until a time, epoch milliseconds.
     pub(crate) fn hold(&mut self, until: u64, detail: String, at: Moment) {
-        // At most a day: a clock that was set back must not hold a target for years.
-        let wait = until.saturating_sub(at.epoch_ms()).min(86_400_000);
+        // Longer only if the wall clock was set back since, which must not hold the target up.
+        let longest = retry::longest_wait(&self.policy);
+        let wait = Duration::from_millis(until.saturating_sub(at.epoch_ms())).min(longest);
         let hold = Hold {
             reason: HoldReason::RetryAfter,
-            until: Some(until),
+            until: Some(at.epoch_ms().saturating_add(millis(wait))),
             detail,
         };
-        let longer = self
-            .gate
-            .hold(at.now + Duration::from_millis(wait), hold.clone());
+        let longer = self.gate.hold(at.now + wait, hold.clone());
         if longer {
             self.hold_changed = Some(hold);
         }

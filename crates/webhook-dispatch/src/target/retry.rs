@@ -48,7 +48,8 @@ impl Retry for FullJitter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Next {
-    /// Another attempt after this time.
+    /// Another attempt after this time; after a restart, at most four times the policy's longest
+    /// back-off after it.
     After(Duration),
     /// None: the policy's `maxAttempts` attempts were made.
     AttemptsExhausted,
@@ -119,6 +120,11 @@ pub fn breaker_wait(
     ceiling.mul_f64(0.2 + 0.4 * draw)
 }
 
+/// The longest wait before a retry: what `Retry-After` may ask for.
+pub(crate) fn longest_wait(policy: &RetryPolicy) -> Duration {
+    policy.max().saturating_mul(4)
+}
+
 /// Parses the value of a `Retry-After` header (RFC 9110, section 10.2.3): seconds, or an HTTP date.
 /// A fraction of a second, which the RFC does not know, is rounded up.
 ///
@@ -127,7 +133,7 @@ pub fn breaker_wait(
 #[must_use]
 pub fn retry_after(value: &[u8], now: SystemTime, policy: &RetryPolicy) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok()?.trim();
-    let most = policy.max().saturating_mul(4);
+    let most = longest_wait(policy);
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if digits(whole) && digits(fraction) {

@@ -4,9 +4,9 @@ use crate::support::*;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 use webhook_config::RetryPolicy;
-use webhook_dispatch::{BreakerState, Dispatcher, HoldReason, TargetStats};
+use webhook_dispatch::{BreakerState, Clock, Dispatcher, HoldReason, TargetStats};
 use webhook_queue::{DiskQueue, MemoryQueue, Options, Queue};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -24,11 +24,7 @@ fn stats(running: &Dispatcher) -> TargetStats {
 fn wait_for(running: &Dispatcher, what: &str, wanted: impl Fn(&TargetStats) -> bool) {
     let until = soon();
     while !wanted(&stats(running)) {
-        assert!(
-            std::time::Instant::now() < until,
-            "{what}: {:?}",
-            stats(running)
-        );
+        assert!(Instant::now() < until, "{what}: {:?}", stats(running));
         std::thread::yield_now();
     }
 }
@@ -200,6 +196,42 @@ fn a_hold_by_retry_after_is_shown_and_outlasts_a_restart() {
         None,
         "the restart ended it for good"
     );
+}
+
+/// A wall clock that is an hour ahead.
+struct Ahead;
+
+impl Clock for Ahead {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::now() + HOUR
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_holds_up_no_retry_and_no_target() {
+    // The first holds the target, the second only its event.
+    for reply in [Reply::Later("1"), Reply::Status(503)] {
+        let queue = memory();
+        let policy = RetryPolicy::new(MS, 10 * MS, 2.0, 24 * HOUR, None).unwrap();
+        let config = || config([target("a").retry(policy.clone())]);
+        let fails = Receiver::new(move |_| reply);
+        let ahead = dispatcher(config(), &queue, &fails)
+            .clock(Arc::new(Ahead))
+            .start()
+            .unwrap();
+        submit(&ahead.submitter(), "t", 0);
+        wait_for(&ahead, "waiting", |target| target.waiting_tasks == 1);
+        assert!(!ahead.shutdown(Duration::ZERO).drained);
+
+        let takes = Receiver::new(|_| Reply::Status(200));
+        let now = dispatcher(config(), &queue, &takes).start().unwrap();
+        takes.wait("the retry", |state| state.delivered.len() == 1);
+        assert!(now.shutdown(PATIENCE).drained);
+    }
 }
 
 #[test]
