@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
 /// Installs cargo-deny and typos from crates.io if they are missing (four minutes on two cores),
-/// and, as root, valgrind with apt-get. A check that cannot run is left out and named at the end;
+/// and, as root, valgrind and faketime with apt-get. A check that cannot run is left out and named at the end;
 /// if CI is set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
@@ -50,6 +50,7 @@ const STEPS: &[Step] = &[
     ("documentation", documentation),
     ("instructions of the hot paths", guard::check),
     ("demo", || xtask("demo --profile dev")),
+    ("faketime, for the torture", faketime),
     // A few kills; `cargo xtask torture` alone makes fifty.
     ("torture, the short form", || {
         xtask("torture --profile dev --rounds 6 --events 6000 --seed 6")
@@ -140,6 +141,14 @@ fn spelling() -> Result<Outcome> {
         return execute(Command::new("typos").current_dir(workspace::root()));
     }
     Ok(Outcome::LeftOut("typos is not installed"))
+}
+
+/// The torture runs without it, too, and does not change the clock then.
+fn faketime() -> Result<Outcome> {
+    if tools::FAKETIME.ensure() {
+        return Ok(Outcome::Passed);
+    }
+    Ok(Outcome::LeftOut("faketime is not installed"))
 }
 
 fn passed(result: Result<()>) -> Result<Outcome> {

@@ -41,6 +41,13 @@ pub(crate) const VALGRIND: Tool = Tool {
     as_root: true,
 };
 
+pub(crate) const FAKETIME: Tool = Tool {
+    name: "faketime",
+    version: "faketime --version",
+    install: "apt-get install -qy faketime || (apt-get update -q && apt-get install -qy faketime)",
+    as_root: true,
+};
+
 impl Tool {
     pub(crate) fn is_installed(&self) -> bool {
         succeeds(shell(self.version).stderr(Stdio::null()))

@@ -183,6 +183,11 @@ impl Process {
         })
     }
 
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        number(self.pid)
+    }
+
     /// Bytes of memory that it has of its own, files that it has mapped left out.
     pub fn anonymous_memory(&self) -> u64 {
         proc::anonymous_memory(number(self.pid)).expect("it is running")

@@ -1,6 +1,7 @@
 //! A torture from its first run to its last.
 
 use crate::behaviour::Behaviour;
+use crate::clock::Clock;
 use crate::events::Cluster;
 use crate::history::{Body, History, PoisonedRun, RunNumber, Sent};
 use crate::plan::{Kind, Plan};
@@ -30,6 +31,8 @@ const TO_THE_END: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(crate) struct Campaign {
     paths: Paths,
+    /// `None` where libfaketime is not installed.
+    clock: Option<Clock>,
     cluster: Cluster,
     history: History,
     arrivals: Vec<Arc<ArrivalLog>>,
@@ -51,6 +54,7 @@ impl Campaign {
                 queue: folder.join("queue"),
                 log: folder.join("webhookd.log"),
             },
+            clock: Clock::find(folder),
             cluster: Cluster::new(seed),
             history: History {
                 targets: TARGETS.iter().map(|target| target.limits()).collect(),
@@ -93,7 +97,15 @@ impl Campaign {
         let servers = self.receive(&plan.behaviours, plan.seed)?;
         let fed = self.next_batch(goal);
         let share = fed.len() * plan.share / 1_000;
+        let clock = self.clock.clone().zip(plan.clock);
+        if let Some((clock, jump)) = &clock {
+            clock.set(jump.from)?;
+        }
+        self.counts.unread += u64::from(plan.unread);
+        self.counts.wrong_clock += u64::from(clock.is_some());
         let settings = Settings {
+            unread: plan.unread,
+            clock: clock.as_ref().map(|(clock, _)| clock.clone()),
             rate: plan.rate,
             input_ends: kind == Kind::Drain,
             grace: if kind == Kind::Restart {
@@ -110,6 +122,9 @@ impl Campaign {
         let awaited = (kind == Kind::Poisoned).then(|| self.healthy(&fed, &plan.behaviours));
         let run = Run::start(&self.paths, settings, self.runs, fed)?;
         run.wait_for_acks(share, PATIENCE);
+        if let Some((clock, jump)) = &clock {
+            clock.set(jump.to)?;
+        }
         run.process.has_ended(plan.then);
         if let Some(mut awaited) = awaited {
             let latest = Instant::now() + PATIENCE;
@@ -139,7 +154,7 @@ impl Campaign {
         let killed = code.is_none();
         let may_end_so = match kind {
             // Without room for a page it cannot even open the queue.
-            Kind::DiskFull => killed || code == Some(2),
+            Kind::DiskFull => killed || code == Some(75),
             Kind::Drain => killed || matches!(code, Some(0 | 1)),
             Kind::Restart => matches!(code, Some(0 | 1 | 3)),
             Kind::StartUp | Kind::Flow | Kind::Poisoned => killed,
@@ -191,6 +206,8 @@ impl Campaign {
                 input_ends: true,
                 grace: PATIENCE,
                 file_bytes: None,
+                unread: false,
+                clock: None,
             };
             let run = Run::start(&self.paths, settings, self.runs, fed)?;
             if !run.process.has_ended(TO_THE_END) {
@@ -225,6 +242,7 @@ impl Campaign {
         self.counts.runs = self.runs;
         Ok(Report {
             verdict: oracle::check(&self.history),
+            has_clock: self.clock.is_some(),
             acknowledged: self.history.acks.len(),
             counts: self.counts,
             dead: self.history.dead,

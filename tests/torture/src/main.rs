@@ -7,6 +7,7 @@
 
 mod behaviour;
 mod campaign;
+mod clock;
 mod events;
 mod history;
 mod oracle;
@@ -33,6 +34,9 @@ use std::time::Instant;
 /// delivery: nothing acknowledged may be lost, out of its task's order, altered or renamed, a kill
 /// may repeat no more than what is in flight, and tasks whose events always fail may not delay
 /// others.
+///
+/// In some runs nothing reads webhookd's standard error, or, where libfaketime is installed, its
+/// wall clock is up to two hours wrong and jumps.
 ///
 /// Exits 1 when a promise was broken, and keeps the queue and the log. The seed gives the events,
 /// the receivers' behaviour and the distribution of kills; the timing of threads and processes

@@ -1,6 +1,7 @@
 //! The runs of a round, drawn from the seed.
 
 use crate::behaviour::{Behaviour, percent};
+use crate::clock::Jump;
 use crate::targets::TARGETS;
 use fastrand::Rng;
 use std::time::Duration;
@@ -56,6 +57,10 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<u32>,
     /// Bytes by which the queue's file may grow.
     pub(crate) room: Option<u64>,
+    /// Whether its standard error is a full pipe that nothing reads.
+    pub(crate) unread: bool,
+    /// How its wall clock is wrong.
+    pub(crate) clock: Option<Jump>,
     /// The behaviour of each receiver.
     pub(crate) behaviours: Vec<Behaviour>,
     /// What the receivers draw from.
@@ -103,6 +108,8 @@ fn plan(kind: Kind, random: &mut Rng) -> Plan {
         then,
         rate: percent(random, 50).then(|| random.u32(1_500..5_500)),
         room: (kind == Kind::DiskFull).then(|| random.u64(..1 << 20)),
+        unread: percent(random, 25),
+        clock: percent(random, 40).then(|| Jump::draw(random)),
         behaviours: TARGETS.iter().map(|_| behaviour(random)).collect(),
         seed: random.u64(..),
     }

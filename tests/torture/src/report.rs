@@ -14,6 +14,10 @@ pub(crate) struct Counts {
     pub(crate) ends: BTreeMap<Kind, u64>,
     /// Starts of webhookd.
     pub(crate) runs: u16,
+    /// Runs whose standard error was not read.
+    pub(crate) unread: u64,
+    /// Runs whose wall clock was wrong.
+    pub(crate) wrong_clock: u64,
     /// Events that were written once more, for want of an acknowledgement.
     pub(crate) sent_again: u64,
 }
@@ -23,6 +27,8 @@ pub(crate) struct Counts {
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
     pub(crate) acknowledged: usize,
+    /// Whether libfaketime is installed.
+    pub(crate) has_clock: bool,
     pub(crate) counts: Counts,
     pub(crate) dead: Vec<Dead>,
     /// What webhookd did wrong besides, in sentences.
@@ -49,6 +55,11 @@ impl fmt::Display for Report {
             ends(Kind::Restart),
             counts.runs
         )?;
+        write!(f, "standard error not read in {} runs; ", counts.unread)?;
+        match self.has_clock {
+            true => writeln!(f, "wrong wall clock in {}", counts.wrong_clock)?,
+            false => writeln!(f, "right wall clock in all: libfaketime is not installed")?,
+        }
         writeln!(
             f,
             "{} events acknowledged; {} sent again for want of an acknowledgement, {} of them \

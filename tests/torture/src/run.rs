@@ -1,16 +1,18 @@
 //! One run of webhookd, which is fed events and whose acknowledgements are noted.
 
+use crate::clock::Clock;
 use crate::history::{Ack, RunNumber, parse_id};
 use crate::targets::TARGETS;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::fs::File;
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use testkit::load::Feeder;
-use testkit::{Launch, Process};
+use testkit::{Launch, Process, full_pipe};
 
 /// An event on its way: its place in the history, and its body.
 pub(crate) type Pending = (usize, Arc<[u8]>);
@@ -26,7 +28,7 @@ pub(crate) struct Paths {
 }
 
 /// What one run is started with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Bytes that a file of its may have.
     pub(crate) file_bytes: Option<u64>,
@@ -35,6 +37,10 @@ pub(crate) struct Settings {
     pub(crate) rate: Option<u32>,
     /// Whether the input ends after the events.
     pub(crate) input_ends: bool,
+    /// Whether its standard error is a full pipe that nothing reads.
+    pub(crate) unread: bool,
+    /// The wall clock, if it is not the machine's.
+    pub(crate) clock: Option<Clock>,
 }
 
 /// A run.
@@ -42,6 +48,8 @@ pub(crate) struct Settings {
 pub(crate) struct Run {
     pub(crate) process: Process,
     feeder: Feeder,
+    /// Open and not read, so that a write to standard error neither goes on nor fails.
+    _unread: Option<PipeReader>,
     fed: Arc<Vec<Pending>>,
     acks: Acks,
 }
@@ -75,7 +83,15 @@ impl Run {
     ) -> Result<Run> {
         let acks = Acks::default();
         let noted = acks.clone();
-        let mut process = launch(paths, settings)?
+        let launch = launch(paths, &settings)?;
+        let (unread, launch) = match settings.unread {
+            false => (None, launch.error(log(paths)?)),
+            true => {
+                let (reader, writer) = full_pipe();
+                (Some(reader), launch.error(writer))
+            }
+        };
+        let mut process = launch
             .lines(move |line| noted.all().push(parse(line, number)))
             .spawn();
         let fed = Arc::new(fed);
@@ -93,6 +109,7 @@ impl Run {
         Ok(Run {
             process,
             feeder,
+            _unread: unread,
             fed,
             acks,
         })
@@ -106,7 +123,9 @@ impl Run {
 
     /// Waits for its end, and returns what happened to the events.
     pub(crate) fn finish(self) -> Result<Outcome> {
+        let id = self.process.id();
         let ended = self.process.wait();
+        Clock::clean_up(id);
         let written = self.feeder.written().min(self.fed.len());
         // It may have ended before it had read everything.
         drop(self.feeder.join());
@@ -169,9 +188,12 @@ fn ack(line: &[u8], run: RunNumber) -> Option<Ack> {
     })
 }
 
-fn launch(paths: &Paths, settings: Settings) -> Result<Launch> {
+fn log(paths: &Paths) -> Result<File> {
     let log = File::options().create(true).append(true).open(&paths.log);
-    let log = log.with_context(|| format!("cannot write {}", paths.log.display()))?;
+    log.with_context(|| format!("cannot write {}", paths.log.display()))
+}
+
+fn launch(paths: &Paths, settings: &Settings) -> Result<Launch> {
     let launch = match settings.file_bytes {
         None => Launch::of(&paths.webhookd),
         Some(bytes) => {
@@ -186,7 +208,11 @@ fn launch(paths: &Paths, settings: Settings) -> Result<Launch> {
         ("--webhook-config", &paths.config),
         ("--queue", &paths.queue),
     ];
-    let launch = launch.arg("run").error(log);
+    let launch = match &settings.clock {
+        None => launch,
+        Some(clock) => clock.launch(launch)?,
+    };
+    let launch = launch.arg("run");
     let launch = launch.args(["--acks", "-", "--summary", "none", "--grace", &grace]);
     Ok(paths
         .into_iter()
