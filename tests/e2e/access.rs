@@ -25,8 +25,12 @@ fn listening(config: &Path, tokens: &Path) -> Process {
 }
 
 fn end(process: Process) -> String {
+    end_with(process, 0)
+}
+
+fn end_with(process: Process, code: i32) -> String {
     process.signal(Signal::TERM);
-    process.wait().expect_code(0).stderr
+    process.wait().expect_code(code).stderr
 }
 
 #[test]
@@ -42,14 +46,80 @@ fn what_is_refused_over_http_is_counted_and_told_and_does_not_end_a_run_badly() 
     let lines = format!("{}\n{{}}\n", event("one", 2));
     assert_eq!(post(&url, &[LINES, shown], lines).status, 207);
     let metrics = admin.text("/metrics");
-    let line = "\nwebhookd_intake_rejected_total 3\n";
-    assert!(metrics.contains(line), "{metrics}");
-    let said = end(process);
-    for what in ["401", "400 Bad Request", "line 2: not a task state change"] {
-        let line = format!("rejected over HTTP: {what}");
-        assert!(said.contains(&line), "{line} in {said}");
+    for count in ["rejected_total 2", "unauthorized_total 1"] {
+        let line = format!("\nwebhookd_intake_{count}\n");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
     }
+    let said = end(process);
+    for what in [
+        "rejected over HTTP: 400 Bad Request: ",
+        "rejected over HTTP: line 2: not a task state change: ",
+        "unauthorized over HTTP: no valid token or signature ",
+    ] {
+        let mut lines = said.lines().filter(|line| line.contains(what));
+        let line = lines
+            .next_back()
+            .unwrap_or_else(|| panic!("{what} in {said}"));
+        assert!(line.contains("(from 127.0.0.1:"), "{line}");
+    }
+    assert!(!said.contains("401"), "{said}");
     assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn a_probe_without_a_token_is_no_rejected_input() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let secrets = folder.write("secrets", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n");
+    let config = folder.config(&config(&receiver.url()));
+    let process = Launch::with_config(&config)
+        .args(["--listen", "127.0.0.1:0", "--admin", "0"])
+        .arg("--listen-secret-file")
+        .arg(&secrets)
+        .spawn();
+    let (url, admin) = (process.listens(), Admin::of(&process));
+    assert_eq!(post(&url, &[JSON], event("one", 1)).status, 401);
+    let mut client = Client::connect(&url).expect("it listens");
+    client
+        .send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("it reads");
+    assert_eq!(client.answer().expect("it is answered").status, 404);
+    let intake = admin.get("/api/v1/status")["intake"].take();
+    assert_eq!(
+        (&intake["rejected"], &intake["unauthorized"]),
+        (&json!(0), &json!(1))
+    );
+    let said = end(process);
+    assert!(!said.contains("rejected over HTTP"), "{said}");
+}
+
+#[test]
+fn what_a_client_or_an_event_says_is_cut_in_log_lines() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&config(&receiver.url()));
+    let mut process = Launch::with_config(&config)
+        .args(["--listen", "127.0.0.1:0", "--events", "-"])
+        .spawn();
+    let url = process.listens();
+    let long = "x".repeat(10_000);
+    let broken = event(&long, 1).replace("RUNNING", "RUNNING\"\"");
+    let kind = format!("Content-Type: {long}");
+    post(&url, &[&kind], event("one", 1)).expect_status(415);
+    post(&url, &[JSON], &broken).expect_status(400);
+    post(&url, &[LINES], &broken).expect_status(400);
+    process.write(broken + "\n");
+    let number = event("two", 2).replace("\"two\"", &"7".repeat(10_000));
+    process.write(number + "\n");
+    process.write(event("three", 3) + "\n");
+    receiver.wait_for_done(1);
+    let said = end_with(process, 1);
+    for line in said.lines() {
+        assert!(line.len() < 1_000, "{line}");
+    }
+    for what in ["415", "400", "line 1: ", "line 2: not a task"] {
+        assert!(said.contains(what), "{what} in {said}");
+    }
 }
 
 #[test]

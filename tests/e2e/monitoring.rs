@@ -62,7 +62,7 @@ fn figures(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_figure_that_is_watched_is_in_the_metrics() {
+fn each_figure_that_is_watched_is_in_the_metrics_and_each_metric_is_documented() {
     let mut watched = figures(&monitoring("alerts.yml"));
     let dashboard: Value =
         serde_json::from_str(&monitoring("dashboard.json")).expect("the dashboard is JSON");
@@ -92,6 +92,12 @@ fn each_figure_that_is_watched_is_in_the_metrics() {
         .collect();
     let unknown: Vec<&String> = watched.difference(&known).collect();
     assert!(unknown.is_empty(), "{unknown:?} are not among {known:?}");
+
+    let manual = std::fs::read_to_string(repository("docs/admin.md")).expect("it is there");
+    let known = figures(&Vec::from_iter(known).join(" "));
+    let documented = figures(&manual);
+    let missing: Vec<&String> = known.difference(&documented).collect();
+    assert!(missing.is_empty(), "{missing:?} are not in docs/admin.md");
 }
 
 /// Some figures are there only when there is something to tell.

@@ -61,6 +61,10 @@ fn vars(daemon: &Daemon, snapshot: &Snapshot) -> BTreeMap<String, Value> {
         "webhookd_intake_rejected".into(),
         (read.rejected + read.rejected_http).into(),
     );
+    put(
+        "webhookd_intake_unauthorized".into(),
+        read.unauthorized.into(),
+    );
     put("webhookd_intake_refused".into(), read.refused.into());
     put("webhookd_follow_gaps".into(), daemon.input.gaps().0.into());
     let queue = &snapshot.stats.queue;

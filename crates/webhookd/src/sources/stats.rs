@@ -9,6 +9,7 @@ pub(crate) struct InputStats {
     events: AtomicU64,
     rejected: AtomicU64,
     rejected_http: AtomicU64,
+    unauthorized: AtomicU64,
     refused: AtomicU64,
     bytes: AtomicU64,
     gaps: AtomicU64,
@@ -25,6 +26,8 @@ pub(crate) struct InputCounts {
     pub(crate) rejected: u64,
     /// Requests over HTTP, and lines of them, that got an error.
     pub(crate) rejected_http: u64,
+    /// Requests over HTTP without a valid token or signature.
+    pub(crate) unauthorized: u64,
     /// Events that were submitted, and that the queue did not accept.
     pub(crate) refused: u64,
 }
@@ -42,6 +45,12 @@ impl InputStats {
     /// against this run.
     pub(crate) fn reject_http(&self) {
         self.rejected_http.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request over HTTP without a valid token or signature. Anyone can send one, so it is
+    /// no rejected input.
+    pub(crate) fn deny(&self) {
+        self.unauthorized.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn refuse(&self) {
@@ -78,6 +87,7 @@ impl InputStats {
             events: self.events.load(Ordering::SeqCst),
             rejected: self.rejected.load(Ordering::SeqCst),
             rejected_http: self.rejected_http.load(Ordering::SeqCst),
+            unauthorized: self.unauthorized.load(Ordering::SeqCst),
             refused: self.refused.load(Ordering::SeqCst),
         }
     }

@@ -42,6 +42,7 @@ struct Source {
 struct IntakeJson {
     events: u64,
     rejected: u64,
+    unauthorized: u64,
     refused: u64,
     bytes: u64,
 }
@@ -67,6 +68,7 @@ fn status(daemon: &Daemon) -> Status {
         intake: IntakeJson {
             events: read.events,
             rejected: read.rejected + read.rejected_http,
+            unauthorized: read.unauthorized,
             refused: read.refused,
             bytes: daemon.input.bytes(),
         },

@@ -45,6 +45,11 @@ fn add_intake(families: &mut Families, daemon: &Daemon) {
             read.rejected + read.rejected_http,
         ),
         (
+            "webhookd_intake_unauthorized_total",
+            "HTTP requests without a valid token or signature.",
+            read.unauthorized,
+        ),
+        (
             "webhookd_intake_refused_total",
             "Events that were submitted and that the queue did not accept.",
             read.refused,

@@ -20,6 +20,9 @@ const TRANSCODED_FROM: HeaderName = HeaderName::from_static("webhookd-transcoded
 /// When to retry after a lack of room: soon, since each delivery makes room.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
+/// Characters of an error in the log, and in the response about a line, at most.
+const MOST_CHARS: usize = 300;
+
 /// Why an event or a request was not accepted.
 #[derive(Debug)]
 pub(super) struct Complaint {
@@ -121,6 +124,14 @@ impl Complaint {
             retry: self.may_retry(),
         };
         json(self.status, &error)
+    }
+}
+
+/// The beginning of an error, which may quote what the client sent.
+pub(super) fn beginning(text: &str) -> &str {
+    match text.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => &text[..end],
+        None => text,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Several events in one body, one per line.
 
-use super::answer::{Answer, Complaint, is_false, is_passing, json_held, over_quota};
+use super::answer::{Answer, Complaint, beginning, is_false, is_passing, json_held, over_quota};
 use super::body::Pieces;
 use super::budget::{Budget, Held};
 use super::charset::Charset;
 use super::handover::{Handover, Pending, Submitted};
 use super::request_ids::{LineId, RequestIds};
+use crate::http::Peer;
 use crate::sources::splitter::{Line, Splitter};
 use hyper::StatusCode;
 use serde::Serialize;
@@ -27,13 +28,12 @@ const LINE_BYTES: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a piece of a body, and more.
 const PIECE_BYTES: usize = 64 << 10;
-/// Characters of an error in the response, at most.
-const MOST_CHARS: usize = 300;
 
 /// The lines of a body so far, and their results.
 pub(super) struct Batch<'a> {
     handover: &'a Handover,
     ids: &'a RequestIds,
+    peer: Peer,
     done: Vec<Done>,
     /// Lines after those in `done`, in their order.
     waiting: VecDeque<(u64, State)>,
@@ -145,12 +145,14 @@ impl<'a> Batch<'a> {
     pub(super) fn new(
         handover: &'a Handover,
         ids: &'a RequestIds,
+        peer: Peer,
         (window, held): (Budget, Held),
         charset: Charset,
     ) -> Batch<'a> {
         Batch {
             handover,
             ids,
+            peer,
             done: Vec::new(),
             waiting: VecDeque::new(),
             charset,
@@ -303,8 +305,13 @@ impl<'a> Batch<'a> {
 
     fn refuse(&mut self, line: u64, why: Complaint) {
         self.refused += 1;
-        self.handover.note(&format!("line {line}: {}", why.error));
+        self.note(line, &why);
         self.waiting.push_back((line, State::Refused(why)));
+    }
+
+    fn note(&self, line: u64, why: &Complaint) {
+        let text = format!("line {line}: {}", why.error);
+        self.handover.note(&text, self.peer);
     }
 
     /// Waits for the result of the first line in `waiting`. Returns false if there is none.
@@ -319,7 +326,7 @@ impl<'a> Batch<'a> {
                 if let Err(why) = &result {
                     self.refused += 1;
                     if !why.may_retry() {
-                        self.handover.note(&format!("line {line}: {}", why.error));
+                        self.note(line, why);
                     }
                 }
                 result
@@ -403,12 +410,5 @@ impl Done {
                 retry: why.may_retry(),
             },
         }
-    }
-}
-
-fn beginning(text: &str) -> &str {
-    match text.char_indices().nth(MOST_CHARS) {
-        Some((end, _)) => &text[..end],
-        None => text,
     }
 }

@@ -1,9 +1,10 @@
 //! Submits events to the dispatcher, within the bounds that all requests share.
 
-use super::answer::Complaint;
+use super::answer::{Complaint, beginning};
 use super::budget::{Budget, Held};
 use super::request_ids::{LineId, RequestIds};
 use crate::console::Console;
+use crate::http::Peer;
 use crate::sources::stats::InputStats;
 use hyper::StatusCode;
 use std::sync::Arc;
@@ -115,11 +116,21 @@ impl Handover {
         }
     }
 
-    /// Counts and logs an error response, which only its sender would know of otherwise.
-    pub(super) fn note(&self, why: &str) {
+    /// Counts and logs an error response, which only its sender would know of otherwise. What the
+    /// sender wrote is cut.
+    pub(super) fn note(&self, why: &str, peer: Peer) {
         self.stats.reject_http();
+        let why = beginning(why);
         self.console
-            .warn_limited(&format!("rejected over HTTP: {why}"));
+            .warn_limited(&format!("rejected over HTTP: {why} (from {peer})"));
+    }
+
+    /// Counts and logs a request without a valid token or signature.
+    pub(super) fn note_unauthorized(&self, peer: Peer) {
+        self.stats.deny();
+        self.console.warn_limited(&format!(
+            "unauthorized over HTTP: no valid token or signature (from {peer})"
+        ));
     }
 
     pub(super) fn event_too_long(&self) -> Complaint {

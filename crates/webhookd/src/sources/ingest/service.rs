@@ -11,6 +11,7 @@ use super::handover::Handover;
 use super::request_ids::RequestIds;
 use crate::http::{Activity, Hosts, Peer, is_cross_origin, is_cross_site};
 use hyper::body::Incoming;
+use hyper::http::Extensions;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use std::sync::Arc;
@@ -37,6 +38,11 @@ fn check_origin(head: &Parts, hosts: Option<&Hosts>) -> Result<(), Complaint> {
     Ok(())
 }
 
+/// The client of a request.
+fn peer_of(extensions: &Extensions) -> Peer {
+    extensions.get().copied().unwrap_or(Peer::Unknown)
+}
+
 /// Accepts events over HTTP.
 pub(super) struct Ingest {
     pub(super) handover: Handover,
@@ -51,8 +57,7 @@ pub(super) struct Ingest {
 
 impl Ingest {
     pub(super) async fn answer(&self, request: Request<Incoming>, hosts: Option<&Hosts>) -> Answer {
-        let peer = request.extensions().get::<Peer>().copied();
-        let peer = peer.unwrap_or(Peer::Unknown);
+        let peer = peer_of(request.extensions());
         let activity = request.extensions().get::<Arc<Activity>>();
         let activity = Arc::clone(activity.expect("the server adds it to each request"));
         let (head, body) = request.into_parts();
@@ -66,15 +71,12 @@ impl Ingest {
             // A probe of an unknown path is no input.
             if complaint.status != StatusCode::NOT_FOUND || head.method == Method::POST {
                 let Complaint { status, error, .. } = &complaint;
-                self.handover
-                    .note(&format!("{status}: {error} (from {peer})"));
+                self.handover.note(&format!("{status}: {error}"), peer);
             }
             complaint.answer()
         });
         if answer.status() == StatusCode::UNAUTHORIZED {
-            self.handover.note(&format!(
-                "401: a request had no valid token or signature (from {peer})"
-            ));
+            self.handover.note_unauthorized(peer);
         }
         if !pieces.is_unread() {
             return answer;
@@ -139,7 +141,9 @@ impl Ingest {
         let needs = Needs::of(&self.handover, longest, whole, charset);
         let mut held = Held::default();
         self.reserve(pieces, &mut held, needs.bytes()).await?;
-        let mut batch = Batch::new(&self.handover, ids, needs.share(&mut held), charset);
+        let peer = peer_of(&head.extensions);
+        let memory = needs.share(&mut held);
+        let mut batch = Batch::new(&self.handover, ids, peer, memory, charset);
         if !keys.needs_signature() {
             batch.take(pieces).await;
             return Ok(batch.finish().await);
