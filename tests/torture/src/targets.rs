@@ -109,7 +109,7 @@ impl Target {
             "concurrency": self.concurrency,
             "retry": {
                 "initialMsec": 5,
-                "maxMsec": 200,
+                "maxMsec": 2000,
                 "maxAttempts": self.max_attempts,
             },
             "maxOwedBytes": self.max_owed_bytes,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// What each event that arrives for the first time meanwhile adds to it: the time to deliver a
 /// backlog, on a machine under load. Retries add nothing.
-pub(super) const FOR_EACH_EVENT: Duration = Duration::from_millis(5);
+pub(super) const FOR_EACH_EVENT: Duration = Duration::from_millis(10);
 
 /// Checks the delays at one target in one run. An event that has not arrived counts if the run
 /// lasted for longer than its delay may be.
