@@ -65,6 +65,11 @@ impl Capacity {
         }
     }
 
+    /// Bytes that appends may use.
+    fn room(&self) -> u64 {
+        self.max - self.reserve
+    }
+
     /// The size of LMDB's map for a queue with `used` bytes in use: `max`, or more if the queue was
     /// written with a larger bound, so that its entries can still be settled.
     pub(super) fn map_size(&self, used: u64) -> usize {
@@ -99,7 +104,7 @@ impl Capacity {
 
     /// Checks that events of these sizes fit beside `used` bytes. Returns the bytes left free.
     fn check(&self, used: u64, sizes: impl Iterator<Item = u64>) -> Result<u64, QueueError> {
-        let room = self.max - self.reserve;
+        let room = self.room();
         // An empty queue, too, has some pages in use.
         let max = (room - room / 8).min(MAX_EVENT);
         let mut need = 0_u64;
@@ -123,7 +128,7 @@ impl Capacity {
     ) -> heed::Result<QueueError> {
         Ok(QueueError::Full {
             used: self.charged(tables, txn)?,
-            max: self.max - self.reserve,
+            max: self.room(),
         })
     }
 
@@ -179,6 +184,7 @@ fn pages(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DiskQueue, Options, Queue};
 
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
@@ -214,8 +220,11 @@ mod tests {
         let capacity = Capacity::new(4 * MIB);
         let room = 3 * MIB;
         let check = |used, sizes: &[u64]| capacity.check(used, sizes.iter().copied());
-        assert!(check(0, &[MIB, MIB, MIB]).is_ok());
-        assert!(check(MIB, &[MIB, MIB]).is_ok());
+        // The bytes left free are returned.
+        assert_eq!(check(0, &[]).unwrap(), room);
+        assert_eq!(check(MIB, &[1000, 24]).unwrap(), 2 * MIB - KIB);
+        assert_eq!(check(0, &[MIB, MIB, MIB]).unwrap(), 0);
+        assert_eq!(check(MIB, &[MIB, MIB]).unwrap(), 0);
         for (used, sizes) in [
             (MIB, &[MIB, MIB + 1][..]),
             (MIB + 1, &[MIB, MIB]),
@@ -252,6 +261,36 @@ mod tests {
     }
 
     #[test]
+    fn each_owed_entry_is_charged_for_its_settlement_besides_the_pages_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(4 * MIB)).unwrap();
+        let event = event(100, 2, false);
+        queue.commit(&vec![event.clone(); 50], &[]).unwrap();
+        let (capacity, tables) = (&queue.capacity, &queue.tables);
+        let txn = &*tables.env.read_txn().unwrap();
+        let charged = tables.used(txn).unwrap() + 100 * 64;
+
+        let full = capacity.full(tables, txn).unwrap();
+        assert!(
+            matches!(full, QueueError::Full { used, max } if (used, max) == (charged, 3 * MIB))
+        );
+        let free = 3 * MIB - charged;
+        let admit = |events: &[Event]| capacity.admit(tables, txn, events.iter()).ok();
+        assert_eq!(admit(&[]), Some(free));
+        assert_eq!(admit(&[event]), Some(free - (136 + 32) * 5 / 4 - 80 - 224));
+
+        // A note of whole pieces takes whole pages, up to half of the reserve.
+        let pieces = (free + 512 * KIB) / 4136;
+        let fits_note = |pieces| {
+            capacity
+                .fits_note(tables, txn, pieces as usize * PIECE)
+                .unwrap()
+        };
+        assert!(fits_note(pieces));
+        assert!(!fits_note(pieces + 1));
+    }
+
+    #[test]
     fn keys_may_use_a_sixteenth() {
         let asked = |keys| DuplicateWindow { age_ms: 5, keys };
         let window = |keys| Capacity::new(256 * MIB).window(asked(keys));
@@ -259,18 +298,20 @@ mod tests {
         assert_eq!(window(7), asked(7));
     }
 
+    fn event(body: usize, targets: usize, has_key: bool) -> Event {
+        Event {
+            id: crate::EventId([0; 16]),
+            key: (*b"task").into(),
+            body: vec![0; body].into(),
+            accepted_at: 0,
+            targets: (0..targets).map(|at| at.to_string().into()).collect(),
+            idempotency_key: has_key.then(|| (*b"once").into()),
+        }
+    }
+
     #[test]
     fn an_event_is_charged_for_its_record_its_targets_and_its_key() {
-        let charged = |body: usize, targets: usize, has_key: bool| {
-            size(&Event {
-                id: crate::EventId([0; 16]),
-                key: (*b"task").into(),
-                body: vec![0; body].into(),
-                accepted_at: 0,
-                targets: (0..targets).map(|at| at.to_string().into()).collect(),
-                idempotency_key: has_key.then(|| (*b"once").into()),
-            })
-        };
+        let charged = |body, targets, has_key| size(&event(body, targets, has_key));
         // A record has 32 bytes, its key and its body.
         assert_eq!(charged(0, 0, false), (36 + 32) * 5 / 4 + 80);
         assert_eq!(charged(0, 1, false), charged(0, 0, false) + 112);
@@ -286,5 +327,23 @@ mod tests {
         assert_eq!(charged(2 * 4080 - 37, 0, false), 2 * 4136 + 80);
         assert_eq!(charged(2 * 4080 - 36, 0, false), 2 * 4136 + 80);
         assert_eq!(charged(700_000, 0, false), 171 * 4136 + 4136 + 80);
+    }
+
+    #[test]
+    fn an_empty_value_has_a_header_and_one_of_whole_pieces_has_no_other_page() {
+        assert_eq!(pages(0), 40);
+        assert_eq!(pages(PIECE as u64), 4136);
+        assert_eq!(pages(10 * PIECE as u64), 10 * 4136);
+    }
+
+    #[test]
+    fn each_target_of_an_event_is_charged_as_if_it_were_the_only_one() {
+        for body in [0, 100, 1863, 1864, 10_000] {
+            let event = event(body, 1, false);
+            let record = record::event_len(&event);
+            assert_eq!(u64::from(cost(record)), size(&event));
+        }
+        assert_eq!(cost(36), (36 + 32) * 5 / 4 + 80 + 112);
+        assert_eq!(cost(usize::MAX), u32::MAX);
     }
 }
