@@ -537,4 +537,118 @@ mod tests {
             "an old probe gives no permit back"
         );
     }
+
+    #[test]
+    fn as_many_tasks_as_matter_are_remembered_once_each() {
+        let mut run = Run::default();
+        for key in [7, 7, 8, 9, 10] {
+            run.add(key, 3);
+        }
+        assert_eq!((run.attempts, &*run.keys), (5, &[7, 8, 9][..]));
+    }
+
+    #[test]
+    fn a_throttled_attempt_that_was_not_made_is_granted_again() {
+        let now = Instant::now();
+        let mut breaker = throttled(now);
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Admission::Granted);
+        breaker.unused(None, later);
+        assert_eq!(breaker.ask(later), Admission::Granted);
+        assert_eq!(breaker.ask(later), Admission::NotBefore(later + SECOND));
+    }
+
+    /// A breaker that throttles after server errors at `now`.
+    fn throttled(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new(20);
+        for key in 0..50 {
+            record(&mut breaker, Health::ServerError, key, now);
+        }
+        assert_eq!(breaker.ask(now), Admission::NotBefore(now + SECOND));
+        breaker
+    }
+
+    #[test]
+    fn an_answer_does_not_delay_the_next_throttled_attempt() {
+        let now = Instant::now();
+        let mut breaker = throttled(now);
+        for answer in [Health::ServerError, Health::Answered, Health::Refused] {
+            record(&mut breaker, answer, 1, now + SECOND / 2);
+            // A refusal ends a run of server errors.
+            let expected = match answer {
+                Health::Refused => Admission::Granted,
+                _ => Admission::NotBefore(now + SECOND),
+            };
+            assert_eq!(breaker.ask(now + SECOND / 2), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_of_before_a_restart_does_not_decide_after_it() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        let later = now + SECOND;
+        assert_eq!(breaker.ask(later), Admission::Probe(1));
+        breaker.reset(20);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        for key in 0..10 {
+            record(&mut breaker, Health::Unreachable, key, later);
+        }
+        let later = later + SECOND;
+        assert_eq!(breaker.ask(later), Admission::Probe(2));
+        assert_eq!(probe(&mut breaker, Health::Unreachable, 1, later), None);
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    }
+
+    #[test]
+    fn ten_failures_without_a_delivery_show_that_it_is_failing() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(20);
+        for health in [Health::Answered, Health::ServerError, Health::Unreachable] {
+            for key in 0..3 {
+                record(&mut breaker, health, key, now);
+            }
+        }
+        assert!(!breaker.is_failing());
+        record(&mut breaker, Health::Refused, 0, now);
+        assert!(breaker.is_failing());
+        record(&mut breaker, Health::Delivered, 0, now);
+        assert!(!breaker.is_failing());
+    }
+
+    #[test]
+    fn each_delivery_and_each_refusal_is_a_recovery() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(20);
+        for (health, recoveries) in [
+            (Health::Answered, 0),
+            (Health::Refused, 1),
+            (Health::ServerError, 1),
+            (Health::Delivered, 2),
+            (Health::Unreachable, 2),
+        ] {
+            record(&mut breaker, health, 1, now);
+            assert_eq!(breaker.recoveries(), recoveries, "{health:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_attempted_early_once_nothing_failed_for_the_idle_time() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(20);
+        assert_eq!(breaker.early_at(), None);
+        record(&mut breaker, Health::Answered, 1, now);
+        assert_eq!(breaker.early_at(), Some(now + SECOND));
+        record(&mut breaker, Health::Delivered, 1, now);
+        assert_eq!(breaker.early_at(), None);
+        // Not before an open breaker admits it, and not while its probe is under way.
+        let mut breaker = Breaker::new(20);
+        for key in 0..10 {
+            let idle = SECOND / 2;
+            breaker.record(Health::Unreachable, &of(key), None, now, idle, |_| SECOND);
+        }
+        assert_eq!(breaker.early_at(), Some(now + SECOND));
+        assert_eq!(breaker.ask(now + SECOND), Admission::Probe(1));
+        assert_eq!(breaker.early_at(), None);
+    }
 }

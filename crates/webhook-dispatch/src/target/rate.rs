@@ -149,4 +149,25 @@ mod tests {
         rate.give_back();
         assert_eq!(rate.take(now), Ok(()));
     }
+
+    #[test]
+    fn a_token_is_announced_for_the_time_when_it_is_gained() {
+        let start = Instant::now();
+        let mut rate = limit(1, start);
+        assert_eq!(rate.take(start), Ok(()));
+        // The next one is gained 1.03 s later, however often it is asked for.
+        for millis in [0, 250, 500, 1_000] {
+            let at = rate
+                .take(start + Duration::from_millis(millis))
+                .unwrap_err();
+            let micros = (at - start).as_micros();
+            assert!((1_029_999..=1_030_001).contains(&micros), "{micros} us");
+        }
+        // 200 a second: two at once, and 199 in 1.03 s.
+        let mut rate = limit(200, start);
+        assert_eq!(rate.per_second().get(), 200);
+        assert_eq!((rate.take(start), rate.take(start)), (Ok(()), Ok(())));
+        let micros = (rate.take(start).unwrap_err() - start).as_micros();
+        assert!((5_175..=5_177).contains(&micros), "{micros} us");
+    }
 }
