@@ -16,7 +16,8 @@ use std::time::Duration;
 ///
 /// Exit status: 0 all events were delivered; 1 some were not, or a line is not an event; 2 bad
 /// usage, configuration or unreadable input; 3 some events are still in the queue: run it again to
-/// deliver them; 75 a port or the queue is in use, or the disk is full or fails: try again later.
+/// deliver them; 65 the queue is damaged; 75 a port or the queue is in use, or the disk is full or
+/// fails: try again later.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// The configuration: Aurora's webhook.json, or one with more settings
