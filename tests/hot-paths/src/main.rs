@@ -100,6 +100,7 @@ fn lane(times: u64) -> Result<()> {
             accepted_at: number,
             attempts: 0,
             early: 0,
+            recovered: 0,
             failed_in: None,
             submitted: Some(now),
             first_attempt_at: None,

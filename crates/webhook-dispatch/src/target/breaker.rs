@@ -11,7 +11,8 @@
 //! - It *refuses* events of many tasks in a row. The breaker throttles, too, and refused events
 //!   are to be kept: it is the receiver that is wrong.
 //!
-//! All other answers count for nothing: the receiver is well, and the event is not.
+//! All other answers, redirects among them, count for nothing: the receiver works, and the event is
+//! the likely reason.
 
 use crate::shared::{BreakerCause, BreakerState};
 use crate::target::state_change::StateChange;
@@ -189,6 +190,8 @@ impl Breaker {
         let before = self.state;
         self.failures = self.failures.saturating_add(1);
         self.early = Some(now + idle);
+        // What failed before the last success, and fails again, says nothing new.
+        let is_news = evidence.failed_in.is_none_or(|at| at == self.recoveries);
         let mut wait = Breaker::THROTTLE;
         let mut cause = BreakerCause::ServerErrors;
         match health {
@@ -196,7 +199,9 @@ impl Breaker {
                 self.reset(self.max_refusals);
             }
             Health::Refused => {
-                self.refusals.add(evidence.key, self.max_refusals);
+                if is_news {
+                    self.refusals.add(evidence.key, self.max_refusals);
+                }
                 self.refusals.full |= self.refusals.keys.len() >= self.max_refusals;
                 cause = BreakerCause::Refusals;
                 self.recoveries = self.recoveries.wrapping_add(1);
@@ -205,8 +210,7 @@ impl Breaker {
             }
             Health::Answered => self.answered(now),
             Health::ServerError => {
-                // What failed before the last success, and fails again, says nothing new.
-                if evidence.failed_in.is_none_or(|at| at == self.recoveries) {
+                if is_news {
                     self.server_errors.add(evidence.key, Breaker::SERVER_ERRORS);
                 }
                 // A receiver that was unreachable does not work yet.

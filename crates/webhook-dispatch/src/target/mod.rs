@@ -71,6 +71,8 @@ pub(crate) struct TargetState {
     delivering: bool,
     /// Attempts handed out whose result is not known.
     slots: Slots,
+    /// Whether the next probe is of the newest event instead of the oldest.
+    probes_newest: bool,
     next_scan: Instant,
     /// A hold that began or ended, and is to be stored.
     hold_changed: Option<Hold>,
@@ -105,6 +107,7 @@ impl TargetState {
             limit_after_failure: limit_after_failure(target),
             delivering: false,
             slots: Slots::new(target.concurrency().get()),
+            probes_newest: true,
             next_scan: now,
             hold_changed: None,
         }
@@ -191,7 +194,15 @@ impl TargetState {
         match self.gate.ask(now) {
             Err(blocked) => Step::Blocked(blocked),
             Ok(permit) => {
-                let due = lanes.take(kind).expect("a lane was ready just now");
+                // Of a burst of failing tasks, the oldest events all fail.
+                let newest = self.gate.is_down() && self.probes_newest;
+                let due = if newest {
+                    lanes.take_newest(kind)
+                } else {
+                    lanes.take(kind)
+                };
+                let due = due.expect("a lane was ready just now");
+                self.probes_newest = !newest;
                 self.slots.take(kind, retry);
                 Step::Attempt(due, permit)
             }
@@ -270,7 +281,7 @@ impl TargetState {
         let asked = self.hold_as_asked(attempt, at);
         let decision = match attempt.result.verdict {
             Verdict::Delivered => {
-                self.wake_after_delivery(attempt, failing);
+                self.wake_after_delivery(attempt);
                 Decision {
                     settlement: Some(self.settle(lane, &tried(attempt), Settled::Delivered, at)),
                     settled: true,
@@ -283,8 +294,8 @@ impl TargetState {
             Verdict::Gone if self.gate.is_current(attempt.permit) => self.stop(attempt),
             _ => self.try_again(attempt, at, asked, retry),
         };
-        if change == Some(StateChange::BreakerClosed) {
-            self.backlog.lanes.wake_all(at.now);
+        if change == Some(StateChange::BreakerClosed) || delivered && failing {
+            self.backlog.lanes.wake_recovered(at.now);
         }
         let opened = matches!(change, Some(StateChange::BreakerOpened(..)));
         Decision {
@@ -319,13 +330,10 @@ impl TargetState {
     }
 
     /// Attempts waiting events early, if the delivery shows that they may be delivered, too.
-    fn wake_after_delivery(&mut self, attempt: &Attempt, failing: bool) {
-        let early = if attempt.due.kind == Kind::Retry {
-            EARLY_AFTER_RETRY
-        } else {
-            usize::from(failing)
-        };
-        self.backlog.lanes.wake_next(early);
+    fn wake_after_delivery(&mut self, attempt: &Attempt) {
+        if attempt.due.kind == Kind::Retry {
+            self.backlog.lanes.wake_next(EARLY_AFTER_RETRY);
+        }
     }
 
     /// The dispatcher aborted the attempt. The event may have arrived or not: it stays pending, and

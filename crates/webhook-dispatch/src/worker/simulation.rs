@@ -369,6 +369,56 @@ fn good_events_arrive_though_many_tasks_time_out_or_are_refused() {
 }
 
 #[test]
+fn good_events_arrive_behind_a_burst_of_failing_tasks() {
+    for (status, burst) in [(500, 300), (503, 100), (422, 100), (404, 300)] {
+        let receiver = move |task: &str, _| match task.starts_with("bad") {
+            true => Reply(Some(status), 5 * MS),
+            false => GOOD,
+        };
+        let mut simulation = Simulation::new(1, &receiver);
+        for number in 0..burst {
+            simulation.submit(&format!("bad-burst-{number}"));
+        }
+        simulation.feed(5, 0.0, 60 * SECOND);
+        let good = simulation.good(10 * SECOND);
+        let late = |took: &&Option<Duration>| took.is_none_or(|took| took > 10 * SECOND);
+        let late = good.iter().filter(late).count();
+        assert!(
+            late * 20 <= good.len(),
+            "{status}: {late} of {} good events were late",
+            good.len()
+        );
+    }
+}
+
+#[test]
+fn tasks_that_go_on_failing_do_not_delay_the_recovery_of_the_others() {
+    for bad in [5, 20, 40] {
+        let up = 240 * SECOND;
+        let receiver = move |task: &str, now| match task.starts_with("bad") || now < up {
+            true => Reply(Some(500), 5 * MS),
+            false => GOOD,
+        };
+        let mut simulation = Simulation::new(1, &receiver);
+        for number in 0..bad {
+            simulation.submit(&format!("bad-{number}"));
+        }
+        for number in 0..8 {
+            simulation.submit(&format!("good-{number}"));
+        }
+        simulation.run(up);
+        simulation.feed(1, 0.0, up + 60 * SECOND);
+        for took in simulation.good(60 * SECOND) {
+            let late = took.map(|took| took.saturating_sub(up));
+            assert!(
+                late.is_some_and(|late| late <= 5 * SECOND),
+                "{bad} tasks go on failing: {late:?} after the end of the outage"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_good_event_among_thirty_failing_tasks_goes_at_once() {
     for status in [404, 500] {
         let receiver = move |task: &str, _| match task.starts_with("bad") {

@@ -28,6 +28,9 @@ const SPARE: usize = 64;
 const SPREAD: Duration = Duration::from_secs(1);
 /// The longest time between two of them.
 const STEP: Duration = Duration::from_millis(5);
+/// How often recoveries of the receiver cut an event's back-off short. An event that still fails
+/// is likely the reason itself.
+const RECOVERIES: u8 = 3;
 
 /// The bounds of a target's memory.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +60,8 @@ pub(crate) struct Delivery {
     /// How many of them were made before `not_before`, to find out whether the receiver works
     /// again. They do not count towards `maxAttempts`. Forgotten at a restart.
     pub(crate) early: u32,
+    /// How often a recovery of the receiver cut its back-off short; forgotten at a restart.
+    pub(crate) recovered: u8,
     /// The breaker's number of recoveries at the first failure; `None` before it, and after a
     /// restart.
     pub(crate) failed_in: Option<u32>,
@@ -277,6 +282,12 @@ impl Lanes {
         self.taken(id, kind)
     }
 
+    /// Takes the ready event of this kind that became ready last.
+    pub(crate) fn take_newest(&mut self, kind: Kind) -> Option<Due> {
+        let id = self.ready.of_mut(kind).pop_back()?;
+        self.taken(id, kind)
+    }
+
     /// Takes the first ready event that is `wanted`, which is in flight from now on.
     pub(crate) fn take_where(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Option<Due> {
         [Kind::First, Kind::Retry].into_iter().find_map(|kind| {
@@ -382,14 +393,36 @@ impl Lanes {
 
     /// Makes all waiting lanes wake within a second, spread evenly.
     pub(crate) fn wake_all(&mut self, now: Instant) {
-        let waiting = std::mem::take(&mut self.waiting);
-        let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX).max(1);
+        self.wake_where(now, |_| true);
+    }
+
+    /// Makes waiting lanes wake within a second, since the receiver works again, but for those
+    /// whose event has failed after several recoveries.
+    pub(crate) fn wake_recovered(&mut self, now: Instant) {
+        self.wake_where(now, |delivery| {
+            let wakes = delivery.recovered < RECOVERIES;
+            delivery.recovered += u8::from(wakes);
+            wakes
+        });
+    }
+
+    /// Makes waiting lanes whose event is `wanted` wake within a second, spread evenly.
+    fn wake_where(&mut self, now: Instant, mut wanted: impl FnMut(&mut Delivery) -> bool) {
+        let lanes = &mut self.lanes;
+        let woken: Vec<_> = self
+            .waiting
+            .extract_if(.., |(_, id)| {
+                let waiting = lanes[id.0].waiting.as_mut();
+                waiting.is_some_and(&mut wanted)
+            })
+            .collect();
+        let count = u32::try_from(woken.len()).unwrap_or(u32::MAX).max(1);
         let step = (SPREAD / count).min(STEP);
-        let soon = waiting.into_iter().zip(0..).map(|((at, id), n)| {
+        let soon = woken.into_iter().zip(0..).map(|((at, id), n)| {
             let soon = now + step * n;
             (at.min(soon), id)
         });
-        self.waiting = soon.collect();
+        self.waiting.extend(soon);
     }
 
     /// The next lane to be read back from the queue, if there is room, and how many of its events.

@@ -197,6 +197,7 @@ fn delivery(entry: u64) -> Delivery {
         accepted_at: 0,
         attempts: 0,
         early: 0,
+        recovered: 0,
         failed_in: None,
         submitted: None,
         first_attempt_at: None,
