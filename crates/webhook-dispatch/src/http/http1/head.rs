@@ -1,8 +1,9 @@
 //! The head of an answer: status, `Retry-After`, the body's framing, and the connection's reuse.
 //!
-//! Once the status line is there, a final answer is one, whatever is wrong with the rest of its
-//! head: the receiver has decided, and the request must not be sent again for a malformed cookie.
-//! The connection is not reused then.
+//! Once the status line is there, a final answer is one, whatever is wrong with its reason phrase
+//! and the rest of its head: the receiver has decided, and the request must not be sent again for a
+//! malformed cookie. The connection is not reused then. A malformed interim answer is skipped, like
+//! any other: the final one follows.
 
 use super::body::Framing;
 use httparse::{Error, Header, Response, Status};
@@ -46,7 +47,7 @@ impl Head {
 /// Parses a head and returns its length, too; `None` if the input has not all of it yet.
 ///
 /// # Errors
-/// It does not begin with the status line of an HTTP/1.1 answer, or is a malformed interim answer.
+/// It does not begin with the status line of an HTTP/1.1 answer.
 pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str> {
     if input.is_empty() {
         return Ok(None);
@@ -79,9 +80,12 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str>
     parse_malformed(input).ok_or(why)
 }
 
-/// Parses the head of a final answer as far as it makes sense; `None` within if its end is missing.
+/// Parses a malformed head as far as it makes sense; `None` within if its end is missing.
 fn parse_malformed(input: &[u8]) -> Option<Option<(usize, Head)>> {
     let line = status_line(input)?;
+    if !line.is_whole {
+        return Some(None);
+    }
     let rest = input.get(line.length..).unwrap_or_default();
     let mut fields: Vec<Vec<u8>> = Vec::new();
     let mut length = line.length;
@@ -114,32 +118,40 @@ fn parse_malformed(input: &[u8]) -> Option<Option<(usize, Head)>> {
 
 /// The status of a final answer whose head has no end; `None` if not even its status line has one.
 pub(super) fn cut_off(input: &[u8]) -> Option<Head> {
-    status_line(input).map(|line| Head::status_alone(line.status))
+    status_line(input)
+        .filter(|line| line.is_whole && line.status >= 200)
+        .map(|line| Head::status_alone(line.status))
 }
 
 struct StatusLine {
     status: u16,
     is_http_1_0: bool,
+    /// Whether the input has its line break.
+    is_whole: bool,
     /// With all before it and its line break.
     length: usize,
 }
 
-/// The whole status line of a final answer.
+/// The status line, with any bytes as its reason phrase, which has no meaning.
 fn status_line(input: &[u8]) -> Option<StatusLine> {
     // A server may send line breaks first.
     let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
     let start = input.iter().position(|byte| !blank(byte))?;
     let line = input.get(start..)?;
     let line = line.split_inclusive(|byte| *byte == b'\n').next()?;
-    if !line.ends_with(b"\n") {
+    let (minor, rest) = line.strip_prefix(b"HTTP/1.")?.split_first()?;
+    let (digits, reason) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
+    if !matches!(minor, b'0' | b'1') || !matches!(reason, [b' ' | b'\r' | b'\n', ..]) {
         return None;
     }
-    let alone = [line, b"\r\n"].concat();
-    let mut response = Response::new(&mut []);
-    response.parse(&alone).ok()?;
-    Some(StatusLine {
-        status: response.code.filter(|status| *status >= 200)?,
-        is_http_1_0: response.version == Some(0),
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let status: u16 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (status >= 100).then_some(StatusLine {
+        status,
+        is_http_1_0: *minor == b'0',
+        is_whole: line.ends_with(b"\n"),
         length: start + line.len(),
     })
 }

@@ -325,6 +325,35 @@ fn a_malformed_head_after_a_status_line_costs_the_connection_and_not_the_answer(
 }
 
 #[test]
+fn a_reason_phrase_may_have_any_bytes() {
+    for reason in ["O\x01K", "\0", "a\rb", "\u{e9}\x7f", "\x1b[31m"] {
+        check(
+            &format!("HTTP/1.1 200 {reason}\r\nContent-Length: 2\r\n\r\nok"),
+            (200, "ok", true, false),
+        );
+        let cut = format!("HTTP/1.0 503 {reason}\nRetry-");
+        check(&cut, (503, "", false, false));
+    }
+}
+
+#[test]
+fn the_final_answer_follows_a_malformed_interim_one() {
+    for line in [
+        "Link: <a>;\r\n rel=preload",
+        "Link: \x01",
+        "a b: c",
+        "Content-Length: x",
+        "no colon",
+    ] {
+        for interim in ["103 Early Hints", "100 Go \x01 on", "102"] {
+            let head = format!("HTTP/1.1 {interim}\r\n{line}\r\n\r\n");
+            let last = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            check(&format!("{head}{head}{last}"), (200, "ok", true, true));
+        }
+    }
+}
+
+#[test]
 fn a_contradictory_or_endless_head_leaves_the_status_alone() {
     let alone = (200, "", false, false);
     check(
@@ -359,7 +388,10 @@ fn without_a_whole_status_line_there_is_no_answer() {
     check_fault("HTTP/1.1 099 Low\r\n\r\n", "below 100");
     check_fault("HTTP/2 200\r\n\r\n", "HTTP/1.1 or HTTP/1.0");
     check_fault("HTTP/1.1 2000 OK\r\n\r\n", "three digits");
-    check_fault("HTTP/1.1 100 Go on\r\na b: c\r\n\r\n", "name");
+    check_fault("HTTP/1.1 100 Go on\r\na b: c\r\n\r\n", "TimedOut");
+    check_fault("HTTP/1.1 103 Early\r\na b: c\r\n", "TimedOut");
+    check_fault("HTTP/1.1 200 O\x01K", "TimedOut");
+    check_fault("HTTP/1.1 200\x01OK\r\n\r\n", "three digits");
     check_fault("HTTP/1.1 200 OK\r", "TimedOut");
     let long = "b".repeat(LONGEST_HEAD);
     check_fault(&format!("HTTP/1.1 200 {long}"), "too long");
@@ -418,7 +450,11 @@ fn a_connection_is_not_reused_after_a_long_idle_time_or_beyond_its_greatest_age(
 
 /// An answer and bytes that follow it.
 fn any_answer() -> impl Strategy<Value = Vec<u8>> {
-    let interim = prop::collection::vec(Just("HTTP/1.1 103 Early\r\nlink: <x>\r\n\r\n"), 0..3);
+    let interim = prop_oneof![
+        Just("HTTP/1.1 103 Early\r\nlink: <x>\r\n\r\n"),
+        Just("HTTP/1.1 103 Ear\x01ly\r\nlink: <x>\r\n y\r\n\r\n"),
+    ];
+    let interim = prop::collection::vec(interim, 0..3);
     let framing = prop_oneof![
         Just("content-length: 20\r\n".to_owned()),
         Just("transfer-encoding: chunked\r\n".to_owned()),
@@ -431,10 +467,11 @@ fn any_answer() -> impl Strategy<Value = Vec<u8>> {
         Just("5;x\r\nabcde\r\nA\r\n0123456789\r\n0\r\nx: y\r\n\r\n".to_owned()),
         "[0-9a-f\r\n;]{0,60}",
     ];
-    (interim, 200_u16..600, framing, body, "[ -~]{0,4}").prop_map(
-        |(interim, status, framing, body, rest)| {
+    let reason = prop_oneof![Just("x"), Just("\x01")];
+    (interim, 200_u16..600, reason, framing, body, "[ -~]{0,4}").prop_map(
+        |(interim, status, reason, framing, body, rest)| {
             let interim = interim.concat();
-            format!("{interim}HTTP/1.1 {status} x\r\n{framing}\r\n{body}{rest}").into_bytes()
+            format!("{interim}HTTP/1.1 {status} {reason}\r\n{framing}\r\n{body}{rest}").into_bytes()
         },
     )
 }
