@@ -94,9 +94,10 @@ impl Dialer {
             return Err(TransportError::stopped());
         }
         let conn = match &self.layers {
-            Some(layers) => layers.dial(&self.uri, self.within).map(Conn::Layered)?,
-            None => self.dial_plain()?,
+            Some(layers) => layers.dial(&self.uri, self.within).map(Conn::Layered),
+            None => self.dial_plain(),
         };
+        let conn = conn.inspect_err(|_| self.resolving.expire(&self.server))?;
         self.peer = self.stop.peer();
         if let Some(peer) = self.peer {
             self.resolving.prefer(&self.server, peer);

@@ -3,7 +3,8 @@
 //! A look-up blocks as long as the system's resolver does, so it runs on a thread of its own, at
 //! most one for each name, and callers wait with a time-out. An address that has expired is looked
 //! up before it is used again. If that fails or takes long, the last known addresses are used, so
-//! that deliveries outlive a failing name server.
+//! that deliveries outlive a failing name server. Addresses expire when no connection can be made:
+//! the name may have others by now.
 
 use crate::http::net::STOP_INTERVAL;
 use crate::http::stop::Stop;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// How long resolved addresses are used before they are looked up again.
 const TIME_TO_LIVE: Duration = Duration::from_secs(30);
-/// How long a failed look-up is not repeated.
+/// How long a look-up is not repeated that failed, or whose addresses accept no connection.
 const FAILURE_TIME_TO_LIVE: Duration = Duration::from_secs(1);
 /// How long a caller waits for a look-up before it uses expired addresses.
 const EXPIRED_PATIENCE: Duration = Duration::from_secs(2);
@@ -84,6 +85,14 @@ impl Resolving {
     pub(crate) fn prefer(&self, uri: &http::Uri, address: SocketAddr) {
         if let Some((host, port)) = server(uri) {
             self.lookups.prefer(host, port, address);
+        }
+    }
+
+    /// Lets a URL's host be looked up before it is used again, since none of its addresses can be
+    /// connected to.
+    pub(crate) fn expire(&self, uri: &http::Uri) {
+        if let Some((host, port)) = server(uri) {
+            self.lookups.expire(host, port);
         }
     }
 
@@ -209,6 +218,15 @@ impl Lookups {
                 reordered[..=at].rotate_right(1);
                 *addresses = Arc::from(reordered);
             }
+        }
+    }
+
+    fn expire(&self, host: &str, port: u16) {
+        let mut names = self.names();
+        if let Some(name) = names.get_mut(&(host.to_owned(), port)) {
+            // A receiver that is down does not cause a look-up for each attempt.
+            let soonest = name.looked_up.map(|ended| ended + FAILURE_TIME_TO_LIVE);
+            name.fresh_until = name.fresh_until.min(soonest);
         }
     }
 

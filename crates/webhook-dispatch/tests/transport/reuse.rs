@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use testkit::{Connection, Server};
+use testkit::{Connection, Port, Server};
 use webhook_config::{Target, TargetUrl};
 use webhook_dispatch::{HeaderLines, HttpConnector, Request, TransportErrorKind};
 
@@ -153,6 +153,28 @@ fn a_new_connection_asks_for_a_name_that_has_expired_and_outlives_a_failing_look
         assert_eq!(client.status(), 200);
         assert_eq!((old.connections(), new.connections()), expected);
     }
+}
+
+/// The name moves after the old address has gone.
+#[test]
+fn a_name_is_looked_up_again_when_its_addresses_refuse() {
+    let (gone, new) = (Port::take(), always(OK));
+    let addresses = [gone.address(), new.address()];
+    let (asked, hour) = (AtomicUsize::new(0), Duration::from_secs(3600));
+    let connector = HttpConnector::new().with_resolver(hour, move |_, _| {
+        let at = asked.fetch_add(1, Ordering::SeqCst).min(1);
+        Ok(vec![addresses[at]])
+    });
+    let target = Target::builder(TargetUrl::parse("http://some.host/").unwrap());
+    let mut client = Client::with(&connector, target);
+    assert_eq!(client.error().0, TransportErrorKind::Connect);
+    // A look-up is not repeated within a second.
+    let ends = Instant::now() + PATIENCE;
+    while client.post(b"").is_err() {
+        assert!(Instant::now() < ends, "not in time");
+        std::thread::yield_now();
+    }
+    assert_eq!(new.connections(), 1);
 }
 
 /// The peer closes or resets a kept connection as the next request comes.
