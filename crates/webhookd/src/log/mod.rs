@@ -12,7 +12,7 @@ mod writer;
 pub(crate) use observer::LogObserver;
 pub(crate) use rate_limit::RateLimitedLog;
 pub(crate) use text::printable;
-pub(crate) use writer::{LogWriter, dropped_lines, finish, print};
+pub(crate) use writer::{LogWriter, dropped_lines, finish, finish_by, print};
 
 use anyhow::{Context, Result};
 use level::Levels;

@@ -9,13 +9,15 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Bytes of lines that wait to be written. As many again are being written.
 const BUFFER_BYTES: usize = 1 << 20;
 /// How long the end of the program waits for the rest to be written.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
+/// The same when the time for the shutdown is over: enough for a reader that keeps up.
+const LATE_FLUSH_TIME: Duration = Duration::from_millis(100);
 
 /// The one writer of the process, once the log is installed.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
@@ -31,6 +33,8 @@ struct Shared {
     dropped_total: AtomicU64,
     bar: OnceLock<ProgressBar>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// When a signal wants the program to have ended.
+    deadline: OnceLock<Instant>,
 }
 
 /// What is still to be written.
@@ -105,10 +109,18 @@ pub(crate) fn dropped_lines() -> u64 {
     writer.map_or(0, |writer| writer.0.dropped_total.load(Ordering::Relaxed))
 }
 
+/// Lets [`finish`] wait until then only, or a moment if that has passed.
+pub(crate) fn finish_by(deadline: Instant) {
+    if let Some(writer) = WRITER.get() {
+        // The first one holds.
+        writer.0.deadline.get_or_init(|| deadline);
+    }
+}
+
 /// Ends the writer of the process, once all is written or the time for that is over.
 pub(crate) fn finish() {
     if let Some(writer) = WRITER.get() {
-        writer.0.finish(FLUSH_TIME);
+        writer.0.finish(writer.0.flush_time());
     }
 }
 
@@ -176,6 +188,13 @@ impl Shared {
                 "{dropped} log lines were dropped, because standard error was not read"
             );
         }
+    }
+
+    fn flush_time(&self) -> Duration {
+        self.deadline.get().map_or(FLUSH_TIME, |at| {
+            at.saturating_duration_since(Instant::now())
+                .clamp(LATE_FLUSH_TIME, FLUSH_TIME)
+        })
     }
 
     /// Ends the thread once all is written, unless that takes longer.
@@ -319,6 +338,22 @@ mod tests {
         shared.finish(Duration::from_millis(1));
         assert!(!locked(&shared.waiting).ended);
         drop(permit);
+    }
+
+    #[test]
+    fn the_rest_is_written_within_what_is_left_of_the_shutdown() {
+        let flush_time = |deadline: Option<Instant>| {
+            let shared = Shared::default();
+            if let Some(deadline) = deadline {
+                shared.deadline.set(deadline).unwrap();
+            }
+            shared.flush_time()
+        };
+        let now = Instant::now();
+        assert_eq!(flush_time(None), FLUSH_TIME);
+        assert_eq!(flush_time(Some(now)), LATE_FLUSH_TIME);
+        let much = now + Duration::from_secs(3600);
+        assert_eq!(flush_time(Some(much)), FLUSH_TIME);
     }
 
     #[test]

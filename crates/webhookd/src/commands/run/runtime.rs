@@ -6,7 +6,7 @@ use crate::commands;
 use crate::console::{Console, chain, complain};
 use crate::daemon::{BackgroundTasks, Daemon, epoch_ms};
 use crate::http::Server;
-use crate::log::{LogObserver, LogWriter};
+use crate::log::{self, LogObserver, LogWriter};
 use crate::messages::Message;
 use crate::notify;
 use crate::periodic::Periodic;
@@ -189,7 +189,12 @@ impl Runtime {
             let _drained = self.dispatcher.drain(Some(grace), self.signals.flag());
         }
         let left = match self.signals.end_requested() {
-            true => grace.saturating_sub(ending.elapsed()),
+            true => {
+                if let Some(deadline) = ending.checked_add(grace) {
+                    log::finish_by(deadline);
+                }
+                grace.saturating_sub(ending.elapsed())
+            }
             false => Duration::ZERO,
         };
         if let Some(acks) = &self.acks {
