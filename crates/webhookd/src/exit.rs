@@ -14,8 +14,8 @@ pub(crate) const TEMPORARY: u8 = 75;
 /// EX_DATAERR of sysexits.h: the queue is damaged.
 pub(crate) const DAMAGED: u8 = 65;
 
-/// The status of `webhookd run` for an error: [`DAMAGED`], [`TEMPORARY`] if another program, the disk or the system is at fault, so
-/// that a retry may succeed, else [`UNUSABLE`].
+/// The status of `webhookd run` for an error: [`DAMAGED`], [`TEMPORARY`] if another program, the
+/// disk or the system is at fault, so that a retry may succeed, else [`UNUSABLE`].
 pub(crate) fn status(error: &anyhow::Error) -> u8 {
     let is_damage = |cause: &(dyn Error + 'static)| {
         matches!(cause.downcast_ref(), Some(QueueError::Corrupt { .. }))
@@ -93,6 +93,8 @@ mod tests {
         check(QueueError::NotADirectory { path: path() }, UNUSABLE);
         for (errno, expected) in [
             (Errno::NOENT, UNUSABLE),
+            // A limit of the address space, which stays until it is raised.
+            (Errno::NOMEM, UNUSABLE),
             (Errno::ACCESS, UNUSABLE),
             (Errno::ADDRINUSE, TEMPORARY),
             (Errno::AGAIN, TEMPORARY),
