@@ -105,8 +105,14 @@ fn a_queue_that_was_moved_takes_no_events_until_it_is_back() {
         // The log of the first of the two is enough.
         process.wait_for_error("the queue takes no events: ");
         std::fs::rename(&away, &path).expect("it is there");
-        assert_eq!(post(&url, &[JSON], event("after", 2)).status, 200);
-        assert_eq!(readiness(&admin).0, 200);
+        let accepted = post(&url, &[JSON], event("after", 2));
+        assert_eq!(accepted.status, 200, "{accepted:?}");
+        // The probe of the disk has to succeed first.
+        let until = Instant::now() + testkit::DEADLINE;
+        while readiness(&admin).0 != 200 {
+            assert!(Instant::now() < until, "it is not ready");
+            std::thread::yield_now();
+        }
     }
     process.wait_for_error("the queue takes events again");
     receiver.wait_for_requests(3);

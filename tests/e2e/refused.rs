@@ -28,6 +28,8 @@ impl Full {
         let target = |name: &str, receiver: &Receiver| {
             let mut target = reliable(&receiver.url());
             target["name"] = name.into();
+            // As much as the queue, so that one target can fill it.
+            target["maxOwedBytes"] = SMALLEST.into();
             target
         };
         let config = folder.config(&json!({
