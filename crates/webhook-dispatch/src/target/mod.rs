@@ -528,7 +528,7 @@ impl TargetState {
     }
 
     /// Records in the queue how often an event was attempted, and when it may be again.
-    fn note(&mut self, delivery: &Delivery, not_before: u64) -> Settlement {
+    pub(crate) fn note(&mut self, delivery: &Delivery, not_before: u64) -> Settlement {
         self.backlog.unsynced.note();
         let attempts = delivery.attempts;
         let noted = Settled::Attempted {

@@ -31,7 +31,7 @@ use crate::target::backlog::LiveEvent;
 use crate::target::gate::Blocked;
 use crate::target::lanes::Delivery;
 use crate::target::retry::Retry;
-use crate::target::{Decision, StateChange, Step, TargetState};
+use crate::target::{Decision, StateChange, Step, TargetState, tried};
 use crossbeam_channel::{Receiver, Select};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -182,6 +182,9 @@ impl Worker {
                 self.state.gate.charge();
                 self.count(&attempt, &decision);
                 self.report_incidents(&attempt, &decision);
+                // After a crash during the next attempt, this one's number is not used again.
+                let note = self.state.note(&tried(&attempt), 0);
+                self.settle(note);
             }
             Report::Untried(due, permit) => self.state.untried(&due, permit, at.now),
             Report::Ended(number) => self.senders.ended(number),

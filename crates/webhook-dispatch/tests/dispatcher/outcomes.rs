@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::{Delivery, RetryPolicy};
 use webhook_dispatch::{BreakerState, Clock, FailureRecord, FullJitter, Observer, Outcome, Reason};
-use webhook_queue::{MemoryQueue, Queue};
+use webhook_queue::{MemoryQueue, Owed, Queue};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -127,6 +127,32 @@ fn an_attempt_over_a_stale_connection_is_made_again_at_once_and_once() {
     assert_eq!(stats.retried, u64::from(EVENTS));
     assert_eq!(stats.attempts_of(Outcome::Io), u64::from(EVENTS));
     assert_eq!(stats.attempts_of(Outcome::Success), u64::from(EVENTS));
+}
+
+/// A crash during the second attempt must not let its successor be numbered 1.
+#[test]
+fn an_attempt_over_a_stale_connection_is_noted_before_the_next_one_ends() {
+    let receiver = Receiver::new(|received| match received.attempt {
+        1 => Reply::Stale,
+        _ => Reply::Hang,
+    });
+    let queue = memory();
+    let dispatcher = dispatcher(config([target("a")]), &queue, &receiver);
+    let dispatcher = dispatcher.start().unwrap();
+    submit(&dispatcher.submitter(), "t", 0);
+    receiver.wait("both attempts", |state| state.requests.len() == 2);
+    let (until, mut noted) = (soon(), 0);
+    while noted == 0 {
+        assert!(Instant::now() < until, "not in time");
+        let mut visit = |owed: Owed<'_>| {
+            noted = owed.attempts;
+            ControlFlow::Continue(())
+        };
+        queue.owed("a", None, &mut visit).unwrap();
+        std::thread::yield_now();
+    }
+    assert_eq!(noted, 1);
+    let _report = dispatcher.shutdown(Duration::ZERO);
 }
 
 #[test]
