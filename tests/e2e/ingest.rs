@@ -299,7 +299,7 @@ fn a_signed_request_is_accepted_once_whatever_else_is_said_of_it() {
 }
 
 #[test]
-fn only_who_shows_a_token_and_a_signature_is_heard() {
+fn requests_without_the_token_and_a_signature_are_refused() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
     let tokens = folder.write("tokens", "sesame-1\nsesame-2\n");

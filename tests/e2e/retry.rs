@@ -64,10 +64,10 @@ fn a_kept_connection_that_closes_instead_of_answering_costs_a_counted_attempt_an
                 return;
             };
             let attempt = request.headers("webhook-attempt").next().map(str::to_owned);
-            let heard = (task_of(request.body), attempt.expect("it is numbered"));
+            let numbered = (task_of(request.body), attempt.expect("it is numbered"));
             sent.lock()
                 .expect("no panic")
-                .send(heard)
+                .send(numbered)
                 .expect("the test goes on");
             if answers {
                 connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -79,10 +79,10 @@ fn a_kept_connection_that_closes_instead_of_answering_costs_a_counted_attempt_an
     // A back-off would take longer than the test.
     config["retry"] = json!({ "initialMsec": 36_000_000, "maxMsec": 36_000_000 });
     let ended = deliver(&config, &["a", "b", "c"].map(|task| event(task, 0))).expect_code(0);
-    let heard: Vec<_> = received.try_iter().collect();
+    let attempts: Vec<_> = received.try_iter().collect();
     let expected = [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("c", "2")];
     let expected = expected.map(|(task, attempt)| (task.to_owned(), attempt.to_owned()));
-    assert_eq!(heard, expected);
+    assert_eq!(attempts, expected);
     assert_eq!(ended.summary().outcomes(), "2xx 3, io 2");
 }
 
