@@ -52,7 +52,8 @@ file_object! {
         /// record with the task as its key, or a CloudEvents 1.0 event.
         format: FormatText = "format", default("aurora");
         /// `reliable`: queued on disk and retried; kept as a dead letter if it is given up.
-        /// `best-effort`: one attempt, nothing on disk.
+        /// `best-effort`: one attempt, nothing on disk, so that an event is lost if the receiver
+        /// closes the kept connection as the request is sent.
         delivery: DeliveryText = "delivery", default("reliable");
         /// When a failed delivery is retried.
         retry: RetryFile = "retry", optional;
@@ -99,7 +100,9 @@ file_object! {
         multiplier: Spanned<f64> = "multiplier", default(2.0);
         /// The age at which an event is given up, in milliseconds; at least 1.
         max_age: Spanned<u64> = "maxAgeMsec", default(86_400_000);
-        /// The number of attempts after which an event is given up. Null means no bound.
+        /// The number of attempts after which an event is given up. Null means no bound. An attempt
+        /// on a kept connection that the receiver has just closed counts, so `1` can give an event
+        /// up that never reached the receiver.
         max_attempts: Spanned<u64> = "maxAttempts", default(null);
     }
 }
