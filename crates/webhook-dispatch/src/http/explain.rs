@@ -35,7 +35,7 @@ const TLS_FAILURES: [(&str, &str); 11] = [
         "the receiver's certificate has expired, or this machine's clock is wrong",
     ),
     (
-        "ot valid yet",
+        "valid yet",
         "the receiver's certificate is not valid yet, or this machine's clock is wrong",
     ),
     (

@@ -88,7 +88,7 @@ mod tests {
         assert!(Status::Class(5).matches_response(599));
         assert!(!Status::Class(5).matches_response(499));
         for bad in [
-            "", "5", "50", "5x", "5xxx", "6xx", "0xx", "1000", "-503", "FAILD", "5xx ",
+            "", "5", "50", "5x", "5xxx", "6xx", "0xx", "1000", "-503", "5xy", "5xx ",
         ] {
             let why = Status::parse(bad).unwrap_err();
             assert!(
