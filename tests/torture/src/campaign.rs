@@ -246,6 +246,7 @@ impl Campaign {
             acknowledged: self.history.acks.len(),
             counts: self.counts,
             dead: self.history.dead,
+            rotated: Vec::new(),
             problems: self.problems,
         })
     }
@@ -259,7 +260,7 @@ impl Campaign {
             })
             .collect();
         let urls: Vec<String> = servers.iter().map(Server::url).collect();
-        let config = serde_json::to_vec_pretty(&webhook_json(&urls))?;
+        let config = serde_json::to_vec_pretty(&webhook_json(TARGETS, &urls))?;
         std::fs::write(&self.paths.config, config).context("cannot write webhook.json")?;
         Ok(servers)
     }

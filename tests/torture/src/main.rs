@@ -15,6 +15,7 @@ mod plan;
 mod queue;
 mod receiver;
 mod report;
+mod rotation;
 mod run;
 mod targets;
 
@@ -34,6 +35,9 @@ use std::time::Instant;
 /// delivery: nothing acknowledged may be lost, out of its task's order, altered or renamed, a kill
 /// may repeat no more than what is in flight, and tasks whose events always fail may not delay
 /// others.
+///
+/// Afterwards webhookd follows log files that are rotated while it runs and while it is down (renamed,
+/// copied and truncated, compressed), and is killed a third as many times; every line must arrive.
 ///
 /// In some runs nothing reads webhookd's standard error, or, where libfaketime is installed, its
 /// wall clock is up to two hours wrong and jumps.
@@ -91,7 +95,7 @@ fn main() -> Result<ExitCode> {
     ));
     let began = Instant::now();
     let mut random = fastrand::Rng::with_seed(args.seed);
-    let mut campaign = Campaign::new(webhookd, &folder, args.seed);
+    let mut campaign = Campaign::new(webhookd.clone(), &folder, args.seed);
     for round in 1..=args.rounds {
         let plans = plan::round(&mut random);
         // Each plan has its share of the round's events.
@@ -101,7 +105,10 @@ fn main() -> Result<ExitCode> {
         }
     }
     campaign.deliver_the_rest(events)?;
-    let report = campaign.check()?;
+    let mut report = campaign.check()?;
+    // For either naming of rotated files a sixth as many kills again.
+    let kills = (args.rounds / 6).max(3);
+    report.add(rotation::run(&webhookd, &folder, args.seed, kills)?);
     say(&report.to_string());
     if !report.is_ok() {
         let (seed, folder) = (args.seed, folder.display());

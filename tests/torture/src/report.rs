@@ -1,8 +1,9 @@
 //! The report of a torture.
 
 use crate::history::{Dead, Reason};
-use crate::oracle::{Verdict, Violation};
+use crate::oracle::{TargetCounts, Verdict, Violation};
 use crate::plan::Kind;
+use crate::rotation::Rotated;
 use crate::targets::TARGETS;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,11 +32,25 @@ pub(crate) struct Report {
     pub(crate) has_clock: bool,
     pub(crate) counts: Counts,
     pub(crate) dead: Vec<Dead>,
+    /// The logs that were rotated.
+    pub(crate) rotated: Vec<Rotated>,
     /// What webhookd did wrong besides, in sentences.
     pub(crate) problems: Vec<String>,
 }
 
 impl Report {
+    /// Adds the logs that were rotated, and what was wrong with them.
+    pub(crate) fn add(&mut self, mut rotated: Vec<Rotated>) {
+        for log in &mut rotated {
+            for (violation, count) in &log.verdict.violations {
+                *self.verdict.violations.entry(*violation).or_default() += count;
+            }
+            self.verdict.described.append(&mut log.verdict.described);
+            self.problems.append(&mut log.problems);
+        }
+        self.rotated = rotated;
+    }
+
     /// Whether every promise was kept.
     pub(crate) fn is_ok(&self) -> bool {
         self.verdict.violations.is_empty() && self.problems.is_empty()
@@ -122,6 +137,24 @@ impl fmt::Display for Report {
              acknowledgement",
             longest.unwrap_or_default()
         )?;
+        for log in &self.rotated {
+            let (name, counts, targets) = (log.name, log.counts, &log.verdict.targets);
+            let sum = |of: fn(&TargetCounts) -> u64| targets.iter().map(of).sum::<u64>();
+            writeln!(
+                f,
+                "{} of {} lines of a log rotated by {name} taken ({} times renamed, {} copied and \
+                 truncated, {} files compressed); {} kills, {} repeated, at most {} of {} after a kill",
+                sum(|it| it.taken),
+                log.lines,
+                counts.renamed,
+                counts.copied,
+                counts.compressed,
+                log.kills,
+                sum(|it| it.repeated),
+                sum(|it| it.most_repeated),
+                log.most_repeated,
+            )?;
+        }
         let counted = Violation::ALL.iter().map(|(violation, name)| {
             let count = verdict.violations.get(violation).copied().unwrap_or(0);
             format!("{count} {name}")

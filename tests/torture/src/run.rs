@@ -85,7 +85,7 @@ impl Run {
         let noted = acks.clone();
         let launch = launch(paths, &settings)?;
         let (unread, launch) = match settings.unread {
-            false => (None, launch.error(log(paths)?)),
+            false => (None, launch.error(log(&paths.log)?)),
             true => {
                 let (reader, writer) = full_pipe();
                 (Some(reader), launch.error(writer))
@@ -188,9 +188,10 @@ fn ack(line: &[u8], run: RunNumber) -> Option<Ack> {
     })
 }
 
-fn log(paths: &Paths) -> Result<File> {
-    let log = File::options().create(true).append(true).open(&paths.log);
-    log.with_context(|| format!("cannot write {}", paths.log.display()))
+/// Opens the file that webhookd's standard error is appended to.
+pub(crate) fn log(path: &Path) -> Result<File> {
+    let log = File::options().create(true).append(true).open(path);
+    log.with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn launch(paths: &Paths, settings: &Settings) -> Result<Launch> {

@@ -135,9 +135,9 @@ pub(crate) fn wanted(event: Fields) -> u32 {
     wanted
 }
 
-/// A webhook.json that reaches the targets at `urls`.
-pub(crate) fn webhook_json(urls: &[String]) -> Value {
-    let targets: Vec<Value> = TARGETS
+/// A webhook.json that reaches these targets at `urls`.
+pub(crate) fn webhook_json(targets: &[Target], urls: &[String]) -> Value {
+    let targets: Vec<Value> = targets
         .iter()
         .zip(urls)
         .map(|(target, url)| target.config(url))
