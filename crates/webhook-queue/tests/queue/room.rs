@@ -81,7 +81,7 @@ fn settle_all(queue: &Arc<DiskQueue>, settlements: Vec<Settlement>) {
         let _ended = sender.send(committed.settled.len());
     };
     let writer = GroupWriter::start(queue.clone(), Limits::default(), on_commit).unwrap();
-    writer.settle(delivered("nobody", EntryId(1)));
+    writer.settle(delivered("unknown", EntryId(1)));
     assert!(!settlements.is_empty());
     let mut left = settlements.len() + 1;
     for settlement in settlements {
