@@ -30,7 +30,7 @@ struct ShownTarget<'a> {
     headers: ShownHeaders<'a>,
     timeout_msec: u64,
     response_timeout_msec: u64,
-    statuses: Option<Vec<&'static str>>,
+    statuses: Option<&'a [String]>,
     jobs: Option<Vec<&'a str>>,
     initial_events: bool,
     format: &'static str,
@@ -116,7 +116,7 @@ impl<'a> ShownConfig<'a> {
 fn show_target(target: &Target) -> ShownTarget<'_> {
     let statuses = match target.statuses() {
         StatusFilter::All => None,
-        StatusFilter::Only(only) => Some(only.iter().map(|status| status.name()).collect()),
+        StatusFilter::Only(only) => Some(only.as_slice()),
     };
     let jobs = match target.jobs() {
         JobFilter::All => None,

@@ -15,7 +15,7 @@ use crate::url::TargetUrl;
 use http::HeaderMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
-use webhook_model::EventHeader;
+use webhook_model::{EventHeader, StatusName};
 
 /// A receiver of events and the settings of its deliveries. Made by
 /// [`Config::load`](crate::Config::load) or a [`TargetBuilder`](crate::TargetBuilder); every value
@@ -218,9 +218,16 @@ impl Target {
     /// initial one.
     #[must_use]
     pub fn accepts(&self, event: &EventHeader<'_>) -> bool {
+        let state = event.new_state.as_ref().map(StatusName::name);
+        let (role, environment, name) = (&event.role, &event.environment, &event.job_name);
         (self.initial_events || event.old_state.is_some())
-            && self.statuses.accepts(event.new_state.as_ref())
-            && self.jobs.accepts(event)
+            && self.statuses.accepts(state)
+            && match (role, environment, name) {
+                (Some(role), Some(environment), Some(name)) => {
+                    self.jobs.accepts(&[role, environment, name])
+                }
+                _ => self.jobs.accepts(&[]),
+            }
     }
 }
 

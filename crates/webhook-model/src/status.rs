@@ -137,6 +137,13 @@ impl ScheduleStatus {
     }
 }
 
+/// The name in the payload.
+impl AsRef<str> for ScheduleStatus {
+    fn as_ref(&self) -> &str {
+        self.name()
+    }
+}
+
 impl fmt::Display for ScheduleStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

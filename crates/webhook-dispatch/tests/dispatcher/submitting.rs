@@ -89,7 +89,7 @@ fn a_best_effort_target_gets_nothing_that_a_full_queue_refuses() {
 #[test]
 fn an_event_for_best_effort_targets_alone_does_not_overtake_one_that_is_being_committed() {
     let receiver = Receiver::new(|_| Reply::Status(200));
-    let running = StatusFilter::Only(vec![ScheduleStatus::Running]);
+    let running = StatusFilter::only([ScheduleStatus::Running]);
     let targets = [
         target("a").statuses(running),
         target("b").delivery(Delivery::BestEffort),

@@ -23,7 +23,7 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
 
-    /// With a job that matches this pattern, as in the configuration: role/environment/name with *
+    /// With a job that matches this pattern, as in the configuration: its parts joined by /, with *
     /// and **
     #[arg(long, value_name = "PATTERN", value_parser = parse_pattern)]
     job: Option<JobPattern>,
@@ -153,20 +153,14 @@ impl Filter {
         let Ok(header) = EventHeader::read(letter.owed.body) else {
             return false;
         };
-        let text = |part: &Option<std::borrow::Cow<'_, str>>| {
-            part.as_deref().unwrap_or_default().to_owned()
-        };
         let in_state = || {
             let new_state = header.new_state.as_ref();
             new_state.is_some_and(|state| self.status.iter().any(|it| it.matches_state(state)))
         };
         (has_status || in_state())
             && self.job.as_ref().is_none_or(|job| {
-                job.matches(
-                    &text(&header.role),
-                    &text(&header.environment),
-                    &text(&header.job_name),
-                )
+                let parts = [&header.role, &header.environment, &header.job_name];
+                job.matches(&parts.map(|part| part.as_deref().unwrap_or_default()))
             })
     }
 }

@@ -5,7 +5,7 @@ use crate::file::object::shorten;
 use crate::file::read::{Reader, Spanned, Text};
 use crate::file::statuses::StatusList;
 use crate::file::suggest::nearest;
-use crate::filter::{JobFilter, StatusFilter};
+use crate::filter::{JobFilter, JobPattern, StatusFilter};
 use webhook_model::ScheduleStatus;
 
 pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
@@ -67,7 +67,7 @@ pub(super) fn jobs(list: &Spanned<Vec<Text>>, reader: &mut Reader) -> JobFilter 
     }
     let mut patterns = Vec::new();
     for Text(text) in &list.value {
-        match text.value.parse() {
+        match JobPattern::aurora(&text.value) {
             Ok(pattern) => patterns.push(pattern),
             Err(error) => {
                 let message = format!("`{}` is not a job pattern", shorten(&text.value));
