@@ -40,9 +40,14 @@ const RULES: &[Rule] = &[
         must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE],
     },
     Rule {
+        name: "webhook-event",
+        may_use: "jiff serde serde_json thiserror webhook-model",
+        must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE],
+    },
+    Rule {
         name: "webhook-config",
         may_use: "annotate-snippets base64 http idna rustix rustls-pki-types schemars serde \
-                  serde_json strsim thiserror webhook-model",
+                  serde_json strsim thiserror webhook-event webhook-model",
         must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE],
     },
     Rule {
@@ -52,14 +57,14 @@ const RULES: &[Rule] = &[
             ASYNC_RUNTIMES,
             HTTP,
             SOCKETS,
-            "http serde_json webhook-config webhook-model",
+            "http serde_json webhook-config webhook-event webhook-model",
         ],
     },
     Rule {
         name: "webhook-dispatch",
         may_use: "crossbeam-channel fastrand getrandom hashbrown hdrhistogram http httparse \
                   httpdate jiff rustix serde serde_json slab standardwebhooks testkit \
-                  thiserror ureq webhook-config webhook-model webhook-queue",
+                  thiserror ureq webhook-config webhook-event webhook-model webhook-queue",
         must_not_reach: &[ASYNC_RUNTIMES, "curl hyper isahc reqwest"],
     },
     Rule {
@@ -68,7 +73,7 @@ const RULES: &[Rule] = &[
                   http-body-util hyper hyper-util indicatif jiff listenfd memchr prometheus \
                   ratatui rustix sd-notify serde serde_json signal-hook standardwebhooks \
                   strsim subtle tokio tracing tracing-subscriber webhook-config webhook-dispatch \
-                  webhook-model webhook-queue",
+                  webhook-event webhook-model webhook-queue",
         must_not_reach: &[],
     },
     Rule {

@@ -45,6 +45,7 @@ pub use hash::verify::{Asked, HashReport, WrongHash};
 pub use header::EventHeader;
 pub use json::error::{ReadError, ReadErrorKind};
 pub use json::gson::Gson;
+pub use json::reader::JsonScanner;
 pub use json::scan::MAX_DEPTH;
 pub use release::{Layout, Release};
 pub use status::ScheduleStatus;

@@ -3,7 +3,7 @@
 use super::block::is_plain;
 use super::error::{ReadError, ReadErrorKind};
 
-pub(super) type Result<T> = std::result::Result<T, ReadError>;
+pub(crate) type Result<T> = std::result::Result<T, ReadError>;
 
 /// A place in a JSON text, moving forwards.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ impl<'a> Cursor<'a> {
 
     /// Skips `count` bytes.
     #[inline]
-    pub(super) fn advance(&mut self, count: usize) {
+    pub(crate) fn advance(&mut self, count: usize) {
         self.rest = self.rest.get(count..).unwrap_or_default();
     }
 }

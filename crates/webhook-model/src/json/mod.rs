@@ -5,6 +5,7 @@ mod cursor;
 mod double;
 pub(crate) mod error;
 pub(crate) mod gson;
+pub(crate) mod reader;
 pub(crate) mod scan;
 mod skip;
 mod string;

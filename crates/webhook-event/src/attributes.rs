@@ -1,0 +1,52 @@
+//! The fields of an event that are stored beside it.
+
+use crate::fields::EventFields;
+use serde::{Deserialize, Serialize};
+
+/// The fields of an event that are stored beside its body, so that a delivery needs no schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Attributes {
+    /// The name of the input; empty for the default one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub input: String,
+    /// The new state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// The state before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_state: Option<String>,
+    /// The parts of the job's path; empty if there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub job: Vec<String>,
+    /// When the state changed, epoch milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<i64>,
+}
+
+impl Attributes {
+    /// What is stored of an event of an input.
+    #[must_use]
+    pub fn of(input: &str, fields: &EventFields<'_>) -> Attributes {
+        Attributes {
+            input: input.to_owned(),
+            state: fields.state.as_deref().map(str::to_owned),
+            old_state: fields.old_state.as_deref().map(str::to_owned),
+            job: fields.job.iter().map(|part| part.to_string()).collect(),
+            time: fields.time,
+        }
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads stored bytes; `None` if there are none, as for Aurora's events.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Attributes> {
+        serde_json::from_slice(bytes).ok()
+    }
+}

@@ -1,0 +1,79 @@
+//! The errors of settings and of events.
+
+use webhook_model::ReadError;
+
+/// The settings of a schema, a condition or a template cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidSchema {
+    message: String,
+    help: Option<String>,
+    /// The tokens of the way to the setting, innermost first.
+    steps: Vec<String>,
+}
+
+impl InvalidSchema {
+    pub(crate) fn new(message: impl Into<String>) -> InvalidSchema {
+        InvalidSchema {
+            message: message.into(),
+            help: None,
+            steps: Vec::new(),
+        }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> InvalidSchema {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a member or an element around the setting.
+    pub(crate) fn within(mut self, token: &str) -> InvalidSchema {
+        self.steps.push(token.to_owned());
+        self
+    }
+
+    /// How to mend it.
+    #[must_use]
+    pub fn how_to_mend(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The names and indices on the way to the faulty setting, outermost first.
+    pub fn place(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().rev().map(String::as_str)
+    }
+}
+
+/// Why an event is not understood: what was found, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownEvent {
+    /// The bytes are not JSON in UTF-8, or not Aurora's.
+    #[error(transparent)]
+    Malformed(#[from] ReadError),
+    /// An event of Aurora without a task.
+    #[error("the event has no `task`")]
+    NoTask,
+    /// A value that the schema needs is absent or null.
+    #[error("{setting}: no value at {pointer}")]
+    Missing {
+        /// The setting, such as `key`.
+        setting: &'static str,
+        /// The pointer of the selector, or of its first one.
+        pointer: String,
+    },
+    /// A value has the wrong type.
+    #[error("{setting}: expected {expected} at {pointer}, found {found} (byte {at})")]
+    Type {
+        /// The setting.
+        setting: &'static str,
+        /// What the schema needs.
+        expected: &'static str,
+        /// The pointer.
+        pointer: String,
+        /// What is there.
+        found: &'static str,
+        /// The byte of the document.
+        at: usize,
+    },
+}

@@ -1,0 +1,128 @@
+//! Cuts members out of a document, and leaves the rest as it is.
+
+use crate::pointer::Pointer;
+use std::borrow::Cow;
+use std::ops::Range;
+use webhook_model::{JsonScanner, ReadError};
+
+/// The document without the values at these pointers. A member is cut with its name and a comma,
+/// each time that it occurs.
+///
+/// # Errors
+/// It is not one JSON document in UTF-8.
+pub(crate) fn cut<'a>(
+    document: &'a [u8],
+    pointers: &[Pointer],
+) -> Result<Cow<'a, [u8]>, ReadError> {
+    let mut scanner = JsonScanner::new(document)?;
+    let ways: Vec<&[String]> = pointers.iter().map(Pointer::tokens).collect();
+    let mut cuts = Vec::new();
+    value(&mut scanner, &ways, &mut cuts)?;
+    scanner.end()?;
+    if cuts.is_empty() {
+        return Ok(Cow::Borrowed(document));
+    }
+    let mut kept = Vec::with_capacity(document.len());
+    let mut from = 0;
+    for cut in cuts {
+        kept.extend_from_slice(document.get(from..cut.start).unwrap_or_default());
+        from = cut.end;
+    }
+    kept.extend_from_slice(document.get(from..).unwrap_or_default());
+    Ok(Cow::Owned(kept))
+}
+
+/// The members of an object or the elements of an array that were passed.
+#[derive(Default)]
+struct Items {
+    /// The end of the last one.
+    end: usize,
+    /// Whether one was kept.
+    kept: bool,
+    /// The start of those at the beginning that are cut.
+    open: Option<usize>,
+}
+
+fn value(
+    scanner: &mut JsonScanner<'_>,
+    ways: &[&[String]],
+    cuts: &mut Vec<Range<usize>>,
+) -> Result<(), ReadError> {
+    let is_object = match scanner.peek() {
+        Some(b'{') if !ways.is_empty() => true,
+        Some(b'[') if !ways.is_empty() => false,
+        _ => return scanner.skip_value(),
+    };
+    match is_object {
+        true => scanner.enter_object()?,
+        false => scanner.enter_array()?,
+    }
+    let mut items = Items::default();
+    let mut first = true;
+    let mut index = 0_usize;
+    loop {
+        let start = scanner.next_item_place(first);
+        let token: Cow<'_, [u8]> = if is_object {
+            match scanner.next_name(&mut first)? {
+                Some(name) => name,
+                None => break,
+            }
+        } else if scanner.next_element(&mut first)? {
+            index += 1;
+            Cow::Owned((index - 1).to_string().into_bytes())
+        } else {
+            break;
+        };
+        let inner: Vec<&[String]> = ways
+            .iter()
+            .filter_map(|way| way.split_first())
+            .filter(|(name, _)| name.as_bytes() == &*token)
+            .map(|(_, rest)| rest)
+            .collect();
+        if inner.iter().any(|rest| rest.is_empty()) {
+            scanner.skip_value()?;
+            let end = scanner.place();
+            match items.kept {
+                true => cuts.push(items.end..end),
+                false => items.open = items.open.or(Some(start)),
+            }
+        } else {
+            if let Some(open) = items.open.take() {
+                cuts.push(open..start);
+            }
+            items.kept = true;
+            value(scanner, &inner, cuts)?;
+        }
+        items.end = scanner.place();
+    }
+    if let Some(open) = items.open {
+        cuts.push(open..items.end);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_cut_with_a_comma_and_the_rest_is_untouched() {
+        for (document, expected) in [
+            (r#"{"a":1,"s":"x","b":2}"#, r#"{"a":1,"b":2}"#),
+            (r#"{"s":{"a":[1]},"b":2}"#, r#"{"b":2}"#),
+            (r#"{ "s" : 1 , "s":2, "b" : 2 }"#, r#"{ "b" : 2 }"#),
+            (r#"{"a":1, "s":2}"#, r#"{"a":1}"#),
+            (r#"{"s":2}"#, "{}"),
+            (r#"{"\u0073":"\"}","a":{"s":1}}"#, r#"{"a":{"s":1}}"#),
+            (
+                r#"{"n":{"s":1,"t":2},"l":[1,2,3]}"#,
+                r#"{"n":{"t":2},"l":[1,3]}"#,
+            ),
+            (r#"[1]"#, "[1]"),
+        ] {
+            let pointers = ["/s", "/n/s", "/l/1"].map(|text| text.parse().unwrap());
+            let cut = cut(document.as_bytes(), &pointers).unwrap();
+            assert_eq!(String::from_utf8_lossy(&cut), expected, "{document}");
+        }
+    }
+}
