@@ -137,6 +137,7 @@ fn group_of(setting: &Setting, first: u64, names: &Arc<[Arc<str>]>) -> Vec<Event
             body: body.clone(),
             accepted_at: number,
             targets: names.clone(),
+            attributes: Arc::default(),
             idempotency_key: None,
         })
         .collect()

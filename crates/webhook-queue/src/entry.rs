@@ -20,6 +20,9 @@ pub struct Event {
     pub key: Arc<[u8]>,
     /// The bytes to deliver.
     pub body: Arc<[u8]>,
+    /// What the caller wants to know of the event when it reads it back, in an encoding of its own.
+    /// Empty ones take no room.
+    pub attributes: Arc<[u8]>,
     /// When it was accepted, epoch milliseconds.
     pub accepted_at: u64,
     /// The names of its targets. A repeated name counts once; an event without targets gets a
@@ -152,6 +155,8 @@ pub struct Owed<'a> {
     pub key: &'a [u8],
     /// The bytes to deliver.
     pub body: &'a [u8],
+    /// What the caller stored of the event besides.
+    pub attributes: &'a [u8],
     /// When it was accepted, epoch milliseconds.
     pub accepted_at: u64,
     /// Attempts made so far at this target.

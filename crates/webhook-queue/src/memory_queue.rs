@@ -10,7 +10,7 @@ use crate::{
     Verification,
 };
 
-/// Bytes counted for an event besides its key and body.
+/// Bytes counted for an event besides its key, body and attributes.
 const EVENT_OVERHEAD: u64 = 64;
 
 /// Bytes counted for each target of an event, besides a dead letter's note.
@@ -60,7 +60,7 @@ enum Standing {
 }
 
 impl MemoryQueue {
-    /// An empty queue that holds about `max_bytes` of keys, bodies and notes, and knows
+    /// An empty queue that holds about `max_bytes` of keys, bodies, attributes and notes, and knows
     /// idempotency keys as long as [`DuplicateWindow::DEFAULT`] says.
     #[must_use]
     pub fn new(max_bytes: u64) -> MemoryQueue {
@@ -137,7 +137,8 @@ impl MemoryQueue {
 
 impl Stored {
     fn size(event: &Event) -> u64 {
-        EVENT_OVERHEAD + event.key.len() as u64 + event.body.len() as u64
+        let lengths = [&event.key, &event.body, &event.attributes].map(|bytes| bytes.len() as u64);
+        EVENT_OVERHEAD + lengths.iter().sum::<u64>()
     }
 
     /// What an event counts for each of its targets.
@@ -151,6 +152,7 @@ impl Stored {
             id: self.event.id,
             key: &self.event.key,
             body: &self.event.body,
+            attributes: &self.event.attributes,
             accepted_at: self.event.accepted_at,
             attempts,
             not_before,

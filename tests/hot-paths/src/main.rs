@@ -134,6 +134,7 @@ fn queue(times: u64) -> Result<()> {
                 body: Arc::clone(&body),
                 accepted_at: number,
                 targets: Arc::clone(&targets),
+                attributes: Arc::default(),
                 idempotency_key: None,
             })
             .collect();

@@ -177,6 +177,7 @@ impl Router {
             body: submission.event,
             accepted_at: prepared.accepted_at,
             targets: route.names,
+            attributes: Arc::default(),
             idempotency_key: key,
         };
         let storage = self

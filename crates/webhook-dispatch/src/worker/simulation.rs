@@ -121,6 +121,7 @@ impl<'a> Simulation<'a> {
             body: Arc::from(&b"{}"[..]),
             accepted_at: self.at().epoch_ms(),
             targets: Arc::from([Arc::from(self.target.name().as_str())]),
+            attributes: Arc::default(),
             idempotency_key: None,
         }
     }

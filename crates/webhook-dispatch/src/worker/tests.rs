@@ -193,6 +193,7 @@ fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
             id: kept.id,
             key: &kept.key,
             body: &kept.body,
+            attributes: &[],
             accepted_at: kept.accepted_at,
             attempts: kept.attempts,
             not_before: kept.not_before,
@@ -489,6 +490,7 @@ impl World {
             body: Arc::from(id),
             accepted_at: self.at.epoch_ms(),
             targets: Arc::from([Arc::from(self.target.name().as_str())]),
+            attributes: Arc::default(),
             idempotency_key: None,
         }
     }

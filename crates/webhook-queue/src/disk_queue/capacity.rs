@@ -20,8 +20,8 @@ const MIN_BYTES: u64 = 1 << 20;
 /// The largest reserve for settlements.
 const MAX_RESERVE: u64 = 64 << 20;
 
-/// The largest event that LMDB and the format can store.
-const MAX_EVENT: u64 = u32::MAX as u64;
+/// The largest event that the format can store: the length of a key has 31 bits.
+const MAX_EVENT: u64 = i32::MAX as u64;
 
 /// The most bytes that settling an owed entry may add: its dead letter without a note, or its
 /// attempts. Twice the size on a full page.
@@ -242,10 +242,10 @@ mod tests {
         assert!(
             matches!(error, QueueError::TooLarge { size, max } if (size, max) == (largest + 1, largest))
         );
-        // A record has at most 32 bits of length.
+        // A key has at most 31 bits of length.
         let huge = Capacity::new(64 << 30);
-        assert!(huge.check(0, [u64::from(u32::MAX)].into_iter()).is_ok());
-        let error = huge.check(0, [u64::from(u32::MAX) + 1].into_iter());
+        assert!(huge.check(0, [MAX_EVENT].into_iter()).is_ok());
+        let error = huge.check(0, [MAX_EVENT + 1].into_iter());
         assert!(matches!(error, Err(QueueError::TooLarge { .. })));
     }
 
@@ -305,6 +305,7 @@ mod tests {
             body: vec![0; body].into(),
             accepted_at: 0,
             targets: (0..targets).map(|at| at.to_string().into()).collect(),
+            attributes: [].into(),
             idempotency_key: has_key.then(|| (*b"once").into()),
         }
     }

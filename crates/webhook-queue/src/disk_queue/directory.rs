@@ -19,7 +19,10 @@ use crate::QueueError;
 pub(super) const FIRST_FORMAT: u32 = 1;
 
 /// The format of a queue that may have events in pieces.
-const FORMAT: u32 = 2;
+pub(super) const PIECES_FORMAT: u32 = 2;
+
+/// The format of a queue that may have events with attributes.
+pub(super) const ATTRIBUTES_FORMAT: u32 = 3;
 
 /// The file that makes a directory a queue: the format and the queue's identity, as text.
 const MARK: &str = "FORMAT";
@@ -268,21 +271,21 @@ impl Directory {
         }
     }
 
-    /// Changes the number in the mark to [`FORMAT`], before events are stored that a version which
-    /// knows only [`FIRST_FORMAT`] would misread. It is one byte, so a crash leaves the old or the
-    /// new number.
-    pub(super) fn raise_format(&self) -> Result<(), QueueError> {
-        if self.format.load(Ordering::SeqCst) == FORMAT {
+    /// Changes the number in the mark to `format`, if it is less, before something is stored that a
+    /// version which knows only the former format would misread. It is one byte, so a crash leaves
+    /// the old or the new number.
+    pub(super) fn raise_format(&self, format: u32) -> Result<(), QueueError> {
+        if self.format.load(Ordering::SeqCst) >= format {
             return Ok(());
         }
         let mark = self.path.join(MARK);
         let raise = || {
             let file = open_file(&mark, true)?;
-            file.write_all_at(FORMAT.to_string().as_bytes(), MAGIC.len() as u64)?;
+            file.write_all_at(format.to_string().as_bytes(), MAGIC.len() as u64)?;
             file.sync_all()
         };
         raise().map_err(io("write", &mark))?;
-        self.format.store(FORMAT, Ordering::SeqCst);
+        self.format.store(format, Ordering::SeqCst);
         Ok(())
     }
 
@@ -477,13 +480,13 @@ fn read_mark(path: &Path) -> Result<Option<(u32, [u8; 16])>, QueueError> {
     if found.is_empty() || !found.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(unreadable());
     }
-    let known = [FIRST_FORMAT, FORMAT];
+    let known = [FIRST_FORMAT, PIECES_FORMAT, ATTRIBUTES_FORMAT];
     let Some(format) = known.into_iter().find(|known| found == known.to_string()) else {
         let (path, found) = (path.into(), found.chars().take(32).collect());
         return Err(QueueError::UnknownVersion {
             path,
             found,
-            known: FORMAT,
+            known: ATTRIBUTES_FORMAT,
         });
     };
     let identity = lines.next().and_then(parse_identity).ok_or_else(|| {

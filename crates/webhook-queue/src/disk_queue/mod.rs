@@ -405,8 +405,9 @@ impl Queue for DiskQueue {
         if !appends.is_empty() {
             self.directory.check_files()?;
         }
-        if appends.iter().any(|event| record::event_len(event) > PIECE) {
-            self.directory.raise_format()?;
+        let needed = appends.iter().map(needed_format).max();
+        if let Some(format) = needed {
+            self.directory.raise_format(format)?;
         }
         let quotas = lock(&self.quotas).clone();
         let commit = |notes| {
@@ -603,6 +604,17 @@ impl Queue for DiskQueue {
                 corrupt: self.tables.aside.len(&snapshot.txn)? + waiting,
             })
         })
+    }
+}
+
+/// The format of a queue that may have this event.
+fn needed_format(event: &Event) -> u32 {
+    if !event.attributes.is_empty() {
+        directory::ATTRIBUTES_FORMAT
+    } else if record::event_len(event) > PIECE {
+        directory::PIECES_FORMAT
+    } else {
+        directory::FIRST_FORMAT
     }
 }
 

@@ -118,6 +118,7 @@ mod tests {
             body: (0..length).map(|at| (at % 251) as u8).collect(),
             accepted_at: 7,
             targets: ["t".into()].into(),
+            attributes: [].into(),
             idempotency_key: None,
         }
     }
@@ -210,5 +211,16 @@ mod tests {
         let queue = DiskQueue::open(dir.path(), &OPTIONS).unwrap();
         assert_eq!(bodies(&queue).len(), 3);
         assert_eq!(queue.statistics().unwrap().events, 3);
+        let attributed = Event {
+            attributes: (*b"of the event").into(),
+            ..event(5000)
+        };
+        queue.commit(&[attributed], &[]).unwrap();
+        assert_eq!(mark(), first.replace("queue 1", "queue 3"));
+        queue.commit(&[event(5000)], &[]).unwrap();
+        assert_eq!(mark(), first.replace("queue 1", "queue 3"));
+        drop(queue);
+        let queue = DiskQueue::open(dir.path(), &OPTIONS).unwrap();
+        assert_eq!(bodies(&queue).len(), 5);
     }
 }

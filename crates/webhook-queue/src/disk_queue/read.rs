@@ -239,6 +239,7 @@ mod tests {
                 body: [].into(),
                 accepted_at: 0,
                 targets: ["t".into()].into(),
+                attributes: [].into(),
                 idempotency_key: None,
             })
             .collect();

@@ -10,6 +10,10 @@ use crate::{EntryId, Event, EventId, Owed, TargetHold};
 /// Bytes of an event record before its key.
 const EVENT_HEADER: usize = 32;
 
+/// The bit in the length of the key that says that a length and attributes are between the key and
+/// the body.
+const HAS_ATTRIBUTES: u32 = 1 << 31;
+
 /// Bytes of a dead letter record before its note.
 const DEAD_HEADER: usize = 16;
 
@@ -145,17 +149,30 @@ pub(super) fn read_hold(value: &[u8]) -> Option<TargetHold> {
 
 /// Bytes of the record of `event`.
 pub(super) fn event_len(event: &Event) -> usize {
-    EVENT_HEADER + event.key.len() + event.body.len()
+    let attributes = match event.attributes.len() {
+        0 => 0,
+        length => 4 + length,
+    };
+    EVENT_HEADER + event.key.len() + attributes + event.body.len()
 }
 
-/// Writes the record of `event` over `record`. The key's length has to fit in 32 bits.
+/// Writes the record of `event` over `record`. The whole length has to fit in 32 bits, and that of
+/// the key in 31.
 pub(super) fn write_event(seq: u64, event: &Event, record: &mut Vec<u8>) {
     record.clear();
     record.extend_from_slice(&[0; 4]);
-    record.extend_from_slice(&(event.key.len() as u32).to_le_bytes());
+    let flag = match event.attributes.is_empty() {
+        true => 0,
+        false => HAS_ATTRIBUTES,
+    };
+    record.extend_from_slice(&(event.key.len() as u32 | flag).to_le_bytes());
     record.extend_from_slice(&event.accepted_at.to_le_bytes());
     record.extend_from_slice(&event.id.0);
     record.extend_from_slice(&event.key);
+    if flag != 0 {
+        record.extend_from_slice(&(event.attributes.len() as u32).to_le_bytes());
+        record.extend_from_slice(&event.attributes);
+    }
     record.extend_from_slice(&event.body);
     let sum = checksum(&event_key(seq), &record[4..]);
     record[..4].copy_from_slice(&sum.to_le_bytes());
@@ -171,11 +188,19 @@ pub(super) fn read_event(seq: u64, record: &[u8]) -> Option<Owed<'_>> {
     let (accepted_at, rest) = rest.split_first_chunk::<8>()?;
     let (id, _) = rest.split_first_chunk::<16>()?;
     let key = key_of_event(record)?;
+    let (attributes, body) = match record.get(EVENT_HEADER + key.len()..)? {
+        body if length_field(record)? & HAS_ATTRIBUTES == 0 => (&[][..], body),
+        rest => {
+            let (length, rest) = rest.split_first_chunk()?;
+            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?
+        }
+    };
     Some(Owed {
         entry: EntryId(seq),
         id: EventId(*id),
         key,
-        body: record.get(EVENT_HEADER + key.len()..)?,
+        body,
+        attributes,
         accepted_at: u64::from_le_bytes(*accepted_at),
         attempts: 0,
         not_before: 0,
@@ -184,10 +209,16 @@ pub(super) fn read_event(seq: u64, record: &[u8]) -> Option<Owed<'_>> {
 
 /// The key of an event record, without a check of the record.
 pub(super) fn key_of_event(record: &[u8]) -> Option<&[u8]> {
-    let len = u32::from_le_bytes(record.get(4..8)?.try_into().ok()?);
+    let len = length_field(record)? & !HAS_ATTRIBUTES;
     record
         .get(EVENT_HEADER..)?
         .get(..usize::try_from(len).ok()?)
+}
+
+/// The length of an event's key with its flag.
+fn length_field(record: &[u8]) -> Option<u32> {
+    let field = record.get(4..8)?.try_into().ok()?;
+    Some(u32::from_le_bytes(field))
 }
 
 /// A value in `owed`: the attempts made, the earliest time of the next one, and the bytes that the
@@ -453,10 +484,12 @@ mod tests {
         #[test]
         fn an_event_reads_as_it_was_written(
             seq: u64, id: [u8; 16], accepted_at: u64, key: Vec<u8>, body: Vec<u8>,
+            attributes in prop_oneof![Just(Vec::new()), any::<Vec<u8>>()],
         ) {
             let targets = [].into();
             let event = Event {
                 id: EventId(id), key: key.into(), body: body.into(), accepted_at, targets,
+                attributes: attributes.into(),
                 idempotency_key: None,
             };
             let mut record = Vec::new();
@@ -467,6 +500,7 @@ mod tests {
                 (read.entry.0, read.id, read.accepted_at, read.key, read.body),
                 (seq, event.id, accepted_at, &*event.key, &*event.body)
             );
+            prop_assert_eq!(read.attributes, &*event.attributes);
         }
 
         #[test]
@@ -477,6 +511,7 @@ mod tests {
                 body: body.into(),
                 accepted_at: 3,
                 targets: [].into(),
+                attributes: (*b"more").into(),
                 idempotency_key: None,
             };
             let mut record = Vec::new();
@@ -525,6 +560,7 @@ mod tests {
             body: (*b"{}").into(),
             accepted_at: 0x0102,
             targets: [].into(),
+            attributes: [].into(),
             idempotency_key: None,
         };
         let mut record = Vec::new();
@@ -533,6 +569,13 @@ mod tests {
         assert_eq!(record[4..], rest[..]);
         let sum = crc32fast::hash(&[&[0, 0, 0, 0, 0, 0, 0, 1][..], &rest[..]].concat());
         assert_eq!(record[..4], sum.to_le_bytes());
+        let event = Event {
+            attributes: (*b"more").into(),
+            ..event
+        };
+        write_event(1, &event, &mut record);
+        let rest = b"\x04\0\0\x80\x02\x01\0\0\0\0\0\x000123456789abcdeftask\x04\0\0\0more{}";
+        assert_eq!(record[4..], rest[..]);
         let owed = owed_value(3, 0x0405, 6);
         assert_eq!(owed, *b"\x03\0\0\0\x05\x04\0\0\0\0\0\0\x06\0\0\0");
         assert_eq!((read_owed(&owed), cost_of_owed(&owed)), ((3, 0x0405), 6));

@@ -235,6 +235,7 @@ mod tests {
                 body: (*b"body").into(),
                 accepted_at: number,
                 targets: Arc::clone(&targets),
+                attributes: [].into(),
                 idempotency_key: None,
             })
             .collect();
@@ -303,6 +304,7 @@ mod tests {
                 body: vec![b'x'; if number % 3 == 0 { 3500 } else { 40 }].into(),
                 accepted_at: number,
                 targets: Arc::clone(&targets),
+                attributes: [].into(),
                 idempotency_key: None,
             })
             .collect();

@@ -170,6 +170,7 @@ mod tests {
             body: [].into(),
             accepted_at: 0,
             targets: ["t".into()].into(),
+            attributes: [].into(),
             idempotency_key: Some([1].into()),
         };
         let twice = [event.clone(), event];

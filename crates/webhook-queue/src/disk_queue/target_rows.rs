@@ -220,6 +220,7 @@ mod tests {
             body: vec![0; 1000].into(),
             accepted_at: 0,
             targets: ["t".into()].into(),
+            attributes: [].into(),
             idempotency_key: None,
         };
         queue.commit(&vec![event; 3], &[]).unwrap();

@@ -10,12 +10,12 @@ pub struct Limits {
     /// Events that may wait for the writer. As many again may wait for room in a full queue while
     /// others pass them.
     pub waiting_events: usize,
-    /// Bytes of keys and bodies that may wait, and again that may wait for room in a full queue; one
+    /// Bytes of keys, bodies and attributes that may wait, and again that may wait for room in a full queue; one
     /// event may always wait, however large.
     pub waiting_bytes: usize,
     /// Events in a group.
     pub group_events: usize,
-    /// Bytes of keys and bodies in a group; one event may always be one. Until a group is on the
+    /// Bytes of keys, bodies and attributes in a group; one event may always be one. Until a group is on the
     /// disk, it is in memory as pages of 4 KiB: those of its bodies, and at worst some four of the
     /// tables for each settlement.
     pub group_bytes: usize,

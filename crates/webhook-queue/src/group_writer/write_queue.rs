@@ -140,7 +140,7 @@ pub(super) enum Work<T> {
 }
 
 fn size(event: &Event) -> usize {
-    event.key.len() + event.body.len()
+    event.key.len() + event.body.len() + event.attributes.len()
 }
 
 impl<T> WriteQueue<T> {

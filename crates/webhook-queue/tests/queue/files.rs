@@ -333,10 +333,10 @@ fn an_unknown_format_is_refused_and_unchanged() {
     let mark = dir.path().join("FORMAT");
     let data = fs::read(dir.path().join("data.mdb")).unwrap();
     let text = fs::read_to_string(&mark).unwrap();
-    fs::write(&mark, text.replace("webhook-queue 1", "webhook-queue 3")).unwrap();
+    fs::write(&mark, text.replace("webhook-queue 1", "webhook-queue 4")).unwrap();
     let error = open(dir.path()).unwrap_err();
-    assert!(matches!(&error, QueueError::UnknownVersion { found, known: 2, .. } if found == "3"));
-    assert!(error.to_string().contains("format \"3\""));
+    assert!(matches!(&error, QueueError::UnknownVersion { found, known: 3, .. } if found == "4"));
+    assert!(error.to_string().contains("format \"4\""));
     assert_eq!(fs::read(dir.path().join("data.mdb")).unwrap(), data);
     fs::write(&mark, &text).unwrap();
     open(dir.path()).unwrap();

@@ -35,6 +35,7 @@ enum Step {
 struct Append {
     key: u8,
     size: usize,
+    attributes: usize,
     targets: Vec<usize>,
     /// Which idempotency key, and how much later than the event before it was accepted.
     once: Option<u8>,
@@ -55,14 +56,16 @@ fn step() -> impl Strategy<Value = Step> {
     let append = (
         0..5_u8,
         prop_oneof![0..64_usize, 1900..2200_usize, 3000..9000_usize],
+        prop_oneof![3 => Just(0), 2 => 1..100_usize, 1 => 3900..9000_usize],
     )
-        .prop_flat_map(move |(key, size)| {
+        .prop_flat_map(move |(key, size, attributes)| {
             let targets = prop::collection::vec(target(), 0..4);
             let later = prop_oneof![4 => 0..3_u64, 1 => 0..40_u64];
             (targets, prop::option::of(0..12_u8), later).prop_map(move |(targets, once, later)| {
                 Append {
                     key,
                     size,
+                    attributes,
                     targets,
                     once,
                     later,
@@ -130,6 +133,7 @@ proptest! {
                         now += append.later;
                         Event {
                             accepted_at: now,
+                            attributes: vec![number as u8; append.attributes].into(),
                             idempotency_key: append.once.map(|once| Arc::from([once])),
                             ..event(number, &[append.key], append.size, targets)
                         }

@@ -22,6 +22,7 @@ pub(crate) fn event<'a>(
             .collect(),
         accepted_at: 1_000_000 + number,
         targets: targets.into_iter().map(Arc::from).collect(),
+        attributes: Arc::default(),
         idempotency_key: None,
     }
 }
@@ -56,6 +57,7 @@ pub(crate) struct OwedView {
     pub(crate) id: EventId,
     pub(crate) key: Vec<u8>,
     pub(crate) body: Vec<u8>,
+    pub(crate) attributes: Vec<u8>,
     pub(crate) accepted_at: u64,
     pub(crate) attempts: u32,
     pub(crate) not_before: u64,
@@ -67,6 +69,7 @@ impl From<Owed<'_>> for OwedView {
             id: owed.id,
             key: owed.key.to_vec(),
             body: owed.body.to_vec(),
+            attributes: owed.attributes.to_vec(),
             accepted_at: owed.accepted_at,
             attempts: owed.attempts,
             not_before: owed.not_before,
