@@ -269,12 +269,12 @@ fn the_start_tells_the_version_and_the_backlog_and_the_end_what_it_waits_for() {
     target["responseTimeoutMsec"] = 3_600_000.into();
     let config = folder.config(&target);
     let mut process = Launch::with_config(&config)
-        .args(["--grace", "100ms"])
+        .args(["--grace", "100ms", "--acks", "-"])
         .spawn();
     process.write(event("one", 1) + "\n" + &event("one", 2) + "\n");
     silent.wait_for_requests(1);
     process.wait_for_error("webhook-queue: pending 0, dead letters 0, ");
-    // The second event has to be accepted, too.
+    process.wait_for_output("\"line\":2");
     process.close_input();
     process.signal(Signal::TERM);
     let ended = process.wait();

@@ -175,10 +175,8 @@ impl Runtime {
     /// signal, `grace` bounds the shutdown. At the end of the input, with `drain`, it first waits
     /// until no delivery has succeeded for as long as `grace`.
     pub(super) fn stop(mut self, grace: Duration, drain: bool) -> (Summary, Result<()>) {
-        let ending = Instant::now();
-        if let Some(cause) = self.signals.end_cause() {
-            log_end(cause, grace, &self.daemon);
-        }
+        let mut ending = Instant::now();
+        let told = self.log_end(grace);
         if let Some(listening) = &mut self.listening {
             // Requests under way get the first half of the grace, the deliveries the rest: nothing
             // can be drained while events arrive.
@@ -187,6 +185,10 @@ impl Runtime {
         if drain && !self.signals.end_requested() {
             // What is not delivered in time is counted below.
             let _drained = self.dispatcher.drain(Some(grace), self.signals.flag());
+        }
+        // A signal during the drain has the whole grace, too.
+        if !told && self.log_end(grace) {
+            ending = Instant::now();
         }
         let left = match self.signals.end_requested() {
             true => {
@@ -234,6 +236,15 @@ impl Runtime {
         let dead = keeps_dead_letters(&self.daemon, &report.stats, since);
         let summary = Summary::new(self.stats.counts(), &report, dead, took);
         (summary, queue.map_err(Into::into).and(acknowledged))
+    }
+
+    /// Logs what the shutdown waits for, if a signal has asked for the end.
+    fn log_end(&self, grace: Duration) -> bool {
+        let cause = self.signals.end_cause();
+        if let Some(cause) = cause {
+            log_end(cause, grace, &self.daemon);
+        }
+        cause.is_some()
     }
 }
 
