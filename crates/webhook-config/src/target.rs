@@ -226,7 +226,7 @@ impl Target {
                 (Some(role), Some(environment), Some(name)) => {
                     self.jobs.accepts(&[role, environment, name])
                 }
-                _ => self.jobs.accepts(&[]),
+                _ => self.jobs.accepts::<&str>(&[]),
             }
     }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 pub struct Condition {
     at: Pointer,
     tests: Vec<Test>,
+    settings: Value,
 }
 
 /// A test of a value.
@@ -42,7 +43,18 @@ impl Condition {
                 .help("add in, equals, prefix, exists, atLeast, atMost or not"));
         }
         members.end()?;
-        Ok(Condition { at, tests })
+        let settings = value.clone();
+        Ok(Condition {
+            at,
+            tests,
+            settings,
+        })
+    }
+
+    /// The condition as it was read.
+    #[must_use]
+    pub fn settings(&self) -> &Value {
+        &self.settings
     }
 
     /// The place of the value.

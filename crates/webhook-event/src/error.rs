@@ -8,6 +8,8 @@ use webhook_model::ReadError;
 pub struct InvalidSchema {
     message: String,
     help: Option<String>,
+    /// The words that are allowed there, if only some are.
+    choices: Vec<String>,
     /// The tokens of the way to the setting, innermost first.
     steps: Vec<String>,
 }
@@ -17,6 +19,7 @@ impl InvalidSchema {
         InvalidSchema {
             message: message.into(),
             help: None,
+            choices: Vec::new(),
             steps: Vec::new(),
         }
     }
@@ -24,6 +27,16 @@ impl InvalidSchema {
     pub(crate) fn help(mut self, help: impl Into<String>) -> InvalidSchema {
         self.help = Some(help.into());
         self
+    }
+
+    /// Says which words are allowed.
+    pub(crate) fn choices(
+        mut self,
+        choices: impl IntoIterator<Item: Into<String>>,
+    ) -> InvalidSchema {
+        self.choices = choices.into_iter().map(Into::into).collect();
+        let help = format!("one of {}", self.choices.join(", "));
+        self.help(help)
     }
 
     /// Adds a member or an element around the setting.
@@ -36,6 +49,12 @@ impl InvalidSchema {
     #[must_use]
     pub fn how_to_mend(&self) -> Option<&str> {
         self.help.as_deref()
+    }
+
+    /// The words that are allowed instead of an unknown one.
+    #[must_use]
+    pub fn allowed(&self) -> &[String] {
+        &self.choices
     }
 
     /// The names and indices on the way to the faulty setting, outermost first.

@@ -42,6 +42,7 @@ pub enum Encoding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
     name: String,
+    settings: Value,
     /// `None` for Aurora's events as Aurora writes them, whose header is read by the model.
     fields: Option<Fields>,
     each: Option<Pointer>,
@@ -69,6 +70,7 @@ impl Default for Schema {
     fn default() -> Schema {
         Schema {
             name: "aurora".to_owned(),
+            settings: preset::settings("aurora").unwrap_or_default(),
             fields: None,
             each: None,
             ignore: Vec::new(),
@@ -101,20 +103,20 @@ impl Schema {
         let name = name.unwrap_or_else(|| "aurora".to_owned());
         let settings = preset::settings(&name).ok_or_else(|| {
             InvalidSchema::new(format!("unknown schema `{name}`"))
-                .help(format!("one of {}", preset::NAMES.join(", ")))
+                .choices(preset::NAMES.iter().copied())
                 .within("schema")
         })?;
+        let merged = merge(settings.clone(), value);
+        let mut schema = Schema::read_settings(&merged)?;
         // Aurora's own header is read by the model unless a field is set to something else.
         let fields = ["key", "state", "oldState", "job", "id", "time", "ignore"];
-        let is_aurora = name == "aurora" && !fields.iter().any(|field| members.has(field));
-        let merged = merge(settings, value);
-        let merged = merged.as_object().map_or(value, |_| &merged);
-        let mut schema = Schema::read_settings(merged)?;
-        if is_aurora {
+        let same = |field: &&str| merged.get(field) == settings.get(field);
+        if name == "aurora" && fields.iter().all(same) {
             schema.fields = None;
             schema.ignore.clear();
         }
         schema.name = name;
+        schema.settings = merged;
         Ok(schema)
     }
 
@@ -147,15 +149,16 @@ impl Schema {
             .optional("time", nullable(Selector::from_json))?
             .flatten();
         let only_changes = members.optional("onlyChanges", settings::boolean)?;
-        let unknown = members.optional("unknown", |value| match value.as_str() {
-            Some("refuse") => Ok(UnknownEvents::Refuse),
-            Some("accept") => Ok(UnknownEvents::Accept),
-            _ => Err(InvalidSchema::new("expected \"refuse\" or \"accept\"")),
+        let unknown = members.optional("unknown", |value| {
+            let choices = [
+                ("refuse", UnknownEvents::Refuse),
+                ("accept", UnknownEvents::Accept),
+            ];
+            settings::choice(value, &choices)
         })?;
-        let encoding = members.optional("invalidUtf8", |value| match value.as_str() {
-            Some("refuse") => Ok(Encoding::Strict),
-            Some("replace") => Ok(Encoding::Replace),
-            _ => Err(InvalidSchema::new("expected \"refuse\" or \"replace\"")),
+        let encoding = members.optional("invalidUtf8", |value| {
+            let choices = [("refuse", Encoding::Strict), ("replace", Encoding::Replace)];
+            settings::choice(value, &choices)
         })?;
         let omit = members.optional("omit", |value| settings::list(value, settings::pointer))?;
         members.end()?;
@@ -168,6 +171,7 @@ impl Schema {
         }
         Ok(Schema {
             name: String::new(),
+            settings: Value::Null,
             fields: Some(Fields {
                 key,
                 state,
@@ -192,10 +196,23 @@ impl Schema {
         &self.name
     }
 
+    /// All settings: those of the preset, and those given in their place.
+    #[must_use]
+    pub fn settings(&self) -> &Value {
+        &self.settings
+    }
+
     /// Whether the events are Aurora's.
     #[must_use]
     pub fn is_aurora(&self) -> bool {
         self.name == "aurora"
+    }
+
+    /// Whether the fields are those that [`EventHeader`] reads of Aurora's events: the schema is
+    /// `aurora`, and no setting says otherwise.
+    #[must_use]
+    pub fn has_aurora_fields(&self) -> bool {
+        self.fields.is_none()
     }
 
     /// Whether events are dropped whose state is their key's last one.
@@ -430,5 +447,35 @@ mod tests {
         let error = error.unwrap_err();
         assert_eq!(error.place().collect::<Vec<_>>(), ["key", "1"]);
         assert_eq!(error.to_string(), "`b` is not a JSON Pointer");
+    }
+
+    #[test]
+    fn an_error_of_an_unknown_word_names_the_allowed_ones() {
+        for (settings, place, allowed) in [
+            (json!({"schema": "slrum"}), "schema", "slurm"),
+            (json!({"stat": "/a"}), "stat", "state"),
+            (json!({"unknown": "drop"}), "unknown", "accept"),
+            (json!({"invalidUtf8": "keep"}), "invalidUtf8", "replace"),
+        ] {
+            let error = Schema::from_json(&settings).unwrap_err();
+            assert_eq!(error.place().collect::<Vec<_>>(), [place]);
+            assert!(error.allowed().contains(&allowed.to_owned()), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_settings_of_a_schema_make_the_same_schema() {
+        for settings in [
+            json!({"omit": ["/a"]}),
+            json!({"schema": "slurm", "unknown": "refuse"}),
+            json!({"schema": "nomad", "time": null}),
+        ] {
+            let schema = Schema::from_json(&settings).unwrap();
+            let again = Schema::from_json(schema.settings()).unwrap();
+            assert_eq!(again, schema);
+        }
+        let aurora = Schema::default();
+        let same = Schema::from_json(aurora.settings()).unwrap();
+        assert!(same == aurora && same.has_aurora_fields());
     }
 }

@@ -25,11 +25,6 @@ impl<'a> Members<'a> {
         Ok(Members { object, known })
     }
 
-    /// Whether a member is given, null included.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.object.contains_key(name)
-    }
-
     /// Reads a member, if it is given.
     pub(crate) fn optional<T>(
         &mut self,
@@ -61,7 +56,7 @@ impl<'a> Members<'a> {
         match unknown {
             None => Ok(()),
             Some(name) => Err(InvalidSchema::new(format!("unknown key `{name}`"))
-                .help(format!("one of {}", self.known.join(", ")))
+                .choices(self.known)
                 .within(name)),
         }
     }
@@ -106,6 +101,16 @@ pub(crate) fn pointer(value: &Value) -> Result<Pointer> {
         .ok_or_else(|| wrong_type("a JSON Pointer", value))?;
     text.parse().map_err(|error| {
         InvalidSchema::new(format!("`{text}` is not a JSON Pointer")).help(format!("{error}"))
+    })
+}
+
+/// Reads one of several words.
+pub(crate) fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T> {
+    let text = text(value)?;
+    let found = choices.iter().find(|(name, _)| *name == text);
+    found.map(|(_, choice)| *choice).ok_or_else(|| {
+        InvalidSchema::new(format!("unknown value `{text}`"))
+            .choices(choices.iter().map(|(name, _)| *name))
     })
 }
 
