@@ -32,6 +32,7 @@ mod preset;
 mod schema;
 mod selector;
 mod settings;
+mod template;
 mod time;
 
 pub use attributes::Attributes;
@@ -43,3 +44,7 @@ pub use pointer::{InvalidPointer, Pointer};
 pub use pointer_set::PointerSet;
 pub use schema::{Encoding, Schema, UnknownEvents};
 pub use selector::Selector;
+pub use template::{
+    CloudEventTemplate, RenderError, SecretOrigin, SecretReference, Template, TemplateFields,
+    percent_encode,
+};

@@ -18,6 +18,12 @@ pub(crate) fn epoch_ms(text: &str) -> Option<i64> {
     Some(zoned.timestamp().as_millisecond())
 }
 
+/// Epoch milliseconds as RFC 3339, in UTC; `None` beyond the year 9999.
+pub(crate) fn rfc3339(epoch_ms: i64) -> Option<String> {
+    let at = Timestamp::from_millisecond(epoch_ms).ok()?;
+    Some(at.to_string())
+}
+
 fn number_ms(text: &str, number: f64) -> Option<i64> {
     // Up to the year 5138 each.
     const SECONDS: f64 = 1e11;
