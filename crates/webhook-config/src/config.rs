@@ -5,6 +5,7 @@ use crate::file::{self, ConfigText, FileContent};
 use crate::limits::{self, BuildError};
 use crate::queue::QueueSettings;
 use crate::show::ShownConfig;
+use crate::source::Source;
 use crate::target::Target;
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,6 +16,7 @@ pub struct Config {
     targets: Vec<Target>,
     queue: QueueSettings,
     max_event_bytes: usize,
+    sources: Vec<Source>,
 }
 
 /// A configuration, and the warnings about its file.
@@ -97,6 +99,12 @@ impl Config {
         self.max_event_bytes
     }
 
+    /// The sources that webhookd reads itself, with distinct names. They take effect at its start.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
     /// All values in force, defaults included, to be serialized as a configuration file. Secrets
     /// are masked.
     ///
@@ -105,7 +113,12 @@ impl Config {
     /// shown as written, even where HTTP carries them differently, which is a warning.
     #[must_use]
     pub fn show(&self) -> ShownConfig<'_> {
-        ShownConfig::new(&self.targets, &self.queue, self.max_event_bytes)
+        ShownConfig::new(
+            &self.targets,
+            &self.queue,
+            self.max_event_bytes,
+            &self.sources,
+        )
     }
 }
 
@@ -115,12 +128,14 @@ impl Loaded {
             targets,
             queue,
             max_event_bytes,
+            sources,
         } = content;
         Loaded {
             config: Config {
                 targets,
                 queue,
                 max_event_bytes,
+                sources,
             },
             warnings,
         }
@@ -185,6 +200,7 @@ impl ConfigBuilder {
             targets,
             queue,
             max_event_bytes,
+            sources: Vec::new(),
         })
     }
 }

@@ -99,6 +99,19 @@ pub(crate) const DEAD_LETTER_COUNT: Limits = Limits {
     most: 1_000_000_000,
 };
 
+pub(crate) const PAGE_SIZE: Limits = Limits {
+    least: 1,
+    most: 10_000,
+};
+pub(crate) const PAGE_BYTES: Limits = Limits {
+    least: 1 << 10,
+    most: 1 << 30,
+};
+pub(crate) const OBJECTS: Limits = Limits {
+    least: 1,
+    most: 10_000_000,
+};
+
 /// Short enough for a moved receiver, long enough to cost nothing.
 pub(crate) const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 pub(crate) const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! The reference of the file's keys as Markdown tables.
 
 use crate::file::{
-    BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, Presence, QueueFile, RetryFile,
-    SigningFile, TargetFile, TlsFile,
+    BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, KubernetesFile, Presence,
+    QueueFile, ReconnectFile, RetryFile, SigningFile, SourceFile, StreamFile, TargetFile, TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -44,6 +44,14 @@ pub fn reference() -> String {
         &of("DeadLetters"),
         &mut text,
     );
+    for (title, fields, name) in [
+        ("A source", SourceFile::fields(), "Source"),
+        ("`stream`", StreamFile::fields(), "Stream"),
+        ("`kubernetes`", KubernetesFile::fields(), "Kubernetes"),
+        ("`retry` of a source", ReconnectFile::fields(), "Reconnect"),
+    ] {
+        section(title, &fields, &of(name), &mut text);
+    }
     text
 }
 
@@ -103,6 +111,7 @@ fn kind_of_items(items: &Value) -> &'static str {
     match (&items["enum"], items["$ref"].as_str()) {
         (Value::Array(_), _) => "statuses",
         (_, Some(reference)) if reference.ends_with("Secret") => "secrets",
+        (_, Some(reference)) if reference.ends_with("Source") => "sources",
         (_, Some(_)) => "targets",
         _ => "strings",
     }

@@ -2,15 +2,15 @@
 
 use crate::breaker::BreakerPolicy;
 use crate::filter::{JobFilter, StatusFilter};
-use crate::header::Header;
 use crate::queue::QueueSettings;
 use crate::retry::RetryPolicy;
 use crate::secret::MASK;
+use crate::show_parts::{ShownHeaders, ShownTls, msec, show_tls};
+use crate::show_sources::{ShownSource, show_source};
+use crate::source::Source;
 use crate::target::Target;
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::time::Duration;
 
 /// See [`Config::show`](crate::Config::show).
 #[derive(Debug, Serialize)]
@@ -19,6 +19,8 @@ pub struct ShownConfig<'a> {
     targets: Vec<ShownTarget<'a>>,
     queue: ShownQueue,
     max_event_bytes: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<ShownSource<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,9 +50,6 @@ struct ShownTarget<'a> {
     proxy: Option<String>,
 }
 
-#[derive(Debug)]
-struct ShownHeaders<'a>(&'a [Header]);
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ShownRetry {
@@ -71,14 +70,6 @@ struct ShownBreaker {
 #[derive(Debug, Serialize)]
 struct ShownSigning {
     secrets: Vec<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShownTls {
-    ca_file: Option<&'static str>,
-    client_cert_file: Option<&'static str>,
-    client_key_file: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,11 +95,13 @@ impl<'a> ShownConfig<'a> {
         targets: &'a [Target],
         queue: &QueueSettings,
         max_event_bytes: usize,
+        sources: &'a [Source],
     ) -> ShownConfig<'a> {
         ShownConfig {
             targets: targets.iter().map(show_target).collect(),
             queue: show_queue(queue),
             max_event_bytes,
+            sources: sources.iter().map(show_source).collect(),
         }
     }
 }
@@ -127,7 +120,6 @@ fn show_target(target: &Target) -> ShownTarget<'_> {
     let signing = target.signing().map(|signing| ShownSigning {
         secrets: signing.secrets().iter().map(|_| MASK).collect(),
     });
-    let client = target.tls().client().map(|_| MASK);
     ShownTarget {
         name: target.name().as_str(),
         url: target.url().to_string(),
@@ -148,22 +140,8 @@ fn show_target(target: &Target) -> ShownTarget<'_> {
         max_response_bytes: target.max_response_bytes(),
         max_connection_age_msec: msec(target.max_connection_age()),
         signing,
-        tls: (!target.tls().is_default()).then(|| ShownTls {
-            ca_file: target.tls().ca_pem().map(|_| MASK),
-            client_cert_file: client,
-            client_key_file: client,
-        }),
+        tls: show_tls(target.tls()),
         proxy: target.proxy().map(ToString::to_string),
-    }
-}
-
-impl Serialize for ShownHeaders<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for header in self.0 {
-            map.serialize_entry(header.written_name(), header.shown())?;
-        }
-        map.end()
     }
 }
 
@@ -195,8 +173,4 @@ fn show_queue(queue: &QueueSettings) -> ShownQueue {
             max_age_msec: msec(queue.dead_letters.max_age),
         },
     }
-}
-
-fn msec(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

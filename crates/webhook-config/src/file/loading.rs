@@ -1,11 +1,12 @@
 //! Reads the bytes of a file up to its content.
 
 use super::convert::{self, Context, FileContent};
-use super::mirror::{ConfigFile, TargetFile};
+use super::mirror::TargetFile;
 use super::object::{FileObject, shorten, unknown_key};
 use super::opened::{self, OpenError};
 use super::read::Reader;
 use super::resolve::Surroundings;
+use super::root::ConfigFile;
 use crate::aurora::MOST_MEMBERS;
 use crate::diagnostic::{Code, Diagnostics, LoadError, Problems, Source};
 use crate::json::{self, Kind, Member, Span, SyntaxError, Value};

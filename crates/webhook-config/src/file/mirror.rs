@@ -9,19 +9,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 file_object! {
-    /// The configuration: either the keys of one target, as in Aurora's `-webhook_config`, or a
-    /// list of `targets`; and the keys that apply to all targets.
-    struct ConfigFile {
-        /// A list of targets, instead of the keys of one.
-        targets: Spanned<Vec<TargetFile>> = "targets", optional;
-        /// The queue of undelivered events.
-        queue: QueueFile = "queue", optional;
-        /// The largest size of an event, and of a line of input, in bytes; 1024 to 67108864.
-        max_event_bytes: Spanned<u64> = "maxEventBytes", default(1_048_576);
-    }
-}
-
-file_object! {
     /// A receiver of events and the settings of its deliveries.
     struct TargetFile {
         /// A unique name: 1 to 64 of the characters `A-Z a-z 0-9 _ -`. The queue and the metrics

@@ -12,6 +12,8 @@ mod object;
 mod opened;
 mod read;
 mod resolve;
+mod root;
+mod sources;
 
 mod statuses;
 mod suggest;
@@ -23,8 +25,9 @@ pub(crate) use field::{Field, Presence};
 pub use loading::ConfigText;
 pub(crate) use loading::parse;
 pub(crate) use mirror::{
-    BreakerFile, ConfigFile, DeadLettersFile, QueueFile, RetryFile, SigningFile, TargetFile,
-    TlsFile,
+    BreakerFile, DeadLettersFile, QueueFile, RetryFile, SigningFile, TargetFile, TlsFile,
 };
 pub(crate) use object::FileObject;
 pub use opened::{OpenError, read_file};
+pub(crate) use root::ConfigFile;
+pub(crate) use sources::{KubernetesFile, ReconnectFile, SourceFile, StreamFile};

@@ -15,8 +15,7 @@ pub(crate) fn target_url(
     let url = match TargetUrl::parse(&text.value) {
         Ok(url) => url,
         Err(error) => {
-            let (span, help) = place_and_help(&error, text, raw);
-            reader.error(Code::InvalidUrl, &span, message(&error), help);
+            report(&error, text, raw, reader);
             return None;
         }
     };
@@ -38,6 +37,12 @@ pub(crate) fn target_url(
         reader.warning(Code::ChangedUrl, &text.span, message, "write it like that");
     }
     Some(url)
+}
+
+/// Reports why a text is not a URL, and where.
+pub(crate) fn report(error: &InvalidUrl, text: &Spanned<String>, raw: &str, reader: &mut Reader) {
+    let (span, help) = place_and_help(error, text, raw);
+    reader.error(Code::InvalidUrl, &span, message(error), help);
 }
 
 /// Reads the URL of a target from the environment or a file, and reports errors at the reference.
@@ -66,8 +71,7 @@ pub(crate) fn proxy_url(
     match ProxyUrl::parse(&text.value) {
         Ok(url) => Some(url),
         Err(InvalidProxy::Url(error)) => {
-            let (span, help) = place_and_help(&error, text, raw);
-            reader.error(Code::InvalidUrl, &span, message(&error), help);
+            report(&error, text, raw, reader);
             None
         }
         Err(error) => {

@@ -9,6 +9,7 @@ mod reference;
 mod round_trip;
 mod schema;
 mod secrets;
+mod sources;
 
 use webhook_config::{Config, Diagnostics, LoadError, Loaded, Severity};
 

@@ -6,18 +6,22 @@ mod credentials;
 mod filters;
 mod headers;
 mod retry;
+mod sources;
 mod target;
 
-use super::mirror::{ConfigFile, DeadLettersFile, QueueFile, TargetFile};
+use super::mirror::{DeadLettersFile, QueueFile, TargetFile};
 use super::object::shorten;
 use super::read::{Reader, Slot, Text};
+use super::root::ConfigFile;
 use crate::diagnostic::Code;
 use crate::json::Span;
 use crate::limits;
 use crate::name::TargetName;
 use crate::queue::{DeadLetterSettings, QueueSettings};
+use crate::source::Source;
 use crate::target::Target;
 use context::{number, opening};
+use sources::convert_sources;
 use std::collections::HashSet;
 use std::time::Duration;
 use target::convert_target;
@@ -31,6 +35,8 @@ pub(crate) struct FileContent {
     pub(crate) targets: Vec<Target>,
     pub(crate) queue: QueueSettings,
     pub(crate) max_event_bytes: usize,
+    /// With distinct names.
+    pub(crate) sources: Vec<Source>,
 }
 
 /// Converts the file; `None` if something is wrong, which is then reported.
@@ -69,10 +75,15 @@ pub(crate) fn content(
         reader,
     );
     let max_event_bytes = max_event_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let sources = match file.sources {
+        Slot::Given(list) => convert_sources(list, context, reader),
+        _ => Vec::new(),
+    };
     Some(FileContent {
         targets: targets.into_iter().collect::<Option<_>>()?,
         queue,
         max_event_bytes: max_event_bytes.unwrap_or(limits::DEFAULT_MAX_EVENT_BYTES),
+        sources,
     })
 }
 

@@ -36,7 +36,7 @@ pub(super) fn convert_target(
     let url = url_text.and_then(|url| match url {
         UrlText::Literal(text) => {
             hide_userinfo(&text, context, reader);
-            hide_tokens(&text, context, reader);
+            hide_tokens(&text, "targetURL", context, reader);
             url_check::target_url(&text, raw(&text.span, context), reader)
         }
         UrlText::Reference(secret) => {
@@ -213,12 +213,12 @@ fn non_zero(number: u64) -> Option<NonZeroUsize> {
 }
 
 /// The text of the file at a place.
-fn raw<'a>(span: &Span, context: &Context<'a>) -> &'a str {
+pub(super) fn raw<'a>(span: &Span, context: &Context<'a>) -> &'a str {
     context.text.get(span.clone()).unwrap_or_default()
 }
 
 /// Masks the user name and password of a URL, which end at the last `@`.
-fn hide_userinfo(url: &Spanned<String>, context: &Context<'_>, reader: &mut Reader) {
+pub(super) fn hide_userinfo(url: &Spanned<String>, context: &Context<'_>, reader: &mut Reader) {
     let raw = raw(&url.span, context);
     // With escapes in the text, its `@` cannot be located, and all of the text stays masked.
     if !raw.contains('\\')
@@ -232,8 +232,13 @@ fn hide_userinfo(url: &Spanned<String>, context: &Context<'_>, reader: &mut Read
     }
 }
 
-/// Masks the parts of a URL that look like tokens.
-fn hide_tokens(url: &Spanned<String>, context: &Context<'_>, reader: &mut Reader) {
+/// Masks the parts of the URL of this key that look like tokens.
+pub(super) fn hide_tokens(
+    url: &Spanned<String>,
+    key: &str,
+    context: &Context<'_>,
+    reader: &mut Reader,
+) {
     let parts = secret_parts(&url.value);
     if parts.is_empty() {
         return;
@@ -255,7 +260,7 @@ fn hide_tokens(url: &Spanned<String>, context: &Context<'_>, reader: &mut Reader
     };
     context
         .surroundings
-        .warn_if_exposed("the token in `targetURL`", &secret, reader);
+        .warn_if_exposed(&format!("the token in `{key}`"), &secret, reader);
 }
 
 fn target_name(name: &Spanned<String>, reader: &mut Reader) -> Option<TargetName> {

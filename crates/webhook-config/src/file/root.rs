@@ -1,0 +1,22 @@
+//! The whole file as a type: the keys that apply to all targets.
+
+use super::mirror::{QueueFile, TargetFile};
+use super::object::file_object;
+use super::read::Spanned;
+use super::sources::SourceFile;
+
+file_object! {
+    /// The configuration: either the keys of one target, as in Aurora's `-webhook_config`, or a
+    /// list of `targets`; and the keys that apply to all targets.
+    struct ConfigFile {
+        /// A list of targets, instead of the keys of one.
+        targets: Spanned<Vec<TargetFile>> = "targets", optional;
+        /// The queue of undelivered events.
+        queue: QueueFile = "queue", optional;
+        /// The largest size of an event, and of a line of input, in bytes; 1024 to 67108864.
+        max_event_bytes: Spanned<u64> = "maxEventBytes", default(1_048_576);
+        /// Streams of events that webhookd reads, besides its command line's `--events` and
+        /// `--listen`. They take effect at the next start.
+        sources: Spanned<Vec<SourceFile>> = "sources", optional;
+    }
+}
