@@ -245,7 +245,7 @@ impl DispatcherBuilder {
             Arc::new(HttpConnector::new().with_observer(observer))
         });
         let shared = Arc::new(Shared::new(clock, observer, ids));
-        let empty = RoutingTable::new(Arc::new(self.config.clone()), Vec::new(), Vec::new());
+        let empty = RoutingTable::new(Arc::new(self.config.clone()), Vec::new(), Vec::new(), None);
         let router = Arc::new(Router::new(shared, empty));
         let retry = Arc::new(Guarded(self.retry));
         let supervisor = Supervisor::new(Arc::clone(&router), connector, retry, self.queue);

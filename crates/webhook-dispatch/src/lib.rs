@@ -86,14 +86,18 @@ pub use crate::http::header_lines::HeaderLines;
 pub use crate::http::transport::{
     Answer, Connector, Request, Stopper, Transport, TransportError, TransportErrorKind,
 };
-pub use crate::intake::{Receipt, Submission, SubmitError, Submitter};
+pub use crate::intake::{
+    DryRun, ParsedEvent, Receipt, Submission, SubmitError, Submitter, TargetRoute, dry_run,
+};
 pub use crate::monitor::{Monitor, Progress};
 pub use crate::shared::{
     AuroraCounters, BreakerCause, BreakerState, ChannelObserver, Clock, Hold, HoldReason, Incident,
-    Latencies, NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats, SystemClock,
-    TargetStats, parse_webhook_id, rfc3339, webhook_id,
+    InputStats, Latencies, NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats,
+    SystemClock, TargetStats, event_key, parse_webhook_id, rfc3339, webhook_id,
 };
 pub use crate::supervisor::{ReloadError, Reloaded};
 pub use crate::target::FailureRecord;
 pub use crate::target::retry::{self, FullJitter, Retry};
-pub use crate::test_delivery::{TestDelivery, TestDeliveryError, attempt_once};
+pub use crate::test_delivery::{
+    TestDelivery, TestDeliveryError, TestRequest, attempt_once, test_request,
+};

@@ -159,6 +159,7 @@ impl Monitor {
                 .map(|entry| snapshot(&entry.handle))
                 .collect(),
             removed: routing_table.former.iter().map(snapshot).collect(),
+            inputs: routing_table.inputs.stats(),
             queue,
         }
     }

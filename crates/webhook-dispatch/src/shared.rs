@@ -8,6 +8,7 @@ mod hold;
 mod incident;
 mod outcome;
 mod progress;
+mod queue_key;
 mod reason;
 mod refusal;
 pub(crate) mod stats;
@@ -25,9 +26,11 @@ pub(crate) use self::incident::shown_task;
 pub use self::incident::{Incident, NextStep, Observer, Silent};
 pub use self::outcome::Outcome;
 pub(crate) use self::progress::ProgressNotifier;
+pub use self::queue_key::event_key;
+pub(crate) use self::queue_key::queue_key;
 pub use self::reason::Reason;
 pub use self::refusal::Refusal;
-pub use self::stats::{AuroraCounters, Latencies, Stats, TargetStats};
+pub use self::stats::{AuroraCounters, InputStats, Latencies, Stats, TargetStats};
 
 /// The `User-Agent` of requests whose target sets none.
 pub(crate) const DEFAULT_USER_AGENT: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));

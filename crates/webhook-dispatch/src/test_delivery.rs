@@ -1,8 +1,9 @@
 //! A test delivery that bypasses the queue.
 
-use crate::delivery::{AttemptInfo, AttemptResult, RequestTemplate, Verdict};
+use crate::delivery::{AttemptInfo, AttemptResult, EventParts, RequestTemplate, Verdict};
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Connector, Request, TransportError};
+use crate::intake::ParsedEvent;
 use crate::shared::clock::epoch_ms;
 use crate::shared::event_ids::EventIds;
 use crate::shared::{Clock, Outcome, SystemClock, webhook_id};
@@ -54,6 +55,71 @@ pub enum TestDeliveryError {
     Id(#[source] std::io::Error),
 }
 
+impl TestDeliveryError {
+    fn target(target: &Target, detail: String) -> TestDeliveryError {
+        TestDeliveryError::Target {
+            target: target.name().to_string(),
+            detail,
+        }
+    }
+}
+
+/// A request as it would be sent.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TestRequest {
+    /// The event's id, as in `webhook-id`.
+    pub id: String,
+    /// The headers, without those that the transport writes: `Host` and `Content-Length`. Values
+    /// from the target's configuration are marked sensitive.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Makes the request of an event's first attempt at a target, and does not send it.
+///
+/// # Errors
+/// The target's settings cannot be used for the event, or there is no randomness.
+pub fn test_request(
+    target: &Target,
+    event: &ParsedEvent,
+) -> Result<TestRequest, TestDeliveryError> {
+    let (id, lines, body) = request(target, event)?;
+    Ok(TestRequest {
+        id,
+        headers: header_map(&lines, target),
+        body,
+    })
+}
+
+/// The id, the headers and the body of an event's first attempt.
+fn request(
+    target: &Target,
+    event: &ParsedEvent,
+) -> Result<(String, HeaderLines, Vec<u8>), TestDeliveryError> {
+    let unusable = |detail| TestDeliveryError::target(target, detail);
+    let template = RequestTemplate::new(Arc::new(target.clone())).map_err(unusable)?;
+    let id = EventIds::new().map_err(TestDeliveryError::Id)?.next();
+    let at = epoch_ms(SystemClock.wall());
+    let info = AttemptInfo {
+        id,
+        attempt: 1,
+        accepted_at: at,
+        started_at: at,
+    };
+    let mut lines = HeaderLines::new();
+    let parts = EventParts {
+        body: &event.body,
+        key: event.key.as_bytes(),
+        attributes: event.stored.as_deref().unwrap_or_default(),
+    };
+    let body = template
+        .prepare(parts, &info, &mut lines)
+        .map_err(|error| unusable(error.message))?;
+    Ok((webhook_id(id), lines, body.into_owned()))
+}
+
 /// Delivers an event once, on this thread, under the target's settings. Filters, queue, circuit
 /// breaker and rate limit are bypassed, and nothing is retried.
 ///
@@ -61,31 +127,15 @@ pub enum TestDeliveryError {
 /// The target's settings cannot be used, or there is no randomness. Nothing was sent.
 pub fn attempt_once(
     target: &Target,
-    event: &[u8],
+    event: &ParsedEvent,
     connector: &dyn Connector,
 ) -> Result<TestDelivery, TestDeliveryError> {
-    let unusable = |detail| TestDeliveryError::Target {
-        target: target.name().to_string(),
-        detail,
-    };
-    let template = RequestTemplate::new(Arc::new(target.clone())).map_err(unusable)?;
     let mut transport = connector
         .transport(target)
-        .map_err(|error| unusable(error.message))?;
-    let id = EventIds::new().map_err(TestDeliveryError::Id)?.next();
-
+        .map_err(|error| TestDeliveryError::target(target, error.message))?;
+    let (id, lines, body) = request(target, event)?;
     let clock = SystemClock;
-    let (started, started_at) = (clock.now(), epoch_ms(clock.wall()));
-    let info = AttemptInfo {
-        id,
-        attempt: 1,
-        accepted_at: started_at,
-        started_at,
-    };
-    let mut lines = HeaderLines::new();
-    let body = template
-        .prepare(event, &info, &mut lines)
-        .map_err(|error| unusable(error.message))?;
+    let started = clock.now();
     let result = transport.send(Request {
         headers: &lines,
         body: &body,
@@ -102,9 +152,9 @@ pub fn attempt_once(
         ..
     } = AttemptResult::of(target.format(), &result);
     Ok(TestDelivery {
-        id: webhook_id(id),
+        id,
         headers: header_map(&lines, target),
-        body: body.into_owned(),
+        body,
         result,
         outcome,
         verdict,

@@ -14,7 +14,7 @@
 mod lanes;
 
 use anyhow::{Context, Result, bail, ensure};
-use lanes::{Bounds, Delivery, Kind, Lanes, Offered};
+use lanes::{Bounds, Content, Delivery, Kind, Lanes, Offered};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -81,7 +81,7 @@ fn header(times: u64) -> Result<()> {
 fn lane(times: u64) -> Result<()> {
     const IN_FLIGHT: u64 = 16;
     let now = Instant::now();
-    let body: Arc<[u8]> = Arc::from(event()?.as_bytes());
+    let content = Content::copied(event()?.as_bytes(), &[]);
     let keys: Vec<Arc<[u8]>> = (0..TASKS)
         .map(|task| Arc::from(format!("www-data-prod-hello-0-{task:032}").into_bytes()))
         .collect();
@@ -106,7 +106,7 @@ fn lane(times: u64) -> Result<()> {
             first_attempt_at: None,
             not_before: None,
         };
-        let offered = lanes.offer(key, delivery, now, || Arc::clone(key), || Arc::clone(&body));
+        let offered = lanes.offer(key, delivery, now, || Arc::clone(key), || content.clone());
         ensure!(offered == Offered::Taken, "{offered:?}");
         in_flight.push_back(lanes.take(Kind::First).context("it is ready")?);
         if in_flight.len() as u64 > IN_FLIGHT

@@ -3,7 +3,7 @@
 /// Bytes of a response that a dead letter keeps.
 pub const RESPONSE_KEPT: usize = 1024;
 
-/// A message made safe for a log, since it may quote the receiver: control characters are escaped,
+/// A message made safe for a log, since it may quote a receiver or an event: control characters are escaped,
 /// and text beyond a KiB is cut.
 pub(crate) fn legible(detail: &str) -> String {
     let mut legible = String::with_capacity(detail.len().min(RESPONSE_KEPT));

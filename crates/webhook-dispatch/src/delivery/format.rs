@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::delivery::event_parts::EventParts;
 use crate::delivery::outcome::Verdict;
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::Answer;
@@ -54,7 +55,7 @@ pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
 /// Encodes an event, and adds the format's headers for it.
 pub(crate) fn encode<'a>(
     format: Format,
-    event: &'a [u8],
+    event: EventParts<'a>,
     id: &str,
     accepted_at: u64,
     headers: &mut HeaderLines,
@@ -62,7 +63,7 @@ pub(crate) fn encode<'a>(
     match format {
         Format::KafkaRestV2 => kafka_record(event),
         Format::CloudEventsBinary => {
-            let about = About::of(event, accepted_at);
+            let about = About::of(event.body, accepted_at);
             let values = [
                 Some("1.0"),
                 Some(id),
@@ -76,10 +77,10 @@ pub(crate) fn encode<'a>(
                     push_escaped(headers, name, value);
                 }
             }
-            event.into()
+            event.body.into()
         }
         Format::CloudEventsStructured => {
-            let about = About::of(event, accepted_at);
+            let about = About::of(event.body, accepted_at);
             let attributes = Attributes {
                 specversion: "1.0",
                 id,
@@ -94,11 +95,11 @@ pub(crate) fn encode<'a>(
             // The bytes are copied: a parser might change the digits of numbers.
             body.pop();
             body.extend_from_slice(br#","data":"#);
-            body.extend_from_slice(event);
+            body.extend_from_slice(event.body);
             body.push(b'}');
             body.into()
         }
-        _ => event.into(),
+        _ => event.body.into(),
     }
 }
 
@@ -151,9 +152,14 @@ struct Offset {
     message: Option<String>,
 }
 
-fn kafka_record(event: &[u8]) -> Cow<'_, [u8]> {
-    let header = EventHeader::read(event).ok();
-    let key = header.as_ref().and_then(|header| header.task_id.as_deref());
+fn kafka_record(event: EventParts<'_>) -> Cow<'_, [u8]> {
+    let key = if event.attributes.is_empty() {
+        let header = EventHeader::read(event.body).ok();
+        header.and_then(|header| header.task_id)
+    } else {
+        Some(String::from_utf8_lossy(event.key)).filter(|key| !key.is_empty())
+    };
+    let event = event.body;
     let key = serde_json::to_string(&key).expect("a string is always JSON");
     let mut body = Vec::with_capacity(event.len() + key.len() + 40);
     body.extend_from_slice(br#"{"records":[{"key":"#);

@@ -2,6 +2,7 @@
 
 mod attempt_result;
 mod endpoint;
+mod event_parts;
 mod excerpt;
 mod format;
 mod headers;
@@ -11,7 +12,9 @@ mod sign;
 
 pub(crate) use self::attempt_result::AttemptResult;
 pub(crate) use self::endpoint::Endpoint;
+pub(crate) use self::event_parts::EventParts;
 pub use self::excerpt::RESPONSE_KEPT;
+pub(crate) use self::excerpt::legible;
 pub use self::format::CLOUD_EVENT_TYPE;
 pub(crate) use self::headers::AttemptInfo;
 pub use self::outcome::{Verdict, classify};

@@ -1,5 +1,6 @@
 //! The requests to one target: their common parts are prepared once.
 
+use crate::delivery::event_parts::EventParts;
 use crate::delivery::format;
 use crate::delivery::headers::{AttemptInfo, Headers};
 use crate::delivery::sign::Signer;
@@ -35,7 +36,7 @@ impl RequestTemplate {
     /// The body cannot be signed.
     pub(crate) fn prepare<'a>(
         &self,
-        event: &'a [u8],
+        event: EventParts<'a>,
         info: &AttemptInfo,
         lines: &mut HeaderLines,
     ) -> Result<Cow<'a, [u8]>, TransportError> {

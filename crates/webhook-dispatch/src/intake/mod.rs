@@ -1,7 +1,11 @@
 //! Takes an event from `submit` to the queue's writer: header, routing, receipt. May use the
 //! workers' handles and the rooms below.
 
+mod dry_run;
+mod filter;
+mod input_table;
 mod prepared_event;
+mod read_event;
 mod receipt;
 mod router;
 mod routing_table;
@@ -10,6 +14,7 @@ mod submitter;
 mod undecided;
 mod writer;
 
+pub use self::dry_run::{DryRun, ParsedEvent, TargetRoute, dry_run};
 pub use self::receipt::{Receipt, SubmitError};
 pub(crate) use self::router::Router;
 pub(crate) use self::routing_table::{RoutingTable, TargetEntry};

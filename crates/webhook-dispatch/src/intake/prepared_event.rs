@@ -1,71 +1,88 @@
-//! An event whose header was read and whose targets are known.
+//! An event whose fields were read and whose targets are known.
 
+use crate::intake::read_event::ReadEvent;
 use crate::intake::receipt::Receipt;
 use crate::intake::routing_table::{Route, RoutingTable, TargetEntry, Wanted};
 use crate::intake::submission::Submission;
 use crate::shared::clock::epoch_ms;
+use crate::shared::stats::add;
 use crate::shared::{Refusal, Shared};
 use crate::target::backlog::LiveEvent;
+use crate::target::lanes::Content;
 use std::sync::Arc;
 use std::time::Instant;
-use webhook_model::EventHeader;
 use webhook_queue::EntryId;
 
-/// An event whose header was read and whose targets are known.
+/// An event whose fields were read and whose targets are known.
 pub(crate) struct PreparedEvent {
     pub(crate) routing_table: Arc<RoutingTable>,
     pub(crate) wanted: Wanted,
+    /// The key that orders it in the queue.
     pub(crate) task: Arc<[u8]>,
+    pub(crate) idempotency_key: Option<Arc<[u8]>>,
+    /// What is delivered.
+    pub(crate) content: Content,
     /// Epoch milliseconds.
     pub(crate) accepted_at: u64,
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
 }
 
-impl PreparedEvent {
-    /// Reads an event's header, and finds the targets whose filters accept it.
+/// What becomes of a submission that is not refused at once.
+pub(crate) enum Prepared {
+    Event(PreparedEvent),
+    /// Its input ignores it.
+    Ignored(Receipt),
+}
+
+impl Prepared {
+    /// Reads an event's fields, and finds the targets whose filters accept it.
     ///
     /// # Errors
-    /// The bytes are no event, or too many.
+    /// The bytes are no event of their input, or too many.
     pub(crate) fn new(
         submission: &Submission,
         routing_table: Arc<RoutingTable>,
         shared: &Shared,
-    ) -> Result<PreparedEvent, Refusal> {
-        let event = &submission.event;
-        let max = routing_table.config.max_event_bytes();
-        if event.len() > max {
-            let length = event.len();
-            return Err(Refusal::TooLarge { length, max });
-        }
-        let header = EventHeader::read(event).map_err(Refusal::NotAnEvent)?;
-        if !header.has_task {
-            return Err(Refusal::NoTask);
-        }
-        let wanted = routing_table.wanted(&header);
-        let (mut targets, mut reliable) = (0, 0);
-        for entry in routing_table.chosen(&wanted) {
-            targets += 1;
-            reliable += usize::from(entry.handle.is_reliable());
-        }
-        let receipt = Receipt {
+    ) -> Result<Prepared, Refusal> {
+        submission.check_length(routing_table.config.max_event_bytes())?;
+        let mut receipt = Receipt {
             id: submission.id.unwrap_or_else(|| shared.ids.next()),
-            targets,
-            reliable,
+            targets: 0,
+            reliable: 0,
             over_quota: Arc::default(),
             duplicate: false,
+            ignored: false,
         };
-        Ok(PreparedEvent {
-            // Events without a task id share one lane, so their order is kept, too.
-            task: Arc::from(header.task_id.as_deref().unwrap_or("").as_bytes()),
-            routing_table,
+        let input = routing_table.inputs.of(submission)?;
+        let Some(read) = ReadEvent::new(submission, input)? else {
+            add(&input.counters.ignored, 1);
+            receipt.ignored = true;
+            return Ok(Prepared::Ignored(receipt));
+        };
+        let wanted = read.filtered(|fields| routing_table.wanted(fields));
+        for entry in routing_table.chosen(&wanted) {
+            receipt.targets += 1;
+            receipt.reliable += usize::from(entry.handle.is_reliable());
+        }
+        let attributes = read.attributes();
+        Ok(Prepared::Event(PreparedEvent {
+            task: read.queue_key(),
+            idempotency_key: submission.key().cloned().or_else(|| read.idempotency_key()),
+            content: Content {
+                body: read.body()?,
+                attributes: attributes.map(|attributes| attributes.encode().into()),
+            },
             wanted,
             accepted_at: epoch_ms(shared.clock.wall()),
             submitted: shared.clock.now(),
             receipt,
-        })
+            routing_table,
+        }))
     }
+}
 
+impl PreparedEvent {
     /// The targets whose filters accept it.
     pub(crate) fn chosen(&self) -> impl Iterator<Item = &TargetEntry> {
         self.routing_table.chosen(&self.wanted)
@@ -80,12 +97,12 @@ impl PreparedEvent {
     }
 
     /// The event for a best-effort target. The target's handle replaces the entry.
-    pub(crate) fn live(&self, body: Arc<[u8]>) -> LiveEvent {
+    pub(crate) fn live(&self) -> LiveEvent {
         LiveEvent {
             entry: EntryId(0),
             id: self.receipt.id,
             key: Arc::clone(&self.task),
-            body,
+            content: self.content.clone(),
             accepted_at: self.accepted_at,
             submitted: self.submitted,
         }

@@ -21,6 +21,8 @@ pub struct Receipt {
     /// Whether an event with the same key was accepted before, and this one was not. `id` is the
     /// first event's. See [`Submission`](crate::Submission).
     pub duplicate: bool,
+    /// Whether its input drops such events (`ignore`): no target gets it.
+    pub ignored: bool,
 }
 
 impl Receipt {

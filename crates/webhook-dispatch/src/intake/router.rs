@@ -1,6 +1,6 @@
 //! Routes events to the queue's writer and to the workers of best-effort targets.
 
-use crate::intake::prepared_event::PreparedEvent;
+use crate::intake::prepared_event::{Prepared, PreparedEvent};
 use crate::intake::receipt::{Receipt, SubmitError};
 use crate::intake::routing_table::RoutingTable;
 use crate::intake::submission::{BEST_EFFORT_WINDOW, Submission};
@@ -67,7 +67,12 @@ impl Router {
         completion: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
     ) -> Result<EventId, SubmitError> {
         let prepared = match self.prepare(&submission) {
-            Ok(prepared) => prepared,
+            Ok(Prepared::Event(prepared)) => prepared,
+            Ok(Prepared::Ignored(receipt)) => {
+                let id = receipt.id;
+                complete(completion, receipt);
+                return Ok(id);
+            }
             Err(refusal) => {
                 let event = submission.event;
                 return Err(SubmitError { event, refusal });
@@ -76,19 +81,18 @@ impl Router {
         let id = prepared.receipt.id;
         if prepared.receipt.reliable == 0 {
             let receipt = self.give_once(prepared, submission, deadline)?;
-            // A panic of the completion must not reach the caller, as it does not reach the writer.
-            drop(catch_unwind(AssertUnwindSafe(|| completion(Ok(receipt)))));
+            complete(completion, receipt);
             return Ok(id);
         }
         self.store(&prepared, submission, deadline, Box::new(completion))?;
         Ok(id)
     }
 
-    fn prepare(&self, submission: &Submission) -> Result<PreparedEvent, Refusal> {
+    fn prepare(&self, submission: &Submission) -> Result<Prepared, Refusal> {
         if self.shared.is_closed() {
             return Err(Refusal::ShuttingDown);
         }
-        PreparedEvent::new(submission, self.routing_table(), &self.shared)
+        Prepared::new(submission, self.routing_table(), &self.shared)
     }
 
     /// Gives an event that only best-effort targets want to them, unless it is a duplicate. It waits
@@ -99,18 +103,18 @@ impl Router {
         submission: Submission,
         deadline: Option<Instant>,
     ) -> Result<Receipt, SubmitError> {
-        let key = submission.key().cloned();
+        let key = prepared.idempotency_key.clone();
+        let body = &prepared.content.body;
         let receipt = prepared.receipt.clone();
         if self.storage().is_some() && !self.undecided.wait(&prepared.task, deadline) {
             return Err(self.no_room(submission.event));
         }
         let first = key
             .as_ref()
-            .and_then(|key| self.duplicate_of(key, &submission.event, &prepared));
+            .and_then(|key| self.duplicate_of(key, body, &prepared));
         if let Some(first) = first {
             let reused = key.filter(|key| {
-                submission.rejects_reused_key
-                    && !self.recent().is_repetition(key, &submission.event)
+                submission.rejects_reused_key() && !self.recent().is_repetition(key, body)
             });
             if reused.is_some() {
                 let event = submission.event;
@@ -123,11 +127,11 @@ impl Router {
                 ..receipt
             });
         }
-        if let Err(event) = give(&prepared, submission.event, deadline) {
+        if !give(&prepared, deadline) {
             if let Some(key) = key {
                 self.recent().forget(&key, receipt.id);
             }
-            return Err(self.no_room(event));
+            return Err(self.no_room(submission.event));
         }
         prepared.routing_table.count_filtered(&prepared.wanted);
         Ok(receipt)
@@ -154,7 +158,6 @@ impl Router {
         let route = prepared.route();
         let room_until = submission.room_until;
         let sequence = submission.sequence.clone();
-        let key = submission.key().cloned();
         // Whether the event is refused or a duplicate is known only after the commit.
         let best_effort: Vec<_> = prepared
             .chosen()
@@ -168,17 +171,17 @@ impl Router {
             undecided,
             submitted: prepared.submitted,
             receipt: prepared.receipt.clone(),
-            rejects_reused_key: submission.rejects_reused_key,
+            rejects_reused_key: submission.rejects_reused_key(),
             completion,
         };
         let stored = Event {
             id: prepared.receipt.id,
             key: Arc::clone(&prepared.task),
-            body: submission.event,
+            body: Arc::clone(&prepared.content.body),
             accepted_at: prepared.accepted_at,
             targets: route.names,
-            attributes: Arc::default(),
-            idempotency_key: key,
+            attributes: prepared.content.attributes.clone().unwrap_or_default(),
+            idempotency_key: prepared.idempotency_key.clone(),
         };
         let storage = self
             .storage()
@@ -186,7 +189,10 @@ impl Router {
         let appended = storage
             .writer
             .append(stored, ticket, deadline, (room_until, sequence));
-        appended.map_err(|(event, refusal)| SubmitError { event, refusal })?;
+        appended.map_err(|refusal| SubmitError {
+            event: submission.event,
+            refusal,
+        })?;
         prepared.routing_table.count_filtered(&prepared.wanted);
         Ok(())
     }
@@ -206,22 +212,23 @@ impl Router {
     }
 }
 
-/// Gives an event to best-effort targets. A single target is waited for until the deadline, and
-/// without room the event is given back; several are not waited for.
-fn give(
-    prepared: &PreparedEvent,
-    event: Arc<[u8]>,
-    deadline: Option<Instant>,
-) -> Result<(), Arc<[u8]>> {
+/// Calls a completion on this thread. Its panic must not reach the caller, as it does not reach the
+/// writer.
+fn complete(completion: impl FnOnce(Result<Receipt, Refusal>), receipt: Receipt) {
+    drop(catch_unwind(AssertUnwindSafe(|| completion(Ok(receipt)))));
+}
+
+/// Gives an event to best-effort targets. A single target is waited for until the deadline; several
+/// are not. False if a single one has no room.
+fn give(prepared: &PreparedEvent, deadline: Option<Instant>) -> bool {
     if prepared.receipt.targets == 1
         && let Some(entry) = prepared.chosen().next()
     {
-        let given = entry.handle.give(prepared.live(event), deadline);
-        return given.map_err(|live| live.body);
+        return entry.handle.give(prepared.live(), deadline).is_ok();
     }
-    let live = prepared.live(event);
+    let live = prepared.live();
     for entry in prepared.chosen() {
         entry.handle.give_or_drop(&live);
     }
-    Ok(())
+    true
 }

@@ -1,10 +1,11 @@
 //! The targets of one configuration and their filters. A reload replaces the whole table.
 
+use crate::intake::filter::{Candidate, Conditions, FilterFields};
+use crate::intake::input_table::InputTable;
 use crate::shared::stats::add;
 use crate::worker::handle::{Lease, TargetHandle};
 use std::sync::Arc;
 use webhook_config::{Config, Target};
-use webhook_model::EventHeader;
 
 /// A configured target and its handle.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub(crate) struct RoutingTable {
     pub(crate) config: Arc<Config>,
     /// In the order of the configuration.
     pub(crate) entries: Vec<TargetEntry>,
+    pub(crate) inputs: InputTable,
+    conditions: Conditions,
     /// All reliable targets, prepared for events that all of them accept.
     pub(crate) reliable: Route,
     /// Handles of targets removed since the start. One may share its name with an entry whose
@@ -60,12 +63,16 @@ pub(crate) struct RoutingTable {
 }
 
 impl RoutingTable {
+    /// A table after the one `before`, whose counters it continues.
     pub(crate) fn new(
         config: Arc<Config>,
         entries: Vec<TargetEntry>,
         former: Vec<Arc<TargetHandle>>,
+        before: Option<&RoutingTable>,
     ) -> RoutingTable {
         RoutingTable {
+            inputs: InputTable::new(&config, before.map(|before| &before.inputs)),
+            conditions: Conditions::of(entries.iter().map(|entry| &*entry.target)),
             reliable: Route::new(entries.iter()),
             config,
             entries,
@@ -81,10 +88,12 @@ impl RoutingTable {
     }
 
     /// The targets whose filters accept an event.
-    pub(crate) fn wanted(&self, header: &EventHeader<'_>) -> Wanted {
+    pub(crate) fn wanted(&self, fields: &FilterFields<'_>) -> Wanted {
+        let event = Candidate::new(fields);
         let mut wanted = Wanted::default();
         for (index, entry) in self.entries.iter().enumerate() {
-            let accepts = entry.target.accepts(header);
+            let excluded = self.conditions.excluded_by(index, &entry.target, &event);
+            let accepts = excluded.is_none();
             match index {
                 0..BITS => wanted.first |= u64::from(accepts) << index,
                 _ => wanted.others.push(accepts),

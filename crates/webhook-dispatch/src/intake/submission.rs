@@ -1,8 +1,12 @@
 //! A submission: an event, its idempotency key and id, and how long it may wait for room.
 
+use crate::shared::Refusal;
+use crate::shared::clock::epoch_ms;
 use crate::shared::event_ids::{parse_webhook_id, webhook_id};
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+use webhook_event::EventFields;
 use webhook_queue::{DuplicateWindow, EventId, Sequence};
 
 /// The keys remembered of events for best-effort targets alone: in memory, some 6 MB at most.
@@ -34,13 +38,17 @@ pub(crate) const BEST_EFFORT_WINDOW: DuplicateWindow = DuplicateWindow {
 #[derive(Clone, Debug)]
 pub struct Submission {
     pub(crate) event: Arc<[u8]>,
+    /// The name of its input, unless it is the default one.
+    pub(crate) input: Option<Arc<str>>,
+    /// The fields of an event that was made by [`Submission::of`].
+    pub(crate) fields: Option<Box<GivenFields>>,
     key: Option<Arc<[u8]>>,
     /// The `webhook-id` as a key, for events without another.
     id_key: Option<Arc<[u8]>>,
     pub(crate) id: Option<EventId>,
     pub(crate) room_until: Option<Instant>,
     pub(crate) sequence: Option<Sequence>,
-    pub(crate) rejects_reused_key: bool,
+    rejects_reused_key: bool,
 }
 
 impl Submission {
@@ -49,6 +57,8 @@ impl Submission {
     pub fn new(event: impl Into<Arc<[u8]>>) -> Submission {
         Submission {
             event: event.into(),
+            input: None,
+            fields: None,
             key: None,
             id_key: None,
             id: None,
@@ -56,6 +66,73 @@ impl Submission {
             sequence: None,
             rejects_reused_key: false,
         }
+    }
+
+    /// An event of any shape, with its fields: no schema is needed to read it. `key` orders: events
+    /// with the same key are delivered one after the other. `event` is JSON.
+    ///
+    /// ```
+    /// use webhook_dispatch::Submission;
+    ///
+    /// let event = br#"{"build":17,"result":"failed","log":"https://ci.example/17"}"#;
+    /// let submission = Submission::of("17", "failed", &event[..])
+    ///     .old_state("running")
+    ///     .job(["web", "deploy"]);
+    /// # drop(submission);
+    /// ```
+    #[must_use]
+    pub fn of(
+        key: impl Into<String>,
+        state: impl Into<String>,
+        event: impl Into<Arc<[u8]>>,
+    ) -> Submission {
+        let fields = GivenFields {
+            key: key.into(),
+            state: state.into(),
+            ..GivenFields::default()
+        };
+        Submission {
+            fields: Some(Box::new(fields)),
+            ..Submission::new(event)
+        }
+    }
+
+    /// Sets the state before the event, for one made by [`Submission::of`]. An event without it is
+    /// an initial one.
+    #[must_use]
+    pub fn old_state(self, state: impl Into<String>) -> Submission {
+        self.with_fields(|fields| fields.old_state = Some(state.into()))
+    }
+
+    /// Sets the parts of the job's path, which the `jobs` of targets match, for an event made by
+    /// [`Submission::of`].
+    #[must_use]
+    pub fn job(self, parts: impl IntoIterator<Item: Into<String>>) -> Submission {
+        let parts = parts.into_iter().map(Into::into).collect();
+        self.with_fields(|fields| fields.job = parts)
+    }
+
+    /// Sets when the state changed, for an event made by [`Submission::of`].
+    #[must_use]
+    pub fn time(self, at: SystemTime) -> Submission {
+        let at = i64::try_from(epoch_ms(at)).ok();
+        self.with_fields(|fields| fields.time = at)
+    }
+
+    fn with_fields(mut self, change: impl FnOnce(&mut GivenFields)) -> Submission {
+        if let Some(fields) = &mut self.fields {
+            change(fields);
+        }
+        self
+    }
+
+    /// Sets the input that the event came in by: the configuration says by its name how the event
+    /// is read, and targets may take the events of some inputs only. Without it, the event is one
+    /// of the default input.
+    #[must_use]
+    pub fn input(mut self, name: impl Into<Arc<str>>) -> Submission {
+        self.input = Some(name.into()).filter(|name| !name.is_empty());
+        self
     }
 
     /// Ends the wait for a full queue or a failing disk at this time, with [`Refusal::Full`] or
@@ -116,9 +193,47 @@ impl Submission {
         self
     }
 
+    /// # Errors
+    /// The event is longer than `max` bytes.
+    pub(crate) fn check_length(&self, max: usize) -> Result<(), Refusal> {
+        let length = self.event.len();
+        if length > max {
+            return Err(Refusal::TooLarge { length, max });
+        }
+        Ok(())
+    }
+
+    /// Whether the event is refused if its key belongs to one with another body. The id that a
+    /// schema finds in an event is not such a key: a scheduler may repeat an event in other words.
+    pub(crate) fn rejects_reused_key(&self) -> bool {
+        self.rejects_reused_key && self.key().is_some()
+    }
+
     /// The key by which a second submission is recognized.
     pub(crate) fn key(&self) -> Option<&Arc<[u8]>> {
         self.key.as_ref().or(self.id_key.as_ref())
+    }
+}
+
+/// The fields of an event that was made by [`Submission::of`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GivenFields {
+    key: String,
+    state: String,
+    old_state: Option<String>,
+    job: Vec<String>,
+    time: Option<i64>,
+}
+
+impl GivenFields {
+    pub(crate) fn borrow(&self) -> EventFields<'_> {
+        let mut fields = EventFields::default();
+        fields.key = Cow::Borrowed(&self.key);
+        fields.state = Some(Cow::Borrowed(&self.state));
+        fields.old_state = self.old_state.as_deref().map(Cow::Borrowed);
+        fields.job = self.job.iter().map(|part| Cow::Borrowed(&**part)).collect();
+        fields.time = self.time;
+        fields
     }
 }
 

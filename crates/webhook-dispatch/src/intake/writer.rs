@@ -7,6 +7,7 @@ use crate::shared::Refusal;
 use crate::shared::clock::{Clock, FOREVER, epoch_ms};
 use crate::shared::stats::add;
 use crate::target::backlog::LiveEvent;
+use crate::target::lanes::Content;
 use crate::target::unsynced::Synced;
 use crate::worker::SettlementSink;
 use crate::worker::handle::TargetHandle;
@@ -132,7 +133,7 @@ impl Writer {
     }
 
     /// Hands an event to the queue, blocking up to `deadline`. The ticket's completion is called
-    /// unless this fails, which gives the body back. If the configuration lets events wait for room
+    /// unless this fails. If the configuration lets events wait for room
     /// in a full queue, this one waits until `room_until`, or without end.
     pub(crate) fn append(
         &self,
@@ -140,11 +141,11 @@ impl Writer {
         ticket: Ticket,
         deadline: Option<Instant>,
         (room_until, sequence): (Option<Instant>, Option<Sequence>),
-    ) -> Result<(), (Arc<[u8]>, Refusal)> {
+    ) -> Result<(), Refusal> {
         let is_full = self.full.load(Ordering::SeqCst) <= event.body.len();
         if deadline.is_none() && self.rejects && is_full {
             // It would be refused only after it was handed over. There may be room for a shorter one.
-            return Err((event.body, Refusal::Full));
+            return Err(Refusal::Full);
         }
         self.unwritten.fetch_add(1, Ordering::SeqCst);
         let room_until = room_until.unwrap_or_else(|| Instant::now() + FOREVER);
@@ -152,12 +153,10 @@ impl Writer {
             .append_patiently(event, ticket, deadline, room_until, sequence)
             .map_err(|refused| {
                 self.unwritten.fetch_sub(1, Ordering::SeqCst);
-                let refusal = match refused {
+                match refused {
                     Refused::Closed(_) => Refusal::ShuttingDown,
                     _ => Refusal::Full,
-                };
-                let (event, _) = refused.into_inner();
-                (event.body, refusal)
+                }
             })
     }
 
@@ -334,7 +333,7 @@ fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> LiveEvent {
         entry,
         id: event.id,
         key: Arc::clone(&event.key),
-        body: Arc::clone(&event.body),
+        content: Content::of(&event.body, &event.attributes),
         accepted_at: event.accepted_at,
         submitted: ticket.submitted,
     }

@@ -3,6 +3,7 @@
 
 use crate::shared::breaker_state::BreakerCause;
 use crate::shared::outcome::Outcome;
+use crate::shared::queue_key::event_key;
 use crate::shared::reason::Reason;
 use crate::shared::refusal::Refusal;
 use std::fmt;
@@ -192,8 +193,9 @@ impl fmt::Display for Incident<'_> {
     }
 }
 
-/// A task id as incidents show it: its first 256 characters.
-pub(crate) fn shown_task(key: &[u8]) -> String {
+/// The task id of a queue's key as incidents show it: its first 256 characters.
+pub(crate) fn shown_task(queue_key: &[u8]) -> String {
+    let key = event_key(queue_key);
     // A character has at most four bytes.
     let start = &key[..key.len().min(4 * SHOWN_TASK)];
     let text = String::from_utf8_lossy(start);

@@ -2,6 +2,7 @@
 
 use crate::shared::event_ids::webhook_id;
 use std::sync::Arc;
+use webhook_event::UnknownEvent;
 use webhook_model::ReadError;
 use webhook_queue::{EventId, QueueError};
 
@@ -15,6 +16,22 @@ pub enum Refusal {
     /// It is JSON without a `task`. Do not submit it again.
     #[error("not a task state change: there is no `task` object in it")]
     NoTask,
+    /// It cannot be read by the schema of its input. Do not submit it again.
+    #[error("not an event of {}: {error}", shown_input(.input))]
+    NotUnderstood {
+        /// The name of its input; empty for the default one.
+        input: Arc<str>,
+        /// What was found, and where.
+        error: UnknownEvent,
+    },
+    /// The configuration has no input of this name. Submit the event to one that it has.
+    #[error("there is no input {input:?}; {}", shown_inputs(.known))]
+    UnknownInput {
+        /// The name.
+        input: Arc<str>,
+        /// The names of the inputs that there are, besides the default one.
+        known: Vec<Arc<str>>,
+    },
     /// It is longer than `maxEventBytes`. Do not submit it again.
     #[error("{length} bytes are more than maxEventBytes allows, which is {max}")]
     TooLarge {
@@ -55,6 +72,20 @@ pub enum Refusal {
     /// The dispatcher is shutting down. Submit it to the next one.
     #[error("the dispatcher is shutting down")]
     ShuttingDown,
+}
+
+fn shown_input(name: &str) -> String {
+    match name {
+        "" => "the default input".to_owned(),
+        name => format!("input {name}"),
+    }
+}
+
+fn shown_inputs(known: &[Arc<str>]) -> String {
+    if known.is_empty() {
+        return "the configuration has none but the default one".to_owned();
+    }
+    format!("the configuration has {}", known.join(", "))
 }
 
 fn shown(id: &EventId) -> String {

@@ -19,6 +19,8 @@ pub struct Stats {
     /// Each removed target's. One may share its name with a target in `targets` whose `delivery`
     /// differs.
     pub removed: Vec<TargetStats>,
+    /// Each input's; the default one's are the first.
+    pub inputs: Vec<InputStats>,
     /// What the queue holds; zeros when no target is reliable.
     pub queue: webhook_queue::Statistics,
 }
@@ -93,6 +95,31 @@ impl TargetStats {
     #[must_use]
     pub fn dead_letters(&self) -> u64 {
         self.dead.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// An input's figures since the dispatcher was started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InputStats {
+    /// The input's name; empty for the default one.
+    pub name: String,
+    /// Events that its `ignore` dropped.
+    pub ignored: u64,
+}
+
+/// An input's counters.
+#[derive(Debug, Default)]
+pub(crate) struct InputCounters {
+    pub(crate) ignored: AtomicU64,
+}
+
+impl InputCounters {
+    pub(crate) fn snapshot(&self, name: &str) -> InputStats {
+        InputStats {
+            name: name.to_owned(),
+            ignored: get(&self.ignored),
+        }
     }
 }
 
@@ -460,6 +487,7 @@ mod tests {
         let stats = Stats {
             targets: vec![counters.snapshot("a", true, None)],
             removed: vec![counters.snapshot("b", false, None)],
+            inputs: Vec::new(),
             queue: webhook_queue::Statistics::default(),
         };
         let expected = [

@@ -127,7 +127,7 @@ impl Supervisor {
         former.retain(|handle| !is_configured(handle));
         former.sort_by(|a, b| (&a.name, a.is_reliable()).cmp(&(&b.name, b.is_reliable())));
         Ok(Plan {
-            routing_table: RoutingTable::new(config, entries, former),
+            routing_table: RoutingTable::new(config, entries, former, Some(&before)),
             changes,
             opened,
             reloaded,

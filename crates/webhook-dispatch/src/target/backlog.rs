@@ -7,7 +7,7 @@
 //! entry after the cursor is not known yet. So neither way overtakes the other.
 
 use crate::shared::clock::Moment;
-use crate::target::lanes::{Bounds, Delivery, LaneId, Lanes, Offered};
+use crate::target::lanes::{Bounds, Content, Delivery, LaneId, Lanes, Offered};
 use crate::target::unsynced::{Synced, Unsynced};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -24,7 +24,7 @@ pub(crate) struct LiveEvent {
     pub(crate) entry: EntryId,
     pub(crate) id: EventId,
     pub(crate) key: Arc<[u8]>,
-    pub(crate) body: Arc<[u8]>,
+    pub(crate) content: Content,
     pub(crate) accepted_at: u64,
     pub(crate) submitted: Instant,
 }
@@ -54,7 +54,7 @@ pub(crate) struct LaneRead {
     pub(crate) key: Arc<[u8]>,
     lane: LaneId,
     most: usize,
-    events: Vec<(Delivery, Arc<[u8]>)>,
+    events: Vec<(Delivery, Content)>,
     bytes: usize,
     more: bool,
     skipped: bool,
@@ -127,9 +127,12 @@ impl Backlog {
             first_attempt_at: None,
             not_before: None,
         };
-        let (key, body) = (live.key, live.body);
+        let (key, content) = (live.key, live.content);
         let shared_key = || Arc::clone(&key);
-        match self.lanes.offer(&key, delivery, now, shared_key, || body) {
+        match self
+            .lanes
+            .offer(&key, delivery, now, shared_key, || content)
+        {
             Offered::Taken | Offered::Held => {
                 self.cursor = Some(live.entry);
                 true
@@ -207,9 +210,9 @@ impl Backlog {
             read.more = true;
             return ControlFlow::Break(());
         }
-        read.bytes += owed.body.len();
-        read.events
-            .push((self.stored(owed, at), Arc::from(owed.body)));
+        let content = Content::copied(owed.body, owed.attributes);
+        read.bytes += content.len();
+        read.events.push((self.stored(owed, at), content));
         ControlFlow::Continue(())
     }
 
@@ -243,7 +246,7 @@ impl Backlog {
                 stored,
                 at.now,
                 || Arc::from(owed.key),
-                || Arc::from(owed.body),
+                || Content::copied(owed.body, owed.attributes),
             )
         };
         if offered != Offered::Full {

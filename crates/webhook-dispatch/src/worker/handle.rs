@@ -55,7 +55,7 @@ pub(crate) struct TargetHandle {
     lease: Mutex<Weak<Lease>>,
     /// Commands that the worker has not carried out yet.
     unhandled: AtomicUsize,
-    /// Bytes of the bodies in `events`.
+    /// Bytes of the events in `events`.
     queued_bytes: AtomicUsize,
     /// The next entry number of a best-effort target, whose events are in no queue.
     next_entry: AtomicU64,
@@ -179,7 +179,7 @@ impl TargetHandle {
     /// Announces an event after its commit. Never blocks: without room, the worker reads the event
     /// from the queue.
     pub(crate) fn announce(&self, live: LiveEvent) {
-        let bytes = live.body.len();
+        let bytes = live.content.len();
         if self.behind.load(Ordering::SeqCst) || !self.has_room(bytes) {
             self.behind.store(true, Ordering::SeqCst);
         } else {
@@ -200,7 +200,7 @@ impl TargetHandle {
         deadline: Option<Instant>,
     ) -> Result<(), LiveEvent> {
         live.entry = EntryId(self.next_entry.fetch_add(1, Ordering::Relaxed));
-        let bytes = live.body.len();
+        let bytes = live.content.len();
         if deadline.is_none() && !self.has_room(bytes) {
             return Err(live);
         }
@@ -248,7 +248,7 @@ impl TargetHandle {
     /// Records that the worker has received this event from the channel.
     pub(crate) fn taken(&self, live: &LiveEvent) {
         self.queued_bytes
-            .fetch_sub(live.body.len(), Ordering::Relaxed);
+            .fetch_sub(live.content.len(), Ordering::Relaxed);
     }
 
     /// Sends a command to the worker. False if the worker has ended.

@@ -1,9 +1,10 @@
 //! A sender: a thread that makes a target's attempts, one at a time, and blocks on each.
 
-use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, Verdict};
+use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, EventParts, Verdict};
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Request, Transport, TransportError};
 use crate::shared::clock::epoch_ms;
+use crate::shared::event_key;
 use crate::target::attempt::Attempt;
 use crate::target::gate::Permit;
 use crate::target::lanes::Due;
@@ -205,7 +206,12 @@ fn send(
         accepted_at: due.delivery.accepted_at,
         started_at,
     };
-    let body = endpoint.template.prepare(&due.body, &info, lines)?;
+    let event = EventParts {
+        body: &due.content.body,
+        key: event_key(&due.key),
+        attributes: due.content.attributes(),
+    };
+    let body = endpoint.template.prepare(event, &info, lines)?;
     transport.send(Request {
         headers: lines,
         body: &body,

@@ -10,7 +10,7 @@ use crate::shared::clock::Moment;
 use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::{Blocked, Permit};
-use crate::target::lanes::Due;
+use crate::target::lanes::{Content, Due};
 use crate::target::retry::{Next, Retry, breaker_wait, next_attempt};
 use crate::target::unsynced::Synced;
 use crate::target::{Step, TargetState};
@@ -145,7 +145,7 @@ impl<'a> Simulation<'a> {
             entry: accepted[0].entry().unwrap(),
             id,
             key: event.key,
-            body: event.body,
+            content: Content::of(&event.body, &event.attributes),
             accepted_at: event.accepted_at,
             submitted: self.start + self.time,
         };

@@ -21,7 +21,7 @@ use crate::shared::{Outcome, ProgressNotifier};
 use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::Permit;
-use crate::target::lanes::{Bounds, Due};
+use crate::target::lanes::{Bounds, Content, Due};
 use crate::target::retry::{Next, Retry, ceiling, next_attempt};
 use crate::target::unsynced::Synced;
 use crate::target::{Step, TargetState};
@@ -154,7 +154,7 @@ fn live(entry: EntryId, event: &Event) -> LiveEvent {
         entry,
         id: event.id,
         key: Arc::clone(&event.key),
-        body: Arc::clone(&event.body),
+        content: Content::of(&event.body, &event.attributes),
         accepted_at: event.accepted_at,
         submitted: Instant::now(),
     }
@@ -528,7 +528,11 @@ impl World {
     /// accepted before it have arrived or were given up.
     fn check_order(&self, due: &Due) {
         let id = due.delivery.id;
-        assert_eq!(&due.body[..], &id.0[..], "the body is the event's own");
+        assert_eq!(
+            &due.content.body[..],
+            &id.0[..],
+            "the body is the event's own"
+        );
         for (other, _) in &self.under_way {
             assert_ne!(other.key, due.key, "two events of a task are under way");
         }

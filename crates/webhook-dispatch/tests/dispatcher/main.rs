@@ -5,6 +5,7 @@
 mod duplicates;
 mod faults;
 mod health;
+mod inputs;
 mod order;
 mod outcomes;
 mod reload;

@@ -11,8 +11,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use webhook_config::{Config, Target, TargetUrl};
-use webhook_dispatch::{HttpConnector, Verdict, attempt_once};
-use webhook_model::EventHeader;
+use webhook_dispatch::{HttpConnector, Submission, Verdict, attempt_once, dry_run};
 
 /// Deliver one event once, and show request, response and timing
 ///
@@ -49,11 +48,8 @@ pub(crate) struct SendArgs {
     format: OutputFormat,
 }
 
-/// The longest event without a configuration, in bytes.
-const MAX_EVENT: usize = 1 << 20;
-
 pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
-    let (target, max_event) = match (&args.webhook_config, &args.url) {
+    let (config, target) = match (&args.webhook_config, &args.url) {
         (Some(path), _) => {
             let loaded = match Config::load(path) {
                 Ok(loaded) => loaded,
@@ -64,27 +60,34 @@ pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
             };
             super::print_diagnostics(&loaded.warnings);
             let config = loaded.config;
-            let target = choose(&config, args.target.as_deref())?;
-            (target.clone(), config.max_event_bytes())
+            let target = choose(&config, args.target.as_deref())?.clone();
+            (config, target)
         }
         (None, Some(url)) => {
             let url = TargetUrl::parse(url).with_context(|| format!("--url {url:?}"))?;
-            (Target::builder(url).build()?, MAX_EVENT)
+            let target = Target::builder(url).build()?;
+            (Config::builder().target(target.clone()).build()?, target)
         }
         (None, None) => bail!("name a target, by --webhook-config PATH or --url URL"),
     };
-    let event = read_event(&args.event, max_event)?;
-    let header = EventHeader::read(&event)
+    let event = read_event(&args.event, config.max_event_bytes())?;
+    let dry_run = dry_run(&config, &Submission::new(event))
         .with_context(|| format!("{} is not an event", args.event.display()))?;
-    if !header.has_task {
-        bail!("{} is not an event: it has no `task`", args.event.display());
-    }
+    let Some(event) = dry_run.event else {
+        bail!(
+            "{} is an event that its input ignores",
+            args.event.display()
+        );
+    };
     let delivery = attempt_once(&target, &event, &HttpConnector::new())?;
+    let mut routes = dry_run.routes.iter();
+    let is_filtered_out =
+        routes.any(|route| route.target == target.name().as_str() && route.excluded.is_some());
     let report = Report {
         target: &target,
         delivery: &delivery,
         show_secrets: args.show_secrets,
-        is_filtered_out: !target.accepts(&header),
+        is_filtered_out,
     };
     let mut out = output();
     match args.format {

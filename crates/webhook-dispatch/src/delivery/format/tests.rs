@@ -8,7 +8,11 @@ fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
     let mut headers = headers;
     prepare(format, &mut headers);
     let mut headers = HeaderLines::from(&headers);
-    let encoded = encode(format, event.as_bytes(), "evt_1", 1_000, &mut headers);
+    let parts = EventParts {
+        body: event.as_bytes(),
+        ..EventParts::default()
+    };
+    let encoded = encode(format, parts, "evt_1", 1_000, &mut headers);
     let mut text = String::new();
     let mut lines: Vec<String> = headers
         .iter()

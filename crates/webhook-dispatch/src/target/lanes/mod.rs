@@ -11,8 +11,11 @@
 //! Memory is bounded by [`Bounds`]: a waiting lane holds no bodies, and events that do not fit stay
 //! in the queue, to be read back by the task's key. Retries take at most a quarter of it.
 
+mod content;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::content::Content;
 
 use hashbrown::HashTable;
 use slab::Slab;
@@ -93,7 +96,7 @@ pub(crate) struct Due {
     pub(crate) kind: Kind,
     pub(crate) key: Arc<[u8]>,
     pub(crate) delivery: Delivery,
-    pub(crate) body: Arc<[u8]>,
+    pub(crate) content: Content,
 }
 
 /// Identifies a lane as long as the lane exists.
@@ -159,7 +162,7 @@ struct Lane {
     hash: u64,
     state: State,
     /// The first events with their bodies; the front one is the next, or is in flight.
-    events: VecDeque<(Delivery, Arc<[u8]>)>,
+    events: VecDeque<(Delivery, Content)>,
     /// Whether the queue holds more of this task's offered events than `events`.
     more: bool,
     /// The event that waits for its retry; the queue's copy may be older.
@@ -186,7 +189,7 @@ pub(crate) struct Lanes {
     /// Seeded at random, since keys come from outside and must not be chosen to collide.
     hasher: RandomState,
     /// Empty buffers of removed lanes.
-    spare: Vec<VecDeque<(Delivery, Arc<[u8]>)>>,
+    spare: Vec<VecDeque<(Delivery, Content)>>,
     ready: ByKind,
     /// Bytes of the bodies of ready retries.
     retry_bytes: usize,
@@ -222,7 +225,7 @@ impl Lanes {
         delivery: Delivery,
         now: Instant,
         shared_key: impl FnOnce() -> Arc<[u8]>,
-        body: impl FnOnce() -> Arc<[u8]>,
+        content: impl FnOnce() -> Content,
     ) -> Offered {
         let room = self.has_room();
         let hash = self.hasher.hash_one(key);
@@ -235,10 +238,10 @@ impl Lanes {
             if !room {
                 return Offered::Full;
             }
-            let body = body();
+            let content = content();
             self.held += 1;
-            self.held_bytes += body.len();
-            lane.events.push_back((delivery, body));
+            self.held_bytes += content.len();
+            lane.events.push_back((delivery, content));
             return Offered::Taken;
         }
         if self.lanes.len() >= self.bounds.lanes || !room {
@@ -252,10 +255,10 @@ impl Lanes {
             self.wait(id, delivery, at);
             return Offered::Held;
         }
-        let body = body();
+        let content = content();
         self.held += 1;
-        self.held_bytes += body.len();
-        self.lanes[id.0].events.push_back((delivery, body));
+        self.held_bytes += content.len();
+        self.lanes[id.0].events.push_back((delivery, content));
         self.make_ready(id, VecDeque::push_back);
         Offered::Taken
     }
@@ -303,9 +306,9 @@ impl Lanes {
     /// The first event of a lane that is ready no more.
     fn taken(&mut self, id: LaneId, kind: Kind) -> Option<Due> {
         let lane = &mut self.lanes[id.0];
-        let (delivery, body) = lane.events.front()?;
+        let (delivery, content) = lane.events.front()?;
         if kind == Kind::Retry {
-            self.retry_bytes -= body.len();
+            self.retry_bytes -= content.len();
         }
         let due = Due {
             lane: id,
@@ -313,7 +316,7 @@ impl Lanes {
             kind,
             key: Arc::clone(&lane.key),
             delivery: *delivery,
-            body: Arc::clone(body),
+            content: content.clone(),
         };
         lane.state = State::InFlight;
         Some(due)
@@ -338,9 +341,9 @@ impl Lanes {
     pub(crate) fn settled(&mut self, id: LaneId, now: Instant) {
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::InFlight);
-        if let Some((_, body)) = lane.events.pop_front() {
+        if let Some((_, content)) = lane.events.pop_front() {
             self.held -= 1;
-            self.held_bytes -= body.len();
+            self.held_bytes -= content.len();
         }
         lane.waiting = None;
         if let Some(&(next, _)) = lane.events.front()
@@ -460,7 +463,7 @@ impl Lanes {
     pub(crate) fn refill(
         &mut self,
         id: LaneId,
-        events: Vec<(Delivery, Arc<[u8]>)>,
+        events: Vec<(Delivery, Content)>,
         more: bool,
         now: Instant,
     ) {
@@ -493,7 +496,10 @@ impl Lanes {
             }
         }
         self.held += events.len();
-        self.held_bytes += events.iter().map(|(_, body)| body.len()).sum::<usize>();
+        self.held_bytes += events
+            .iter()
+            .map(|(_, content)| content.len())
+            .sum::<usize>();
         lane.events = events;
         self.make_ready(id, VecDeque::push_back);
     }
@@ -556,9 +562,9 @@ impl Lanes {
         lane.state = State::Waiting;
         lane.waiting = Some(delivery);
         self.waiting.insert((at, id));
-        for (_, body) in std::mem::take(&mut lane.events) {
+        for (_, content) in std::mem::take(&mut lane.events) {
             self.held -= 1;
-            self.held_bytes -= body.len();
+            self.held_bytes -= content.len();
         }
         lane.more = true;
     }
@@ -567,12 +573,12 @@ impl Lanes {
     fn make_ready(&mut self, id: LaneId, add: fn(&mut VecDeque<LaneId>, LaneId)) {
         let lane = &mut self.lanes[id.0];
         lane.state = State::Ready;
-        let Some((delivery, body)) = lane.events.front() else {
+        let Some((delivery, content)) = lane.events.front() else {
             return;
         };
         let kind = Kind::of(delivery);
         if kind == Kind::Retry {
-            self.retry_bytes += body.len();
+            self.retry_bytes += content.len();
         }
         add(self.ready.of_mut(kind), id);
     }

@@ -116,7 +116,7 @@ impl Model {
             let events = owed
                 .into_iter()
                 .take(most)
-                .map(|stored| (stored.delivery, body()))
+                .map(|stored| (stored.delivery, content()))
                 .collect();
             self.lanes.refill(lane, events, more, now);
         }
@@ -126,7 +126,10 @@ impl Model {
             }
             let key = [stored.task];
             let shared = || Arc::from(key);
-            match self.lanes.offer(&key, stored.delivery, now, shared, body) {
+            match self
+                .lanes
+                .offer(&key, stored.delivery, now, shared, content)
+            {
                 Offered::Taken | Offered::Held => self.cursor = Some(stored.delivery.entry),
                 Offered::Full => break,
             }
@@ -210,8 +213,8 @@ fn next(lanes: &mut Lanes) -> Option<Due> {
     lanes.take(Kind::First).or_else(|| lanes.take(Kind::Retry))
 }
 
-fn body() -> Arc<[u8]> {
-    Arc::from([0; BODY])
+fn content() -> Content {
+    Content::copied(&[0; BODY - 10], &[0; 10])
 }
 
 proptest! {
@@ -241,7 +244,7 @@ proptest! {
 }
 
 fn offer(lanes: &mut Lanes, task: u8, entry: u64, now: Instant) -> Offered {
-    lanes.offer(&[task], delivery(entry), now, || Arc::from([task]), body)
+    lanes.offer(&[task], delivery(entry), now, || Arc::from([task]), content)
 }
 
 #[test]
@@ -281,7 +284,7 @@ fn a_busy_task_does_not_fill_the_window() {
 fn an_event_larger_than_the_window_still_goes() {
     let now = Instant::now();
     let mut lanes = Lanes::new(BOUNDS);
-    let large = || Arc::from(vec![0; 10 * BOUNDS.window_bytes]);
+    let large = || Content::copied(&vec![0; 10 * BOUNDS.window_bytes], &[]);
     let offered = lanes.offer(&[1], delivery(1), now, || Arc::from([1]), large);
     assert_eq!(offered, Offered::Taken);
     assert_eq!(offer(&mut lanes, 2, 2, now), Offered::Full);
@@ -306,7 +309,7 @@ fn a_waiting_lane_reads_an_entry_that_is_pending_again() {
     // Entry 1 is a replayed dead letter, and goes before 2.
     lanes.refill(
         lane,
-        vec![(delivery(1), body()), (tried, body())],
+        vec![(delivery(1), content()), (tried, content())],
         false,
         later,
     );
@@ -331,7 +334,7 @@ fn retries_take_a_quarter_of_the_window_and_leave_the_rest_to_first_attempts() {
     let mut lanes = Lanes::new(bounds);
     let key = |entry: u64| -> Arc<[u8]> { Arc::from(entry.to_be_bytes()) };
     let offer = |lanes: &mut Lanes, entry| {
-        lanes.offer(&key(entry), delivery(entry), now, || key(entry), body)
+        lanes.offer(&key(entry), delivery(entry), now, || key(entry), content)
     };
     for entry in 0..100 {
         assert_eq!(offer(&mut lanes, entry), Offered::Taken);
@@ -346,7 +349,7 @@ fn retries_take_a_quarter_of_the_window_and_leave_the_rest_to_first_attempts() {
     while let Some((lane, key, most)) = lanes.to_read() {
         assert_eq!(most, 1);
         let entry = u64::from_be_bytes(key[..].try_into().unwrap());
-        lanes.refill(lane, vec![(delivery(entry), body())], false, now);
+        lanes.refill(lane, vec![(delivery(entry), content())], false, now);
     }
     assert_eq!(lanes.held(), 10);
     for entry in 100..130 {
@@ -367,7 +370,7 @@ fn an_event_that_failed_under_an_earlier_worker_waits_a_second_at_most() {
         not_before: Some(now + Duration::from_secs(600)),
         ..delivery(1)
     };
-    let offered = lanes.offer(&[1], failed, now, || Arc::from([1]), body);
+    let offered = lanes.offer(&[1], failed, now, || Arc::from([1]), content);
     assert_eq!(offered, Offered::Held);
     assert!(lanes.next_wake().unwrap() <= now + SPREAD);
 }

@@ -1,0 +1,73 @@
+//! The inputs of one configuration: the schemas of their events, and their counters.
+
+use crate::intake::submission::Submission;
+use crate::shared::Refusal;
+use crate::shared::stats::{InputCounters, InputStats};
+use std::sync::Arc;
+use webhook_config::Config;
+use webhook_event::Schema;
+
+/// An input of a configuration.
+#[derive(Debug)]
+pub(crate) struct InputEntry {
+    /// Empty for the default input.
+    pub(crate) name: Arc<str>,
+    pub(crate) schema: Schema,
+    pub(crate) counters: Arc<InputCounters>,
+}
+
+impl InputEntry {
+    /// Whether this is the default input, and its events are as Aurora writes them. Nothing is
+    /// stored of them but their bytes, as in all earlier versions.
+    pub(crate) fn has_aurora_events(&self) -> bool {
+        self.name.is_empty() && self.schema.has_aurora_fields()
+    }
+}
+
+/// The inputs of a configuration; the default one is the first.
+#[derive(Debug)]
+pub(crate) struct InputTable(Vec<InputEntry>);
+
+impl InputTable {
+    /// The inputs of a configuration. Those that were in the table before keep their counters.
+    pub(crate) fn new(config: &Config, before: Option<&InputTable>) -> InputTable {
+        let _ = config;
+        let inputs = [("", Schema::default())];
+        let entry = |(name, schema): (&str, Schema)| InputEntry {
+            name: Arc::from(name),
+            schema,
+            counters: before
+                .and_then(|before| before.find(name))
+                .map_or_else(Arc::default, |entry| Arc::clone(&entry.counters)),
+        };
+        InputTable(inputs.into_iter().map(entry).collect())
+    }
+
+    /// The input of a submission.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub(crate) fn of(&self, submission: &Submission) -> Result<&InputEntry, Refusal> {
+        let name = submission.input.as_deref().unwrap_or_default();
+        self.find(name).ok_or_else(|| Refusal::UnknownInput {
+            input: Arc::from(name),
+            known: self.names().map(Arc::from).collect(),
+        })
+    }
+
+    /// The input of this name, which is empty for the default one.
+    fn find(&self, name: &str) -> Option<&InputEntry> {
+        self.0.iter().find(|entry| &*entry.name == name)
+    }
+
+    /// The names of all but the default input.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self.0.iter().map(|entry| &*entry.name);
+        names.filter(|name| !name.is_empty())
+    }
+
+    pub(crate) fn stats(&self) -> Vec<InputStats> {
+        let entries = self.0.iter();
+        entries.map(|it| it.counters.snapshot(&it.name)).collect()
+    }
+}

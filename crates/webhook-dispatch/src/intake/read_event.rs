@@ -1,0 +1,160 @@
+//! The fields of an event: read by the schema of its input, or given with it.
+
+use crate::intake::filter::FilterFields;
+use crate::intake::input_table::InputEntry;
+use crate::intake::submission::Submission;
+use crate::shared::{Refusal, queue_key};
+use std::borrow::Cow;
+use std::sync::Arc;
+use webhook_event::{Attributes, EventFields, PointerSet, UnknownEvent};
+use webhook_model::{EventHeader, StatusName};
+
+/// An event, its input and its fields.
+pub(crate) struct ReadEvent<'a> {
+    pub(crate) input: &'a InputEntry,
+    event: &'a Arc<[u8]>,
+    fields: Fields<'a>,
+    /// Whether the fields were given with the event.
+    is_given: bool,
+}
+
+enum Fields<'a> {
+    /// Of an event as Aurora writes it.
+    Header(EventHeader<'a>),
+    Read(EventFields<'a>),
+}
+
+impl<'a> ReadEvent<'a> {
+    /// Reads an event of an input; `None` if the input ignores it.
+    ///
+    /// # Errors
+    /// The event cannot be read by the input's schema.
+    pub(crate) fn new(
+        submission: &'a Submission,
+        input: &'a InputEntry,
+    ) -> Result<Option<ReadEvent<'a>>, Refusal> {
+        let event = &submission.event;
+        let not_understood = |error| Refusal::NotUnderstood {
+            input: Arc::clone(&input.name),
+            error,
+        };
+        let fields = if let Some(given) = &submission.fields {
+            // Formats put it into other documents.
+            let read = PointerSet::default().read(event);
+            read.map_err(|error| not_understood(UnknownEvent::Malformed(error)))?;
+            Fields::Read(given.borrow())
+        } else if input.has_aurora_events() {
+            let header = EventHeader::read(event).map_err(Refusal::NotAnEvent)?;
+            if !header.has_task {
+                return Err(Refusal::NoTask);
+            }
+            Fields::Header(header)
+        } else {
+            match input.schema.read(event).map_err(not_understood)? {
+                Some(fields) => Fields::Read(fields),
+                None => return Ok(None),
+            }
+        };
+        Ok(Some(ReadEvent {
+            input,
+            event,
+            fields,
+            is_given: submission.fields.is_some(),
+        }))
+    }
+
+    /// The event's own key. Events of Aurora's without a task id share an empty one, so their order
+    /// is kept, too.
+    pub(crate) fn key(&self) -> &str {
+        match &self.fields {
+            Fields::Header(header) => header.task_id.as_deref().unwrap_or_default(),
+            Fields::Read(fields) => &fields.key,
+        }
+    }
+
+    /// The key that orders the event in the queue.
+    pub(crate) fn queue_key(&self) -> Arc<[u8]> {
+        queue_key(&self.input.name, self.key())
+    }
+
+    /// The id that was found in it.
+    pub(crate) fn id(&self) -> Option<&str> {
+        match &self.fields {
+            Fields::Header(_) => None,
+            Fields::Read(fields) => fields.id.as_deref(),
+        }
+    }
+
+    /// The idempotency key that its id is. Ids of different inputs have nothing to do with each
+    /// other.
+    pub(crate) fn idempotency_key(&self) -> Option<Arc<[u8]>> {
+        let id = self.id()?;
+        Some(format!("id:{}:{id}", self.input.name).into_bytes().into())
+    }
+
+    /// What is stored of the fields; `None` for an event of Aurora's, whose body has them.
+    pub(crate) fn attributes(&self) -> Option<Attributes> {
+        match &self.fields {
+            Fields::Header(_) => None,
+            Fields::Read(fields) => Some(Attributes::of(&self.input.name, fields)),
+        }
+    }
+
+    /// The fields, also those of an event of Aurora's.
+    pub(crate) fn described(&self) -> Attributes {
+        self.attributes().unwrap_or_else(|| {
+            let read = self.input.schema.read(self.event);
+            Attributes::of(&self.input.name, &read.ok().flatten().unwrap_or_default())
+        })
+    }
+
+    /// The body to deliver: the event without what its input omits.
+    ///
+    /// # Errors
+    /// The event is not one JSON document.
+    pub(crate) fn body(&self) -> Result<Arc<[u8]>, Refusal> {
+        if self.is_given {
+            return Ok(Arc::clone(self.event));
+        }
+        match self.input.schema.omit(self.event) {
+            Ok(Cow::Borrowed(_)) => Ok(Arc::clone(self.event)),
+            Ok(Cow::Owned(cut)) => Ok(cut.into()),
+            Err(error) => Err(Refusal::NotUnderstood {
+                input: Arc::clone(&self.input.name),
+                error,
+            }),
+        }
+    }
+
+    /// Calls `look` with what the filters of targets ask for.
+    pub(crate) fn filtered<R>(&self, look: impl FnOnce(&FilterFields<'_>) -> R) -> R {
+        let (input, event) = (&*self.input.name, &**self.event);
+        match &self.fields {
+            Fields::Header(header) => {
+                let job = match (&header.role, &header.environment, &header.job_name) {
+                    (Some(role), Some(environment), Some(name)) => {
+                        &[&**role, environment, name][..]
+                    }
+                    _ => &[],
+                };
+                look(&FilterFields {
+                    input,
+                    state: header.new_state.as_ref().map(StatusName::name),
+                    is_initial: header.old_state.is_none(),
+                    job,
+                    event,
+                })
+            }
+            Fields::Read(fields) => {
+                let job: Vec<&str> = fields.job.iter().map(|part| &**part).collect();
+                look(&FilterFields {
+                    input,
+                    state: fields.state.as_deref(),
+                    is_initial: fields.old_state.is_none(),
+                    job: &job,
+                    event,
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What of an event a target's requests are made of.
+
+use std::sync::Arc;
+
+/// An event's body, and its attributes. Clones share both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) body: Arc<[u8]>,
+    /// Encoded; `None` for an event that has none.
+    pub(crate) attributes: Option<Arc<[u8]>>,
+}
+
+impl Content {
+    /// Shares an event that was just stored.
+    pub(crate) fn of(body: &Arc<[u8]>, attributes: &Arc<[u8]>) -> Content {
+        Content {
+            body: Arc::clone(body),
+            attributes: (!attributes.is_empty()).then(|| Arc::clone(attributes)),
+        }
+    }
+
+    /// Copies an event that is borrowed from the queue.
+    pub(crate) fn copied(body: &[u8], attributes: &[u8]) -> Content {
+        Content {
+            body: Arc::from(body),
+            attributes: (!attributes.is_empty()).then(|| Arc::from(attributes)),
+        }
+    }
+
+    pub(crate) fn attributes(&self) -> &[u8] {
+        self.attributes.as_deref().unwrap_or_default()
+    }
+
+    /// Its bytes in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len() + self.attributes().len()
+    }
+}
