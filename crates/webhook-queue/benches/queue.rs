@@ -139,6 +139,7 @@ fn group_of(setting: &Setting, first: u64, names: &Arc<[Arc<str>]>) -> Vec<Event
             targets: names.clone(),
             attributes: Arc::default(),
             idempotency_key: None,
+            last_state: None,
         })
         .collect()
 }

@@ -48,6 +48,14 @@ impl Default for DuplicateWindow {
 /// The most old keys that are forgotten for each new one, which bounds the cost of an event.
 pub(crate) const FORGOTTEN_AT_ONCE: usize = 4;
 
+/// A secret for [`fingerprint`] and [`body_hash`].
+pub(crate) fn random_secret() -> [u8; 16] {
+    let mut secret = [0; 16];
+    // Without randomness, only keys that a client chose to collide are confused.
+    getrandom::fill(&mut secret).ok();
+    secret
+}
+
 /// The fingerprint that stands for a key: its SipHash-2-4 of 128 bits under a secret. Without the
 /// secret a client cannot choose keys that collide, and a collision by chance is negligible.
 pub(crate) fn fingerprint(secret: &[u8; 16], key: &[u8]) -> [u8; 16] {
@@ -88,12 +96,9 @@ impl RecentKeys {
     /// Starts without keys.
     #[must_use]
     pub fn new(window: DuplicateWindow) -> RecentKeys {
-        let mut secret = [0; 16];
-        // Without randomness, only keys that a client chose to collide are confused.
-        getrandom::fill(&mut secret).ok();
         RecentKeys {
             window,
-            secret,
+            secret: random_secret(),
             next: 0,
             order: VecDeque::new(),
             known: HashMap::new(),

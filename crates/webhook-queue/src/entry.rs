@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::QueueError;
+
 /// The id of an event, chosen by the caller. It stays the same over retries, restarts and replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(pub [u8; 16]);
@@ -31,6 +33,63 @@ pub struct Event {
     /// Opaque bytes that identify a repeated submission. An event whose idempotency key is known to
     /// the queue is not stored; see [`DuplicateWindow`](crate::DuplicateWindow).
     pub idempotency_key: Option<Arc<[u8]>>,
+    /// The state that it brings its key to. An event whose state is its key's last one is not stored.
+    pub last_state: Option<Box<LastState>>,
+}
+
+impl Event {
+    /// The event with its key's previous state in its attributes, if it is to be appended.
+    pub(crate) fn completed(&self, previous: Option<&[u8]>) -> Option<Event> {
+        let last_state = self.last_state.as_deref();
+        let previous = previous.filter(|_| last_state.is_some_and(|it| it.append_previous))?;
+        Some(Event {
+            attributes: [&self.attributes, previous].concat().into(),
+            ..self.clone()
+        })
+    }
+}
+
+/// The state that an event brings its key to. An event that does not change the state of its key is
+/// not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by callers")]
+pub struct LastState {
+    /// What has the state, in the caller's own encoding. It need not be the ordering key, but events
+    /// of one such key should have one ordering key.
+    pub key: Arc<[u8]>,
+    /// The state, in the caller's own encoding; two are the same if their bytes are. At most
+    /// [`MAX_BYTES`](LastState::MAX_BYTES).
+    pub state: Arc<[u8]>,
+    /// Whether the state before this one, if it is known, is appended to the attributes of the event.
+    pub append_previous: bool,
+}
+
+impl LastState {
+    /// The most bytes of a state.
+    pub const MAX_BYTES: usize = 256;
+
+    /// The number of last states that a queue knows by default.
+    pub const DEFAULT_COUNT: u64 = 100_000;
+}
+
+impl LastState {
+    /// Checks its length.
+    pub(crate) fn check(&self) -> Result<(), QueueError> {
+        let (size, max) = (self.state.len() as u64, LastState::MAX_BYTES as u64);
+        match size <= max {
+            true => Ok(()),
+            false => Err(QueueError::TooLarge { size, max }),
+        }
+    }
+
+    /// The most bytes that the previous state adds to the record of the event: the state, and the
+    /// length of attributes that were empty.
+    pub(crate) fn most_appended(&self) -> usize {
+        match self.append_previous {
+            true => 4 + LastState::MAX_BYTES,
+            false => 0,
+        }
+    }
 }
 
 /// The result of appending an event.
@@ -50,15 +109,25 @@ pub enum Accepted {
     OverQuota(Arc<[Arc<str>]>),
     /// Not stored: an event with the same idempotency key was accepted before, under this id.
     Duplicate(EventId),
+    /// Not stored: its [`LastState`] is its key's last one. Its idempotency key is known from now on.
+    Unchanged,
+    /// It changed the last state of its key.
+    Changed {
+        /// The state before.
+        from: Arc<[u8]>,
+        /// The result otherwise: [`Stored`](Accepted::Stored) or [`Partly`](Accepted::Partly).
+        accepted: Box<Accepted>,
+    },
 }
 
 impl Accepted {
     /// The handle, if the event was stored.
     #[must_use]
     pub fn entry(&self) -> Option<EntryId> {
-        match *self {
-            Accepted::Stored(entry) | Accepted::Partly { entry, .. } => Some(entry),
-            Accepted::OverQuota(_) | Accepted::Duplicate(_) => None,
+        match self {
+            Accepted::Stored(entry) | Accepted::Partly { entry, .. } => Some(*entry),
+            Accepted::OverQuota(_) | Accepted::Duplicate(_) | Accepted::Unchanged => None,
+            Accepted::Changed { accepted, .. } => accepted.entry(),
         }
     }
 
@@ -67,7 +136,8 @@ impl Accepted {
     pub fn over_quota(&self) -> &[Arc<str>] {
         match self {
             Accepted::Partly { over_quota, .. } | Accepted::OverQuota(over_quota) => over_quota,
-            Accepted::Stored(_) | Accepted::Duplicate(_) => &[],
+            Accepted::Stored(_) | Accepted::Duplicate(_) | Accepted::Unchanged => &[],
+            Accepted::Changed { accepted, .. } => accepted.over_quota(),
         }
     }
 
@@ -77,6 +147,32 @@ impl Accepted {
         match *self {
             Accepted::Duplicate(first) => Some(first),
             _ => None,
+        }
+    }
+
+    /// Whether it was dropped, since its state is its key's last one.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        matches!(self, Accepted::Unchanged)
+    }
+
+    /// The last state of its key before it, if it changed that.
+    #[must_use]
+    pub fn previous_state(&self) -> Option<&Arc<[u8]>> {
+        match self {
+            Accepted::Changed { from, .. } => Some(from),
+            _ => None,
+        }
+    }
+
+    /// As accepted after a change of its key's last state, if that was known.
+    pub(crate) fn after(self, previous: Option<impl Into<Arc<[u8]>>>) -> Accepted {
+        match previous {
+            None => self,
+            Some(from) => Accepted::Changed {
+                from: from.into(),
+                accepted: Box::new(self),
+            },
         }
     }
 }

@@ -9,6 +9,7 @@ mod duplicates;
 mod entry;
 mod error;
 mod group_writer;
+mod last_states;
 mod memory_queue;
 mod queue;
 mod quotas;
@@ -19,14 +20,15 @@ pub use disk_queue::{
 };
 pub use duplicates::{DuplicateWindow, RecentKeys};
 pub use entry::{
-    Accepted, DeadLetter, EntryId, Event, EventId, Owed, Quarantined, Settled, Settlement,
-    TargetHold,
+    Accepted, DeadLetter, EntryId, Event, EventId, LastState, Owed, Quarantined, Settled,
+    Settlement, TargetHold,
 };
 pub use error::QueueError;
 pub use group_writer::{
     Appended, Committed, Distribution, GroupWriter, Limits, Refused, Sequence, WhenFull,
     WriterHandle, WriterStatistics,
 };
+pub use last_states::LastStates;
 pub use memory_queue::MemoryQueue;
 pub use queue::{Queue, Statistics, TargetStatistics};
 pub use quotas::{DeadLetterLimits, Quotas};

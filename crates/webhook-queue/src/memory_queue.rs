@@ -1,13 +1,13 @@
 //! A queue without a disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue, QueueError,
-    Quotas, RecentKeys, Settled, Settlement, Statistics, TargetHold, TargetStatistics,
-    Verification,
+    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, LastState, LastStates, Owed,
+    Quarantined, Queue, QueueError, Quotas, RecentKeys, Settled, Settlement, Statistics,
+    TargetHold, TargetStatistics, Verification,
 };
 
 /// Bytes counted for an event besides its key, body and attributes.
@@ -27,6 +27,8 @@ pub struct MemoryQueue {
     quotas: Mutex<Arc<Quotas>>,
     /// Outside the state, so that it is never copied. Locked after the state.
     recent: Mutex<RecentKeys>,
+    /// Likewise, and locked after the keys.
+    last_states: Mutex<LastStates>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -75,7 +77,15 @@ impl MemoryQueue {
             state: Mutex::default(),
             quotas: Mutex::default(),
             recent: Mutex::new(RecentKeys::new(window)),
+            last_states: Mutex::new(LastStates::new(LastState::DEFAULT_COUNT)),
         }
+    }
+
+    /// Bounds the number of last states, whose memory is not counted either.
+    #[must_use]
+    pub fn with_max_last_states(mut self, max: u64) -> MemoryQueue {
+        self.last_states = Mutex::new(LastStates::new(max));
+        self
     }
 
     fn quotas(&self) -> Arc<Quotas> {
@@ -83,13 +93,14 @@ impl MemoryQueue {
         quotas.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The targets of each event that are over their quotas.
+    /// The targets of each event that are over their quotas. Those that are dropped are not looked
+    /// at.
     fn over_quota(
         &self,
         state: &State,
         appends: &[Event],
         free: u64,
-        is_duplicate: impl Fn(&Event) -> bool,
+        dropped: &[bool],
     ) -> Result<Vec<Vec<Arc<str>>>, QueueError> {
         let quotas = self.quotas();
         let mut owed = match quotas.is_unlimited() {
@@ -97,8 +108,8 @@ impl MemoryQueue {
             false => state.targets.clone(),
         };
         let mut found = Vec::with_capacity(appends.len());
-        for event in appends {
-            if is_duplicate(event) {
+        for (event, dropped) in appends.iter().zip(dropped) {
+            if *dropped {
                 found.push(Vec::new());
                 continue;
             }
@@ -123,6 +134,11 @@ impl MemoryQueue {
             found.push(over);
         }
         Ok(found)
+    }
+
+    fn last_states(&self) -> MutexGuard<'_, LastStates> {
+        let states = self.last_states.lock();
+        states.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn snapshot(&self) -> Arc<State> {
@@ -324,11 +340,25 @@ impl Queue for MemoryQueue {
             let key = event.idempotency_key.as_deref()?;
             recent.find(key, event.accepted_at)
         };
+        let mut states = self.last_states();
+        let is_unchanged = |states: &LastStates, state: &LastState| {
+            states
+                .get(&state.key)
+                .is_some_and(|last| last == state.state)
+        };
         let mut need = 0;
+        // An event after another of its key is looked at when that one was appended.
+        let (mut dropped, mut keys) = (Vec::with_capacity(appends.len()), HashSet::new());
         for event in appends {
-            if repeated(&recent, event).is_some() {
+            let state = event.last_state.as_deref();
+            dropped.push(
+                repeated(&recent, event).is_some()
+                    || state.is_some_and(|it| keys.insert(&it.key) && is_unchanged(&states, it)),
+            );
+            if dropped.last() == Some(&true) {
                 continue;
             }
+            state.map_or(Ok(()), LastState::check)?;
             let size = Stored::size(event) + TARGET_OVERHEAD * event.targets.len() as u64;
             if size > self.max_bytes {
                 return Err(QueueError::TooLarge {
@@ -346,9 +376,7 @@ impl Queue for MemoryQueue {
         }
         // Before anything changes, so that a commit that fails changes nothing.
         let free = self.max_bytes.saturating_sub(state.bytes + need);
-        let over_quota = self.over_quota(&state, appends, free, |event| {
-            repeated(&recent, event).is_some()
-        })?;
+        let over_quota = self.over_quota(&state, appends, free, &dropped)?;
         let state = Arc::make_mut(&mut state);
         for settlement in settlements {
             state.settle(settlement);
@@ -357,20 +385,33 @@ impl Queue for MemoryQueue {
             if let Some(first) = repeated(&recent, event) {
                 return Accepted::Duplicate(first);
             }
+            let last_state = event.last_state.as_deref();
+            if last_state.is_some_and(|it| is_unchanged(&states, it)) {
+                if let Some(key) = &event.idempotency_key {
+                    recent.learn(key, &event.body, event.id, event.accepted_at);
+                }
+                return Accepted::Unchanged;
+            }
             if !over_quota.is_empty() && event.targets.iter().all(|it| over_quota.contains(it)) {
                 return Accepted::OverQuota(over_quota.into());
             }
             if let Some(key) = &event.idempotency_key {
                 recent.learn(key, &event.body, event.id, event.accepted_at);
             }
-            let entry = state.append(event, &over_quota);
-            match over_quota.is_empty() {
+            let previous = last_state.and_then(|it| states.get(&it.key));
+            if let Some(LastState { key, state, .. }) = last_state {
+                states.set(key, Arc::clone(state));
+            }
+            let completed = event.completed(previous.as_deref());
+            let entry = state.append(completed.as_ref().unwrap_or(event), &over_quota);
+            let accepted = match over_quota.is_empty() {
                 true => Accepted::Stored(entry),
                 false => Accepted::Partly {
                     entry,
                     over_quota: over_quota.into(),
                 },
-            }
+            };
+            accepted.after(previous)
         };
         Ok(appends.iter().zip(over_quota).map(&mut append).collect())
     }
@@ -419,6 +460,10 @@ impl Queue for MemoryQueue {
     fn is_repetition(&self, key: &[u8], body: &[u8]) -> Result<bool, QueueError> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(recent.is_repetition(key, body))
+    }
+
+    fn last_state(&self, key: &[u8]) -> Result<Option<Arc<[u8]>>, QueueError> {
+        Ok(self.last_states().get(key))
     }
 
     fn owed(
@@ -558,6 +603,7 @@ impl Queue for MemoryQueue {
             bytes: state.bytes,
             max_bytes: self.max_bytes,
             corrupt: 0,
+            last_states: self.last_states().len(),
         })
     }
 }

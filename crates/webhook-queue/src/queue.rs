@@ -39,6 +39,8 @@ pub struct Statistics {
     /// Entries quarantined because their record does not match its checksum. No target is owed
     /// them, and no other count includes them.
     pub corrupt: u64,
+    /// Keys whose last state is known.
+    pub last_states: u64,
 }
 
 /// Stores events until each of their targets has settled them. Each method says what is guaranteed
@@ -48,9 +50,15 @@ pub trait Queue: Send + Sync + 'static {
     /// append, in order, once the change is durable: once it survives a crash and a power loss.
     ///
     /// An event whose idempotency key is known is a duplicate: it is not stored, and takes no room.
-    /// A key is known from its event on, also to later events of the same commit, for as long as
+    /// An idempotency key is known from its event on, also to later events of the same commit, for as long as
     /// the queue's [`DuplicateWindow`](crate::DuplicateWindow) says. It stays known over crashes
     /// and whatever the outcome of the event. A failed commit leaves none of its keys known.
+    ///
+    /// An event with a [`LastState`](crate::LastState) that is its key's last one is dropped
+    /// ([`Accepted::Unchanged`]). Otherwise its state becomes the last one, also if it has no targets,
+    /// and that counts for later events of the same commit. A duplicate and an event that is over the
+    /// quotas of all its targets change no state. The number of last states is bounded: those that were
+    /// not changed for longest are forgotten.
     ///
     /// # Errors
     /// Nothing was stored or applied, with one exception: [`QueueError::Refusing`] means that the
@@ -87,6 +95,14 @@ pub trait Queue: Send + Sync + 'static {
     fn is_repetition(&self, idempotency_key: &[u8], body: &[u8]) -> Result<bool, QueueError> {
         let _ = (idempotency_key, body);
         Ok(true)
+    }
+
+    /// The last state of a key, as of the last commit, if it is known.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn last_state(&self, _key: &[u8]) -> Result<Option<Arc<[u8]>>, QueueError> {
+        Ok(None)
     }
 
     /// Visits the entries after `after` that `target` is owed, in order, until `visit` breaks.

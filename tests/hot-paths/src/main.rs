@@ -136,6 +136,7 @@ fn queue(times: u64) -> Result<()> {
                 targets: Arc::clone(&targets),
                 attributes: Arc::default(),
                 idempotency_key: None,
+                last_state: None,
             })
             .collect();
         let entries = queue.commit(&events, &settlements)?;

@@ -182,6 +182,7 @@ impl Router {
             targets: route.names,
             attributes: prepared.content.attributes.clone().unwrap_or_default(),
             idempotency_key: prepared.idempotency_key.clone(),
+            last_state: None,
         };
         let storage = self
             .storage()

@@ -123,6 +123,7 @@ impl<'a> Simulation<'a> {
             targets: Arc::from([Arc::from(self.target.name().as_str())]),
             attributes: Arc::default(),
             idempotency_key: None,
+            last_state: None,
         }
     }
 

@@ -492,6 +492,7 @@ impl World {
             targets: Arc::from([Arc::from(self.target.name().as_str())]),
             attributes: Arc::default(),
             idempotency_key: None,
+            last_state: None,
         }
     }
 

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::pieces::PIECE;
 use super::record;
 use super::tables::Tables;
-use crate::{DuplicateWindow, Event, QueueError};
+use crate::{DuplicateWindow, Event, LastState, QueueError};
 
 /// The smallest queue.
 const MIN_BYTES: u64 = 1 << 20;
@@ -35,6 +35,14 @@ const PER_TARGET: u64 = 48 + SETTLEMENT;
 
 /// Bytes of a known idempotency key in its two tables.
 const PER_KEY: u64 = 160;
+
+/// Bytes of a last state in its two tables, besides the state, and of one with the longest state. Rows
+/// are removed everywhere from `changed`, and LMDB merges pages that are a quarter full.
+const PER_STATE: u64 = 191;
+const PER_LONGEST_STATE: u64 = PER_STATE + LastState::MAX_BYTES as u64 * 8 / 5;
+
+/// Last states may use this fraction of the queue, as a divisor.
+const STATES_PART: u64 = 16;
 
 /// Known keys may use this fraction of the queue, as a divisor. It is less than what the largest
 /// allowed event leaves free in an empty queue.
@@ -91,15 +99,20 @@ impl Capacity {
         }
     }
 
-    /// Checks that the events fit. Returns the bytes that are free once they are stored.
-    pub(super) fn admit<'e>(
+    /// The number of last states in force if `asked` is configured, likewise.
+    pub(super) fn max_states(&self, asked: u64) -> u64 {
+        asked.min(self.max / STATES_PART / PER_LONGEST_STATE)
+    }
+
+    /// Checks that events of these sizes fit. Returns the bytes that are free once they are stored.
+    pub(super) fn admit(
         &self,
         tables: &Tables,
         txn: &RoTxn<'_, AnyTls>,
-        events: impl Iterator<Item = &'e Event>,
+        sizes: impl Iterator<Item = u64>,
     ) -> Result<u64, Fault> {
         let used = self.charged(tables, txn)?;
-        self.check(used, events.map(size)).map_err(Fault::Refused)
+        self.check(used, sizes).map_err(Fault::Refused)
     }
 
     /// Checks that events of these sizes fit beside `used` bytes. Returns the bytes left free.
@@ -114,10 +127,11 @@ impl Capacity {
             }
             need = need.saturating_add(size);
         }
-        if used.saturating_add(need) > room {
+        let needed = used.saturating_add(need);
+        if need > 0 && needed > room {
             return Err(QueueError::Full { used, max: room });
         }
-        Ok(room - used - need)
+        Ok(room.saturating_sub(needed))
     }
 
     /// The error of an append that no target has room for.
@@ -154,12 +168,19 @@ impl Capacity {
 }
 
 /// An upper bound of the bytes that an event takes.
-fn size(event: &Event) -> u64 {
-    let record = record::event_len(event) as u64;
-    let key = event.idempotency_key.as_ref().map_or(0, |_| PER_KEY);
+pub(super) fn size(event: &Event) -> u64 {
+    let last_state = event.last_state.as_deref();
+    let appended = last_state.map_or(0, LastState::most_appended);
+    let record = (record::event_len(event) + appended) as u64;
+    let state = last_state.map_or(0, |it| PER_STATE + it.state.len() as u64 * 8 / 5);
     pages(record)
-        .saturating_add(PER_EVENT + key)
+        .saturating_add(PER_EVENT + size_of_key(event) + state)
         .saturating_add(PER_TARGET.saturating_mul(event.targets.len() as u64))
+}
+
+/// An upper bound of the bytes that the idempotency key of an event takes, if it has one.
+pub(super) fn size_of_key(event: &Event) -> u64 {
+    event.idempotency_key.as_ref().map_or(0, |_| PER_KEY)
 }
 
 /// The bytes that an event counts for each of its targets, by the length of its record: an upper
@@ -235,6 +256,8 @@ mod tests {
                 matches!(error, QueueError::Full { used: found, max } if (found, max) == (used, room))
             );
         }
+        // What stores nothing fits always.
+        assert_eq!(check(room + 1, &[]).unwrap(), 0);
         // One event has to leave an eighth of the room.
         let largest = room - room / 8;
         assert!(check(0, &[largest]).is_ok());
@@ -266,7 +289,7 @@ mod tests {
         let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(4 * MIB)).unwrap();
         let event = event(100, 2, false);
         queue.commit(&vec![event.clone(); 50], &[]).unwrap();
-        let (capacity, tables) = (&queue.capacity, &queue.tables);
+        let (capacity, tables) = (&queue.capacity, &queue.tables());
         let txn = &*tables.env.read_txn().unwrap();
         let charged = tables.used(txn).unwrap() + 100 * 64;
 
@@ -275,7 +298,7 @@ mod tests {
             matches!(full, QueueError::Full { used, max } if (used, max) == (charged, 3 * MIB))
         );
         let free = 3 * MIB - charged;
-        let admit = |events: &[Event]| capacity.admit(tables, txn, events.iter()).ok();
+        let admit = |events: &[Event]| capacity.admit(tables, txn, events.iter().map(size)).ok();
         assert_eq!(admit(&[]), Some(free));
         assert_eq!(admit(&[event]), Some(free - (136 + 32) * 5 / 4 - 80 - 224));
 
@@ -307,6 +330,7 @@ mod tests {
             targets: (0..targets).map(|at| at.to_string().into()).collect(),
             attributes: [].into(),
             idempotency_key: has_key.then(|| (*b"once").into()),
+            last_state: None,
         }
     }
 
@@ -328,6 +352,29 @@ mod tests {
         assert_eq!(charged(2 * 4080 - 37, 0, false), 2 * 4136 + 80);
         assert_eq!(charged(2 * 4080 - 36, 0, false), 2 * 4136 + 80);
         assert_eq!(charged(700_000, 0, false), 171 * 4136 + 4136 + 80);
+    }
+
+    #[test]
+    fn a_last_state_is_charged_with_what_may_be_appended_to_the_attributes() {
+        let with = |state: &[u8], append_previous| {
+            let key = (*b"k").into();
+            size(&Event {
+                last_state: Some(Box::new(LastState {
+                    key,
+                    state: state.into(),
+                    append_previous,
+                })),
+                ..event(1000, 1, false)
+            })
+        };
+        let without = size(&event(1000, 1, false));
+        assert_eq!(with(b"", false), without + 191);
+        assert_eq!(with(&[0; 10], false), without + 207);
+        assert_eq!(with(b"", true), without + 191 + 260 * 5 / 4);
+        let capacity = Capacity::new(256 * MIB);
+        let most = capacity.max_states(u64::MAX);
+        assert_eq!((capacity.max_states(7), most), (7, 16 * MIB / 600));
+        assert!(with(&[0; 256], false) - without <= 16 * MIB / most);
     }
 
     #[test]

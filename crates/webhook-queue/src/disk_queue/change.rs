@@ -1,6 +1,6 @@
 //! One transaction that changes the queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use heed::{AnyTls, PutFlags, RoTxn, RwTxn};
@@ -12,12 +12,13 @@ use super::known;
 use super::pieces;
 use super::record::{self, Dead};
 use super::removal::Removal;
+use super::states;
 use super::tables::Tables;
 use super::target_rows::{Names, TargetRows};
 use crate::duplicates::{body_hash, fingerprint};
 use crate::{
-    Accepted, DeadLetterLimits, DuplicateWindow, EntryId, Event, EventId, Quotas, Settled,
-    Settlement,
+    Accepted, DeadLetterLimits, DuplicateWindow, EntryId, Event, EventId, LastState, Quotas,
+    Settled, Settlement,
 };
 
 /// The first dead letters of a target that are looked at for their age. They are in the order
@@ -27,6 +28,23 @@ const OLDEST: usize = 64;
 /// The key of the next entry's number in `meta`.
 pub(super) const NEXT: &[u8] = b"next";
 
+/// The bounds that appends keep.
+pub(super) struct Bounds<'q> {
+    pub(super) capacity: &'q Capacity,
+    pub(super) window: DuplicateWindow,
+    pub(super) max_states: u64,
+    pub(super) quotas: &'q Quotas,
+}
+
+/// An event to append, and the fingerprints of its keys.
+struct Append<'e> {
+    event: &'e Event,
+    /// That of its idempotency key.
+    once: Option<[u8; 16]>,
+    /// That of the key of its state.
+    state: Option<(&'e LastState, [u8; 16])>,
+}
+
 /// A transaction that changes the queue. Nothing changes until [`commit`](Change::commit).
 pub(super) struct Change<'q> {
     tables: &'q Tables,
@@ -34,6 +52,14 @@ pub(super) struct Change<'q> {
     txn: RwTxn<'q>,
     rows: TargetRows<'q>,
     removal: Removal<'q>,
+}
+
+impl Append<'_> {
+    /// Whether the event has the state that its key has already.
+    fn is_unchanged(&self, last: Option<&[u8]>) -> bool {
+        let state = self.state.as_ref().map(|(it, _)| &*it.state);
+        state.is_some() && state == last
+    }
 }
 
 impl<'q> Change<'q> {
@@ -71,70 +97,76 @@ impl<'q> Change<'q> {
         self.removal.apply(&mut self.txn, &mut self.rows)
     }
 
-    /// Appends the events that are not duplicates, in order, if they fit.
-    pub(super) fn append<'e>(
+    /// Appends the events that are neither duplicates nor without a change, in order, if they fit.
+    pub(super) fn append(
         &mut self,
-        events: &'e [Event],
-        capacity: &Capacity,
-        window: DuplicateWindow,
-        quotas: &Quotas,
+        events: &[Event],
+        bounds: &Bounds<'_>,
     ) -> Result<Vec<Accepted>, Fault> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
         self.remove_settled()?;
-        let with_print = |event: &'e Event| {
-            let key = event.idempotency_key.as_deref();
-            (event, key.map(|key| fingerprint(&self.identity, key)))
-        };
-        let new: Vec<_> = events.iter().map(with_print).collect();
-        let mut unknown = Vec::with_capacity(events.len());
-        for (event, print) in &new {
-            // A duplicate of an event in this commit is found below, once that event is appended.
-            if self.repeated(event, print.as_ref(), window)?.is_none() {
-                unknown.push(*event);
-            }
-        }
-        let free = capacity.admit(self.tables, &self.txn, unknown.into_iter())?;
+        let print = |key: &Arc<[u8]>| fingerprint(&self.identity, key);
+        let appends: Vec<_> = events
+            .iter()
+            .map(|event| Append {
+                event,
+                once: event.idempotency_key.as_ref().map(print),
+                state: event.last_state.as_deref().map(|it| (it, print(&it.key))),
+            })
+            .collect();
+        let free = self.admit(&appends, bounds)?;
         let mut next = read_next(self.tables.meta.get(&self.txn, NEXT)?)?;
         let mut accepted = Vec::with_capacity(events.len());
         let mut buffer = Vec::new();
         let mut last_target = self.last_target()?;
-        for (event, print) in &new {
-            if let Some(first) = self.repeated(event, print.as_ref(), window)? {
+        for append in &appends {
+            let event = append.event;
+            if let Some(first) = self.repeated(append, bounds.window)? {
                 accepted.push(Accepted::Duplicate(first));
                 continue;
             }
-            let over_quota = self.over_quota(event, quotas, free)?;
+            let previous = self.previous_state(append)?;
+            if append.is_unchanged(previous.as_deref()) {
+                self.learn(append, bounds.window)?;
+                accepted.push(Accepted::Unchanged);
+                continue;
+            }
+            let completed = event.completed(previous.as_deref());
+            let event = completed.as_ref().unwrap_or(event);
+            let over_quota = self.over_quota(event, bounds.quotas, free)?;
             if !over_quota.is_empty()
                 && event
                     .targets
                     .iter()
                     .all(|target| over_quota.contains(target))
             {
-                if !self.any_within_quota(event, quotas, free)? {
-                    return Err(Fault::Refused(capacity.full(self.tables, &self.txn)?));
+                if !self.any_within_quota(event, bounds.quotas, free)? {
+                    let full = bounds.capacity.full(self.tables, &self.txn)?;
+                    return Err(Fault::Refused(full));
                 }
                 accepted.push(Accepted::OverQuota(over_quota.into()));
                 continue;
             }
             self.append_one(next, (event, &over_quota), &mut last_target, &mut buffer)?;
-            if let Some(print) = print {
-                let first = (event.id, body_hash(&self.identity, &event.body));
-                let now = event.accepted_at;
-                known::learn(self.tables, &mut self.txn, print, first, (window, now))?;
+            self.learn(append, bounds.window)?;
+            if let (Some((last, print)), Some(tables)) = (&append.state, &self.tables.states) {
+                let (txn, max) = (&mut self.txn, bounds.max_states);
+                states::set(tables, txn, print, &last.state, max)?;
             }
             let entry = EntryId(next);
-            accepted.push(match over_quota.is_empty() {
+            let stored = match over_quota.is_empty() {
                 true => Accepted::Stored(entry),
                 false => Accepted::Partly {
                     entry,
                     over_quota: over_quota.into(),
                 },
-            });
+            };
+            accepted.push(stored.after(previous));
             next += 1;
         }
-        // If all are duplicates, nothing changes and nothing needs a sync.
+        // If nothing was stored, nothing else changes, and mostly nothing needs a sync.
         if accepted.iter().any(|accepted| accepted.entry().is_some()) {
             let meta = &self.tables.meta;
             meta.put(&mut self.txn, NEXT, &next.to_le_bytes())?;
@@ -142,16 +174,70 @@ impl<'q> Change<'q> {
         Ok(accepted)
     }
 
+    /// Checks that the events fit. Returns the bytes that are free once they are stored.
+    fn admit(&self, appends: &[Append<'_>], bounds: &Bounds<'_>) -> Result<u64, Fault> {
+        let mut sizes = Vec::with_capacity(appends.len());
+        let mut keys = HashSet::new();
+        for append in appends {
+            // A duplicate of an event in this commit is found once that event is appended.
+            if self.repeated(append, bounds.window)?.is_some() {
+                continue;
+            }
+            let mut size = capacity::size(append.event);
+            if let Some((last, print)) = &append.state {
+                last.check().map_err(Fault::Refused)?;
+                // So is one without a change, after another event of its key.
+                if keys.insert(print)
+                    && append.is_unchanged(self.previous_state(append)?.as_deref())
+                {
+                    size = capacity::size_of_key(append.event);
+                }
+            }
+            sizes.push(size);
+        }
+        let sizes = sizes.into_iter();
+        bounds.capacity.admit(self.tables, &self.txn, sizes)
+    }
+
+    /// The last state of the key of an event's state.
+    fn previous_state(&self, append: &Append<'_>) -> heed::Result<Option<Vec<u8>>> {
+        let Some(((_, print), tables)) = append.state.as_ref().zip(self.tables.states.as_ref())
+        else {
+            return Ok(None);
+        };
+        let found = states::get(tables, &self.txn, print)?;
+        Ok(found.map(<[u8]>::to_vec))
+    }
+
+    /// Remembers the idempotency key of an event, if it has one.
+    fn learn(&mut self, append: &Append<'_>, window: DuplicateWindow) -> heed::Result<()> {
+        let Append { event, once, .. } = append;
+        let Some(print) = once else {
+            return Ok(());
+        };
+        let first = (event.id, body_hash(&self.identity, &event.body));
+        let now = event.accepted_at;
+        known::learn(self.tables, &mut self.txn, print, first, (window, now))
+    }
+
     /// The id of the first event, if this one is a duplicate.
     fn repeated(
         &self,
-        event: &Event,
-        print: Option<&[u8; 16]>,
+        append: &Append<'_>,
         window: DuplicateWindow,
     ) -> heed::Result<Option<EventId>> {
-        match print {
+        let now = append.event.accepted_at;
+        match &append.once {
             None => Ok(None),
-            Some(print) => known::find(self.tables, &self.txn, print, (window, event.accepted_at)),
+            Some(print) => known::find(self.tables, &self.txn, print, (window, now)),
+        }
+    }
+
+    /// Forgets up to `limit` last states over the bound; whether there may be more.
+    pub(super) fn trim_states(&mut self, max: u64, limit: usize) -> heed::Result<bool> {
+        match &self.tables.states {
+            None => Ok(false),
+            Some(tables) => states::trim(tables, &mut self.txn, max, limit),
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) const FIRST_FORMAT: u32 = 1;
 /// The format of a queue that may have events in pieces.
 pub(super) const PIECES_FORMAT: u32 = 2;
 
-/// The format of a queue that may have events with attributes.
+/// The format of a queue that may have events with attributes, and last states.
 pub(super) const ATTRIBUTES_FORMAT: u32 = 3;
 
 /// The file that makes a directory a queue: the format and the queue's identity, as text.
@@ -325,6 +325,11 @@ impl Directory {
             .and_then(|mut file| file.write_all(&[0; 1 << 16]).and_then(|()| file.sync_all()));
         remove(&probe).ok();
         written.err().filter(lacks_room)
+    }
+
+    /// Whether the queue may have last states.
+    pub(super) fn has_states(&self) -> bool {
+        self.format.load(Ordering::SeqCst) >= ATTRIBUTES_FORMAT
     }
 
     pub(super) fn path(&self) -> &Path {

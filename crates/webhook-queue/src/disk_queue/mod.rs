@@ -13,6 +13,7 @@ mod pieces;
 mod read;
 mod record;
 mod removal;
+mod states;
 mod tables;
 mod target_rows;
 mod verification;
@@ -24,7 +25,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::capacity::Capacity;
-use self::change::Change;
+use self::change::{Bounds, Change};
 use self::directory::Directory;
 use self::fault::Fault;
 use self::pieces::PIECE;
@@ -34,13 +35,14 @@ use self::target_rows::Names;
 use self::verification::Depth;
 use crate::duplicates::{body_hash, fingerprint};
 use crate::{
-    Accepted, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, Owed, Quarantined,
-    Queue, QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics, Verification,
+    Accepted, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, LastState, Owed,
+    Quarantined, Queue, QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics,
+    Verification,
 };
 
 pub use self::offline::{Compaction, compact, verify, verify_tables, was_left_open};
 
-/// The most idempotency keys forgotten in one transaction when the bound has become smaller.
+/// The most idempotency keys, and last states, forgotten in one transaction when the bound has become smaller.
 const FORGOTTEN_AT_ONCE: usize = 1024;
 
 /// The most entries that [`DiskQueue::drop_target`] removes in one transaction.
@@ -66,6 +68,9 @@ pub struct Options {
     /// How long idempotency keys are known. They may use a sixteenth of `max_bytes`, at 160 bytes a
     /// key: a million keys need a `max_bytes` of 2.4 GiB.
     pub duplicates: DuplicateWindow,
+    /// The most keys whose last state is known. They may use a sixteenth of `max_bytes` as well, at 600
+    /// bytes a key: 100,000 need a `max_bytes` of 1 GiB.
+    pub max_last_states: u64,
 }
 
 impl Options {
@@ -75,12 +80,13 @@ impl Options {
         Options {
             max_bytes,
             duplicates: DuplicateWindow::DEFAULT,
+            max_last_states: LastState::DEFAULT_COUNT,
         }
     }
 }
 
 impl Default for Options {
-    /// 16 GiB, and [`DuplicateWindow::DEFAULT`].
+    /// 16 GiB, [`DuplicateWindow::DEFAULT`] and [`LastState::DEFAULT_COUNT`].
     fn default() -> Options {
         Options::with_max_bytes(16 << 30)
     }
@@ -97,10 +103,14 @@ impl Default for Options {
 /// target is owed it, and counted in [`Statistics::corrupt`].
 #[derive(Debug)]
 pub struct DiskQueue {
-    tables: Tables,
+    /// Replaced when those of last states are added. A call takes them before it begins a
+    /// transaction.
+    tables: Mutex<Arc<Tables>>,
     capacity: Capacity,
     /// How long idempotency keys are known.
     window: DuplicateWindow,
+    /// How many last states are known.
+    max_states: u64,
     /// The numbers of the targets, as of the last commit.
     names: Mutex<Arc<Names>>,
     quotas: Mutex<Arc<Quotas>>,
@@ -169,9 +179,10 @@ impl DiskQueue {
         // On a full disk the counts are too low until they can be stored.
         target_rows::recount(&tables).ok();
         let queue = DiskQueue {
-            tables,
+            tables: Mutex::new(Arc::new(tables)),
             capacity,
             window: capacity.window(options.duplicates),
+            max_states: capacity.max_states(options.max_last_states),
             names: Mutex::new(Arc::new(names)),
             quotas: Mutex::default(),
             changing: Mutex::default(),
@@ -179,21 +190,28 @@ impl DiskQueue {
             failure: Mutex::default(),
             directory,
         };
-        queue.forget_keys_over_bound();
+        queue.forget_over_bound();
         Ok(queue)
     }
 
-    /// Forgets the keys that exceed a bound that has become smaller, so that they do not fill a
-    /// queue that gets no new events. After a failure, the next opening tries again.
-    fn forget_keys_over_bound(&self) {
+    /// Forgets the keys and last states that exceed a bound that has become smaller, so that they do
+    /// not fill a queue that gets no new events. After a failure, the next opening tries again.
+    fn forget_over_bound(&self) {
+        let tables = self.tables();
         let over = || {
-            let txn = self.tables.env.read_txn()?;
-            Ok::<_, heed::Error>(self.tables.learnt.len(&txn)? > self.window.keys)
+            let txn = tables.env.read_txn()?;
+            let states = match &tables.states {
+                Some(states) => states.changed.len(&txn)?,
+                None => 0,
+            };
+            let keys = tables.learnt.len(&txn)?;
+            Ok::<_, heed::Error>(keys > self.window.keys || states > self.max_states)
         };
         let mut limit = FORGOTTEN_AT_ONCE;
         while over().unwrap_or(false) {
             let trimmed = self.change("forget keys of", |change| {
-                Ok(change.trim_known(self.window, limit)?)
+                change.trim_known(self.window, limit)?;
+                Ok(change.trim_states(self.max_states, limit)?)
             });
             match trimmed {
                 Ok(_) => {}
@@ -201,6 +219,28 @@ impl DiskQueue {
                 Err(_) => return,
             }
         }
+    }
+
+    fn tables(&self) -> Arc<Tables> {
+        lock(&self.tables).clone()
+    }
+
+    /// Adds the tables of last states, if they are missing.
+    fn add_state_tables(&self) -> Result<(), QueueError> {
+        let mut all_reusable = lock(&self.changing);
+        let tables = self.tables();
+        if tables.states.is_some() {
+            return Ok(());
+        }
+        if let Some(failure) = &*lock(&self.failure) {
+            return Err(self.refusal(failure));
+        }
+        *all_reusable = false;
+        let added = tables.with_states();
+        let added = added.map_err(|error| self.failed("add tables to", error))?;
+        self.keep_length();
+        *lock(&self.tables) = Arc::new(added);
+        Ok(())
     }
 
     /// Sixteen random bytes that identify this queue, chosen when it was created.
@@ -240,7 +280,8 @@ impl DiskQueue {
         make: impl Fn(&mut Change<'_>) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
         let names = self.names();
-        let mut change = Change::begin(&self.tables, &names, self.identity())?;
+        let tables = self.tables();
+        let mut change = Change::begin(&tables, &names, self.identity())?;
         let made = make(&mut change)?;
         let renamed = change.commit()?;
         self.keep_length();
@@ -275,8 +316,9 @@ impl DiskQueue {
     /// Extends the file to the length that its pages need. LMDB does not write pages at the end
     /// that a transaction allocated and freed again; without them the file would look truncated.
     fn keep_length(&self) {
-        let needed = opening::extent(&self.tables.env);
-        let size = self.tables.env.real_disk_size();
+        let env = &self.tables().env;
+        let needed = opening::extent(env);
+        let size = env.real_disk_size();
         if size.is_ok_and(|size| size < needed) {
             // If it fails, the next opening extends the file.
             self.directory.lengthen(needed).ok();
@@ -286,8 +328,9 @@ impl DiskQueue {
     /// The error of a failed change.
     fn failed(&self, action: &'static str, error: heed::Error) -> QueueError {
         if let heed::Error::Mdb(heed::MdbError::MapFull) = error {
-            let txn = self.tables.env.read_txn();
-            let used = txn.and_then(|txn| self.tables.used(&txn));
+            let tables = self.tables();
+            let txn = tables.env.read_txn();
+            let used = txn.and_then(|txn| tables.used(&txn));
             let max = self.capacity.max;
             // If even this cannot be read, report the queue as full.
             let used = used.unwrap_or(max);
@@ -306,7 +349,8 @@ impl DiskQueue {
         };
         // LMDB can continue after every failure but one: that of the page that makes a commit
         // valid.
-        let next = self.tables.env.write_txn();
+        let tables = self.tables();
+        let next = tables.env.write_txn();
         if !matches!(next, Err(heed::Error::Mdb(heed::MdbError::Panic))) {
             return error;
         }
@@ -340,7 +384,8 @@ impl DiskQueue {
             true => self.found_damage(&error),
             false => fault::storage("read from", error),
         };
-        let mut snapshot = Snapshot::take(&self.tables).map_err(failed)?;
+        let tables = self.tables();
+        let mut snapshot = Snapshot::take(&tables).map_err(failed)?;
         let result = read(&mut snapshot).map_err(failed);
         let found = std::mem::take(&mut snapshot.damaged);
         drop(snapshot);
@@ -379,14 +424,15 @@ impl DiskQueue {
     /// Whether there are dead letters over the bounds.
     fn has_excess_dead(&self, limits: &DeadLetterLimits, now: u64) -> Result<bool, QueueError> {
         self.read(|snapshot| {
-            let rows = target_rows::read_rows(&self.tables, &snapshot.txn)?;
+            let tables = snapshot.tables;
+            let rows = target_rows::read_rows(tables, &snapshot.txn)?;
             let count = rows.values().map(|row| row.dead).sum();
             let bytes = rows.values().map(|row| row.dead_bytes).sum();
             if limits.are_exceeded(count, bytes) {
                 return Ok(true);
             }
             for (&number, row) in &rows {
-                let expired = || change::expired(&self.tables, &snapshot.txn, number, limits, now);
+                let expired = || change::expired(tables, &snapshot.txn, number, limits, now);
                 if row.dead > 0 && !expired()?.is_empty() {
                     return Ok(true);
                 }
@@ -409,13 +455,22 @@ impl Queue for DiskQueue {
         if let Some(format) = needed {
             self.directory.raise_format(format)?;
         }
+        if appends.iter().any(|event| event.last_state.is_some()) {
+            self.add_state_tables()?;
+        }
         let quotas = lock(&self.quotas).clone();
+        let bounds = Bounds {
+            capacity: &self.capacity,
+            window: self.window,
+            max_states: self.max_states,
+            quotas: &quotas,
+        };
         let commit = |notes| {
             self.change("commit to", |change| {
                 for settlement in settlements {
                     change.settle(settlement, &self.capacity, notes)?;
                 }
-                change.append(appends, &self.capacity, self.window, &quotas)
+                change.append(appends, &bounds)
             })
         };
         match (commit(true), appends, settlements) {
@@ -463,9 +518,20 @@ impl Queue for DiskQueue {
         let identity = self.identity();
         let print = fingerprint(&identity, idempotency_key);
         let hash = body_hash(&identity, body);
-        let txn = self.tables.env.read_txn();
-        txn.and_then(|txn| known::is_repetition(&self.tables, &txn, &print, hash))
+        let tables = self.tables();
+        let txn = tables.env.read_txn();
+        txn.and_then(|txn| known::is_repetition(&tables, &txn, &print, hash))
             .map_err(|error| self.failed("read", error))
+    }
+
+    fn last_state(&self, key: &[u8]) -> Result<Option<Arc<[u8]>>, QueueError> {
+        let print = fingerprint(&self.identity(), key);
+        self.read(|snapshot| {
+            let Some(tables) = &snapshot.tables.states else {
+                return Ok(None);
+            };
+            Ok(states::get(tables, &snapshot.txn, &print)?.map(Arc::from))
+        })
     }
 
     fn owed_of_key(
@@ -543,7 +609,7 @@ impl Queue for DiskQueue {
     }
 
     fn verify(&self) -> Result<Verification, QueueError> {
-        verification::read_all(&self.tables, self.identity(), Depth::Events)
+        verification::read_all(&self.tables(), self.identity(), Depth::Events)
     }
 
     fn check(&self) -> Result<(), QueueError> {
@@ -559,7 +625,7 @@ impl Queue for DiskQueue {
             // It was closed already, or is damaged.
             return Ok(());
         }
-        write_back::write_back(&self.tables, &self.directory)?;
+        write_back::write_back(&self.tables(), &self.directory)?;
         self.directory.end_use();
         Ok(())
     }
@@ -569,10 +635,8 @@ impl Queue for DiskQueue {
             return Ok(None);
         };
         self.read(|snapshot| {
-            let found = self
-                .tables
-                .meta
-                .get(&snapshot.txn, &record::hold_key(number))?;
+            let meta = &snapshot.tables.meta;
+            let found = meta.get(&snapshot.txn, &record::hold_key(number))?;
             Ok(found.and_then(record::read_hold))
         })
     }
@@ -581,10 +645,11 @@ impl Queue for DiskQueue {
         let names = self.names();
         let waiting = lock(&self.damaged).len() as u64;
         self.read(|snapshot| {
+            let (tables, txn) = (snapshot.tables, &snapshot.txn);
             let mut targets = Vec::with_capacity(names.len());
             for (name, number) in by_name(&names) {
                 // The target was removed since the names were read.
-                let Some(row) = target_rows::read_row(&self.tables, &snapshot.txn, number)? else {
+                let Some(row) = target_rows::read_row(tables, txn, number)? else {
                     continue;
                 };
                 targets.push(TargetStatistics {
@@ -598,10 +663,14 @@ impl Queue for DiskQueue {
             }
             Ok(Statistics {
                 targets,
-                events: self.tables.events.len(&snapshot.txn)?,
-                bytes: self.tables.used(&snapshot.txn)?,
+                events: tables.events.len(txn)?,
+                bytes: tables.used(txn)?,
                 max_bytes: self.capacity.max,
-                corrupt: self.tables.aside.len(&snapshot.txn)? + waiting,
+                corrupt: tables.aside.len(txn)? + waiting,
+                last_states: match &tables.states {
+                    Some(states) => states.states.len(txn)?,
+                    None => 0,
+                },
             })
         })
     }
@@ -609,7 +678,7 @@ impl Queue for DiskQueue {
 
 /// The format of a queue that may have this event.
 fn needed_format(event: &Event) -> u32 {
-    if !event.attributes.is_empty() {
+    if !event.attributes.is_empty() || event.last_state.is_some() {
         directory::ATTRIBUTES_FORMAT
     } else if record::event_len(event) > PIECE {
         directory::PIECES_FORMAT

@@ -33,7 +33,7 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     let found = env.real_disk_size().map_err(failed)?;
     let needed = extent(&env);
     if found >= needed {
-        let tables = Tables::open(env).map_err(failed)?;
+        let tables = Tables::open(env, directory.has_states()).map_err(failed)?;
         return match tables.are_all() {
             true => Ok(tables),
             false => Err(directory::corrupt(
@@ -45,7 +45,9 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     // Free pages at the end may be missing if the last commit was interrupted before it extended
     // the file. Anything else that is missing is damage.
     directory.lengthen(needed)?;
-    let whole = Tables::open(env).ok().filter(Tables::are_all);
+    let whole = Tables::open(env, directory.has_states())
+        .ok()
+        .filter(Tables::are_all);
     let whole = whole.filter(|tables| {
         let read = verification::read_all(tables, directory.identity(), Depth::Events);
         read.is_ok_and(|found| found.is_whole())

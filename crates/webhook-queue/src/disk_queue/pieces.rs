@@ -120,6 +120,7 @@ mod tests {
             targets: ["t".into()].into(),
             attributes: [].into(),
             idempotency_key: None,
+            last_state: None,
         }
     }
 
@@ -149,10 +150,11 @@ mod tests {
             let event = event(record - header);
             let twice = [event.clone(), event.clone()];
             let accepted = queue.commit(&twice, &[]).unwrap();
-            let txn = queue.tables.env.read_txn().unwrap();
-            assert_eq!(queue.tables.pieces.len(&txn).unwrap(), 2 * others);
+            let tables = queue.tables();
+            let txn = tables.env.read_txn().unwrap();
+            assert_eq!(tables.pieces.len(&txn).unwrap(), 2 * others);
             let seq = accepted[0].entry().unwrap().0;
-            let length = record_len(&queue.tables, &txn, seq).unwrap();
+            let length = record_len(&tables, &txn, seq).unwrap();
             assert_eq!(length, Some(record));
             drop(txn);
             assert_eq!(bodies(&queue), [&*event.body; 2]);
@@ -165,8 +167,8 @@ mod tests {
                 };
                 queue.commit(&[], &[settlement]).unwrap();
             }
-            let txn = queue.tables.env.read_txn().unwrap();
-            assert!(queue.tables.pieces.is_empty(&txn).unwrap());
+            let txn = tables.env.read_txn().unwrap();
+            assert!(tables.pieces.is_empty(&txn).unwrap());
         }
     }
 
@@ -181,7 +183,7 @@ mod tests {
         queue.commit(&[event(20_000)], &[]).unwrap();
         drop(queue);
         // As the former version stored it: one value, and a mark with 1.
-        let tables = Tables::open(open_env(dir.path(), 4 << 20).unwrap()).unwrap();
+        let tables = Tables::open(open_env(dir.path(), 4 << 20).unwrap(), false).unwrap();
         let mut txn = tables.env.write_txn().unwrap();
         let key = record::event_key(2);
         let piece = tables.events.get(&txn, &key).unwrap().unwrap();

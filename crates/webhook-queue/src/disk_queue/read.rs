@@ -12,7 +12,7 @@ use crate::{DeadLetter, EntryId, Owed, Quarantined};
 
 /// A snapshot of the queue.
 pub(super) struct Snapshot<'q> {
-    tables: &'q Tables,
+    pub(super) tables: &'q Tables,
     pub(super) txn: RoTxn<'q, WithoutTls>,
     /// Entries whose event is damaged or missing. They were not visited.
     pub(super) damaged: Vec<u64>,
@@ -241,6 +241,7 @@ mod tests {
                 targets: ["t".into()].into(),
                 attributes: [].into(),
                 idempotency_key: None,
+                last_state: None,
             })
             .collect();
         let entries = queue.commit(&events, &[]).unwrap();

@@ -467,7 +467,7 @@ pub(super) fn number_of_learnt(key: &[u8]) -> Option<u64> {
 }
 
 /// The CRC-32 of a record and its key, which also detects a record under the wrong key.
-fn checksum(key: &[u8], rest: &[u8]) -> u32 {
+pub(super) fn checksum(key: &[u8], rest: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key);
     hasher.update(rest);
@@ -491,6 +491,7 @@ mod tests {
                 id: EventId(id), key: key.into(), body: body.into(), accepted_at, targets,
                 attributes: attributes.into(),
                 idempotency_key: None,
+                last_state: None,
             };
             let mut record = Vec::new();
             write_event(seq, &event, &mut record);
@@ -513,6 +514,7 @@ mod tests {
                 targets: [].into(),
                 attributes: (*b"more").into(),
                 idempotency_key: None,
+                last_state: None,
             };
             let mut record = Vec::new();
             write_event(9, &event, &mut record);
@@ -562,6 +564,7 @@ mod tests {
             targets: [].into(),
             attributes: [].into(),
             idempotency_key: None,
+            last_state: None,
         };
         let mut record = Vec::new();
         write_event(1, &event, &mut record);

@@ -237,6 +237,7 @@ mod tests {
                 targets: Arc::clone(&targets),
                 attributes: [].into(),
                 idempotency_key: None,
+                last_state: None,
             })
             .collect();
         queue.commit(&events, &[]).unwrap();
@@ -306,6 +307,7 @@ mod tests {
                 targets: Arc::clone(&targets),
                 attributes: [].into(),
                 idempotency_key: None,
+                last_state: None,
             })
             .collect();
         queue.commit(&events, &[]).unwrap();

@@ -30,7 +30,16 @@ pub(super) struct Tables {
     pub(super) known: Table,
     pub(super) learnt: Table,
     pub(super) pieces: Table,
-    all: [Table; NAMES.len()],
+    /// Missing until the first event with a state.
+    pub(super) states: Option<StateTables>,
+    all: Vec<(&'static str, Table)>,
+}
+
+/// The tables of last states.
+#[derive(Clone, Copy)]
+pub(super) struct StateTables {
+    pub(super) states: Table,
+    pub(super) changed: Table,
 }
 
 impl std::fmt::Debug for Tables {
@@ -52,7 +61,7 @@ pub(super) fn open_env(dir: &Path, map_size: usize) -> heed::Result<Env<WithoutT
     options
         .map_size(map_size)
         .max_readers(MAX_READERS)
-        .max_dbs(NAMES.len() as u32);
+        .max_dbs((NAMES.len() + STATE_NAMES.len()) as u32);
     // SAFETY: the map may not change under us. The directory is one that we created (it holds our
     // mark), its files are open to its owner alone, and the lock in it, which the caller holds,
     // keeps every other process that follows the format out. No flag that weakens LMDB's own
@@ -66,20 +75,13 @@ const NAMES: [&str; 10] = [
     "meta", "events", "owed", "dead", "by_key", "shares", "aside", "known", "learnt", "pieces",
 ];
 
+/// Those of the fields of [`StateTables`].
+const STATE_NAMES: [&str; 2] = ["states", "changed"];
+
 impl Tables {
     /// Opens the tables, creating those that are missing.
-    pub(super) fn open(env: Env<WithoutTls>) -> heed::Result<Tables> {
-        let txn = env.write_txn()?;
-        let failed = || heed::Error::Decoding("the tables were not created".into());
-        let created = env.create_databases_and_commit(txn, |opener, txn| {
-            let mut tables = Vec::with_capacity(NAMES.len());
-            for name in NAMES {
-                tables.push(opener.create_database::<Bytes, Bytes>(txn, Some(name))?);
-            }
-            let tables: [_; NAMES.len()] = tables.try_into().map_err(|_| failed())?;
-            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
-        })?;
-        let all = created.commit().ok_or_else(failed)?;
+    pub(super) fn open(env: Env<WithoutTls>, with_states: bool) -> heed::Result<Tables> {
+        let all = open_named(&env, NAMES)?;
         let [
             meta,
             events,
@@ -92,7 +94,7 @@ impl Tables {
             learnt,
             pieces,
         ] = all;
-        Ok(Tables {
+        let tables = Tables {
             env,
             meta,
             events,
@@ -104,25 +106,43 @@ impl Tables {
             known,
             learnt,
             pieces,
-            all,
-        })
+            states: None,
+            all: NAMES.into_iter().zip(all).collect(),
+        };
+        match with_states {
+            true => tables.with_states(),
+            false => Ok(tables),
+        }
+    }
+
+    /// These tables and those of last states, which are created if they are missing. A transaction
+    /// that began before cannot read them.
+    pub(super) fn with_states(&self) -> heed::Result<Tables> {
+        let mut tables = self.clone();
+        if self.states.is_none() {
+            let opened = open_named(&self.env, STATE_NAMES)?;
+            let [states, changed] = opened;
+            tables.states = Some(StateTables { states, changed });
+            tables.all.extend(STATE_NAMES.into_iter().zip(opened));
+        }
+        Ok(tables)
     }
 
     /// Whether the environment has these tables and no other. If a damaged page hides one of them,
     /// an empty one was created in addition.
     pub(super) fn are_all(&self) -> bool {
-        self.env.unnamed_database_stat().entries == NAMES.len()
+        self.env.unnamed_database_stat().entries == self.all.len()
     }
 
     /// All tables, with their names.
     pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, Table)> {
-        NAMES.into_iter().zip(self.all)
+        self.all.iter().copied()
     }
 
     /// Bytes of the pages in use, as the transaction sees them. Free pages do not count.
     pub(super) fn used(&self, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
         let (mut pages, mut page_size) = (OWN_PAGES, 0);
-        for table in self.all {
+        for (_, table) in &self.all {
             let stat = table.stat(txn)?;
             // A damaged file may state any number: a sum that overflows counts as full.
             for count in [stat.branch_pages, stat.leaf_pages, stat.overflow_pages] {
@@ -132,6 +152,21 @@ impl Tables {
         }
         Ok(pages.saturating_mul(page_size))
     }
+}
+
+/// Opens tables, creating those that are missing.
+fn open_named<const N: usize>(env: &Env<WithoutTls>, names: [&str; N]) -> heed::Result<[Table; N]> {
+    let txn = env.write_txn()?;
+    let failed = || heed::Error::Decoding("the tables were not created".into());
+    let created = env.create_databases_and_commit(txn, |opener, txn| {
+        let mut tables = Vec::with_capacity(N);
+        for name in names {
+            tables.push(opener.create_database::<Bytes, Bytes>(txn, Some(name))?);
+        }
+        let tables: [_; N] = tables.try_into().map_err(|_| failed())?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tables))
+    })?;
+    created.commit().ok_or_else(failed)
 }
 
 #[cfg(test)]
@@ -172,6 +207,7 @@ mod tests {
             targets: ["t".into()].into(),
             attributes: [].into(),
             idempotency_key: Some([1].into()),
+            last_state: None,
         };
         let twice = [event.clone(), event];
         let accepted = queue.commit(&twice, &[]).unwrap();

@@ -222,6 +222,7 @@ mod tests {
             targets: ["t".into()].into(),
             attributes: [].into(),
             idempotency_key: None,
+            last_state: None,
         };
         queue.commit(&vec![event; 3], &[]).unwrap();
         let dead = Settlement {
@@ -236,13 +237,14 @@ mod tests {
         queue.commit(&[], &[dead]).unwrap();
         let counted = queue.statistics().unwrap();
         // Such a version writes no usage, and no bytes in `owed`.
-        let mut txn = queue.tables.env.write_txn().unwrap();
-        let meta = &queue.tables.meta;
+        let tables = queue.tables();
+        let mut txn = tables.env.write_txn().unwrap();
+        let meta = &tables.meta;
         meta.delete(&mut txn, &record::usage_key(0)).unwrap();
         let key = record::target_key(0, 2);
-        queue.tables.owed.put(&mut txn, &key, &[]).unwrap();
+        tables.owed.put(&mut txn, &key, &[]).unwrap();
         txn.commit().unwrap();
-        drop(queue);
+        drop((tables, queue));
         let queue = DiskQueue::open(dir.path(), &options).unwrap();
         let target = &queue.statistics().unwrap().targets[0];
         assert_eq!(target.dead_bytes, counted.targets[0].dead_bytes);

@@ -10,6 +10,7 @@ use super::cost;
 use super::fault::{is_damage, storage};
 use super::pieces;
 use super::record;
+use super::states;
 use super::tables::{Table, Tables};
 use super::target_rows::{Rows, read_rows};
 use crate::{QueueError, Verification};
@@ -71,6 +72,7 @@ fn check_tables(
     let rows = read_rows(tables, &txn)?;
     check_targets(tables, &txn, &rows, found)?;
     check_known(tables, &txn, found)?;
+    check_states(tables, &txn, found)?;
     found.quarantined = tables.aside.len(&txn)?;
     let (indexed, events) = (tables.by_key.len(&txn)?, tables.events.len(&txn)?);
     if indexed > events {
@@ -203,6 +205,30 @@ fn check_known(
     if lost > 0 {
         found.disagree(format!(
             "{lost} idempotency keys are missing in `learnt`: they take room and are otherwise harmless"
+        ));
+    }
+    Ok(())
+}
+
+/// Checks the last states.
+fn check_states(
+    tables: &Tables,
+    txn: &RoTxn<'_, WithoutTls>,
+    found: &mut Verification,
+) -> heed::Result<()> {
+    let Some(tables) = &tables.states else {
+        return Ok(());
+    };
+    let (damaged, lost) = states::problems(tables, txn)?;
+    if damaged > 0 {
+        found.disagree(format!(
+            "{damaged} last states do not match their checksum: the next event of each of these keys \
+             counts as a change"
+        ));
+    }
+    if lost > 0 {
+        found.disagree(format!(
+            "{lost} last states are missing in `changed`: they take room and are otherwise harmless"
         ));
     }
     Ok(())

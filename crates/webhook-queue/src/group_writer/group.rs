@@ -237,10 +237,12 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                     "a queue tells what became of each event"
                 );
                 let repeated = accepted.iter().filter_map(Accepted::duplicate_of).count();
+                let unchanged = accepted.iter().filter(|it| it.is_unchanged()).count();
                 let stored = accepted.iter().filter_map(Accepted::entry).count();
                 self.write_queue.count(|counted| {
                     counted.committed(took, stored, settlements.len());
                     counted.duplicates += repeated as u64;
+                    counted.unchanged += unchanged as u64;
                 });
                 self.write_queue.unblock(!settlements.is_empty());
                 let appended = events.split(count).appended(accepted.into_iter().map(Ok));

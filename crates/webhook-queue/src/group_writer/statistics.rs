@@ -13,6 +13,8 @@ pub struct WriterStatistics {
     pub events: u64,
     /// Events that were not stored, since they repeat one that is.
     pub duplicates: u64,
+    /// Events that were dropped, since their state is their key's last one.
+    pub unchanged: u64,
     /// Events that a commit failed for.
     pub refused: u64,
     /// Settlements that are durable.

@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use webhook_queue::{
-    Committed, DiskQueue, EntryId, Event, GroupWriter, Limits, Options, Queue, QueueError, Settled,
-    Settlement, compact, verify,
+    Committed, DiskQueue, EntryId, Event, GroupWriter, LastState, Limits, Options, Queue,
+    QueueError, Settled, Settlement, compact, verify,
 };
 
 use crate::support::{self, View, delivered, event, number};
@@ -65,9 +65,15 @@ fn size(number: u64) -> usize {
     size as usize
 }
 
+/// Each brings its key to a new state.
 fn nth(number: u64) -> Event {
     Event {
         idempotency_key: Some(Arc::from(number.to_le_bytes())),
+        last_state: Some(Box::new(LastState {
+            key: Arc::from(key(number)),
+            state: Arc::from(number.to_le_bytes()),
+            append_previous: true,
+        })),
         ..event(number, &key(number), size(number), TARGETS)
     }
 }
@@ -180,6 +186,25 @@ fn check(
     for (accepted, event) in accepted.iter().zip(&again) {
         assert_eq!(accepted.duplicate_of(), Some(event.id), "its key is lost");
     }
+    // The last events may have been stored without being acknowledged.
+    let owed = support::owed(&queue, TARGETS[0], None);
+    let mut stored: BTreeSet<u64> = owed.iter().map(|owed| number(owed.id)).collect();
+    stored.extend(appended.keys());
+    let of_key = |number| {
+        let same = move |other: &u64| key(*other) == key(number);
+        stored.iter().copied().filter(same)
+    };
+    for number in 0..7 {
+        let last = queue.last_state(&key(number)).unwrap();
+        assert_eq!(
+            last.as_deref(),
+            of_key(number)
+                .max()
+                .map(u64::to_le_bytes)
+                .as_ref()
+                .map(|it| &it[..])
+        );
+    }
     for target in TARGETS {
         let owed = support::owed(&queue, target, None);
         let handles = support::handles(&queue, target);
@@ -201,8 +226,12 @@ fn check(
             }
         }
         for owed in &owed {
-            let as_appended = nth(number(owed.id));
+            let number = number(owed.id);
+            let as_appended = nth(number);
             assert!(*owed.body == *as_appended.body && *owed.key == *as_appended.key);
+            let previous = of_key(number).filter(|before| *before < number).max();
+            let previous = previous.map(u64::to_le_bytes);
+            assert_eq!(owed.attributes, previous.as_slice().concat());
         }
         for key in 0..7 {
             let of_key = support::owed_of_key(&queue, target, &[key], None);

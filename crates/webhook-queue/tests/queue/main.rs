@@ -8,6 +8,7 @@ mod damage;
 mod duplicates;
 mod files;
 mod group_writer;
+mod last_states;
 mod model;
 mod quotas;
 mod room;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use crate::support::{self, View, event};
 use proptest::prelude::*;
 use webhook_queue::{
-    Accepted, DiskQueue, DuplicateWindow, EntryId, Event, EventId, MemoryQueue, Options, Queue,
-    Settled, Settlement, verify,
+    Accepted, DiskQueue, DuplicateWindow, EntryId, Event, EventId, LastState, MemoryQueue, Options,
+    Queue, Settled, Settlement, verify,
 };
 
 const TARGETS: [&str; 3] = ["a", "b", "c"];
 const MAX: u64 = 64 << 20;
+/// Fewer than there are keys.
+const STATES: u64 = 5;
 
 /// A step that is applied to both queues. Entries are indices of the events appended so far.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ struct Append {
     /// Which idempotency key, and how much later than the event before it was accepted.
     once: Option<u8>,
     later: u64,
+    /// The key of its state, the state, and whether the one before it is wanted.
+    state: Option<(u8, u8, bool)>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,15 +65,16 @@ fn step() -> impl Strategy<Value = Step> {
         .prop_flat_map(move |(key, size, attributes)| {
             let targets = prop::collection::vec(target(), 0..4);
             let later = prop_oneof![4 => 0..3_u64, 1 => 0..40_u64];
-            (targets, prop::option::of(0..12_u8), later).prop_map(move |(targets, once, later)| {
-                Append {
-                    key,
-                    size,
-                    attributes,
-                    targets,
-                    once,
-                    later,
-                }
+            let state = prop::option::of((0..8_u8, 0..3_u8, any::<bool>()));
+            let rest = (targets, prop::option::of(0..12_u8), later, state);
+            rest.prop_map(move |(targets, once, later, state)| Append {
+                key,
+                size,
+                attributes,
+                targets,
+                once,
+                later,
+                state,
             })
         });
     let outcome = prop_oneof![
@@ -110,6 +115,19 @@ fn settlement(of: &[EntryId], (target, entry, outcome): &(usize, usize, Outcome)
     }
 }
 
+/// What became of an event: the first one that it repeats, whether its state is unchanged, and the
+/// state before it.
+type ResultView = (Option<EventId>, bool, Option<Arc<[u8]>>);
+
+/// The results of events, without their handles.
+fn results(accepted: &[Accepted]) -> Vec<ResultView> {
+    let of = |it: &Accepted| {
+        let previous = it.previous_state().cloned();
+        (it.duplicate_of(), it.is_unchanged(), previous)
+    };
+    accepted.iter().map(of).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
@@ -118,9 +136,13 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         // So few keys and so short an age that both bounds are reached.
         let window = DuplicateWindow { age_ms: 20, keys: 6 };
-        let options = Options { duplicates: window, ..Options::with_max_bytes(MAX) };
+        let options = Options {
+            duplicates: window,
+            max_last_states: STATES,
+            ..Options::with_max_bytes(MAX)
+        };
         let mut disk = DiskQueue::open(dir.path(), &options).unwrap();
-        let memory = MemoryQueue::with_window(MAX, window);
+        let memory = MemoryQueue::with_window(MAX, window).with_max_last_states(STATES);
         // The handles that each queue gave to the same event.
         let (mut on_disk, mut in_memory) = (Vec::new(), Vec::new());
         let (mut number, mut now) = (0, 1_000);
@@ -135,6 +157,11 @@ proptest! {
                             accepted_at: now,
                             attributes: vec![number as u8; append.attributes].into(),
                             idempotency_key: append.once.map(|once| Arc::from([once])),
+                            last_state: append.state.map(|(key, state, append_previous)| Box::new(LastState {
+                                key: Arc::from([key]),
+                                state: Arc::from([state]),
+                                append_previous,
+                            })),
                             ..event(number, &[append.key], append.size, targets)
                         }
                     }).collect();
@@ -143,10 +170,7 @@ proptest! {
                     };
                     let added = disk.commit(&events, &of(&on_disk)).unwrap();
                     let modelled = memory.commit(&events, &of(&in_memory)).unwrap();
-                    let firsts = |added: &[Accepted]| -> Vec<Option<EventId>> {
-                        added.iter().map(Accepted::duplicate_of).collect()
-                    };
-                    prop_assert_eq!(firsts(&added), firsts(&modelled));
+                    prop_assert_eq!(results(&added), results(&modelled));
                     let handles = |added: &[Accepted]| -> Vec<EntryId> {
                         added.iter().filter_map(Accepted::entry).collect()
                     };
@@ -187,6 +211,9 @@ proptest! {
                 }
             }
             prop_assert_eq!(View::of(&disk), View::of(&memory));
+            for key in 0..8 {
+                prop_assert_eq!(disk.last_state(&[key]).unwrap(), memory.last_state(&[key]).unwrap());
+            }
             prop_assert_eq!(disk.verify().unwrap(), memory.verify().unwrap());
         }
         // Reading after an entry in the middle returns the rest.

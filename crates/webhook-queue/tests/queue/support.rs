@@ -24,6 +24,7 @@ pub(crate) fn event<'a>(
         targets: targets.into_iter().map(Arc::from).collect(),
         attributes: Arc::default(),
         idempotency_key: None,
+        last_state: None,
     }
 }
 
@@ -91,6 +92,7 @@ pub(crate) struct View {
     pub(crate) targets: Vec<(String, u64, Option<u64>, u64)>,
     pub(crate) events: u64,
     pub(crate) corrupt: u64,
+    pub(crate) last_states: u64,
     pub(crate) owed: Vec<Vec<OwedView>>,
     pub(crate) dead: Vec<DeadView>,
 }
@@ -111,6 +113,7 @@ impl View {
                 .collect(),
             events: statistics.events,
             corrupt: statistics.corrupt,
+            last_states: statistics.last_states,
         }
     }
 }
