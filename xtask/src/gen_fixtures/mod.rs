@@ -128,13 +128,20 @@ fn faults(directory: &Path, wanted: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Vec<S
     Ok(faults)
 }
 
-/// The files under `directory`, by their paths in it. None if it does not exist.
+/// Samples that schedulers wrote.
+const RECORDED: &str = "schedulers";
+
+/// The generated files under `directory`, by their paths in it. None if it does not exist.
 fn present(directory: &Path) -> Result<Vec<PathBuf>> {
     if !directory.exists() {
         return Ok(Vec::new());
     }
-    let files = workspace::files(directory, |_| true)?.into_iter();
-    files
-        .map(|path| Ok(path.strip_prefix(directory)?.to_owned()))
-        .collect()
+    let mut paths = Vec::new();
+    for path in workspace::files(directory, |_| true)? {
+        let path = path.strip_prefix(directory)?;
+        if !path.starts_with(RECORDED) {
+            paths.push(path.to_owned());
+        }
+    }
+    Ok(paths)
 }
