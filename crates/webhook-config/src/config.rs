@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostics, LoadError};
 use crate::file::{self, ConfigText, FileContent};
+use crate::input::{InputFilter, InputName, Inputs};
 use crate::limits::{self, BuildError};
 use crate::queue::QueueSettings;
 use crate::show::ShownConfig;
@@ -9,11 +10,13 @@ use crate::source::Source;
 use crate::target::Target;
 use std::collections::HashSet;
 use std::path::Path;
+use webhook_event::Schema;
 
 /// A valid configuration: every value has passed its checks, and every secret is resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     targets: Vec<Target>,
+    inputs: Inputs,
     queue: QueueSettings,
     max_event_bytes: usize,
     sources: Vec<Source>,
@@ -33,6 +36,7 @@ impl Config {
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder {
             targets: Vec::new(),
+            inputs: Inputs::default(),
             queue: QueueSettings::default(),
             max_event_bytes: limits::DEFAULT_MAX_EVENT_BYTES,
         }
@@ -80,6 +84,17 @@ impl Config {
         &self.targets
     }
 
+    /// The inputs by name: the default one, whose name is empty, and then the named ones.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, &Schema)> {
+        self.inputs.iter()
+    }
+
+    /// The schema of the input of this name, which is empty for the default one.
+    #[must_use]
+    pub fn input(&self, name: &str) -> Option<&Schema> {
+        self.inputs.get(name)
+    }
+
     /// The queue of undelivered events.
     #[must_use]
     pub fn queue(&self) -> &QueueSettings {
@@ -115,6 +130,7 @@ impl Config {
     pub fn show(&self) -> ShownConfig<'_> {
         ShownConfig::new(
             &self.targets,
+            &self.inputs,
             &self.queue,
             self.max_event_bytes,
             &self.sources,
@@ -126,6 +142,7 @@ impl Loaded {
     fn new((content, warnings): (FileContent, Diagnostics)) -> Self {
         let FileContent {
             targets,
+            inputs,
             queue,
             max_event_bytes,
             sources,
@@ -133,6 +150,7 @@ impl Loaded {
         Loaded {
             config: Config {
                 targets,
+                inputs,
                 queue,
                 max_event_bytes,
                 sources,
@@ -147,6 +165,7 @@ impl Loaded {
 #[must_use]
 pub struct ConfigBuilder {
     targets: Vec<Target>,
+    inputs: Inputs,
     queue: QueueSettings,
     max_event_bytes: usize,
 }
@@ -155,6 +174,18 @@ impl ConfigBuilder {
     /// Adds a target.
     pub fn target(mut self, target: Target) -> Self {
         self.targets.push(target);
+        self
+    }
+
+    /// The schema of the default input; Aurora's if not set.
+    pub fn events(mut self, schema: Schema) -> Self {
+        self.inputs.default = schema;
+        self
+    }
+
+    /// Adds an input besides the default one; 64 at most.
+    pub fn input(mut self, name: InputName, schema: Schema) -> Self {
+        self.inputs.named.push((name, schema));
         self
     }
 
@@ -173,10 +204,12 @@ impl ConfigBuilder {
     /// Builds the configuration.
     ///
     /// # Errors
-    /// When there is no target, two targets have the same name, or a number is out of range.
+    /// When there is no target, two targets or two inputs have the same name, a target takes an
+    /// input that there is not, or a number is out of range.
     pub fn build(self) -> Result<Config, BuildError> {
         let ConfigBuilder {
             targets,
+            inputs,
             queue,
             max_event_bytes,
         } = self;
@@ -186,6 +219,21 @@ impl ConfigBuilder {
         let mut names = HashSet::new();
         if let Some(twice) = targets.iter().find(|target| !names.insert(target.name())) {
             return Err(BuildError::DuplicateName(twice.name().clone()));
+        }
+        limits::INPUTS.check("inputs", inputs.named.len() as u64)?;
+        let mut names = HashSet::new();
+        if let Some((twice, _)) = inputs.named.iter().find(|(name, _)| !names.insert(name)) {
+            return Err(BuildError::DuplicateInput(twice.clone()));
+        }
+        for target in &targets {
+            if let InputFilter::Only(names) = target.inputs()
+                && let Some(unknown) = names.iter().find(|name| inputs.get(name).is_none())
+            {
+                return Err(BuildError::UnknownInput {
+                    target: target.name().clone(),
+                    input: unknown.clone(),
+                });
+            }
         }
         limits::QUEUE_BYTES.check("queue.maxBytes", queue.max_bytes())?;
         let letters = queue.dead_letters();
@@ -198,6 +246,7 @@ impl ConfigBuilder {
         limits::MAX_EVENT_BYTES.check("maxEventBytes", max_event_bytes as u64)?;
         Ok(Config {
             targets,
+            inputs,
             queue,
             max_event_bytes,
             sources: Vec::new(),

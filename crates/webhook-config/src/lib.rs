@@ -11,8 +11,8 @@
 //! ```
 //!
 //! *Architecture invariant*: this crate opens only files that the caller or the configuration
-//! names, and no socket. It uses `webhook-model` for the names of states and jobs, and knows
-//! nothing about delivery.
+//! names, and no socket. It uses `webhook-model` for the names of Aurora's states,
+//! `webhook-event` for the settings of inputs, and knows nothing about delivery.
 
 mod aurora;
 mod breaker;
@@ -22,6 +22,7 @@ mod diagnostic;
 mod file;
 mod filter;
 mod header;
+mod input;
 mod json;
 mod kubernetes;
 mod limits;
@@ -49,6 +50,7 @@ pub use diagnostic::{Code, Diagnostic, Diagnostics, LoadError, Severity};
 pub use file::{ConfigText, OpenError, read_file};
 pub use filter::{InvalidJobPattern, JobFilter, JobPattern, StatusFilter};
 pub use header::{Header, InvalidHeader};
+pub use input::{InputFilter, InputName, InvalidInputName};
 pub use kubernetes::{InvalidResource, Kubernetes, Resource};
 pub use limits::BuildError;
 pub use name::{InvalidName, TargetName};

@@ -1,6 +1,7 @@
 //! The range and the default of each number, and the error of an invalid value.
 
 use crate::header::InvalidHeader;
+use crate::input::InputName;
 use crate::name::TargetName;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -33,6 +34,17 @@ pub enum BuildError {
     /// Two targets have the same name.
     #[error("two targets are named {0}")]
     DuplicateName(TargetName),
+    /// Two inputs have the same name.
+    #[error("two inputs are named {0}")]
+    DuplicateInput(InputName),
+    /// A target takes an input that there is not.
+    #[error("the target {target} takes the input {input:?}, and there is none of this name")]
+    UnknownInput {
+        /// The target.
+        target: TargetName,
+        /// The name of the input.
+        input: String,
+    },
 }
 
 /// A range: both bounds are allowed.
@@ -90,6 +102,8 @@ pub(crate) const OWED_BYTES: Limits = Limits {
     least: 1,
     most: QUEUE_BYTES.most,
 };
+/// Besides the default one. Each has counters and metrics of its own.
+pub(crate) const INPUTS: Limits = Limits { least: 0, most: 64 };
 pub(crate) const DEAD_LETTER_BYTES: Limits = Limits {
     least: 0,
     most: QUEUE_BYTES.most,

@@ -1,8 +1,9 @@
 //! The reference of the file's keys as Markdown tables.
 
 use crate::file::{
-    BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, KubernetesFile, Presence,
-    QueueFile, ReconnectFile, RetryFile, SigningFile, SourceFile, StreamFile, TargetFile, TlsFile,
+    BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, InputFile, KubernetesFile,
+    Presence, QueueFile, ReconnectFile, RetryFile, SigningFile, SourceFile, StreamFile, TargetFile,
+    TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub fn reference() -> String {
         &schema["properties"],
         &mut text,
     );
+    section("An input", &InputFile::fields(), &of("Input"), &mut text);
     section("A target", &TargetFile::fields(), &of("Target"), &mut text);
     section("`retry`", &RetryFile::fields(), &of("Retry"), &mut text);
     section(
@@ -90,11 +92,14 @@ fn kind(property: &Value) -> String {
     if let Some(reference) = property["$ref"].as_str() {
         return match reference.rsplit('/').next() {
             Some("Secret") => "secret".to_owned(),
+            Some("Selector") => "selector".to_owned(),
             _ => "object".to_owned(),
         };
     }
     if let Some(choices) = property["anyOf"].as_array() {
-        return choices.first().map(kind).unwrap_or_default();
+        let first = choices.first().map(kind).unwrap_or_default();
+        let is_list = choices.iter().any(|choice| choice["items"] == choices[0]);
+        return first + if is_list { " or list of them" } else { "" };
     }
     let name = match &property["type"] {
         Value::Array(kinds) => kinds.first().and_then(Value::as_str).unwrap_or_default(),
@@ -108,8 +113,9 @@ fn kind(property: &Value) -> String {
 }
 
 fn kind_of_items(items: &Value) -> &'static str {
-    match (&items["enum"], items["$ref"].as_str()) {
+    match (&items["anyOf"], items["$ref"].as_str()) {
         (Value::Array(_), _) => "statuses",
+        (_, Some(reference)) if reference.ends_with("Condition") => "conditions",
         (_, Some(reference)) if reference.ends_with("Secret") => "secrets",
         (_, Some(reference)) if reference.ends_with("Source") => "sources",
         (_, Some(_)) => "targets",

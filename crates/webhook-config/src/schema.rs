@@ -1,6 +1,6 @@
 //! The JSON Schema of the file.
 
-use crate::file::{ConfigFile, TargetFile};
+use crate::file::{ConfigFile, FileObject as _, TargetFile, aurora_statuses};
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -19,6 +19,12 @@ pub fn json_schema() -> Value {
         schema.get_mut("properties").and_then(Value::as_object_mut),
         of_target.get("properties").and_then(Value::as_object),
     ) {
+        // `inputs` is a key of both: at the top level it is the file's.
+        let keys: Map<_, _> = keys
+            .iter()
+            .filter(|(key, _)| !ConfigFile::KEYS.contains(&key.as_str()))
+            .map(|(key, property)| (key.clone(), property.clone()))
+            .collect();
         properties.extend(keys.clone());
         schema["if"] = json!({
             "properties": { "targets": { "type": "array" } },
@@ -31,6 +37,15 @@ pub fn json_schema() -> Value {
         schema["then"] = json!({ "properties": forbidden });
         schema["else"] = json!({ "required": required });
     }
+    // Without other inputs than Aurora's default one, the statuses are Aurora's.
+    let statuses = aurora_statuses();
+    schema["allOf"] = json!([{
+        "if": { "not": { "anyOf": [{ "required": ["events"] }, { "required": ["inputs"] }] } },
+        "then": { "properties": {
+            "statuses": statuses,
+            "targets": { "items": { "properties": { "statuses": statuses } } },
+        } },
+    }]);
     schema["title"] = json!("webhook.json");
     schema
 }

@@ -2,6 +2,7 @@
 
 use crate::breaker::BreakerPolicy;
 use crate::filter::{JobFilter, StatusFilter};
+use crate::input::{InputFilter, InputName, Inputs};
 use crate::queue::QueueSettings;
 use crate::retry::RetryPolicy;
 use crate::secret::MASK;
@@ -9,14 +10,18 @@ use crate::show_parts::{ShownHeaders, ShownTls, msec, show_tls};
 use crate::show_sources::{ShownSource, show_source};
 use crate::source::Source;
 use crate::target::Target;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::num::{NonZeroU32, NonZeroUsize};
+use webhook_event::Condition;
 
 /// See [`Config::show`](crate::Config::show).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownConfig<'a> {
     targets: Vec<ShownTarget<'a>>,
+    events: &'a Value,
+    inputs: ShownInputs<'a>,
     queue: ShownQueue,
     max_event_bytes: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -32,8 +37,10 @@ struct ShownTarget<'a> {
     headers: ShownHeaders<'a>,
     timeout_msec: u64,
     response_timeout_msec: u64,
+    inputs: Option<Vec<&'a str>>,
     statuses: Option<&'a [String]>,
     jobs: Option<Vec<&'a str>>,
+    r#where: Vec<&'a Value>,
     initial_events: bool,
     format: &'static str,
     delivery: &'static str,
@@ -49,6 +56,9 @@ struct ShownTarget<'a> {
     tls: Option<ShownTls>,
     proxy: Option<String>,
 }
+
+#[derive(Debug)]
+struct ShownInputs<'a>(&'a Inputs);
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,12 +103,15 @@ struct ShownDeadLetters {
 impl<'a> ShownConfig<'a> {
     pub(crate) fn new(
         targets: &'a [Target],
+        inputs: &'a Inputs,
         queue: &QueueSettings,
         max_event_bytes: usize,
         sources: &'a [Source],
     ) -> ShownConfig<'a> {
         ShownConfig {
             targets: targets.iter().map(show_target).collect(),
+            events: inputs.default.settings(),
+            inputs: ShownInputs(inputs),
             queue: show_queue(queue),
             max_event_bytes,
             sources: sources.iter().map(show_source).collect(),
@@ -106,7 +119,15 @@ impl<'a> ShownConfig<'a> {
     }
 }
 
-fn show_target(target: &Target) -> ShownTarget<'_> {
+fn show_target<'a>(target: &'a Target) -> ShownTarget<'a> {
+    let listed = |name: &'a String| match name.as_str() {
+        "" => InputName::DEFAULT,
+        name => name,
+    };
+    let inputs = match target.inputs() {
+        InputFilter::All => None,
+        InputFilter::Only(only) => Some(only.iter().map(listed).collect()),
+    };
     let statuses = match target.statuses() {
         StatusFilter::All => None,
         StatusFilter::Only(only) => Some(only.as_slice()),
@@ -126,8 +147,14 @@ fn show_target(target: &Target) -> ShownTarget<'_> {
         headers: ShownHeaders(target.header_list()),
         timeout_msec: msec(target.connect_timeout()),
         response_timeout_msec: msec(target.response_timeout()),
+        inputs,
         statuses,
         jobs,
+        r#where: target
+            .conditions()
+            .iter()
+            .map(Condition::settings)
+            .collect(),
         initial_events: target.initial_events(),
         format: target.format().name(),
         delivery: target.delivery().name(),
@@ -142,6 +169,13 @@ fn show_target(target: &Target) -> ShownTarget<'_> {
         signing,
         tls: show_tls(target.tls()),
         proxy: target.proxy().map(ToString::to_string),
+    }
+}
+
+impl Serialize for ShownInputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named = self.0.named.iter();
+        serializer.collect_map(named.map(|(name, schema)| (name.as_str(), schema.settings())))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::breaker::BreakerPolicy;
 use crate::delivery::{Delivery, Format};
 use crate::filter::{JobFilter, StatusFilter};
 use crate::header::{Header, header_map};
+use crate::input::InputFilter;
 use crate::limits::{self, BuildError};
 use crate::name::TargetName;
 use crate::proxy::ProxyUrl;
@@ -15,6 +16,7 @@ use crate::url::TargetUrl;
 use http::HeaderMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
+use webhook_event::Condition;
 use webhook_model::{EventHeader, StatusName};
 
 /// A receiver of events and the settings of its deliveries. Made by
@@ -28,8 +30,10 @@ pub struct Target {
     header_map: HeaderMap,
     connect_timeout: Duration,
     response_timeout: Duration,
+    inputs: InputFilter,
     statuses: StatusFilter,
     jobs: JobFilter,
+    conditions: Vec<Condition>,
     initial_events: bool,
     format: Format,
     delivery: Delivery,
@@ -56,8 +60,10 @@ impl Target {
             header_map: http::HeaderMap::new(),
             connect_timeout: limits::DEFAULT_RESPONSE_TIMEOUT,
             response_timeout: limits::DEFAULT_RESPONSE_TIMEOUT,
+            inputs: InputFilter::All,
             statuses: StatusFilter::All,
             jobs: JobFilter::All,
+            conditions: Vec::new(),
             initial_events: true,
             format: Format::Aurora,
             delivery: Delivery::Reliable,
@@ -117,6 +123,12 @@ impl Target {
         self.response_timeout
     }
 
+    /// The inputs whose events it gets.
+    #[must_use]
+    pub fn inputs(&self) -> &InputFilter {
+        &self.inputs
+    }
+
     /// The new states that it gets.
     #[must_use]
     pub fn statuses(&self) -> &StatusFilter {
@@ -127,6 +139,12 @@ impl Target {
     #[must_use]
     pub fn jobs(&self) -> &JobFilter {
         &self.jobs
+    }
+
+    /// Conditions that all of its events meet.
+    #[must_use]
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
     }
 
     /// Whether it gets events without an old state.
@@ -269,10 +287,14 @@ impl TargetBuilder {
         name: TargetName
         /// The connect time-out, TLS handshake included; 1 ms to 2147483647 ms.
         connect_timeout: Duration
+        /// The inputs whose events it gets; all if not set.
+        inputs: InputFilter
         /// The new states that it gets; all if not set.
         statuses: StatusFilter
         /// The jobs whose events it gets; all if not set.
         jobs: JobFilter
+        /// Conditions that all of its events meet; none if not set.
+        conditions: Vec<Condition>
         /// Whether it gets events without an old state; it does if not set.
         initial_events: bool
         /// The format of a delivery's body.

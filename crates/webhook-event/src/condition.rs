@@ -36,13 +36,14 @@ impl Condition {
     /// A member is missing, unknown or has the wrong type.
     pub fn from_json(value: &Value) -> Result<Condition, InvalidSchema> {
         let mut members = Members::of(value, "a condition")?;
-        let at = members.required("at", settings::pointer)?;
+        let at = members.optional("at", settings::pointer)?;
         let tests = tests(&mut members)?;
+        members.end()?;
+        let at = at.ok_or_else(|| settings::missing("at"))?;
         if tests.is_empty() {
             return Err(InvalidSchema::new("a condition without a test")
                 .help("add in, equals, prefix, exists, atLeast, atMost or not"));
         }
-        members.end()?;
         let settings = value.clone();
         Ok(Condition {
             at,

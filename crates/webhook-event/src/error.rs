@@ -10,6 +10,8 @@ pub struct InvalidSchema {
     help: Option<String>,
     /// The words that are allowed there, if only some are.
     choices: Vec<String>,
+    /// Whether the last token is a key that there is not.
+    is_unknown_key: bool,
     /// The tokens of the way to the setting, innermost first.
     steps: Vec<String>,
 }
@@ -20,6 +22,7 @@ impl InvalidSchema {
             message: message.into(),
             help: None,
             choices: Vec::new(),
+            is_unknown_key: false,
             steps: Vec::new(),
         }
     }
@@ -39,6 +42,12 @@ impl InvalidSchema {
         self.help(help)
     }
 
+    /// Says that the fault is a key that there is not.
+    pub(crate) fn unknown_key(mut self) -> InvalidSchema {
+        self.is_unknown_key = true;
+        self
+    }
+
     /// Adds a member or an element around the setting.
     pub(crate) fn within(mut self, token: &str) -> InvalidSchema {
         self.steps.push(token.to_owned());
@@ -55,6 +64,12 @@ impl InvalidSchema {
     #[must_use]
     pub fn allowed(&self) -> &[String] {
         &self.choices
+    }
+
+    /// Whether the fault is the last name of [`Self::place`] itself: there is no such key.
+    #[must_use]
+    pub fn is_unknown_key(&self) -> bool {
+        self.is_unknown_key
     }
 
     /// The names and indices on the way to the faulty setting, outermost first.

@@ -1,6 +1,6 @@
 //! The presets: settings for known schedulers, as JSON.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 macro_rules! presets {
     ($($name:literal),*) => {
@@ -20,10 +20,21 @@ presets! {
     "aurora", "slurm", "nomad", "kubernetes", "airflow", "ray", "cloudevents", "json", "pointers"
 }
 
-/// The settings of a preset.
+/// The settings of a preset, with the defaults of the others.
 pub(crate) fn settings(name: &str) -> Option<Value> {
     let settings = serde_json::from_str(text(name)?);
-    Some(settings.expect("a preset is JSON, which a test checks"))
+    let mut settings: Value = settings.expect("a preset is JSON, which a test checks");
+    if let Some(settings) = settings.as_object_mut() {
+        for (key, value) in [
+            ("onlyChanges", json!(false)),
+            ("unknown", json!("refuse")),
+            ("invalidUtf8", json!("refuse")),
+            ("omit", json!([])),
+        ] {
+            settings.entry(key).or_insert(value);
+        }
+    }
+    Some(settings)
 }
 
 #[cfg(test)]

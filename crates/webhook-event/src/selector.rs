@@ -60,36 +60,48 @@ impl Selector {
         let mut members = Members::of(value, "a selector")?;
         let first =
             members.optional("first", |value| settings::list(value, Selector::from_json))?;
-        if let Some(first) = first {
-            members.end()?;
-            return Ok(Selector(Kind::First(first)));
-        }
-        let at = members.required("at", settings::pointer)?;
+        let at = members.optional("at", settings::pointer)?;
         let last = members.optional("last", settings::pointer)?;
         let previous = members.optional("previous", settings::pointer)?;
-        let kind = match (last, previous) {
-            (None, None) => Kind::Value {
-                at,
-                tests: condition::tests(&mut members)?,
-                default: members.optional("default", settings::text)?,
-            },
-            (last, previous) => {
-                if last.is_some() && previous.is_some() {
-                    return Err(InvalidSchema::new(
-                        "`last` and `previous` exclude each other",
-                    ));
-                }
-                let conditions = members
-                    .optional("where", |value| settings::list(value, Condition::from_json))?;
-                Kind::Element {
-                    at,
-                    conditions: conditions.unwrap_or_default(),
-                    from_end: usize::from(previous.is_some()),
-                    value: last.or(previous).unwrap_or_default(),
-                }
-            }
-        };
+        let conditions =
+            members.optional("where", |value| settings::list(value, Condition::from_json))?;
+        let tests = condition::tests(&mut members)?;
+        let default = members.optional("default", settings::text)?;
         members.end()?;
+        let is_element = last.is_some() || previous.is_some() || conditions.is_some();
+        let is_value = !tests.is_empty() || default.is_some();
+        if let Some(first) = first {
+            if at.is_some() || is_element || is_value {
+                return Err(InvalidSchema::new("`first` stands alone")
+                    .help("put the rest into one of its selectors"));
+            }
+            return Ok(Selector(Kind::First(first)));
+        }
+        let at = at.ok_or_else(|| settings::missing("at"))?;
+        let kind = match (last, previous) {
+            (Some(_), Some(_)) => {
+                return Err(InvalidSchema::new(
+                    "`last` and `previous` exclude each other",
+                ));
+            }
+            (None, None) if is_element => {
+                return Err(InvalidSchema::new("`where` without `last` or `previous`")
+                    .help("give the pointer of the value within the element, such as \"/name\""));
+            }
+            (None, None) => Kind::Value { at, tests, default },
+            _ if is_value => {
+                return Err(InvalidSchema::new(
+                    "a test or a `default` beside `last` or `previous`",
+                )
+                .help("put a test into `where`, and a default into the last of `first`"));
+            }
+            (last, previous) => Kind::Element {
+                at,
+                conditions: conditions.unwrap_or_default(),
+                from_end: usize::from(previous.is_some()),
+                value: last.or(previous).unwrap_or_default(),
+            },
+        };
         Ok(Selector(kind))
     }
 

@@ -43,8 +43,7 @@ impl<'a> Members<'a> {
         name: &'static str,
         read: impl FnOnce(&'a Value) -> Result<T>,
     ) -> Result<T> {
-        let missing = || InvalidSchema::new(format!("`{name}` is missing"));
-        self.optional(name, read)?.ok_or_else(missing)
+        self.optional(name, read)?.ok_or_else(|| missing(name))
     }
 
     /// Checks that every member was read.
@@ -57,9 +56,16 @@ impl<'a> Members<'a> {
             None => Ok(()),
             Some(name) => Err(InvalidSchema::new(format!("unknown key `{name}`"))
                 .choices(self.known)
+                .unknown_key()
                 .within(name)),
         }
     }
+}
+
+/// A member is missing.
+pub(crate) fn missing(name: &str) -> InvalidSchema {
+    InvalidSchema::new(format!("`{name}` is missing"))
+        .help(format!("add it, such as \"{name}\": \"/id\""))
 }
 
 /// What a value is, for messages.

@@ -249,11 +249,13 @@ fn read_root(
             let help = "write the statuses in one list";
             reader.error(Code::WrongType, list, message, help);
         }
-        if target.set(&key.text, value, reader) {
+        // `inputs` is a key of both: here it is the file's.
+        if !file.set(&key.text, value, reader) {
+            if !target.set(&key.text, value, reader) {
+                unknown_key(key, &root_keys(), reader);
+                continue;
+            }
             target_keys.push(key.span.clone());
-        } else if !file.set(&key.text, value, reader) {
-            unknown_key(key, &root_keys(), reader);
-            continue;
         }
         if !seen.insert(key.text.as_str()) {
             repeated_root_key(key, members.len(), reader);
@@ -267,7 +269,9 @@ fn read_root(
 
 /// The keys that are allowed at the top level.
 fn root_keys() -> Vec<&'static str> {
-    [TargetFile::KEYS, ConfigFile::KEYS].concat()
+    let of_target = TargetFile::KEYS.iter();
+    let of_target = of_target.filter(|key| !ConfigFile::KEYS.contains(key));
+    of_target.chain(ConfigFile::KEYS).copied().collect()
 }
 
 fn repeated_root_key(key: &json::Key, members: usize, reader: &mut Reader) {

@@ -1,5 +1,6 @@
 //! The objects of the file as types: their keys, types, defaults and descriptions.
 
+use super::input::ConditionJson;
 use super::object::{file_object, shorten};
 use super::read::{FromValue, Milliseconds, Reader, Slot, Spanned, Text};
 use super::statuses::StatusList;
@@ -27,11 +28,23 @@ file_object! {
         /// The time-out for the response's status line in milliseconds, counted from the
         /// connection. If absent, the larger of `timeoutMsec` and 5000.
         response_timeout: Spanned<u64> = "responseTimeoutMsec", optional;
-        /// The new states to send. Absent, null or a list with `"*"` means all; `[]` means none.
+        /// The names of the inputs whose events are sent; `"default"` is the one of `events`. Absent
+        /// or null means all. Only in an object of `targets`: at the top level, `inputs` has the
+        /// inputs themselves.
+        inputs: Spanned<Vec<Text>> = "inputs", default(null);
+        /// The new states to send, as the scheduler writes them. Absent, null or a list with `"*"`
+        /// means all; `[]` means none. For a target whose inputs all are Aurora's, names that Aurora
+        /// does not have are refused.
         statuses: StatusList = "statuses", default(null);
-        /// The jobs whose events are sent: patterns for `role/environment/name`, where `*` matches
-        /// anything within a part and `**` matches anything. Absent or null means all.
+        /// The jobs whose events are sent: patterns for a job's parts, joined by `/` (for Aurora
+        /// `role/environment/name`), where `*` matches anything within a part and `**` matches
+        /// anything. Absent or null means all.
         jobs: Spanned<Vec<Text>> = "jobs", default(null);
+        /// Conditions on the event as it came in; all must hold. Each has the pointer `at` and one
+        /// or more tests of the value there: `in` a list of values, `equals` a value, text with a
+        /// `prefix`, `exists` (true or false), a number `atLeast` or `atMost`, and `not` with tests
+        /// of which one must fail.
+        conditions: Spanned<Vec<ConditionJson>> = "where", default([]);
         /// Whether to send events without an old state: the state of every task when the scheduler
         /// starts.
         initial_events: bool = "initialEvents", default(true);

@@ -6,6 +6,7 @@
 
 mod convert;
 mod field;
+mod input;
 mod loading;
 mod mirror;
 mod object;
@@ -22,6 +23,7 @@ mod value_schema;
 
 pub(crate) use convert::FileContent;
 pub(crate) use field::{Field, Presence};
+pub(crate) use input::InputFile;
 pub use loading::ConfigText;
 pub(crate) use loading::parse;
 pub(crate) use mirror::{
@@ -31,3 +33,4 @@ pub(crate) use object::FileObject;
 pub use opened::{OpenError, read_file};
 pub(crate) use root::ConfigFile;
 pub(crate) use sources::{KubernetesFile, ReconnectFile, SourceFile, StreamFile};
+pub(crate) use value_schema::aurora_statuses;

@@ -39,7 +39,7 @@ pub(crate) trait FileObject: Default {
 }
 
 /// Reports an unknown key.
-pub(crate) fn unknown_key(key: &Key, known: &[&'static str], reader: &mut Reader) {
+pub(crate) fn unknown_key(key: &Key, known: &[&str], reader: &mut Reader) {
     if looks_random(&key.text) {
         reader.hidden.push(key.span.clone());
     }

@@ -1,5 +1,6 @@
 //! The whole file as a type: the keys that apply to all targets.
 
+use super::input::{InputFile, InputsFile};
 use super::mirror::{QueueFile, TargetFile};
 use super::object::file_object;
 use super::read::Spanned;
@@ -11,6 +12,12 @@ file_object! {
     struct ConfigFile {
         /// A list of targets, instead of the keys of one.
         targets: Spanned<Vec<TargetFile>> = "targets", optional;
+        /// The default input: events of standard input, of files, and of `POST /events`.
+        events: InputFile = "events", optional;
+        /// Inputs besides the default one, by name: 1 to 64 of the characters `A-Z a-z 0-9 _ -`, and
+        /// not `default`. Their events come by `POST /events/NAME` and `--events NAME=FILE`. At most
+        /// 64.
+        inputs: InputsFile = "inputs", optional;
         /// The queue of undelivered events.
         queue: QueueFile = "queue", optional;
         /// The largest size of an event, and of a line of input, in bytes; 1024 to 67108864.

@@ -54,6 +54,44 @@ impl Value {
         }
     }
 
+    /// The value without places. Of a repeated key, the last one counts; a number beyond every
+    /// type is null.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match &self.kind {
+            Kind::Null => serde_json::Value::Null,
+            Kind::Bool(boolean) => (*boolean).into(),
+            Kind::Number(text) => serde_json::from_str(text).unwrap_or_default(),
+            Kind::String(text) => text.as_str().into(),
+            Kind::Array(items) => items.iter().map(Value::to_json).collect(),
+            Kind::Object(members) => {
+                let members = members.iter();
+                members
+                    .map(|it| (it.key.text.clone(), it.value.to_json()))
+                    .collect()
+            }
+        }
+    }
+
+    /// The node at the end of these names and indices, or the last one on the way that exists.
+    pub(crate) fn find<'a>(&self, place: impl IntoIterator<Item = &'a str>) -> &Value {
+        let mut node = self;
+        for step in place {
+            let next = match &node.kind {
+                Kind::Array(items) => step.parse().ok().and_then(|index: usize| items.get(index)),
+                Kind::Object(members) => {
+                    let member = members.iter().rfind(|member| member.key.text == step);
+                    member.map(|member| &member.value)
+                }
+                _ => None,
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        node
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         self.kind == Kind::Null
     }

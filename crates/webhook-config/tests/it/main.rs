@@ -5,6 +5,7 @@
 mod aurora;
 mod bounds;
 mod diagnostics;
+mod inputs;
 mod reference;
 mod round_trip;
 mod schema;

@@ -2,13 +2,27 @@
 
 use crate::parse;
 use proptest::prelude::*;
+use serde_json::json;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_config::{
-    BreakerPolicy, Config, DeadLetterSettings, Delivery, Format, JobFilter, QueueSettings,
-    RetryPolicy, StatusFilter, Target, TargetName, TargetUrl, WhenFull,
+    BreakerPolicy, Config, DeadLetterSettings, Delivery, Format, InputFilter, InputName, JobFilter,
+    QueueSettings, RetryPolicy, StatusFilter, Target, TargetName, TargetUrl, WhenFull,
 };
+use webhook_event::{Condition, Schema};
 use webhook_model::ScheduleStatus;
+
+/// The inputs of all configurations here, besides Aurora's default one.
+const NAMED: [(&str, &str); 2] = [("s-1", "slurm"), ("nomad", "nomad")];
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop::sample::select(vec![
+        json!({"at": "/Type", "in": ["A", 1, null, {"b": []}]}),
+        json!({"at": "", "exists": false}),
+        json!({"at": "/a~1b/0", "atLeast": -1.5, "atMost": 7, "not": {"equals": 2.50, "prefix": ""}}),
+    ])
+    .prop_map(|it| Condition::from_json(&it).unwrap())
+}
 
 fn retry() -> impl Strategy<Value = RetryPolicy> {
     (
@@ -41,6 +55,8 @@ prop_compose! {
         timeouts in (1u64..=2_147_483_647, 1u64..=2_147_483_647, 1u64..=2_147_483_647),
         statuses in prop::option::of(prop::collection::vec(prop::sample::select(ScheduleStatus::ALL), 0..5)),
         jobs in prop::option::of(prop::collection::vec("[a-z*]{1,4}/[a-z]{1,4}/[a-z]{1,3}\\*{0,2}", 0..3)),
+        inputs in prop::option::of(prop::sample::subsequence(vec!["default", "s-1", "nomad"], 0..3)),
+        conditions in prop::collection::vec(condition(), 0..3),
         initial_events in any::<bool>(),
         format in prop::sample::select(Format::ALL),
         delivery in prop::sample::select(Delivery::ALL),
@@ -57,6 +73,8 @@ prop_compose! {
             .response_timeout(Duration::from_millis(timeouts.1))
             .statuses(statuses.map_or(StatusFilter::All, StatusFilter::only))
             .jobs(jobs.map_or(JobFilter::All, JobFilter::Matching))
+            .inputs(inputs.map_or(InputFilter::All, InputFilter::only))
+            .conditions(conditions)
             .initial_events(initial_events)
             .format(format)
             .delivery(delivery)
@@ -99,6 +117,11 @@ proptest! {
             .with_dead_letters(letters);
         let mut builder = Config::builder().queue(queue).max_event_bytes(max_event_bytes);
         let mut names = std::collections::HashSet::new();
+        for (name, schema) in NAMED {
+            let settings = json!({ "schema": schema, "time": null, "omit": ["/script"] });
+            let schema = Schema::from_json(&settings).unwrap();
+            builder = builder.input(InputName::new(name).unwrap(), schema);
+        }
         for target in targets {
             if names.insert(target.name().clone()) {
                 builder = builder.target(target);

@@ -31,6 +31,10 @@ fn an_accepted_file_is_valid_under_the_schema() {
         include_str!("../data/several.json").to_owned(),
         r#"{"headers":{},"targetURL":"http://x/","timeoutMsec":5,"statuses":[["*"]]}"#.to_owned(),
         r#"{"headers":{"A":1.5},"targetURL":"url:HTTP://x/","timeoutMsec":" 5 ","tls":null,"retry":null,"queue":null,"signing":null,"name":null,"format":null,"jobs":null}"#.to_owned(),
+        r#"{"headers":{},"targetURL":"http://x/","timeoutMsec":5,"statuses":["COMPLETED",4],"where":[{"at":"/a~1b","not":{"in":[1]}}],
+            "events":{"schema":"slurm","key":["/a",{"at":"/b","default":""},{"at":"/c","prefix":"x"},{"first":["/d",""]}],"each":null,
+            "state":{"at":"/e","where":[{"at":"/f","exists":true}],"last":"/g"},"oldState":null,"omit":["/script"],"onlyChanges":true},
+            "inputs":{"a":{"id":"/x","unknown":"accept","invalidUtf8":"replace","ignore":[]},"b":{}}}"#.to_owned(),
     ];
     for text in cases.chain(more) {
         // A schema cannot express text after the brace.
@@ -74,6 +78,14 @@ fn simple_mistakes_are_invalid_under_the_schema() {
         ("concurrency", json!(0)),
         ("retry", json!({ "maxAttempt": 1 })),
         ("targets", json!([good])),
+        ("events", json!({ "schema": "slrum" })),
+        ("events", json!({ "sate": "/a" })),
+        ("events", json!({ "key": { "at": "/a", "frist": [] } })),
+        ("events", json!({ "omit": ["script"] })),
+        ("inputs", json!({ "default": {} })),
+        ("inputs", json!(["nomad"])),
+        ("where", json!([{ "at": "/a" }])),
+        ("where", json!([{ "at": "/a", "equal": 1 }])),
     ] {
         let mut bad = good.clone();
         bad[key] = value;
@@ -119,6 +131,7 @@ fn every_key_is_read() {
         ("Tls", "tls"),
         ("Queue", "queue"),
         ("Signing", "signing"),
+        ("Input", "events"),
     ] {
         for key in schema["$defs"][object]["properties"]
             .as_object()
@@ -133,8 +146,12 @@ fn every_key_is_read() {
             }
             let codes = crate::problems(&file.to_string());
             let codes: Vec<_> = codes.iter().map(|it| it.code().as_str()).collect();
+            let expected = match object {
+                "Input" => "invalid-setting",
+                _ => "wrong-type",
+            };
             assert!(
-                codes.contains(&"wrong-type") || codes.contains(&"sloppy-type"),
+                codes.contains(&expected) || codes.contains(&"sloppy-type"),
                 "{key}: {codes:?}"
             );
         }

@@ -5,7 +5,10 @@ use std::path::Path;
 use webhook_config::{Config, SourceKind, Stream};
 
 fn file(sources: &str) -> String {
-    format!(r#"{{"targetURL":"http://x/","headers":{{}},"timeoutMsec":5000,"sources":{sources}}}"#)
+    let inputs = r#"{"nomad":{"schema":"nomad"}}"#;
+    format!(
+        r#"{{"targetURL":"http://x/","headers":{{}},"timeoutMsec":5000,"inputs":{inputs},"sources":{sources}}}"#
+    )
 }
 
 fn stream(text: &str) -> Stream {
@@ -51,6 +54,10 @@ fn a_source_that_cannot_work_is_an_error() {
     for (sources, code) in [
         (r#"[{}]"#, "missing-key"),
         (r#"[{"stream":{}}]"#, "missing-key"),
+        (
+            r#"[{"stream":{"url":"http://x/"},"input":"nomda"}]"#,
+            "unknown-input",
+        ),
         (
             r#"[{"stream":{"url":"http://x/?i={cursor}"}}]"#,
             "incomplete-keys",

@@ -8,7 +8,8 @@ use crate::file::suggest::nearest;
 use crate::filter::{JobFilter, JobPattern, StatusFilter};
 use webhook_model::ScheduleStatus;
 
-pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
+/// The states that a target gets; of Aurora's events only those that Aurora has.
+pub(super) fn statuses(list: &StatusList, is_aurora: bool, reader: &mut Reader) -> StatusFilter {
     let is_all = list
         .items
         .iter()
@@ -29,15 +30,22 @@ pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
         if name == "*" {
             continue;
         }
-        let status = ScheduleStatus::from_name(name).filter(|_| item.text.is_some());
-        match (status, is_all) {
-            (Some(status), false) => only.push(status),
+        let is_known = !is_aurora || ScheduleStatus::from_name(name).is_some();
+        // The first token of a nested list or object is its bracket.
+        let is_status = item.text.is_some() && !matches!(name, "[" | "{") && is_known;
+        match (is_status, is_all) {
+            (true, false) => only.push(name),
             (_, true) => {
                 let message = format!("`{}` has no effect beside `*`", shorten(name));
                 let help = "write \"*\" alone, or remove it";
                 reader.warning(Code::Ineffective, &item.span, message, help);
             }
-            (None, false) => {
+            (false, false) if !is_aurora => {
+                let message = "expected a status";
+                let help = "write each status as a string";
+                reader.error(Code::WrongType, &item.span, message, help);
+            }
+            (false, false) => {
                 let message = format!("unknown status `{}`", shorten(name));
                 let known = ScheduleStatus::ALL.iter().map(|status| status.name());
                 let help = match nearest(name, known.clone()) {
@@ -55,7 +63,8 @@ pub(super) fn statuses(list: &StatusList, reader: &mut Reader) -> StatusFilter {
     }
 }
 
-pub(super) fn jobs(list: &Spanned<Vec<Text>>, reader: &mut Reader) -> JobFilter {
+/// The jobs whose events a target gets; of Aurora's events by patterns for Aurora's jobs.
+pub(super) fn jobs(list: &Spanned<Vec<Text>>, is_aurora: bool, reader: &mut Reader) -> JobFilter {
     if list.value.is_empty() {
         let message = "an empty list of job patterns: nothing is ever sent";
         reader.warning(
@@ -67,11 +76,20 @@ pub(super) fn jobs(list: &Spanned<Vec<Text>>, reader: &mut Reader) -> JobFilter 
     }
     let mut patterns = Vec::new();
     for Text(text) in &list.value {
-        match JobPattern::aurora(&text.value) {
+        let pattern = match is_aurora {
+            true => JobPattern::aurora(&text.value),
+            false => text.value.parse(),
+        };
+        match pattern {
             Ok(pattern) => patterns.push(pattern),
             Err(error) => {
                 let message = format!("`{}` is not a job pattern", shorten(&text.value));
-                let help = format!("{error}, such as vagrant/test/*");
+                let example = if is_aurora {
+                    "vagrant/test/*"
+                } else {
+                    "batch/*"
+                };
+                let help = format!("{error}, such as {example}");
                 reader.error(Code::InvalidJobPattern, &text.span, message, help);
             }
         }

@@ -5,6 +5,7 @@ mod context;
 mod credentials;
 mod filters;
 mod headers;
+mod inputs;
 mod retry;
 mod sources;
 mod target;
@@ -14,6 +15,7 @@ use super::object::shorten;
 use super::read::{Reader, Slot, Text};
 use super::root::ConfigFile;
 use crate::diagnostic::Code;
+use crate::input::Inputs;
 use crate::json::Span;
 use crate::limits;
 use crate::name::TargetName;
@@ -21,6 +23,7 @@ use crate::queue::{DeadLetterSettings, QueueSettings};
 use crate::source::Source;
 use crate::target::Target;
 use context::{number, opening};
+use inputs::convert_inputs;
 use sources::convert_sources;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -33,6 +36,7 @@ pub(crate) use context::Context;
 pub(crate) struct FileContent {
     /// At least one, with distinct names.
     pub(crate) targets: Vec<Target>,
+    pub(crate) inputs: Inputs,
     pub(crate) queue: QueueSettings,
     pub(crate) max_event_bytes: usize,
     /// With distinct names.
@@ -47,9 +51,12 @@ pub(crate) fn content(
     context: &Context<'_>,
     reader: &mut Reader,
 ) -> Option<FileContent> {
+    let mut inputs = convert_inputs(file.events, file.inputs, reader);
     let mut targets = Vec::new();
     match file.targets {
-        Slot::Absent | Slot::Null(_) => targets.push(convert_target(target, context, reader)),
+        Slot::Absent | Slot::Null(_) => {
+            targets.push(convert_target(target, &mut inputs, context, reader));
+        }
         Slot::Bad => {}
         Slot::Given(list) => {
             for key in target_keys {
@@ -63,7 +70,7 @@ pub(crate) fn content(
             }
             check_names(&list.value, reader);
             for target in list.value {
-                targets.push(convert_target(target, context, reader));
+                targets.push(convert_target(target, &mut inputs, context, reader));
             }
         }
     }
@@ -76,11 +83,13 @@ pub(crate) fn content(
     );
     let max_event_bytes = max_event_bytes.and_then(|bytes| usize::try_from(bytes).ok());
     let sources = match file.sources {
-        Slot::Given(list) => convert_sources(list, context, reader),
+        Slot::Given(list) => convert_sources(list, &inputs, context, reader),
         _ => Vec::new(),
     };
+    let inputs = inputs.finish(reader);
     Some(FileContent {
         targets: targets.into_iter().collect::<Option<_>>()?,
+        inputs: inputs?,
         queue,
         max_event_bytes: max_event_bytes.unwrap_or(limits::DEFAULT_MAX_EVENT_BYTES),
         sources,

@@ -3,6 +3,7 @@
 use super::context::{Context, number, opening, required};
 use super::credentials::convert_tls;
 use super::headers::convert_headers;
+use super::inputs::FileInputs;
 use super::target::{hide_tokens, hide_userinfo, raw};
 use crate::diagnostic::Code;
 use crate::file::mirror::{HeadersFile, TlsFile, UrlText};
@@ -10,6 +11,7 @@ use crate::file::object::shorten;
 use crate::file::read::{Reader, Slot, Spanned, Text};
 use crate::file::sources::{KubernetesFile, ReconnectFile, SourceFile, StreamFile};
 use crate::file::url_check;
+use crate::input::InputName;
 use crate::json::Span;
 use crate::kubernetes::{Kubernetes, Resource, is_label};
 use crate::limits;
@@ -28,6 +30,7 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Converts all sources; those that are wrong are reported and left out.
 pub(super) fn convert_sources(
     list: Spanned<Vec<SourceFile>>,
+    inputs: &FileInputs,
     context: &Context<'_>,
     reader: &mut Reader,
 ) -> Vec<Source> {
@@ -35,7 +38,7 @@ pub(super) fn convert_sources(
     let mut sources = Vec::new();
     for file in list.value {
         let brace = opening(&file.span);
-        let Some(source) = convert_source(file, context, reader) else {
+        let Some(source) = convert_source(file, inputs, context, reader) else {
             continue;
         };
         if names.insert(source.name.clone()) {
@@ -49,9 +52,18 @@ pub(super) fn convert_sources(
     sources
 }
 
-fn convert_source(file: SourceFile, context: &Context<'_>, reader: &mut Reader) -> Option<Source> {
+fn convert_source(
+    file: SourceFile,
+    inputs: &FileInputs,
+    context: &Context<'_>,
+    reader: &mut Reader,
+) -> Option<Source> {
     let brace = opening(&file.span);
     let input = file.input.given().map(|Text(input)| input);
+    if let Some(name) = &input {
+        inputs.check_known(name, reader);
+    }
+    let input = input.filter(|input| input.value != InputName::DEFAULT);
     let name = match file.name.given() {
         Some(Text(name)) => name,
         None => Spanned {

@@ -5,6 +5,7 @@ use super::context::{Context, number, opening, required};
 use super::credentials::{convert_signing, convert_tls};
 use super::filters::{jobs, statuses};
 use super::headers::convert_headers;
+use super::inputs::{FileInputs, conditions};
 use super::retry::convert_retry;
 use crate::delivery::{Delivery, Format};
 use crate::diagnostic::Code;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub(super) fn convert_target(
     file: TargetFile,
+    inputs: &mut FileInputs,
     context: &Context<'_>,
     reader: &mut Reader,
 ) -> Option<Target> {
@@ -72,15 +74,22 @@ pub(super) fn convert_target(
         "responseTimeoutMsec",
         reader,
     );
+    let taken = inputs.filter(file.inputs.as_given(), reader);
+    let is_aurora = inputs.are_aurora(&taken);
     let statuses = file
         .statuses
         .given()
-        .map(|list| statuses(&list, reader))
+        .map(|list| statuses(&list, is_aurora, reader))
         .unwrap_or_default();
     let jobs = file
         .jobs
         .given()
-        .map(|list| jobs(&list, reader))
+        .map(|list| jobs(&list, is_aurora, reader))
+        .unwrap_or_default();
+    let conditions = file
+        .conditions
+        .given()
+        .map(|list| conditions(&list, reader))
         .unwrap_or_default();
     let delivery = file
         .delivery
@@ -178,8 +187,10 @@ pub(super) fn convert_target(
         .name(name?)
         .headers(headers?)
         .connect_timeout(connect_timeout?)
+        .inputs(taken)
         .statuses(statuses)
         .jobs(jobs)
+        .conditions(conditions)
         .initial_events(file.initial_events.given().unwrap_or(true))
         .format(format)
         .delivery(delivery)
