@@ -17,7 +17,6 @@ use http::HeaderMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_event::Condition;
-use webhook_model::{EventHeader, StatusName};
 
 /// A receiver of events and the settings of its deliveries. Made by
 /// [`Config::load`](crate::Config::load) or a [`TargetBuilder`](crate::TargetBuilder); every value
@@ -230,22 +229,6 @@ impl Target {
     #[must_use]
     pub fn proxy(&self) -> Option<&ProxyUrl> {
         self.proxy.as_ref()
-    }
-
-    /// Whether its filters accept an event: by new state, by job, and by whether the event is an
-    /// initial one.
-    #[must_use]
-    pub fn accepts(&self, event: &EventHeader<'_>) -> bool {
-        let state = event.new_state.as_ref().map(StatusName::name);
-        let (role, environment, name) = (&event.role, &event.environment, &event.job_name);
-        (self.initial_events || event.old_state.is_some())
-            && self.statuses.accepts(state)
-            && match (role, environment, name) {
-                (Some(role), Some(environment), Some(name)) => {
-                    self.jobs.accepts(&[role, environment, name])
-                }
-                _ => self.jobs.accepts::<&str>(&[]),
-            }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The filters of targets: which of them excludes an event, if any.
 
 use crate::delivery::legible;
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use webhook_config::Target;
-use webhook_event::{Condition, Fragment, PointerSet};
+use webhook_event::{Fragment, PointerSet};
 
 /// What the filters ask for.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +15,7 @@ pub(crate) struct FilterFields<'a> {
     /// Whether it has no old state.
     pub(crate) is_initial: bool,
     /// The parts of its job's path; empty if it has none.
-    pub(crate) job: &'a [&'a str],
+    pub(crate) job: &'a [Cow<'a, str>],
     /// Its bytes, as submitted.
     pub(crate) event: &'a [u8],
 }
@@ -50,7 +51,7 @@ impl Conditions {
         let mut pointers = PointerSet::default();
         let places = targets
             .map(|target| {
-                let conditions = conditions(target).iter();
+                let conditions = target.conditions().iter();
                 conditions.map(|it| pointers.add(it.at())).collect()
             })
             .collect();
@@ -83,7 +84,7 @@ impl Conditions {
         event: &Candidate<'_>,
     ) -> Option<Filter> {
         let fields = event.fields;
-        if !takes_input(target, fields.input) {
+        if !target.inputs().accepts(fields.input) {
             return Some(Filter::Inputs);
         }
         if fields.is_initial && !target.initial_events() {
@@ -95,7 +96,7 @@ impl Conditions {
         if !target.jobs().accepts(fields.job) {
             return Some(Filter::Jobs);
         }
-        let mut conditions = conditions(target).iter().enumerate();
+        let mut conditions = target.conditions().iter().enumerate();
         let failed = conditions.find(|(number, condition)| {
             !condition.holds(self.value(index, *number, event).as_ref())
         });
@@ -128,25 +129,18 @@ impl Conditions {
                 job => format!("jobs: its job is {}", legible(&job.join("/"))),
             },
             Filter::Where(number) => {
-                let at = conditions(target)[number].at();
+                let at = match target.conditions()[number].at().to_string() {
+                    at if at.is_empty() => "the root".to_owned(),
+                    at => at,
+                };
                 let found = match self.value(index, number, event) {
                     Some(value) => legible(&String::from_utf8_lossy(value.bytes())),
                     None => "nothing".to_owned(),
                 };
-                format!("where[{number}]: at \"{at}\" is {found}")
+                format!("where[{number}] at {at}: found {found}")
             }
         }
     }
-}
-
-/// The conditions of a target's `where`.
-fn conditions(_: &Target) -> &[Condition] {
-    &[]
-}
-
-/// Whether a target takes the events of an input.
-fn takes_input(_: &Target, _: &str) -> bool {
-    true
 }
 
 impl<'a> Candidate<'a> {

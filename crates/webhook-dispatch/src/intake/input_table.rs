@@ -31,16 +31,14 @@ pub(crate) struct InputTable(Vec<InputEntry>);
 impl InputTable {
     /// The inputs of a configuration. Those that were in the table before keep their counters.
     pub(crate) fn new(config: &Config, before: Option<&InputTable>) -> InputTable {
-        let _ = config;
-        let inputs = [("", Schema::default())];
-        let entry = |(name, schema): (&str, Schema)| InputEntry {
+        let entry = |(name, schema): (&str, &Schema)| InputEntry {
             name: Arc::from(name),
-            schema,
+            schema: schema.clone(),
             counters: before
                 .and_then(|before| before.find(name))
                 .map_or_else(Arc::default, |entry| Arc::clone(&entry.counters)),
         };
-        InputTable(inputs.into_iter().map(entry).collect())
+        InputTable(config.inputs().map(entry).collect())
     }
 
     /// The input of a submission.

@@ -133,7 +133,7 @@ impl<'a> ReadEvent<'a> {
             Fields::Header(header) => {
                 let job = match (&header.role, &header.environment, &header.job_name) {
                     (Some(role), Some(environment), Some(name)) => {
-                        &[&**role, environment, name][..]
+                        &[role, environment, name].map(|part| Cow::Borrowed(&**part))[..]
                     }
                     _ => &[],
                 };
@@ -145,16 +145,13 @@ impl<'a> ReadEvent<'a> {
                     event,
                 })
             }
-            Fields::Read(fields) => {
-                let job: Vec<&str> = fields.job.iter().map(|part| &**part).collect();
-                look(&FilterFields {
-                    input,
-                    state: fields.state.as_deref(),
-                    is_initial: fields.old_state.is_none(),
-                    job: &job,
-                    event,
-                })
-            }
+            Fields::Read(fields) => look(&FilterFields {
+                input,
+                state: fields.state.as_deref(),
+                is_initial: fields.old_state.is_none(),
+                job: &fields.job,
+                event,
+            }),
         }
     }
 }
