@@ -63,6 +63,7 @@ codes! {
     NoStatuses "no-statuses" "An empty list of statuses: nothing would ever be sent."
     InvalidJobPattern "invalid-job-pattern" "A job pattern cannot match any job; one for Aurora has the form role/environment/name."
     NoJobs "no-jobs" "An empty list of job patterns: nothing would ever be sent."
+    NeverMatches "never-matches" "A filter of a target that no event of its inputs passes."
     UnknownFormat "unknown-format" "There is no such format."
     UnknownDelivery "unknown-delivery" "There is no such kind of delivery."
     UnknownWhenFull "unknown-when-full" "There is no such value of `whenFull`."

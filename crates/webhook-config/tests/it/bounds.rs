@@ -119,9 +119,12 @@ proptest! {
 
     #[test]
     fn a_valid_file_with_a_mutation_never_panics(
-        at in 0usize..400, cut in 0usize..20, insert in "[\\[\\]{}\",:\\\\u0-9a\u{e9}\n]{0,3}",
+        good in prop::sample::select(vec![
+            include_str!("../data/several.json"),
+            include_str!("../data/inputs.json"),
+        ]),
+        at in 0usize..1000, cut in 0usize..20, insert in "[\\[\\]{}\",:\\\\u0-9a\u{e9}\n]{0,3}",
     ) {
-        let good = include_str!("../data/several.json");
         let mut text: Vec<char> = good.chars().collect();
         let start = at.min(text.len());
         text.splice(start..(start + cut).min(good.chars().count()), insert.chars());

@@ -198,6 +198,31 @@ fn an_input_that_no_target_takes_is_a_warning() {
 }
 
 #[test]
+fn a_filter_on_a_field_that_no_input_has_is_a_warning() {
+    let filters = r#", "statuses": ["A"], "jobs": ["*"], "initialEvents": false"#;
+    let taking = |inputs: &str| format!(r#"{filters}, "inputs": [{inputs}]"#);
+    let json = r#", "inputs": {"j": {"schema": "json", "onlyChanges": true}}"#;
+    // Aurora's events have all of them.
+    config(json, filters);
+    check(
+        json,
+        &taking(r#""j""#),
+        expect![[r#"
+        never-matches at 103: no event of these inputs has `job`: nothing is ever sent (remove `jobs`, or set `job` of the input)
+    "#]],
+    );
+    let slurm = r#", "events": {"schema": "slurm", "state": null}"#;
+    check(
+        slurm,
+        filters,
+        expect![[r#"
+        never-matches at 14: no event of these inputs has `oldState`: nothing is ever sent (remove `initialEvents`, or set `oldState` of the input)
+        never-matches at 88: no event of these inputs has `state`: nothing is ever sent (remove `statuses`, or set `state` of the input)
+    "#]],
+    );
+}
+
+#[test]
 fn the_number_of_inputs_is_bounded() {
     let named = |count: usize| {
         let inputs: Vec<_> = (0..count).map(|n| format!(r#""i{n}": {{}}"#)).collect();

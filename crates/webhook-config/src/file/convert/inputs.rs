@@ -189,6 +189,38 @@ impl FileInputs {
         taken.all(|input| input.schema.as_ref().is_some_and(is_aurora))
     }
 
+    /// Warns of filters of a target that no event of its inputs passes, since its schemas have no
+    /// such field. Each is given with its key, the schema's key and the place.
+    pub(super) fn warn_of_filters(
+        &self,
+        filter: &InputFilter,
+        filters: [(&str, &str, Option<Span>); 3],
+        reader: &mut Reader,
+    ) {
+        let taken = self.inputs.iter().filter(|it| filter.accepts(&it.name));
+        let Some(schemas) = taken
+            .map(|it| it.schema.as_ref())
+            .collect::<Option<Vec<_>>>()
+        else {
+            return;
+        };
+        for (key, field, span) in filters {
+            let lacks = |schema: &&Schema| {
+                let is_supplied = field == "oldState" && schema.only_changes();
+                schema.settings()[field].is_null() && !is_supplied
+            };
+            if let Some(span) = span
+                && !schemas.is_empty()
+                && schemas.iter().all(lacks)
+            {
+                let message =
+                    format!("no event of these inputs has `{field}`: nothing is ever sent");
+                let help = format!("remove `{key}`, or set `{field}` of the input");
+                reader.warning(Code::NeverMatches, &span, message, help);
+            }
+        }
+    }
+
     /// The inputs; `None` if one cannot be used. Warns of those that no target takes.
     pub(super) fn finish(self, reader: &mut Reader) -> Option<Inputs> {
         for input in &self.inputs {

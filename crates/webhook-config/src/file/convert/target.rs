@@ -76,6 +76,24 @@ pub(super) fn convert_target(
     );
     let taken = inputs.filter(file.inputs.as_given(), reader);
     let is_aurora = inputs.are_aurora(&taken);
+    let filters = [
+        (
+            "statuses",
+            "state",
+            file.statuses.as_given().map(|it| it.span.clone()),
+        ),
+        (
+            "jobs",
+            "job",
+            file.jobs.as_given().map(|it| it.span.clone()),
+        ),
+        (
+            "initialEvents",
+            "oldState",
+            (file.initial_events.as_given() == Some(&false)).then(|| brace.clone()),
+        ),
+    ];
+    inputs.warn_of_filters(&taken, filters, reader);
     let statuses = file
         .statuses
         .given()
