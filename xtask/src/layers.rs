@@ -105,6 +105,11 @@ const RULES: &[Rule] = &[
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },
     Rule {
+        name: "schedulers",
+        may_use: "anyhow clap serde_json tempfile testkit",
+        must_not_reach: &[ASYNC_RUNTIMES, HTTP],
+    },
+    Rule {
         name: "e2e",
         may_use: "testkit webhook-config webhook-dispatch webhook-model webhook-queue",
         must_not_reach: &[],

@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask bench | ci | demo | gen-fixtures | guard | layers |
-//! measure | torture`. Those that need much to compile are crates of their own under `tests`,
+//! measure | schedulers | torture`. Those that need much to compile are crates of their own under `tests`,
 //! which are built when they are called.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
@@ -38,6 +38,9 @@ enum Command {
     /// Measure what is promised under load
     #[command(disable_help_flag = true)]
     Measure(Passed),
+    /// Run a real scheduler with webhookd beside it, and check what arrives
+    #[command(disable_help_flag = true)]
+    Schedulers(Passed),
     /// Kill webhookd again and again, and see whether it keeps its promises
     #[command(disable_help_flag = true)]
     Torture(Passed),
@@ -64,6 +67,13 @@ fn main() -> ExitCode {
         Command::Layers => layers::run(),
         Command::Measure(args) => {
             workspace::run_package("bench", "release", Some("measure"), &args)
+        }
+        Command::Schedulers(args) => {
+            if args.all.iter().any(|arg| arg == "slurm") && !tools::SLURM.ensure() {
+                workspace::say("Slurm is not installed, and only root can install it");
+                return ExitCode::FAILURE;
+            }
+            workspace::run_package("schedulers", "dev", None, &args)
         }
         Command::Torture(args) => workspace::run_package("torture", "dev", None, &args),
     };

@@ -48,6 +48,21 @@ pub(crate) const FAKETIME: Tool = Tool {
     as_root: true,
 };
 
+/// Installed without starting its services: the test starts its own.
+pub(crate) const SLURM: Tool = Tool {
+    name: "Slurm",
+    version: "munged --version && slurmctld -V && slurmd -V && sbatch -V \
+              && ls /usr/lib/*/slurm-wlm/jobcomp_elasticsearch.so",
+    install: "policy=/usr/sbin/policy-rc.d; \
+              [ -e $policy ] || { trap \"rm -f $policy\" EXIT; printf '#!/bin/sh\\nexit 101\\n' > $policy; \
+              chmod 755 $policy; }; \
+              packages='munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins \
+              slurm-wlm-elasticsearch-plugin'; \
+              install='apt-get install -qy --no-install-recommends'; \
+              $install $packages || (apt-get update -q && $install $packages)",
+    as_root: true,
+};
+
 impl Tool {
     pub(crate) fn is_installed(&self) -> bool {
         succeeds(shell(self.version).stderr(Stdio::null()))

@@ -29,7 +29,7 @@ pub use folder::{Folder, best_effort};
 pub use full_pipe::full_pipe;
 pub use launch::Launch;
 pub use process::{Ended, Process};
-pub use python::Python;
+pub use python::{AIRFLOW, Python, RAY};
 pub use receiver::{
     BlackHole, Connection, Hours, Message, Messages, Port, Receiver, Reply, Request, Server, Waits,
 };

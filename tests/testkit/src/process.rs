@@ -208,6 +208,11 @@ impl Process {
         }
     }
 
+    /// Its standard output so far.
+    pub fn output_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.progress.seen().stdout).into_owned()
+    }
+
     /// Its standard error so far.
     pub fn error_so_far(&self) -> String {
         String::from_utf8_lossy(&self.progress.seen().stderr).into_owned()

@@ -1,4 +1,4 @@
-//! Python with packages that verify what webhookd sends, and share no code with it.
+//! Python with packages that share no code with webhookd: verifiers of what it sends, a scheduler.
 
 use crate::Launch;
 use std::fs::File;
@@ -6,19 +6,33 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// What is installed, each in one version, so that a new release breaks no test.
-const PACKAGES: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
+/// What verifies, each in one version, so that a new release breaks no test.
+const VERIFIERS: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
 
-/// A Python interpreter that has the verifying packages.
+/// The Airflow that the documentation says was tried.
+pub const AIRFLOW: &str = "apache-airflow==3.3.2";
+/// The Ray that the documentation says was tried.
+pub const RAY: &str = "ray[default]==2.60.0";
+
+/// An environment of Python with packages.
 #[derive(Debug)]
 pub struct Python(PathBuf);
 
 impl Python {
-    /// The interpreter of an environment in the target directory, made on first use. `None`, and
-    /// a line on standard error that says why, where there is no Python 3 or no package index.
+    /// An environment in the target directory, made on first use, that has these packages.
+    ///
+    /// # Errors
+    ///
+    /// There is no Python 3, or no package index that has them.
+    pub fn with(packages: &[&str]) -> Result<Python, String> {
+        environment(packages).map(Python)
+    }
+
+    /// One that has the verifying packages. `None`, and a line on standard error that says why,
+    /// where there is no Python 3 or no package index.
     pub fn with_verifiers() -> Option<Python> {
-        match environment() {
-            Ok(python) => Some(Python(python)),
+        match Python::with(&VERIFIERS) {
+            Ok(python) => Some(python),
             Err(why) => {
                 // Shown where the runner shows the output of tests that pass.
                 let text = format!("SKIPPED: nothing was verified independently, since {why}");
@@ -30,31 +44,37 @@ impl Python {
 
     /// Runs a script with this standard input and returns what it printed.
     pub fn run(&self, script: &str, input: impl Into<Vec<u8>>) -> String {
-        let ended = Launch::of(&self.0).args(["-c", script]).run(input);
+        let python = self.bin().join("python3");
+        let ended = Launch::of(python).args(["-c", script]).run(input);
         String::from_utf8(ended.expect_code(0).stdout).expect("it prints text")
+    }
+
+    /// The folder of its programs.
+    pub fn bin(&self) -> PathBuf {
+        self.0.join("bin")
     }
 }
 
-fn environment() -> Result<PathBuf, String> {
-    let folder = crate::repository("target/verifiers").join(PACKAGES.join("-").replace("==", "-"));
+fn environment(packages: &[&str]) -> Result<PathBuf, String> {
+    let name = packages.join("-").replace("==", "-");
+    let folder = crate::repository("target/python").join(name);
     std::fs::create_dir_all(&folder).expect("the target directory can be written to");
     // Tests run side by side; one of them installs.
     let lock = File::create(folder.join("lock")).expect("the target directory can be written to");
     lock.lock().expect("a file can be locked");
     let complete = folder.join("complete");
-    let python = folder.join("bin/python3");
     if complete.exists() {
-        return Ok(python);
+        return Ok(folder);
     }
     execute(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     execute(
-        Command::new(&python)
+        Command::new(folder.join("bin/python3"))
             .args("-m pip install --quiet --disable-pip-version-check".split(' '))
             .args(["--no-input", "--timeout", "15", "--retries", "1"])
-            .args(PACKAGES),
+            .args(packages),
     )?;
     File::create(complete).expect("the target directory can be written to");
-    Ok(python)
+    Ok(folder)
 }
 
 /// Runs a command that may fail for want of something on this machine.
