@@ -89,15 +89,19 @@ pub enum UnknownEvent {
     #[error("the event has no `task`")]
     NoTask,
     /// A value that the schema needs is absent or null.
-    #[error("{setting}: no value at {pointer}")]
+    #[error("{setting}: no value at \"{pointer}\": {found} (byte {at})")]
     Missing {
         /// The setting, such as `key`.
         setting: &'static str,
-        /// The pointer of the selector, or of its first one.
+        /// The pointer of the selector; of several, the one of which most was found.
         pointer: String,
+        /// What is there instead.
+        found: String,
+        /// The byte of the document at which that begins.
+        at: usize,
     },
     /// A value has the wrong type.
-    #[error("{setting}: expected {expected} at {pointer}, found {found} (byte {at})")]
+    #[error("{setting}: expected {expected} at \"{pointer}\", found {found} (byte {at})")]
     Type {
         /// The setting.
         setting: &'static str,

@@ -46,20 +46,36 @@ impl<'a> Fragment<'a> {
         }
     }
 
+    pub(crate) fn is_string(&self) -> bool {
+        self.bytes.first() == Some(&b'"')
+    }
+
+    /// A number as written; `None` for other values.
+    pub(crate) fn number(&self) -> Option<&'a str> {
+        match self.bytes.first()? {
+            b'-' | b'0'..=b'9' => std::str::from_utf8(self.bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an object or array, by its opening bracket, without anything in it.
+    pub(crate) fn is_empty(&self, bracket: u8) -> bool {
+        match self.bytes {
+            [first, inner @ .., _] => *first == bracket && inner.trim_ascii().is_empty(),
+            _ => false,
+        }
+    }
+
     /// A scalar as text: a string's characters, a number as written, `true` or `false`. `None` for
     /// null, arrays and objects.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'a, str>> {
-        match self.bytes.first()? {
-            b'{' | b'[' | b'n' => None,
-            b'"' => {
-                let quoted = std::str::from_utf8(self.bytes).ok()?;
-                match quoted.contains('\\') {
-                    true => serde_json::from_str(quoted).ok().map(Cow::Owned),
-                    false => Some(Cow::Borrowed(quoted.trim_matches('"'))),
-                }
+        match self.bytes {
+            [b'{' | b'[' | b'n', ..] => None,
+            [b'"', text @ .., b'"'] if text.contains(&b'\\') => {
+                serde_json::from_slice(self.bytes).ok().map(Cow::Owned)
             }
-            _ => std::str::from_utf8(self.bytes).ok().map(Cow::Borrowed),
+            [b'"', text @ .., b'"'] | text => std::str::from_utf8(text).ok().map(Cow::Borrowed),
         }
     }
 

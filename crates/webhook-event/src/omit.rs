@@ -1,23 +1,22 @@
 //! Cuts members out of a document, and leaves the rest as it is.
 
-use crate::pointer::Pointer;
+use crate::pointer_set::{Node, PointerSet};
 use std::borrow::Cow;
 use std::ops::Range;
 use webhook_model::{JsonScanner, ReadError};
 
-/// The document without the values at these pointers. A member is cut with its name and a comma,
-/// each time that it occurs.
+/// The document without the values at these pointers, of which none is the whole document. A member
+/// is cut with its name and a comma, each time that it occurs.
 ///
 /// # Errors
 /// It is not one JSON document in UTF-8.
 pub(crate) fn cut<'a>(
     document: &'a [u8],
-    pointers: &[Pointer],
+    pointers: &PointerSet,
 ) -> Result<Cow<'a, [u8]>, ReadError> {
     let mut scanner = JsonScanner::new(document)?;
-    let ways: Vec<&[String]> = pointers.iter().map(Pointer::tokens).collect();
     let mut cuts = Vec::new();
-    value(&mut scanner, &ways, &mut cuts)?;
+    value(&mut scanner, pointers, pointers.root(), &mut cuts)?;
     scanner.end()?;
     if cuts.is_empty() {
         return Ok(Cow::Borrowed(document));
@@ -45,12 +44,13 @@ struct Items {
 
 fn value(
     scanner: &mut JsonScanner<'_>,
-    ways: &[&[String]],
+    pointers: &PointerSet,
+    node: Option<&Node>,
     cuts: &mut Vec<Range<usize>>,
 ) -> Result<(), ReadError> {
-    let is_object = match scanner.peek() {
-        Some(b'{') if !ways.is_empty() => true,
-        Some(b'[') if !ways.is_empty() => false,
+    let (node, is_object) = match (node, scanner.peek()) {
+        (Some(node), Some(b'{')) if node.has_children() => (node, true),
+        (Some(node), Some(b'[')) if node.has_children() => (node, false),
         _ => return scanner.skip_value(),
     };
     match is_object {
@@ -62,24 +62,18 @@ fn value(
     let mut index = 0_usize;
     loop {
         let start = scanner.next_item_place(first);
-        let token: Cow<'_, [u8]> = if is_object {
+        let inner = if is_object {
             match scanner.next_name(&mut first)? {
-                Some(name) => name,
+                Some(name) => pointers.member(node, &name),
                 None => break,
             }
         } else if scanner.next_element(&mut first)? {
             index += 1;
-            Cow::Owned((index - 1).to_string().into_bytes())
+            pointers.element(node, index - 1)
         } else {
             break;
         };
-        let inner: Vec<&[String]> = ways
-            .iter()
-            .filter_map(|way| way.split_first())
-            .filter(|(name, _)| name.as_bytes() == &*token)
-            .map(|(_, rest)| rest)
-            .collect();
-        if inner.iter().any(|rest| rest.is_empty()) {
+        if inner.is_some_and(Node::is_end) {
             scanner.skip_value()?;
             let end = scanner.place();
             match items.kept {
@@ -91,7 +85,7 @@ fn value(
                 cuts.push(open..start);
             }
             items.kept = true;
-            value(scanner, &inner, cuts)?;
+            value(scanner, pointers, inner, cuts)?;
         }
         items.end = scanner.place();
     }
@@ -120,7 +114,10 @@ mod tests {
             ),
             (r#"[1]"#, "[1]"),
         ] {
-            let pointers = ["/s", "/n/s", "/l/1"].map(|text| text.parse().unwrap());
+            let mut pointers = PointerSet::default();
+            for pointer in ["/s", "/n/s", "/l/1"] {
+                pointers.add(&pointer.parse().unwrap());
+            }
             let cut = cut(document.as_bytes(), &pointers).unwrap();
             assert_eq!(String::from_utf8_lossy(&cut), expected, "{document}");
         }

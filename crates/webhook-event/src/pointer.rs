@@ -40,6 +40,16 @@ impl Pointer {
     pub fn tokens(&self) -> &[String] {
         &self.0
     }
+
+    /// The place of `inner` within the value at this place.
+    pub(crate) fn join(&self, inner: &Pointer) -> Pointer {
+        Pointer([self.tokens(), inner.tokens()].concat())
+    }
+
+    /// The first tokens.
+    pub(crate) fn up_to(&self, count: usize) -> Pointer {
+        Pointer(self.tokens().iter().take(count).cloned().collect())
+    }
 }
 
 impl FromStr for Pointer {

@@ -22,16 +22,61 @@ pub struct PointerSet {
     pointers: Vec<Pointer>,
 }
 
+/// A place on the way of a pointer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Node {
-    /// The next tokens, and their nodes.
-    children: Vec<(String, usize)>,
+pub(crate) struct Node {
+    children: Vec<Child>,
+    /// A bit for the length of each child's name; the last is for 63 bytes and more.
+    lengths: u64,
     /// The index of the pointer that ends here.
     pointer: Option<usize>,
 }
 
-/// The values found, in the order of the pointers.
-pub(crate) type Found<'a> = Vec<Option<Fragment<'a>>>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Child {
+    token: String,
+    /// The token as the index of an array: digits without a leading zero.
+    index: Option<usize>,
+    node: usize,
+}
+
+impl Node {
+    /// The position among the children, and the node, of a member.
+    #[inline]
+    fn member(&self, name: &[u8]) -> Option<(usize, usize)> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
+        let mut children = self.children.iter().enumerate();
+        let (position, child) = children.find(|(_, child)| child.token.as_bytes() == name)?;
+        Some((position, child.node))
+    }
+
+    fn element(&self, index: usize) -> Option<usize> {
+        let mut children = self.children.iter();
+        let child = children.find(|child| child.index == Some(index))?;
+        Some(child.node)
+    }
+
+    /// Whether a pointer ends here.
+    pub(crate) fn is_end(&self) -> bool {
+        self.pointer.is_some()
+    }
+
+    pub(crate) fn has_children(&self) -> bool {
+        !self.children.is_empty()
+    }
+}
+
+#[inline]
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
+}
+
+fn array_index(token: &str) -> Option<usize> {
+    let canonical = token == "0" || !token.starts_with(['0', '+']);
+    token.parse().ok().filter(|_| canonical)
+}
 
 impl PointerSet {
     /// Adds a pointer, if it is new, and returns its index in what [`PointerSet::read`] returns.
@@ -41,17 +86,19 @@ impl PointerSet {
         }
         let mut at = 0;
         for token in pointer.tokens() {
-            let known = self.nodes[at]
-                .children
-                .iter()
-                .find(|(name, _)| name == token);
-            at = match known {
-                Some((_, child)) => *child,
+            at = match self.nodes[at].member(token.as_bytes()) {
+                Some((_, child)) => child,
                 None => {
+                    let node = self.nodes.len();
                     self.nodes.push(Node::default());
-                    let child = self.nodes.len() - 1;
-                    self.nodes[at].children.push((token.clone(), child));
-                    child
+                    let parent = &mut self.nodes[at];
+                    parent.lengths |= length_bit(token.as_bytes());
+                    parent.children.push(Child {
+                        token: token.clone(),
+                        index: array_index(token),
+                        node,
+                    });
+                    node
                 }
             };
         }
@@ -76,50 +123,58 @@ impl PointerSet {
     pub fn read<'a>(&self, document: &'a [u8]) -> Result<Vec<Option<Fragment<'a>>>, ReadError> {
         let mut scanner = JsonScanner::new(document)?;
         let mut found = vec![None; self.pointers.len()];
-        if self.nodes.is_empty() {
-            scanner.skip_value()?;
-        } else {
-            self.value(0, document, &mut scanner, &mut found)?;
-        }
+        self.read_next(&mut scanner, Source::new(document), &mut found)?;
         scanner.end()?;
         Ok(found)
     }
 
+    /// Finds the values in the next value of a scanner, for which `found` has room.
+    pub(crate) fn read_next<'a>(
+        &self,
+        scanner: &mut JsonScanner<'a>,
+        source: Source<'a>,
+        found: &mut [Option<Fragment<'a>>],
+    ) -> Result<(), ReadError> {
+        found.fill(None);
+        match self.root() {
+            Some(root) => self.value(root, scanner, source, found),
+            None => scanner.skip_value(),
+        }
+    }
+
+    /// The node of the whole document.
+    pub(crate) fn root(&self) -> Option<&Node> {
+        self.nodes.first()
+    }
+
+    /// The node of a member.
+    pub(crate) fn member(&self, node: &Node, name: &[u8]) -> Option<&Node> {
+        node.member(name).map(|(_, child)| &self.nodes[child])
+    }
+
+    /// The node of an element.
+    pub(crate) fn element(&self, node: &Node, index: usize) -> Option<&Node> {
+        node.element(index).map(|child| &self.nodes[child])
+    }
+
     fn value<'a>(
         &self,
-        node: usize,
-        document: &'a [u8],
+        node: &Node,
         scanner: &mut JsonScanner<'a>,
-        found: &mut Found<'a>,
+        source: Source<'a>,
+        found: &mut [Option<Fragment<'a>>],
     ) -> Result<(), ReadError> {
-        let Node { children, pointer } = &self.nodes[node];
         let first_byte = scanner.peek();
         let start = scanner.place();
         match first_byte {
-            Some(b'{') if !children.is_empty() => {
-                scanner.enter_object()?;
-                let mut first = true;
-                while let Some(name) = scanner.next_name(&mut first)? {
-                    let child = children
-                        .iter()
-                        .find(|(token, _)| token.as_bytes() == &*name);
-                    match child {
-                        Some((_, child)) => {
-                            self.forget(*child, found);
-                            self.value(*child, document, scanner, found)?;
-                        }
-                        None => scanner.skip_value()?,
-                    }
-                }
-            }
-            Some(b'[') if !children.is_empty() => {
+            Some(b'{') if node.has_children() => self.object(node, scanner, source, found)?,
+            Some(b'[') if node.has_children() => {
                 scanner.enter_array()?;
                 let mut first = true;
-                let mut index = 0_usize;
+                let mut index = 0;
                 while scanner.next_element(&mut first)? {
-                    let child = children.iter().find(|(token, _)| is_index(token, index));
-                    match child {
-                        Some((_, child)) => self.value(*child, document, scanner, found)?,
+                    match self.element(node, index) {
+                        Some(child) => self.value(child, scanner, source, found)?,
                         None => scanner.skip_value()?,
                     }
                     index += 1;
@@ -127,28 +182,79 @@ impl PointerSet {
             }
             _ => scanner.skip_value()?,
         }
-        if let Some(pointer) = pointer {
-            let bytes = document.get(start..scanner.place()).unwrap_or_default();
-            found[*pointer] = Some(Fragment::new(bytes, start));
+        if let Some(pointer) = node.pointer {
+            found[pointer] = Some(source.fragment(start, scanner.place()));
+        }
+        Ok(())
+    }
+
+    /// Reads each member, also after all pointers were found: a name may occur again, and its last
+    /// value counts.
+    fn object<'a>(
+        &self,
+        node: &Node,
+        scanner: &mut JsonScanner<'a>,
+        source: Source<'a>,
+        found: &mut [Option<Fragment<'a>>],
+    ) -> Result<(), ReadError> {
+        scanner.enter_object()?;
+        let mut first = true;
+        // A bit for each child that was read; the last is for all from the 64th on.
+        let mut seen = 0_u64;
+        while let Some(name) = scanner.next_name(&mut first)? {
+            let Some((position, child)) = node.member(&name) else {
+                scanner.skip_value()?;
+                continue;
+            };
+            let bit = 1 << position.min(63);
+            if seen & bit != 0 {
+                self.forget(child, found);
+            }
+            seen |= bit;
+            self.value(&self.nodes[child], scanner, source, found)?;
         }
         Ok(())
     }
 
     /// Forgets what was found at a node and below it.
-    fn forget(&self, node: usize, found: &mut Found<'_>) {
-        let Node { children, pointer } = &self.nodes[node];
+    fn forget(&self, node: usize, found: &mut [Option<Fragment<'_>>]) {
+        let Node {
+            children, pointer, ..
+        } = &self.nodes[node];
         if let Some(pointer) = pointer {
             found[*pointer] = None;
         }
-        for (_, child) in children {
-            self.forget(*child, found);
+        for child in children {
+            self.forget(child.node, found);
         }
     }
 }
 
-/// Whether a token is this index of an array: digits without leading zeros.
-fn is_index(token: &str, index: usize) -> bool {
-    let digits = token.bytes().all(|byte| byte.is_ascii_digit());
-    let canonical = token == "0" || !token.starts_with('0');
-    digits && canonical && token.parse() == Ok(index)
+/// The text that a scanner moves through, with its place in the document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(document: &'a [u8]) -> Source<'a> {
+        Source {
+            bytes: document,
+            at: 0,
+        }
+    }
+
+    pub(crate) fn of(fragment: &Fragment<'a>) -> Source<'a> {
+        Source {
+            bytes: fragment.bytes(),
+            at: fragment.at(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn fragment(&self, start: usize, end: usize) -> Fragment<'a> {
+        let bytes = self.bytes.get(start..end).unwrap_or_default();
+        Fragment::new(bytes, self.at + start)
+    }
 }

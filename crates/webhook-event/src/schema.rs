@@ -1,16 +1,16 @@
 //! A schema: where the fields of an input's events are.
 
-use crate::condition::Condition;
 use crate::error::{InvalidSchema, UnknownEvent};
 use crate::fields::EventFields;
 use crate::fragment::Fragment;
+use crate::layout::Layout;
+use crate::missing::missing;
 use crate::omit;
 use crate::pointer::Pointer;
-use crate::pointer_set::{Found, PointerSet};
+use crate::pointer_set::PointerSet;
 use crate::preset;
-use crate::selector::{Selector, at_pointer, elements};
+use crate::selector::elements;
 use crate::settings::{self, Members};
-use crate::time::epoch_ms;
 use serde_json::Value;
 use std::borrow::Cow;
 use webhook_model::EventHeader;
@@ -44,25 +44,13 @@ pub struct Schema {
     name: String,
     settings: Value,
     /// `None` for Aurora's events as Aurora writes them, whose header is read by the model.
-    fields: Option<Fields>,
-    each: Option<Pointer>,
-    ignore: Vec<Condition>,
-    omit: Vec<Pointer>,
+    layout: Option<Layout>,
+    /// A set of the one pointer.
+    each: Option<PointerSet>,
+    omit: PointerSet,
     only_changes: bool,
     unknown: UnknownEvents,
     encoding: Encoding,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Fields {
-    key: Vec<Selector>,
-    state: Option<Selector>,
-    old_state: Option<Selector>,
-    job: Vec<Selector>,
-    id: Vec<Selector>,
-    time: Option<Selector>,
-    /// All pointers of the selectors and of the events to ignore.
-    set: PointerSet,
 }
 
 impl Default for Schema {
@@ -71,10 +59,9 @@ impl Default for Schema {
         Schema {
             name: "aurora".to_owned(),
             settings: preset::settings("aurora").unwrap_or_default(),
-            fields: None,
+            layout: None,
             each: None,
-            ignore: Vec::new(),
-            omit: Vec::new(),
+            omit: PointerSet::default(),
             only_changes: false,
             unknown: UnknownEvents::Refuse,
             encoding: Encoding::Strict,
@@ -112,8 +99,7 @@ impl Schema {
         let fields = ["key", "state", "oldState", "job", "id", "time", "ignore"];
         let same = |field: &&str| merged.get(field) == settings.get(field);
         if name == "aurora" && fields.iter().all(same) {
-            schema.fields = None;
-            schema.ignore.clear();
+            schema.layout = None;
         }
         schema.name = name;
         schema.settings = merged;
@@ -123,31 +109,8 @@ impl Schema {
     fn read_settings(value: &Value) -> Result<Schema, InvalidSchema> {
         let mut members = Members::of(value, "the settings of an input")?;
         let _name = members.optional("schema", settings::text)?;
-        let each = members
-            .optional("each", nullable(settings::pointer))?
-            .flatten();
-        let ignore = members.optional("ignore", |value| {
-            settings::list(value, Condition::from_json)
-        })?;
-        let ignore = ignore.unwrap_or_default();
-        let key = members.required("key", one_or_more)?;
-        let state = members
-            .optional("state", nullable(Selector::from_json))?
-            .flatten();
-        let old_state = members
-            .optional("oldState", nullable(Selector::from_json))?
-            .flatten();
-        let job = members
-            .optional("job", nullable(one_or_more))?
-            .flatten()
-            .unwrap_or_default();
-        let id = members
-            .optional("id", nullable(one_or_more))?
-            .flatten()
-            .unwrap_or_default();
-        let time = members
-            .optional("time", nullable(Selector::from_json))?
-            .flatten();
+        let each = members.nullable("each", settings::pointer)?;
+        let layout = Layout::from_members(&mut members)?;
         let only_changes = members.optional("onlyChanges", settings::boolean)?;
         let unknown = members.optional("unknown", |value| {
             let choices = [
@@ -160,30 +123,21 @@ impl Schema {
             let choices = [("refuse", Encoding::Strict), ("replace", Encoding::Replace)];
             settings::choice(value, &choices)
         })?;
-        let omit = members.optional("omit", |value| settings::list(value, settings::pointer))?;
+        let omit = members.optional("omit", |value| settings::list(value, omitted))?;
         members.end()?;
-        let mut set = PointerSet::default();
-        let selectors = key.iter().chain(&state).chain(&old_state);
-        let selectors = selectors.chain(&job).chain(&id).chain(&time);
-        selectors.for_each(|selector| selector.add_to(&mut set));
-        for condition in &ignore {
-            set.add(condition.at());
-        }
+        let set = |pointers: Vec<Pointer>| {
+            let mut set = PointerSet::default();
+            pointers.iter().for_each(|pointer| {
+                set.add(pointer);
+            });
+            set
+        };
         Ok(Schema {
             name: String::new(),
             settings: Value::Null,
-            fields: Some(Fields {
-                key,
-                state,
-                old_state,
-                job,
-                id,
-                time,
-                set,
-            }),
-            each,
-            ignore,
-            omit: omit.unwrap_or_default(),
+            layout: Some(layout),
+            each: each.map(|each| set(vec![each])),
+            omit: set(omit.unwrap_or_default()),
             only_changes: only_changes.unwrap_or_default(),
             unknown: unknown.unwrap_or_default(),
             encoding: encoding.unwrap_or_default(),
@@ -212,7 +166,7 @@ impl Schema {
     /// `aurora`, and no setting says otherwise.
     #[must_use]
     pub fn has_aurora_fields(&self) -> bool {
-        self.fields.is_none()
+        self.layout.is_none()
     }
 
     /// Whether events are dropped whose state is their key's last one.
@@ -248,21 +202,15 @@ impl Schema {
         let Some(each) = &self.each else {
             return Ok(vec![Fragment::new(document, 0)]);
         };
-        let mut set = PointerSet::default();
-        set.add(each);
-        for condition in &self.ignore {
-            set.add(condition.at());
-        }
-        let found = set.read(document)?;
-        let events = at_pointer(&set, &found, each).filter(|events| !events.is_null());
-        let Some(events) = events else {
-            if self.ignores(&set, &found) {
+        let events = each.read(document)?.pop().flatten();
+        let Some(events) = events.filter(|events| !events.is_null()) else {
+            if let Some(layout) = &self.layout
+                && layout.ignores(document)?
+            {
                 return Ok(Vec::new());
             }
-            return Err(UnknownEvent::Missing {
-                setting: "each",
-                pointer: format!("\"{each}\""),
-            });
+            let pointers: Vec<_> = each.pointers().iter().collect();
+            return Err(missing("each", &pointers, document));
         };
         match (elements(&events), events.kind()) {
             (Some(elements), _) => Ok(elements),
@@ -270,7 +218,7 @@ impl Schema {
             (None, found) => Err(UnknownEvent::Type {
                 setting: "each",
                 expected: "an array",
-                pointer: format!("\"{each}\""),
+                pointer: each.pointers().iter().map(Pointer::to_string).collect(),
                 found,
                 at: events.at(),
             }),
@@ -282,14 +230,10 @@ impl Schema {
     /// # Errors
     /// The event is not understood.
     pub fn read<'a>(&self, event: &'a [u8]) -> Result<Option<EventFields<'a>>, UnknownEvent> {
-        let Some(fields) = &self.fields else {
-            return aurora(event).map(Some);
-        };
-        let found = fields.set.read(event)?;
-        if self.ignores(&fields.set, &found) {
-            return Ok(None);
+        match &self.layout {
+            Some(layout) => layout.read(event),
+            None => aurora(event).map(Some),
         }
-        fields.read(&found).map(Some)
     }
 
     /// The event without what is to be left out.
@@ -297,71 +241,10 @@ impl Schema {
     /// # Errors
     /// It is not one JSON document in UTF-8.
     pub fn omit<'a>(&self, event: &'a [u8]) -> Result<Cow<'a, [u8]>, UnknownEvent> {
-        if self.omit.is_empty() {
+        if self.omit.pointers().is_empty() {
             return Ok(Cow::Borrowed(event));
         }
         Ok(omit::cut(event, &self.omit)?)
-    }
-
-    fn ignores(&self, set: &PointerSet, found: &Found<'_>) -> bool {
-        self.ignore
-            .iter()
-            .any(|condition| condition.holds(at_pointer(set, found, condition.at()).as_ref()))
-    }
-}
-
-impl Fields {
-    fn read<'a>(&self, found: &Found<'a>) -> Result<EventFields<'a>, UnknownEvent> {
-        let optional = |setting, selector: &Option<Selector>| match selector {
-            Some(selector) => selector.find(setting, &self.set, found),
-            None => Ok(None),
-        };
-        let mut key = Vec::with_capacity(self.key.len());
-        for selector in &self.key {
-            let part = selector.find("key", &self.set, found)?;
-            key.push(part.ok_or_else(|| UnknownEvent::Missing {
-                setting: "key",
-                pointer: selector.pointer(),
-            })?);
-        }
-        let time = optional("time", &self.time)?;
-        Ok(EventFields {
-            key: join(key),
-            state: optional("state", &self.state)?,
-            old_state: optional("oldState", &self.old_state)?,
-            job: self.parts("job", &self.job, found)?,
-            id: match &self.id[..] {
-                [] => None,
-                id => Some(self.parts("id", id, found)?)
-                    .filter(|parts| !parts.is_empty())
-                    .map(|parts| parts.join("/")),
-            },
-            time: time.as_deref().and_then(epoch_ms),
-        })
-    }
-
-    /// The texts of all selectors; empty if one of them finds none.
-    fn parts<'a>(
-        &self,
-        setting: &'static str,
-        selectors: &[Selector],
-        found: &Found<'a>,
-    ) -> Result<Vec<Cow<'a, str>>, UnknownEvent> {
-        let mut parts = Vec::with_capacity(selectors.len());
-        for selector in selectors {
-            match selector.find(setting, &self.set, found)? {
-                Some(part) => parts.push(part),
-                None => return Ok(Vec::new()),
-            }
-        }
-        Ok(parts)
-    }
-}
-
-fn join<'a>(mut parts: Vec<Cow<'a, str>>) -> Cow<'a, str> {
-    match parts.len() {
-        1 => parts.remove(0),
-        _ => Cow::Owned(parts.join("/")),
     }
 }
 
@@ -385,20 +268,13 @@ fn aurora(event: &[u8]) -> Result<EventFields<'_>, UnknownEvent> {
     })
 }
 
-fn one_or_more(value: &Value) -> Result<Vec<Selector>, InvalidSchema> {
-    match value {
-        Value::Array(items) if items.is_empty() => Err(InvalidSchema::new("an empty list")),
-        Value::Array(_) => settings::list(value, Selector::from_json),
-        one => Selector::from_json(one).map(|one| vec![one]),
-    }
-}
-
-fn nullable<T>(
-    read: impl Fn(&Value) -> Result<T, InvalidSchema>,
-) -> impl Fn(&Value) -> Result<Option<T>, InvalidSchema> {
-    move |value| match value {
-        Value::Null => Ok(None),
-        value => read(value).map(Some),
+/// A pointer to leave out, which is not that of the whole document.
+fn omitted(value: &Value) -> Result<Pointer, InvalidSchema> {
+    let pointer = settings::pointer(value)?;
+    match pointer.tokens().is_empty() {
+        true => Err(InvalidSchema::new("the whole event cannot be left out")
+            .help("to drop events, use `ignore`")),
+        false => Ok(pointer),
     }
 }
 
@@ -438,7 +314,10 @@ mod tests {
         assert_eq!(fields, expected);
         assert!(nomad.split(b"{}").unwrap().is_empty(), "a heartbeat");
         let error = nomad.split(b"{\"Index\":1}").unwrap_err();
-        assert_eq!(error.to_string(), "each: no value at \"/Events\"");
+        assert_eq!(
+            error.to_string(),
+            "each: no value at \"/Events\": the document is an object without \"Events\" (byte 0)"
+        );
     }
 
     #[test]

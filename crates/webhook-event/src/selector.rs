@@ -4,11 +4,11 @@ use crate::condition::{self, Condition, Test, hold};
 use crate::error::{InvalidSchema, UnknownEvent};
 use crate::fragment::Fragment;
 use crate::pointer::Pointer;
-use crate::pointer_set::{Found, PointerSet};
+use crate::pointer_set::{PointerSet, Source};
 use crate::settings::{self, Members, kind};
 use serde_json::Value;
 use std::borrow::Cow;
-use webhook_model::JsonScanner;
+use webhook_model::{JsonScanner, ReadError};
 
 /// Where the text of a field is: a pointer, or an object that says more (see [`Selector::from_json`]).
 #[derive(Clone, Debug, PartialEq)]
@@ -16,22 +16,37 @@ pub struct Selector(Kind);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Kind {
-    /// The value at a pointer, if it meets the tests.
-    Value {
-        at: Pointer,
-        tests: Vec<Test>,
-        default: Option<String>,
-    },
-    /// A value in an element of the array at a pointer: of those that meet the conditions, the
-    /// last one or the one before it.
-    Element {
-        at: Pointer,
-        conditions: Vec<Condition>,
-        from_end: usize,
-        value: Pointer,
-    },
+    Value(OneValue),
+    Element(Box<Element>),
     /// The first that is found.
     First(Vec<Selector>),
+}
+
+/// The value at a pointer, if it meets the tests.
+#[derive(Clone, Debug, PartialEq)]
+struct OneValue {
+    at: Pointer,
+    /// The index of the pointer in the schema's set.
+    slot: usize,
+    tests: Vec<Test>,
+    default: Option<String>,
+}
+
+/// A value in an element of the array at a pointer: of those that meet the conditions and have the
+/// value, the last one or the one before it. An object counts as an array of one.
+#[derive(Clone, Debug, PartialEq)]
+struct Element {
+    at: Pointer,
+    slot: usize,
+    before_last: bool,
+    value: Pointer,
+    conditions: Vec<Condition>,
+    /// The pointers of the value and of the conditions within an element.
+    set: PointerSet,
+    /// The indices in that set: of the value, and of each condition.
+    inner: (usize, Vec<usize>),
+    /// The indices in the schema's set, for an object.
+    outer: (usize, Vec<usize>),
 }
 
 impl Selector {
@@ -43,11 +58,12 @@ impl Selector {
     /// It has another form.
     pub fn from_json(value: &Value) -> Result<Selector, InvalidSchema> {
         if value.is_string() {
-            return Ok(Selector(Kind::Value {
+            return Ok(Selector(Kind::Value(OneValue {
                 at: settings::pointer(value)?,
+                slot: 0,
                 tests: Vec::new(),
                 default: None,
-            }));
+            })));
         }
         if !value.is_object() {
             let found = kind(value);
@@ -66,7 +82,7 @@ impl Selector {
         let conditions =
             members.optional("where", |value| settings::list(value, Condition::from_json))?;
         let tests = condition::tests(&mut members)?;
-        let default = members.optional("default", settings::text)?;
+        let default = members.optional("default", settings::scalar)?;
         members.end()?;
         let is_element = last.is_some() || previous.is_some() || conditions.is_some();
         let is_value = !tests.is_empty() || default.is_some();
@@ -88,123 +104,159 @@ impl Selector {
                 return Err(InvalidSchema::new("`where` without `last` or `previous`")
                     .help("give the pointer of the value within the element, such as \"/name\""));
             }
-            (None, None) => Kind::Value { at, tests, default },
+            (None, None) => Kind::Value(OneValue {
+                at,
+                slot: 0,
+                tests,
+                default,
+            }),
             _ if is_value => {
                 return Err(InvalidSchema::new(
                     "a test or a `default` beside `last` or `previous`",
                 )
                 .help("put a test into `where`, and a default into the last of `first`"));
             }
-            (last, previous) => Kind::Element {
+            (last, previous) => Kind::Element(Box::new(Element::new(
                 at,
-                conditions: conditions.unwrap_or_default(),
-                from_end: usize::from(previous.is_some()),
-                value: last.or(previous).unwrap_or_default(),
-            },
+                previous.is_some(),
+                last.or(previous).unwrap_or_default(),
+                conditions.unwrap_or_default(),
+            ))),
         };
         Ok(Selector(kind))
     }
 
-    /// The pointer that is looked up first, for messages.
-    pub(crate) fn pointer(&self) -> String {
+    /// The pointers that are looked up, for messages.
+    pub(crate) fn pointers(&self) -> Vec<&Pointer> {
         match &self.0 {
-            Kind::Value { at, .. } => at.to_string(),
-            Kind::Element { at, .. } => at.to_string(),
-            Kind::First(first) => {
-                let pointers: Vec<_> = first.iter().map(Selector::pointer).collect();
-                pointers.join(" or ")
-            }
+            Kind::Value(value) => vec![&value.at],
+            Kind::Element(element) => vec![&element.at],
+            Kind::First(first) => first.iter().flat_map(Selector::pointers).collect(),
         }
     }
 
-    /// Adds all pointers to a set.
-    pub(crate) fn add_to(&self, set: &mut PointerSet) {
-        match &self.0 {
-            Kind::Value { at, .. } | Kind::Element { at, .. } => {
-                set.add(at);
+    /// Adds all pointers to the schema's set.
+    pub(crate) fn add_to(&mut self, set: &mut PointerSet) {
+        match &mut self.0 {
+            Kind::Value(value) => value.slot = set.add(&value.at),
+            Kind::Element(element) => {
+                let at = element.at.clone();
+                element.slot = set.add(&at);
+                element.outer.0 = set.add(&at.join(&element.value));
+                element.outer.1 = (element.conditions.iter())
+                    .map(|condition| set.add(&at.join(condition.at())))
+                    .collect();
             }
-            Kind::First(first) => first.iter().for_each(|selector| selector.add_to(set)),
+            Kind::First(first) => first.iter_mut().for_each(|selector| selector.add_to(set)),
         }
     }
 
-    /// The text in what a set found, `None` if there is none.
+    /// The text in what the schema's set found, `None` if there is none.
     ///
     /// # Errors
     /// The value is an object or an array.
     pub(crate) fn find<'a>(
         &self,
         setting: &'static str,
-        set: &PointerSet,
-        found: &Found<'a>,
+        found: &[Option<Fragment<'a>>],
     ) -> Result<Option<Cow<'a, str>>, UnknownEvent> {
         match &self.0 {
             Kind::First(first) => {
                 for selector in first {
-                    if let Some(text) = selector.find(setting, set, found)? {
+                    if let Some(text) = selector.find(setting, found)? {
                         return Ok(Some(text));
                     }
                 }
                 Ok(None)
             }
-            Kind::Value { at, tests, default } => {
-                let value = at_pointer(set, found, at).filter(|value| !value.is_null());
-                let value = value.filter(|value| hold(tests, Some(value)));
-                match value {
-                    Some(value) => text(setting, at, &value).map(Some),
-                    None => Ok(default.clone().map(Cow::Owned)),
-                }
-            }
-            Kind::Element {
+            Kind::Value(OneValue {
                 at,
-                conditions,
-                from_end,
-                value,
-            } => {
-                let Some(array) = at_pointer(set, found, at).filter(|value| !value.is_null())
-                else {
-                    return Ok(None);
-                };
-                let mut inner = PointerSet::default();
-                let wanted = inner.add(value);
-                for condition in conditions {
-                    inner.add(condition.at());
-                }
-                let mut texts = Vec::new();
-                for element in elements(&array).ok_or_else(|| UnknownEvent::Type {
-                    setting,
-                    expected: "an array",
-                    pointer: at.to_string(),
-                    found: array.kind(),
-                    at: array.at(),
-                })? {
-                    let found = inner.read(element.bytes())?;
-                    let meets = conditions.iter().all(|condition| {
-                        condition.holds(at_pointer(&inner, &found, condition.at()).as_ref())
-                    });
-                    if meets && let Some(value) = found[wanted].filter(|value| !value.is_null()) {
-                        texts.push(value);
-                    }
-                }
-                let chosen = texts
-                    .len()
-                    .checked_sub(from_end + 1)
-                    .map(|index| texts[index]);
-                chosen
-                    .map(|chosen| text(setting, value, &chosen))
-                    .transpose()
-            }
+                slot,
+                tests,
+                default,
+            }) => match present(found, *slot).filter(|value| hold(tests, Some(value))) {
+                Some(value) => text(setting, at, &value).map(Some),
+                None => Ok(default.clone().map(Cow::Owned)),
+            },
+            Kind::Element(element) => match element.find(setting, found)? {
+                Some(value) => text(setting, &element.at.join(&element.value), &value).map(Some),
+                None => Ok(None),
+            },
         }
     }
 }
 
-/// What a set found at one of its pointers.
-pub(crate) fn at_pointer<'a>(
-    set: &PointerSet,
-    found: &Found<'a>,
-    pointer: &Pointer,
-) -> Option<Fragment<'a>> {
-    let index = set.pointers().iter().position(|known| known == pointer)?;
-    found.get(index).copied().flatten()
+impl Element {
+    fn new(at: Pointer, before_last: bool, value: Pointer, conditions: Vec<Condition>) -> Element {
+        let mut set = PointerSet::default();
+        let slots = conditions.iter().map(Condition::at);
+        let inner = (set.add(&value), slots.map(|at| set.add(at)).collect());
+        Element {
+            at,
+            slot: 0,
+            before_last,
+            value,
+            conditions,
+            set,
+            inner,
+            outer: (0, Vec::new()),
+        }
+    }
+
+    fn find<'a>(
+        &self,
+        setting: &'static str,
+        found: &[Option<Fragment<'a>>],
+    ) -> Result<Option<Fragment<'a>>, UnknownEvent> {
+        let Some(array) = present(found, self.slot) else {
+            return Ok(None);
+        };
+        match array.kind() {
+            "an array" => Ok(self.in_array(&array)?),
+            "an object" => Ok(self
+                .chosen(found, &self.outer)
+                .filter(|_| !self.before_last)),
+            kind => Err(UnknownEvent::Type {
+                setting,
+                expected: "an array",
+                pointer: self.at.to_string(),
+                found: kind,
+                at: array.at(),
+            }),
+        }
+    }
+
+    fn in_array<'a>(&self, array: &Fragment<'a>) -> Result<Option<Fragment<'a>>, ReadError> {
+        let mut scanner = JsonScanner::new(array.bytes())?;
+        let mut found = vec![None; self.set.pointers().len()];
+        let (mut last, mut previous) = (None, None);
+        scanner.enter_array()?;
+        let mut first = true;
+        while scanner.next_element(&mut first)? {
+            self.set
+                .read_next(&mut scanner, Source::of(array), &mut found)?;
+            if let Some(value) = self.chosen(&found, &self.inner) {
+                previous = last.replace(value);
+            }
+        }
+        Ok(if self.before_last { previous } else { last })
+    }
+
+    /// The value, if the conditions hold, by the indices of their pointers.
+    fn chosen<'a>(
+        &self,
+        found: &[Option<Fragment<'a>>],
+        (value, slots): &(usize, Vec<usize>),
+    ) -> Option<Fragment<'a>> {
+        let mut conditions = self.conditions.iter().zip(slots);
+        let hold = conditions.all(|(condition, slot)| condition.holds(found[*slot].as_ref()));
+        present(found, *value).filter(|_| hold)
+    }
+}
+
+/// What was found for a pointer, if it is not null.
+fn present<'a>(found: &[Option<Fragment<'a>>], slot: usize) -> Option<Fragment<'a>> {
+    found[slot].filter(|value| !value.is_null())
 }
 
 /// The elements of an array; `None` if it is none.
@@ -220,8 +272,7 @@ pub(crate) fn elements<'a>(array: &Fragment<'a>) -> Option<Vec<Fragment<'a>>> {
         scanner.peek();
         let start = scanner.place();
         scanner.skip_value().ok()?;
-        let bytes = array.bytes().get(start..scanner.place())?;
-        elements.push(Fragment::new(bytes, array.at() + start));
+        elements.push(Source::of(array).fragment(start, scanner.place()));
     }
     Some(elements)
 }

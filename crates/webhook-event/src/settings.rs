@@ -2,7 +2,7 @@
 
 use crate::error::InvalidSchema;
 use crate::pointer::Pointer;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 type Result<T> = std::result::Result<T, InvalidSchema>;
 
@@ -35,6 +35,19 @@ impl<'a> Members<'a> {
         let value = self.object.get(name);
         let read = value.map(|value| read(value).map_err(|error| error.within(name)));
         read.transpose()
+    }
+
+    /// Reads a member, unless it is null.
+    pub(crate) fn nullable<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&'a Value) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let value = self.optional(name, |value| match value {
+            Value::Null => Ok(None),
+            value => read(value).map(Some),
+        })?;
+        Ok(value.flatten())
     }
 
     /// Reads a member.
@@ -97,8 +110,18 @@ pub(crate) fn boolean(value: &Value) -> Result<bool> {
         .ok_or_else(|| wrong_type("true or false", value))
 }
 
-pub(crate) fn number(value: &Value) -> Result<f64> {
-    value.as_f64().ok_or_else(|| wrong_type("a number", value))
+pub(crate) fn number(value: &Value) -> Result<Number> {
+    let number = value.as_number();
+    number.cloned().ok_or_else(|| wrong_type("a number", value))
+}
+
+/// A scalar as the text that stands for it.
+pub(crate) fn scalar(value: &Value) -> Result<String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        _ => Err(wrong_type("a text", value)),
+    }
 }
 
 pub(crate) fn pointer(value: &Value) -> Result<Pointer> {
