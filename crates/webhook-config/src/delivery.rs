@@ -7,12 +7,14 @@ pub enum Format {
     /// The event, byte for byte as accepted.
     #[default]
     Aurora,
-    /// The event as a Kafka REST v2 record with its task as the key.
+    /// The event as a Kafka REST v2 record with the event's key.
     KafkaRestV2,
     /// The event, with its CloudEvents 1.0 attributes as headers.
     CloudEventsBinary,
     /// The event in a CloudEvents 1.0 envelope.
     CloudEventsStructured,
+    /// What the target's template makes of the event.
+    Template,
 }
 
 impl Format {
@@ -22,6 +24,7 @@ impl Format {
         Format::KafkaRestV2,
         Format::CloudEventsBinary,
         Format::CloudEventsStructured,
+        Format::Template,
     ];
 
     /// The name in the file.
@@ -32,6 +35,7 @@ impl Format {
             Format::KafkaRestV2 => "kafka-rest-v2",
             Format::CloudEventsBinary => "cloudevents-binary",
             Format::CloudEventsStructured => "cloudevents-structured",
+            Format::Template => "template",
         }
     }
 }

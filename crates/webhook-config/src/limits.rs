@@ -28,6 +28,9 @@ pub enum BuildError {
         /// The most that is allowed.
         most: u64,
     },
+    /// The format is `template`, and there is no template.
+    #[error("the format is \"template\", and there is no template")]
+    NoTemplate,
     /// There is no target.
     #[error("there is no target")]
     NoTargets,
@@ -89,6 +92,10 @@ pub(crate) const MAX_PER_SECOND: Limits = Limits {
     least: 1,
     most: 1_000_000,
 };
+pub(crate) const MAX_BODY_BYTES: Limits = Limits {
+    least: 1 << 10,
+    most: 64 << 20,
+};
 pub(crate) const MAX_EVENT_BYTES: Limits = Limits {
     least: 1 << 10,
     most: 64 << 20,
@@ -139,6 +146,8 @@ pub(crate) const DEFAULT_WINDOW_RELIABLE: NonZeroUsize =
 pub(crate) const DEFAULT_WINDOW_BEST_EFFORT: NonZeroUsize =
     NonZeroUsize::new(256).expect("256 is not 0");
 pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
+/// Room for a whole event of the greatest size by default, and as much around it.
+pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 2 << 20;
 pub(crate) const DEFAULT_MAX_EVENT_BYTES: usize = 1 << 20;
 /// A shorter connect time-out only suits receivers in the same data centre.
 pub(crate) const SHORT_TIMEOUT_MSEC: u64 = 100;

@@ -5,7 +5,7 @@ use crate::filter::{JobFilter, StatusFilter};
 use crate::input::{InputFilter, InputName, Inputs};
 use crate::queue::QueueSettings;
 use crate::retry::RetryPolicy;
-use crate::secret::MASK;
+use crate::secret::{MASK, looks_secret};
 use crate::show_parts::{ShownHeaders, ShownTls, msec, show_tls};
 use crate::show_sources::{ShownSource, show_source};
 use crate::source::Source;
@@ -43,6 +43,11 @@ struct ShownTarget<'a> {
     r#where: Vec<&'a Value>,
     initial_events: bool,
     format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<Value>,
+    max_body_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloud_events: Option<&'a Value>,
     delivery: &'static str,
     retry: ShownRetry,
     breaker: ShownBreaker,
@@ -157,6 +162,11 @@ fn show_target<'a>(target: &'a Target) -> ShownTarget<'a> {
             .collect(),
         initial_events: target.initial_events(),
         format: target.format().name(),
+        template: target
+            .template()
+            .map(|template| masked("", template.source())),
+        max_body_bytes: target.max_body_bytes(),
+        cloud_events: Some(target.cloud_events().written()).filter(|written| !written.is_null()),
         delivery: target.delivery().name(),
         retry: show_retry(target.retry()),
         breaker: show_breaker(target.breaker()),
@@ -176,6 +186,21 @@ impl Serialize for ShownInputs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let named = self.0.named.iter();
         serializer.collect_map(named.map(|(name, schema)| (name.as_str(), schema.settings())))
+    }
+}
+
+/// The template at a member's name. Text without values is masked if it looks like a credential.
+fn masked(name: &str, template: &Value) -> Value {
+    match template {
+        // A pointer, or the name of a variable or a file.
+        Value::String(_) if matches!(name, "$at" | "$env" | "$file") => template.clone(),
+        Value::String(text) if !text.contains('{') && looks_secret(name, text) => MASK.into(),
+        Value::Array(items) => items.iter().map(|item| masked(name, item)).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), masked(name, value)))
+            .collect(),
+        scalar => scalar.clone(),
     }
 }
 

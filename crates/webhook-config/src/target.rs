@@ -16,7 +16,7 @@ use crate::url::TargetUrl;
 use http::HeaderMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
-use webhook_event::Condition;
+use webhook_event::{CloudEventTemplate, Condition, Template};
 
 /// A receiver of events and the settings of its deliveries. Made by
 /// [`Config::load`](crate::Config::load) or a [`TargetBuilder`](crate::TargetBuilder); every value
@@ -35,6 +35,9 @@ pub struct Target {
     conditions: Vec<Condition>,
     initial_events: bool,
     format: Format,
+    template: Option<Template>,
+    max_body_bytes: usize,
+    cloud_events: CloudEventTemplate,
     delivery: Delivery,
     retry: RetryPolicy,
     breaker: BreakerPolicy,
@@ -65,6 +68,9 @@ impl Target {
             conditions: Vec::new(),
             initial_events: true,
             format: Format::Aurora,
+            template: None,
+            max_body_bytes: limits::DEFAULT_MAX_BODY_BYTES,
+            cloud_events: CloudEventTemplate::default(),
             delivery: Delivery::Reliable,
             retry: RetryPolicy::default(),
             breaker: BreakerPolicy::default(),
@@ -156,6 +162,24 @@ impl Target {
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The template of the body, if that is the format.
+    #[must_use]
+    pub fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
+    }
+
+    /// The most bytes of a body that the template may make.
+    #[must_use]
+    pub fn max_body_bytes(&self) -> usize {
+        self.max_body_bytes
+    }
+
+    /// The templates of a CloudEvent's `source` and `type`.
+    #[must_use]
+    pub fn cloud_events(&self) -> &CloudEventTemplate {
+        &self.cloud_events
     }
 
     /// The guarantee of a delivery.
@@ -280,8 +304,12 @@ impl TargetBuilder {
         conditions: Vec<Condition>
         /// Whether it gets events without an old state; it does if not set.
         initial_events: bool
-        /// The format of a delivery's body.
+        /// The format of a delivery's body. Use [`Self::template`] for a template.
         format: Format
+        /// The most bytes of a body that the template may make; 2 MiB if not set, 64 MiB at most.
+        max_body_bytes: usize
+        /// The templates of a CloudEvent's `source` and `type`; defaults by the event if not set.
+        cloud_events: CloudEventTemplate
         /// The guarantee of a delivery.
         delivery: Delivery
         /// When a failed delivery is retried.
@@ -306,6 +334,13 @@ impl TargetBuilder {
         tls: Tls
         /// The proxy for its requests; none if not set.
         proxy: Option<ProxyUrl>
+    }
+
+    /// The template of the body; the format is [`Format::Template`].
+    pub fn template(mut self, template: Template) -> Self {
+        self.target.format = Format::Template;
+        self.target.template = Some(template);
+        self
     }
 
     /// The time-out for the response's status line, counted from the connection; the larger of the
@@ -373,6 +408,10 @@ impl TargetBuilder {
         }
         if let Some(bytes) = target.max_owed_bytes {
             limits::OWED_BYTES.check("maxOwedBytes", bytes)?;
+        }
+        limits::MAX_BODY_BYTES.check("maxBodyBytes", target.max_body_bytes as u64)?;
+        if target.format == Format::Template && target.template.is_none() {
+            return Err(BuildError::NoTemplate);
         }
         target.header_map = header_map(&target.headers);
         Ok(target)

@@ -67,6 +67,7 @@ codes! {
     UnknownFormat "unknown-format" "There is no such format."
     UnknownDelivery "unknown-delivery" "There is no such kind of delivery."
     UnknownWhenFull "unknown-when-full" "There is no such value of `whenFull`."
+    InvalidTemplate "invalid-template" "A template of the body, or of a CloudEvent's attributes, cannot be used."
     InvalidRetry "invalid-retry" "The retry settings contradict each other."
     UnresolvedSecret "unresolved-secret" "A secret's file or environment variable cannot be read."
     InvalidSigningSecret "invalid-signing-secret" "A signing secret is not `whsec_` and the base64 of 24 to 64 bytes."

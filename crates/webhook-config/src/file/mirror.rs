@@ -49,8 +49,20 @@ file_object! {
         /// starts.
         initial_events: bool = "initialEvents", default(true);
         /// The format of the body: the event, byte for byte as accepted (`aurora`), a Kafka REST v2
-        /// record with the task as its key, or a CloudEvents 1.0 event.
+        /// record with the event's key, a CloudEvents 1.0 event, or what `template` makes of it.
         format: FormatText = "format", default("aurora");
+        /// The body as JSON, with `"format": "template"`: strings with values in braces
+        /// (`"{/task/status}"`, `"{state}"`), and objects that stand for values (`{"$at":
+        /// "/task"}`). [templates.md](templates.md) has the rules, and files for chat and alert
+        /// services.
+        template: TemplateFile = "template", optional;
+        /// The largest body that `template` may make, in bytes; 1024 to 67108864. An event whose
+        /// body would be longer becomes a dead letter.
+        max_body_bytes: Spanned<u64> = "maxBodyBytes", default(2_097_152);
+        /// The attributes `source` and `type` of CloudEvents, as text with values in braces, for
+        /// example `{"source": "/slurm/{/partition}", "type": "com.example.{state}"}`. Either may
+        /// be absent. An event that came in as a CloudEvent keeps its own.
+        cloud_events: CloudEventsFile = "cloudEvents", optional;
         /// `reliable`: queued on disk and retried; kept as a dead letter if it is given up.
         /// `best-effort`: one attempt, nothing on disk, so that an event is lost if the receiver
         /// closes the kept connection as the request is sent.
@@ -216,6 +228,34 @@ impl std::fmt::Debug for UrlText {
             UrlText::Literal(_) => f.write_str("Literal(***)"),
             UrlText::Reference(secret) => f.debug_tuple("Reference").field(secret).finish(),
         }
+    }
+}
+
+/// A template of the body, not yet parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct TemplateFile(pub(crate) Value);
+
+impl FromValue for TemplateFile {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        if !matches!(value.kind, Kind::Object(_) | Kind::Array(_)) {
+            reader.wrong_type(value, "an object or a list");
+            return None;
+        }
+        Some(TemplateFile(value.clone()))
+    }
+}
+
+/// Templates of a CloudEvent's attributes, not yet parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct CloudEventsFile(pub(crate) Value);
+
+impl FromValue for CloudEventsFile {
+    fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
+        if !matches!(value.kind, Kind::Object(_)) {
+            reader.wrong_type(value, "an object");
+            return None;
+        }
+        Some(CloudEventsFile(value.clone()))
     }
 }
 

@@ -6,8 +6,8 @@ use super::input::{
     SelectorJson, SelectorsJson, SwitchJson, UnknownJson, Utf8Json,
 };
 use super::mirror::{
-    DeliveryText, FormatText, HeadersFile, ProxyText, ReferenceFile, SecretFile, UrlText,
-    WhenFullText,
+    CloudEventsFile, DeliveryText, FormatText, HeadersFile, ProxyText, ReferenceFile, SecretFile,
+    TemplateFile, UrlText, WhenFullText,
 };
 use super::read::{Milliseconds, Spanned, Text};
 use super::statuses::StatusList;
@@ -38,6 +38,18 @@ macro_rules! inline_schema {
 inline_schema!(Text, _generator => json_schema!({ "type": "string" }));
 inline_schema!(Spanned<u64>, _generator => json_schema!({ "type": "integer", "minimum": 1 }));
 inline_schema!(Spanned<f64>, _generator => json_schema!({ "type": "number", "minimum": 1, "maximum": 1000 }));
+inline_schema!(TemplateFile, _generator => json_schema!({
+    "anyOf": [{ "type": "object" }, { "type": "array" }],
+    "examples": [{ "text": "{key} is {state}" }],
+}));
+inline_schema!(CloudEventsFile, _generator => json_schema!({
+    "type": "object",
+    "properties": {
+        "source": { "type": "string", "minLength": 1 },
+        "type": { "type": "string", "minLength": 1 },
+    },
+    "additionalProperties": false,
+}));
 inline_schema!(ProxyText, _generator => json_schema!({ "type": "string", "format": "uri" }));
 inline_schema!(UrlText, generator => {
     let reference = generator.subschema_for::<ReferenceFile>();

@@ -11,6 +11,7 @@ mod round_trip;
 mod schema;
 mod secrets;
 mod sources;
+mod templates;
 
 use webhook_config::{Config, Diagnostics, LoadError, Loaded, Severity};
 

@@ -9,7 +9,7 @@ use webhook_config::{
     BreakerPolicy, Config, DeadLetterSettings, Delivery, Format, InputFilter, InputName, JobFilter,
     QueueSettings, RetryPolicy, StatusFilter, Target, TargetName, TargetUrl, WhenFull,
 };
-use webhook_event::{Condition, Schema};
+use webhook_event::{Condition, Schema, Template};
 use webhook_model::ScheduleStatus;
 
 /// The inputs of all configurations here, besides Aurora's default one.
@@ -59,6 +59,7 @@ prop_compose! {
         conditions in prop::collection::vec(condition(), 0..3),
         initial_events in any::<bool>(),
         format in prop::sample::select(Format::ALL),
+        body_bytes in 1usize << 10..=64 << 20,
         delivery in prop::sample::select(Delivery::ALL),
         retry in retry(),
         sizes in (1usize..=4096, 1usize..=1 << 20, 1u64..=64 << 20),
@@ -77,6 +78,7 @@ prop_compose! {
             .conditions(conditions)
             .initial_events(initial_events)
             .format(format)
+            .max_body_bytes(body_bytes)
             .delivery(delivery)
             .retry(retry)
             .breaker(BreakerPolicy::new(
@@ -91,6 +93,10 @@ prop_compose! {
             .max_per_second(rate.and_then(NonZeroU32::new));
         for (name, value) in headers {
             builder = builder.header(&name, value.trim());
+        }
+        if format == Format::Template {
+            let template = serde_json::json!({ "text": "{/a} {state}", "of": [{ "$at": "/b" }] });
+            builder = builder.template(Template::from_json(&template).unwrap());
         }
         builder.build().unwrap()
     }

@@ -138,11 +138,16 @@ fn every_key_is_read() {
             .unwrap()
             .keys()
         {
-            // No key accepts a list of lists.
+            // No key but `template` accepts a list of lists, and that one no number.
+            let wrong = if key == "template" {
+                json!(7)
+            } else {
+                json!([[]])
+            };
             let mut file = json!({ "targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000 });
             match path {
-                "" => file[key] = json!([[]]),
-                _ => file[path] = json!({ key: [[]] }),
+                "" => file[key] = wrong,
+                _ => file[path] = json!({ key: wrong }),
             }
             let codes = crate::problems(&file.to_string());
             let codes: Vec<_> = codes.iter().map(|it| it.code().as_str()).collect();

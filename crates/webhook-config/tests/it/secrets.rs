@@ -35,6 +35,8 @@ fn file(secret: &str) -> String {
         "targetURL": format!("https://user:{}@example.com/", secret.replace(['/', ' ', '=', '@'], "x")),
         "headers": { "Authorization": secret, "X-Api-Key": format!("Bearer {secret}") },
         "timeoutMsec": 5000,
+        "format": "template",
+        "template": { "routing_key": secret, "list": [{ "token": secret }] },
         "signing": { "secrets": [secret, format!("whsec_{secret}")] },
         "tls": { "clientKey": secret },
         "proxy": format!("http://u:{}@proxy:1", secret.replace(['/', ' ', '=', '@'], "x")),

@@ -47,6 +47,12 @@ impl CloudEventTemplate {
         Ok(template)
     }
 
+    /// Whether there is no template.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.source.is_none() && self.kind.is_none()
+    }
+
     /// The templates as they were read.
     #[must_use]
     pub fn written(&self) -> &Value {

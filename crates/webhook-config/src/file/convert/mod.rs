@@ -9,6 +9,7 @@ mod inputs;
 mod retry;
 mod sources;
 mod target;
+mod template;
 
 use super::mirror::{DeadLettersFile, QueueFile, TargetFile};
 use super::object::shorten;

@@ -7,6 +7,7 @@ use super::filters::{jobs, statuses};
 use super::headers::convert_headers;
 use super::inputs::{FileInputs, conditions};
 use super::retry::convert_retry;
+use super::template::{cloud_events, template};
 use crate::delivery::{Delivery, Format};
 use crate::diagnostic::Code;
 use crate::file::mirror::{SecretFile, SecretFrom, TargetFile, UrlText};
@@ -19,6 +20,7 @@ use crate::target::Target;
 use crate::url::secret_parts;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
+use webhook_event::CloudEventTemplate;
 
 pub(super) fn convert_target(
     file: TargetFile,
@@ -201,6 +203,27 @@ pub(super) fn convert_target(
         .format
         .as_given()
         .map_or(Format::default(), |format| format.0);
+    let is_template = format == Format::Template;
+    let template = match file.template.as_given() {
+        Some(tree) => template(&tree.0, format, context, reader),
+        None if is_template && !context.is_partial && !matches!(file.template, Slot::Bad) => {
+            let message = "`format` is \"template\", and there is no `template`";
+            let help = "add `template`: the body as JSON, such as {\"text\": \"{key} is {state}\"}";
+            reader.error(Code::IncompleteKeys, &brace, message, help);
+            None
+        }
+        None => None,
+    };
+    let max_body_bytes = number(
+        &file.max_body_bytes,
+        limits::MAX_BODY_BYTES,
+        "maxBodyBytes",
+        reader,
+    );
+    let cloud_events = match file.cloud_events.as_given() {
+        Some(tree) => cloud_events(&tree.0, format, reader)?,
+        None => CloudEventTemplate::default(),
+    };
     let mut builder = Target::builder(url?)
         .name(name?)
         .headers(headers?)
@@ -211,6 +234,7 @@ pub(super) fn convert_target(
         .conditions(conditions)
         .initial_events(file.initial_events.given().unwrap_or(true))
         .format(format)
+        .cloud_events(cloud_events)
         .delivery(delivery)
         .retry(retry)
         .breaker(breaker)
@@ -219,6 +243,12 @@ pub(super) fn convert_target(
         .signing(signing)
         .tls(tls)
         .proxy(proxy);
+    if is_template {
+        builder = builder.template(template?);
+    }
+    if let Some(bytes) = max_body_bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+        builder = builder.max_body_bytes(bytes);
+    }
     if let Some(timeout) = response_timeout {
         builder = builder.response_timeout(Duration::from_millis(timeout));
     }
