@@ -77,8 +77,8 @@ mod worker;
 
 pub use crate::control::{Control, RepairError};
 pub use crate::delivery::{
-    CLOUD_EVENT_TYPE, RESPONSE_KEPT, Verdict, WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE,
-    WEBHOOK_TIMESTAMP, classify,
+    CLOUD_EVENT_TYPE, GENERIC_CLOUD_EVENT_TYPE, RESPONSE_KEPT, Verdict, WEBHOOK_ATTEMPT,
+    WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, classify,
 };
 pub use crate::dispatcher::{Dispatcher, DispatcherBuilder, ShutdownReport, StartError};
 pub use crate::http::HttpConnector;

@@ -1,6 +1,8 @@
 //! A test delivery that bypasses the queue.
 
-use crate::delivery::{AttemptInfo, AttemptResult, EventParts, RequestTemplate, Verdict};
+use crate::delivery::{
+    AttemptInfo, AttemptResult, EventParts, RequestTemplate, Verdict, masked_body,
+};
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Connector, Request, TransportError};
 use crate::intake::ParsedEvent;
@@ -24,6 +26,8 @@ pub struct TestDelivery {
     pub headers: HeaderMap,
     /// The body sent.
     pub body: Vec<u8>,
+    /// The same with the secrets of the target's template masked.
+    pub masked_body: Vec<u8>,
     /// The answer, or why there is none.
     pub result: Result<Answer, TransportError>,
     /// The class of the result.
@@ -48,6 +52,14 @@ pub enum TestDeliveryError {
         /// The target's name.
         target: String,
         /// What is wrong.
+        detail: String,
+    },
+    /// No request can be made of the event.
+    #[error("no request to target {target} can be made of the event: {detail}")]
+    Unsendable {
+        /// The target's name.
+        target: String,
+        /// Why not.
         detail: String,
     },
     /// The system provides no randomness for the event's id.
@@ -75,6 +87,8 @@ pub struct TestRequest {
     pub headers: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
+    /// The same with the secrets of the target's template masked.
+    pub masked_body: Vec<u8>,
 }
 
 /// Makes the request of an event's first attempt at a target, and does not send it.
@@ -85,19 +99,14 @@ pub fn test_request(
     target: &Target,
     event: &ParsedEvent,
 ) -> Result<TestRequest, TestDeliveryError> {
-    let (id, lines, body) = request(target, event)?;
-    Ok(TestRequest {
-        id,
-        headers: header_map(&lines, target),
-        body,
-    })
+    request(target, event).map(|(request, _)| request)
 }
 
-/// The id, the headers and the body of an event's first attempt.
+/// The request of an event's first attempt, and its headers as they are sent.
 fn request(
     target: &Target,
     event: &ParsedEvent,
-) -> Result<(String, HeaderLines, Vec<u8>), TestDeliveryError> {
+) -> Result<(TestRequest, HeaderLines), TestDeliveryError> {
     let unusable = |detail| TestDeliveryError::target(target, detail);
     let template = RequestTemplate::new(Arc::new(target.clone())).map_err(unusable)?;
     let id = EventIds::new().map_err(TestDeliveryError::Id)?.next();
@@ -116,8 +125,19 @@ fn request(
     };
     let body = template
         .prepare(parts, &info, &mut lines)
-        .map_err(|error| unusable(error.message))?;
-    Ok((webhook_id(id), lines, body.into_owned()))
+        .map_err(|error| TestDeliveryError::Unsendable {
+            target: target.name().to_string(),
+            detail: error.message,
+        })?
+        .into_owned();
+    let id = webhook_id(id);
+    let request = TestRequest {
+        headers: header_map(&lines, target),
+        masked_body: masked_body(target, parts, &id).unwrap_or_else(|| body.clone()),
+        body,
+        id,
+    };
+    Ok((request, lines))
 }
 
 /// Delivers an event once, on this thread, under the target's settings. Filters, queue, circuit
@@ -133,12 +153,12 @@ pub fn attempt_once(
     let mut transport = connector
         .transport(target)
         .map_err(|error| TestDeliveryError::target(target, error.message))?;
-    let (id, lines, body) = request(target, event)?;
+    let (request, lines) = request(target, event)?;
     let clock = SystemClock;
     let started = clock.now();
     let result = transport.send(Request {
         headers: &lines,
-        body: &body,
+        body: &request.body,
     });
     let took = clock.now().saturating_duration_since(started);
 
@@ -152,9 +172,10 @@ pub fn attempt_once(
         ..
     } = AttemptResult::of(target.format(), &result);
     Ok(TestDelivery {
-        id,
-        headers: header_map(&lines, target),
-        body,
+        id: request.id,
+        headers: request.headers,
+        body: request.body,
+        masked_body: request.masked_body,
         result,
         outcome,
         verdict,

@@ -1,5 +1,9 @@
 //! The parts of an event that its requests are made of.
 
+use std::borrow::Cow;
+use webhook_event::Attributes;
+use webhook_model::{EventHeader, StatusName};
+
 /// An event, borrowed for one attempt.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EventParts<'a> {
@@ -9,4 +13,27 @@ pub(crate) struct EventParts<'a> {
     pub(crate) key: &'a [u8],
     /// Its encoded attributes; empty for one that has none, such as an event of Aurora's.
     pub(crate) attributes: &'a [u8],
+}
+
+impl<'a> EventParts<'a> {
+    /// The key and the other fields. Those of an event of Aurora's are read from its body.
+    pub(crate) fn fields(self) -> (Cow<'a, str>, Attributes) {
+        if let Some(attributes) = Attributes::decode(self.attributes) {
+            return (String::from_utf8_lossy(self.key), attributes);
+        }
+        let mut attributes = Attributes::default();
+        let Ok(header) = EventHeader::read(self.body) else {
+            return (Cow::default(), attributes);
+        };
+        let name = |status: &StatusName<'_>| status.name().to_owned();
+        attributes.state = header.new_state.as_ref().map(name);
+        attributes.old_state = header.old_state.as_ref().map(name);
+        if let (Some(role), Some(environment), Some(job)) =
+            (header.role, header.environment, header.job_name)
+        {
+            attributes.job = [role, environment, job].map(Cow::into_owned).into();
+        }
+        attributes.time = header.last_event_at;
+        (header.task_id.unwrap_or_default(), attributes)
+    }
 }

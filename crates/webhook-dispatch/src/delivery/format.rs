@@ -1,37 +1,29 @@
-//! The formats of a request's body: the event as accepted, or an envelope around it.
+//! The formats of a request's body: the event as accepted, an envelope around it, or what a
+//! template makes of it.
 //!
-//! `kafka-rest-v2` is the produce request of Confluent's REST proxy, v2, keyed by task id so that a
-//! task's events share a partition. The CloudEvents formats follow CloudEvents 1.0's HTTP binding:
-//! in binary mode the event is the body and its attributes are `ce-` headers; in structured mode
-//! the event is the member `data`.
+//! `kafka-rest-v2` is the produce request of Confluent's REST proxy, v2, keyed by the event's key so
+//! that a task's events share a partition. The CloudEvents formats follow CloudEvents 1.0's HTTP
+//! binding: in binary mode the event is the body and its attributes are `ce-` headers; in structured
+//! mode the event is the member `data`.
 
+mod cloud_event;
 #[cfg(test)]
 mod tests;
+
+pub use self::cloud_event::{CLOUD_EVENT_TYPE, GENERIC_CLOUD_EVENT_TYPE};
 
 use crate::delivery::event_parts::EventParts;
 use crate::delivery::outcome::Verdict;
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::Answer;
-use crate::shared::{Outcome, rfc3339};
+use crate::shared::Outcome;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::borrow::Cow;
-use webhook_config::Format;
+use webhook_config::{Format, Target};
+use webhook_event::{RenderError, TemplateFields};
 use webhook_model::EventHeader;
-
-/// The `type` of every CloudEvent that is sent.
-pub const CLOUD_EVENT_TYPE: &str = "org.apache.aurora.task.state-change";
-
-/// The headers with a CloudEvent's attributes in binary mode.
-const ATTRIBUTES: [HeaderName; 6] = [
-    HeaderName::from_static("ce-specversion"),
-    HeaderName::from_static("ce-id"),
-    HeaderName::from_static("ce-source"),
-    HeaderName::from_static("ce-type"),
-    HeaderName::from_static("ce-time"),
-    HeaderName::from_static("ce-subject"),
-];
 
 /// Adds the format's headers that all events share, unless they are configured.
 pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
@@ -46,61 +38,61 @@ pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
     or_insert(headers, CONTENT_TYPE, content_type);
     if format == Format::CloudEventsBinary {
         // Each event's own attributes replace configured ones.
-        for name in ATTRIBUTES {
+        for name in cloud_event::ATTRIBUTES {
             headers.remove(name);
         }
     }
 }
 
 /// Encodes an event, and adds the format's headers for it.
+///
+/// # Errors
+/// No body can be made of the event.
 pub(crate) fn encode<'a>(
-    format: Format,
+    target: &Target,
     event: EventParts<'a>,
     id: &str,
     accepted_at: u64,
     headers: &mut HeaderLines,
-) -> Cow<'a, [u8]> {
-    match format {
-        Format::KafkaRestV2 => kafka_record(event),
-        Format::CloudEventsBinary => {
-            let about = About::of(event.body, accepted_at);
-            let values = [
-                Some("1.0"),
-                Some(id),
-                Some(&about.source),
-                Some(CLOUD_EVENT_TYPE),
-                Some(&about.time),
-                about.subject.as_deref(),
-            ];
-            for (name, value) in ATTRIBUTES.iter().zip(values) {
-                if let Some(value) = value {
-                    push_escaped(headers, name, value);
-                }
+) -> Result<Cow<'a, [u8]>, RenderError> {
+    match target.format() {
+        Format::KafkaRestV2 => Ok(kafka_record(event)),
+        Format::CloudEventsBinary => cloud_event::binary(target, event, id, accepted_at, headers),
+        Format::CloudEventsStructured => cloud_event::structured(target, event, id, accepted_at),
+        Format::Template => match target.template() {
+            Some(template) => {
+                let render = |fields: &TemplateFields<'_>| {
+                    template.render(event.body, fields, target.max_body_bytes())
+                };
+                with_fields(event, id, render).map(Cow::Owned)
             }
-            event.body.into()
-        }
-        Format::CloudEventsStructured => {
-            let about = About::of(event.body, accepted_at);
-            let attributes = Attributes {
-                specversion: "1.0",
-                id,
-                source: &about.source,
-                kind: CLOUD_EVENT_TYPE,
-                subject: about.subject.as_deref(),
-                time: &about.time,
-                datacontenttype: "application/json",
-            };
-            let mut body =
-                serde_json::to_vec(&attributes).expect("a struct of strings is always JSON");
-            // The bytes are copied: a parser might change the digits of numbers.
-            body.pop();
-            body.extend_from_slice(br#","data":"#);
-            body.extend_from_slice(event.body);
-            body.push(b'}');
-            body.into()
-        }
-        _ => event.body.into(),
+            None => Ok(event.body.into()),
+        },
+        _ => Ok(event.body.into()),
     }
+}
+
+/// The body of the target's template with its secrets masked; `None` for other formats.
+pub(crate) fn masked_body(target: &Target, event: EventParts<'_>, id: &str) -> Option<Vec<u8>> {
+    let template = target.template()?;
+    let render = |fields: &TemplateFields<'_>| {
+        template.render_masked(event.body, fields, target.max_body_bytes())
+    };
+    with_fields(event, id, render).ok()
+}
+
+/// Calls `render` with the event's fields.
+fn with_fields<R>(
+    event: EventParts<'_>,
+    id: &str,
+    render: impl FnOnce(&TemplateFields<'_>) -> R,
+) -> R {
+    let (key, attributes) = event.fields();
+    render(&TemplateFields {
+        key: &key,
+        id,
+        attributes: &attributes,
+    })
 }
 
 /// Checks the body of a 2xx answer, if the format has one that reports failures.
@@ -168,86 +160,6 @@ fn kafka_record(event: EventParts<'_>) -> Cow<'_, [u8]> {
     body.extend_from_slice(event);
     body.extend_from_slice(b"}]}");
     body.into()
-}
-
-#[derive(Serialize)]
-struct Attributes<'a> {
-    specversion: &'a str,
-    id: &'a str,
-    source: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    time: &'a str,
-    datacontenttype: &'a str,
-}
-
-/// The attributes of a CloudEvent that are read from the event.
-struct About {
-    /// A URI reference: `/aurora/jobs/ROLE/ENVIRONMENT/NAME`, each part percent-encoded.
-    source: String,
-    /// The task id, if there is one.
-    subject: Option<String>,
-    /// When the state changed, or else when the event was accepted; RFC 3339.
-    time: String,
-}
-
-impl About {
-    fn of(event: &[u8], accepted_at: u64) -> About {
-        let header = EventHeader::read(event).ok();
-        let header = header.as_ref();
-        let mut source = "/aurora/jobs".to_owned();
-        if let Some(header) = header {
-            for part in [&header.role, &header.environment, &header.job_name] {
-                source.push('/');
-                percent_encode(part.as_deref().unwrap_or(""), is_unreserved, &mut source);
-            }
-        }
-        let changed_at = header
-            .and_then(|header| header.last_event_at)
-            .and_then(rfc3339);
-        About {
-            source,
-            // An attribute may not be empty.
-            subject: header
-                .and_then(|header| header.task_id.as_deref())
-                .filter(|id| !id.is_empty())
-                .map(str::to_owned),
-            time: changed_at
-                .or_else(|| rfc3339(i64::try_from(accepted_at).unwrap_or(0)))
-                .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned()),
-        }
-    }
-}
-
-/// Unreserved in RFC 3986, section 2.3.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// Needs no encoding in a CloudEvents header value (HTTP binding 1.0, section 3.1.3.2).
-fn is_header_safe(byte: u8) -> bool {
-    (0x21..=0x7e).contains(&byte) && byte != b'"' && byte != b'%'
-}
-
-fn percent_encode(text: &str, keep: impl Fn(u8) -> bool, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if keep(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-}
-
-fn push_escaped(headers: &mut HeaderLines, name: &HeaderName, value: &str) {
-    let mut escaped = String::with_capacity(value.len());
-    percent_encode(value, is_header_safe, &mut escaped);
-    headers.push_text(name, &escaped);
 }
 
 fn or_insert(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

@@ -14,6 +14,8 @@ pub enum Verdict {
     Refused,
     /// The receiver is gone (410): the target stops.
     Gone,
+    /// No request can be made of the event: it is a dead letter at once.
+    Unsendable,
     /// The event is to be attempted again.
     Failed,
 }
@@ -33,6 +35,7 @@ pub fn classify(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
         Err(error) => match error.kind {
             TransportErrorKind::Timeout => (Outcome::Timeout, Verdict::Failed),
             TransportErrorKind::Connect => (Outcome::Connect, Verdict::Failed),
+            TransportErrorKind::Unsendable => (Outcome::Unsendable, Verdict::Unsendable),
             TransportErrorKind::Io | TransportErrorKind::Stale | TransportErrorKind::Stopped => {
                 (Outcome::Io, Verdict::Failed)
             }
@@ -66,6 +69,13 @@ mod tests {
             };
             assert_eq!(classified(status), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn an_event_that_no_request_can_be_made_of_is_not_retried() {
+        let error = TransportError::new(TransportErrorKind::Unsendable, "");
+        let expected = (Outcome::Unsendable, Verdict::Unsendable);
+        assert_eq!(classify(&Err(error)), expected);
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl RequestTemplate {
     /// Makes the request of an attempt: writes its headers to `lines`, and returns its body.
     ///
     /// # Errors
-    /// The body cannot be signed.
+    /// No body can be made of the event, or it cannot be signed.
     pub(crate) fn prepare<'a>(
         &self,
         event: EventParts<'a>,
@@ -43,12 +43,13 @@ impl RequestTemplate {
         let id = WebhookIdText::new(info.id);
         self.headers.write(info, &id, lines);
         let id = id.as_str();
-        let body = format::encode(self.target.format(), event, id, info.accepted_at, lines);
+        let unsendable =
+            |message: String| TransportError::new(TransportErrorKind::Unsendable, message);
+        let body = format::encode(&self.target, event, id, info.accepted_at, lines)
+            .map_err(|error| unsendable(error.to_string()))?;
         if let Some(signer) = &self.signer {
             let seconds = i64::try_from(info.started_at / 1000).unwrap_or(i64::MAX);
-            signer
-                .sign(id, seconds, &body, lines)
-                .map_err(|message| TransportError::new(TransportErrorKind::Io, message))?;
+            signer.sign(id, seconds, &body, lines).map_err(unsendable)?;
         }
         Ok(body)
     }

@@ -57,6 +57,18 @@ impl HeaderLines {
         self.lines.extend_from_slice(&other.lines);
     }
 
+    /// Removes the fields of this name.
+    pub(crate) fn remove(&mut self, name: &HeaderName) {
+        let mut kept = Vec::with_capacity(self.lines.len());
+        for line in self.lines.split_inclusive(|byte| *byte == b'\n') {
+            let line_name = line.split(|byte| *byte == b':').next();
+            if line_name != Some(name.as_str().as_bytes()) {
+                kept.extend_from_slice(line);
+            }
+        }
+        self.lines = kept;
+    }
+
     /// Adds a field whose value is printable ASCII.
     pub(crate) fn push_text(&mut self, name: &HeaderName, value: &str) {
         debug_assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')));
@@ -129,6 +141,9 @@ mod tests {
         assert_eq!(fields.iter().count(), 4);
         assert_eq!(fields.get("Accept"), Some(&b"a: b"[..]));
         assert_eq!(fields.get("absent"), None);
+        fields.push_text(&AUTHORIZATION, "b");
+        fields.remove(&ACCEPT);
+        assert_eq!(fields.as_lines(), b"authorization: b\r\n");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub enum TransportErrorKind {
     Stale,
     /// The attempt was aborted because the dispatcher stops.
     Stopped,
+    /// No request could be made of the event, so none was sent.
+    Unsendable,
 }
 
 impl TransportError {

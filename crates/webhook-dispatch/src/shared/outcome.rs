@@ -26,6 +26,8 @@ pub enum Outcome {
     Io,
     /// The sender panicked: a fault of this software.
     Panic,
+    /// No request could be made of the event, by the target's template say: nothing was sent.
+    Unsendable,
 }
 
 impl Outcome {
@@ -40,10 +42,11 @@ impl Outcome {
         Outcome::Connect,
         Outcome::Io,
         Outcome::Panic,
+        Outcome::Unsendable,
     ];
 
     /// Its name in summaries and metrics: `2xx`, `3xx`, `4xx`, `5xx`, `record`, `timeout`,
-    /// `connect`, `io` or `panic`.
+    /// `connect`, `io`, `panic` or `unsendable`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -56,6 +59,7 @@ impl Outcome {
             Outcome::Connect => "connect",
             Outcome::Io => "io",
             Outcome::Panic => "panic",
+            Outcome::Unsendable => "unsendable",
         }
     }
 

@@ -13,6 +13,8 @@ pub enum Reason {
     AttemptsExhausted,
     /// It is older than `maxAgeMsec`.
     TooOld,
+    /// No request can be made of it: the target's template makes too long a body, say.
+    Unsendable,
 }
 
 impl Reason {
@@ -23,6 +25,7 @@ impl Reason {
             Reason::Refused => "refused",
             Reason::AttemptsExhausted => "attempts-exhausted",
             Reason::TooOld => "too-old",
+            Reason::Unsendable => "unsendable",
         }
     }
 }

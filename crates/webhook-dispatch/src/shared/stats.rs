@@ -280,7 +280,12 @@ pub(crate) struct Counters {
     latencies: Mutex<(Latencies, Latencies)>,
 }
 
-const REASONS: [Reason; 3] = [Reason::Refused, Reason::AttemptsExhausted, Reason::TooOld];
+const REASONS: [Reason; 4] = [
+    Reason::Refused,
+    Reason::AttemptsExhausted,
+    Reason::TooOld,
+    Reason::Unsendable,
+];
 
 impl Counters {
     pub(crate) fn new() -> Counters {
@@ -491,9 +496,9 @@ mod tests {
             queue: webhook_queue::Statistics::default(),
         };
         let expected = [
-            ("webhooks_attempts", 18),
+            ("webhooks_attempts", 20),
             ("webhooks_success", 2),
-            ("webhooks_errors", 8),
+            ("webhooks_errors", 10),
             ("webhooks_user_errors", 8),
         ];
         assert_eq!(stats.aurora_counters().named(), expected);

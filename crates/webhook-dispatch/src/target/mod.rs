@@ -276,6 +276,11 @@ impl TargetState {
                 ..Decision::default()
             };
         }
+        if attempt.result.verdict == Verdict::Unsendable {
+            // It says nothing about the receiver.
+            self.gate.unused(attempt.permit, at.now);
+            return self.give_up(attempt, Reason::Unsendable, at);
+        }
         let failing = self.gate.is_failing();
         let change = self.record(attempt, at.now, retry);
         let asked = self.hold_as_asked(attempt, at);

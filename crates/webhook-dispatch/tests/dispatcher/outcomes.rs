@@ -1,13 +1,17 @@
 //! The consequences of an attempt's result.
 
 use crate::support::*;
+use serde_json::json;
 use std::collections::HashSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::{Delivery, RetryPolicy};
-use webhook_dispatch::{BreakerState, Clock, FailureRecord, FullJitter, Observer, Outcome, Reason};
+use webhook_dispatch::{
+    BreakerState, Clock, FailureRecord, FullJitter, Observer, Outcome, Reason, Submission,
+};
+use webhook_event::Template;
 use webhook_queue::{MemoryQueue, Owed, Queue};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -61,6 +65,44 @@ fn a_refused_body_does_not_hold_its_task() {
         assert!(record.first_attempt_at.is_some());
         assert_eq!(record.first_attempt_at, record.last_attempt_at);
     }
+}
+
+#[test]
+fn an_event_that_no_body_can_be_made_of_is_a_dead_letter_and_the_next_is_sent() {
+    let template = json!({ "n": { "$at": "/n" }, "padding": { "$at": "/padding" } });
+    let template = Template::from_json(&template).unwrap();
+    let templated = |name| target(name).template(template.clone()).max_body_bytes(1024);
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let queue = memory();
+    let config = config([
+        templated("a"),
+        templated("b").delivery(Delivery::BestEffort),
+    ]);
+    let dispatcher = dispatcher(config, &queue, &receiver).start().unwrap();
+    let submitter = dispatcher.submitter();
+    let long = format!(r#"{{"n":1,"padding":"{}"}}"#, "x".repeat(1024));
+    let bodies = [long, r#"{"n":2}"#.to_owned()];
+    for body in &bodies {
+        let event = Submission::of("t", "FAILED", body.clone().into_bytes());
+        submitter.submit(event, soon()).unwrap();
+    }
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+    receiver.look(|state| {
+        for name in ["a", "b"] {
+            let received = state.delivered.iter().filter(|it| it.target == name);
+            let received: Vec<_> = received.map(|it| it.body.as_str()).collect();
+            assert_eq!(received, [r#"{"n":2,"padding":null}"#], "{name}");
+        }
+        assert_eq!(state.requests.len(), 2);
+    });
+    let dead = dead(&queue);
+    assert_eq!(dead.len(), 1);
+    let (body, attempts, record) = &dead[0];
+    assert_eq!((body, *attempts), (&bodies[0], 1));
+    assert_eq!(record.reason, Reason::Unsendable);
+    assert_eq!(record.outcome, Some(Outcome::Unsendable));
+    assert_eq!(record.detail, "the body is longer than 1024 bytes");
+    assert_eq!(record.status, None);
 }
 
 #[test]

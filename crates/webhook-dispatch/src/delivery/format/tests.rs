@@ -1,18 +1,27 @@
 use super::*;
 use expect_test::{Expect, expect};
+use serde_json::json;
+use webhook_config::{TargetBuilder, TargetUrl};
+use webhook_event::{CloudEventTemplate, Template};
 
 const EVENT: &str = r#"{"task":{"assignedTask":{"taskId":"www-data-prod-hello-0-\u00fc","task":{"job":{"role":"www-data","environment":"prod","name":"hello world"}}},"status":"RUNNING","taskEvents":[{"timestamp":1451606400007,"status":"RUNNING"}]},"oldState":{"value":"STARTING"}}"#;
 
+fn target(format: Format) -> TargetBuilder {
+    let builder = Target::builder(TargetUrl::parse("http://localhost/").unwrap());
+    match format {
+        Format::Template => {
+            builder.template(Template::from_json(&json!({ "is": "{state}" })).unwrap())
+        }
+        format => builder.format(format),
+    }
+}
+
 /// The request for an event: its headers, an empty line, and its body.
-fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
-    let mut headers = headers;
-    prepare(format, &mut headers);
+fn requested(target: &Target, event: EventParts<'_>) -> String {
+    let mut headers = target.headers().clone();
+    prepare(target.format(), &mut headers);
     let mut headers = HeaderLines::from(&headers);
-    let parts = EventParts {
-        body: event.as_bytes(),
-        ..EventParts::default()
-    };
-    let encoded = encode(format, parts, "evt_1", 1_000, &mut headers);
+    let encoded = encode(target, event, "evt_1", 1_000, &mut headers).unwrap();
     let mut text = String::new();
     let mut lines: Vec<String> = headers
         .iter()
@@ -23,6 +32,19 @@ fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
     text.push('\n');
     text.push_str(std::str::from_utf8(&encoded).unwrap());
     text
+}
+
+/// The request for an event of Aurora's.
+fn sent(format: Format, event: &str, headers: HeaderMap) -> String {
+    let mut target = target(format);
+    for (name, value) in &headers {
+        target = target.header(name.as_str(), value.to_str().unwrap());
+    }
+    let parts = EventParts {
+        body: event.as_bytes(),
+        ..EventParts::default()
+    };
+    requested(&target.build().unwrap(), parts)
 }
 
 fn check(format: Format, event: &str, expected: Expect) {
@@ -111,15 +133,6 @@ fn a_configured_content_type_is_kept_in_every_format() {
 }
 
 #[test]
-fn characters_unsafe_in_a_header_are_percent_encoded() {
-    let mut headers = HeaderLines::new();
-    let name = HeaderName::from_static("ce-subject");
-    push_escaped(&mut headers, &name, "a b\"c%d\u{1}\n\u{7f}é€~!");
-    let escaped = headers.get("ce-subject").unwrap();
-    assert_eq!(escaped, b"a%20b%22c%25d%01%0A%7F%C3%A9%E2%82%AC~!");
-}
-
-#[test]
 fn configured_attributes_are_replaced() {
     let mut headers = HeaderMap::new();
     headers.insert("ce-id", HeaderValue::from_static("configured"));
@@ -199,4 +212,186 @@ fn the_body_of_an_answer_counts_for_kafka_alone() {
         let accepted = check_response(format, &answer).is_ok();
         assert_eq!(accepted, format != Format::KafkaRestV2);
     }
+}
+
+const SLURM: &str = r#"{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}"#;
+
+/// An event of a named input, with what was read of it.
+fn slurm(attributes: &'static str) -> EventParts<'static> {
+    EventParts {
+        body: SLURM.as_bytes(),
+        key: b"17",
+        attributes: attributes.as_bytes(),
+    }
+}
+
+const ATTRIBUTES: &str =
+    r#"{"input":"slurm","state":"FAILED","job":["long run","al/ice"],"time":1451606400007}"#;
+
+#[test]
+fn an_event_of_another_scheduler_has_its_own_attributes() {
+    let target = target(Format::CloudEventsStructured).build().unwrap();
+    expect![[r#"
+        content-type: application/cloudevents+json; charset=UTF-8
+
+        {"specversion":"1.0","id":"evt_1","source":"/slurm/jobs/long%20run/al%2Fice","type":"webhookd.task.state-change","subject":"17","time":"2016-01-01T00:00:00.007Z","datacontenttype":"application/json","data":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&target, slurm(ATTRIBUTES)));
+    // Of the default input, without a job and a time.
+    expect![[r#"
+        content-type: application/cloudevents+json; charset=UTF-8
+
+        {"specversion":"1.0","id":"evt_1","source":"/jobs","type":"webhookd.task.state-change","subject":"17","time":"1970-01-01T00:00:01Z","datacontenttype":"application/json","data":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&target, slurm(r#"{"state":"FAILED"}"#)));
+}
+
+#[test]
+fn source_and_type_are_made_by_templates() {
+    let templates = json!({ "source": "/hpc/{/partition}/{job}", "type": "com.example.{state}" });
+    for (format, event) in [
+        (Format::CloudEventsBinary, slurm(ATTRIBUTES)),
+        (
+            Format::CloudEventsStructured,
+            EventParts {
+                body: EVENT.as_bytes(),
+                ..EventParts::default()
+            },
+        ),
+    ] {
+        let target = target(format)
+            .cloud_events(CloudEventTemplate::from_json(&templates).unwrap())
+            .build()
+            .unwrap();
+        let text = requested(&target, event);
+        let expected = match format {
+            Format::CloudEventsBinary => [
+                "ce-source: /hpc/long%2520run/long%2520run/al/ice\n",
+                "ce-type: com.example.FAILED\n",
+            ],
+            _ => [
+                r#""source":"/hpc//www-data/prod/hello%20world","#,
+                r#""type":"com.example.RUNNING","#,
+            ],
+        };
+        for expected in expected {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+    }
+}
+
+#[test]
+fn a_cloud_event_keeps_its_own_attributes() {
+    let body = r#"{"specversion":"1.0","id":"a b","source":"/s","type":"t","time":null,"extension1":7,"datacontenttype":"application/json; charset=utf-8","data": {"n": 1.50}}"#;
+    let event = EventParts {
+        body: body.as_bytes(),
+        key: b"k",
+        attributes: br#"{"input":"ce"}"#,
+    };
+    let structured = target(Format::CloudEventsStructured).build().unwrap();
+    assert!(requested(&structured, event).ends_with(&format!("\n\n{body}")));
+    let binary = target(Format::CloudEventsBinary);
+    expect![[r#"
+        ce-extension1: 7
+        ce-id: a%20b
+        ce-source: /s
+        ce-specversion: 1.0
+        ce-type: t
+        content-type: application/json; charset=utf-8
+
+        {"n": 1.50}"#]]
+    .assert_eq(&requested(&binary.clone().build().unwrap(), event));
+    let configured = binary.header("Content-Type", "text/own").build().unwrap();
+    assert!(requested(&configured, event).contains("content-type: text/own\n"));
+    // An event of Aurora's is none, whatever it looks like.
+    let aurora = EventParts {
+        attributes: b"",
+        ..event
+    };
+    assert!(requested(&structured, aurora).contains(CLOUD_EVENT_TYPE));
+}
+
+#[test]
+fn the_data_of_a_cloud_event_is_the_body_in_binary_mode() {
+    let target = target(Format::CloudEventsBinary).build().unwrap();
+    for (data, expected) in [
+        (
+            r#""datacontenttype":"text/plain","data":"a \"b\"""#,
+            "content-type: text/plain\n\na \"b\"",
+        ),
+        (
+            r#""data":"text""#,
+            "content-type: application/json\n\n\"text\"",
+        ),
+        (
+            r#""datacontenttype":"a/b+json","data":"text""#,
+            "content-type: a/b+json\n\n\"text\"",
+        ),
+        (
+            r#""datacontenttype":"image/x","data_base64":"AUI=""#,
+            "content-type: image/x\n\n\u{1}B",
+        ),
+        (
+            r#""datacontenttype":"text/xml","data":{"a":1}"#,
+            "content-type: text/xml\n\n{\"a\":1}",
+        ),
+        (r#""subject":"s""#, "content-type: application/json\n\n"),
+    ] {
+        let body = format!(r#"{{"specversion":"1.0","id":"i","source":"/s","type":"t",{data}}}"#);
+        let event = EventParts {
+            body: body.as_bytes(),
+            key: b"",
+            attributes: b"{}",
+        };
+        let text = requested(&target, event);
+        assert!(text.ends_with(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_template_makes_the_body() {
+    let template = json!({
+        "text": "{key} {state} {oldState} {job} {id} {time} {input}", "whole": { "$at": "" },
+    });
+    let template = Template::from_json(&template).unwrap();
+    let target = target(Format::Aurora).template(template);
+    let built = target.clone().build().unwrap();
+    expect![[r#"
+        content-type: application/json
+
+        {"text":"17 FAILED  long run/al/ice evt_1 2016-01-01T00:00:00.007Z slurm","whole":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&built, slurm(ATTRIBUTES)));
+    let aurora = EventParts { body: br#"{"task":{"assignedTask":{"taskId":"t","task":{"job":{"role":"r","environment":"e","name":"n"}}},"status":"LOST"},"oldState":{"value":"RUNNING"}}"#, ..EventParts::default() };
+    let text = requested(&built, aurora);
+    assert!(
+        text.contains(r#""text":"t LOST RUNNING r/e/n evt_1  ""#),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_body_over_the_bound_cannot_be_sent() {
+    let template = Template::from_json(&json!(["{/a}"])).unwrap();
+    let target = target(Format::Aurora)
+        .template(template)
+        .max_body_bytes(1024)
+        .build()
+        .unwrap();
+    let event = format!(r#"{{"task":{{}},"a":"{}"}}"#, "x".repeat(1024));
+    let parts = EventParts {
+        body: event.as_bytes(),
+        ..EventParts::default()
+    };
+    let error = encode(&target, parts, "evt_1", 0, &mut HeaderLines::new()).unwrap_err();
+    assert_eq!(error.to_string(), "the body is longer than 1024 bytes");
+}
+
+#[test]
+fn a_record_is_keyed_by_the_events_key() {
+    let target = target(Format::KafkaRestV2).build().unwrap();
+    let text = requested(&target, slurm(ATTRIBUTES));
+    assert!(
+        text.contains(r#"{"records":[{"key":"17","value":{"jobid":17,"#),
+        "{text}"
+    );
+    let keyless = EventParts {
+        key: b"",
+        ..slurm(ATTRIBUTES)
+    };
+    assert!(requested(&target, keyless).contains(r#"{"records":[{"key":null,"#));
 }

@@ -67,7 +67,7 @@ impl Report<'_> {
             writeln!(out, "> {name}: {}", printable(&self.shown(name, value)))?;
         }
         writeln!(out, ">")?;
-        lines(out, '>', &String::from_utf8_lossy(&sent.body))?;
+        lines(out, '>', &self.body())?;
         writeln!(out)?;
         match &sent.result {
             Ok(answer) => {
@@ -142,7 +142,7 @@ impl Report<'_> {
                         value: self.shown(name, value),
                     })
                     .collect(),
-                body: String::from_utf8_lossy(&sent.body),
+                body: self.body(),
             },
             response: sent.result.as_ref().ok().map(|answer| JsonResponse {
                 status: answer.status,
@@ -154,6 +154,15 @@ impl Report<'_> {
         };
         serde_json::to_writer(&mut *out, &json)?;
         writeln!(out)
+    }
+
+    /// The body, the secrets of its template masked unless they are to be shown.
+    fn body(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(if self.show_secrets {
+            &self.delivery.body
+        } else {
+            &self.delivery.masked_body
+        })
     }
 
     /// A header's value, masked if it may be a secret.
