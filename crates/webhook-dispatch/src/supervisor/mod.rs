@@ -27,7 +27,7 @@ use crate::worker::{QueueAccess, SettlementSink, WorkerContext};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use webhook_config::{Config, Delivery, QueueSettings, Target};
+use webhook_config::{Config, Delivery, InputName, QueueSettings, Target};
 use webhook_queue::{DeadLetterLimits, DiskQueue, Options, Queue, Quotas};
 
 /// Events in the channel to a worker, at most: the channel is allocated whole.
@@ -123,6 +123,7 @@ impl Supervisor {
         {
             reloaded.removed.push(entry.handle.name.to_string());
         }
+        reloaded.inputs = changed_inputs(&before.config, &config);
         let mut former: Vec<Arc<TargetHandle>> = workers.handles.values().cloned().collect();
         former.retain(|handle| !is_configured(handle));
         former.sort_by(|a, b| (&a.name, a.is_reliable()).cmp(&(&b.name, b.is_reliable())));
@@ -340,6 +341,20 @@ fn quotas(config: &Config) -> Quotas {
             max_age: dead_letters.max_age(),
         },
     }
+}
+
+/// The names of inputs that only one of two configurations has, or whose schemas differ.
+fn changed_inputs(before: &Config, now: &Config) -> Vec<String> {
+    let removed = before
+        .inputs()
+        .filter(|(name, _)| now.input(name).is_none());
+    let names = now.inputs().chain(removed).map(|(name, _)| name);
+    let changed = names.filter(|name| before.input(name) != now.input(name));
+    let listed = changed.map(|name| match name {
+        "" => InputName::DEFAULT.to_owned(),
+        name => name.to_owned(),
+    });
+    listed.collect()
 }
 
 /// Sets the pending events of new targets to what the queue holds for them.

@@ -14,6 +14,9 @@ pub struct Reloaded {
     pub removed: Vec<String>,
     /// Targets whose settings did not change.
     pub unchanged: Vec<String>,
+    /// Inputs that are new, removed or read by another schema; `default` is the default one. New
+    /// events of theirs are read anew, and those in the queue keep their fields.
+    pub inputs: Vec<String>,
     /// Settings that differ but stay in force until the program is restarted, one sentence each.
     pub kept: Vec<String>,
 }

@@ -327,3 +327,29 @@ fn a_dry_run_says_why_a_target_would_not_get_an_event() {
     ];
     assert_eq!(routes, expected);
 }
+
+#[test]
+fn an_event_in_the_queue_keeps_its_fields_when_a_reload_removes_its_input() {
+    let receiver = Receiver::new(|_| Reply::Status(204));
+    let target = a_target("all", r#", "format": "kafka-rest-v2""#);
+    let dispatcher = dispatcher(two_inputs(&target), &memory(), &receiver)
+        .start()
+        .unwrap();
+    let control = dispatcher.control();
+    assert!(control.pause("all", true));
+    let submit = |submission: Submission| dispatcher.submitter().submit(submission, soon());
+    submit(build(r#"{"build":1}"#)).unwrap();
+    let text =
+        format!(r#"{{"inputs": {{"nomad": {{"schema": "slurm"}}}}, "targets": [{target}]}}"#);
+    let without = Config::parse("webhook.json", text.as_bytes())
+        .unwrap()
+        .config;
+    let reloaded = control.reload(without).unwrap();
+    assert_eq!(reloaded.inputs, ["nomad", "builds"]);
+    let error = submit(build(r#"{"build":2}"#)).unwrap_err();
+    assert!(matches!(error.refusal, Refusal::UnknownInput { .. }));
+    assert!(control.pause("all", false));
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+    let record = r#"{"records":[{"key":"1","value":{"build":1}}]}"#;
+    assert_eq!(bodies(&receiver, "all"), [record]);
+}

@@ -31,6 +31,7 @@ struct Changes {
     changed: Vec<String>,
     removed: Vec<String>,
     unchanged: Vec<String>,
+    inputs: Vec<String>,
 }
 
 /// The problems of a file that is not valid.
@@ -65,6 +66,7 @@ pub(crate) fn run(args: ReloadArgs) -> Result<ExitCode> {
         changed,
         removed,
         unchanged,
+        inputs,
     } = reloaded.changes;
     writeln!(out, "the configuration is in force")?;
     for (what, names) in [
@@ -72,6 +74,7 @@ pub(crate) fn run(args: ReloadArgs) -> Result<ExitCode> {
         ("changed", changed),
         ("removed", removed),
         ("unchanged", unchanged),
+        ("inputs changed", inputs),
     ] {
         if !names.is_empty() {
             writeln!(out, "  {what}: {}", names.join(", "))?;

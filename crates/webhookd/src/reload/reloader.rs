@@ -191,6 +191,7 @@ fn log_success(cause: Cause, reload: &Reload) {
         changed,
         removed,
         kept,
+        inputs,
         ..
     } = &reload.reloaded;
     let hash = &reload.hash;
@@ -199,10 +200,12 @@ fn log_success(cause: Cause, reload: &Reload) {
         added = added.len(),
         changed = changed.len(),
         removed = removed.len(),
-        "configuration reloaded {cause}; targets added: {}, changed: {}, removed: {}",
+        inputs = inputs.len(),
+        "configuration reloaded {cause}; targets added: {}, changed: {}, removed: {}; inputs changed: {}",
         Names(added),
         Names(changed),
-        Names(removed)
+        Names(removed),
+        Names(inputs)
     );
     for kept in kept {
         tracing::warn!("takes effect at the next start only: {kept}");

@@ -29,6 +29,7 @@ struct Changes {
     changed: Vec<String>,
     removed: Vec<String>,
     unchanged: Vec<String>,
+    inputs: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -76,6 +77,7 @@ impl ReloadedJson {
                 changed: reloaded.changed,
                 removed: reloaded.removed,
                 unchanged: reloaded.unchanged,
+                inputs: reloaded.inputs,
             },
             restart_needed: reloaded.kept,
             warnings: reload.warnings,
