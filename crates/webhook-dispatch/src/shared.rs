@@ -8,10 +8,10 @@ mod hold;
 mod incident;
 mod outcome;
 mod progress;
-mod queue_key;
 mod reason;
 mod refusal;
 pub(crate) mod stats;
+mod stored_event;
 
 use self::event_ids::EventIds;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ pub(crate) use self::incident::shown_task;
 pub use self::incident::{Incident, NextStep, Observer, Silent};
 pub use self::outcome::Outcome;
 pub(crate) use self::progress::ProgressNotifier;
-pub use self::queue_key::event_key;
-pub(crate) use self::queue_key::queue_key;
 pub use self::reason::Reason;
 pub use self::refusal::Refusal;
 pub use self::stats::{AuroraCounters, InputStats, Latencies, Stats, TargetStats};
+pub(crate) use self::stored_event::queue_key;
+pub use self::stored_event::{event_attributes, event_key};
 
 /// The `User-Agent` of requests whose target sets none.
 pub(crate) const DEFAULT_USER_AGENT: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));

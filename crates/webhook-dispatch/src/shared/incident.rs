@@ -3,9 +3,9 @@
 
 use crate::shared::breaker_state::BreakerCause;
 use crate::shared::outcome::Outcome;
-use crate::shared::queue_key::event_key;
 use crate::shared::reason::Reason;
 use crate::shared::refusal::Refusal;
+use crate::shared::stored_event::event_key;
 use std::fmt;
 use std::time::Duration;
 use webhook_queue::{EventId, QueueError};

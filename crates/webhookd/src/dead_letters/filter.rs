@@ -2,9 +2,10 @@
 
 use super::moment::parse_moment;
 use super::status::Status;
-use webhook_config::JobPattern;
-use webhook_dispatch::{FailureRecord, parse_webhook_id, rfc3339, webhook_id};
-use webhook_model::EventHeader;
+use webhook_config::{InputFilter, JobPattern};
+use webhook_dispatch::{
+    FailureRecord, event_attributes, event_key, parse_webhook_id, rfc3339, webhook_id,
+};
 use webhook_queue::{DeadLetter, EventId};
 
 /// Matches dead letters for which all of this is true.
@@ -19,7 +20,11 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     id: Option<EventId>,
 
-    /// With this task id
+    /// Of this input; `default` is the one that has no name
+    #[arg(long, value_name = "NAME")]
+    input: Option<String>,
+
+    /// With this task id: the event's key
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
 
@@ -52,6 +57,7 @@ pub(crate) struct Filter {
 pub(crate) struct FilterText {
     pub(crate) target: Option<String>,
     pub(crate) id: Option<String>,
+    pub(crate) input: Option<String>,
     pub(crate) task: Option<String>,
     pub(crate) job: Option<String>,
     pub(crate) status: Option<String>,
@@ -75,6 +81,7 @@ impl Filter {
         Ok(Filter {
             target: text.target,
             id: part("id", text.id, parse_id)?,
+            input: text.input,
             task: text.task,
             job: part("job", text.job, parse_pattern)?,
             status: part("status", text.status, parse_statuses)?.unwrap_or_default(),
@@ -98,6 +105,7 @@ impl Filter {
         let Filter {
             target,
             id,
+            input,
             task,
             job,
             status,
@@ -109,6 +117,7 @@ impl Filter {
         let pairs = [
             ("target", target.clone()),
             ("id", id.map(webhook_id)),
+            ("input", input.clone()),
             ("task", task.clone()),
             ("job", job.as_ref().map(|job| job.as_str().to_owned())),
             ("status", (!statuses.is_empty()).then(|| statuses.join(","))),
@@ -130,38 +139,39 @@ impl Filter {
             && self
                 .task
                 .as_deref()
-                .is_none_or(|task| task.as_bytes() == owed.key)
+                .is_none_or(|task| task.as_bytes() == event_key(owed.key))
             && self.since.is_none_or(|since| letter.died_at >= since)
             && self.until.is_none_or(|until| letter.died_at < until)
-            && self.matches_header(letter)
+            && self.matches_attributes(letter)
     }
 
-    /// Matches the parts for which the event must be parsed.
-    fn matches_header(&self, letter: &DeadLetter<'_>) -> bool {
-        if self.status.is_empty() && self.job.is_none() {
-            return true;
-        }
-        let answered = self.status.iter().any(|status| status.is_of_response())
+    /// Matches the parts for which the event's attributes are needed.
+    fn matches_attributes(&self, letter: &DeadLetter<'_>) -> bool {
+        let answered = self.status.iter().any(Status::is_of_response)
             && FailureRecord::from_note(letter.note)
                 .ok()
                 .and_then(|note| note.status)
                 .is_some_and(|found| self.status.iter().any(|it| it.matches_response(found)));
         let has_status = answered || self.status.is_empty();
-        if has_status && self.job.is_none() {
+        if has_status && self.job.is_none() && self.input.is_none() {
             return true;
         }
-        let Ok(header) = EventHeader::read(letter.owed.body) else {
+        let Some(attributes) = event_attributes(&letter.owed) else {
             return false;
         };
         let in_state = || {
-            let new_state = header.new_state.as_ref();
-            new_state.is_some_and(|state| self.status.iter().any(|it| it.matches_state(state)))
+            let state = attributes.state.as_deref();
+            state.is_some_and(|state| self.status.iter().any(|it| it.matches_state(state)))
         };
         (has_status || in_state())
-            && self.job.as_ref().is_none_or(|job| {
-                let parts = [&header.role, &header.environment, &header.job_name];
-                job.matches(&parts.map(|part| part.as_deref().unwrap_or_default()))
-            })
+            && self
+                .job
+                .as_ref()
+                .is_none_or(|job| job.matches(&attributes.job))
+            && self
+                .input
+                .as_ref()
+                .is_none_or(|name| InputFilter::only([name]).accepts(&attributes.input))
     }
 }
 
@@ -183,6 +193,63 @@ fn parse_statuses(text: &str) -> Result<Vec<Status>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use webhook_event::Attributes;
+    use webhook_queue::{EntryId, Owed};
+
+    /// Whether a filter of one part matches.
+    fn matches(letter: &DeadLetter<'_>, name: &str, value: &str) -> bool {
+        let text = Some(value.to_owned());
+        let mut filter = FilterText::default();
+        match name {
+            "input" => filter.input = text,
+            "task" => filter.task = text,
+            "job" => filter.job = text,
+            _ => filter.status = text,
+        }
+        Filter::parse(filter).unwrap().matches(letter)
+    }
+
+    #[test]
+    fn an_event_of_a_named_input_is_found_by_what_was_read_of_it() {
+        let mut attributes = Attributes::default();
+        attributes.input = "nomad".to_owned();
+        attributes.state = Some("failed".to_owned());
+        attributes.job = vec!["default".to_owned(), "web".to_owned()];
+        let named = attributes.encode();
+        let aurora = br#"{"task":{"assignedTask":{"taskId":"1","task":{"job":{"role":"default",
+            "environment":"test","name":"web"}}},"status":"FAILED"}}"#;
+        let letter = |key, body, attributes| DeadLetter {
+            target: "a",
+            owed: Owed {
+                entry: EntryId(1),
+                id: EventId([0; 16]),
+                key,
+                body,
+                attributes,
+                accepted_at: 0,
+                attempts: 1,
+                not_before: 0,
+            },
+            died_at: 0,
+            note: b"",
+        };
+        let named = letter(&b"\xffnomad\xff1"[..], &b"{}"[..], &named[..]);
+        let aurora = letter(b"1", aurora, b"");
+        for (name, value, expected) in [
+            ("input", "nomad", (true, false)),
+            ("input", "default", (false, true)),
+            ("task", "1", (true, true)),
+            ("task", "nomad", (false, false)),
+            ("job", "default/web", (true, false)),
+            ("job", "default/**", (true, true)),
+            ("job", "*/test/*", (false, true)),
+            ("status", "failed", (true, true)),
+            ("status", "503,lost", (false, false)),
+        ] {
+            let found = [&named, &aurora].map(|letter| matches(letter, name, value));
+            assert_eq!(found, <[bool; 2]>::from(expected), "{name} {value}");
+        }
+    }
 
     #[test]
     fn an_invalid_id_is_rejected_and_does_not_match_nothing() {

@@ -1,8 +1,7 @@
 //! A dead letter as JSON, for the commands and the admin API.
 
 use serde::{Deserialize, Serialize};
-use webhook_dispatch::{FailureRecord, webhook_id};
-use webhook_model::{EventHeader, StatusName};
+use webhook_dispatch::{FailureRecord, event_attributes, event_key, webhook_id};
 use webhook_queue::DeadLetter;
 
 /// A dead letter, as `--format json` prints it and the admin API returns it.
@@ -12,7 +11,13 @@ pub(crate) struct Letter {
     pub(crate) target: String,
     pub(crate) entry: u64,
     pub(crate) id: String,
+    /// The name of the event's input; empty for the default one.
+    #[serde(default)]
+    pub(crate) input: String,
     pub(crate) task: String,
+    /// The parts of the job's path, joined by `/`, if the event has one.
+    #[serde(default)]
+    pub(crate) job: Option<String>,
     /// The task's new state, if the event has one.
     #[serde(default)]
     pub(crate) state: Option<String>,
@@ -30,16 +35,15 @@ pub(crate) struct Letter {
 impl Letter {
     /// Converts a dead letter without its event.
     pub(crate) fn of(letter: &DeadLetter<'_>) -> Letter {
-        let header = EventHeader::read(letter.owed.body).ok();
-        let state = header.and_then(|header| header.new_state);
+        let attributes = event_attributes(&letter.owed).unwrap_or_default();
         Letter {
             target: letter.target.to_owned(),
             entry: letter.owed.entry.0,
             id: webhook_id(letter.owed.id),
-            task: String::from_utf8_lossy(letter.owed.key).into_owned(),
-            state: state
-                .as_ref()
-                .map(|state| StatusName::name(state).to_owned()),
+            input: attributes.input,
+            task: String::from_utf8_lossy(event_key(letter.owed.key)).into_owned(),
+            job: Some(attributes.job.join("/")).filter(|job| !job.is_empty()),
+            state: attributes.state,
             accepted_at: letter.owed.accepted_at,
             died_at: letter.died_at,
             attempts: letter.owed.attempts,

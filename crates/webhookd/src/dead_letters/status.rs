@@ -1,17 +1,16 @@
 //! The statuses that a filter of dead letters asks for.
 
 use std::fmt;
-use webhook_model::{ScheduleStatus, StatusName};
 
 /// The status of the receiver's last response, or the task's new state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// All responses whose status begins with this digit: `5xx`.
     Class(u16),
     /// A response with this status.
     Response(u16),
-    /// A task with this new state.
-    State(ScheduleStatus),
+    /// A task with this new state, in any case of letters.
+    State(String),
 }
 
 impl Status {
@@ -20,42 +19,37 @@ impl Status {
     /// # Errors
     /// Says how to write it.
     pub(crate) fn parse(text: &str) -> Result<Status, String> {
-        let upper = text.to_ascii_uppercase();
-        if let Some(state) = ScheduleStatus::from_name(&upper) {
-            return Ok(Status::State(state));
-        }
-        if let Some(class) = upper.strip_suffix("XX").and_then(|it| it.parse().ok())
+        let lower = text.to_ascii_lowercase();
+        if let Some(class) = lower.strip_suffix("xx").and_then(|it| it.parse().ok())
             && (1..=5).contains(&class)
         {
             return Ok(Status::Class(class));
         }
-        match upper.parse() {
+        match text.parse() {
             Ok(status) if (100..=999).contains(&status) => Ok(Status::Response(status)),
-            _ => {
-                let states = ScheduleStatus::ALL.iter().map(|state| state.name());
-                Err(format!(
-                    "write a response's status as 503 or 5xx, or a task's state: {}",
-                    states.collect::<Vec<_>>().join(", ")
-                ))
-            }
+            _ if text.starts_with(char::is_alphabetic) => Ok(Status::State(text.to_owned())),
+            _ => Err(
+                "write a response's status as 503 or 5xx, or a task's state, such as FAILED"
+                    .to_owned(),
+            ),
         }
     }
 
     /// Whether this is about the receiver's response.
-    pub(super) fn is_of_response(self) -> bool {
+    pub(super) fn is_of_response(&self) -> bool {
         !matches!(self, Status::State(_))
     }
 
-    pub(super) fn matches_response(self, status: u16) -> bool {
+    pub(super) fn matches_response(&self, status: u16) -> bool {
         match self {
-            Status::Class(class) => status / 100 == class,
-            Status::Response(wanted) => status == wanted,
+            Status::Class(class) => status / 100 == *class,
+            Status::Response(wanted) => status == *wanted,
             Status::State(_) => false,
         }
     }
 
-    pub(super) fn matches_state(self, state: &StatusName<'_>) -> bool {
-        matches!((self, state), (Status::State(wanted), StatusName::Known(state)) if wanted == *state)
+    pub(super) fn matches_state(&self, state: &str) -> bool {
+        matches!(self, Status::State(wanted) if wanted.eq_ignore_ascii_case(state))
     }
 }
 
@@ -64,7 +58,7 @@ impl fmt::Display for Status {
         match self {
             Status::Class(class) => write!(f, "{class}xx"),
             Status::Response(status) => write!(f, "{status}"),
-            Status::State(state) => f.write_str(state.name()),
+            Status::State(state) => f.write_str(state),
         }
     }
 }
@@ -80,13 +74,20 @@ mod tests {
             ("999", Status::Response(999)),
             ("5xx", Status::Class(5)),
             ("4XX", Status::Class(4)),
-            ("failed", Status::State(ScheduleStatus::Failed)),
+            ("FAILED", Status::State("FAILED".to_owned())),
+            (
+                "pending-deletion",
+                Status::State("pending-deletion".to_owned()),
+            ),
         ] {
+            assert_eq!(Status::parse(&status.to_string()).as_ref(), Ok(&status));
             assert_eq!(Status::parse(text), Ok(status));
-            assert_eq!(Status::parse(&status.to_string()), Ok(status));
         }
         assert!(Status::Class(5).matches_response(599));
         assert!(!Status::Class(5).matches_response(499));
+        let failed = Status::parse("failed").unwrap();
+        assert!(failed.matches_state("FAILED") && failed.matches_state("failed"));
+        assert!(!failed.matches_state("FAILING") && !failed.matches_response(503));
         for bad in [
             "", "5", "50", "5x", "5xxx", "6xx", "0xx", "1000", "-503", "5xy", "5xx ",
         ] {

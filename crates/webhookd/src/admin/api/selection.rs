@@ -12,6 +12,7 @@ pub(super) struct Selection {
     all: Option<bool>,
     target: Option<String>,
     id: Option<String>,
+    input: Option<String>,
     task: Option<String>,
     job: Option<String>,
     status: Option<String>,
@@ -26,6 +27,7 @@ impl Selection {
         let filter = parse(FilterText {
             target: self.target,
             id: self.id,
+            input: self.input,
             task: self.task,
             job: self.job,
             status: self.status,
@@ -39,14 +41,14 @@ impl Selection {
                 "all and a filter exclude each other: omit one of them",
             )),
             (None, true) => Err(Problem::bad_request(
-                "say which, by target, id, task, job, status, since or until; or all",
+                "say which, by target, id, input, task, job, status, since or until; or all",
             )),
         }
     }
 }
 
 /// The parameters of a filter in a query.
-pub(super) const KNOWN: &str = "target, id, task, job, status, since, until";
+pub(super) const KNOWN: &str = "target, id, input, task, job, status, since, until";
 
 /// Takes the filter out of a query.
 pub(super) fn take_filter(query: &mut Query) -> Result<Filter, Problem> {
@@ -54,6 +56,7 @@ pub(super) fn take_filter(query: &mut Query) -> Result<Filter, Problem> {
     parse(FilterText {
         target: take("target"),
         id: take("id"),
+        input: take("input"),
         task: take("task"),
         job: take("job"),
         status: take("status"),

@@ -42,7 +42,16 @@ pub(super) fn json(out: &mut impl Write, letter: &Letter) -> Result<()> {
 pub(super) fn full(out: &mut impl Write, letter: &Letter) -> Result<()> {
     writeln!(out, "id:       {}", letter.id)?;
     writeln!(out, "target:   {}", letter.target)?;
+    if !letter.input.is_empty() {
+        writeln!(out, "input:    {}", letter.input)?;
+    }
     writeln!(out, "task:     {}", legible(&letter.task))?;
+    if let Some(job) = &letter.job {
+        writeln!(out, "job:      {}", legible(job))?;
+    }
+    if let Some(state) = &letter.state {
+        writeln!(out, "state:    {}", legible(state))?;
+    }
     writeln!(out, "accepted: {}", time(letter.accepted_at))?;
     writeln!(out, "given up: {}", time(letter.died_at))?;
     writeln!(out, "attempts: {}", letter.attempts)?;

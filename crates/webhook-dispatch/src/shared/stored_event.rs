@@ -1,10 +1,12 @@
-//! The ordering keys of events in the queue: one for each input and task.
+//! An event in the queue: its ordering key and its attributes.
 //!
 //! Events of the default input are queued under their key as it is, as in all earlier versions.
 //! A named input's name goes before the key, each after a byte that occurs in no UTF-8 text, so
 //! that two inputs never share a lane, whatever their keys are.
 
 use std::sync::Arc;
+use webhook_event::{Attributes, Schema};
+use webhook_queue::Owed;
 
 /// Occurs in no UTF-8 text.
 const MARK: u8 = 0xff;
@@ -25,6 +27,16 @@ pub fn event_key(queue_key: &[u8]) -> &[u8] {
     let named = queue_key.strip_prefix(&[MARK]);
     let key = named.and_then(|named| named.splitn(2, |byte| *byte == MARK).nth(1));
     key.unwrap_or(queue_key)
+}
+
+/// The input, states, job and time of an event in the queue: as they were read when it was
+/// submitted, or read from its body if it is one of Aurora's. `None` if that cannot be read.
+#[must_use]
+pub fn event_attributes(owed: &Owed<'_>) -> Option<Attributes> {
+    Attributes::decode(owed.attributes).or_else(|| {
+        let read = Schema::default().read(owed.body).ok()??;
+        Some(Attributes::of("", &read))
+    })
 }
 
 #[cfg(test)]
