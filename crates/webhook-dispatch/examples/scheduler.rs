@@ -5,8 +5,8 @@
 //! cargo run -p webhook-dispatch --example scheduler -- http://127.0.0.1:5000/
 //! ```
 //!
-//! It takes the tasks of a job through their states and submits an event for every transition. Run
-//! it without the receiver: undelivered events stay in the queue, in the directory that it prints,
+//! It takes the tasks of a job through their states and submits an event of Aurora's shape for every
+//! transition, and at the end one of its own shape for the job. Run it without the receiver: undelivered events stay in the queue, in the directory that it prints,
 //! and the next run delivers them first.
 
 #![expect(clippy::print_stdout, reason = "a program for people to watch")]
@@ -15,7 +15,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use webhook_config::{Config, QueueSettings, Target, TargetUrl};
-use webhook_dispatch::{ChannelObserver, Dispatcher, Submitter};
+use webhook_dispatch::{ChannelObserver, Dispatcher, Submission, Submitter};
 use webhook_model::ScheduleStatus::{self, Assigned, Finished, Init, Pending, Running, Starting};
 use webhook_model::{AssignedTask, JobKey, ScheduledTask, TaskConfig, TaskStateChange};
 
@@ -74,6 +74,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         println!("{} tasks are {} now", tasks.len(), step[1]);
     }
+    // An event of any other shape comes with the fields that filters and the order of deliveries
+    // need: its key, its states and its job.
+    let event = format!(r#"{{"job":"www-data/prod/hello","tasks":{TASKS},"state":"DONE"}}"#);
+    let event = Submission::of(format!("job-{run}"), "DONE", event.into_bytes())
+        .old_state("ACTIVE")
+        .job(["www-data", "prod", "hello"])
+        .time(SystemTime::now());
+    submitter.submit(event, Instant::now() + AT_MOST)?;
+    println!("the job is DONE now");
 
     let report = dispatcher.shutdown(Duration::from_secs(5));
     for target in &report.stats.targets {

@@ -24,12 +24,47 @@
 //!
 //! `examples/scheduler.rs` is a small scheduler that submits its events this way.
 //!
+//! # Events of other shapes
+//!
+//! The bytes above are an event of Aurora's. Any other JSON is submitted with its fields
+//! ([`Submission::of`]), or read by a schema: the configuration names inputs and says by JSON
+//! Pointers where the key, the states, the job and the id of their events are
+//! ([`webhook_event::Schema`]).
+//!
+//! ```
+//! use webhook_config::Config;
+//! use webhook_dispatch::{Submission, dry_run};
+//!
+//! let config = br#"{
+//!     "inputs": {"nomad": {"schema": "nomad"}},
+//!     "targets": [{
+//!         "name": "failures", "targetURL": "http://localhost:5000/", "timeoutMsec": 5000,
+//!         "headers": {}, "inputs": ["nomad"], "statuses": ["failed", "lost"]
+//!     }]
+//! }"#;
+//! let config = Config::parse("webhook.json", config)?.config;
+//! let event = br#"{"Topic":"Allocation","Key":"8d5d0e1c","Index":54,
+//!     "Payload":{"Allocation":{"ClientStatus":"running"}}}"#;
+//! // A dispatcher of this configuration takes it by `submitter.submit(submission, deadline)`.
+//! let submission = Submission::new(&event[..]).input("nomad");
+//! let dry_run = dry_run(&config, &submission)?;
+//! let excluded = dry_run.routes[0].excluded.as_deref();
+//! assert_eq!(excluded, Some("statuses: its state is running"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The key orders: events of one input with the same key are delivered one after the other. The id
+//! is the idempotency key of an event that is submitted without one, so that a scheduler may send
+//! an event again. The queue keeps what was read beside the body, and nothing of it for Aurora's
+//! events of the default input, whose records are those of earlier versions.
+//!
 //! # What is promised
 //!
 //! - An event that [`submit`](Submitter::submit) accepted for a reliable target is delivered to it
 //!   or kept as a dead letter, whatever crashes. It may arrive more than once, always under the
 //!   same `webhook-id`. An event that was refused is never sent.
-//! - An event that is submitted twice under one key is accepted once: see [`Submission`].
+//! - An event that is submitted twice under one key, or has an id in it that was submitted before,
+//!   is accepted once: see [`Submission`].
 //! - A task's events reach a target in the order accepted: each is sent once the one before it is
 //!   settled. Tasks and targets do not wait for each other; but once 32,768 tasks of a target wait
 //!   for a retry, it reads no further in its queue.
@@ -55,7 +90,7 @@
 //! - `target` decides: lanes, [`retry`], breaker, rate. Pure: no clock, I/O or thread.
 //! - `delivery` makes one attempt: headers, format, signature, and what its result means.
 //! - `http` makes connections: HTTP/1.1, sockets, name resolution, TLS, proxies.
-//! - `shared` has the clock, ids, outcomes, incidents and counters.
+//! - `shared` has the clock, ids, keys, outcomes, incidents and counters.
 //!
 //! [`Dispatcher::shutdown`] joins the threads of workers, senders and the writer.
 //!

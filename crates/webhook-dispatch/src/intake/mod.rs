@@ -1,4 +1,4 @@
-//! Takes an event from `submit` to the queue's writer: header, routing, receipt. May use the
+//! Takes an event from `submit` to the queue's writer: fields, routing, receipt. May use the
 //! workers' handles and the rooms below.
 
 mod dry_run;

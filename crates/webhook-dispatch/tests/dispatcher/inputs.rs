@@ -236,8 +236,13 @@ fn the_id_in_an_event_makes_a_repetition_harmless() {
     // A client's own key goes first.
     assert!(!submit(build(text).idempotency_key(&b"mine"[..])).duplicate);
     assert!(!submit(build(r#"{"build":1}"#)).duplicate);
+    // Another input's event has nothing to do with it.
+    let nomad = r#"{"Topic":"Allocation","Key":"1","Index":7,"Payload":{"Allocation":{}}}"#;
+    let nomad = || Submission::new(nomad.as_bytes()).input("nomad");
+    assert!(!submit(nomad()).duplicate);
+    assert!(submit(nomad()).duplicate);
     assert!(dispatcher.shutdown(PATIENCE).drained);
-    assert_eq!(bodies(&receiver, "all").len(), 3);
+    assert_eq!(bodies(&receiver, "all").len(), 4);
 }
 
 #[test]
@@ -269,17 +274,17 @@ fn what_is_not_understood_is_refused_with_what_was_found_and_where() {
         let error = dispatcher.submitter().submit(submission, soon());
         error.unwrap_err().to_string()
     };
-    for (text, why) in [
-        (r#"{"state":"failed"}"#, "key: no value at /build"),
+    // The words are the schema's own.
+    for (text, parts) in [
+        (r#"{"state":"failed"}"#, ["key: no value", "/build", ""]),
         (
             r#"{"build":{"n":1}}"#,
-            "key: expected a string, a number or a boolean at /build, found an object (byte 9)",
+            ["/build", "found an object", "byte 9"],
         ),
     ] {
-        assert_eq!(
-            refusal(build(text)),
-            format!("not an event of input builds: {why}")
-        );
+        let why = refusal(build(text));
+        assert!(why.starts_with("not an event of input builds: "), "{why}");
+        assert!(parts.iter().all(|part| why.contains(part)), "{why}");
     }
     assert_eq!(
         refusal(Submission::new(&b"{}"[..]).input("slurm")),
