@@ -69,7 +69,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "webhookd",
-        may_use: "anyhow axum clap clap_complete clap_mangen crossbeam-channel flate2 hmac-sha256 \
+        may_use: "anyhow axum base64 clap clap_complete clap_mangen crossbeam-channel flate2 hmac-sha256 \
                   http-body-util hyper hyper-util indicatif jiff listenfd memchr prometheus \
                   ratatui rustix sd-notify serde serde_json signal-hook standardwebhooks \
                   strsim subtle tokio tracing tracing-subscriber webhook-config webhook-dispatch \

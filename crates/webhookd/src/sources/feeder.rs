@@ -63,7 +63,7 @@ impl Feeder {
     ) -> bool {
         let (number, text) = match line {
             Line::Text(number, text) => (number, text),
-            Line::TooLong(number) => {
+            Line::TooLong(number, _) => {
                 let why = "it is longer than maxEventBytes allows, and was not sent";
                 completion.rejected(number, why);
                 return true;

@@ -4,11 +4,13 @@
 //! dispatcher one after the other. A [`Report`] acknowledges, counts and logs their outcomes.
 
 mod acks;
+mod cloud_event;
 mod completion;
 mod feeder;
 mod follow;
 mod ingest;
-mod input;
+mod line_file;
+mod rejects;
 mod splitter;
 mod stats;
 
@@ -17,5 +19,5 @@ pub(crate) use completion::Report;
 pub(crate) use feeder::Feeder;
 pub(crate) use follow::Follower;
 pub(crate) use ingest::{IngestOptions, Listening, Opened};
-pub(crate) use input::Input;
+pub(crate) use line_file::LineFile;
 pub(crate) use stats::{InputCounts, InputStats};

@@ -18,8 +18,8 @@ pub(super) struct Splitter {
 pub(super) enum Line<'a> {
     /// Its number, from 1, and its bytes, without white space around them.
     Text(u64, &'a [u8]),
-    /// The number of a line that is longer than the bound.
-    TooLong(u64),
+    /// The number of a line that is longer than the bound, and its beginning.
+    TooLong(u64, &'a [u8]),
 }
 
 impl Splitter {
@@ -63,8 +63,7 @@ impl Splitter {
                 continue;
             }
             if self.partial.len() + end.len() > self.longest {
-                self.partial = Vec::new();
-                return Some(Line::TooLong(self.number));
+                return Some(self.too_long(self.number, end));
             }
             if self.partial.is_empty() {
                 let text = end.trim_ascii();
@@ -86,12 +85,20 @@ impl Splitter {
             return None;
         }
         if self.partial.len() + rest.len() > self.longest {
-            self.partial = Vec::new();
             self.skipping = true;
-            return Some(Line::TooLong(self.number + 1));
+            return Some(self.too_long(self.number + 1, rest));
         }
         self.partial.extend_from_slice(rest);
         None
+    }
+
+    /// A line that is too long, and goes on with `more`.
+    fn too_long(&mut self, number: u64, more: &[u8]) -> Line<'_> {
+        let room = self.longest - self.partial.len();
+        self.partial
+            .extend_from_slice(&more[..more.len().min(room)]);
+        self.returned = true;
+        Line::TooLong(number, &self.partial)
     }
 
     /// The last line of the text, if it has no line feed.
@@ -116,7 +123,10 @@ mod tests {
         let mut lines = Vec::new();
         let own = |line: Line<'_>| match line {
             Line::Text(number, text) => (number, Some(text.to_vec())),
-            Line::TooLong(number) => (number, None),
+            Line::TooLong(number, beginning) => {
+                assert_eq!(beginning.len(), longest);
+                (number, None)
+            }
         };
         for mut piece in text.chunks(piece) {
             while let Some(line) = splitter.next(&mut piece) {

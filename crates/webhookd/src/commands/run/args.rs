@@ -3,7 +3,7 @@
 use crate::admin::AdminArgs;
 use crate::log::LogArgs;
 use crate::reload::ReloadArgs;
-use crate::sources::{IngestOptions, Input};
+use crate::sources::{IngestOptions, LineFile};
 use crate::units::parse_duration;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -117,7 +117,7 @@ impl RunArgs {
     ///
     /// # Errors
     /// One of them cannot be opened, or cannot be followed.
-    pub(super) fn open_inputs(&self, max_line: usize) -> Result<Vec<Input>> {
+    pub(super) fn open_inputs(&self, max_line: usize) -> Result<Vec<LineFile>> {
         let standard_input = [PathBuf::from("-")];
         let paths = if self.events.is_empty() && self.ingest.listen.is_empty() {
             &standard_input[..]
@@ -132,7 +132,7 @@ impl RunArgs {
         }
         paths
             .iter()
-            .map(|path| Input::open(path, max_line))
+            .map(|path| LineFile::open(path, max_line))
             .collect()
     }
 }

@@ -12,7 +12,7 @@ use crate::notify;
 use crate::periodic::Periodic;
 use crate::reload::{ConfigFile, Look, ReloadThread, Reloader};
 use crate::signals::Signals;
-use crate::sources::{Acks, Feeder, Follower, Input, InputStats, Listening, Opened, Report};
+use crate::sources::{Acks, Feeder, Follower, InputStats, LineFile, Listening, Opened, Report};
 use crate::summary::Summary;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender};
@@ -86,7 +86,7 @@ impl Runtime {
         let acks = args.acks.as_deref().map(Acks::start).transpose()?;
         let signals = Arc::new(Signals::install()?);
         // The length of all inputs, if each has one.
-        let length = inputs.iter().map(Input::length).sum();
+        let length = inputs.iter().map(LineFile::length).sum();
         let console = Console::new(length, writer);
         let stats = Arc::new(InputStats::default());
         let (started, started_at) = (Instant::now(), SystemTime::now());
@@ -375,7 +375,7 @@ fn keeps_dead_letters(daemon: &Daemon, stats: &Stats, since: SystemTime) -> bool
 /// Starts the threads that read. Returns their number.
 fn start_sources(
     args: &RunArgs,
-    inputs: Vec<Input>,
+    inputs: Vec<LineFile>,
     feeder: impl Fn(&str) -> Feeder,
     follow: impl Fn(&Path) -> Follower,
     messages: &Sender<Message>,

@@ -225,7 +225,7 @@ impl<'a> Batch<'a> {
 
     async fn line(&mut self, line: Line<'_>, partial: &mut Held) {
         let number = match line {
-            Line::Text(number, _) | Line::TooLong(number) => number,
+            Line::Text(number, _) | Line::TooLong(number, _) => number,
         };
         if self.done.len() + self.waiting.len() >= MOST_LINES {
             let why = format!("a body may have {MOST_LINES} lines; send the rest in another");
@@ -235,7 +235,7 @@ impl<'a> Batch<'a> {
             return self.stop(number, Complaint::busy());
         }
         match line {
-            Line::TooLong(_) => {
+            Line::TooLong(..) => {
                 let why = self.handover.event_too_long();
                 self.refuse(number, why);
             }

@@ -56,13 +56,17 @@ impl ContentKind {
             }
             _ => {}
         }
-        let (kind, subtype) = name.split_once('/')?;
-        // vnd.kafka.json.v1+json, cloudevents+json, json
-        let json = subtype == "json" || subtype.ends_with("+json");
         // An envelope or batch of CloudEvents is not an event.
-        let wrapped = subtype.starts_with("cloudevents");
-        (kind == "application" && json && !wrapped).then_some(ContentKind::Event)
+        let wrapped = name.starts_with("application/cloudevents");
+        (is_json(&name) && !wrapped).then_some(ContentKind::Event)
     }
+}
+
+/// Whether a type, in lower case and without parameters, is JSON: `application/json`,
+/// `application/vnd.kafka.json.v1+json`.
+pub(super) fn is_json(media_type: &str) -> bool {
+    let subtype = media_type.strip_prefix("application/");
+    subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }
 
 #[cfg(test)]

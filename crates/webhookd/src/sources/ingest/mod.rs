@@ -10,6 +10,7 @@ mod batch;
 mod body;
 mod budget;
 mod charset;
+mod cloud_events;
 mod content_kind;
 mod handover;
 mod options;

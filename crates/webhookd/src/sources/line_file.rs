@@ -14,26 +14,26 @@ use std::path::Path;
 /// Bytes asked for in one read.
 const CHUNK: usize = 256 * 1024;
 
-/// An open input.
-pub(crate) struct Input {
+/// An open file of lines.
+pub(crate) struct LineFile {
     name: String,
     file: File,
     length: Option<u64>,
     max_line: usize,
 }
 
-impl Input {
+impl LineFile {
     /// Opens `path`; `-` is standard input. Lines longer than `max_line` bytes are skipped.
     ///
     /// # Errors
     /// It cannot be opened, or is a directory.
-    pub(crate) fn open(path: &Path, max_line: usize) -> Result<Input> {
+    pub(crate) fn open(path: &Path, max_line: usize) -> Result<LineFile> {
         if path == Path::new("-") {
             let stdin = io::stdin()
                 .as_fd()
                 .try_clone_to_owned()
                 .context("cannot read standard input")?;
-            return Ok(Input {
+            return Ok(LineFile {
                 name: "standard input".to_owned(),
                 file: File::from(stdin),
                 length: None,
@@ -46,7 +46,7 @@ impl Input {
         if metadata.is_dir() {
             bail!("{}: it is a directory; name a file", failed());
         }
-        Ok(Input {
+        Ok(LineFile {
             name: path.display().to_string(),
             file,
             length: metadata.is_file().then_some(metadata.len()),
@@ -135,7 +135,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
         io::Seek::rewind(&mut file).unwrap();
-        let input = Input {
+        let input = LineFile {
             name: String::new(),
             file,
             length: None,
@@ -148,7 +148,7 @@ mod tests {
                 Line::Text(number, text) => {
                     (number, Some(String::from_utf8(text.to_vec()).unwrap()))
                 }
-                Line::TooLong(number) => (number, None),
+                Line::TooLong(number, _) => (number, None),
             });
             true
         });
