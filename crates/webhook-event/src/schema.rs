@@ -193,6 +193,12 @@ impl Schema {
         self.each.is_some()
     }
 
+    /// Whether members are left out of what is delivered.
+    #[must_use]
+    pub fn omits(&self) -> bool {
+        !self.omit.is_empty()
+    }
+
     /// The events of a document, each as it stands there.
     ///
     /// # Errors

@@ -26,13 +26,22 @@ struct Ack {
     /// The source, if there are several.
     source: Option<Arc<str>>,
     line: u64,
-    id: EventId,
-    /// The targets that will not get the event.
+    ids: AckIds,
+    /// The targets that will not get an event of the line.
     over_quota: Arc<[Arc<str>]>,
 }
 
-/// Writes acknowledgements, on a thread of its own: `{"line":7,"id":"evt_…"}`, with `"source"`
-/// before them if there are several, and with `"overQuota":["…"]` after them if some targets will
+/// The ids of a line's events.
+#[derive(Debug)]
+pub(crate) enum AckIds {
+    /// The line is one event.
+    One(EventId),
+    /// The line is a document with any number of events.
+    Several(Vec<EventId>),
+}
+
+/// Writes acknowledgements, on a thread of its own: `{"line":7,"id":"evt_…"}`, with `"ids"` for the
+/// events of a line that may have several, with `"source"` before them if there are several, and with `"overQuota":["…"]` after them if some targets will
 /// not get the event.
 pub(crate) struct Acks {
     lines: Sender<Ack>,
@@ -70,12 +79,12 @@ pub(crate) struct AckSender {
 impl AckSender {
     /// Waits for the writer if it must. An acknowledgement is left out only if it is not written
     /// by the deadline that [`Acks::set_deadline`] sets.
-    pub(crate) fn send(&self, line: u64, id: EventId, over_quota: &Arc<[Arc<str>]>) {
+    pub(crate) fn send(&self, line: u64, ids: AckIds, over_quota: Arc<[Arc<str>]>) {
         let ack = Ack {
             source: self.source.clone(),
             line,
-            id,
-            over_quota: Arc::clone(over_quota),
+            ids,
+            over_quota,
         };
         let mut ack = match self.lines.try_send(ack) {
             // `finish` reports a writer that failed.
@@ -202,8 +211,14 @@ fn write_line(out: &mut impl Write, ack: &Ack) -> std::io::Result<()> {
     if let Some(source) = &ack.source {
         write!(out, r#""source":{},"#, Value::from(&**source))?;
     }
-    let id = webhook_id(ack.id);
-    write!(out, r#""line":{},"id":"{id}""#, ack.line)?;
+    write!(out, r#""line":{},"#, ack.line)?;
+    match &ack.ids {
+        AckIds::One(id) => write!(out, r#""id":"{}""#, webhook_id(*id))?,
+        AckIds::Several(ids) => {
+            let ids: Value = ids.iter().map(|id| webhook_id(*id)).collect();
+            write!(out, r#""ids":{ids}"#)?;
+        }
+    }
     if !ack.over_quota.is_empty() {
         let names: Value = ack.over_quota.iter().map(|name| &**name).collect();
         write!(out, r#","overQuota":{names}"#)?;
@@ -249,7 +264,7 @@ mod tests {
         let sender = acks.sender(None);
         acks.set_deadline(Duration::ZERO);
         for line in 1..=10 {
-            sender.send(line, EventId([1; 16]), &Arc::default());
+            sender.send(line, AckIds::One(EventId([1; 16])), Arc::default());
         }
         drop(sender);
         let error = acks.finish().unwrap_err().to_string();
@@ -261,7 +276,7 @@ mod tests {
     fn a_reader_has_time_for_the_last_acknowledgements_after_the_grace() {
         let (acks, permit, text) = gated();
         let sender = acks.sender(None);
-        sender.send(1, EventId([1; 16]), &Arc::default());
+        sender.send(1, AckIds::One(EventId([1; 16])), Arc::default());
         drop(sender);
         acks.set_deadline(Duration::ZERO);
         let reader = std::thread::spawn(move || drop(permit));
@@ -276,7 +291,7 @@ mod tests {
         let sender = acks.sender(None);
         let feeder = std::thread::spawn(move || {
             for line in 1..=100 {
-                sender.send(line, EventId([1; 16]), &Arc::default());
+                sender.send(line, AckIds::One(EventId([1; 16])), Arc::default());
             }
         });
         drop(permit);

@@ -1,43 +1,64 @@
 //! The outcome of a line: it is acknowledged, counted, and logged if it was not accepted.
 
-use super::acks::AckSender;
-use super::stats::InputStats;
-use crate::console::{Console, chain};
+use super::acks::{AckIds, AckSender};
+use super::stats::{InputCounters, InputStats};
+use crate::console::Console;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use webhook_dispatch::{Receipt, Refusal};
+use webhook_dispatch::Receipt;
 
 /// Receives the outcome of each line of a source, once per line.
 pub(super) trait Completion: Send + Sync + 'static {
-    /// Its event was accepted.
-    fn accepted(&self, line: u64, receipt: &Receipt);
+    /// Its events were accepted, or what was not understood of it is kept.
+    fn accepted(&self, line: u64, accepted: Accepted);
 
-    /// Its event was submitted, and the queue did not accept it.
-    fn refused(&self, line: u64, refusal: &Refusal);
+    /// An event of it was submitted, and the queue did not accept it.
+    fn refused(&self, line: u64, why: &str);
 
-    /// It is not an event, or too long; it is skipped.
+    /// An event of it is not understood, or too long; it is skipped.
     fn rejected(&self, line: u64, why: &str);
+}
+
+/// What was accepted of a line.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    /// The line is one event.
+    Event(Receipt),
+    /// The line is a document with any number of events.
+    Document(Vec<Receipt>),
 }
 
 /// Reports on the lines of one source.
 pub(crate) struct Report {
-    /// Name of the source and a colon, if there are several sources.
+    /// The input, if it is not the default one, and the source, if there are several.
     prefix: String,
     console: Console,
     acks: Option<AckSender>,
     stats: Arc<InputStats>,
+    counters: Arc<InputCounters>,
 }
 
 impl Report {
+    /// `source` is its name, if there are several.
     pub(crate) fn new(
         source: Option<&str>,
         console: Console,
         acks: Option<AckSender>,
         stats: Arc<InputStats>,
+        input: &Arc<str>,
     ) -> Report {
+        let mut prefix = String::new();
+        if !input.is_empty() {
+            prefix.push_str(&format!("input {input}: "));
+        }
+        if let Some(source) = source {
+            prefix.push_str(&format!("{source}: "));
+        }
         Report {
-            prefix: source.map_or_else(String::new, |source| format!("{source}: ")),
+            prefix,
             console,
             acks,
+            counters: stats.input(input),
             stats,
         }
     }
@@ -59,9 +80,29 @@ impl Report {
         ));
     }
 
+    /// Counts an event that was submitted.
+    pub(super) fn event(&self) {
+        self.stats.event();
+        self.counters.event();
+    }
+
+    /// Counts and logs what is kept as a reject.
+    pub(super) fn unknown(&self, line: u64, why: &str) {
+        self.counters.unknown();
+        self.warn_of_line(
+            line,
+            &format!("not understood, and kept as a reject: {why}"),
+        );
+    }
+
+    /// Where a line is, for the file of rejects.
+    pub(super) fn place(&self, line: u64) -> String {
+        format!("{}line {line}", self.prefix)
+    }
+
     /// Logs something about a line, unless too many are logged.
     pub(super) fn warn_of_line(&self, line: u64, text: &str) {
-        self.warn(&format!("{}line {line}: {text}", self.prefix));
+        self.warn(&format!("{}: {text}", self.place(line)));
     }
 
     pub(super) fn warn(&self, text: &str) {
@@ -76,19 +117,35 @@ impl Report {
 }
 
 impl Completion for Report {
-    fn accepted(&self, line: u64, receipt: &Receipt) {
-        if let Some(acks) = self.acks.as_ref().filter(|_| receipt.is_safe()) {
-            acks.send(line, receipt.id, &receipt.over_quota);
+    fn accepted(&self, line: u64, accepted: Accepted) {
+        let Some(acks) = &self.acks else { return };
+        match accepted {
+            Accepted::Event(receipt) => {
+                if receipt.is_safe() {
+                    acks.send(line, AckIds::One(receipt.id), receipt.over_quota);
+                }
+            }
+            Accepted::Document(receipts) => {
+                if receipts.iter().all(Receipt::is_safe) {
+                    let ids = receipts.iter().map(|receipt| receipt.id).collect();
+                    let over = receipts
+                        .iter()
+                        .flat_map(|receipt| receipt.over_quota.iter());
+                    let over: BTreeSet<Arc<str>> = over.cloned().collect();
+                    acks.send(line, AckIds::Several(ids), over.into_iter().collect());
+                }
+            }
         }
     }
 
-    fn refused(&self, line: u64, refusal: &Refusal) {
+    fn refused(&self, line: u64, why: &str) {
         self.stats.refuse();
-        self.warn_of_line(line, &chain(refusal));
+        self.warn_of_line(line, why);
     }
 
     fn rejected(&self, line: u64, why: &str) {
         self.stats.reject();
+        self.counters.reject();
         self.warn_of_line(line, why);
     }
 }

@@ -6,7 +6,7 @@
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -34,8 +34,8 @@ pub(crate) struct Reject {
     pub(crate) reason: String,
     /// It, or its beginning.
     pub(crate) body: Arc<[u8]>,
-    /// Bytes of all of it, as far as it was read.
-    pub(crate) length: u64,
+    /// Bytes of all of it; `None` if only its beginning was read.
+    pub(crate) length: Option<u64>,
 }
 
 /// A line of a file.
@@ -46,7 +46,8 @@ struct Line<'a> {
     input: &'a str,
     source: &'a str,
     reason: &'a str,
-    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     /// Whether only its beginning is kept.
     #[serde(skip_serializing_if = "is_false")]
     truncated: bool,
@@ -72,6 +73,10 @@ struct Job {
 /// The thread that writes rejects.
 pub(crate) struct Rejects {
     jobs: Sender<Job>,
+    /// The thread ends once this is dropped.
+    stop: Sender<()>,
+    /// Disconnected once the thread has ended.
+    ended: Receiver<()>,
     thread: JoinHandle<()>,
 }
 
@@ -96,22 +101,34 @@ impl Rejects {
 
     fn with_bound(directory: PathBuf, file_bytes: u64) -> Result<Rejects> {
         let (jobs, waiting) = crossbeam_channel::bounded(WAITING);
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        let (ending, ended) = crossbeam_channel::bounded(0);
         let thread = std::thread::Builder::new()
             .name("rejects".to_owned())
-            .spawn(move || write_all(&directory, file_bytes, &waiting))
+            .spawn(move || {
+                write_all(&directory, file_bytes, &waiting, &stopped);
+                drop::<Sender<()>>(ending);
+            })
             .context("cannot start a thread")?;
-        Ok(Rejects { jobs, thread })
+        Ok(Rejects {
+            jobs,
+            stop,
+            ended,
+            thread,
+        })
     }
 
     pub(crate) fn sender(&self) -> RejectSender {
         RejectSender(self.jobs.clone())
     }
 
-    /// Writes the rest. Every [`RejectSender`] must be dropped before.
-    pub(crate) fn finish(self) {
-        drop(self.jobs);
-        // It returns nothing, and a panic has been logged.
-        drop(self.thread.join());
+    /// Writes what waits, for `grace` at most: a disk that hangs must not keep webhookd from ending.
+    pub(crate) fn finish(self, grace: Duration) {
+        drop((self.stop, self.jobs));
+        if self.ended.recv_timeout(grace) != Err(RecvTimeoutError::Timeout) {
+            // It returns nothing, and a panic has been logged.
+            drop(self.thread.join());
+        }
     }
 }
 
@@ -150,9 +167,15 @@ pub(crate) fn file_name(input: &str) -> String {
     }
 }
 
-/// Writes what comes until every sender is dropped.
-fn write_all(directory: &Path, file_bytes: u64, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
+/// Writes what comes until it is stopped, and what waits then.
+fn write_all(directory: &Path, file_bytes: u64, jobs: &Receiver<Job>, stopped: &Receiver<()>) {
+    let next = || {
+        crossbeam_channel::select_biased! {
+            recv(jobs) -> job => job.ok(),
+            recv(stopped) -> _ => None,
+        }
+    };
+    while let Some(first) = next() {
         // Those that wait share a sync, if they are of one input.
         let waiting = jobs.try_iter().take(WAITING);
         let mut jobs: Vec<Job> = std::iter::once(first).chain(waiting).collect();
@@ -229,7 +252,7 @@ fn line(reject: &Reject) -> Vec<u8> {
         source: &reject.source,
         reason: &reject.reason,
         bytes: reject.length,
-        truncated: reject.length > kept.len() as u64,
+        truncated: reject.length != Some(kept.len() as u64),
         body: text,
         body_base64: text.is_none().then(|| STANDARD.encode(kept)),
     };
@@ -249,7 +272,7 @@ mod tests {
             source: "127.0.0.1:9".to_owned(),
             reason: "not JSON".to_owned(),
             body: Arc::from(body),
-            length: body.len() as u64,
+            length: Some(body.len() as u64),
         }
     }
 
@@ -279,11 +302,11 @@ mod tests {
         keep(&rejects, reject("slurm", b"{")).unwrap();
         keep(&rejects, reject("", b"\xff")).unwrap();
         let long = Reject {
-            length: 9_000_000,
+            length: Some(9_000_000),
             ..reject("slurm", b"xy")
         };
         keep(&rejects, long).unwrap();
-        rejects.finish();
+        rejects.finish(Duration::from_secs(60));
         let kept = lines(&directory.join("rejects-slurm.ndjson"));
         let mut first = kept[0].clone();
         let time = first["time"].take();
@@ -310,7 +333,7 @@ mod tests {
             let body = format!("{number:0400}");
             keep(&rejects, reject("ray", body.as_bytes())).unwrap();
         }
-        rejects.finish();
+        rejects.finish(Duration::from_secs(60));
         let path = folder.path().join("rejects-ray.ndjson");
         let older = folder.path().join("rejects-ray.ndjson.1");
         for path in [&path, &older] {
@@ -328,7 +351,7 @@ mod tests {
         std::fs::write(&path, r#"{"time":"20"#).unwrap();
         let rejects = Rejects::start(folder.path().to_owned()).unwrap();
         keep(&rejects, reject("ray", b"{")).unwrap();
-        rejects.finish();
+        rejects.finish(Duration::from_secs(60));
         let text = std::fs::read_to_string(&path).unwrap();
         let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!(last["body"], "{");
@@ -344,6 +367,6 @@ mod tests {
         assert!(told.contains("rejects-ray.ndjson"), "{told}");
         std::fs::remove_dir(&path).unwrap();
         keep(&rejects, reject("ray", b"{")).unwrap();
-        rejects.finish();
+        rejects.finish(Duration::from_secs(60));
     }
 }

@@ -1,6 +1,8 @@
 //! Statistics of the input of all sources together.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 /// Counts the input; shared by all sources.
@@ -15,6 +17,52 @@ pub(crate) struct InputStats {
     gaps: AtomicU64,
     /// Epoch seconds; 0 if there was none.
     last_gap: AtomicU64,
+    /// By the name of the input; the default input has an empty one.
+    inputs: Mutex<BTreeMap<Arc<str>, Arc<InputCounters>>>,
+}
+
+/// Counts what comes in by one input.
+#[derive(Debug, Default)]
+pub(crate) struct InputCounters {
+    events: AtomicU64,
+    rejected: AtomicU64,
+    unknown: AtomicU64,
+}
+
+impl InputCounters {
+    /// Counts an event that was submitted.
+    pub(crate) fn event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a line or a request that got an error.
+    pub(crate) fn reject(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what was accepted though it was not understood.
+    pub(crate) fn unknown(&self) {
+        self.unknown.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self) -> PerInput {
+        PerInput {
+            events: self.events.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            unknown: self.unknown.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The counts of one input at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PerInput {
+    /// Events submitted to the dispatcher.
+    pub(crate) events: u64,
+    /// Lines and requests that got an error.
+    pub(crate) rejected: u64,
+    /// What was accepted though it was not understood.
+    pub(crate) unknown: u64,
 }
 
 /// The counts at one moment.
@@ -33,6 +81,28 @@ pub(crate) struct InputCounts {
 }
 
 impl InputStats {
+    /// The counters of an input.
+    pub(crate) fn input(&self, name: &Arc<str>) -> Arc<InputCounters> {
+        let mut inputs = self.inputs();
+        if let Some(counters) = inputs.get(name) {
+            return Arc::clone(counters);
+        }
+        Arc::clone(inputs.entry(Arc::clone(name)).or_default())
+    }
+
+    /// The counts of each input that something came in by, by name.
+    pub(crate) fn by_input(&self) -> Vec<(Arc<str>, PerInput)> {
+        let inputs = self.inputs();
+        let counts = inputs
+            .iter()
+            .map(|(name, it)| (Arc::clone(name), it.counts()));
+        counts.collect()
+    }
+
+    fn inputs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<InputCounters>>> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn event(&self) {
         self.events.fetch_add(1, Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 use super::family::{Families, Samples};
 use crate::daemon::{Daemon, Snapshot};
 use crate::log;
+use crate::sources::{PerInput, shown_input};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use std::sync::LazyLock;
@@ -67,10 +68,37 @@ fn add_intake(families: &mut Families, daemon: &Daemon) {
     ] {
         families.counter(name, help, Samples::one(value as f64));
     }
+    add_inputs(families, daemon);
     families.gauge(
         "webhookd_follow_last_gap_timestamp_seconds",
         "When webhookd last missed lines of a followed file; 0 if it never did.",
         Samples::one(last_gap as f64),
+    );
+}
+
+fn add_inputs(families: &mut Families, daemon: &Daemon) {
+    let inputs = daemon.input.by_input();
+    let mut add = |name, help, count: fn(&PerInput) -> u64| {
+        let mut samples = Samples::default();
+        for (input, counts) in &inputs {
+            samples.value(&[("input", shown_input(input))], count(counts) as f64);
+        }
+        families.counter(name, help, samples);
+    };
+    add(
+        "webhookd_events_submitted_total",
+        "Events submitted, by input.",
+        |it| it.events,
+    );
+    add(
+        "webhookd_events_rejected_total",
+        "Lines and HTTP requests that were rejected, by input.",
+        |it| it.rejected,
+    );
+    add(
+        "webhookd_events_unknown_total",
+        "Events that were accepted though they were not understood, and kept as rejects, by input.",
+        |it| it.unknown,
     );
 }
 

@@ -12,7 +12,9 @@ use crate::notify;
 use crate::periodic::Periodic;
 use crate::reload::{ConfigFile, Look, ReloadThread, Reloader};
 use crate::signals::Signals;
-use crate::sources::{Acks, Feeder, Follower, InputStats, LineFile, Listening, Opened, Report};
+use crate::sources::{
+    Acks, Feeder, Follower, InputStats, Inputs, LineFile, Listening, Opened, Rejects, Report,
+};
 use crate::summary::Summary;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender};
@@ -60,6 +62,7 @@ pub(super) struct Runtime {
     console: Console,
     /// Last of the threads, since each event that is committed may have an acknowledgement.
     acks: Option<Acks>,
+    rejects: Rejects,
     stats: Arc<InputStats>,
     started: Instant,
     started_at: SystemTime,
@@ -116,11 +119,22 @@ impl Runtime {
         let reload = ReloadThread::start(Arc::clone(&reloader), args.reload.watch)?;
         let reloads = reload.requests();
         signals.start(sender.clone(), move || reloads.send())?;
+        let inputs_in_force = Inputs::new(dispatcher.control(), Arc::clone(&stats));
+        let rejects = Rejects::start(queue.clone())?;
         let feeder = |source: &str| {
+            let input: Arc<str> = Arc::from("");
             let source = (args.events.len() > 1).then_some(source);
             let acks = acks.as_ref().map(|acks| acks.sender(source));
-            let report = Report::new(source, console.clone(), acks, Arc::clone(&stats));
-            Feeder::new(dispatcher.submitter(), report, Arc::clone(&signals))
+            let report = Report::new(source, console.clone(), acks, Arc::clone(&stats), &input);
+            let (submitter, inputs) = (dispatcher.submitter(), inputs_in_force.clone());
+            let signals = Arc::clone(&signals);
+            Feeder::new(
+                submitter,
+                report,
+                signals,
+                (inputs, input),
+                rejects.sender(),
+            )
         };
         let follow = |path: &Path| {
             let feeder = feeder(&path.display().to_string());
@@ -128,7 +142,10 @@ impl Runtime {
         };
         let sources = start_sources(args, inputs, feeder, follow, &sender)?;
         let listening = opened
-            .map(|opened| opened.start(dispatcher.submitter(), &stats, &console))
+            .map(|opened| {
+                let inputs = (inputs_in_force, rejects.sender());
+                opened.start(dispatcher.submitter(), &stats, &console, inputs)
+            })
             .transpose()?;
         let background = BackgroundTasks::start(&daemon, &console, reload, Arc::clone(&signals))?;
         Ok(Runtime {
@@ -143,6 +160,7 @@ impl Runtime {
             progress,
             console,
             acks,
+            rejects,
             stats,
             started,
             started_at,
@@ -226,6 +244,7 @@ impl Runtime {
         if let Some(progress) = self.progress {
             progress.stop();
         }
+        self.rejects.finish(HTTP_GRACE);
         self.console.finish();
         let acknowledged = self.acks.map_or(Ok(()), Acks::finish);
         let queue = saved.and(failure.map_or(Ok(()), Err));

@@ -3,14 +3,13 @@
 use super::checkpoint::{COMPARED, Checkpoint, FINGERPRINT, before};
 use super::content::{Content, FileId, is_damage};
 use super::tracker::{Mark, Tracker};
-use crate::sources::completion::{Completion, Report};
+use crate::sources::completion::{Accepted, Completion, Report};
 use crate::sources::feeder::Feeder;
 use crate::sources::splitter::{Line, Splitter};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_dispatch::{Receipt, Refusal};
 
 /// Bytes asked for in one read.
 const CHUNK: usize = 64 * 1024;
@@ -273,16 +272,15 @@ struct FollowedLine {
 }
 
 impl Completion for FollowedLine {
-    fn accepted(&self, line: u64, receipt: &Receipt) {
+    fn accepted(&self, line: u64, accepted: Accepted) {
         self.tracker.finish(line);
-        self.report.accepted(line, receipt);
+        self.report.accepted(line, accepted);
     }
 
     /// The line is read again, at once or after the next start, so it does not count as refused.
-    fn refused(&self, line: u64, refusal: &Refusal) {
+    fn refused(&self, line: u64, why: &str) {
         self.tracker.refuse();
-        self.report
-            .warn_of_line(line, &crate::console::chain(refusal));
+        self.report.warn_of_line(line, why);
     }
 
     fn rejected(&self, line: u64, why: &str) {

@@ -1,6 +1,7 @@
 //! Responses: statuses, headers and bodies.
 
 use super::budget::Held;
+use crate::sources::documents::{Kind, NotUnderstood};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -9,7 +10,6 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use webhook_dispatch::{Receipt, Refusal, WEBHOOK_ID, webhook_id};
-use webhook_model::ReadErrorKind;
 use webhook_queue::QueueError;
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -30,6 +30,8 @@ pub(super) struct Complaint {
     pub(super) error: String,
     /// The byte of the event where the error is, from 0.
     pub(super) byte: Option<usize>,
+    /// The event of a document that the error is about, from 0.
+    pub(super) element: Option<usize>,
 }
 
 /// The response for an accepted event.
@@ -47,11 +49,23 @@ struct Accepted<'a> {
     /// Whether it was accepted before, with the same key.
     #[serde(skip_serializing_if = "is_false")]
     duplicate: bool,
+    /// Whether its input drops such events.
+    #[serde(skip_serializing_if = "is_false")]
+    ignored: bool,
+}
+
+/// The response for what was accepted though it was not understood.
+#[derive(Debug, Serialize)]
+struct Kept<'a> {
+    unknown: bool,
+    error: &'a str,
 }
 
 #[derive(Debug, Serialize)]
 struct Error<'a> {
     error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    element: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     byte: Option<usize>,
     /// Whether it may be accepted when it is sent again.
@@ -64,7 +78,15 @@ impl Complaint {
             status,
             error: error.into(),
             byte: None,
+            element: None,
         }
+    }
+
+    /// Names an event of a document in it.
+    pub(super) fn of_element(mut self, index: usize) -> Complaint {
+        self.error = format!("element {index} of the document: {}", self.error);
+        self.element = Some(index);
+        self
     }
 
     /// There is no room now.
@@ -76,15 +98,11 @@ impl Complaint {
     }
 
     pub(super) fn of(refusal: &Refusal) -> Complaint {
+        if let Some(why) = NotUnderstood::of(refusal) {
+            return Complaint::from(why);
+        }
         let status = match refusal {
-            Refusal::NotAnEvent(error) => match error.kind() {
-                ReadErrorKind::Type | ReadErrorKind::Contradiction => {
-                    StatusCode::UNPROCESSABLE_ENTITY
-                }
-                _ => StatusCode::BAD_REQUEST,
-            },
-            Refusal::NoTask | Refusal::KeyReused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::KeyReused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             // It would not fit into an empty queue either.
             Refusal::Queue(error) if matches!(**error, QueueError::TooLarge { .. }) => {
                 StatusCode::PAYLOAD_TOO_LARGE
@@ -92,15 +110,7 @@ impl Complaint {
             Refusal::Unconfirmed => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let byte = match refusal {
-            Refusal::NotAnEvent(error) => Some(error.offset()),
-            _ => None,
-        };
-        Complaint {
-            status,
-            error: crate::console::chain(refusal),
-            byte,
-        }
+        Complaint::new(status, crate::console::chain(refusal))
     }
 
     /// The commit did not end in time.
@@ -120,10 +130,25 @@ impl Complaint {
     pub(super) fn answer(&self) -> Answer {
         let error = Error {
             error: &self.error,
+            element: self.element,
             byte: self.byte,
             retry: self.may_retry(),
         };
         json(self.status, &error)
+    }
+}
+
+impl From<NotUnderstood> for Complaint {
+    fn from(why: NotUnderstood) -> Complaint {
+        let status = match why.kind {
+            Kind::Malformed => StatusCode::BAD_REQUEST,
+            Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        Complaint {
+            byte: why.byte,
+            ..Complaint::new(status, why.why)
+        }
     }
 }
 
@@ -147,13 +172,21 @@ pub(super) fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+pub(super) fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// The targets that will not get an accepted event.
 pub(super) fn over_quota(receipt: &Receipt) -> Vec<&str> {
     receipt.over_quota.iter().map(|name| &**name).collect()
 }
 
 /// The status is 200 and not 202, since Aurora counts every other status as a failure.
-pub(super) fn accepted(receipt: &Receipt) -> Answer {
+pub(super) fn settled(settled: &Settled) -> Answer {
+    let receipt = match settled {
+        Settled::Accepted(receipt) => receipt,
+        Settled::Kept(error) => return kept(error),
+    };
     let id = webhook_id(receipt.id);
     let header = HeaderValue::try_from(&id).expect("it is letters and digits");
     let accepted = Accepted {
@@ -162,10 +195,28 @@ pub(super) fn accepted(receipt: &Receipt) -> Answer {
         reliable: receipt.reliable,
         over_quota: over_quota(receipt),
         duplicate: receipt.duplicate,
+        ignored: false,
     };
     let mut answer = json(StatusCode::OK, &accepted);
     answer.headers_mut().insert(WEBHOOK_ID, header);
     answer
+}
+
+/// The response for what was accepted though it was not understood.
+fn kept(error: &str) -> Answer {
+    let kept = Kept {
+        unknown: true,
+        error: beginning(error),
+    };
+    json(StatusCode::OK, &kept)
+}
+
+/// What became of an event that need not be sent again.
+#[derive(Debug)]
+pub(super) enum Settled {
+    Accepted(Receipt),
+    /// It was not understood, for this reason, and is kept as a reject.
+    Kept(String),
 }
 
 /// A text, and the memory held for it.

@@ -1,19 +1,21 @@
 //! Several events in one body, one per line.
 
-use super::answer::{Answer, Complaint, beginning, is_false, is_passing, json_held, over_quota};
+use super::answer::{
+    Answer, Complaint, Settled, beginning, is_false, is_passing, json_held, over_quota,
+};
 use super::body::Pieces;
 use super::budget::{Budget, Held};
 use super::charset::Charset;
-use super::handover::{Handover, Pending, Submitted};
-use super::request_ids::{LineId, RequestIds};
-use crate::http::Peer;
+use super::handover::{Handover, Pending, Request, Submitted};
+use super::request_ids::LineId;
+use crate::sources::documents::{Document, NotUnderstood};
 use crate::sources::splitter::{Line, Splitter};
 use hyper::StatusCode;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use webhook_dispatch::{Receipt, webhook_id};
+use webhook_dispatch::webhook_id;
 
 /// Lines of one body, at most.
 const MOST_LINES: usize = 100_000;
@@ -32,8 +34,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// The lines of a body so far, and their results.
 pub(super) struct Batch<'a> {
     handover: &'a Handover,
-    ids: &'a RequestIds,
-    peer: Peer,
+    request: Request<'a>,
     done: Vec<Done>,
     /// Lines after those in `done`, in their order.
     waiting: VecDeque<(u64, State)>,
@@ -57,7 +58,7 @@ enum State {
 /// The result of a line.
 struct Done {
     line: u64,
-    result: Result<Receipt, Complaint>,
+    result: Result<Settled, Complaint>,
 }
 
 /// Why reading has stopped, and at which line.
@@ -88,6 +89,12 @@ enum AnsweredLine<'a> {
         #[serde(skip_serializing_if = "is_false")]
         duplicate: bool,
     },
+    /// It was not understood, and is kept as a reject.
+    Kept {
+        line: u64,
+        unknown: bool,
+        error: &'a str,
+    },
     Refused {
         line: u64,
         status: u16,
@@ -114,14 +121,20 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// For a body of up to `longest` bytes, of which `whole` are read before its lines are used.
-    pub(super) fn of(handover: &Handover, longest: usize, whole: usize, charset: Charset) -> Needs {
+    /// For a body of up to `longest` bytes, of which `whole` are read before its lines are used. Of
+    /// each line, `copies` are in memory until it is submitted.
+    pub(super) fn of(
+        handover: &Handover,
+        longest: usize,
+        whole: usize,
+        (charset, copies): (Charset, usize),
+    ) -> Needs {
         let all = handover.budget.bytes();
-        let event = handover.max_event_bytes;
+        let event = handover.max_event_bytes * copies;
         let whole = whole.min(all);
         let lines = (longest / LINE_BYTES + 64).min(MOST_LINES);
         let answers = (lines * ANSWER_BYTES).min((all - whole) / 8);
-        let lines = charset.longest(longest).max(1);
+        let lines = charset.longest(longest).max(1) * copies;
         let window = (event + PIECE_BYTES.max(event / 2)).min(lines);
         Needs {
             whole,
@@ -144,15 +157,13 @@ impl Needs {
 impl<'a> Batch<'a> {
     pub(super) fn new(
         handover: &'a Handover,
-        ids: &'a RequestIds,
-        peer: Peer,
+        request: Request<'a>,
         (window, held): (Budget, Held),
         charset: Charset,
     ) -> Batch<'a> {
         Batch {
             handover,
-            ids,
-            peer,
+            request,
             done: Vec::new(),
             waiting: VecDeque::new(),
             charset,
@@ -224,20 +235,18 @@ impl<'a> Batch<'a> {
     }
 
     async fn line(&mut self, line: Line<'_>, partial: &mut Held) {
-        let number = match line {
-            Line::Text(number, _) | Line::TooLong(number, _) => number,
-        };
-        if self.done.len() + self.waiting.len() >= MOST_LINES {
-            let why = format!("a body may have {MOST_LINES} lines; send the rest in another");
-            return self.stop(number, Complaint::new(StatusCode::PAYLOAD_TOO_LARGE, why));
-        }
-        if !self.has_room_to_answer().await {
-            return self.stop(number, Complaint::busy());
+        let (Line::Text(number, _) | Line::TooLong(number, _)) = line;
+        if !self.has_room_for(number).await {
+            return;
         }
         match line {
-            Line::TooLong(..) => {
+            Line::TooLong(_, beginning) => {
                 let why = self.handover.event_too_long();
-                self.refuse(number, why);
+                if self.request.input.keeps_unknown() {
+                    self.keep(number, &why, (Arc::from(beginning), None)).await;
+                } else {
+                    self.refuse(number, why.into());
+                }
             }
             Line::Text(_, text) => {
                 let mut held = partial.split(text.len());
@@ -245,20 +254,79 @@ impl<'a> Batch<'a> {
                 self.transcoded |= transcoded;
                 if text.len() > self.handover.max_event_bytes {
                     let why = self.handover.event_too_long();
-                    self.refuse(number, why);
+                    self.refuse(number, why.into());
                 } else {
                     let more = text.len() - held.bytes();
                     let patience = self.handover.sync_timeout;
                     if more > 0 && self.window.add(&mut held, more, patience).await.is_err() {
                         return self.stop(number, Complaint::busy());
                     }
-                    self.event(number, text, Arc::new(held)).await;
+                    self.document(number, text, held).await;
                 }
             }
         }
         if self.refused >= MOST_REFUSED && self.stopped.is_none() {
             let why = format!("{MOST_REFUSED} lines were refused; the rest was not read");
             self.stop(number + 1, Complaint::new(StatusCode::BAD_REQUEST, why));
+        }
+    }
+
+    /// Whether one more event may be submitted; else it stops before this line.
+    async fn has_room_for(&mut self, number: u64) -> bool {
+        if self.done.len() + self.waiting.len() >= MOST_LINES {
+            let why = format!("a body may have {MOST_LINES} lines; send the rest in another");
+            self.stop(number, Complaint::new(StatusCode::PAYLOAD_TOO_LARGE, why));
+            return false;
+        }
+        if !self.has_room_to_answer().await {
+            self.stop(number, Complaint::busy());
+            return false;
+        }
+        true
+    }
+
+    /// Submits the events of a line.
+    async fn document(&mut self, number: u64, text: Arc<[u8]>, held: Held) {
+        let schema = self.request.input.schema();
+        let document = match Document::read(schema, text) {
+            Ok(document) => document,
+            Err((bytes, why)) => {
+                if !self.request.input.keeps_unknown() {
+                    return self.refuse(number, why.into());
+                }
+                let length = Some(bytes.len() as u64);
+                return self.keep(number, &why, (bytes, length)).await;
+            }
+        };
+        if document.several().is_none() {
+            let held = Arc::new(held);
+            return self.event((number, None), document.event(0), held).await;
+        }
+        // The memory for the line is held until its last event is submitted.
+        for element in 0..document.len() {
+            if self.stopped.is_some() || !self.has_room_for(number).await {
+                return;
+            }
+            let (mut copy, bytes) = (Held::default(), document.bytes(element).len());
+            let patience = self.handover.sync_timeout;
+            if self.window.add(&mut copy, bytes, patience).await.is_err() {
+                return self.stop(number, Complaint::busy());
+            }
+            let event = document.event(element);
+            self.event((number, Some(element)), event, Arc::new(copy))
+                .await;
+        }
+    }
+
+    /// Keeps a line as a reject.
+    async fn keep(&mut self, number: u64, why: &NotUnderstood, body: (Arc<[u8]>, Option<u64>)) {
+        let handover = self.handover;
+        let kept = handover
+            .keep(self.request, &why.why, body, Arc::default())
+            .await;
+        match kept {
+            Ok(pending) => self.waiting.push_back((number, State::Pending(pending))),
+            Err(why) => self.stop(number, why),
         }
     }
 
@@ -276,11 +344,19 @@ impl<'a> Batch<'a> {
     }
 
     /// Submits one event. While there is no room, it waits for those before it.
-    async fn event(&mut self, number: u64, mut event: Arc<[u8]>, mut held: Arc<Held>) {
-        let place = self.done.len() + self.waiting.len();
-        let line = Some(LineId { number, place });
+    async fn event(
+        &mut self,
+        (number, element): (u64, Option<usize>),
+        mut event: Arc<[u8]>,
+        mut held: Arc<Held>,
+    ) {
+        let line = Some(LineId {
+            number,
+            element,
+            place: self.done.len() + self.waiting.len(),
+        });
         loop {
-            match self.handover.try_submit(event, held, self.ids, line) {
+            match self.handover.try_submit(self.request, event, held, line) {
                 Submitted::Pending(pending) => {
                     return self.waiting.push_back((number, State::Pending(pending)));
                 }
@@ -293,7 +369,7 @@ impl<'a> Batch<'a> {
                 return self.stop(number, why);
             }
             if !self.await_first().await {
-                match self.handover.submit(event, held, self.ids, line).await {
+                match self.handover.submit(self.request, event, held, line).await {
                     Ok(pending) => self.waiting.push_back((number, State::Pending(pending))),
                     // Later lines must not overtake it.
                     Err(why) => self.stop(number, why),
@@ -311,7 +387,8 @@ impl<'a> Batch<'a> {
 
     fn note(&self, line: u64, why: &Complaint) {
         let text = format!("line {line}: {}", why.error);
-        self.handover.note(&text, self.peer);
+        let Request { input, peer, .. } = self.request;
+        self.handover.note(&text, Some(input), peer);
     }
 
     /// Waits for the result of the first line in `waiting`. Returns false if there is none.
@@ -394,7 +471,12 @@ impl<'a> Batch<'a> {
 impl Done {
     fn answered(&self) -> AnsweredLine<'_> {
         match &self.result {
-            Ok(receipt) => AnsweredLine::Accepted {
+            Ok(Settled::Kept(why)) => AnsweredLine::Kept {
+                line: self.line,
+                unknown: true,
+                error: beginning(why),
+            },
+            Ok(Settled::Accepted(receipt)) => AnsweredLine::Accepted {
                 line: self.line,
                 id: webhook_id(receipt.id),
                 targets: receipt.targets,

@@ -27,6 +27,8 @@ pub(super) struct Pieces {
     reserved: bool,
     ended: bool,
     failed: bool,
+    /// Whether what is over the limit is read and discarded, instead of being an error.
+    discards: bool,
 }
 
 impl Pieces {
@@ -48,7 +50,19 @@ impl Pieces {
             reserved: false,
             ended: false,
             failed: false,
+            discards: false,
         }
+    }
+
+    /// Sets the limit in bytes. What comes after it is read, and discarded.
+    pub(super) fn allow_beginning(&mut self, most: usize) {
+        self.most = most;
+        self.discards = true;
+    }
+
+    /// The bytes that were read and discarded, if there were any.
+    pub(super) fn discarded(&self) -> Option<usize> {
+        self.read.checked_sub(self.most).filter(|bytes| *bytes > 0)
     }
 
     /// Sets the limit in bytes.
@@ -71,9 +85,13 @@ impl Pieces {
     /// The bytes of the rest, at most: by its Content-Length, or else by the limit.
     pub(super) fn longest(&self) -> usize {
         let exact = self.body.size_hint().exact();
-        exact.map_or(self.most, |exact| {
+        let longest = exact.map_or(self.most, |exact| {
             usize::try_from(exact).unwrap_or(usize::MAX)
-        })
+        });
+        match self.discards {
+            true => longest.min(self.most),
+            false => longest,
+        }
     }
 
     /// Whether its length is known before it has arrived.
@@ -131,11 +149,17 @@ impl Pieces {
             if data.is_empty() {
                 continue;
             }
-            self.read += data.len();
-            if self.read > self.most {
+            let room = self.most.saturating_sub(self.read);
+            self.read = self.read.saturating_add(data.len());
+            if data.len() <= room {
+                return Ok(Some(data));
+            }
+            if !self.discards {
                 return Err(too_long(self.most));
             }
-            return Ok(Some(data));
+            if room > 0 {
+                return Ok(Some(data.slice(..room)));
+            }
         }
     }
 
@@ -174,7 +198,7 @@ impl Pieces {
     }
 }
 
-fn too_long(most: usize) -> Complaint {
+pub(super) fn too_long(most: usize) -> Complaint {
     Complaint::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         format!("the body is longer than {most} bytes; send less at once"),

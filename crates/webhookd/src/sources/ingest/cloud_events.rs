@@ -11,6 +11,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The beginning of the name of a header with an attribute.
 const PREFIX: &str = "ce-";
@@ -70,7 +71,7 @@ fn media_type(headers: &HeaderMap) -> String {
 pub(super) fn structured(
     headers: &HeaderMap,
     charset: Charset,
-    body: Vec<u8>,
+    body: &[u8],
 ) -> Result<Vec<u8>, Complaint> {
     let mut attributes = attributes(headers)?;
     let mut document = Vec::with_capacity(body.len() + 512);
@@ -186,7 +187,7 @@ fn push_data(
     document: &mut Vec<u8>,
     headers: &HeaderMap,
     charset: Charset,
-    body: Vec<u8>,
+    body: &[u8],
 ) -> Result<(), Complaint> {
     let media_type = media_type(headers);
     let is_json = is_json(&media_type);
@@ -194,7 +195,7 @@ fn push_data(
         || matches!(media_type.strip_prefix("application/"), Some(it) if it == "xml" || it.ends_with("+xml"));
     let (body, transcoded) = match is_json || is_text {
         true => charset.decode(body.into()),
-        false => (body.into(), false),
+        false => (Arc::from(body), false),
     };
     let content_type = headers.get(CONTENT_TYPE);
     if let Some(content_type) = content_type.and_then(|value| value.to_str().ok()) {
@@ -278,7 +279,7 @@ mod tests {
 
     fn document(more: &[&str], body: &[u8]) -> Result<Value, Complaint> {
         let lines = [&BASE[..], more].concat();
-        let document = structured(&headers(&lines), Charset::Utf8, body.to_vec())?;
+        let document = structured(&headers(&lines), Charset::Utf8, body)?;
         crate::sources::cloud_event::check(&document).expect("it is a CloudEvent");
         Ok(serde_json::from_slice(&document).unwrap())
     }
@@ -348,7 +349,7 @@ mod tests {
     #[test]
     fn the_digits_of_data_are_kept() {
         let lines = [&BASE[..], &["Content-Type: application/json"]].concat();
-        let document = structured(&headers(&lines), Charset::Utf8, b" 4.50 ".to_vec()).unwrap();
+        let document = structured(&headers(&lines), Charset::Utf8, b" 4.50 ").unwrap();
         assert!(
             String::from_utf8(document)
                 .unwrap()
@@ -405,7 +406,7 @@ mod tests {
                 .next()
                 .unwrap()
                 .to_lowercase();
-            let refused = structured(&headers(&lines), Charset::Utf8, Vec::new()).unwrap_err();
+            let refused = structured(&headers(&lines), Charset::Utf8, b"").unwrap_err();
             assert_eq!(refused.status, 422);
             assert!(refused.error.contains(&missing), "{}", refused.error);
         }

@@ -14,9 +14,11 @@ pub(super) enum ContentKind {
 }
 
 impl ContentKind {
+    /// What a body of Aurora's events holds, or one of another input, which may be of `any_type`.
+    ///
     /// # Errors
     /// Events do not come in bodies of this type.
-    pub(super) fn of(headers: &HeaderMap) -> Result<ContentKind, Complaint> {
+    pub(super) fn of(headers: &HeaderMap, any_type: bool) -> Result<ContentKind, Complaint> {
         let unsupported = |error: String| Complaint::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error);
         if let Some(encoding) = headers.get(CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -30,13 +32,16 @@ impl ContentKind {
             return Ok(ContentKind::Event);
         };
         let text = kind.to_str().unwrap_or("");
-        ContentKind::of_type(text).ok_or_else(|| {
-            unsupported(format!(
-                "Content-Type {} is not understood; send application/json for one event, \
+        let known = ContentKind::of_type(text);
+        known
+            .or(any_type.then_some(ContentKind::Event))
+            .ok_or_else(|| {
+                unsupported(format!(
+                    "Content-Type {} is not understood; send application/json for one event, \
                  application/x-ndjson for one a line",
-                if text.is_empty() { "unreadable" } else { text }.escape_debug()
-            ))
-        })
+                    if text.is_empty() { "unreadable" } else { text }.escape_debug()
+                ))
+            })
     }
 
     /// JSON types, by name or suffix, are one event: Aurora's sample sends a type of Kafka's REST
@@ -98,11 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_body_is_refused() {
+    fn an_input_may_take_any_type_but_no_compressed_body() {
         let mut headers = HeaderMap::new();
-        assert_eq!(ContentKind::of(&headers).unwrap(), ContentKind::Event);
+        assert_eq!(
+            ContentKind::of(&headers, false).unwrap(),
+            ContentKind::Event
+        );
+        headers.insert(CONTENT_TYPE, "a/b".parse().unwrap());
+        assert!(ContentKind::of(&headers, false).is_err());
+        assert_eq!(ContentKind::of(&headers, true).unwrap(), ContentKind::Event);
         headers.insert(CONTENT_ENCODING, "gzip".parse().unwrap());
-        let status = ContentKind::of(&headers).unwrap_err().status;
+        let status = ContentKind::of(&headers, true).unwrap_err().status;
         assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
 }

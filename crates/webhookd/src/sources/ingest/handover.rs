@@ -1,16 +1,19 @@
 //! Submits events to the dispatcher, within the bounds that all requests share.
 
-use super::answer::{Complaint, beginning};
+use super::answer::{Complaint, Settled, beginning};
 use super::budget::{Budget, Held};
 use super::request_ids::{LineId, RequestIds};
 use crate::console::Console;
 use crate::http::Peer;
+use crate::sources::documents::{NotUnderstood, check_cloud_event};
+use crate::sources::inputs::{NamedInput, shown};
+use crate::sources::rejects::{Reject, RejectSender};
 use crate::sources::stats::InputStats;
 use hyper::StatusCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use webhook_dispatch::{Receipt, Refusal, SubmitError, Submitter};
+use webhook_dispatch::{Receipt, Refusal, Submitter};
 
 /// How long an event waits for room in the queue before it is refused.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,6 +26,7 @@ pub(super) struct Handover {
     pub(super) submitter: Submitter,
     pub(super) stats: Arc<InputStats>,
     pub(super) console: Console,
+    pub(super) rejects: RejectSender,
     /// Memory for events and responses.
     pub(super) budget: Budget,
     pub(super) max_event_bytes: usize,
@@ -30,10 +34,18 @@ pub(super) struct Handover {
     pub(super) sync_timeout: Duration,
 }
 
-/// A submitted event that is not committed yet.
+/// What the events of a request have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) input: &'a NamedInput,
+    pub(super) ids: &'a RequestIds,
+    pub(super) peer: Peer,
+}
+
+/// An event on its way to the queue, or to the file of rejects.
 #[derive(Debug)]
 pub(super) struct Pending {
-    result: oneshot::Receiver<Result<Receipt, Refusal>>,
+    result: oneshot::Receiver<Result<Settled, Complaint>>,
     deadline: Instant,
 }
 
@@ -51,41 +63,118 @@ pub(super) enum Submitted {
 }
 
 impl Handover {
-    /// Submits an event once. The memory held for it is released when its result is known.
+    /// Submits an event once, or keeps it as a reject if it is not understood and its input says
+    /// so. The memory held for it is released when its result is known.
     pub(super) fn try_submit(
         &self,
+        request: Request<'_>,
         event: Arc<[u8]>,
         held: Arc<Held>,
-        ids: &RequestIds,
         line: Option<LineId>,
     ) -> Submitted {
-        let (sender, result) = oneshot::channel();
+        if let Err(why) = check_cloud_event(request.input.schema(), &event) {
+            return self.not_understood(request, why, event, held);
+        }
+        let (result, pending) = oneshot::channel();
         let kept = Arc::clone(&held);
         let stats = Arc::clone(&self.stats);
-        let completion = move |result: Result<Receipt, Refusal>| {
+        let completion = move |outcome: Result<Receipt, Refusal>| {
             // The sender of a reused key is at fault, and is told.
-            if !matches!(result, Ok(_) | Err(Refusal::KeyReused { .. })) {
+            if !matches!(outcome, Ok(_) | Err(Refusal::KeyReused { .. })) {
                 stats.refuse();
             }
             drop(kept);
+            let settled = outcome.map(Settled::Accepted);
             // A request that timed out has had its response.
-            drop(sender.send(result));
+            drop(result.send(settled.map_err(|refusal| Complaint::of(&refusal))));
         };
         // The time for the commit begins when the wait for room ends, so that a wait for room never
         // ends as an unconfirmed event.
         let room_until = Instant::now() + PATIENCE.min(self.sync_timeout / 2);
         let deadline = room_until + self.sync_timeout;
-        let submission = ids.submission(event, line).room_until(room_until);
-        match self.submitter.submit_with(submission, None, completion) {
+        let submission = request.input.submission(event);
+        let submission = request.ids.add_to(submission, line).room_until(room_until);
+        let error = match self.submitter.submit_with(submission, None, completion) {
             Ok(_) => {
                 self.stats.event();
-                Submitted::Pending(Pending { result, deadline })
+                request.input.counters.event();
+                let result = pending;
+                return Submitted::Pending(Pending { result, deadline });
             }
-            Err(SubmitError {
-                event,
-                refusal: Refusal::Full,
-            }) => Submitted::Full(Returned { event, held }),
-            Err(error) => Submitted::Refused(Complaint::of(&error.refusal)),
+            Err(error) => error,
+        };
+        let event = error.event;
+        match NotUnderstood::of(&error.refusal) {
+            Some(why) => self.not_understood(request, why, event, held),
+            None if matches!(error.refusal, Refusal::Full) => {
+                Submitted::Full(Returned { event, held })
+            }
+            None => Submitted::Refused(Complaint::of(&error.refusal)),
+        }
+    }
+
+    /// Refuses what is not understood, or keeps it as a reject.
+    fn not_understood(
+        &self,
+        request: Request<'_>,
+        why: NotUnderstood,
+        event: Arc<[u8]>,
+        held: Arc<Held>,
+    ) -> Submitted {
+        if !request.input.keeps_unknown() {
+            return Submitted::Refused(why.into());
+        }
+        let length = Some(event.len() as u64);
+        self.try_keep(request, &why.why, (event, length), held)
+    }
+
+    /// Keeps as a reject what its sender need not send again, once. Only its beginning is there if
+    /// it has another length.
+    pub(super) fn try_keep(
+        &self,
+        request: Request<'_>,
+        reason: &str,
+        (body, length): (Arc<[u8]>, Option<u64>),
+        held: Arc<Held>,
+    ) -> Submitted {
+        let (result, pending) = oneshot::channel();
+        let (input, peer) = (request.input, request.peer);
+        let (name, counters) = (Arc::clone(&input.name), Arc::clone(&input.counters));
+        let (console, kept) = (self.console.clone(), Arc::clone(&held));
+        let reason = reason.to_owned();
+        let reject = Reject {
+            input: Arc::clone(&input.name),
+            source: peer.to_string(),
+            reason: reason.clone(),
+            body,
+            length,
+        };
+        let written = move |written: Result<(), String>| {
+            drop(kept);
+            let settled = match written {
+                Ok(()) => {
+                    counters.unknown();
+                    console.warn_limited(&format!(
+                        "not understood, and kept as a reject: {} (input {}, from {peer})",
+                        beginning(&reason),
+                        shown(&name)
+                    ));
+                    Ok(Settled::Kept(reason))
+                }
+                Err(why) => Err(Complaint::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+            };
+            // A request that timed out has had its response.
+            drop(result.send(settled));
+        };
+        match self.rejects.send(reject, written, Duration::ZERO) {
+            Ok(()) => Submitted::Pending(Pending {
+                result: pending,
+                deadline: Instant::now() + self.sync_timeout,
+            }),
+            Err(back) => Submitted::Full(Returned {
+                event: back.body,
+                held,
+            }),
         }
     }
 
@@ -95,34 +184,50 @@ impl Handover {
     /// It is not an event, or there was no room in time.
     pub(super) async fn submit(
         &self,
-        mut event: Arc<[u8]>,
-        mut held: Arc<Held>,
-        ids: &RequestIds,
+        request: Request<'_>,
+        event: Arc<[u8]>,
+        held: Arc<Held>,
         line: Option<LineId>,
     ) -> Result<Pending, Complaint> {
-        let until = Instant::now() + PATIENCE;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.try_submit(event, held, ids, line) {
-                Submitted::Pending(pending) => return Ok(pending),
-                Submitted::Refused(complaint) => return Err(complaint),
-                Submitted::Full(_) if Instant::now() >= until => return Err(Complaint::busy()),
-                Submitted::Full(back) => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    (event, held) = (back.event, back.held);
-                }
-            }
-        }
+        let back = Returned { event, held };
+        until_room(back, |back| {
+            self.try_submit(request, back.event, back.held, line)
+        })
+        .await
+    }
+
+    /// As [`Handover::try_keep`], and waits for room if it must.
+    ///
+    /// # Errors
+    /// There was no room in time.
+    pub(super) async fn keep(
+        &self,
+        request: Request<'_>,
+        reason: &str,
+        (event, length): (Arc<[u8]>, Option<u64>),
+        held: Arc<Held>,
+    ) -> Result<Pending, Complaint> {
+        let back = Returned { event, held };
+        until_room(back, |back| {
+            self.try_keep(request, reason, (back.event, length), back.held)
+        })
+        .await
     }
 
     /// Counts and logs an error response, which only its sender would know of otherwise. What the
     /// sender wrote is cut.
-    pub(super) fn note(&self, why: &str, peer: Peer) {
+    pub(super) fn note(&self, why: &str, input: Option<&NamedInput>, peer: Peer) {
         self.stats.reject_http();
+        if let Some(input) = input {
+            input.counters.reject();
+        }
         let why = beginning(why);
+        let from = match input {
+            Some(input) if !input.name.is_empty() => format!("input {}, from {peer}", input.name),
+            _ => format!("from {peer}"),
+        };
         self.console
-            .warn_limited(&format!("rejected over HTTP: {why} (from {peer})"));
+            .warn_limited(&format!("rejected over HTTP: {why} ({from})"));
     }
 
     /// Counts and logs a request without a valid token or signature.
@@ -133,26 +238,38 @@ impl Handover {
         ));
     }
 
-    pub(super) fn event_too_long(&self) -> Complaint {
-        Complaint::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "it is longer than maxEventBytes allows, which is {}, and was not sent",
-                self.max_event_bytes
-            ),
-        )
+    pub(super) fn event_too_long(&self) -> NotUnderstood {
+        NotUnderstood::too_long(self.max_event_bytes)
+    }
+}
+
+/// Tries again while there is no room, up to a bound.
+async fn until_room(
+    mut back: Returned,
+    mut attempt: impl FnMut(Returned) -> Submitted,
+) -> Result<Pending, Complaint> {
+    let until = Instant::now() + PATIENCE;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        back = match attempt(back) {
+            Submitted::Pending(pending) => return Ok(pending),
+            Submitted::Refused(complaint) => return Err(complaint),
+            Submitted::Full(_) if Instant::now() >= until => return Err(Complaint::busy()),
+            Submitted::Full(back) => back,
+        };
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 impl Pending {
-    /// Waits until the event is committed.
+    /// Waits until the event is durable.
     ///
     /// # Errors
     /// The queue refused it, or did not confirm it in time.
-    pub(super) async fn committed(self) -> Result<Receipt, Complaint> {
+    pub(super) async fn committed(self) -> Result<Settled, Complaint> {
         match tokio::time::timeout_at(self.deadline.into(), self.result).await {
-            Ok(Ok(Ok(receipt))) => Ok(receipt),
-            Ok(Ok(Err(refusal))) => Err(Complaint::of(&refusal)),
+            Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Complaint::unconfirmed()),
         }
     }

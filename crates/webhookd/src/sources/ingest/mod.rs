@@ -12,6 +12,7 @@ mod budget;
 mod charset;
 mod cloud_events;
 mod content_kind;
+mod document;
 mod handover;
 mod options;
 mod request_ids;
@@ -23,6 +24,8 @@ use crate::console::Console;
 use crate::http::{
     Hosts, Limits, Listener, Reserve, Server, affordable, listen, raise_descriptors,
 };
+use crate::sources::inputs::Inputs;
+use crate::sources::rejects::RejectSender;
 use crate::sources::stats::InputStats;
 use access::Access;
 use anyhow::{Result, bail};
@@ -100,6 +103,7 @@ impl Opened {
         submitter: Submitter,
         stats: &Arc<InputStats>,
         console: &Console,
+        (inputs, rejects): (Inputs, RejectSender),
     ) -> Result<Listening> {
         let options = &self.options;
         let ingest = Arc::new(Ingest {
@@ -107,13 +111,15 @@ impl Opened {
                 submitter,
                 stats: Arc::clone(stats),
                 console: console.clone(),
+                rejects,
                 budget: Budget::new(options.max_in_flight),
                 max_event_bytes: self.max_event_bytes,
                 sync_timeout: options.sync_timeout,
             },
+            inputs,
             access: self.access,
             max_body: options.max_body,
-            max_signed: options.max_in_flight / 2,
+            max_whole: options.max_in_flight / 2,
             body_timeout: options.body_timeout,
             latin1: options.latin1,
         });

@@ -3,7 +3,6 @@
 use super::answer::Complaint;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
-use std::sync::Arc;
 use webhook_dispatch::{Submission, WEBHOOK_ID};
 use webhook_queue::Sequence;
 
@@ -11,12 +10,14 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes of an id, at most.
 const LONGEST: usize = 256;
 
-/// A line of a body.
+/// An event of a body of several: a line, or an element of a document.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LineId {
-    /// From 1, with the blank lines.
+    /// The line, from 1 and with the blank lines; or the element, from 1.
     pub(super) number: u64,
-    /// From 0, without the blank lines.
+    /// The element of a line that has several events, from 0.
+    pub(super) element: Option<usize>,
+    /// The event's place in the body, from 0, without the blank lines.
     pub(super) place: usize,
 }
 
@@ -50,15 +51,20 @@ impl RequestIds {
         })
     }
 
-    /// An event of this request: its only one, or that of a line.
-    pub(super) fn submission(&self, event: Arc<[u8]>, line: Option<LineId>) -> Submission {
+    /// Adds the ids to an event of this request: its only one, or that of a line.
+    pub(super) fn add_to(&self, submission: Submission, line: Option<LineId>) -> Submission {
         let of_line = |id: &str| match line {
             None => id.to_owned(),
             // A line that is the only one is a whole event, too, under another Content-Type.
             Some(line) if self.is_signed && line.place == 0 => id.to_owned(),
+            Some(LineId {
+                number,
+                element: Some(element),
+                ..
+            }) => format!("{id}#{number}.{element}"),
             Some(line) => format!("{id}#{}", line.number),
         };
-        let submission = Submission::new(event).sequence(&self.sequence);
+        let submission = submission.sequence(&self.sequence);
         let mut submission = submission.reject_reused_key();
         if let Some(key) = &self.key {
             submission = submission.idempotency_key(of_line(key).into_bytes());
