@@ -52,8 +52,10 @@ pub struct TargetRoute {
 /// The event would be refused.
 pub fn dry_run(config: &Config, submission: &Submission) -> Result<DryRun, Refusal> {
     let inputs = InputTable::new(config, None);
-    submission.check_length(config.max_event_bytes())?;
-    let Some(read) = ReadEvent::new(submission, inputs.of(submission)?)? else {
+    let input = inputs.of(submission)?;
+    let max = config.max_event_bytes();
+    input.check_submitted(submission, max)?;
+    let Some(read) = ReadEvent::new(submission, input)? else {
         return Ok(DryRun {
             event: None,
             routes: Vec::new(),
@@ -76,7 +78,7 @@ pub fn dry_run(config: &Config, submission: &Submission) -> Result<DryRun, Refus
             key: read.key().to_owned(),
             id: read.id().map(str::to_owned),
             attributes: read.described(),
-            body: read.body()?,
+            body: read.body(max)?,
             stored: read.attributes().map(|it| it.encode().into()),
         }),
         routes,

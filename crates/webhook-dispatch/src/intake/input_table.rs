@@ -22,6 +22,31 @@ impl InputEntry {
     pub(crate) fn has_aurora_events(&self) -> bool {
         self.name.is_empty() && self.schema.has_aurora_fields()
     }
+
+    /// Checks an event's length before it is read, unless members are left out of it.
+    ///
+    /// # Errors
+    /// It is longer than `max` bytes.
+    pub(crate) fn check_submitted(
+        &self,
+        submission: &Submission,
+        max: usize,
+    ) -> Result<(), Refusal> {
+        match self.schema.omits() {
+            true => Ok(()),
+            false => check_length(&submission.event, max),
+        }
+    }
+}
+
+/// # Errors
+/// An event is longer than `max` bytes.
+pub(crate) fn check_length(event: &[u8], max: usize) -> Result<(), Refusal> {
+    let length = event.len();
+    if length > max {
+        return Err(Refusal::TooLarge { length, max });
+    }
+    Ok(())
 }
 
 /// The inputs of a configuration; the default one is the first.

@@ -45,7 +45,6 @@ impl Prepared {
         routing_table: Arc<RoutingTable>,
         shared: &Shared,
     ) -> Result<Prepared, Refusal> {
-        submission.check_length(routing_table.config.max_event_bytes())?;
         let mut receipt = Receipt {
             id: submission.id.unwrap_or_else(|| shared.ids.next()),
             targets: 0,
@@ -55,6 +54,8 @@ impl Prepared {
             ignored: false,
         };
         let input = routing_table.inputs.of(submission)?;
+        let max = routing_table.config.max_event_bytes();
+        input.check_submitted(submission, max)?;
         let Some(read) = ReadEvent::new(submission, input)? else {
             add(&input.counters.ignored, 1);
             receipt.ignored = true;
@@ -68,9 +69,9 @@ impl Prepared {
         let attributes = read.attributes();
         Ok(Prepared::Event(PreparedEvent {
             task: read.queue_key(),
-            idempotency_key: submission.key().cloned().or_else(|| read.idempotency_key()),
+            idempotency_key: submission.key_or(|| read.idempotency_key()),
             content: Content {
-                body: read.body()?,
+                body: read.body(max)?,
                 attributes: attributes.map(|attributes| attributes.encode().into()),
             },
             wanted,

@@ -1,7 +1,7 @@
 //! The fields of an event: read by the schema of its input, or given with it.
 
 use crate::intake::filter::FilterFields;
-use crate::intake::input_table::InputEntry;
+use crate::intake::input_table::{InputEntry, check_length};
 use crate::intake::submission::Submission;
 use crate::shared::{Refusal, queue_key};
 use std::borrow::Cow;
@@ -111,14 +111,14 @@ impl<'a> ReadEvent<'a> {
     /// The body to deliver: the event without what its input omits.
     ///
     /// # Errors
-    /// The event is not one JSON document.
-    pub(crate) fn body(&self) -> Result<Arc<[u8]>, Refusal> {
+    /// The event is not one JSON document, or longer than `max` bytes without that.
+    pub(crate) fn body(&self, max: usize) -> Result<Arc<[u8]>, Refusal> {
         if self.is_given {
             return Ok(Arc::clone(self.event));
         }
         match self.input.schema.omit(self.event) {
             Ok(Cow::Borrowed(_)) => Ok(Arc::clone(self.event)),
-            Ok(Cow::Owned(cut)) => Ok(cut.into()),
+            Ok(Cow::Owned(cut)) => check_length(&cut, max).map(|()| cut.into()),
             Err(error) => Err(Refusal::NotUnderstood {
                 input: Arc::clone(&self.input.name),
                 error,

@@ -1,6 +1,5 @@
 //! A submission: an event, its idempotency key and id, and how long it may wait for room.
 
-use crate::shared::Refusal;
 use crate::shared::clock::epoch_ms;
 use crate::shared::event_ids::{parse_webhook_id, webhook_id};
 use std::borrow::Cow;
@@ -45,6 +44,8 @@ pub struct Submission {
     key: Option<Arc<[u8]>>,
     /// The `webhook-id` as a key, for events without another.
     id_key: Option<Arc<[u8]>>,
+    /// For events without a key, and in which the schema finds none.
+    default_key: Option<Arc<[u8]>>,
     pub(crate) id: Option<EventId>,
     pub(crate) room_until: Option<Instant>,
     pub(crate) sequence: Option<Sequence>,
@@ -61,6 +62,7 @@ impl Submission {
             fields: None,
             key: None,
             id_key: None,
+            default_key: None,
             id: None,
             room_until: None,
             sequence: None,
@@ -163,6 +165,14 @@ impl Submission {
         self
     }
 
+    /// Sets the idempotency key of an event that has no other, neither given nor found in it by the
+    /// schema of its input: the place in a file, for example. An empty key is none.
+    #[must_use]
+    pub fn default_key(mut self, key: impl Into<Arc<[u8]>>) -> Submission {
+        self.default_key = Some(key.into()).filter(|key| !key.is_empty());
+        self
+    }
+
     /// Refuses the event with [`Refusal::KeyReused`](crate::Refusal::KeyReused) if its key belongs
     /// to an earlier event with another body, which would otherwise be taken for the same event.
     #[must_use]
@@ -193,16 +203,6 @@ impl Submission {
         self
     }
 
-    /// # Errors
-    /// The event is longer than `max` bytes.
-    pub(crate) fn check_length(&self, max: usize) -> Result<(), Refusal> {
-        let length = self.event.len();
-        if length > max {
-            return Err(Refusal::TooLarge { length, max });
-        }
-        Ok(())
-    }
-
     /// Whether the event is refused if its key belongs to one with another body. The id that a
     /// schema finds in an event is not such a key: a scheduler may repeat an event in other words.
     pub(crate) fn rejects_reused_key(&self) -> bool {
@@ -212,6 +212,12 @@ impl Submission {
     /// The key by which a second submission is recognized.
     pub(crate) fn key(&self) -> Option<&Arc<[u8]>> {
         self.key.as_ref().or(self.id_key.as_ref())
+    }
+
+    /// That key, or else the one that `found` finds in the event, or else the default one.
+    pub(crate) fn key_or(&self, found: impl FnOnce() -> Option<Arc<[u8]>>) -> Option<Arc<[u8]>> {
+        let key = self.key().cloned();
+        key.or_else(found).or_else(|| self.default_key.clone())
     }
 }
 

@@ -160,6 +160,7 @@ impl NotUnderstood {
         let (kind, byte) = match refusal {
             Refusal::NotAnEvent(error) => (kind_of(error.kind()), Some(error.offset())),
             Refusal::NoTask => (Kind::Invalid, None),
+            Refusal::NotUnderstood { error, .. } => place_of(error),
             Refusal::TooLarge { .. } => (Kind::TooLong, None),
             _ => return None,
         };
@@ -178,13 +179,17 @@ fn kind_of(kind: ReadErrorKind) -> Kind {
     }
 }
 
+fn place_of(error: &UnknownEvent) -> (Kind, Option<usize>) {
+    match error {
+        UnknownEvent::Malformed(error) => (kind_of(error.kind()), Some(error.offset())),
+        UnknownEvent::Type { at, .. } => (Kind::Invalid, Some(*at)),
+        _ => (Kind::Invalid, None),
+    }
+}
+
 impl From<UnknownEvent> for NotUnderstood {
     fn from(error: UnknownEvent) -> NotUnderstood {
-        let (kind, byte) = match &error {
-            UnknownEvent::Malformed(error) => (kind_of(error.kind()), Some(error.offset())),
-            UnknownEvent::Type { at, .. } => (Kind::Invalid, Some(*at)),
-            _ => (Kind::Invalid, None),
-        };
+        let (kind, byte) = place_of(&error);
         NotUnderstood {
             kind,
             why: error.to_string(),

@@ -89,7 +89,8 @@ impl Feeder {
     /// Submits the events of one line, and waits for room if it must. Returns false when a signal
     /// arrived first.
     ///
-    /// A line with a `key` is read again if it is not accepted. The key then identifies its events.
+    /// A line with a `key` is read again if it is not accepted. The key identifies those of its events
+    /// that have no id.
     pub(super) fn submit<C: Completion>(
         &self,
         line: Line<'_>,
@@ -169,7 +170,7 @@ impl Feeder {
             };
             let mut submission = event.input.submission(bytes);
             if let Some(key) = &key {
-                submission = submission.idempotency_key(&key[..]);
+                submission = submission.default_key(&key[..]);
             }
             let deadline = Some(Instant::now() + STEP);
             let error = match self.submitter.submit_with(submission, deadline, settle) {

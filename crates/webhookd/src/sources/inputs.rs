@@ -81,7 +81,7 @@ impl NamedInput {
 
     /// A submission of an event of this input.
     pub(crate) fn submission(&self, event: Arc<[u8]>) -> Submission {
-        Submission::new(event)
+        Submission::new(event).input(Arc::clone(&self.name))
     }
 
     /// Whether its events are CloudEvents, which HTTP has modes for.

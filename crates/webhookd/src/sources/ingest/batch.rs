@@ -88,6 +88,8 @@ enum AnsweredLine<'a> {
         over_quota: Vec<&'a str>,
         #[serde(skip_serializing_if = "is_false")]
         duplicate: bool,
+        #[serde(skip_serializing_if = "is_false")]
+        ignored: bool,
     },
     /// It was not understood, and is kept as a reject.
     Kept {
@@ -483,6 +485,7 @@ impl Done {
                 reliable: receipt.reliable,
                 over_quota: over_quota(receipt),
                 duplicate: receipt.duplicate,
+                ignored: receipt.ignored,
             },
             Err(why) => AnsweredLine::Refused {
                 line: self.line,
