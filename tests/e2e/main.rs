@@ -15,6 +15,7 @@ mod hostile;
 mod independent;
 mod ingest;
 mod input;
+mod inputs;
 mod logs;
 mod metrics;
 mod monitoring;

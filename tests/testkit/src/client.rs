@@ -126,9 +126,13 @@ impl Client {
 
 /// The bytes of `POST /` with these header lines.
 pub fn post_bytes(headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
+    post_bytes_to("/", headers, body)
+}
+
+fn post_bytes_to(path: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    let head = "POST / HTTP/1.1\r\nHost: webhookd\r\nContent-Length:";
+    let head = format!("POST {path} HTTP/1.1\r\nHost: webhookd\r\nContent-Length:");
     let head = format!("{head} {}\r\n{lines}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
@@ -137,6 +141,14 @@ pub fn post_bytes(headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
 pub fn post(url: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Answer {
     let mut client = Client::connect(url).expect("it listens");
     client.post(headers, body).expect("it is answered")
+}
+
+/// As [`post`], to this path.
+pub fn post_to(url: &str, path: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Answer {
+    let mut client = Client::connect(url).expect("it listens");
+    let request = post_bytes_to(path, headers, body);
+    client.send(request).expect("it reads");
+    client.answer().expect("it is answered")
 }
 
 /// A free port of 127.0.0.1, for a test that needs the same one twice; all others let the system

@@ -25,7 +25,7 @@ pub(crate) struct Reloader {
     report: Mutex<ConfigState>,
 }
 
-type ReloadFiles = Box<dyn Fn() -> anyhow::Result<()> + Send + Sync>;
+type ReloadFiles = Box<dyn Fn(&Config) -> anyhow::Result<()> + Send + Sync>;
 
 /// The configuration in force, and the reloads so far.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ pub(crate) enum NotReloaded {
     Invalid(Diagnostics),
     /// The file is valid, but cannot be put in force.
     Impossible(ReloadError),
-    /// A file that the command line names cannot be reloaded.
+    /// A file that the command line names cannot be reloaded, or needs an input that is gone.
     Unreadable(anyhow::Error),
 }
 
@@ -87,9 +87,13 @@ impl Reloader {
         }
     }
 
-    /// Sets a function that each reload calls, too, before it changes anything.
-    pub(crate) fn also(&self, reload: impl Fn() -> anyhow::Result<()> + Send + Sync + 'static) {
-        // Only the HTTP listener has files of its own, so there is one call.
+    /// Sets a function that each reload calls, too, with the new configuration and before it changes
+    /// anything.
+    pub(crate) fn also(
+        &self,
+        reload: impl Fn(&Config) -> anyhow::Result<()> + Send + Sync + 'static,
+    ) {
+        // There is one call, at the start.
         drop(self.reload_files.set(Box::new(reload)));
     }
 
@@ -141,7 +145,7 @@ impl Reloader {
         let (config, warnings) = look.found.map_err(NotReloaded::Invalid)?;
         // First, so that an operator who exchanges a token learns of a failure.
         if let Some(reload) = self.reload_files.get() {
-            reload().map_err(NotReloaded::Unreadable)?;
+            reload(&config).map_err(NotReloaded::Unreadable)?;
         }
         let before = self.control.config();
         let mut reloaded = self

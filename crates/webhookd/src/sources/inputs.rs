@@ -2,12 +2,10 @@
 
 use super::documents::has_cloud_events;
 use super::stats::{InputCounters, InputStats};
-use std::sync::{Arc, LazyLock};
-use webhook_config::Config;
+use std::sync::Arc;
+use webhook_config::{Config, InputName};
 use webhook_dispatch::{Control, Submission};
 use webhook_event::{Schema, UnknownEvents};
-
-static AURORA: LazyLock<Schema> = LazyLock::new(Schema::default);
 
 /// Finds inputs in the configuration in force; cheap to clone.
 #[derive(Clone)]
@@ -31,7 +29,7 @@ impl Inputs {
 
     /// The names of all inputs but the default one.
     pub(crate) fn names(&self) -> Vec<String> {
-        names(&self.control.config())
+        names(&self.control.config()).map(str::to_owned).collect()
     }
 
     /// The input of this name, which is empty for the default one.
@@ -40,7 +38,7 @@ impl Inputs {
     /// There is none. The error names those that there are.
     pub(crate) fn find(&self, name: &str) -> Result<NamedInput, String> {
         let config = self.control.config();
-        if schema(&config, name).is_none() {
+        if config.input(name).is_none() {
             return Err(unknown(&config, name));
         }
         let name = Arc::from(name);
@@ -52,31 +50,36 @@ impl Inputs {
     }
 }
 
-/// The schema of the input of this name, if there is one.
-pub(crate) fn schema<'a>(_config: &'a Config, name: &str) -> Option<&'a Schema> {
-    name.is_empty().then_some(&*AURORA)
-}
-
-fn names(_config: &Config) -> Vec<String> {
-    Vec::new()
+/// The names of all inputs but the default one.
+fn names(config: &Config) -> impl Iterator<Item = &str> {
+    let names = config.inputs().map(|(name, _)| name);
+    names.filter(|name| !name.is_empty())
 }
 
 /// Says which inputs there are instead of one that there is not.
-pub(crate) fn unknown(_config: &Config, name: &str) -> String {
-    format!("there is no input {name:?}")
+pub(crate) fn unknown(config: &Config, name: &str) -> String {
+    let names: Vec<&str> = names(config).collect();
+    match names.is_empty() {
+        true => format!("there is no input {name:?}; the configuration has no `inputs`"),
+        false => format!(
+            "there is no input {name:?}; the configuration has {}",
+            names.join(", ")
+        ),
+    }
 }
 
 /// The name of an input, for people and metrics.
 pub(crate) fn shown(name: &str) -> &str {
     match name {
-        "" => "default",
+        "" => InputName::DEFAULT,
         name => name,
     }
 }
 
 impl NamedInput {
     pub(crate) fn schema(&self) -> &Schema {
-        schema(&self.config, &self.name).unwrap_or(&AURORA)
+        let schema = self.config.input(&self.name);
+        schema.expect("an input that was found is in its configuration")
     }
 
     /// A submission of an event of this input.

@@ -22,7 +22,7 @@ pub(crate) use completion::Report;
 pub(crate) use feeder::Feeder;
 pub(crate) use follow::Follower;
 pub(crate) use ingest::{IngestOptions, Listening, Opened};
-pub(crate) use inputs::{Inputs, shown as shown_input};
+pub(crate) use inputs::{Inputs, shown as shown_input, unknown as unknown_input};
 pub(crate) use line_file::LineFile;
 pub(crate) use rejects::Rejects;
 pub(crate) use stats::{InputCounts, InputStats, PerInput};

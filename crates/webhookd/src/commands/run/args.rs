@@ -3,11 +3,15 @@
 use crate::admin::AdminArgs;
 use crate::log::LogArgs;
 use crate::reload::ReloadArgs;
-use crate::sources::{IngestOptions, LineFile};
+use crate::sources::{IngestOptions, LineFile, unknown_input};
 use crate::units::parse_duration;
 use anyhow::{Result, bail};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use webhook_config::{Config, InputName};
 
 /// Deliver events: the default command
 ///
@@ -28,8 +32,9 @@ pub(crate) struct RunArgs {
 
     /// Read events from this file; - is standard input, the default without --listen
     ///
-    /// May be repeated; the files are read at the same time.
-    #[arg(long, value_name = "FILE")]
+    /// NAME=FILE reads events of the configuration's input NAME; without a name they are of the
+    /// default input. May be repeated; the files are read at the same time.
+    #[arg(long, value_name = "[NAME=]FILE")]
     pub(in crate::commands) events: Vec<PathBuf>,
 
     /// Follow the files as they grow, across rotation and restarts
@@ -113,26 +118,98 @@ impl RunArgs {
         names
     }
 
-    /// Opens the inputs that are read to their end: standard input, if nothing else is named.
+    /// The files to read, by the inputs of a configuration; standard input, if nothing else is
+    /// named.
     ///
     /// # Errors
-    /// One of them cannot be opened, or cannot be followed.
-    pub(super) fn open_inputs(&self, max_line: usize) -> Result<Vec<LineFile>> {
-        let standard_input = [PathBuf::from("-")];
-        let paths = if self.events.is_empty() && self.ingest.listen.is_empty() {
-            &standard_input[..]
-        } else {
-            &self.events
-        };
-        if self.follow {
-            if paths.iter().any(|path| path == Path::new("-")) {
-                bail!("--follow follows files; standard input is read to its end without it");
-            }
-            return Ok(Vec::new());
-        }
-        paths
+    /// One of them cannot be followed.
+    pub(super) fn event_files(&self, config: &Config) -> Result<Vec<EventsFile>> {
+        let mut files: Vec<EventsFile> = self
+            .events
             .iter()
-            .map(|path| LineFile::open(path, max_line))
-            .collect()
+            .map(|argument| EventsFile::of(argument, config))
+            .collect();
+        if files.is_empty() && self.ingest.listen.is_empty() {
+            files.push(EventsFile::of(Path::new("-"), config));
+        }
+        if self.follow && files.iter().any(|file| file.path == Path::new("-")) {
+            bail!("--follow follows files; standard input is read to its end without it");
+        }
+        Ok(files)
+    }
+}
+
+/// A file of events, and the input that they are of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EventsFile {
+    /// Empty for the default input.
+    pub(super) input: Arc<str>,
+    pub(super) path: PathBuf,
+}
+
+impl EventsFile {
+    /// `NAME=FILE` if the configuration has an input of this name, else a path, which may hold `=`.
+    fn of(argument: &Path, config: &Config) -> EventsFile {
+        let bytes = argument.as_os_str().as_bytes();
+        let mut parts = bytes.splitn(2, |byte| *byte == b'=');
+        let name = parts.next().and_then(|name| std::str::from_utf8(name).ok());
+        let named = name.filter(|name| !name.is_empty() && config.input(name).is_some());
+        match (named, parts.next()) {
+            (Some(name), Some(path)) => EventsFile {
+                input: Arc::from(name),
+                path: PathBuf::from(OsStr::from_bytes(path)),
+            },
+            _ => EventsFile {
+                input: Arc::from(""),
+                path: argument.to_owned(),
+            },
+        }
+    }
+
+    /// Opens the file to read it to its end.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn open(&self, config: &Config) -> Result<LineFile> {
+        let opened = LineFile::open(&self.path, config.max_event_bytes());
+        opened.map_err(|error| match self.doubt(config) {
+            Some(doubt) => error.context(doubt),
+            None => error,
+        })
+    }
+
+    /// Why a path that does not exist may be meant as `NAME=FILE`.
+    pub(super) fn doubt(&self, config: &Config) -> Option<String> {
+        let path = self.path.to_str().filter(|_| !self.path.exists())?;
+        let (name, _) = path.split_once('=')?;
+        let is_name = self.input.is_empty() && InputName::new(name).is_ok();
+        is_name.then(|| unknown_input(config, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_an_input_only_if_there_is_one() {
+        let config = br#"{ "targetURL": "http://localhost/", "timeoutMsec": 5,
+            "inputs": { "nomad": { "schema": "nomad" } } }"#;
+        let config = Config::parse("webhook.json", config).unwrap().config;
+        for (argument, input, path) in [
+            ("nomad=events.ndjson", "nomad", "events.ndjson"),
+            ("nomad=-", "nomad", "-"),
+            ("nomad=a=b", "nomad", "a=b"),
+            ("batch=events.ndjson", "", "batch=events.ndjson"),
+            ("=events.ndjson", "", "=events.ndjson"),
+            ("nomad", "", "nomad"),
+            ("./nomad=x", "", "./nomad=x"),
+        ] {
+            let expected = EventsFile {
+                input: Arc::from(input),
+                path: PathBuf::from(path),
+            };
+            assert_eq!(EventsFile::of(Path::new(argument), &config), expected);
+        }
     }
 }

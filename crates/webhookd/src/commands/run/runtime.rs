@@ -1,6 +1,6 @@
 //! The running program: starts its parts, waits for the end, and stops them.
 
-use super::args::RunArgs;
+use super::args::{EventsFile, RunArgs};
 use crate::admin;
 use crate::commands;
 use crate::console::{Console, chain, complain};
@@ -13,11 +13,11 @@ use crate::periodic::Periodic;
 use crate::reload::{ConfigFile, Look, ReloadThread, Reloader};
 use crate::signals::Signals;
 use crate::sources::{
-    Acks, Feeder, Follower, InputStats, Inputs, LineFile, Listening, Opened, Rejects, Report,
+    Acks, Feeder, Follower, InputStats, Inputs, Listening, Opened, Rejects, Report,
 };
 use crate::summary::Summary;
-use anyhow::Result;
-use crossbeam_channel::{Receiver, Sender};
+use anyhow::{Result, bail};
+use crossbeam_channel::Receiver;
 use indicatif::HumanBytes;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -84,25 +84,34 @@ impl Runtime {
         let queue = config.queue().dir().to_owned();
         let has_queue = has_queue(&config);
         let opened = Opened::open(&args.ingest, max_event_bytes)?;
-        let inputs = args.open_inputs(max_event_bytes)?;
+        let files = args.event_files(&config)?;
+        let mut lines = Vec::new();
+        for file in files.iter().filter(|_| !args.follow) {
+            lines.push((file.open(&config)?, Arc::clone(&file.input)));
+        }
         let mut server = Server::start(HTTP_THREADS)?;
         let acks = args.acks.as_deref().map(Acks::start).transpose()?;
         let signals = Arc::new(Signals::install()?);
         // The length of all inputs, if each has one.
-        let length = inputs.iter().map(LineFile::length).sum();
+        let length = lines.iter().map(|(file, _)| file.length()).sum();
         let console = Console::new(length, writer);
         let stats = Arc::new(InputStats::default());
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let observer = Arc::new(LogObserver::new(console.limited_log().clone()));
         let dispatcher = start_dispatcher(&config, &observer, args.queue_lock_timeout, &signals)?;
         // A run that only reads files to their end says all in its summary.
-        let is_short = length.is_some() && !inputs.is_empty();
+        let is_short = length.is_some() && !lines.is_empty();
         log_start(&queue, &dispatcher.monitor(), is_short);
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
-        if let Some(opened) = &opened {
-            reloader.also(opened.reload_keys());
-        }
+        let reload_keys = opened.as_ref().map(Opened::reload_keys);
+        let needed: Vec<Arc<str>> = files.iter().map(|file| Arc::clone(&file.input)).collect();
+        reloader.also(move |config| {
+            if let Some(gone) = needed.iter().find(|name| config.input(name).is_none()) {
+                bail!("--events reads the input {gone}, which the file no longer has");
+            }
+            reload_keys.as_ref().map_or(Ok(()), |reload| reload())
+        });
         let daemon = Arc::new(Daemon::new(
             dispatcher.control(),
             dispatcher.monitor(),
@@ -121,8 +130,7 @@ impl Runtime {
         signals.start(sender.clone(), move || reloads.send())?;
         let inputs_in_force = Inputs::new(dispatcher.control(), Arc::clone(&stats));
         let rejects = Rejects::start(queue.clone())?;
-        let feeder = |source: &str| {
-            let input: Arc<str> = Arc::from("");
+        let feeder = |source: &str, input: Arc<str>| {
             let source = (args.events.len() > 1).then_some(source);
             let acks = acks.as_ref().map(|acks| acks.sender(source));
             let report = Report::new(source, console.clone(), acks, Arc::clone(&stats), &input);
@@ -136,11 +144,22 @@ impl Runtime {
                 rejects.sender(),
             )
         };
-        let follow = |path: &Path| {
-            let feeder = feeder(&path.display().to_string());
-            Follower::new(path.to_owned(), queue.clone(), max_event_bytes, feeder)
-        };
-        let sources = start_sources(args, inputs, feeder, follow, &sender)?;
+        let mut sources = 0;
+        for (file, input) in lines {
+            let feeder = feeder(file.name(), input);
+            file.start(feeder, sender.clone())?;
+            sources += 1;
+        }
+        for file in files.into_iter().filter(|_| args.follow) {
+            if let Some(doubt) = file.doubt(&config) {
+                tracing::warn!("waiting for the file {}: {doubt}", file.path.display());
+            }
+            let EventsFile { input, path } = file;
+            let feeder = feeder(&path.display().to_string(), input);
+            let follower = Follower::new(path, queue.clone(), max_event_bytes, feeder);
+            follower.start(sender.clone())?;
+            sources += 1;
+        }
         let listening = opened
             .map(|opened| {
                 let inputs = (inputs_in_force, rejects.sender());
@@ -389,27 +408,6 @@ fn keeps_dead_letters(daemon: &Daemon, stats: &Stats, since: SystemTime) -> bool
                 .is_ok();
         found || !read || target.dead_letters() > 0 && daemon.has_dropped()
     })
-}
-
-/// Starts the threads that read. Returns their number.
-fn start_sources(
-    args: &RunArgs,
-    inputs: Vec<LineFile>,
-    feeder: impl Fn(&str) -> Feeder,
-    follow: impl Fn(&Path) -> Follower,
-    messages: &Sender<Message>,
-) -> Result<usize> {
-    let mut started = 0;
-    for input in inputs {
-        let feeder = feeder(input.name());
-        input.start(feeder, messages.clone())?;
-        started += 1;
-    }
-    for path in args.events.iter().filter(|_| args.follow) {
-        follow(path).start(messages.clone())?;
-        started += 1;
-    }
-    Ok(started)
 }
 
 /// Shows progress a few times a second, on a terminal.

@@ -1,0 +1,496 @@
+//! Named inputs: events of other schedulers than Aurora, over HTTP and from files, as they send them.
+
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use testkit::{
+    Admin, Client, Ended, Folder, Launch, Process, Receiver, Reply, Signal, event, fixture, post,
+    post_to,
+};
+
+fn target(url: &str) -> Value {
+    json!({
+        "name": "one",
+        "headers": {},
+        "targetURL": url,
+        "timeoutMsec": 30_000,
+        "responseTimeoutMsec": 30_000,
+        "retry": { "initialMsec": 10, "maxMsec": 100 },
+    })
+}
+
+/// A configuration with the presets as inputs, by their names, and one of pointers.
+fn config(url: &str) -> Value {
+    let presets = [
+        "slurm",
+        "nomad",
+        "kubernetes",
+        "airflow",
+        "ray",
+        "cloudevents",
+    ];
+    let mut inputs = serde_json::Map::new();
+    for name in presets {
+        inputs.insert(name.to_owned(), json!({ "schema": name }));
+    }
+    let batch = json!({ "schema": "pointers", "key": "/id", "each": "/events" });
+    inputs.insert("batch".to_owned(), batch);
+    json!({ "targets": [target(url)], "inputs": inputs, "maxEventBytes": 16 << 10,
+        "queue": { "dir": "queue" } })
+}
+
+fn listening(folder: &Folder, config: &Value) -> Process {
+    let config = folder.config(config);
+    Launch::with_config(&config)
+        .args(["--listen", "127.0.0.1:0", "--admin", "0"])
+        .spawn()
+}
+
+fn end(process: Process) -> Ended {
+    process.signal(Signal::TERM);
+    process.wait()
+}
+
+fn samples(name: &str) -> Vec<Vec<u8>> {
+    let text = std::fs::read(fixture(&format!("schedulers/{name}"))).expect("it is committed");
+    let lines = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    lines.map(<[u8]>::to_vec).collect()
+}
+
+/// The lines of a file of rejects.
+fn rejects(folder: &Path, input: &str) -> Vec<Value> {
+    let path = folder.join("queue").join(format!("rejects-{input}.ndjson"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect()
+}
+
+#[test]
+fn slurms_requests_are_answered_200_and_arrive_once() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &config(&receiver.url()));
+    let url = process.listens();
+    // Each on a connection of its own, as Slurm makes them; and again, as if the answer were lost.
+    for round in 0..2 {
+        for body in samples("slurm.ndjson") {
+            let headers = ["Accept: */*", "Content-Type: application/json"];
+            let answer = post_to(&url, "/events/slurm/_doc", &headers, &body);
+            let told = answer.expect_status(200).json();
+            assert_eq!(
+                told["duplicate"].as_bool(),
+                (round == 1).then_some(true),
+                "{told}"
+            );
+        }
+    }
+    // A request as it was captured, but for the path.
+    let captured = std::fs::read(fixture("schedulers/slurm.http")).expect("it is committed");
+    let line_end = captured
+        .iter()
+        .position(|byte| *byte == b'\r')
+        .expect("a request line");
+    let mut client = Client::connect(&url).expect("it listens");
+    client
+        .send("POST /events/slurm/_doc HTTP/1.1")
+        .expect("it reads");
+    client.send(&captured[line_end..]).expect("it reads");
+    client.answer().expect("it answers").expect_status(200);
+    let all = samples("slurm.ndjson");
+    receiver.wait_for_requests(all.len());
+    for body in &all {
+        assert!(receiver.bodies().contains(body));
+    }
+    let _ended = end(process).expect_code(0);
+    let ids: BTreeSet<_> = receiver
+        .requests()
+        .iter()
+        .map(|it| it.header("webhook-id"))
+        .collect();
+    assert_eq!(ids.len(), receiver.requests().len());
+    assert!(receiver.requests().len() <= all.len() + 1);
+}
+
+#[test]
+fn a_body_of_two_megabytes_is_asked_for_and_its_script_left_out() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = config(&receiver.url());
+    config["inputs"]["slurm"]["omit"] = json!(["/script"]);
+    let process = listening(&folder, &config);
+    let script = "#!/bin/sh\\n".repeat(200_000);
+    let body = format!(
+        r#"{{"jobid":7,"script":"{script}","state":"COMPLETED","@submit":"s","@end":"2026-11-29T11:51:11"}}"#
+    );
+    let head = format!(
+        "POST /events/slurm HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    let mut client = Client::connect(&process.listens()).expect("it listens");
+    client.send(head).expect("it reads");
+    assert_eq!(client.interim().expect("it answers"), 100);
+    client.send(&body).expect("it reads");
+    client.answer().expect("it answers").expect_status(200);
+    let arrived = &receiver.wait_for_requests(1)[0];
+    let expected = r#"{"jobid":7,"state":"COMPLETED","@submit":"s","@end":"2026-11-29T11:51:11"}"#;
+    assert_eq!(String::from_utf8_lossy(&arrived.body), expected);
+    let _ended = end(process).expect_code(0);
+}
+
+#[test]
+fn what_slurm_sends_and_is_not_understood_is_kept_as_a_reject() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &config(&receiver.url()));
+    let url = process.listens();
+    let long = vec![b'x'; 20 << 10];
+    for (body, why) in [
+        (&b"not JSON"[..], "expected"),
+        (b"{\"state\":\"COMPLETED\"}", "/jobid"),
+        (b"[]", "key"),
+        (b"", "empty"),
+        (&long, "longer than"),
+    ] {
+        let told = post_to(&url, "/events/slurm", &[], body)
+            .expect_status(200)
+            .json();
+        assert_eq!(told["unknown"], json!(true), "{told}");
+        let error = told["error"].as_str().expect("a reason");
+        assert!(error.contains(why), "{error}");
+    }
+    // A job name goes raw, in whatever encoding.
+    let raw = b"{\"jobid\":8,\"state\":\"FAILED\",\"job_name\":\"caf\xe9\",\"@submit\":\"s\",\"@end\":\"e\"}";
+    post_to(&url, "/events/slurm", &[], raw).expect_status(200);
+    let arrived = &receiver.wait_for_requests(1)[0].body;
+    assert!(String::from_utf8_lossy(arrived).contains("caf\u{fffd}"));
+    let metrics = Admin::of(&process).text("/metrics");
+    for sample in [
+        "webhookd_events_unknown_total{input=\"slurm\"} 5\n",
+        "webhookd_events_submitted_total{input=\"slurm\"} 1\n",
+    ] {
+        assert!(metrics.contains(sample), "{metrics}");
+    }
+    let ended = end(process).expect_code(0);
+    assert!(
+        ended.stderr.contains("kept as a reject"),
+        "{}",
+        ended.stderr
+    );
+    let kept = rejects(folder.path(), "slurm");
+    assert_eq!(kept.len(), 5);
+    assert_eq!(kept[0]["body"], "not JSON");
+    let long = (&kept[4]["bytes"], &kept[4]["truncated"]);
+    assert_eq!(long, (&json!(20 << 10), &json!(true)));
+}
+
+#[test]
+fn rays_arrays_are_accepted_as_a_whole_and_again() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &config(&receiver.url()));
+    let mut client = Client::connect(&process.listens()).expect("it listens");
+    let batches = samples("ray-batches.ndjson");
+    let elements = |batch: &[u8]| -> Vec<Value> { serde_json::from_slice(batch).expect("JSON") };
+    let mut delivered = 0;
+    for round in 0..2 {
+        for batch in &batches {
+            let head = format!(
+                "POST /events/ray HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 User-Agent: Python/3.11 aiohttp/3.14.5\r\nContent-Length: {}\r\n\r\n",
+                batch.len()
+            );
+            client
+                .send([head.as_bytes(), batch].concat())
+                .expect("it reads");
+            let told = client
+                .answer()
+                .expect("it answers")
+                .expect_status(200)
+                .json();
+            assert_eq!(told["accepted"], json!(elements(batch).len()), "{told}");
+            let ignored = told["ignored"].as_u64().unwrap_or(0);
+            let new = elements(batch).len() as u64 - ignored;
+            let repeated = told["duplicates"].as_u64().unwrap_or(0);
+            assert_eq!(repeated, if round == 0 { 0 } else { new }, "{told}");
+            delivered += new - repeated;
+        }
+    }
+    let arrived = receiver.wait_for_requests(usize::try_from(delivered).expect("a few"));
+    for request in &arrived {
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let whole = batches.iter().map(|batch| String::from_utf8_lossy(batch));
+        assert!(whole.clone().any(|batch| batch.contains(&text)), "{text}");
+        assert!(text.contains("TASK_LIFECYCLE_EVENT"), "{text}");
+    }
+    // One that is not understood holds up nothing.
+    let mixed = post_to(&process.listens(), "/events/ray", &[], b"[17,{}]");
+    assert_eq!(mixed.expect_status(200).json()["accepted"], json!(2));
+    let _ended = end(process).expect_code(0);
+    assert_eq!(receiver.requests().len() as u64, delivered);
+}
+
+#[test]
+fn a_document_with_an_event_that_is_not_understood_is_refused_as_a_whole() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &config(&receiver.url()));
+    let url = process.listens();
+    let long = format!("{{\"id\":3,\"text\":\"{}\"}}", "x".repeat(16 << 10));
+    for (last, status, why) in [
+        (
+            "{\"job\":1}",
+            422,
+            "element 2 of the document: key: no value at",
+        ),
+        (
+            "{\"id\":[]}",
+            422,
+            "element 2 of the document: key: expected a string",
+        ),
+        (
+            &long,
+            413,
+            "element 2 of the document: it is longer than maxEventBytes",
+        ),
+    ] {
+        let body = format!("{{\"events\":[{{\"id\":1}},{{\"id\":2}},{last}]}}");
+        let told = post_to(&url, "/events/batch", &[], body)
+            .expect_status(status)
+            .json();
+        let error = told["error"].as_str().expect("an error");
+        assert!(error.starts_with(why), "{error}");
+        assert_eq!(
+            (&told["element"], &told["retry"]),
+            (&json!(2), &json!(false))
+        );
+    }
+    for (body, status) in [
+        ("{", 400),
+        ("{\"events\":[{]}", 400),
+        ("{}", 422),
+        ("", 400),
+    ] {
+        post_to(&url, "/events/batch", &[], body).expect_status(status);
+    }
+    // A form's type, none, or any other: the body says what it is.
+    for kind in [
+        &[][..],
+        &["Content-Type: application/x-www-form-urlencoded"],
+    ] {
+        let body = "{\"events\":[ {\"id\" : 1.50} ,{\"id\":2}]}";
+        let told = post_to(&url, "/events/batch", kind, body)
+            .expect_status(200)
+            .json();
+        assert_eq!(told, json!({ "accepted": 2 }));
+    }
+    let mut bodies = receiver.wait_for_requests(4);
+    bodies.retain(|request| request.body == b"{\"id\" : 1.50}");
+    assert_eq!(bodies.len(), 2);
+    let _ended = end(process).expect_code(0);
+    assert_eq!(receiver.requests().len(), 4);
+}
+
+#[test]
+fn lines_of_an_input_are_documents() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &config(&receiver.url()));
+    let lines = "{\"events\":[{\"id\":1},{\"id\":2}]}\n{\"events\":[]}\n{\"events\":[3]}\n{\"events\":{\"id\":4}}\n";
+    let headers = ["Content-Type: application/x-ndjson", "Idempotency-Key: k"];
+    for round in 0..2 {
+        let answer = post_to(&process.listens(), "/events/batch", &headers, lines);
+        let told = answer.expect_status(207).json();
+        let numbers = told["lines"].as_array().expect("lines").iter();
+        let numbers: Vec<_> = numbers.map(|line| line["line"].as_u64()).collect();
+        assert_eq!(numbers, [1, 1, 3, 4].map(Some), "{told}");
+        assert_eq!(told["lines"][2]["status"], json!(422));
+        for line in [0, 1, 3] {
+            let repeated = (round == 1).then_some(true);
+            assert_eq!(
+                told["lines"][line]["duplicate"].as_bool(),
+                repeated,
+                "{told}"
+            );
+        }
+    }
+    receiver.wait_for_requests(3);
+    let _ended = end(process).expect_code(0);
+    assert_eq!(receiver.requests().len(), 3);
+}
+
+#[test]
+fn an_unknown_path_is_told_the_inputs_and_the_default_input_is_auroras() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &config(&receiver.url()));
+    let url = process.listens();
+    for path in [
+        "/events/slrum",
+        "/events/",
+        "/slurm/_doc",
+        "/events//slurm",
+        "/events/default",
+    ] {
+        let told = post_to(&url, path, &[], "{}").expect_status(404).json();
+        let error = told["error"].as_str().expect("an error");
+        assert!(
+            error.contains("/events, or /events/slurm"),
+            "{path}: {error}"
+        );
+    }
+    let form = ["Content-Type: application/x-www-form-urlencoded"];
+    post(&url, &form, event("one", 1)).expect_status(415);
+    post_to(&url, "/events", &[], "[]").expect_status(422);
+    let told = post_to(&url, "/events", &[], event("one", 1))
+        .expect_status(200)
+        .json();
+    assert_eq!(
+        (&told["targets"], told.as_object().map(|it| it.len())),
+        (&json!(1), Some(3))
+    );
+    receiver.wait_for_requests(1);
+    let ended = end(process).expect_code(0);
+    assert!(
+        ended.stderr.contains("rejected over HTTP: 422"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_changed_input_is_heeded_after_a_reload() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let before = config(&receiver.url());
+    let process = listening(&folder, &before);
+    let (url, admin) = (process.listens(), Admin::of(&process));
+    post_to(&url, "/events/more", &[], "{\"job\":1}").expect_status(404);
+    let mut after = before.clone();
+    after["inputs"]["more"] = json!({ "schema": "pointers", "key": "/job" });
+    after["inputs"]["batch"]["unknown"] = json!("accept");
+    folder.config(&after);
+    admin.post("/api/v1/reload", "").expect_status(200);
+    post_to(&url, "/events/more", &[], "{\"job\":1}").expect_status(200);
+    post_to(&url, "/events/batch", &[], "{}").expect_status(200);
+    folder.config(&before);
+    admin.post("/api/v1/reload", "").expect_status(200);
+    post_to(&url, "/events/more", &[], "{\"job\":2}").expect_status(404);
+    receiver.wait_for_requests(1);
+    let _ended = end(process).expect_code(0);
+}
+
+#[test]
+fn files_of_several_inputs_are_read_at_the_same_time() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let file = folder.config(&config(&receiver.url()));
+    let nomad = fixture("schedulers/nomad.ndjson");
+    let odd = folder.write("odd=events.ndjson", event("one", 1) + "\n");
+    let argument = |prefix: &str, path: &Path| format!("{prefix}{}", path.display());
+    let acks = folder.path().join("acks.ndjson");
+    let launch = |file: &Path| {
+        Launch::with_config(file)
+            .args(["--events", &argument("nomad=", &nomad)])
+            .args(["--events", &argument("", &odd)])
+            .args(["--acks", &argument("", &acks)])
+    };
+    let ended = launch(&file).run("").expect_code(0);
+    let (states, delivered) = nomad_states(&receiver.bodies());
+    assert!(!states.is_empty());
+    assert_eq!(receiver.bodies().len(), delivered + 1);
+    assert!(receiver.bodies().contains(&event("one", 1).into_bytes()));
+    assert_eq!(ended.summary().count("/rejected"), 0);
+    let acks = std::fs::read_to_string(&acks).expect("it is written");
+    let acks: Vec<Value> = acks
+        .lines()
+        .map(|it| serde_json::from_str(it).expect("JSON"))
+        .collect();
+    let of = |path: &Path| {
+        acks.iter()
+            .filter(move |ack| ack["source"] == json!(path))
+            .count()
+    };
+    let lines = samples("nomad.ndjson").len();
+    assert_eq!((of(&nomad), of(&odd)), (lines, 1), "{acks:?}");
+    // What was read is recognised by the ids in it.
+    let _ended = launch(&file).run("").expect_code(0);
+    assert_eq!(nomad_states(&receiver.bodies()).1, delivered);
+}
+
+/// The states of each allocation, and how many events they are.
+fn nomad_states(bodies: &[Vec<u8>]) -> (BTreeMap<String, Vec<String>>, usize) {
+    let mut states: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for body in bodies {
+        let event: Value = serde_json::from_slice(body).expect("it is JSON");
+        let Some(allocation) = event.pointer("/Payload/Allocation") else {
+            continue;
+        };
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let of = states.entry(text(&event["Key"])).or_default();
+        of.push(text(&allocation["ClientStatus"]));
+    }
+    let count = states.values().map(Vec::len).sum();
+    (states, count)
+}
+
+#[test]
+fn a_followed_file_of_an_input_keeps_what_is_not_understood() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = config(&receiver.url());
+    config["inputs"]["batch"]["unknown"] = json!("accept");
+    let file = folder.config(&config);
+    let text = "{\"events\":[{\"id\":1},7]}\nno JSON\n{\"events\":[{\"id\":2}]}\n";
+    let long = format!("{}\n", "y".repeat(20 << 10));
+    let events = folder.write("events.ndjson", format!("{text}{long}"));
+    let launch = || {
+        Launch::with_config(&file)
+            .args(["--follow", "--admin", "0", "--events"])
+            .arg(format!("batch={}", events.display()))
+            .spawn()
+    };
+    for round in 0..2 {
+        let process = launch();
+        let admin = Admin::of(&process);
+        if round == 0 {
+            receiver.wait_for_requests(2);
+            let sample = "webhookd_events_unknown_total{input=\"batch\"} 3\n";
+            let kept = || admin.text("/metrics").contains(sample);
+            assert!(process.wait_for(testkit::DEADLINE, kept));
+            // An input that is read may not go away.
+            let mut without = config.clone();
+            without["inputs"]
+                .as_object_mut()
+                .expect("inputs")
+                .remove("batch");
+            folder.config(&without);
+            let told = admin.post("/api/v1/reload", "").expect_status(500);
+            let told = String::from_utf8_lossy(&told.body).into_owned();
+            assert!(told.contains("input batch"), "{told}");
+            folder.config(&config);
+        } else {
+            admin.text("/metrics");
+        }
+        let _ended = end(process).expect_code(0);
+    }
+    assert_eq!(receiver.requests().len(), 2, "the position was kept");
+    let kept = rejects(folder.path(), "batch");
+    let bodies: Vec<_> = kept
+        .iter()
+        .map(|line| line["body"].as_str().expect("text").len())
+        .collect();
+    assert_eq!(bodies, [1, 7, 16 << 10]);
+    assert!(
+        kept[0]["source"]
+            .as_str()
+            .expect("text")
+            .ends_with("line 1"),
+        "{}",
+        kept[0]
+    );
+}
