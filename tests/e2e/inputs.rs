@@ -339,7 +339,7 @@ fn an_unknown_path_is_told_the_inputs_and_the_default_input_is_auroras() {
         let told = post_to(&url, path, &[], "{}").expect_status(404).json();
         let error = told["error"].as_str().expect("an error");
         assert!(
-            error.contains("/events, or /events/slurm"),
+            error.contains("other inputs: /events/airflow, /events/batch"),
             "{path}: {error}"
         );
     }
@@ -469,7 +469,7 @@ fn a_followed_file_of_an_input_keeps_what_is_not_understood() {
                 .expect("inputs")
                 .remove("batch");
             folder.config(&without);
-            let told = admin.post("/api/v1/reload", "").expect_status(500);
+            let told = admin.post("/api/v1/reload", "").expect_status(422);
             let told = String::from_utf8_lossy(&told.body).into_owned();
             assert!(told.contains("input batch"), "{told}");
             folder.config(&config);

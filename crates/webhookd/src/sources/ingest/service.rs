@@ -127,11 +127,13 @@ impl Ingest {
             name
         };
         self.inputs.find(name).map_err(|_| {
-            let mut error = "events are sent to / or /events".to_owned();
-            for name in self.inputs.names() {
-                error.push_str(&format!(", or /events/{name}"));
+            let error = "events are sent to / or /events".to_owned();
+            let names = self.inputs.names().into_iter();
+            let paths: Vec<String> = names.map(|name| format!("/events/{name}")).collect();
+            match paths.is_empty() {
+                true => error,
+                false => format!("{error}, those of other inputs: {}", paths.join(", ")),
             }
-            error
         })
     }
 
