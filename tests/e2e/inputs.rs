@@ -445,9 +445,11 @@ fn a_followed_file_of_an_input_keeps_what_is_not_understood() {
     let mut config = config(&receiver.url());
     config["inputs"]["batch"]["unknown"] = json!("accept");
     let file = folder.config(&config);
-    let text = "{\"events\":[{\"id\":1},7]}\nno JSON\n{\"events\":[{\"id\":2}]}\n";
-    let long = format!("{}\n", "y".repeat(20 << 10));
-    let events = folder.write("events.ndjson", format!("{text}{long}"));
+    let long = "y".repeat(20 << 10);
+    let text = format!(
+        "{{\"events\":[{{\"id\":1}},7]}}\nno JSON\n{long}\n{{\"events\":[{{\"id\":2}}]}}\n"
+    );
+    let events = folder.write("events.ndjson", text);
     let launch = || {
         Launch::with_config(&file)
             .args(["--follow", "--admin", "0", "--events"])

@@ -157,7 +157,7 @@ fn bad_input_is_named_and_nothing_is_sent() {
         launch.run(input).expect_code(2).stderr
     };
     assert!(refused("{").contains("- is not an event"));
-    assert!(refused("{}").contains("it has no `task`"));
+    assert!(refused("{}").contains("there is no `task` object in it"));
     assert!(refused(&"x".repeat(2 << 20)).contains("longer than 1048576 bytes"));
     let neither = Launch::new().args(["send", "-"]).run("").expect_code(2);
     assert!(neither.stderr.contains("--url"), "{}", neither.stderr);
