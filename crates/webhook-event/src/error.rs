@@ -78,6 +78,9 @@ impl InvalidSchema {
     }
 }
 
+/// The events of one document, at most: each takes memory before it is submitted.
+pub(crate) const MOST_EVENTS: usize = 100_000;
+
 /// Why an event is not understood: what was found, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -88,6 +91,11 @@ pub enum UnknownEvent {
     /// An event of Aurora without a task.
     #[error("the event has no `task`")]
     NoTask,
+    /// A document has more events than one may have.
+    #[error(
+        "each: the document has more than {MOST_EVENTS} events; send them in several documents"
+    )]
+    TooMany,
     /// A value that the schema needs is absent or null.
     #[error("{setting}: no value at \"{pointer}\": {found} (byte {at})")]
     Missing {

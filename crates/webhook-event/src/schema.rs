@@ -1,6 +1,6 @@
 //! A schema: where the fields of an input's events are.
 
-use crate::error::{InvalidSchema, UnknownEvent};
+use crate::error::{InvalidSchema, MOST_EVENTS, UnknownEvent};
 use crate::fields::EventFields;
 use crate::fragment::Fragment;
 use crate::layout::Layout;
@@ -196,14 +196,14 @@ impl Schema {
     /// Whether members are left out of what is delivered.
     #[must_use]
     pub fn omits(&self) -> bool {
-        !self.omit.is_empty()
+        !self.omit.pointers().is_empty()
     }
 
     /// The events of a document, each as it stands there.
     ///
     /// # Errors
     /// It is not one JSON document in UTF-8, or it has no events where they should be and is not to
-    /// be ignored.
+    /// be ignored, or it has more than 100,000.
     pub fn split<'a>(&self, document: &'a [u8]) -> Result<Vec<Fragment<'a>>, UnknownEvent> {
         let Some(each) = &self.each else {
             return Ok(vec![Fragment::new(document, 0)]);
@@ -218,7 +218,9 @@ impl Schema {
             let pointers: Vec<_> = each.pointers().iter().collect();
             return Err(missing("each", &pointers, document));
         };
-        match (elements(&events), events.kind()) {
+        // One more tells that there are too many.
+        match (elements(&events, MOST_EVENTS + 1), events.kind()) {
+            (Some(elements), _) if elements.len() > MOST_EVENTS => Err(UnknownEvent::TooMany),
             (Some(elements), _) => Ok(elements),
             (None, "an object") => Ok(vec![events]),
             (None, found) => Err(UnknownEvent::Type {
@@ -298,6 +300,16 @@ fn merge(mut preset: Value, value: &Value) -> Value {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_document_of_too_many_events_is_not_understood() {
+        let ray = Schema::from_json(&json!({"schema": "ray"})).unwrap();
+        let array = |events: usize| format!("[{}1]", "1,".repeat(events - 1));
+        let most = array(MOST_EVENTS);
+        assert_eq!(ray.split(most.as_bytes()).unwrap().len(), MOST_EVENTS);
+        let more = array(MOST_EVENTS + 1);
+        assert_eq!(ray.split(more.as_bytes()), Err(UnknownEvent::TooMany));
+    }
 
     #[test]
     fn the_fields_of_each_part_of_a_document_are_read() {

@@ -259,8 +259,8 @@ fn present<'a>(found: &[Option<Fragment<'a>>], slot: usize) -> Option<Fragment<'
     found[slot].filter(|value| !value.is_null())
 }
 
-/// The elements of an array; `None` if it is none.
-pub(crate) fn elements<'a>(array: &Fragment<'a>) -> Option<Vec<Fragment<'a>>> {
+/// The first elements of an array, `most` of them; `None` if it is none.
+pub(crate) fn elements<'a>(array: &Fragment<'a>, most: usize) -> Option<Vec<Fragment<'a>>> {
     if array.bytes().first() != Some(&b'[') {
         return None;
     }
@@ -268,7 +268,7 @@ pub(crate) fn elements<'a>(array: &Fragment<'a>) -> Option<Vec<Fragment<'a>>> {
     let mut elements = Vec::new();
     scanner.enter_array().ok()?;
     let mut first = true;
-    while scanner.next_element(&mut first).ok()? {
+    while elements.len() < most && scanner.next_element(&mut first).ok()? {
         scanner.peek();
         let start = scanner.place();
         scanner.skip_value().ok()?;
