@@ -159,16 +159,16 @@ fn conditions_are_read_and_each_that_is_wrong_is_told() {
 #[test]
 fn every_wrong_setting_of_an_input_is_told_at_its_place() {
     check(
-        r#", "events": {"schema": "slrum", "satte": "/s", "key": [{"at": "/a", "default": 5}], "time": {"frist": ["/t"]}, "onlyChanges": 1, "unknown": "acept", "omit": "/x"}"#,
+        r#", "events": {"schema": "slrum", "satte": "/s", "key": [{"at": "/a", "default": []}], "time": {"frist": ["/t"]}, "onlyChanges": 1, "unknown": "acept", "omit": "/x"}"#,
         "",
         expect![[r#"
             invalid-setting at 99: unknown schema `slrum` (did you mean `slurm`?)
             unknown-key at 108: unknown key `satte` (did you mean `state`?)
-            invalid-setting at 155: expected a string, found a number ()
-            unknown-key at 169: unknown key `frist` (did you mean `first`?)
-            invalid-setting at 202: expected true or false, found a number ()
-            invalid-setting at 216: unknown value `acept` (did you mean `accept`?)
-            invalid-setting at 233: expected an array, found a string ()
+            invalid-setting at 155: expected a text, found an array ()
+            unknown-key at 170: unknown key `frist` (did you mean `first`?)
+            invalid-setting at 203: expected true or false, found a number ()
+            invalid-setting at 217: unknown value `acept` (did you mean `accept`?)
+            invalid-setting at 234: expected an array, found a string ()
         "#]],
     );
     check(
