@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use testkit::{Folder, Launch, Port, Receiver, Reply, event, repository};
+use testkit::{EventStream, Folder, Launch, Port, Receiver, Reply, event, repository};
 
 fn monitoring(name: &str) -> String {
     std::fs::read_to_string(repository("docs/monitoring").join(name)).expect("it can be read")
@@ -113,9 +113,17 @@ fn scrape_of_a_webhookd_with_a_removed_target() -> String {
         .args(["--grace", "0s"])
         .run(event("a", 1))
         .expect_code(3);
-    let config = folder.config(&json!({ "targets": [reliable(&receiver.url())], "queue": queue }));
+    let stream = EventStream::start(|request| {
+        request.begin();
+        request.hold();
+    });
+    let config = folder.config(&json!({
+        "targets": [reliable(&receiver.url())],
+        "queue": queue,
+        "sources": [{ "stream": { "url": stream.url() } }],
+    }));
     let mut daemon = Launch::with_config(&config)
-        .args(["--admin", "127.0.0.1:0"])
+        .args(["--admin", "127.0.0.1:0", "--events", "-"])
         .spawn();
     daemon.write(event("a", 2) + "\n");
     receiver.wait_for_done(1);

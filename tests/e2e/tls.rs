@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use testkit::{Ended, Folder, Launch, best_effort, event};
+use testkit::{Ended, Folder, Launch, Receiver, Reply, best_effort, event};
 
-/// Takes a certificate, a key, and perhaps an authority that clients have to be known to. Prints
+/// A GET is answered with a document, and no end. Takes a certificate, a key, and perhaps an authority that clients have to be known to. Prints
 /// its port; then, once its standard input ends, a line for each request: its body, and the
 /// client's name.
 const SERVER: &str = r#"
@@ -30,6 +30,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"ok")
+    def do_GET(self):
+        client = self.connection.getpeercert() or {}
+        document = {"id": "x", "client": client.get("subject")}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode() + b"\n")
+        self.close_connection = True
+        self.rfile.read(1)
     def log_message(self, *args):
         pass
 class Server(http.server.ThreadingHTTPServer):
@@ -342,4 +350,39 @@ fn a_certificate_that_has_expired_or_does_not_hold_yet_is_refused() {
     let tls = json!({ "caFile": authority.path("ca.pem") });
     check_refused(&authority, "expired", &tls, "certificate has expired");
     check_refused(&authority, "early", &tls, "certificate is not valid yet");
+}
+
+#[test]
+fn a_stream_is_read_from_a_private_authority_with_a_client_certificate() {
+    let authority = Authority::new();
+    authority.issue_for_hosts("server", &["localhost"]);
+    authority.issue("webhookd", |own| {
+        own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let clients = authority.path("ca.pem");
+    let Some(server) = Server::start(&authority, "server", &clients, "1.3") else {
+        return;
+    };
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = best_effort(&receiver.url());
+    config["inputs"] = json!({ "in": { "schema": "json" } });
+    config["sources"] = json!([{ "input": "in", "stream": {
+        "url": format!("https://localhost:{}/", server.port),
+        "tls": {
+            "caFile": clients,
+            "clientCertFile": authority.path("webhookd.pem"),
+            "clientKeyFile": authority.path("webhookd-key.pem"),
+        },
+    } }]);
+    let process = Launch::with_config(&folder.config(&config)).spawn();
+    let arrived = receiver.wait_for_requests(1).remove(0);
+    let document: Value = serde_json::from_slice(&arrived.body).expect("it is JSON");
+    assert_eq!(document["client"][0][0][1], "webhookd");
+    crate::streams::end(process);
+    // Another authority is not trusted.
+    config["sources"][0]["stream"]["tls"] = Value::Null;
+    let process = Launch::with_config(&folder.config(&config)).spawn();
+    process.wait_for_error("stream in: TLS: ");
+    crate::streams::end(process);
 }

@@ -63,6 +63,12 @@ impl Kubernetes {
         self.field_selector.as_deref()
     }
 
+    /// How the API server is reached.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Objects in a page of a list.
     #[must_use]
     pub fn page_size(&self) -> u32 {

@@ -45,8 +45,8 @@ impl Source {
     #[must_use]
     pub fn connection(&self) -> &Connection {
         match &self.kind {
-            SourceKind::Stream(stream) => &stream.connection,
-            SourceKind::Kubernetes(kubernetes) => &kubernetes.connection,
+            SourceKind::Stream(stream) => stream.connection(),
+            SourceKind::Kubernetes(kubernetes) => kubernetes.connection(),
         }
     }
 }

@@ -46,6 +46,12 @@ impl Stream {
         &self.url
     }
 
+    /// How its server is reached.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// The JSON Pointer to a document's cursor.
     #[must_use]
     pub fn cursor(&self) -> Option<&Pointer> {

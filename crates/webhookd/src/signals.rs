@@ -32,6 +32,16 @@ pub(crate) struct Signals {
     reload_pipe: UnixStream,
 }
 
+/// What a wait for a file or socket has ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// It may be ready.
+    Yes,
+    TimedOut,
+    /// SIGTERM or SIGINT has arrived.
+    EndRequested,
+}
+
 impl Signals {
     pub(crate) fn install() -> Result<Signals> {
         let end_requested = Arc::new(AtomicBool::new(false));
@@ -156,6 +166,29 @@ impl Signals {
             found = true;
         }
         found
+    }
+
+    /// Waits until `fd` is ready for what `flags` say, at most this long, or SIGTERM or SIGINT arrives.
+    pub(crate) fn wait_ready(
+        &self,
+        fd: BorrowedFd<'_>,
+        flags: PollFlags,
+        longest: Duration,
+    ) -> std::io::Result<Ready> {
+        if self.end_requested() {
+            return Ok(Ready::EndRequested);
+        }
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, flags),
+            PollFd::from_borrowed_fd(self.end_pipe.as_fd(), PollFlags::IN),
+        ];
+        let longest = Timespec::try_from(longest).ok();
+        match poll(&mut fds, longest.as_ref()) {
+            Ok(0) => Ok(Ready::TimedOut),
+            Ok(_) if self.end_requested() => Ok(Ready::EndRequested),
+            Ok(_) | Err(Errno::INTR) => Ok(Ready::Yes),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits until `input` can be read or has ended, or SIGTERM or SIGINT arrives.

@@ -3,7 +3,7 @@
 use super::disk_probe::probe;
 use super::health::{Health, Phase};
 use crate::reload::Reloader;
-use crate::sources::InputStats;
+use crate::sources::{InputStats, StreamStats};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,6 +18,8 @@ pub(crate) struct Daemon {
     pub(crate) reloader: Arc<Reloader>,
     /// Names of the sources of events, as shown to people.
     pub(crate) sources: Vec<String>,
+    /// The streams that are read.
+    pub(crate) streams: Vec<Arc<StreamStats>>,
     started_at: SystemTime,
     started: Instant,
     /// Whether all parts are started.
@@ -51,6 +53,7 @@ impl Daemon {
         input: Arc<InputStats>,
         reloader: Arc<Reloader>,
         sources: Vec<String>,
+        streams: Vec<Arc<StreamStats>>,
     ) -> Daemon {
         Daemon {
             control,
@@ -58,6 +61,7 @@ impl Daemon {
             input,
             reloader,
             sources,
+            streams,
             started_at: SystemTime::now(),
             started: Instant::now(),
             ready: AtomicBool::new(false),

@@ -179,14 +179,19 @@ impl ConfigState {
     }
 }
 
-/// A changed setting that the sources use only after the next start.
-fn kept_by_sources(before: &Config, now: &Config) -> Option<String> {
-    (before.max_event_bytes() != now.max_event_bytes()).then(|| {
-        format!(
+/// Changed settings that the sources use only after the next start.
+fn kept_by_sources(before: &Config, now: &Config) -> Vec<String> {
+    let mut kept = Vec::new();
+    if before.max_event_bytes() != now.max_event_bytes() {
+        kept.push(format!(
             "maxEventBytes: sources that are open keep their bound of {} bytes",
             before.max_event_bytes()
-        )
-    })
+        ));
+    }
+    if before.sources() != now.sources() {
+        kept.push("sources: streams are read as before".to_owned());
+    }
+    kept
 }
 
 fn log_success(cause: Cause, reload: &Reload) {

@@ -109,6 +109,16 @@ impl Report {
         self.console.warn_limited(text);
     }
 
+    /// Logs something that may come thousands of times.
+    pub(super) fn info(&self, text: &str) {
+        self.console.limited_log().log(|| tracing::info!("{text}"));
+    }
+
+    /// Logs what an operator must know.
+    pub(super) fn error(&self, text: &str) {
+        self.console.error(text);
+    }
+
     /// Logs and counts lines of a followed file that could not be read.
     pub(super) fn gap(&self, text: &str) {
         self.stats.gap();

@@ -1,4 +1,4 @@
-//! Sources of events: standard input, files and HTTP.
+//! Sources of events: standard input, files, HTTP and streams.
 //!
 //! Standard input and files are split into lines (`splitter.rs`), which a [`Feeder`] submits to the
 //! dispatcher one after the other. A [`Report`] acknowledges, counts and logs their outcomes.
@@ -14,8 +14,11 @@ mod inputs;
 mod line_file;
 mod outcomes;
 mod rejects;
+mod saved;
 mod splitter;
 mod stats;
+mod stream;
+mod tracker;
 
 pub(crate) use acks::Acks;
 pub(crate) use completion::Report;
@@ -26,3 +29,4 @@ pub(crate) use inputs::{Inputs, shown as shown_input, unknown as unknown_input};
 pub(crate) use line_file::LineFile;
 pub(crate) use rejects::Rejects;
 pub(crate) use stats::{InputCounts, InputStats, PerInput};
+pub(crate) use stream::{Stream, StreamFigures, StreamStats};

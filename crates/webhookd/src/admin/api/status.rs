@@ -3,6 +3,7 @@
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
 use crate::daemon::{Daemon, Reason, epoch_ms};
+use crate::sources::StreamFigures;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(super) struct Status {
     reasons: Vec<Reason>,
     config: ConfigJson,
     sources: Vec<Source>,
+    streams: Vec<StreamJson>,
     intake: IntakeJson,
 }
 
@@ -36,6 +38,40 @@ struct ConfigJson {
 #[derive(Serialize)]
 struct Source {
     name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamJson {
+    name: String,
+    connected: bool,
+    connections: u64,
+    errors: u64,
+    documents: u64,
+    gaps: u64,
+    /// Epoch milliseconds.
+    last_document_at: Option<u64>,
+    last_gap_at: Option<u64>,
+    error: Option<String>,
+    cursor: Option<String>,
+}
+
+impl From<StreamFigures> for StreamJson {
+    fn from(it: StreamFigures) -> StreamJson {
+        let time = |seconds| (seconds > 0).then_some(seconds * 1000);
+        StreamJson {
+            name: it.name,
+            connected: it.connected,
+            connections: it.connections,
+            errors: it.errors,
+            documents: it.documents,
+            gaps: it.gaps,
+            last_document_at: time(it.last_document),
+            last_gap_at: time(it.last_gap),
+            error: it.error,
+            cursor: it.cursor,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -65,6 +101,11 @@ fn status(daemon: &Daemon) -> Status {
         reasons: health.reasons(),
         config: config(daemon),
         sources: sources.map(|name| Source { name: name.clone() }).collect(),
+        streams: daemon
+            .streams
+            .iter()
+            .map(|it| it.figures().into())
+            .collect(),
         intake: IntakeJson {
             events: read.events,
             rejected: read.rejected + read.rejected_http,

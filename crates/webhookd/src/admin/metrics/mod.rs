@@ -4,6 +4,7 @@
 mod family;
 mod program;
 mod queue;
+mod streams;
 mod targets;
 
 use super::answer::blocking;
@@ -40,5 +41,6 @@ fn gather(daemon: &Daemon, snapshot: &Snapshot) -> Vec<MetricFamily> {
     targets::add(&mut families, &snapshot.stats);
     queue::add(&mut families, daemon, snapshot);
     program::add(&mut families, daemon, snapshot);
+    streams::add(&mut families, daemon);
     families.finish()
 }

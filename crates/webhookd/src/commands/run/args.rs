@@ -30,7 +30,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     pub(in crate::commands) webhook_config: PathBuf,
 
-    /// Read events from this file; - is standard input, the default without --listen
+    /// Read events from this file; - is standard input, the default without --listen and sources
     ///
     /// NAME=FILE reads events of the configuration's input NAME; without a name they are of the
     /// default input. May be repeated; the files are read at the same time.
@@ -101,7 +101,7 @@ pub(in crate::commands) enum SummaryFormat {
 
 impl RunArgs {
     /// The names of the sources, for people.
-    pub(super) fn source_names(&self) -> Vec<String> {
+    pub(super) fn source_names<'a>(&self, streams: impl Iterator<Item = &'a str>) -> Vec<String> {
         let mut names: Vec<String> = self
             .events
             .iter()
@@ -112,6 +112,7 @@ impl RunArgs {
             .collect();
         let listening = self.ingest.listen.iter();
         names.extend(listening.map(|address| format!("http://{address}/")));
+        names.extend(streams.map(|name| format!("stream {name}")));
         if names.is_empty() {
             names.push("standard input".to_owned());
         }
@@ -129,7 +130,8 @@ impl RunArgs {
             .iter()
             .map(|argument| EventsFile::of(argument, config))
             .collect();
-        if files.is_empty() && self.ingest.listen.is_empty() {
+        let reads_streams = !config.sources().is_empty();
+        if files.is_empty() && self.ingest.listen.is_empty() && !reads_streams {
             files.push(EventsFile::of(Path::new("-"), config));
         }
         if self.follow && files.iter().any(|file| file.path == Path::new("-")) {

@@ -13,7 +13,7 @@ use crate::periodic::Periodic;
 use crate::reload::{ConfigFile, Look, ReloadThread, Reloader};
 use crate::signals::Signals;
 use crate::sources::{
-    Acks, Feeder, Follower, InputStats, Inputs, Listening, Opened, Rejects, Report,
+    Acks, Feeder, Follower, InputStats, Inputs, Listening, Opened, Rejects, Report, Stream,
 };
 use crate::summary::Summary;
 use anyhow::{Result, bail};
@@ -22,6 +22,7 @@ use indicatif::HumanBytes;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::{Config, Delivery};
 use webhook_dispatch::{Dispatcher, Monitor, StartError, Stats};
@@ -48,6 +49,8 @@ pub(super) struct Runtime {
     /// The threads that read standard input and files. Each sends a message when it ends.
     sources: usize,
     messages: Receiver<Message>,
+    /// The threads that read streams. Each ends with a signal.
+    streams: Vec<JoinHandle<()>>,
     /// Accepts no more requests at first, so that the deliveries can come to an end. Its threads
     /// end after the dispatcher, since responses wait for commits.
     listening: Option<Listening>,
@@ -89,6 +92,7 @@ impl Runtime {
         for file in files.iter().filter(|_| !args.follow) {
             lines.push((file.open(&config)?, Arc::clone(&file.input)));
         }
+        let streams = Stream::of(config.sources());
         let mut server = Server::start(HTTP_THREADS)?;
         let acks = args.acks.as_deref().map(Acks::start).transpose()?;
         let signals = Arc::new(Signals::install()?);
@@ -105,10 +109,11 @@ impl Runtime {
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
         let reload_keys = opened.as_ref().map(Opened::reload_keys);
-        let needed: Vec<Arc<str>> = files.iter().map(|file| Arc::clone(&file.input)).collect();
+        let of_files = files.iter().map(|file| Arc::clone(&file.input));
+        let needed: Vec<Arc<str>> = of_files.chain(streams.iter().map(Stream::input)).collect();
         reloader.also(move |config| {
             if let Some(gone) = needed.iter().find(|name| config.input(name).is_none()) {
-                bail!("--events reads the input {gone}, which the file no longer has");
+                bail!("a source reads the input {gone}, which the file no longer has");
             }
             reload_keys.as_ref().map_or(Ok(()), |reload| reload())
         });
@@ -117,7 +122,8 @@ impl Runtime {
             dispatcher.monitor(),
             Arc::clone(&stats),
             Arc::clone(&reloader),
-            args.source_names(),
+            args.source_names(streams.iter().map(Stream::name)),
+            streams.iter().map(Stream::stats).collect(),
         ));
         if has_queue {
             admin::listen_in(&mut server, &queue, &daemon)?;
@@ -130,9 +136,7 @@ impl Runtime {
         signals.start(sender.clone(), move || reloads.send())?;
         let inputs_in_force = Inputs::new(dispatcher.control(), Arc::clone(&stats));
         let rejects = Rejects::start(queue.clone())?;
-        let feeder = |source: &str, input: Arc<str>| {
-            let source = (args.events.len() > 1).then_some(source);
-            let acks = acks.as_ref().map(|acks| acks.sender(source));
+        let feeder_with = |source: Option<&str>, acks, input: Arc<str>| {
             let report = Report::new(source, console.clone(), acks, Arc::clone(&stats), &input);
             let (submitter, inputs) = (dispatcher.submitter(), inputs_in_force.clone());
             let signals = Arc::clone(&signals);
@@ -143,6 +147,11 @@ impl Runtime {
                 (inputs, input),
                 rejects.sender(),
             )
+        };
+        let feeder = |source: &str, input: Arc<str>| {
+            let source = (args.events.len() > 1).then_some(source);
+            let acks = acks.as_ref().map(|acks| acks.sender(source));
+            feeder_with(source, acks, input)
         };
         let mut sources = 0;
         for (file, input) in lines {
@@ -160,6 +169,12 @@ impl Runtime {
             follower.start(sender.clone())?;
             sources += 1;
         }
+        let streams = streams.into_iter().map(|stream| {
+            // The cursor acknowledges.
+            let feeder = feeder_with(Some(stream.name()), None, stream.input());
+            stream.start(&queue, max_event_bytes, feeder, &signals)
+        });
+        let streams = streams.collect::<Result<_>>()?;
         let listening = opened
             .map(|opened| {
                 let inputs = (inputs_in_force, rejects.sender());
@@ -171,6 +186,7 @@ impl Runtime {
             signals,
             sources,
             messages,
+            streams,
             listening,
             daemon,
             dispatcher,
@@ -186,13 +202,14 @@ impl Runtime {
         })
     }
 
-    /// Waits until all sources have ended. With an HTTP listener, it waits for a signal, too.
+    /// Waits until all sources have ended. With an HTTP listener or a stream, it waits for a signal,
+    /// too.
     ///
     /// # Errors
     /// A source failed.
     pub(super) fn wait(&self) -> Result<()> {
         let mut running = self.sources;
-        let mut end_requested = self.listening.is_none();
+        let mut end_requested = self.listening.is_none() && self.streams.is_empty();
         while running > 0 || !end_requested {
             match self.messages.recv() {
                 Ok(Message::SourceEnded(result)) => {
@@ -214,6 +231,7 @@ impl Runtime {
     pub(super) fn stop(mut self, grace: Duration, drain: bool) -> (Summary, Result<()>) {
         let mut ending = Instant::now();
         let told = self.log_end(grace);
+        self.end_streams();
         if let Some(listening) = &mut self.listening {
             // Requests under way get the first half of the grace, the deliveries the rest: nothing
             // can be drained while events arrive.
@@ -283,6 +301,20 @@ impl Runtime {
             log_end(cause, grace, &self.daemon);
         }
         cause.is_some()
+    }
+}
+
+impl Runtime {
+    /// Joins the threads that read streams, which end with a signal, or because a source has failed.
+    fn end_streams(&mut self) {
+        if self.streams.is_empty() {
+            return;
+        }
+        self.signals.request_end();
+        for stream in self.streams.drain(..) {
+            // A thread that panicked has said so; the program ends now in any case.
+            drop(stream.join());
+        }
     }
 }
 

@@ -177,6 +177,7 @@ pub(super) mod tests {
                 uptime_seconds: uptime,
                 ready: true,
                 reasons: Vec::new(),
+                streams: Vec::new(),
             },
             queue: Queue {
                 directory: Some("q".to_owned()),

@@ -26,6 +26,15 @@ pub(super) struct Status {
     pub(super) uptime_seconds: f64,
     pub(super) ready: bool,
     pub(super) reasons: Vec<Reason>,
+    #[serde(default)]
+    pub(super) streams: Vec<Stream>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Stream {
+    pub(super) name: String,
+    pub(super) connected: bool,
+    pub(super) error: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -146,6 +146,15 @@ fn state_line(board: &Board) -> Line<'_> {
             )));
         }
     }
+    for stream in status.streams.iter().filter(|it| !it.connected) {
+        let (name, why) = (
+            &stream.name,
+            stream.error.as_deref().unwrap_or("no response"),
+        );
+        spans.push(Span::raw(format!(
+            "; stream {name} is not connected: {why}"
+        )));
+    }
     Line::from(spans)
 }
 

@@ -1,12 +1,10 @@
 //! The position where reading goes on after a restart: a small file in the queue's directory.
 
 use super::content::{Content, FileId};
-use super::tracker::Mark;
+use crate::sources::saved;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,6 +14,15 @@ pub(super) const COMPARED: usize = 256;
 /// Bytes at the beginning of a file that distinguish it from all others: more than the first event,
 /// since several files may begin with events of one task.
 pub(super) const FINGERPRINT: usize = 16 * 1024;
+
+/// A position in a file, after a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Bytes before it.
+    pub(super) offset: u64,
+    /// Lines before it.
+    pub(super) line: u64,
+}
 
 /// What is saved of a followed file, one for each path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,22 +187,7 @@ impl Checkpoint {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub(super) fn load(directory: &Path, path: &Path) -> Result<Option<Checkpoint>> {
-        let name = directory.join(file_name(path));
-        let text = match std::fs::read(&name) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", name.display()));
-            }
-        };
-        let checkpoint = serde_json::from_slice(&text).with_context(|| {
-            format!(
-                "{} is damaged; without it {} is read from its beginning",
-                name.display(),
-                path.display()
-            )
-        })?;
-        Ok(Some(checkpoint))
+        saved::load(directory, &file_name(path), &path.display().to_string())
     }
 
     /// Writes it atomically: after a crash the file holds the old checkpoint or the new one.
@@ -203,15 +195,7 @@ impl Checkpoint {
     /// # Errors
     /// It cannot be written.
     pub(super) fn save(&self, directory: &Path) -> Result<()> {
-        let name = directory.join(file_name(&self.path));
-        let failed = || format!("cannot write {}", name.display());
-        std::fs::create_dir_all(directory).with_context(failed)?;
-        let new = name.with_extension("new");
-        let text = serde_json::to_vec(self).with_context(failed)?;
-        let mut file = File::create(&new).with_context(failed)?;
-        file.write_all(&text).with_context(failed)?;
-        file.sync_data().with_context(failed)?;
-        std::fs::rename(&new, &name).with_context(failed)
+        saved::save(directory, &file_name(&self.path), self)
     }
 }
 
@@ -260,6 +244,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     #[test]
     fn a_checkpoint_reads_back_and_knows_its_file() {

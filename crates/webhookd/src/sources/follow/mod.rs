@@ -9,7 +9,6 @@ mod content;
 mod reading;
 mod rotated;
 mod search;
-mod tracker;
 
 use super::feeder::Feeder;
 use crate::messages::Message;

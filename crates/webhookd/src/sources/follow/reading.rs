@@ -1,11 +1,11 @@
 //! An open file of `--follow`, and how far it was read.
 
-use super::checkpoint::{COMPARED, Checkpoint, FINGERPRINT, before};
+use super::checkpoint::{COMPARED, Checkpoint, FINGERPRINT, Mark, before};
 use super::content::{Content, FileId, is_damage};
-use super::tracker::{Mark, Tracker};
 use crate::sources::completion::{Accepted, Completion, Report};
 use crate::sources::feeder::Feeder;
 use crate::sources::splitter::{Line, Splitter};
+use crate::sources::tracker::Tracker;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Reading {
     content: Content,
     checkpoint: Checkpoint,
-    tracker: Arc<Tracker>,
+    tracker: Arc<Tracker<Mark>>,
     splitter: Splitter,
     /// What was read, and not fed yet.
     chunk: Vec<u8>,
@@ -244,7 +244,7 @@ fn start(content: &mut Content) -> Result<Vec<u8>> {
 /// Feeds a line that ends at `end`. Returns false if a signal arrived first.
 fn feed(
     feeder: &Feeder,
-    tracker: &Arc<Tracker>,
+    tracker: &Arc<Tracker<Mark>>,
     checkpoint: &Checkpoint,
     line: Line<'_>,
     end: u64,
@@ -253,10 +253,11 @@ fn feed(
         // Its end may not have been read yet, so it cannot be marked.
         return feeder.submit(line, None, feeder.report());
     };
-    tracker.begin(Mark {
+    let after = Mark {
         offset: end,
         line: number,
-    });
+    };
+    tracker.begin(number, after);
     let completion = Arc::new(FollowedLine {
         tracker: Arc::clone(tracker),
         report: Arc::clone(feeder.report()),
@@ -267,7 +268,7 @@ fn feed(
 
 /// Tracks a line besides reporting on it.
 struct FollowedLine {
-    tracker: Arc<Tracker>,
+    tracker: Arc<Tracker<Mark>>,
     report: Arc<Report>,
 }
 

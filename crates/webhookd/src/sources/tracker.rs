@@ -1,35 +1,33 @@
-//! How far a file is safe: up to the first line that is not accepted yet.
+//! How far a file or stream is safe: up to the first line that is not accepted yet.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A position in a file, after a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// Bytes before it.
-    pub(super) offset: u64,
-    /// Lines before it.
-    pub(super) line: u64,
-}
-
-/// Tracks which lines are done, in whatever order that happens.
+/// Tracks which lines are done, in whatever order that happens. A `P` is a position after a line.
 #[derive(Debug)]
-pub(super) struct Tracker {
-    inner: Mutex<Inner>,
+pub(super) struct Tracker<P> {
+    inner: Mutex<Inner<P>>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    safe: Mark,
-    /// Lines that are not done, or come after one that is not, and whether they are done.
-    open: VecDeque<(Mark, bool)>,
+struct Inner<P> {
+    safe: P,
+    /// Lines that are not done, or come after one that is not.
+    open: VecDeque<Open<P>>,
     /// Lines begun, and neither finished nor refused.
     unknown: usize,
     refused: bool,
 }
 
-impl Tracker {
-    pub(super) fn new(safe: Mark) -> Tracker {
+#[derive(Debug)]
+struct Open<P> {
+    line: u64,
+    after: P,
+    is_done: bool,
+}
+
+impl<P: Clone> Tracker<P> {
+    pub(super) fn new(safe: P) -> Tracker<P> {
         Tracker {
             inner: Mutex::new(Inner {
                 safe,
@@ -40,10 +38,15 @@ impl Tracker {
         }
     }
 
-    /// The line that ends at `mark` is submitted.
-    pub(super) fn begin(&self, mark: Mark) {
+    /// The line of this number, which is greater than those before, is submitted. `after` is the
+    /// position after it.
+    pub(super) fn begin(&self, line: u64, after: P) {
         let mut inner = self.inner();
-        inner.open.push_back((mark, false));
+        inner.open.push_back(Open {
+            line,
+            after,
+            is_done: false,
+        });
         inner.unknown += 1;
     }
 
@@ -51,15 +54,13 @@ impl Tracker {
     pub(super) fn finish(&self, line: u64) {
         let mut inner = self.inner();
         inner.unknown -= 1;
-        if let Ok(index) = inner
-            .open
-            .binary_search_by_key(&line, |(mark, _)| mark.line)
-        {
-            inner.open[index].1 = true;
+        if let Ok(index) = inner.open.binary_search_by_key(&line, |open| open.line) {
+            inner.open[index].is_done = true;
         }
-        while let Some((mark, true)) = inner.open.front().copied() {
-            inner.safe = mark;
-            inner.open.pop_front();
+        while inner.open.front().is_some_and(|open| open.is_done)
+            && let Some(open) = inner.open.pop_front()
+        {
+            inner.safe = open.after;
         }
     }
 
@@ -71,8 +72,8 @@ impl Tracker {
     }
 
     /// The position up to which no line need be read again.
-    pub(super) fn safe(&self) -> Mark {
-        self.inner().safe
+    pub(super) fn safe(&self) -> P {
+        self.inner().safe.clone()
     }
 
     /// Whether a line was refused.
@@ -85,7 +86,7 @@ impl Tracker {
         self.inner().unknown == 0
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, Inner<P>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,27 +95,20 @@ impl Tracker {
 mod tests {
     use super::*;
 
-    fn mark(line: u64) -> Mark {
-        Mark {
-            offset: line * 10,
-            line,
-        }
-    }
-
     #[test]
     fn a_line_is_safe_once_all_before_it_are() {
-        let tracker = Tracker::new(mark(0));
+        let tracker = Tracker::new(0);
         for line in [1, 2, 4, 5] {
-            tracker.begin(mark(line));
+            tracker.begin(line, line * 10);
         }
         tracker.finish(2);
-        assert_eq!(tracker.safe(), mark(0));
+        assert_eq!(tracker.safe(), 0);
         tracker.finish(1);
-        assert_eq!(tracker.safe(), mark(2));
+        assert_eq!(tracker.safe(), 20);
         assert!(!tracker.is_settled());
         tracker.refuse();
         tracker.finish(5);
         assert!(tracker.is_settled() && tracker.has_refused());
-        assert_eq!(tracker.safe(), mark(2), "what was refused is read again");
+        assert_eq!(tracker.safe(), 20, "what was refused is read again");
     }
 }
