@@ -48,6 +48,8 @@ pub(super) fn render(
 struct Bounded {
     bytes: Vec<u8>,
     max: usize,
+    /// Whether text beyond the bound is left out, since the text is truncated to less anyway.
+    cuts: bool,
 }
 
 impl Bounded {
@@ -55,14 +57,44 @@ impl Bounded {
         Bounded {
             bytes: Vec::new(),
             max,
+            cuts: false,
+        }
+    }
+
+    /// A buffer for a part of what goes into this one.
+    fn part(&self) -> Bounded {
+        Bounded {
+            bytes: Vec::new(),
+            ..*self
+        }
+    }
+
+    /// A buffer for a part that is truncated to this many characters.
+    fn truncated(&self, most: usize) -> Bounded {
+        // The longest character has four bytes.
+        let enough = most.saturating_add(1).saturating_mul(4);
+        if enough > self.max {
+            return self.part();
+        }
+        Bounded {
+            bytes: Vec::new(),
+            max: enough,
+            cuts: true,
         }
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result {
-        if bytes.len() > self.max - self.bytes.len() {
+        let room = self.max - self.bytes.len();
+        if bytes.len() <= room {
+            self.bytes.extend_from_slice(bytes);
+            return Ok(());
+        }
+        if !self.cuts {
             return Err(RenderError::TooLong { max: self.max });
         }
-        self.bytes.extend_from_slice(bytes);
+        let kept = String::from_utf8_lossy(bytes);
+        self.bytes
+            .extend_from_slice(&kept.as_bytes()[..kept.floor_char_boundary(room)]);
         Ok(())
     }
 
@@ -94,7 +126,7 @@ impl Renderer<'_> {
         match node {
             Node::Scalar(json) => out.push_str(json),
             Node::Text(_) | Node::Secret(_) => {
-                let mut text = Bounded::new(out.max);
+                let mut text = out.part();
                 self.text(node, escape, &mut text)?;
                 out.push_quoted(&text.into_text())
             }
@@ -134,7 +166,7 @@ impl Renderer<'_> {
             }
             Node::Joined(joined) => {
                 let escape = escape || joined.escape;
-                let text = self.joined(joined, escape, out.max)?;
+                let text = self.joined(joined, escape, out)?;
                 match joined.choose(&text) {
                     Chosen::Node(node) => self.json(node, escape, out),
                     Chosen::Nothing => out.push(b"\"\""),
@@ -177,7 +209,7 @@ impl Renderer<'_> {
             }
             Node::Joined(joined) => {
                 let escape = escape || joined.escape;
-                let text = self.joined(joined, escape, out.max)?;
+                let text = self.joined(joined, escape, out)?;
                 match joined.choose(&text) {
                     Chosen::Node(node) => self.text(node, escape, out),
                     Chosen::Nothing => Ok(()),
@@ -192,9 +224,12 @@ impl Renderer<'_> {
         &self,
         joined: &Joined,
         escape: bool,
-        max: usize,
+        whole: &Bounded,
     ) -> std::result::Result<String, RenderError> {
-        let mut out = Bounded::new(max);
+        let mut out = match joined.truncate {
+            Some(most) => whole.truncated(most),
+            None => whole.part(),
+        };
         for part in &joined.parts {
             self.text(part, escape, &mut out)?;
         }

@@ -125,6 +125,18 @@ fn text_is_cut_to_a_number_of_characters() {
 }
 
 #[test]
+fn text_that_is_cut_may_have_been_longer_than_the_bound() {
+    let event = json!({ "a": "é".repeat(1_000) }).to_string();
+    let template = json!({ "$text": ["{/a}", {"$at": "/a"}, "x"], "$truncate": 4 });
+    assert_eq!(render(&template, &event, 100).unwrap(), "\"ééé…\"");
+    let template = json!({ "$text": "{/a}", "$truncate": 900 });
+    assert_eq!(
+        render(&template, &event, 100),
+        Err(RenderError::TooLong { max: 100 })
+    );
+}
+
+#[test]
 fn entities_are_written_for_values_and_never_cut() {
     check(
         json!([
