@@ -272,7 +272,7 @@ pub(crate) struct Counters {
     pub(crate) waiting_tasks: AtomicU64,
     pub(crate) in_memory: AtomicU64,
     attempts: [AtomicU64; Outcome::ALL.len()],
-    dead: [AtomicU64; 3],
+    dead: [AtomicU64; REASONS.len()],
     breaker: Mutex<(BreakerState, Option<Arc<Hold>>)>,
     /// Whether nothing is sent until an operator acts.
     held: AtomicBool,
@@ -525,9 +525,11 @@ mod tests {
         counters.dead_lettered(Reason::TooOld);
         counters.dead_lettered(Reason::TooOld);
         counters.dead_lettered(Reason::Refused);
+        counters.dead_lettered(Reason::Unsendable);
         let stats = counters.snapshot("a", true, None);
         assert!(stats.dead.contains(&(Reason::TooOld, 2)));
         assert!(stats.dead.contains(&(Reason::AttemptsExhausted, 0)));
-        assert_eq!(stats.dead_letters(), 3);
+        assert!(stats.dead.contains(&(Reason::Unsendable, 1)));
+        assert_eq!(stats.dead_letters(), 4);
     }
 }
