@@ -36,5 +36,6 @@ mod send;
 mod signals;
 mod signatures;
 mod streams;
+mod templates;
 mod tls;
 mod top;

@@ -154,6 +154,7 @@ fn what_is_signed_is_what_is_sent_in_every_format() {
         "kafka-rest-v2",
         "cloudevents-binary",
         "cloudevents-structured",
+        "template",
     ] {
         let receiver = Receiver::always(
             Reply::status(200)
@@ -161,6 +162,9 @@ fn what_is_signed_is_what_is_sent_in_every_format() {
         );
         let mut config = signing(&receiver.url(), &SECRETS);
         config["format"] = format.into();
+        if format == "template" {
+            config["template"] = json!({ "text": "{key}: \u{1f600}", "whole": { "$at": "" } });
+        }
         config["headers"] = json!({});
         let requests = received(&config, &receiver, event("täsk \u{1f600}", 1));
         let verdicts = verdicts(&python, &SECRETS, &[given(&requests[0])]);
