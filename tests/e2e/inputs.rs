@@ -196,7 +196,7 @@ fn rays_arrays_are_accepted_as_a_whole_and_again() {
     let mut client = Client::connect(&process.listens()).expect("it listens");
     let batches = samples("ray-batches.ndjson");
     let elements = |batch: &[u8]| -> Vec<Value> { serde_json::from_slice(batch).expect("JSON") };
-    let mut delivered = 0;
+    let (mut delivered, mut dropped) = (0, 0);
     for round in 0..2 {
         for batch in &batches {
             let head = format!(
@@ -218,14 +218,19 @@ fn rays_arrays_are_accepted_as_a_whole_and_again() {
             let repeated = told["duplicates"].as_u64().unwrap_or(0);
             assert_eq!(repeated, if round == 0 { 0 } else { new }, "{told}");
             delivered += new - repeated;
+            dropped += ignored;
         }
     }
+    let sample = format!("webhookd_events_ignored_total{{input=\"ray\"}} {dropped}\n");
+    let metrics = Admin::of(&process).text("/metrics");
+    assert!(metrics.contains(&sample), "{sample} in {metrics}");
     let arrived = receiver.wait_for_requests(usize::try_from(delivered).expect("a few"));
     for request in &arrived {
         let text = String::from_utf8_lossy(&request.body).into_owned();
         let whole = batches.iter().map(|batch| String::from_utf8_lossy(batch));
         assert!(whole.clone().any(|batch| batch.contains(&text)), "{text}");
-        assert!(text.contains("TASK_LIFECYCLE_EVENT"), "{text}");
+        let kinds = ["TASK_LIFECYCLE_EVENT", "TASK_DEFINITION_EVENT"];
+        assert!(kinds.iter().any(|kind| text.contains(kind)), "{text}");
     }
     // One that is not understood holds up nothing.
     let mixed = post_to(&process.listens(), "/events/ray", &[], b"[17,{}]");

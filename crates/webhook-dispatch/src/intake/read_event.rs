@@ -113,17 +113,21 @@ impl<'a> ReadEvent<'a> {
     /// # Errors
     /// The event is not one JSON document, or longer than `max` bytes without that.
     pub(crate) fn body(&self, max: usize) -> Result<Arc<[u8]>, Refusal> {
-        if self.is_given {
-            return Ok(Arc::clone(self.event));
-        }
-        match self.input.schema.omit(self.event) {
-            Ok(Cow::Borrowed(_)) => Ok(Arc::clone(self.event)),
-            Ok(Cow::Owned(cut)) => check_length(&cut, max).map(|()| cut.into()),
-            Err(error) => Err(Refusal::NotUnderstood {
+        let cut = if self.is_given {
+            Cow::Borrowed(&**self.event)
+        } else {
+            let omitted = self.input.schema.omit(self.event);
+            omitted.map_err(|error| Refusal::NotUnderstood {
                 input: Arc::clone(&self.input.name),
                 error,
-            }),
-        }
+            })?
+        };
+        let body = match cut {
+            Cow::Borrowed(_) => Arc::clone(self.event),
+            Cow::Owned(cut) => cut.into(),
+        };
+        check_length(&body, max)?;
+        Ok(body)
     }
 
     /// Calls `look` with what the filters of targets ask for.

@@ -220,6 +220,29 @@ fn what_an_input_omits_is_not_delivered_and_comes_back_with_a_refused_event() {
 }
 
 #[test]
+fn an_event_is_as_long_as_what_is_delivered_of_it() {
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let config = two_inputs(&a_target("all", ""));
+    let max = config.max_event_bytes();
+    let dispatcher = dispatcher(config, &memory(), &receiver).start().unwrap();
+    let submit = |submission| dispatcher.submitter().submit(submission, soon());
+    let long = "x".repeat(max);
+    let secret = format!(r#"{{"build":1,"secret":"{long}"}}"#);
+    submit(build(&secret)).unwrap();
+    let log = format!(r#"{{"build":1,"log":"{long}"}}"#);
+    for submission in [
+        build(&log),
+        Submission::of("1", "failed", log.as_bytes()).input("builds"),
+        Submission::of("1", "failed", secret.as_bytes()).input("builds"),
+    ] {
+        let refusal = submit(submission).unwrap_err().refusal;
+        assert!(matches!(refusal, Refusal::TooLarge { .. }), "{refusal}");
+    }
+    assert!(dispatcher.shutdown(PATIENCE).drained);
+    assert_eq!(bodies(&receiver, "all"), [r#"{"build":1}"#]);
+}
+
+#[test]
 fn the_id_in_an_event_makes_a_repetition_harmless() {
     let receiver = Receiver::new(|_| Reply::Status(200));
     let config = two_inputs(&a_target("all", ""));

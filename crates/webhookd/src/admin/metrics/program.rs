@@ -8,12 +8,14 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
+use webhook_dispatch::InputStats;
 
 /// One collector, since it keeps the last counts.
 static PROCESS: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
 
 pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot) {
     add_intake(families, daemon);
+    add_ignored(families, &snapshot.stats.inputs);
     add_config(families, daemon);
     let mut build = Samples::default();
     build.value(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -99,6 +101,19 @@ fn add_inputs(families: &mut Families, daemon: &Daemon) {
         "webhookd_events_unknown_total",
         "Events that were accepted though they were not understood, and kept as rejects, by input.",
         |it| it.unknown,
+    );
+}
+
+/// What an input's schema drops; an input that was removed is not listed.
+fn add_ignored(families: &mut Families, inputs: &[InputStats]) {
+    let mut samples = Samples::default();
+    for input in inputs {
+        samples.value(&[("input", shown_input(&input.name))], input.ignored as f64);
+    }
+    families.counter(
+        "webhookd_events_ignored_total",
+        "Events that their input ignores, by input.",
+        samples,
     );
 }
 
