@@ -43,6 +43,11 @@ pub(super) fn read_all(
         };
         let mut from = record::event_key(0).to_vec();
         while let Some(next) = check_some_events(tables, identity, (&from, &last), &mut found)? {
+            // A damaged page may lead back to one before it.
+            if next <= from {
+                found.damage("the entries of `events` are not in order".into());
+                break;
+            }
             from = next;
         }
         Ok(())

@@ -316,3 +316,37 @@ fn data_whose_place_another_file_has_is_saved_beside_it() {
         view
     );
 }
+
+/// The first key of a page, if it is a leaf of events.
+fn first_event(page: &[u8]) -> Option<u64> {
+    let number = |at: usize| usize::from(page[at]) + usize::from(page[at + 1]) * 256;
+    let entry = page.get(number(16)..)?;
+    let is_event = page[FLAGS] == LEAF && entry.get(6..8)? == [8, 0] && entry[0] > 32;
+    let key = entry.get(8..16).filter(|_| is_event)?;
+    Some(u64::from_be_bytes(key.try_into().unwrap()))
+}
+
+#[test]
+fn a_damaged_page_that_leads_back_to_earlier_events_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    let path = dir.path().join("data.mdb");
+    let data = fs::read(&path).unwrap();
+    let pages: Vec<_> = data.chunks(PAGE).enumerate().skip(2).collect();
+    let first = |page: &[u8]| first_event(page).unwrap_or(0);
+    let (_, earliest) = pages.iter().find(|(_, page)| first(page) == 1).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    // The second thousand of events that are read ends in one of these pages.
+    let later = pages
+        .iter()
+        .filter(|(_, page)| (1500..2600).contains(&first(page)));
+    for (at, _) in later {
+        file.write_all_at(earliest, (at * PAGE) as u64).unwrap();
+    }
+    let found = verify(dir.path()).unwrap();
+    let damage = "the entries of `events` are not in order";
+    assert!(
+        found.table_damage.iter().any(|it| it == damage),
+        "{found:?}"
+    );
+}
