@@ -38,14 +38,23 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event with its key's previous state in its attributes, if it is to be appended.
-    pub(crate) fn completed(&self, previous: Option<&[u8]>) -> Option<Event> {
-        let last_state = self.last_state.as_deref();
-        let previous = previous.filter(|_| last_state.is_some_and(|it| it.append_previous))?;
-        Some(Event {
-            attributes: [&self.attributes, previous].concat().into(),
-            ..self.clone()
-        })
+    /// The event as it is stored after the state before it, if that makes a difference.
+    #[must_use]
+    pub fn after(&self, previous: Option<&[u8]>) -> Option<Event> {
+        let last_state = self.last_state.as_deref()?;
+        let mut event = self.clone();
+        match previous {
+            Some(previous) if last_state.append_previous => {
+                event.attributes = [&self.attributes, previous].concat().into();
+            }
+            None if !last_state.changes_only.is_empty() => {
+                let targets = self.targets.iter();
+                let gets = |target: &&Arc<str>| !last_state.changes_only.contains(*target);
+                event.targets = targets.filter(gets).cloned().collect();
+            }
+            _ => return None,
+        }
+        Some(event)
     }
 }
 
@@ -62,6 +71,8 @@ pub struct LastState {
     pub state: Arc<[u8]>,
     /// Whether the state before this one, if it is known, is appended to the attributes of the event.
     pub append_previous: bool,
+    /// Targets that do not get the event if the state before this one is not known.
+    pub changes_only: Arc<[Arc<str>]>,
 }
 
 impl LastState {

@@ -381,7 +381,7 @@ impl Queue for MemoryQueue {
         for settlement in settlements {
             state.settle(settlement);
         }
-        let mut append = |(event, over_quota): (&Event, Vec<Arc<str>>)| {
+        let mut append = |(event, mut over_quota): (&Event, Vec<Arc<str>>)| {
             if let Some(first) = repeated(&recent, event) {
                 return Accepted::Duplicate(first);
             }
@@ -392,18 +392,20 @@ impl Queue for MemoryQueue {
                 }
                 return Accepted::Unchanged;
             }
+            let previous = last_state.and_then(|it| states.get(&it.key));
+            let completed = event.after(previous.as_deref());
+            let event = completed.as_ref().unwrap_or(event);
+            over_quota.retain(|target| event.targets.contains(target));
             if !over_quota.is_empty() && event.targets.iter().all(|it| over_quota.contains(it)) {
                 return Accepted::OverQuota(over_quota.into());
             }
             if let Some(key) = &event.idempotency_key {
                 recent.learn(key, &event.body, event.id, event.accepted_at);
             }
-            let previous = last_state.and_then(|it| states.get(&it.key));
             if let Some(LastState { key, state, .. }) = last_state {
                 states.set(key, Arc::clone(state));
             }
-            let completed = event.completed(previous.as_deref());
-            let entry = state.append(completed.as_ref().unwrap_or(event), &over_quota);
+            let entry = state.append(event, &over_quota);
             let accepted = match over_quota.is_empty() {
                 true => Accepted::Stored(entry),
                 false => Accepted::Partly {

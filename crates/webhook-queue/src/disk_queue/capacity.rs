@@ -173,9 +173,14 @@ pub(super) fn size(event: &Event) -> u64 {
     let appended = last_state.map_or(0, LastState::most_appended);
     let record = (record::event_len(event) + appended) as u64;
     let state = last_state.map_or(0, |it| PER_STATE + it.state.len() as u64 * 8 / 5);
-    pages(record)
-        .saturating_add(PER_EVENT + size_of_key(event) + state)
-        .saturating_add(PER_TARGET.saturating_mul(event.targets.len() as u64))
+    let keys = size_of_key(event) + state;
+    match event.targets.len() as u64 {
+        // It is not stored.
+        0 => keys,
+        targets => pages(record)
+            .saturating_add(PER_EVENT + keys)
+            .saturating_add(PER_TARGET.saturating_mul(targets)),
+    }
 }
 
 /// An upper bound of the bytes that the idempotency key of an event takes, if it has one.
@@ -338,20 +343,24 @@ mod tests {
     fn an_event_is_charged_for_its_record_its_targets_and_its_key() {
         let charged = |body, targets, has_key| size(&event(body, targets, has_key));
         // A record has 32 bytes, its key and its body.
-        assert_eq!(charged(0, 0, false), (36 + 32) * 5 / 4 + 80);
-        assert_eq!(charged(0, 1, false), charged(0, 0, false) + 112);
-        assert_eq!(charged(0, 5, false), charged(0, 0, false) + 5 * 112);
+        assert_eq!(charged(0, 1, false), (36 + 32) * 5 / 4 + 80 + 112);
+        assert_eq!(charged(0, 5, false), charged(0, 1, false) + 4 * 112);
         assert_eq!(charged(0, 1, true), charged(0, 1, false) + 160);
-        assert_eq!(charged(1000, 0, false), (1036 + 32) * 5 / 4 + 80);
+        assert_eq!(charged(1000, 1, false), (1036 + 32) * 5 / 4 + 80 + 112);
+        // Without a target, it is not stored.
+        assert_eq!((charged(1000, 0, false), charged(1000, 0, true)), (0, 160));
         // From half a page on, a record has pages of its own.
-        assert_eq!(charged(1863, 0, false), (1899 + 32) * 5 / 4 + 80);
-        assert_eq!(charged(1864, 0, false), 4136 + 80);
-        assert_eq!(charged(4080 - 36, 0, false), 4136 + 80);
+        assert_eq!(charged(1863, 1, false), (1899 + 32) * 5 / 4 + 80 + 112);
+        assert_eq!(charged(1864, 1, false), 4136 + 80 + 112);
+        assert_eq!(charged(4080 - 36, 1, false), 4136 + 80 + 112);
         // A longer one has a page for each piece; a short rest shares one.
-        assert_eq!(charged(4081 - 36, 0, false), 4136 + (1 + 32) * 5 / 4 + 80);
-        assert_eq!(charged(2 * 4080 - 37, 0, false), 2 * 4136 + 80);
-        assert_eq!(charged(2 * 4080 - 36, 0, false), 2 * 4136 + 80);
-        assert_eq!(charged(700_000, 0, false), 171 * 4136 + 4136 + 80);
+        assert_eq!(
+            charged(4081 - 36, 1, false),
+            4136 + (1 + 32) * 5 / 4 + 80 + 112
+        );
+        assert_eq!(charged(2 * 4080 - 37, 1, false), 2 * 4136 + 80 + 112);
+        assert_eq!(charged(2 * 4080 - 36, 1, false), 2 * 4136 + 80 + 112);
+        assert_eq!(charged(700_000, 1, false), 171 * 4136 + 4136 + 80 + 112);
     }
 
     #[test]
@@ -363,6 +372,7 @@ mod tests {
                     key,
                     state: state.into(),
                     append_previous,
+                    changes_only: [].into(),
                 })),
                 ..event(1000, 1, false)
             })

@@ -133,7 +133,7 @@ impl<'q> Change<'q> {
                 accepted.push(Accepted::Unchanged);
                 continue;
             }
-            let completed = event.completed(previous.as_deref());
+            let completed = event.after(previous.as_deref());
             let event = completed.as_ref().unwrap_or(event);
             let over_quota = self.over_quota(event, bounds.quotas, free)?;
             if !over_quota.is_empty()

@@ -73,6 +73,7 @@ fn nth(number: u64) -> Event {
             key: Arc::from(key(number)),
             state: Arc::from(number.to_le_bytes()),
             append_previous: true,
+            changes_only: [].into(),
         })),
         ..event(number, &key(number), size(number), TARGETS)
     }

@@ -9,7 +9,7 @@ use webhook_queue::{
     Queue, QueueError, Quotas, Settlement, compact, verify,
 };
 
-use crate::support::{View, delivered, event, owed};
+use crate::support::{View, delivered, event, number, owed};
 
 const OPTIONS: Options = Options::with_max_bytes(64 << 20);
 
@@ -25,6 +25,7 @@ fn change(number: u64, key: &str, state: &str) -> Event {
             key: key.as_bytes().into(),
             state: state.as_bytes().into(),
             append_previous: true,
+            changes_only: [].into(),
         })),
         ..event(number, key.as_bytes(), 100, ["t"])
     }
@@ -124,6 +125,34 @@ fn an_event_without_targets_changes_the_state_of_its_key() {
         assert_eq!(given(&*queue, &[nowhere]), ["new"]);
         assert_eq!(given(&*queue, &[change(2, "a", "RUNNING")]), ["unchanged"]);
         assert_eq!(queue.statistics().unwrap().events, 0);
+    }
+}
+
+#[test]
+fn a_target_that_wants_changes_alone_gets_no_event_of_a_key_without_a_known_state() {
+    let dir = tempfile::tempdir().unwrap();
+    for queue in both(dir.path()) {
+        let to = |number, state, targets: &[&str]| {
+            let mut event = change(number, "a", state);
+            event.targets = targets.iter().map(|&target| target.into()).collect();
+            if let Some(last) = &mut event.last_state {
+                last.changes_only = ["changes".into()].into();
+            }
+            event
+        };
+        let both = ["t", "changes"];
+        let events = [
+            to(1, "PENDING", &both),
+            to(2, "RUNNING", &both),
+            to(3, "LOST", &["changes"]),
+        ];
+        given(&*queue, &events);
+        let numbers = |target| -> Vec<u64> {
+            let found = owed(&*queue, target, None);
+            found.iter().map(|it| number(it.id)).collect()
+        };
+        assert_eq!((numbers("t"), numbers("changes")), (vec![1, 2], vec![2, 3]));
+        assert!(queue.verify().unwrap().is_whole());
     }
 }
 

@@ -161,6 +161,7 @@ proptest! {
                                 key: Arc::from([key]),
                                 state: Arc::from([state]),
                                 append_previous,
+                                changes_only: append_previous.then(|| "a".into()).into_iter().collect(),
                             })),
                             ..event(number, &[append.key], append.size, targets)
                         }
