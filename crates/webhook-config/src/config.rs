@@ -243,6 +243,7 @@ impl ConfigBuilder {
         limits::DEAD_LETTER_COUNT.check("queue.deadLetters.maxCount", count)?;
         let age = letters.max_age();
         limits::RETRY_MSEC.check_duration("queue.deadLetters.maxAgeMsec", age)?;
+        limits::LAST_STATES.check("queue.maxLastStates", queue.max_last_states())?;
         limits::MAX_EVENT_BYTES.check("maxEventBytes", max_event_bytes as u64)?;
         Ok(Config {
             targets,

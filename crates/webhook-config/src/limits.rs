@@ -119,6 +119,10 @@ pub(crate) const DEAD_LETTER_COUNT: Limits = Limits {
     least: 0,
     most: 1_000_000_000,
 };
+pub(crate) const LAST_STATES: Limits = Limits {
+    least: 0,
+    most: 100_000_000,
+};
 
 pub(crate) const PAGE_SIZE: Limits = Limits {
     least: 1,

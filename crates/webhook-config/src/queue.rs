@@ -35,6 +35,7 @@ pub struct QueueSettings {
     pub(crate) max_bytes: u64,
     pub(crate) when_full: WhenFull,
     pub(crate) dead_letters: DeadLetterSettings,
+    pub(crate) max_last_states: u64,
 }
 
 impl QueueSettings {
@@ -69,6 +70,16 @@ impl QueueSettings {
         self
     }
 
+    /// Sets the most keys whose last state is known, at most 100,000,000.
+    #[must_use]
+    pub fn with_max_last_states(mut self, max_last_states: u64) -> Self {
+        self.max_last_states = max_last_states;
+        self
+    }
+
+    /// The default of [`Self::max_last_states`].
+    pub const DEFAULT_MAX_LAST_STATES: u64 = 100_000;
+
     /// The default of [`Self::max_bytes`]: 16 GiB.
     pub const DEFAULT_MAX_BYTES: u64 = 16 << 30;
 
@@ -94,6 +105,12 @@ impl QueueSettings {
     #[must_use]
     pub fn dead_letters(&self) -> &DeadLetterSettings {
         &self.dead_letters
+    }
+
+    /// The most keys whose last state is known, for inputs with `onlyChanges`.
+    #[must_use]
+    pub fn max_last_states(&self) -> u64 {
+        self.max_last_states
     }
 
     /// The most bytes that dead letters may take.
@@ -172,6 +189,7 @@ impl Default for QueueSettings {
             max_bytes: Self::DEFAULT_MAX_BYTES,
             when_full: WhenFull::Block,
             dead_letters: DeadLetterSettings::default(),
+            max_last_states: Self::DEFAULT_MAX_LAST_STATES,
         }
     }
 }

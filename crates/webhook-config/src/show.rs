@@ -94,6 +94,7 @@ struct ShownQueue {
     max_bytes: u64,
     when_full: &'static str,
     dead_letters: ShownDeadLetters,
+    max_last_states: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -231,5 +232,6 @@ fn show_queue(queue: &QueueSettings) -> ShownQueue {
             max_count: queue.dead_letters.max_count,
             max_age_msec: msec(queue.dead_letters.max_age),
         },
+        max_last_states: queue.max_last_states,
     }
 }

@@ -138,7 +138,10 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn snapshot(&self, queue: Statistics) -> Stats {
+    pub(crate) fn snapshot(&self, mut queue: Statistics) -> Stats {
+        if self.router.storage().is_none() {
+            queue.last_states = self.router.last_states_in_memory();
+        }
         let now = epoch_ms(self.router.shared.clock.wall());
         let routing_table = self.router.routing_table();
         let snapshot = |handle: &Arc<TargetHandle>| {

@@ -44,9 +44,45 @@ impl Attributes {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// A state as it may be appended to stored bytes without an old state, and is read as the old state
+    /// then: it is known only when the event is stored.
+    #[must_use]
+    pub fn encode_old_state(state: &str) -> Vec<u8> {
+        serde_json::to_vec(state).unwrap_or_default()
+    }
+
     /// Reads stored bytes; `None` if there are none, as for Aurora's events.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Attributes> {
-        serde_json::from_slice(bytes).ok()
+        let mut values = serde_json::Deserializer::from_slice(bytes);
+        let mut attributes = Attributes::deserialize(&mut values).ok()?;
+        if attributes.old_state.is_none() {
+            attributes.old_state = String::deserialize(&mut values).ok();
+        }
+        Some(attributes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_state_may_be_appended() {
+        let attributes = Attributes {
+            input: "nomad".to_owned(),
+            state: Some("running".to_owned()),
+            ..Attributes::default()
+        };
+        let mut stored = attributes.encode();
+        assert_eq!(Attributes::decode(&stored), Some(attributes.clone()));
+        stored.extend(Attributes::encode_old_state("\"pending\""));
+        let old_state = Some("\"pending\"".to_owned());
+        let expected = Attributes {
+            old_state,
+            ..attributes
+        };
+        assert_eq!(Attributes::decode(&stored), Some(expected));
+        assert_eq!(Attributes::decode(b""), None);
     }
 }

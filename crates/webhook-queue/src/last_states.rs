@@ -38,19 +38,26 @@ impl LastStates {
         Some(Arc::clone(state))
     }
 
+    /// Changes the bound.
+    pub fn set_max(&mut self, max: u64) {
+        self.max = max;
+        self.forget_oldest();
+    }
+
     /// Replaces the last state of a key, and forgets the state that was not changed for longest if
     /// there are too many.
     pub fn set(&mut self, key: &[u8], state: Arc<[u8]>) {
-        if self.max == 0 {
-            return;
-        }
         let print = fingerprint(&self.secret, key);
         if let Some((before, _)) = self.states.insert(print, (self.next, state)) {
             self.changed.remove(&before);
         }
         self.changed.insert(self.next, print);
         self.next += 1;
-        if self.len() > self.max
+        self.forget_oldest();
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.len() > self.max
             && let Some((_, oldest)) = self.changed.pop_first()
         {
             self.states.remove(&oldest);
@@ -85,6 +92,8 @@ mod tests {
         assert_eq!(found[1], None);
         assert_eq!(found[2].as_deref(), Some(&b"4"[..]));
         assert_eq!((states.len(), states.changed.len()), (2, 2));
+        states.set_max(1);
+        assert!(states.get(b"a").is_none() && states.get(b"c").is_some());
     }
 
     #[test]

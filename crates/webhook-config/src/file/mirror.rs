@@ -169,6 +169,10 @@ file_object! {
         when_full: WhenFullText = "whenFull", default("block");
         /// How many dead letters are kept.
         dead_letters: DeadLettersFile = "deadLetters", optional;
+        /// The most keys whose last state is known, for inputs with `onlyChanges`; 0 to 100000000.
+        /// Those that were not changed for longest are forgotten, and their next event counts as a
+        /// change. They take at most a sixteenth of `maxBytes`, at 600 bytes a key.
+        max_last_states: Spanned<u64> = "maxLastStates", default(100_000_u64);
     }
 }
 

@@ -109,6 +109,7 @@ proptest! {
         dir in "[a-z/]{1,9}", bytes in 1u64 << 20..=16 << 40, is_rejecting in any::<bool>(),
         max_event_bytes in 1024usize..=64 << 20,
         dead in (prop::option::of(0u64..=16 << 40), 0u64..=1_000_000_000, 1u64..1 << 35),
+        states in 0u64..=100_000_000,
     ) {
         let when_full = if is_rejecting { WhenFull::Reject } else { WhenFull::Block };
         let mut letters = DeadLetterSettings::default()
@@ -120,7 +121,8 @@ proptest! {
         let queue = QueueSettings::new(dir)
             .with_max_bytes(bytes)
             .with_when_full(when_full)
-            .with_dead_letters(letters);
+            .with_dead_letters(letters)
+            .with_max_last_states(states);
         let mut builder = Config::builder().queue(queue).max_event_bytes(max_event_bytes);
         let mut names = std::collections::HashSet::new();
         for (name, schema) in NAMED {

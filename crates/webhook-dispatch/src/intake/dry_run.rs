@@ -62,7 +62,7 @@ pub fn dry_run(config: &Config, submission: &Submission) -> Result<DryRun, Refus
         });
     };
     let conditions = Conditions::of(config.targets().iter());
-    let routes = read.filtered(|fields| {
+    let routes = read.filtered(read.is_initial(), |fields| {
         let event = Candidate::new(fields);
         let targets = config.targets().iter().enumerate();
         let routes = targets.map(|(index, target)| TargetRoute {

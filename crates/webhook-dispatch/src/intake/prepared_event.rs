@@ -5,13 +5,13 @@ use crate::intake::receipt::Receipt;
 use crate::intake::routing_table::{Route, RoutingTable, TargetEntry, Wanted};
 use crate::intake::submission::Submission;
 use crate::shared::clock::epoch_ms;
-use crate::shared::stats::add;
+use crate::shared::stats::{InputCounters, add};
 use crate::shared::{Refusal, Shared};
 use crate::target::backlog::LiveEvent;
 use crate::target::lanes::Content;
 use std::sync::Arc;
 use std::time::Instant;
-use webhook_queue::EntryId;
+use webhook_queue::{EntryId, Event, LastState};
 
 /// An event whose fields were read and whose targets are known.
 pub(crate) struct PreparedEvent {
@@ -20,6 +20,9 @@ pub(crate) struct PreparedEvent {
     /// The key that orders it in the queue.
     pub(crate) task: Arc<[u8]>,
     pub(crate) idempotency_key: Option<Arc<[u8]>>,
+    /// If it is dropped unless it changes the last state of its key.
+    pub(crate) last_state: Option<Box<LastState>>,
+    pub(crate) input: Arc<InputCounters>,
     /// What is delivered.
     pub(crate) content: Content,
     /// Epoch milliseconds.
@@ -52,6 +55,7 @@ impl Prepared {
             over_quota: Arc::default(),
             duplicate: false,
             ignored: false,
+            unchanged: false,
         };
         let input = routing_table.inputs.of(submission)?;
         let max = routing_table.config.max_event_bytes();
@@ -61,14 +65,26 @@ impl Prepared {
             receipt.ignored = true;
             return Ok(Prepared::Ignored(receipt));
         };
-        let wanted = read.filtered(|fields| routing_table.wanted(fields));
+        let task = read.queue_key();
+        let mut last_state = read.last_state(&task)?;
+        // Whether the state before it is known is found out where the event is stored.
+        let is_initial = read.is_initial() && last_state.is_none();
+        let wanted = read.filtered(is_initial, |fields| routing_table.wanted(fields));
         for entry in routing_table.chosen(&wanted) {
             receipt.targets += 1;
             receipt.reliable += usize::from(entry.handle.is_reliable());
         }
+        if let Some(last_state) = last_state.as_mut().filter(|_| read.is_initial()) {
+            let chosen = routing_table.chosen(&wanted);
+            let changes_only = chosen.filter(|entry| !entry.target.initial_events());
+            let names = changes_only.map(|entry| Arc::clone(&entry.handle.name));
+            last_state.changes_only = names.collect();
+        }
         let attributes = read.attributes();
         Ok(Prepared::Event(PreparedEvent {
-            task: read.queue_key(),
+            task,
+            last_state: last_state.map(Box::new),
+            input: Arc::clone(&input.counters),
             idempotency_key: submission.key_or(|| read.idempotency_key()),
             content: Content {
                 body: read.body(max)?,
@@ -89,12 +105,41 @@ impl PreparedEvent {
         self.routing_table.chosen(&self.wanted)
     }
 
+    /// Brings an event without reliable targets to the state in which it is given, after this state of
+    /// its key.
+    pub(crate) fn follow(&mut self, state: &LastState, previous: Option<&[u8]>) {
+        let receipt = &mut self.receipt;
+        if previous.is_none() {
+            let removed = self
+                .routing_table
+                .exclude(&mut self.wanted, &state.changes_only);
+            receipt.targets -= removed;
+        } else if let (Some(previous), true) = (previous, state.append_previous) {
+            let attributes = self.content.attributes.as_deref().unwrap_or_default();
+            self.content.attributes = Some([attributes, previous].concat().into());
+        }
+    }
+
     /// The reliable ones of these targets.
     pub(crate) fn route(&self) -> Route {
         if self.receipt.reliable == self.routing_table.reliable.handles.len() {
             return self.routing_table.reliable.clone();
         }
         Route::new(self.chosen())
+    }
+
+    /// The event as the queue stores it.
+    pub(crate) fn stored(&self, targets: Arc<[Arc<str>]>) -> Event {
+        Event {
+            id: self.receipt.id,
+            key: Arc::clone(&self.task),
+            body: Arc::clone(&self.content.body),
+            attributes: self.content.attributes.clone().unwrap_or_default(),
+            accepted_at: self.accepted_at,
+            targets,
+            idempotency_key: self.idempotency_key.clone(),
+            last_state: self.last_state.clone(),
+        }
     }
 
     /// The event for a best-effort target. The target's handle replaces the entry.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use webhook_event::{Attributes, EventFields, PointerSet, UnknownEvent};
 use webhook_model::{EventHeader, StatusName};
+use webhook_queue::LastState;
 
 /// An event, its input and its fields.
 pub(crate) struct ReadEvent<'a> {
@@ -77,6 +78,43 @@ impl<'a> ReadEvent<'a> {
         queue_key(&self.input.name, self.key())
     }
 
+    fn state(&self) -> Option<&str> {
+        match &self.fields {
+            Fields::Header(header) => header.new_state.as_ref().map(StatusName::name),
+            Fields::Read(fields) => fields.state.as_deref(),
+        }
+    }
+
+    /// Whether it has no old state.
+    pub(crate) fn is_initial(&self) -> bool {
+        match &self.fields {
+            Fields::Header(header) => header.old_state.is_none(),
+            Fields::Read(fields) => fields.old_state.is_none(),
+        }
+    }
+
+    /// The state that it brings its key to, if its input drops events without a change.
+    ///
+    /// # Errors
+    /// The state is too long to be kept.
+    pub(crate) fn last_state(&self, queue_key: &Arc<[u8]>) -> Result<Option<LastState>, Refusal> {
+        let Some(state) = self.state().filter(|_| self.input.schema.only_changes()) else {
+            return Ok(None);
+        };
+        let encoded = Attributes::encode_old_state(state);
+        if encoded.len() > LastState::MAX_BYTES {
+            let length = state.len();
+            return Err(Refusal::StateTooLong { length });
+        }
+        Ok(Some(LastState {
+            key: Arc::clone(queue_key),
+            state: encoded.into(),
+            // Nothing is stored of an event of Aurora's but its bytes.
+            append_previous: self.is_initial() && matches!(self.fields, Fields::Read(_)),
+            changes_only: Arc::default(),
+        }))
+    }
+
     /// The id that was found in it.
     pub(crate) fn id(&self) -> Option<&str> {
         match &self.fields {
@@ -130,9 +168,14 @@ impl<'a> ReadEvent<'a> {
         Ok(body)
     }
 
-    /// Calls `look` with what the filters of targets ask for.
-    pub(crate) fn filtered<R>(&self, look: impl FnOnce(&FilterFields<'_>) -> R) -> R {
-        let (input, event) = (&*self.input.name, &**self.event);
+    /// Calls `look` with what the filters of targets ask for. `is_initial` says whether the event
+    /// counts as one without an old state.
+    pub(crate) fn filtered<R>(
+        &self,
+        is_initial: bool,
+        look: impl FnOnce(&FilterFields<'_>) -> R,
+    ) -> R {
+        let (input, event, state) = (&*self.input.name, &**self.event, self.state());
         match &self.fields {
             Fields::Header(header) => {
                 let job = match (&header.role, &header.environment, &header.job_name) {
@@ -143,16 +186,16 @@ impl<'a> ReadEvent<'a> {
                 };
                 look(&FilterFields {
                     input,
-                    state: header.new_state.as_ref().map(StatusName::name),
-                    is_initial: header.old_state.is_none(),
+                    state,
+                    is_initial,
                     job,
                     event,
                 })
             }
             Fields::Read(fields) => look(&FilterFields {
                 input,
-                state: fields.state.as_deref(),
-                is_initial: fields.old_state.is_none(),
+                state,
+                is_initial,
                 job: &fields.job,
                 event,
             }),

@@ -23,6 +23,21 @@ pub struct Receipt {
     pub duplicate: bool,
     /// Whether its input drops such events (`ignore`): no target gets it.
     pub ignored: bool,
+    /// Whether its input drops it (`onlyChanges`), since its state is its key's last one: no target
+    /// gets it.
+    pub unchanged: bool,
+}
+
+impl Receipt {
+    /// That of an event that was dropped without a change.
+    pub(crate) fn unchanged(self) -> Receipt {
+        Receipt {
+            targets: 0,
+            reliable: 0,
+            unchanged: true,
+            ..self
+        }
+    }
 }
 
 impl Receipt {

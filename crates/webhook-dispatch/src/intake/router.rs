@@ -6,11 +6,12 @@ use crate::intake::routing_table::RoutingTable;
 use crate::intake::submission::{BEST_EFFORT_WINDOW, Submission};
 use crate::intake::undecided::UndecidedTasks;
 use crate::intake::writer::{Completion, Storage, Ticket};
+use crate::shared::stats::add;
 use crate::shared::{Refusal, Shared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
-use webhook_queue::{Event, EventId, RecentKeys};
+use webhook_queue::{EventId, LastStates, RecentKeys};
 
 /// Routes each submission by the routing table in force.
 pub(crate) struct Router {
@@ -20,17 +21,22 @@ pub(crate) struct Router {
     storage: OnceLock<Storage>,
     /// The keys of events that were for best-effort targets alone.
     recent: Mutex<RecentKeys>,
-    /// The tasks of events in the queue's writer that best-effort targets want, too.
+    /// The last states of keys, while there is no queue.
+    last_states: Mutex<LastStates>,
+    /// The tasks of events in the queue's writer that best-effort targets want, too, and of events
+    /// with a state that are given to such targets alone.
     undecided: Arc<UndecidedTasks>,
 }
 
 impl Router {
     pub(crate) fn new(shared: Arc<Shared>, routing_table: RoutingTable) -> Router {
+        let states = LastStates::new(routing_table.config.queue().max_last_states());
         Router {
             shared,
             routing_table: RwLock::new(Arc::new(routing_table)),
             storage: OnceLock::new(),
             recent: Mutex::new(RecentKeys::new(BEST_EFFORT_WINDOW)),
+            last_states: Mutex::new(states),
             undecided: Arc::default(),
         }
     }
@@ -43,6 +49,8 @@ impl Router {
 
     /// Replaces the routing table, and returns the old one.
     pub(crate) fn replace_routing_table(&self, table: RoutingTable) -> Arc<RoutingTable> {
+        let max = table.config.queue().max_last_states();
+        self.last_states().set_max(max);
         let current = self.routing_table.write();
         let mut current = current.unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut current, Arc::new(table))
@@ -79,12 +87,14 @@ impl Router {
             }
         };
         let id = prepared.receipt.id;
-        if prepared.receipt.reliable == 0 {
+        // Without a reliable target, too, the state of its key is kept in the queue.
+        let has_state = prepared.last_state.is_some() && self.storage().is_some();
+        if prepared.receipt.reliable == 0 && !has_state {
             let receipt = self.give_once(prepared, submission, deadline)?;
             complete(completion, receipt);
             return Ok(id);
         }
-        self.store(&prepared, submission, deadline, Box::new(completion))?;
+        self.store(prepared, submission, deadline, Box::new(completion))?;
         Ok(id)
     }
 
@@ -99,16 +109,25 @@ impl Router {
     /// for earlier events of its task that they get after the commit.
     fn give_once(
         &self,
-        prepared: PreparedEvent,
+        mut prepared: PreparedEvent,
         submission: Submission,
         deadline: Option<Instant>,
     ) -> Result<Receipt, SubmitError> {
         let key = prepared.idempotency_key.clone();
-        let body = &prepared.content.body;
         let receipt = prepared.receipt.clone();
-        if self.storage().is_some() && !self.undecided.wait(&prepared.task, deadline) {
+        // Whether an event with a state is a change is known once the one before it was given.
+        let alone = match prepared.last_state {
+            Some(_) => self.undecided.begin_alone(&prepared.task, deadline),
+            None => None,
+        };
+        let is_blocked = match prepared.last_state {
+            Some(_) => alone.is_none(),
+            None => self.storage().is_some() && !self.undecided.wait(&prepared.task, deadline),
+        };
+        if is_blocked {
             return Err(self.no_room(submission.event));
         }
+        let body = &prepared.content.body;
         let first = key
             .as_ref()
             .and_then(|key| self.duplicate_of(key, body, &prepared));
@@ -127,14 +146,26 @@ impl Router {
                 ..receipt
             });
         }
+        let state = prepared.last_state.take();
+        if let Some(state) = &state {
+            let previous = self.last_states().get(&state.key);
+            if previous.as_ref() == Some(&state.state) {
+                add(&prepared.input.unchanged, 1);
+                return Ok(receipt.unchanged());
+            }
+            prepared.follow(state, previous.as_deref());
+        }
         if !give(&prepared, deadline) {
             if let Some(key) = key {
                 self.recent().forget(&key, receipt.id);
             }
             return Err(self.no_room(submission.event));
         }
+        if let Some(state) = state {
+            self.last_states().set(&state.key, state.state);
+        }
         prepared.routing_table.count_filtered(&prepared.wanted);
-        Ok(receipt)
+        Ok(prepared.receipt)
     }
 
     /// Gives back an event that found no room in time.
@@ -147,10 +178,11 @@ impl Router {
         SubmitError { event, refusal }
     }
 
-    /// Hands an event that reliable targets want, and maybe others, to the queue's writer.
+    /// Hands an event that reliable targets want, and maybe others, or whose state is kept, to the
+    /// queue's writer.
     fn store(
         &self,
-        prepared: &PreparedEvent,
+        prepared: PreparedEvent,
         submission: Submission,
         deadline: Option<Instant>,
         completion: Completion,
@@ -165,24 +197,18 @@ impl Router {
             .cloned()
             .collect();
         let undecided = (!best_effort.is_empty()).then(|| self.undecided.begin(&prepared.task));
+        let stored = prepared.stored(route.names);
         let ticket = Ticket {
             handles: route.handles,
             best_effort,
             undecided,
             submitted: prepared.submitted,
-            receipt: prepared.receipt.clone(),
+            receipt: prepared.receipt,
             rejects_reused_key: submission.rejects_reused_key(),
+            input: prepared.input,
+            routing_table: prepared.routing_table,
+            wanted: prepared.wanted,
             completion,
-        };
-        let stored = Event {
-            id: prepared.receipt.id,
-            key: Arc::clone(&prepared.task),
-            body: Arc::clone(&prepared.content.body),
-            accepted_at: prepared.accepted_at,
-            targets: route.names,
-            attributes: prepared.content.attributes.clone().unwrap_or_default(),
-            idempotency_key: prepared.idempotency_key.clone(),
-            last_state: None,
         };
         let storage = self
             .storage()
@@ -193,9 +219,7 @@ impl Router {
         appended.map_err(|refusal| SubmitError {
             event: submission.event,
             refusal,
-        })?;
-        prepared.routing_table.count_filtered(&prepared.wanted);
-        Ok(())
+        })
     }
 
     /// The id of the first event with this key; if there is none, the key is recorded for this one.
@@ -206,6 +230,16 @@ impl Router {
             recent.learn(key, body, prepared.receipt.id, prepared.accepted_at);
         }
         first
+    }
+
+    /// How many keys' last states are known without a queue.
+    pub(crate) fn last_states_in_memory(&self) -> u64 {
+        self.last_states().len()
+    }
+
+    fn last_states(&self) -> MutexGuard<'_, LastStates> {
+        let states = self.last_states.lock();
+        states.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn recent(&self) -> MutexGuard<'_, RecentKeys> {

@@ -43,6 +43,13 @@ impl Wanted {
             Some(index) => self.others[index],
         }
     }
+
+    fn remove(&mut self, index: usize) {
+        match index.checked_sub(BITS) {
+            None => self.first &= !(1 << index),
+            Some(index) => self.others[index] = false,
+        }
+    }
 }
 
 /// The targets of a configuration. It is immutable, and a submitter takes it once for each event,
@@ -106,6 +113,18 @@ impl RoutingTable {
     pub(crate) fn chosen(&self, wanted: &Wanted) -> impl Iterator<Item = &TargetEntry> {
         let entries = self.entries.iter().enumerate();
         entries.filter_map(|(index, entry)| wanted.contains(index).then_some(entry))
+    }
+
+    /// Removes targets of these names; how many there were.
+    pub(crate) fn exclude(&self, wanted: &mut Wanted, names: &[Arc<str>]) -> usize {
+        let mut removed = 0;
+        for (index, entry) in self.entries.iter().enumerate() {
+            if wanted.contains(index) && names.contains(&entry.handle.name) {
+                wanted.remove(index);
+                removed += 1;
+            }
+        }
+        removed
     }
 
     /// Counts an event as filtered for all other targets.

@@ -29,19 +29,41 @@ impl UndecidedTasks {
         }
     }
 
+    /// Begins an event once all others of its task are decided, as [`wait`](UndecidedTasks::wait) does;
+    /// `None` if they are not in time.
+    pub(crate) fn begin_alone(
+        self: &Arc<Self>,
+        task: &Arc<[u8]>,
+        deadline: Option<Instant>,
+    ) -> Option<Undecided> {
+        let mut events = self.decided_of(task, deadline)?;
+        events.insert(Arc::clone(task), 1);
+        drop(events);
+        Some(Undecided {
+            tasks: Arc::clone(self),
+            task: Arc::clone(task),
+        })
+    }
+
     /// Waits until all events of a task are decided, up to the deadline (without one, not at all);
     /// whether they are.
     pub(crate) fn wait(&self, task: &[u8], deadline: Option<Instant>) -> bool {
+        self.decided_of(task, deadline).is_some()
+    }
+
+    fn decided_of(
+        &self,
+        task: &[u8],
+        deadline: Option<Instant>,
+    ) -> Option<MutexGuard<'_, HashMap<Arc<[u8]>, usize>>> {
         let mut events = self.events();
         while events.contains_key(task) {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let Some(left) = left.filter(|left| !left.is_zero()) else {
-                return false;
-            };
+            let left = left.filter(|left| !left.is_zero())?;
             let woken = self.decided.wait_timeout(events, left);
             events = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
+        Some(events)
     }
 
     fn events(&self) -> MutexGuard<'_, HashMap<Arc<[u8]>, usize>> {
@@ -77,9 +99,14 @@ mod tests {
         drop(first);
         let soon = Instant::now() + Duration::from_millis(10);
         assert!(!tasks.wait(b"t", Some(soon)));
+        assert!(tasks.begin_alone(&task, Some(soon)).is_none());
         std::thread::scope(|scope| {
             scope.spawn(|| drop(second));
-            assert!(tasks.wait(b"t", Some(Instant::now() + Duration::from_secs(60))));
+            let later = Instant::now() + Duration::from_secs(60);
+            let alone = tasks.begin_alone(&task, Some(later)).unwrap();
+            assert!(!tasks.wait(b"t", None));
+            drop(alone);
         });
+        assert!(tasks.wait(b"t", None));
     }
 }

@@ -1,11 +1,11 @@
 //! The queue's writer. After a commit it announces events to workers and completes submissions.
 
 use crate::intake::receipt::Receipt;
-use crate::intake::routing_table::TargetEntry;
+use crate::intake::routing_table::{RoutingTable, TargetEntry, Wanted};
 use crate::intake::undecided::Undecided;
 use crate::shared::Refusal;
 use crate::shared::clock::{Clock, FOREVER, epoch_ms};
-use crate::shared::stats::add;
+use crate::shared::stats::{InputCounters, add};
 use crate::target::backlog::LiveEvent;
 use crate::target::lanes::Content;
 use crate::target::unsynced::Synced;
@@ -49,6 +49,10 @@ pub(crate) struct Ticket {
     pub(crate) submitted: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) rejects_reused_key: bool,
+    pub(crate) input: Arc<InputCounters>,
+    pub(crate) routing_table: Arc<RoutingTable>,
+    /// The targets whose filters accept it; the others count it after the commit.
+    pub(crate) wanted: Wanted,
     pub(crate) completion: Completion,
 }
 
@@ -142,7 +146,7 @@ impl Writer {
         deadline: Option<Instant>,
         (room_until, sequence): (Option<Instant>, Option<Sequence>),
     ) -> Result<(), Refusal> {
-        let is_full = self.full.load(Ordering::SeqCst) <= event.body.len();
+        let is_full = self.full.load(Ordering::SeqCst) <= stored_length(&event);
         if deadline.is_none() && self.rejects && is_full {
             // It would be refused only after it was handed over. There may be room for a shorter one.
             return Err(Refusal::Full);
@@ -256,6 +260,10 @@ fn on_commit(
                 full.store(ROOM, Ordering::SeqCst);
                 announce(&accepted, &event, &ticket)
             }
+            Ok(accepted) if accepted.is_unchanged() => {
+                add(&ticket.input.unchanged, 1);
+                Ok(ticket.receipt.clone().unchanged())
+            }
             Ok(repeated) => {
                 let first = repeated.duplicate_of().unwrap_or(event.id);
                 check_repetition(queue, &event, &ticket, first).map(|()| Receipt {
@@ -266,7 +274,7 @@ fn on_commit(
             }
             Err(error) => Err(match *error {
                 QueueError::Full { .. } => {
-                    full.store(event.body.len(), Ordering::SeqCst);
+                    full.store(stored_length(&event), Ordering::SeqCst);
                     Refusal::Full
                 }
                 _ => Refusal::Queue(error),
@@ -299,12 +307,34 @@ fn check_repetition(
     }
 }
 
+/// The length of the body that the queue stores.
+fn stored_length(event: &Event) -> usize {
+    match event.targets.is_empty() {
+        true => 0,
+        false => event.body.len(),
+    }
+}
+
 /// Announces an event to the workers of those of its targets that get it. Fails if there is none.
 fn announce(accepted: &Accepted, event: &Event, ticket: &Ticket) -> Result<Receipt, Refusal> {
     let over_quota: Arc<[Arc<str>]> = accepted.over_quota().into();
     // A best-effort target gets an event that was not stored. Its handle replaces the entry.
     let entry = accepted.entry().unwrap_or(EntryId(0));
+    let previous = accepted.previous_state().map(|state| &**state);
+    let changes_only = event.last_state.as_deref().map(|it| &*it.changes_only);
+    let changes_only = changes_only.filter(|_| previous.is_none());
+    let changes_only = changes_only.unwrap_or_default();
+    let after = event.after(previous);
+    let event = after.as_ref().unwrap_or(event);
+    let mut receipt = ticket.receipt.clone();
+    ticket.routing_table.count_filtered(&ticket.wanted);
     for handle in &*ticket.handles {
+        if changes_only.contains(&handle.name) {
+            receipt.targets -= 1;
+            receipt.reliable -= 1;
+            add(&handle.counters.filtered, 1);
+            continue;
+        }
         if over_quota.contains(&handle.name) {
             add(&handle.counters.over_quota, 1);
             continue;
@@ -315,17 +345,20 @@ fn announce(accepted: &Accepted, event: &Event, ticket: &Ticket) -> Result<Recei
         handle.counters.pending.fetch_add(1, Ordering::SeqCst);
     }
     for target in &ticket.best_effort {
+        if changes_only.contains(&target.handle.name) {
+            receipt.targets -= 1;
+            add(&target.handle.counters.filtered, 1);
+            continue;
+        }
         target.handle.give_or_drop(&live(entry, event, ticket));
     }
-    if accepted.entry().is_none() && ticket.best_effort.is_empty() {
+    receipt.reliable -= over_quota.len();
+    if accepted.entry().is_none() && receipt.targets == over_quota.len() {
         let targets = over_quota;
         return Err(Refusal::OverQuota { targets });
     }
-    Ok(Receipt {
-        reliable: ticket.receipt.reliable - over_quota.len(),
-        over_quota,
-        ..ticket.receipt.clone()
-    })
+    receipt.over_quota = over_quota;
+    Ok(receipt)
 }
 
 fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> LiveEvent {

@@ -21,7 +21,8 @@ pub struct Stats {
     pub removed: Vec<TargetStats>,
     /// Each input's; the default one's are the first.
     pub inputs: Vec<InputStats>,
-    /// What the queue holds; zeros when no target is reliable.
+    /// What the queue holds; zeros when no target is reliable, but for the last states, which are in
+    /// memory then.
     pub queue: webhook_queue::Statistics,
 }
 
@@ -106,12 +107,15 @@ pub struct InputStats {
     pub name: String,
     /// Events that its `ignore` dropped.
     pub ignored: u64,
+    /// Events that its `onlyChanges` dropped: their state was their key's last one.
+    pub unchanged: u64,
 }
 
 /// An input's counters.
 #[derive(Debug, Default)]
 pub(crate) struct InputCounters {
     pub(crate) ignored: AtomicU64,
+    pub(crate) unchanged: AtomicU64,
 }
 
 impl InputCounters {
@@ -119,6 +123,7 @@ impl InputCounters {
         InputStats {
             name: name.to_owned(),
             ignored: get(&self.ignored),
+            unchanged: get(&self.unchanged),
         }
     }
 }

@@ -251,7 +251,10 @@ impl Supervisor {
         let queue = match &self.queue {
             Some(queue) => Arc::clone(queue),
             None => {
-                let options = Options::with_max_bytes(settings.max_bytes());
+                let options = Options {
+                    max_last_states: settings.max_last_states(),
+                    ..Options::with_max_bytes(settings.max_bytes())
+                };
                 let queue = DiskQueue::open(settings.dir(), &options);
                 Arc::new(queue.map_err(ReloadError::Queue)?)
             }

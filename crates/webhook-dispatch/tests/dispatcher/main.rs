@@ -6,6 +6,7 @@ mod duplicates;
 mod faults;
 mod health;
 mod inputs;
+mod only_changes;
 mod order;
 mod outcomes;
 mod reload;

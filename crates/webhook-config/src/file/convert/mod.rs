@@ -148,6 +148,10 @@ fn queue(slot: Slot<QueueFile>, context: &Context<'_>, reader: &mut Reader) -> Q
     if let Some(when_full) = file.when_full.as_given() {
         settings = settings.with_when_full(when_full.0);
     }
+    let most = limits::LAST_STATES;
+    if let Some(count) = number(&file.max_last_states, most, "maxLastStates", reader) {
+        settings = settings.with_max_last_states(count);
+    }
     match file.dead_letters.given() {
         Some(file) => settings.with_dead_letters(dead_letters(&file, reader)),
         None => settings,

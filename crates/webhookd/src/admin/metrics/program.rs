@@ -15,7 +15,7 @@ static PROCESS: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for
 
 pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot) {
     add_intake(families, daemon);
-    add_ignored(families, &snapshot.stats.inputs);
+    add_dropped(families, snapshot);
     add_config(families, daemon);
     let mut build = Samples::default();
     build.value(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -104,17 +104,33 @@ fn add_inputs(families: &mut Families, daemon: &Daemon) {
     );
 }
 
-/// What an input's schema drops; an input that was removed is not listed.
-fn add_ignored(families: &mut Families, inputs: &[InputStats]) {
-    let mut samples = Samples::default();
-    for input in inputs {
-        samples.value(&[("input", shown_input(&input.name))], input.ignored as f64);
-    }
-    families.counter(
+/// What the inputs drop; one that was removed is not listed.
+fn add_dropped(families: &mut Families, snapshot: &Snapshot) {
+    let mut add = |name, help, count: fn(&InputStats) -> u64| {
+        let mut samples = Samples::default();
+        for input in &snapshot.stats.inputs {
+            samples.value(&[("input", shown_input(&input.name))], count(input) as f64);
+        }
+        families.counter(name, help, samples);
+    };
+    add(
         "webhookd_events_ignored_total",
         "Events that their input ignores, by input.",
-        samples,
+        |it| it.ignored,
     );
+    add(
+        "webhookd_events_unchanged_total",
+        "Events that the `onlyChanges` of their input dropped, by input: their state was the last one of \
+         their key.",
+        |it| it.unchanged,
+    );
+    if snapshot.unreadable.is_none() {
+        families.gauge(
+            "webhookd_last_states",
+            "Keys whose last state is known, for inputs with `onlyChanges`.",
+            Samples::one(snapshot.stats.queue.last_states as f64),
+        );
+    }
 }
 
 fn add_config(families: &mut Families, daemon: &Daemon) {
