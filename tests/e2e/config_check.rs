@@ -132,6 +132,43 @@ fn schema_prints_a_json_schema() {
 }
 
 #[test]
+fn schema_prints_each_preset_as_settings_of_an_input() {
+    let run = |args: &[&str]| {
+        let output = Command::new(webhookd())
+            .args(["schema", "events"])
+            .args(args)
+            .output();
+        output.expect("webhookd starts")
+    };
+    let names = text(&run(&[]).stdout);
+    assert!(
+        names.lines().count() >= 9 && names.contains("slurm\n"),
+        "{names}"
+    );
+    for name in names.lines() {
+        let output = run(&[name]);
+        assert_eq!(output.status.code(), Some(0));
+        let mut settings = json(&output);
+        assert_eq!(settings["schema"], name);
+        if name == "pointers" {
+            settings["key"] = "/id".into();
+        }
+        let file = serde_json::json!({ "events": settings, "targetURL": "http://localhost:5000/",
+            "headers": {}, "timeoutMsec": 500 });
+        let checked = webhookd_on(&["check", "--deny-warnings"], &file.to_string());
+        assert_eq!(
+            checked.status.code(),
+            Some(0),
+            "{name}: {}",
+            text(&checked.stdout)
+        );
+    }
+    let unknown = run(&["slrum"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("slurm"));
+}
+
+#[test]
 fn a_file_is_checked_where_its_secrets_are_not() {
     let text = r#"{
         "targets": [

@@ -174,13 +174,15 @@ impl JsonSchema for SelectorJson {
         let pointer = json!({ "type": "string", "pattern": POINTER });
         let mut value = tests();
         value["at"] = pointer.clone();
-        value["default"] = json!({ "type": "string" });
+        value["default"] = json!({ "type": ["string", "number", "boolean"] });
         let element = json!({
             "at": pointer,
             "where": { "type": "array", "items": condition },
             "last": pointer,
             "previous": pointer,
         });
+        // Several parts, in `key`, `job` and `id`.
+        let alternative = json!({ "anyOf": [selector, { "type": "array", "items": selector }] });
         json_schema!({
             "description": "Where a text of an event is: a pointer, or an object that says more.",
             "anyOf": [
@@ -189,7 +191,7 @@ impl JsonSchema for SelectorJson {
                 { "type": "object", "properties": element, "required": ["at"], "additionalProperties": false },
                 {
                     "type": "object",
-                    "properties": { "first": { "type": "array", "items": selector } },
+                    "properties": { "first": { "type": "array", "items": alternative } },
                     "required": ["first"],
                     "additionalProperties": false,
                 },
