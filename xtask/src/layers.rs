@@ -92,7 +92,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "hot-paths",
-        may_use: "anyhow hashbrown slab tempfile webhook-model webhook-queue",
+        may_use: "anyhow hashbrown serde_json slab tempfile webhook-event webhook-model \
+                  webhook-queue",
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },
     Rule {

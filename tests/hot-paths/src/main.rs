@@ -18,11 +18,24 @@ use lanes::{Bounds, Content, Delivery, Kind, Lanes, Offered};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
+use webhook_event::Schema;
 use webhook_model::{EventHeader, TaskStateChange};
 use webhook_queue::{DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement};
 
 /// The fixtures' events, one a line.
 const EVENTS: &str = include_str!("../../fixtures/events.ndjson");
+/// Samples of schedulers whose presets differ in kind: pointers at the top, and selectors of elements
+/// deeper down.
+const SCHEDULERS: [(&str, &str); 2] = [
+    (
+        "slurm",
+        include_str!("../../fixtures/schedulers/slurm.ndjson"),
+    ),
+    (
+        "kubernetes",
+        include_str!("../../fixtures/schedulers/kubernetes.ndjson"),
+    ),
+];
 /// Events in one commit of the queue.
 const GROUP: u64 = 64;
 /// Distinct keys, used in turn.
@@ -32,6 +45,7 @@ type Path = fn(u64) -> Result<()>;
 
 const PATHS: &[(&str, Path)] = &[
     ("encode", encode),
+    ("fields", fields),
     ("header", header),
     ("lane", lane),
     ("queue", queue),
@@ -73,6 +87,22 @@ fn header(times: u64) -> Result<()> {
     let event = event()?.as_bytes();
     for _ in 0..times {
         black_box(EventHeader::read(black_box(event))?);
+    }
+    Ok(())
+}
+
+/// Reads the fields of an event of each of the schedulers by its preset.
+fn fields(times: u64) -> Result<()> {
+    let mut samples = Vec::new();
+    for (name, lines) in SCHEDULERS {
+        let schema = Schema::from_json(&serde_json::json!({ "schema": name }))?;
+        let longest = lines.lines().max_by_key(|line| line.len());
+        samples.push((schema, longest.context("there is a sample")?.as_bytes()));
+    }
+    for _ in 0..times {
+        for (schema, event) in &samples {
+            black_box(schema.read(black_box(event))?);
+        }
     }
     Ok(())
 }
