@@ -43,14 +43,21 @@ fn headers(request: &Request) -> Value {
     headers.into()
 }
 
-/// Sends these events in a format; each request with what was sent, and the id that was
+/// Sends these events of Aurora's in a format; each request with what was sent, and the id that was
 /// acknowledged for it.
 fn send(format: &str, lines: &[Vec<u8>]) -> Vec<(Request, Vec<u8>, String)> {
+    send_with(&json!({ "format": format }), lines)
+}
+
+/// The same with these settings.
+fn send_with(settings: &Value, lines: &[Vec<u8>]) -> Vec<(Request, Vec<u8>, String)> {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
     let mut config = reliable(&receiver.url());
-    config["format"] = format.into();
     config["headers"] = json!({});
+    for (key, value) in settings.as_object().expect("it is an object") {
+        config[key] = value.clone();
+    }
     let path = folder.config(&config);
     let ended = Launch::with_config(&path)
         .args(["--acks", "-"])
@@ -181,5 +188,67 @@ fn a_structured_events_data_is_the_event_byte_for_byte() {
             request.headers("ce-id").is_empty(),
             "its attributes are in its body"
         );
+    }
+}
+
+const SLURM: &str = r#"{"jobid":17,"state":"FAILED","partition":"long run","username":"älice","job_name":"a/b","@end":"2026-11-29T11:51:11"}"#;
+
+#[test]
+fn an_event_of_slurm_is_what_the_package_parses() {
+    let Some(python) = Python::with_verifiers() else {
+        return;
+    };
+    for format in ["cloudevents-binary", "cloudevents-structured"] {
+        let mut settings = json!({ "format": format, "events": { "schema": "slurm" } });
+        let sent = send_with(&settings, &[SLURM.into()]);
+        let mut expected = json!({
+            "specversion": "1.0",
+            "id": sent[0].2,
+            "source": "/jobs/long%20run/%C3%A4lice/a%2Fb",
+            "type": "webhookd.task.state-change",
+            "subject": "17",
+            "time_ms": 1_795_953_071_000_u64,
+            "same": true,
+        });
+        assert_eq!(parse(&python, &sent), [expected.clone()], "{format}");
+
+        settings["cloudEvents"] = json!({
+            "source": "https://example.com/{/partition}/{job}", "type": "com.example.{state}",
+        });
+        let sent = send_with(&settings, &[SLURM.into()]);
+        expected["id"] = sent[0].2.as_str().into();
+        expected["source"] = "https://example.com/long%20run/long%20run/%C3%A4lice/a%2Fb".into();
+        expected["type"] = "com.example.FAILED".into();
+        assert_eq!(parse(&python, &sent), [expected], "{format}");
+    }
+}
+
+#[test]
+fn a_cloud_event_that_came_in_goes_out_as_itself() {
+    let Some(python) = Python::with_verifiers() else {
+        return;
+    };
+    let data = r#"{"n": 1.50}"#;
+    let event = format!(
+        r#"{{"specversion":"1.0","id":"a b","source":"/s","type":"t","subject":"ü","time":"2026-11-29T11:51:11Z","data":{data}}}"#
+    );
+    for format in ["cloudevents-binary", "cloudevents-structured"] {
+        let settings = json!({ "format": format, "events": { "schema": "cloudevents" } });
+        let (request, _, id) = send_with(&settings, &[event.clone().into()]).remove(0);
+        match format {
+            "cloudevents-binary" => assert_eq!(request.body, data.as_bytes()),
+            _ => assert_eq!(request.body, event.as_bytes()),
+        }
+        let expected = json!({
+            "specversion": "1.0",
+            "id": "a b",
+            "source": "/s",
+            "type": "t",
+            "subject": "ü",
+            "time_ms": 1_795_953_071_000_u64,
+            "same": true,
+        });
+        let parsed = parse(&python, &[(request, data.into(), id)]);
+        assert_eq!(parsed, [expected], "{format}");
     }
 }

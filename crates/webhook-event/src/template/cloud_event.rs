@@ -75,9 +75,16 @@ impl CloudEventTemplate {
         };
         let source = self.source.as_ref().map(|text| {
             fill(text, &values, |source, value, out| {
-                // A job's path stays one.
-                let is_path = source == Source::Field(Field::Job);
-                percent_encode(value, |byte| is_path && byte == b'/', out);
+                if source != Source::Field(Field::Job) {
+                    return percent_encode(value, |_| false, out);
+                }
+                // A job's path stays one, whatever its parts are.
+                for (index, part) in fields.attributes.job.iter().enumerate() {
+                    if index > 0 {
+                        out.push('/');
+                    }
+                    percent_encode(part, |_| false, out);
+                }
             })
         });
         let kind = self.kind.as_ref().map(|text| {

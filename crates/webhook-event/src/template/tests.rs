@@ -11,7 +11,7 @@ fn attributes() -> Attributes {
         input: "slurm".to_owned(),
         state: Some("FAILED".to_owned()),
         old_state: None,
-        job: vec!["debug".to_owned(), "my job".to_owned()],
+        job: vec!["debug".to_owned(), "my/job".to_owned()],
         time: Some(1_796_000_052_007),
     }
 }
@@ -61,7 +61,7 @@ fn text_holds_values_in_braces() {
             "{key} {state} {oldState} {job} {id} {time} {input}",
         ]),
         expect![[
-            r#"["a \"b\" ü{} is 1.50e+3, true, [1, 2]","","{/name} }{ {1.50e+3}","17 FAILED  debug/my job evt_1 2026-11-30T00:54:12.007Z slurm"]"#
+            r#"["a \"b\" ü{} is 1.50e+3, true, [1, 2]","","{/name} }{ {1.50e+3}","17 FAILED  debug/my/job evt_1 2026-11-30T00:54:12.007Z slurm"]"#
         ]],
     );
 }
@@ -108,7 +108,7 @@ fn a_map_replaces_a_value() {
             {"$text": [{"$at": "state", "$map": map}, " {job}", {"$at": "/yes", "$map": map}]},
         ]),
         expect![[
-            r##"["#d00",7,[true],null,"17",null,"blank","#d00","","#d00 debug/my job[true]"]"##
+            r##"["#d00",7,[true],null,"17",null,"blank","#d00","","#d00 debug/my/job[true]"]"##
         ]],
     );
 }
@@ -331,7 +331,7 @@ fn a_cloud_events_source_is_a_uri_reference_whatever_the_values_are() {
     );
     assert_eq!(
         source.as_deref(),
-        Some("/slurm/a%2Fb%20c%3A%C3%A9%25%0A/debug/my%20job")
+        Some("/slurm/a%2Fb%20c%3A%C3%A9%25%0A/debug/my%2Fjob")
     );
     assert_eq!(kind.as_deref(), Some("com.example.FAILEDa/b c:é%\u{fffd}"));
     assert_eq!(rendered(json!({}), "{}"), (None, None));
