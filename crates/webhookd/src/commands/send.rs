@@ -1,17 +1,25 @@
 //! `webhookd send`: a test delivery that bypasses the queue, and shows request and response.
 
+mod dry_run;
 mod report;
+mod shown;
 
 use crate::commands::output_format::OutputFormat;
-use crate::console::output;
+use crate::console::{Output, output};
 use crate::exit::UNUSABLE;
-use anyhow::{Context, Result, bail};
+use crate::sources::{Document, check_cloud_event, has_cloud_events, unknown_input};
+use anyhow::{Context, Result, anyhow, bail};
+use dry_run::Question;
 use report::Report;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use webhook_config::{Config, Target, TargetUrl};
+use webhook_config::{Config, InputName, Target, TargetUrl};
 use webhook_dispatch::{HttpConnector, Submission, Verdict, attempt_once, dry_run};
+use webhook_event::Schema;
+
+/// The longest document of several events, in bytes.
+const MAX_DOCUMENT: usize = 64 << 20;
 
 /// Deliver one event once, and show request, response and timing
 ///
@@ -19,7 +27,12 @@ use webhook_dispatch::{HttpConnector, Submission, Verdict, attempt_once, dry_run
 /// proxy, time-outs. The queue and the target's filters are bypassed. Host and Content-Length are
 /// not shown.
 ///
-/// Exit status: 0 delivered; 1 not delivered; 2 no request was sent.
+/// With --dry-run nothing is sent: for each event of the file it shows what the input's schema reads
+/// (key, state, old state, job, id, time), and for each target the request that it would get, or
+/// which filter excludes the event.
+///
+/// Exit status: 0 delivered; 1 not delivered; 2 no request was sent. With --dry-run: 0 each event is
+/// understood; 1 one of them is not, or no request can be made of it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("destination").required(true)))]
 pub(crate) struct SendArgs {
@@ -39,6 +52,14 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "URL", group = "destination")]
     url: Option<String>,
 
+    /// Show what would become of the events, and send none
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The input that the file's events are of, instead of the default one
+    #[arg(long, value_name = "NAME", requires = "webhook_config")]
+    input: Option<String>,
+
     /// Show the values of headers that may be secrets
     #[arg(long)]
     show_secrets: bool,
@@ -49,7 +70,7 @@ pub(crate) struct SendArgs {
 }
 
 pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
-    let (config, target) = match (&args.webhook_config, &args.url) {
+    let config = match (&args.webhook_config, &args.url) {
         (Some(path), _) => {
             let loaded = match Config::load(path) {
                 Ok(loaded) => loaded,
@@ -60,47 +81,95 @@ pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
             };
             super::print_diagnostics(&loaded.warnings);
             let config = loaded.config;
-            let target = choose(&config, args.target.as_deref())?.clone();
-            (config, target)
+            config
         }
         (None, Some(url)) => {
             let url = TargetUrl::parse(url).with_context(|| format!("--url {url:?}"))?;
             let target = Target::builder(url).build()?;
-            (Config::builder().target(target.clone()).build()?, target)
+            Config::builder().target(target).build()?
         }
         (None, None) => bail!("name a target, by --webhook-config PATH or --url URL"),
     };
-    let event = read_event(&args.event, config.max_event_bytes())?;
-    let dry_run = dry_run(&config, &Submission::new(event))
-        .with_context(|| format!("{} is not an event", args.event.display()))?;
-    let Some(event) = dry_run.event else {
-        bail!(
-            "{} is an event that its input ignores",
-            args.event.display()
-        );
+    let input = match args.input.as_deref() {
+        None | Some(InputName::DEFAULT) => "",
+        Some(name) => name,
     };
-    let delivery = attempt_once(&target, &event, &HttpConnector::new())?;
-    let mut routes = dry_run.routes.iter();
-    let is_filtered_out =
-        routes.any(|route| route.target == target.name().as_str() && route.excluded.is_some());
+    let schema = config.input(input);
+    let schema = schema.with_context(|| unknown_input(&config, input))?;
+    let path = args.event.display();
+    if args.dry_run {
+        let target = args
+            .target
+            .as_deref()
+            .map(|name| choose(&config, Some(name)));
+        let question = Question {
+            config: &config,
+            input,
+            schema,
+            target: target.transpose()?,
+            show_secrets: args.show_secrets,
+        };
+        let document = read_document(&args.event, &config, schema)?;
+        return finish(args.format, |format, out| match format {
+            OutputFormat::Text => question.write_text(&document, out),
+            OutputFormat::Json => question.write_json(&document, out),
+        });
+    }
+    let target = choose(&config, args.target.as_deref())?;
+    let document = read_document(&args.event, &config, schema)?;
+    if document.len() != 1 {
+        bail!(
+            "{path} has {} events; send a file with one of them",
+            document.len()
+        );
+    }
+    check_cloud_event(schema, document.bytes(0)).map_err(|why| anyhow!("{path}: {why}"))?;
+    let submission = Submission::new(document.event(0)).input(input);
+    let read = dry_run(&config, &submission).with_context(|| format!("{path} is not an event"))?;
+    let Some(event) = read.event else {
+        bail!("{path} is an event that its input ignores");
+    };
+    let delivery = attempt_once(target, &event, &HttpConnector::new())?;
+    let mut routes = read.routes.iter();
+    let route = routes.find(|route| route.target == target.name().as_str());
     let report = Report {
-        target: &target,
+        target,
         delivery: &delivery,
         show_secrets: args.show_secrets,
-        is_filtered_out,
+        excluded: route.and_then(|route| route.excluded.as_deref()),
     };
-    let mut out = output();
-    match args.format {
-        OutputFormat::Text => report.write_text(&mut out),
-        OutputFormat::Json => report.write_json(&mut out),
-    }
-    .and_then(|()| out.flush())
-    .context("cannot write to standard output")?;
-    Ok(if delivery.verdict == Verdict::Delivered {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    finish(args.format, |format, out| {
+        match format {
+            OutputFormat::Text => report.write_text(out),
+            OutputFormat::Json => report.write_json(out),
+        }
+        .map(|()| delivery.verdict == Verdict::Delivered)
     })
+}
+
+/// Writes to standard output. The exit status is success if `write` returns true.
+fn finish(
+    format: OutputFormat,
+    write: impl FnOnce(OutputFormat, &mut Output) -> std::io::Result<bool>,
+) -> Result<ExitCode> {
+    let mut out = output();
+    let written = write(format, &mut out).and_then(|is_well| out.flush().map(|()| is_well));
+    Ok(match written.context("cannot write to standard output")? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Reads a document, and finds its events.
+fn read_document(path: &Path, config: &Config, schema: &Schema) -> Result<Document> {
+    // A document may be longer than its events, and an event than what is left in it.
+    let max = match schema.splits() || schema.omits() || has_cloud_events(schema) {
+        true => MAX_DOCUMENT.max(config.max_event_bytes()),
+        false => config.max_event_bytes(),
+    };
+    let bytes = read_event(path, max)?;
+    let document = Document::read(schema, bytes.into());
+    document.map_err(|(_, why)| anyhow!("{} is not understood: {why}", path.display()))
 }
 
 /// The target of this name, or the only one.

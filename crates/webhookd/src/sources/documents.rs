@@ -172,6 +172,17 @@ impl NotUnderstood {
     }
 }
 
+impl From<Refusal> for NotUnderstood {
+    /// Why an event would not be accepted, whatever the reason.
+    fn from(refusal: Refusal) -> NotUnderstood {
+        NotUnderstood::of(&refusal).unwrap_or_else(|| NotUnderstood {
+            kind: Kind::Invalid,
+            why: crate::console::chain(&refusal),
+            byte: None,
+        })
+    }
+}
+
 fn kind_of(kind: ReadErrorKind) -> Kind {
     match kind {
         ReadErrorKind::Type | ReadErrorKind::Contradiction => Kind::Invalid,

@@ -22,6 +22,7 @@ mod tracker;
 
 pub(crate) use acks::Acks;
 pub(crate) use completion::Report;
+pub(crate) use documents::{Document, NotUnderstood, check_cloud_event, has_cloud_events};
 pub(crate) use feeder::Feeder;
 pub(crate) use follow::Follower;
 pub(crate) use ingest::{IngestOptions, Listening, Opened};

@@ -1,6 +1,6 @@
 //! Shows request and response of a test delivery, and what `webhookd run` would do next.
 
-use hyper::header::{HeaderName, HeaderValue};
+use super::shown::{JsonRequest, Sent, Shown, lines, printable};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{Result, Write};
@@ -14,7 +14,8 @@ pub(super) struct Report<'a> {
     pub(super) target: &'a Target,
     pub(super) delivery: &'a TestDelivery,
     pub(super) show_secrets: bool,
-    pub(super) is_filtered_out: bool,
+    /// Why the target's filters exclude it.
+    pub(super) excluded: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -36,18 +37,6 @@ struct Json<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonRequest<'a> {
-    headers: Vec<JsonHeader<'a>>,
-    body: Cow<'a, str>,
-}
-
-#[derive(Serialize)]
-struct JsonHeader<'a> {
-    name: &'a str,
-    value: Cow<'a, str>,
-}
-
-#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonResponse<'a> {
     status: u16,
@@ -59,15 +48,7 @@ struct JsonResponse<'a> {
 impl Report<'_> {
     pub(super) fn write_text(&self, out: &mut impl Write) -> Result<()> {
         let sent = self.delivery;
-        writeln!(out, "POST {}", self.url())?;
-        if let Some(proxy) = self.target.proxy() {
-            writeln!(out, "through the proxy {proxy}")?;
-        }
-        for (name, value) in &sent.headers {
-            writeln!(out, "> {name}: {}", printable(&self.shown(name, value)))?;
-        }
-        writeln!(out, ">")?;
-        lines(out, '>', &self.body())?;
+        self.shown().write_text(out, self.sent())?;
         writeln!(out)?;
         match &sent.result {
             Ok(answer) => {
@@ -112,38 +93,35 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// The URL, its secrets masked unless they are to be shown.
-    fn url(&self) -> String {
-        let url = self.target.url();
-        if self.show_secrets {
-            url.as_uri().to_string()
-        } else {
-            url.to_string()
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            target: self.target,
+            secrets: self.show_secrets,
+        }
+    }
+
+    fn sent(&self) -> Sent<'_> {
+        let delivery = self.delivery;
+        Sent {
+            headers: &delivery.headers,
+            body: &delivery.body,
+            masked_body: &delivery.masked_body,
         }
     }
 
     pub(super) fn write_json(&self, out: &mut impl Write) -> Result<()> {
         let sent = self.delivery;
+        let shown = self.shown();
         let json = Json {
             target: self.target.name().as_str(),
-            url: self.url(),
+            url: shown.url(),
             id: &sent.id,
             delivered: sent.verdict == Verdict::Delivered,
             outcome: sent.outcome.name(),
             next_step: self.next_step(),
             hint: self.hint(),
             took_ms: sent.took.as_secs_f64() * 1_000.0,
-            request: JsonRequest {
-                headers: sent
-                    .headers
-                    .iter()
-                    .map(|(name, value)| JsonHeader {
-                        name: name.as_str(),
-                        value: self.shown(name, value),
-                    })
-                    .collect(),
-                body: self.body(),
-            },
+            request: shown.to_json(self.sent()),
             response: sent.result.as_ref().ok().map(|answer| JsonResponse {
                 status: answer.status,
                 retry_after: answer.retry_after.as_deref().map(String::from_utf8_lossy),
@@ -154,28 +132,6 @@ impl Report<'_> {
         };
         serde_json::to_writer(&mut *out, &json)?;
         writeln!(out)
-    }
-
-    /// The body, the secrets of its template masked unless they are to be shown.
-    fn body(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(if self.show_secrets {
-            &self.delivery.body
-        } else {
-            &self.delivery.masked_body
-        })
-    }
-
-    /// A header's value, masked if it may be a secret.
-    fn shown<'a>(&'a self, name: &HeaderName, value: &'a HeaderValue) -> Cow<'a, str> {
-        let of_the_target = self
-            .target
-            .header_list()
-            .iter()
-            .find(|header| header.name() == name && header.value() == value);
-        match of_the_target {
-            Some(header) if !self.show_secrets => Cow::Borrowed(header.shown()),
-            _ => String::from_utf8_lossy(value.as_bytes()),
-        }
     }
 
     /// What `webhookd run` would do now: `nothing`, `retry`, `dead-letter` or `stop`.
@@ -211,14 +167,14 @@ impl Report<'_> {
             _ => "`webhookd run` would make it a dead letter, since retry.maxAttempts is 1"
                 .to_owned(),
         };
-        if self.is_filtered_out {
+        if let Some(why) = self.excluded {
             if !hint.is_empty() {
                 hint.push('\n');
             }
-            hint.push_str(
+            hint.push_str(&format!(
                 "`webhookd run` would not send this event: it does not match the target's filters \
-                 (statuses, jobs, initialEvents)",
-            );
+                 ({why})"
+            ));
         }
         hint
     }
@@ -241,25 +197,4 @@ impl Report<'_> {
 
 fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())
-}
-
-/// Writes a text, with a mark before each line.
-fn lines(out: &mut impl Write, mark: char, text: &str) -> Result<()> {
-    for line in text.lines() {
-        writeln!(out, "{mark} {}", printable(line))?;
-    }
-    Ok(())
-}
-
-/// Escapes control characters: the text may come from the receiver.
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && character != '\t' {
-            printable.extend(character.escape_default());
-        } else {
-            printable.push(character);
-        }
-    }
-    printable
 }

@@ -1,0 +1,112 @@
+//! What a request shows of itself: secrets are masked unless they are asked for.
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::{Result, Write};
+use webhook_config::Target;
+
+/// A target whose requests are shown.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) target: &'a Target,
+    pub(super) secrets: bool,
+}
+
+/// A request that was sent, or would be.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+    /// The same with the secrets of the target's template masked.
+    pub(super) masked_body: &'a [u8],
+}
+
+#[derive(Serialize)]
+pub(super) struct JsonRequest<'a> {
+    headers: Vec<JsonHeader<'a>>,
+    body: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct JsonHeader<'a> {
+    name: &'a str,
+    value: Cow<'a, str>,
+}
+
+impl<'a> Shown<'a> {
+    /// Writes the request as text.
+    pub(super) fn write_text(&self, out: &mut impl Write, sent: Sent<'_>) -> Result<()> {
+        writeln!(out, "POST {}", self.url())?;
+        if let Some(proxy) = self.target.proxy() {
+            writeln!(out, "through the proxy {proxy}")?;
+        }
+        for (name, value) in sent.headers {
+            writeln!(out, "> {name}: {}", printable(&self.header(name, value)))?;
+        }
+        writeln!(out, ">")?;
+        lines(out, '>', &self.body(sent))
+    }
+
+    pub(super) fn to_json<'s>(&self, sent: Sent<'s>) -> JsonRequest<'s>
+    where
+        'a: 's,
+    {
+        let headers = sent.headers.iter().map(|(name, value)| JsonHeader {
+            name: name.as_str(),
+            value: self.header(name, value),
+        });
+        JsonRequest {
+            headers: headers.collect(),
+            body: self.body(sent),
+        }
+    }
+
+    pub(super) fn url(&self) -> String {
+        let url = self.target.url();
+        match self.secrets {
+            true => url.as_uri().to_string(),
+            false => url.to_string(),
+        }
+    }
+
+    fn body<'s>(&self, sent: Sent<'s>) -> Cow<'s, str> {
+        String::from_utf8_lossy(match self.secrets {
+            true => sent.body,
+            false => sent.masked_body,
+        })
+    }
+
+    fn header<'s>(&self, name: &HeaderName, value: &'s HeaderValue) -> Cow<'s, str>
+    where
+        'a: 's,
+    {
+        let mut headers = self.target.header_list().iter();
+        let of_the_target = headers.find(|header| header.name() == name && header.value() == value);
+        match of_the_target {
+            Some(header) if !self.secrets => Cow::Borrowed(header.shown()),
+            _ => String::from_utf8_lossy(value.as_bytes()),
+        }
+    }
+}
+
+/// Writes a text, with a mark before each line.
+pub(super) fn lines(out: &mut impl Write, mark: char, text: &str) -> Result<()> {
+    for line in text.lines() {
+        writeln!(out, "{mark} {}", printable(line))?;
+    }
+    Ok(())
+}
+
+/// Escapes control characters: the text may come from the receiver.
+pub(super) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\t' {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
+}
