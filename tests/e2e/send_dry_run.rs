@@ -42,7 +42,7 @@ fn it_shows_the_fields_and_why_a_target_would_not_get_the_event() {
         .expect("one");
     let shown = text(&dry_run(&folder, &config, &["--input", "slurm"], line).expect_code(0));
     for expected in [
-        "key       3\n",
+        "key       12\n",
         "state     COMPLETED\n",
         "old state none\n",
         "job       debug/alice/",
