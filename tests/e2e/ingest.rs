@@ -568,7 +568,12 @@ fn the_transcripts_in_the_documentation_are_true() {
     let folder = Folder::new();
     let mut config = target("default", &receiver.url());
     config["statuses"] = json!(["RUNNING", "FAILED"]);
-    config["maxEventBytes"] = json!(4096);
+    let inputs = json!({
+        "batch": { "schema": "pointers", "key": "/id", "state": "/state", "each": "/events" },
+        "cron": { "schema": "json", "unknown": "accept" },
+        "knative": { "schema": "cloudevents" },
+    });
+    let config = json!({ "targets": [config], "inputs": inputs, "maxEventBytes": 4096 });
     let config = folder.config(&config);
     let launch = || Launch::with_config(&config).args(["--listen", "127.0.0.1:0"]);
     let tokens = folder.write("tokens", "sesame\n");

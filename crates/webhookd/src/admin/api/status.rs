@@ -3,7 +3,7 @@
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
 use crate::daemon::{Daemon, Reason, epoch_ms};
-use crate::sources::StreamFigures;
+use crate::sources::{StreamFigures, shown_input};
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
@@ -22,6 +22,16 @@ pub(super) struct Status {
     sources: Vec<Source>,
     streams: Vec<StreamJson>,
     intake: IntakeJson,
+    inputs: Vec<InputJson>,
+}
+
+/// What came in by one input since the start.
+#[derive(Serialize)]
+struct InputJson {
+    name: String,
+    events: u64,
+    rejected: u64,
+    unknown: u64,
 }
 
 #[derive(Serialize)]
@@ -113,7 +123,19 @@ fn status(daemon: &Daemon) -> Status {
             refused: read.refused,
             bytes: daemon.input.bytes(),
         },
+        inputs: inputs(daemon),
     }
+}
+
+fn inputs(daemon: &Daemon) -> Vec<InputJson> {
+    let inputs = daemon.input.by_input().into_iter();
+    let inputs = inputs.map(|(name, counts)| InputJson {
+        name: shown_input(&name).to_owned(),
+        events: counts.events,
+        rejected: counts.rejected,
+        unknown: counts.unknown,
+    });
+    inputs.collect()
 }
 
 fn config(daemon: &Daemon) -> ConfigJson {
