@@ -80,8 +80,7 @@ pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
                 }
             };
             super::print_diagnostics(&loaded.warnings);
-            let config = loaded.config;
-            config
+            loaded.config
         }
         (None, Some(url)) => {
             let url = TargetUrl::parse(url).with_context(|| format!("--url {url:?}"))?;

@@ -169,7 +169,7 @@ impl Question<'_> {
                 matches: route.matches,
                 why: route.request.as_ref().err().map(String::as_str),
                 url: request.map(|_| shown.url()),
-                request: request.map(|request| shown.to_json(sent(request))),
+                request: request.map(|request| shown.request(sent(request))),
             }
         });
         JsonEvent {

@@ -121,7 +121,7 @@ impl Report<'_> {
             next_step: self.next_step(),
             hint: self.hint(),
             took_ms: sent.took.as_secs_f64() * 1_000.0,
-            request: shown.to_json(self.sent()),
+            request: shown.request(self.sent()),
             response: sent.result.as_ref().ok().map(|answer| JsonResponse {
                 status: answer.status,
                 retry_after: answer.retry_after.as_deref().map(String::from_utf8_lossy),

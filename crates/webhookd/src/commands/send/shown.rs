@@ -48,7 +48,7 @@ impl<'a> Shown<'a> {
         lines(out, '>', &self.body(sent))
     }
 
-    pub(super) fn to_json<'s>(&self, sent: Sent<'s>) -> JsonRequest<'s>
+    pub(super) fn request<'s>(&self, sent: Sent<'s>) -> JsonRequest<'s>
     where
         'a: 's,
     {
