@@ -8,6 +8,7 @@ mod cloud_events;
 mod cloud_events_in;
 mod config_check;
 mod connections;
+mod dead_letters;
 mod deliver;
 mod durable;
 mod exit_status;

@@ -1,8 +1,7 @@
 //! The inputs of one configuration: the schemas of their events, and their counters.
 
 use crate::intake::submission::Submission;
-use crate::shared::Refusal;
-use crate::shared::stats::{InputCounters, InputStats};
+use crate::shared::{InputCounters, InputStats, Refusal};
 use std::sync::Arc;
 use webhook_config::Config;
 use webhook_event::Schema;

@@ -3,9 +3,9 @@
 use crate::intake::receipt::Receipt;
 use crate::intake::routing_table::{RoutingTable, TargetEntry, Wanted};
 use crate::intake::undecided::Undecided;
-use crate::shared::Refusal;
 use crate::shared::clock::{Clock, FOREVER, epoch_ms};
-use crate::shared::stats::{InputCounters, add};
+use crate::shared::stats::add;
+use crate::shared::{InputCounters, Refusal};
 use crate::target::backlog::LiveEvent;
 use crate::target::lanes::Content;
 use crate::target::unsynced::Synced;

@@ -2,6 +2,7 @@
 
 use crate::shared::breaker_state::BreakerState;
 use crate::shared::hold::Hold;
+use crate::shared::input_stats::InputStats;
 use crate::shared::outcome::Outcome;
 use crate::shared::reason::Reason;
 use hdrhistogram::Histogram;
@@ -96,35 +97,6 @@ impl TargetStats {
     #[must_use]
     pub fn dead_letters(&self) -> u64 {
         self.dead.iter().map(|(_, count)| count).sum()
-    }
-}
-
-/// An input's figures since the dispatcher was started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InputStats {
-    /// The input's name; empty for the default one.
-    pub name: String,
-    /// Events that its `ignore` dropped.
-    pub ignored: u64,
-    /// Events that its `onlyChanges` dropped: their state was their key's last one.
-    pub unchanged: u64,
-}
-
-/// An input's counters.
-#[derive(Debug, Default)]
-pub(crate) struct InputCounters {
-    pub(crate) ignored: AtomicU64,
-    pub(crate) unchanged: AtomicU64,
-}
-
-impl InputCounters {
-    pub(crate) fn snapshot(&self, name: &str) -> InputStats {
-        InputStats {
-            name: name.to_owned(),
-            ignored: get(&self.ignored),
-            unchanged: get(&self.unchanged),
-        }
     }
 }
 
