@@ -399,23 +399,95 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Text with values in braces.
+fn any_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("{/a}"),
+        Just("{/b/0}"),
+        Just("{/a/b}"),
+        Just("{state}"),
+        Just("{oldState}"),
+        Just("{key}"),
+        Just("{{"),
+        Just("}}"),
+        Just("\"\\\u{1}"),
+        Just("<&é\u{1f600}"),
+    ];
+    prop::collection::vec(piece, 0..5).prop_map(|pieces| pieces.concat())
+}
+
+/// A valid template.
+fn any_template() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any_text().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    leaf.prop_recursive(4, 40, 4, |inner| {
+        let map = prop::collection::btree_map("|FAILED|true|7", inner.clone(), 0..3);
+        let choice = (prop::option::of(map), prop::option::of(inner.clone()));
+        let choice = choice.prop_map(|(map, default)| {
+            let mut members = serde_json::Map::new();
+            members.extend(map.map(|map| ("$map".to_owned(), json!(map))));
+            members.extend(default.map(|default| ("$default".to_owned(), default)));
+            members
+        });
+        let source = prop::sample::select(vec!["", "/a", "/b/0", "/a/b", "state", "time"]);
+        let at = (source, choice.clone()).prop_map(|(source, mut members)| {
+            members.insert("$at".to_owned(), source.into());
+            Value::Object(members)
+        });
+        let part = prop_oneof![any_text().prop_map(Value::from), at.clone()];
+        let parts = prop::collection::vec(part, 0..4);
+        let joined = (parts, choice, prop::option::of(1_u8..9), any::<bool>());
+        let joined = joined.prop_map(|(parts, mut members, truncate, escape)| {
+            members.insert("$text".to_owned(), parts.into());
+            members.extend(truncate.map(|most| ("$truncate".to_owned(), most.into())));
+            members.extend(escape.then(|| ("$escape".to_owned(), "html".into())));
+            Value::Object(members)
+        });
+        let object = prop::collection::btree_map("a|\\$\\$at|é\"", inner.clone(), 0..4);
+        prop_oneof![
+            at,
+            joined,
+            prop::collection::vec(inner, 0..4).prop_map(Value::from),
+            object.prop_map(|members| json!(members)),
+        ]
+    })
+}
+
+/// Renders a template for an event, and checks that the body is JSON.
+fn is_json(template: &Template, event: &Value, pretty: bool) -> Result<(), TestCaseError> {
+    let event = if pretty {
+        serde_json::to_vec_pretty(event)
+    } else {
+        serde_json::to_vec(event)
+    };
+    let attributes = attributes();
+    let fields = TemplateFields {
+        key: "\u{1}",
+        id: "",
+        attributes: &attributes,
+    };
+    let body = template
+        .render(&event.unwrap(), &fields, 1_000_000)
+        .unwrap();
+    let parsed = serde_json::from_slice::<Value>(&body);
+    prop_assert!(parsed.is_ok(), "{:?}", String::from_utf8(body));
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn whatever_template_is_read_makes_json_of_any_event(
-        template in any_json(),
+        template in any_template(),
+        other in any_json(),
         event in any_json(),
         pretty in any::<bool>(),
     ) {
-        if let Ok(template) = Template::from_json(&template) {
-            let event = if pretty {
-                serde_json::to_vec_pretty(&event)
-            } else {
-                serde_json::to_vec(&event)
-            }.unwrap();
-            let attributes = attributes();
-            let fields = TemplateFields { key: "\u{1}", id: "", attributes: &attributes };
-            let body = template.render(&event, &fields, 1_000_000).unwrap();
-            prop_assert!(serde_json::from_slice::<Value>(&body).is_ok(), "{:?}", String::from_utf8(body));
+        is_json(&Template::from_json(&template).unwrap(), &event, pretty)?;
+        if let Ok(template) = Template::from_json(&other) {
+            is_json(&template, &event, pretty)?;
         }
     }
 }
