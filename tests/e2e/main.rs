@@ -23,6 +23,7 @@ mod logs;
 mod metrics;
 mod monitoring;
 mod notify;
+mod only_changes;
 mod packaging;
 mod queue_files;
 mod quotas;
