@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
 /// Installs cargo-deny and typos from crates.io if they are missing (four minutes on two cores),
-/// and, as root, valgrind and faketime with apt-get. A check that cannot run is left out and named at the end;
-/// if CI is set in the environment, it fails.
+/// as root, valgrind, faketime and Slurm with apt-get, and Airflow from PyPI into `target/python`. A check that
+/// cannot run is left out and named at the end; if CI is set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
     /// Run the steps after a failed one as well
@@ -55,6 +55,8 @@ const STEPS: &[Step] = &[
     ("torture, the short form", || {
         xtask("torture --profile dev --rounds 6 --events 6000 --seed 6")
     }),
+    ("Slurm, the real program", slurm),
+    ("Airflow, the real program", airflow),
 ];
 
 /// Runs the steps. Exits 1 if a step fails.
@@ -149,6 +151,24 @@ fn faketime() -> Result<Outcome> {
         return Ok(Outcome::Passed);
     }
     Ok(Outcome::LeftOut("faketime is not installed"))
+}
+
+fn slurm() -> Result<Outcome> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Outcome::LeftOut("slurmd needs root"));
+    }
+    if !tools::SLURM.ensure() {
+        return Ok(Outcome::LeftOut("Slurm is not installed"));
+    }
+    xtask("schedulers slurm")
+}
+
+fn airflow() -> Result<Outcome> {
+    if let Err(why) = testkit::Python::with(&[testkit::AIRFLOW]) {
+        say(&why);
+        return Ok(Outcome::LeftOut("Airflow cannot be installed"));
+    }
+    xtask("schedulers airflow")
 }
 
 fn passed(result: Result<()>) -> Result<Outcome> {

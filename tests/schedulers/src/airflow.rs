@@ -8,7 +8,7 @@ mod installation;
 
 use crate::delivered::{Delivered, delivered};
 use crate::wait::wait_for;
-use crate::{config, say};
+use crate::{config, say, target};
 use installation::{Airflow, Tries};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,15 +16,15 @@ use std::path::Path;
 use std::time::Duration;
 use testkit::{Launch, Process, Python, Receiver, Reply, Signal};
 
-/// How long deliveries of what is in the file may take.
-const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take until Airflow has changed something and it is delivered.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(300);
 
 pub(crate) fn run(folder: &Path) {
     let python =
         Python::with(&[testkit::AIRFLOW]).unwrap_or_else(|why| panic!("no Airflow: {why}"));
     say("Airflow is installed");
     let receiver = Receiver::always(Reply::status(200));
-    let targets = json!([{ "name": "all", "targetURL": receiver.url(), "timeoutMsec": 5000 }]);
+    let targets = json!([target("all", &receiver)]);
     let config = config(
         folder,
         &json!({ "airflow": { "schema": "airflow" } }),

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
+use testkit::Receiver;
 
 /// Run a real scheduler with webhookd beside it, and check what arrives
 ///
@@ -59,6 +60,16 @@ fn config(folder: &Path, inputs: &Value, targets: &Value) -> PathBuf {
     let path = folder.join("webhook.json");
     std::fs::write(&path, format!("{config:#}\n")).expect("the folder takes files");
     path
+}
+
+fn target(name: &str, receiver: &Receiver) -> Value {
+    json!({
+        "name": name,
+        "targetURL": receiver.url(),
+        "headers": { "Content-Type": "application/json" },
+        "timeoutMsec": 5000,
+        "retry": { "initialMsec": 100, "maxMsec": 2000 },
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "the progress of a command")]

@@ -5,7 +5,7 @@
 
 use crate::delivered::{Delivered, delivered};
 use crate::wait::wait_for;
-use crate::{config, say};
+use crate::{config, say, target};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) fn run(folder: &Path) {
     let python = Python::with(&[testkit::RAY]).unwrap_or_else(|why| panic!("no Ray: {why}"));
     say("Ray is installed");
     let receiver = Receiver::always(Reply::status(200));
-    let targets = json!([{ "name": "all", "targetURL": receiver.url(), "timeoutMsec": 5000 }]);
+    let targets = json!([target("all", &receiver)]);
     let config = config(folder, &json!({ "ray": { "schema": "ray" } }), &targets);
     let address = format!("127.0.0.1:{}", free_port());
     let start = || {
@@ -77,20 +77,29 @@ fn start_ray(python: &Python, folder: &Path, url: &str) -> Process {
 }
 
 fn wait_for_output(ray: &Process, text: &str) {
-    let found = ray.wait_for(DONE_WITHIN, || ray.output_so_far().contains(text));
-    assert!(found, "no `{text}`; Ray said:\n{}", ray.error_so_far());
+    wait_for(&format!("`{text}` of Ray"), DONE_WITHIN, || {
+        ray.output_so_far().contains(text).then_some(())
+    });
 }
 
-/// The states of each attempt, by the task and the attempt's number.
+/// The states of each attempt, by the task and the attempt's number. An event that defines a task
+/// has none.
 fn attempts(events: &[Delivered]) -> BTreeMap<String, BTreeSet<String>> {
     let mut attempts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for event in events {
-        let task = &event.event["taskLifecycleEvent"];
-        let key = format!("{} {}", task["taskId"], task["taskAttempt"]);
-        let transitions = task["stateTransitions"].as_array().expect("a list").iter();
-        let states = transitions.filter_map(|it| it["state"].as_str().map(str::to_owned));
-        attempts.entry(key).or_default().extend(states);
+    for Delivered { event, .. } in events {
+        let task = &event["taskLifecycleEvent"];
+        let transitions = task["stateTransitions"].as_array();
+        let states = transitions
+            .into_iter()
+            .flatten()
+            .filter_map(|it| it["state"].as_str());
+        let attempt = format!("{} {}", task["taskId"], task["taskAttempt"]);
+        attempts
+            .entry(attempt)
+            .or_default()
+            .extend(states.map(str::to_owned));
     }
+    attempts.retain(|_, states| !states.is_empty());
     attempts
 }
 
