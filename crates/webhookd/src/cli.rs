@@ -10,8 +10,9 @@ use std::process::ExitCode;
 
 /// Deliver a scheduler's task state changes to webhooks.
 ///
-/// webhookd reads events (JSON as Apache Aurora's webhook sends it, one document per line) and
-/// POSTs each, byte for byte, to the targets of a webhook.json: Aurora's own file works as it is.
+/// webhookd takes events over HTTP, from files or from streams, and POSTs each, byte for byte, to the
+/// targets of a webhook.json. They are JSON as Apache Aurora's webhook sends it, unless the file has
+/// inputs for other schedulers; Aurora's own file works as it is.
 /// An event accepted for a reliable target is kept on disk until it is delivered, in order for each
 /// task, across restarts of either side.
 #[derive(Parser)]
