@@ -78,7 +78,7 @@ impl Surroundings<'_> {
             Some(Err(_)) => format!("the environment variable `{shown}` is not UTF-8"),
             None => format!("the environment variable `{shown}` is not set"),
         };
-        let help = "set it where this program is started, or use {\"file\": PATH}";
+        let help = "set it where this program is started, or read it from a file instead";
         reader.error(Code::UnresolvedSecret, &name.span, problem, help);
         None
     }

@@ -90,7 +90,7 @@ fn a_problem_of_a_template_has_its_place() {
             4 |   "template": { "routing_key": { "$env": "WEBHOOK_CONFIG_TEST_UNSET" } }
               |                                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^
               |
-              = help: set it where this program is started, or use {"file": PATH}
+              = help: set it where this program is started, or read it from a file instead
 
         "#]],
     );
