@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use testkit::{
-    Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post, post_bytes,
+    Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post, post_bytes, post_to,
     raise_descriptors,
 };
 
@@ -32,6 +32,13 @@ impl Victim {
             "targetURL": receiver.url(),
             "timeoutMsec": 30_000,
             "responseTimeoutMsec": 30_000,
+            "inputs": {
+                "batch": { "schema": "pointers", "key": "/id", "each": "" },
+                "raw": {
+                    "schema": "pointers", "key": "/id", "each": "",
+                    "unknown": "accept", "invalidUtf8": "replace",
+                },
+            },
         }));
         let process = Launch::with_config(&config)
             .args(["--listen", "127.0.0.1:0"])
@@ -149,6 +156,45 @@ fn a_body_of_a_gigabyte_is_cut_off_early() {
             assert_eq!(answer.status, 413);
         }
     }
+    victim.end();
+}
+
+#[test]
+fn documents_of_many_events_take_bounded_memory() {
+    let victim = Victim::start(&["--grace", "1s"]);
+    let document = |event: &[u8], bytes: usize| {
+        let mut document = b"[".to_vec();
+        while document.len() < bytes {
+            document.extend_from_slice(event);
+            document.push(b',');
+        }
+        document.extend_from_slice(event);
+        document.push(b']');
+        document
+    };
+    let ignored = document(b"1", 8 << 20);
+    let padded = format!("{{\"id\":1,\"text\":\"{}\"}}", "x".repeat(10_000));
+    let events = document(padded.as_bytes(), 8 << 20);
+    let raw = document(&b"\xff".repeat(1_000), 8 << 20);
+    std::thread::scope(|scope| {
+        for number in 0..12 {
+            let (path, body) = match number % 3 {
+                0 => ("/events/batch", &ignored),
+                1 => ("/events/batch", &events),
+                _ => ("/events/raw", &raw),
+            };
+            let url = &victim.url;
+            scope.spawn(move || {
+                let answer = post_to(url, path, &[], body);
+                // It has too many events; or it is accepted, or kept, unless there is no room in time.
+                let expected: &[u16] = match number % 3 {
+                    0 => &[422, 503],
+                    _ => &[200, 503],
+                };
+                assert!(expected.contains(&answer.status), "{number}: {}", answer.head);
+            });
+        }
+    });
     victim.end();
 }
 

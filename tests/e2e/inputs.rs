@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use testkit::{
     Admin, Client, Ended, Folder, Launch, Process, Receiver, Reply, Signal, event, fixture, post,
     post_to,
@@ -500,4 +502,75 @@ fn a_followed_file_of_an_input_keeps_what_is_not_understood() {
         "{}",
         kept[0]
     );
+}
+
+#[test]
+fn a_document_that_finds_no_room_is_refused_and_accepted_as_a_whole_later() {
+    let takes = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&takes);
+    let receiver = Receiver::start(move |_| match answers.load(Ordering::SeqCst) {
+        true => Reply::status(200),
+        false => Reply::status(503),
+    });
+    let folder = Folder::new();
+    let mut config = config(&receiver.url());
+    config["targets"][0]["maxOwedBytes"] = json!(1 << 20);
+    config["queue"] = json!({ "dir": "queue", "maxBytes": 1 << 20, "whenFull": "block" });
+    let id = json!({ "schema": "pointers", "key": "/id", "id": "/id", "each": "" });
+    config["inputs"]["batch"] = id;
+    let file = folder.config(&config);
+    let process = Launch::with_config(&file)
+        .args(["--listen", "127.0.0.1:0", "--sync-timeout", "1s"])
+        .spawn();
+    let url = process.listens();
+    let document = |number: usize| {
+        let event = |index| json!({ "id": number * 10 + index, "text": "x".repeat(10_000) });
+        json!((0..10).map(event).collect::<Vec<_>>()).to_string()
+    };
+    let mut documents = 0;
+    let told = loop {
+        let answer = post_to(&url, "/events/batch", &[], document(documents));
+        documents += 1;
+        if answer.status != 200 {
+            break answer;
+        }
+        assert!(documents < 100, "the queue has no bound");
+    };
+    assert!(told.header("retry-after").is_some(), "{told:?}");
+    let told = told.expect_status(503).json();
+    assert_eq!(told["retry"], json!(true), "{told}");
+    assert!(told["element"].is_u64(), "{told}");
+    takes.store(true, Ordering::SeqCst);
+    let accepted = || {
+        let answer = post_to(&url, "/events/batch", &[], document(documents - 1));
+        answer.status == 200 && answer.json()["accepted"] == json!(10)
+    };
+    assert!(process.wait_for(testkit::DEADLINE, accepted));
+    let bodies = || -> BTreeSet<Vec<u8>> {
+        let requests = receiver.requests().into_iter();
+        requests.map(|request| request.body).collect()
+    };
+    assert!(process.wait_for(testkit::DEADLINE, || bodies().len() == documents * 10));
+    let _ended = end(process).expect_code(0);
+    let requests = receiver.requests();
+    let ids: BTreeSet<_> = requests.iter().map(|it| it.header("webhook-id")).collect();
+    assert_eq!(ids.len(), documents * 10, "each event has one id");
+}
+
+#[test]
+fn a_reject_that_cannot_be_kept_is_refused_for_now() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &config(&receiver.url()));
+    let url = process.listens();
+    let path = folder.path().join("queue").join("rejects-slurm.ndjson");
+    std::fs::create_dir(&path).expect("the queue has a directory");
+    let told = post_to(&url, "/events/slurm", &[], "{").expect_status(503).json();
+    let error = told["error"].as_str().expect("an error");
+    assert!(error.contains("rejects-slurm.ndjson"), "{error}");
+    assert_eq!(told["retry"], json!(true));
+    std::fs::remove_dir(&path).expect("it is empty");
+    post_to(&url, "/events/slurm", &[], "{").expect_status(200);
+    assert_eq!(rejects(folder.path(), "slurm").len(), 1);
+    let _ended = end(process).expect_code(0);
 }

@@ -195,7 +195,7 @@ pub(super) fn settled(settled: &Settled) -> Answer {
         reliable: receipt.reliable,
         over_quota: over_quota(receipt),
         duplicate: receipt.duplicate,
-        ignored: receipt.ignored,
+        ignored: receipt.ignored || receipt.unchanged,
     };
     let mut answer = json(StatusCode::OK, &accepted);
     answer.headers_mut().insert(WEBHOOK_ID, header);

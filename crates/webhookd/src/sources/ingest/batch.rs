@@ -485,7 +485,7 @@ impl Done {
                 reliable: receipt.reliable,
                 over_quota: over_quota(receipt),
                 duplicate: receipt.duplicate,
-                ignored: receipt.ignored,
+                ignored: receipt.ignored || receipt.unchanged,
             },
             Err(why) => AnsweredLine::Refused {
                 line: self.line,

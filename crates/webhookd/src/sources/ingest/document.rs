@@ -128,7 +128,7 @@ impl Elements<'_> {
         match settled.map_err(|why| why.of_element(index))? {
             Settled::Kept(_) => accepted.unknown += 1,
             Settled::Accepted(receipt) => {
-                accepted.ignored += usize::from(receipt.ignored);
+                accepted.ignored += usize::from(receipt.ignored || receipt.unchanged);
                 accepted.duplicates += usize::from(receipt.duplicate);
                 accepted
                     .over_quota
