@@ -191,7 +191,11 @@ fn documents_of_many_events_take_bounded_memory() {
                     0 => &[422, 503],
                     _ => &[200, 503],
                 };
-                assert!(expected.contains(&answer.status), "{number}: {}", answer.head);
+                assert!(
+                    expected.contains(&answer.status),
+                    "{number}: {}",
+                    answer.head
+                );
             });
         }
     });
