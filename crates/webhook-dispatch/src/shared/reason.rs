@@ -18,6 +18,14 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: &'static [Reason] = &[
+        Reason::Refused,
+        Reason::AttemptsExhausted,
+        Reason::TooOld,
+        Reason::Unsendable,
+    ];
+
     /// Its name in listings and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

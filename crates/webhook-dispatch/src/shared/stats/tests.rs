@@ -1,0 +1,83 @@
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn latencies_are_exact_to_about_one_per_cent() {
+    let mut latencies = Latencies::new();
+    assert_eq!(latencies.quantile(0.5), None);
+    for ms in 1..=1000 {
+        latencies.record(MS * ms);
+    }
+    for (q, expected) in [(0.5, 500.0), (0.99, 990.0), (1.0, 1000.0)] {
+        let ms = latencies.quantile(q).unwrap().as_secs_f64() * 1e3;
+        assert!((ms - expected).abs() <= expected / 50.0, "{q}: {ms}");
+    }
+    assert_eq!(latencies.count(), 1000);
+    assert_eq!(latencies.sum(), MS * 500_500);
+    let below = latencies.count_at_most(MS * 100);
+    assert!((99..=102).contains(&below), "{below}");
+}
+
+#[test]
+fn every_latency_is_counted_however_short_or_long() {
+    let mut latencies = Latencies::new();
+    latencies.record(Duration::ZERO);
+    latencies.record(Duration::from_secs(1 << 40));
+    assert_eq!(latencies.count(), 2);
+    assert_eq!(latencies.count_at_most(Duration::MAX), 2);
+    let mut sum = Latencies::default();
+    sum.merge(&latencies);
+    sum.merge(&latencies);
+    assert_eq!(sum.count(), 4);
+}
+
+#[test]
+fn attempts_are_counted_as_aurora_counts_them() {
+    let counters = Counters::new();
+    for outcome in Outcome::ALL {
+        counters.attempted(*outcome, MS);
+    }
+    let stats = Stats {
+        targets: vec![counters.snapshot("a", true, None)],
+        removed: vec![counters.snapshot("b", false, None)],
+        inputs: Vec::new(),
+        queue: webhook_queue::Statistics::default(),
+    };
+    let expected = [
+        ("webhooks_attempts", 20),
+        ("webhooks_success", 2),
+        ("webhooks_errors", 10),
+        ("webhooks_user_errors", 8),
+    ];
+    assert_eq!(stats.aurora_counters().named(), expected);
+    assert_eq!(stats.targets[0].attempts_of(Outcome::Timeout), 1);
+    assert_eq!(
+        stats.targets[0].attempt_latency.count(),
+        5,
+        "one for each outcome with an answer"
+    );
+}
+
+#[test]
+fn an_event_settled_before_it_is_counted_is_not_pending() {
+    let counters = Counters::new();
+    counters.pending.fetch_sub(1, Ordering::SeqCst);
+    assert_eq!(counters.pending(), 0);
+    counters.pending.fetch_add(2, Ordering::SeqCst);
+    assert_eq!(counters.pending(), 1);
+}
+
+#[test]
+fn dead_letters_are_counted_by_reason() {
+    let counters = Counters::new();
+    counters.dead_lettered(Reason::TooOld);
+    counters.dead_lettered(Reason::TooOld);
+    counters.dead_lettered(Reason::Refused);
+    counters.dead_lettered(Reason::Unsendable);
+    let stats = counters.snapshot("a", true, None);
+    assert!(stats.dead.contains(&(Reason::TooOld, 2)));
+    assert!(stats.dead.contains(&(Reason::AttemptsExhausted, 0)));
+    assert!(stats.dead.contains(&(Reason::Unsendable, 1)));
+    assert_eq!(stats.dead_letters(), 4);
+}
