@@ -247,14 +247,14 @@ fn what_is_wrong_in_a_template_is_told_with_its_place() {
             ]],
         ),
         (
-            json!({"a": {"$ta": "/x"}}),
+            json!({"a": {"$value": "/x"}}),
             expect![[
-                r"/a/$ta: unknown member `$ta`; a value is `$at`, `$text`, `$env` or `$file`; write `$$ta` for a member of this name"
+                r"/a/$value: unknown member `$value`; a value is `$at`, `$text`, `$env` or `$file`; write `$$value` for a member of this name"
             ]],
         ),
         (
-            json!({"$at": "/x", "$defualt": 1}),
-            expect![[r"/$defualt: unknown key `$defualt`; one of $at, $map, $default"]],
+            json!({"$at": "/x", "$fallback": 1}),
+            expect![[r"/$fallback: unknown key `$fallback`; one of $at, $map, $default"]],
         ),
         (
             json!({"$at": "/x", "default": 1}),
