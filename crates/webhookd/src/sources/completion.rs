@@ -6,6 +6,7 @@ use crate::console::Console;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use webhook_dispatch::Receipt;
+use webhook_queue::Sequence;
 
 /// Receives the outcome of each line of a source, once per line.
 pub(super) trait Completion: Send + Sync + 'static {
@@ -17,6 +18,11 @@ pub(super) trait Completion: Send + Sync + 'static {
 
     /// An event of it is not understood, or too long; it is skipped.
     fn rejected(&self, line: u64, why: &str);
+
+    /// What its events must not overtake each other in, if lines that are refused are read again.
+    fn sequence(&self) -> Option<&Sequence> {
+        None
+    }
 }
 
 /// What was accepted of a line.

@@ -172,6 +172,9 @@ impl Feeder {
             if let Some(key) = &key {
                 submission = submission.default_key(&key[..]);
             }
+            if let Some(sequence) = event.outcomes.sequence() {
+                submission = submission.sequence(sequence);
+            }
             let deadline = Some(Instant::now() + STEP);
             let error = match self.submitter.submit_with(submission, deadline, settle) {
                 Ok(_) => {

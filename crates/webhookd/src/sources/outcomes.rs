@@ -3,6 +3,7 @@
 use super::completion::{Accepted, Completion};
 use std::sync::{Arc, Mutex, PoisonError};
 use webhook_dispatch::Receipt;
+use webhook_queue::Sequence;
 
 /// Collects the outcome of each event of a line, and completes the line after the last one.
 pub(super) struct Outcomes<C> {
@@ -39,6 +40,11 @@ impl<C: Completion> Outcomes<C> {
                 ..State::default()
             }),
         })
+    }
+
+    /// See [`Completion::sequence`].
+    pub(super) fn sequence(&self) -> Option<&Sequence> {
+        self.completion.sequence()
     }
 
     pub(super) fn accepted(&self, receipt: Receipt) {

@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use webhook_queue::Sequence;
 
 /// Tracks which lines are done, in whatever order that happens. A `P` is a position after a line.
 #[derive(Debug)]
 pub(super) struct Tracker<P> {
+    /// No line is accepted after one that must be read again.
+    sequence: Sequence,
     inner: Mutex<Inner<P>>,
 }
 
@@ -29,6 +32,7 @@ struct Open<P> {
 impl<P: Clone> Tracker<P> {
     pub(super) fn new(safe: P) -> Tracker<P> {
         Tracker {
+            sequence: Sequence::default(),
             inner: Mutex::new(Inner {
                 safe,
                 open: VecDeque::new(),
@@ -62,6 +66,11 @@ impl<P: Clone> Tracker<P> {
         {
             inner.safe = open.after;
         }
+    }
+
+    /// What the lines must not overtake each other in.
+    pub(super) fn sequence(&self) -> &Sequence {
+        &self.sequence
     }
 
     /// A line was refused, and must be read again.

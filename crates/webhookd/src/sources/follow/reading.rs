@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use webhook_queue::Sequence;
 
 /// Bytes asked for in one read.
 const CHUNK: usize = 64 * 1024;
@@ -287,5 +288,9 @@ impl Completion for FollowedLine {
     fn rejected(&self, line: u64, why: &str) {
         self.tracker.finish(line);
         self.report.rejected(line, why);
+    }
+
+    fn sequence(&self) -> Option<&Sequence> {
+        Some(self.tracker.sequence())
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use webhook_queue::Sequence;
 
 /// How often the cursor is written while documents come without a pause.
 const SAVING: Duration = Duration::from_secs(1);
@@ -239,5 +240,9 @@ impl Completion for StreamDocument {
     fn rejected(&self, line: u64, why: &str) {
         self.tracker.finish(line);
         self.report.rejected(line, why);
+    }
+
+    fn sequence(&self) -> Option<&Sequence> {
+        Some(self.tracker.sequence())
     }
 }
