@@ -104,6 +104,8 @@ fn a_list_in_pages_is_watched_and_listed_again_when_its_version_is_too_old() {
             Some(10) => {
                 request.begin();
                 request.line(&frame("MODIFIED", &pod("a", 11, "Running")));
+                // The same state again, which is no event.
+                request.line(&frame("MODIFIED", &pod("a", 12, "Running")));
                 let bookmark = json!({ "kind": "Pod", "metadata": { "resourceVersion": "15" } });
                 request.line(&frame("BOOKMARK", &bookmark));
                 request.send("0\r\n\r\n");

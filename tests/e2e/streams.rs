@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use testkit::{
-    Admin, DEADLINE, EventStream, Folder, Launch, Process, Receiver, Reply, Request, Signal,
-    StreamRequest, chunked,
+    Admin, BlackHole, CHUNKED, DEADLINE, EventStream, Folder, Launch, Process, Receiver, Reply,
+    Request, Signal, StreamRequest, chunked,
 };
 
 /// A configuration with one target, and one source whose input has this schema.
@@ -129,37 +129,49 @@ pub(crate) fn end(process: Process) {
 
 #[test]
 fn a_stream_cut_at_every_byte_delivers_each_event_once_and_in_order() {
-    const FRAMES: usize = 3;
+    const FRAMES: usize = 2;
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
-    let server = EventStream::start(|request| {
-        // Each connection repeats the last frame, and cuts the next one a byte later than before. The
-        // chunks end at other bytes, too.
-        let size = 1 + request.number % 37;
-        let repeated = asked(request).map(|index| format!("{}\n", frame(index)));
+    // The next index, and where its response is cut.
+    let next_cut = Mutex::new((0, 0));
+    let server = EventStream::start(move |request| {
         let next = asked(request).unwrap_or(0) + 1;
-        let fresh = match next <= FRAMES {
-            true => chunked(&format!("{}\n", frame(next)), size),
-            false => chunked("{}\n", size),
+        let cut = {
+            let mut next_cut = next_cut.lock().expect("no holder panics");
+            let cut = if next_cut.0 == next {
+                next_cut.1 + 1
+            } else {
+                0
+            };
+            *next_cut = (next, cut);
+            cut
         };
-        request.begin();
-        request.send(chunked(&repeated.unwrap_or_default(), size));
-        request.send(&fresh[..request.number % (fresh.len() + 1)]);
-        if request.number.is_multiple_of(2) {
+        // The last frame is repeated, and a new one follows, in small or large chunks.
+        let size = [16, 1 << 10][next % 2];
+        let repeated = asked(request).map_or_else(String::new, |index| frame(index) + "\n");
+        let fresh = if next <= FRAMES {
+            frame(next)
+        } else {
+            "{}".to_owned()
+        };
+        let mut response = CHUNKED.as_bytes().to_vec();
+        response.extend(chunked(&repeated, size));
+        response.extend(chunked(&(fresh + "\n"), size));
+        request.send(&response[..cut.min(response.len())]);
+        if cut.is_multiple_of(2) {
             request.reset();
         }
     });
     let config = config(&folder, &receiver, "nomad", &nomad(&server));
     let process = launch(&config);
     expect_indices(&receiver, &process, FRAMES);
+    let cuts = server.requests().len();
+    let bytes = frame(1).len() + 2 * frame(2).len();
+    assert!(cuts > bytes, "{cuts} connections");
     // The last frame is repeated some more times.
-    let before = server.requests().len();
-    server.wait_for_requests(before + 20);
-    let stream = wait_for_stream(&Admin::of(&process), |_| true);
-    assert_eq!(
-        (&stream["gaps"], &stream["cursor"]),
-        (&json!(0), &json!("3"))
-    );
+    server.wait_for_requests(cuts + 20);
+    let stream = wait_for_stream(&Admin::of(&process), |it| it["cursor"] == "2");
+    assert_eq!(stream["gaps"], 0);
     end(process);
     assert_eq!(receiver.requests().len(), FRAMES);
 }
@@ -258,8 +270,8 @@ fn a_jump_and_410_are_gaps() {
 fn errors_are_retried_and_retry_after_is_respected() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
-    let answered = Arc::new(std::sync::Mutex::new(None));
-    let waited = Arc::new(std::sync::Mutex::new(None));
+    let answered = Arc::new(Mutex::new(None));
+    let waited = Arc::new(Mutex::new(None));
     let server = EventStream::start({
         let (answered, waited) = (Arc::clone(&answered), Arc::clone(&waited));
         move |request| match request.number {
@@ -313,7 +325,11 @@ fn heartbeats_keep_a_connection_and_silence_ends_it() {
         let silent = Arc::clone(&silent);
         move |request| {
             request.begin();
-            request.line(&frame(1));
+            // It comes byte by byte.
+            for byte in chunked(&format!("{}\n", frame(1)), 16) {
+                request.send([byte]);
+                std::thread::sleep(Duration::from_millis(1));
+            }
             while !silent.load(Ordering::SeqCst) && request.line("{}") {
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -397,4 +413,43 @@ fn a_line_that_is_too_long_is_skipped_and_the_next_is_read() {
     process.wait_for_error("maxEventBytes");
     process.signal(Signal::TERM);
     let _ended = process.wait().expect_code(1);
+}
+
+#[test]
+fn a_signal_ends_a_stream_that_connects_waits_or_reads() {
+    let receiver = Receiver::always(Reply::status(200));
+    let hole = BlackHole::start();
+    let server = EventStream::start(|request| match request.path() {
+        "/silent" => request.hold(),
+        "/later" => request.respond(503, "Retry-After: 86400\r\n", ""),
+        _ => {
+            request.begin();
+            request.line("{}");
+            request.hold();
+        }
+    });
+    // Without the signal, each would wait for longer than the test.
+    for url in [
+        hole.url(),
+        format!("{}silent", server.url()),
+        format!("{}later", server.url()),
+        format!("{}reads", server.url()),
+    ] {
+        let folder = Folder::new();
+        let hour = 3_600_000;
+        let source = json!({ "input": "in", "stream": {
+            "url": url, "timeoutMsec": hour, "silenceMsec": hour, "retry": { "maxMsec": hour },
+        } });
+        let config = config(&folder, &receiver, "nomad", &source);
+        let before = server.requests().len();
+        let process = launch(&config);
+        match url == hole.url() {
+            true => hole.wait_for_connecting(1),
+            false => drop(server.wait_for_requests(before + 1)),
+        }
+        if url.ends_with("later") {
+            process.wait_for_error("responds 503");
+        }
+        end(process);
+    }
 }

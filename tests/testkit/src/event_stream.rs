@@ -5,6 +5,9 @@ use crate::DEADLINE;
 use crate::receiver::{Connection, Server};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+/// The head of a response whose body comes in chunks.
+pub const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
 /// A server of event streams, which remembers what it was asked for. Dropping it closes all its
 /// connections.
 #[derive(Debug)]
@@ -124,7 +127,7 @@ impl StreamRequest<'_> {
 
     /// Begins a response whose body comes in chunks.
     pub fn begin(&self) {
-        self.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        self.send(CHUNKED);
     }
 
     /// Sends these bytes as they are; false if the peer takes no more.

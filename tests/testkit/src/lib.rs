@@ -25,7 +25,7 @@ mod transcripts;
 pub use admin::Admin;
 pub use cargo::{build, cargo, webhookd};
 pub use client::{Answer, Client, free_port, post, post_bytes, post_to, raise_descriptors};
-pub use event_stream::{EventStream, StreamRequest, chunked};
+pub use event_stream::{CHUNKED, EventStream, StreamRequest, chunked};
 pub use fixtures::{event, events, events_file, fixture, repository, task_of};
 pub use folder::{Folder, best_effort};
 pub use full_pipe::full_pipe;

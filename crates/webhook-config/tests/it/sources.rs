@@ -2,7 +2,7 @@
 
 use crate::{errors, parse, problems};
 use std::path::Path;
-use webhook_config::{Config, SourceKind, Stream};
+use webhook_config::{Config, ConfigText, SourceKind, Stream};
 
 fn file(sources: &str) -> String {
     let inputs = r#"{"nomad":{"schema":"nomad"}}"#;
@@ -177,4 +177,20 @@ fn without_a_server_the_service_account_of_the_container_is_used() {
             .any(|it| it.contains("serviceaccount/ca.crt")),
         "{messages:?}"
     );
+}
+
+#[test]
+fn the_files_of_the_documentation_are_valid() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/streams.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let blocks: Vec<_> = page.split("```json\n").skip(1).collect();
+    assert!(blocks.len() >= 2);
+    for block in blocks {
+        let text = block.split("```").next().unwrap();
+        let path = folder.path().join("webhook.json");
+        std::fs::write(&path, text).unwrap();
+        let found = ConfigText::read(&path).unwrap().check_without_secrets();
+        assert!(found.is_empty(), "{}", found.render(false));
+    }
 }

@@ -48,6 +48,15 @@ impl Failure {
     }
 }
 
+/// Notes that nothing is read any more once it is dropped.
+struct Disconnects(Arc<StreamStats>);
+
+impl Drop for Disconnects {
+    fn drop(&mut self) {
+        self.0.disconnect();
+    }
+}
+
 /// A response to read, or none since its cursor is too old.
 pub(super) enum Opened {
     Answer(Answer),
@@ -68,6 +77,8 @@ impl Reader {
     /// Reads until a signal arrives. Reconnects after a back-off with full jitter, which starts anew
     /// once a document has come.
     pub(super) fn run(mut self, mut protocol: impl Protocol) {
+        // A panic, too, ends the connection in the figures.
+        let _connected = Disconnects(Arc::clone(&self.stats));
         let mut attempts = 0;
         while !self.documents.must_end() {
             let (began, before) = (Instant::now(), self.stats.documents());
