@@ -1,12 +1,13 @@
-//! docs/schedulers.md: its configurations are valid, and its events are accepted and delivered.
+//! docs/schedulers.md and the README: their configurations are valid, and the events of the former are
+//! accepted and delivered.
 
 use serde_json::Value;
 use testkit::{
     Folder, Launch, Receiver, Reply, Signal, Transcript, has_curl, repository, transcripts,
 };
 
-fn page() -> String {
-    std::fs::read_to_string(repository("docs/schedulers.md")).expect("it is there")
+fn page(name: &str) -> String {
+    std::fs::read_to_string(repository(name)).expect("it is there")
 }
 
 /// The configurations in a text, each with the line after its last one.
@@ -35,9 +36,13 @@ fn configurations(text: &str) -> Vec<(usize, Value)> {
 
 #[test]
 fn each_configuration_for_a_scheduler_is_valid() {
-    let found = configurations(&page());
+    let found = configurations(&page("docs/schedulers.md"));
     assert!(found.len() > 7, "{} configurations", found.len());
-    for (line, config) in found {
+    let mut readme = configurations(&page("README.md"));
+    // The other one is Aurora's, with its time-out of 5 ms.
+    readme.retain(|(_, config)| !config["inputs"].is_null());
+    assert_eq!(readme.len(), 1);
+    for (line, config) in found.into_iter().chain(readme) {
         let folder = Folder::new();
         let checked = Launch::new()
             .args(["check", "--no-secrets", "--deny-warnings"])
@@ -53,7 +58,7 @@ fn each_event_for_a_scheduler_is_accepted_and_delivered() {
     if !has_curl() {
         return;
     }
-    let page = page();
+    let page = page("docs/schedulers.md");
     let configurations = configurations(&page);
     let found = transcripts(&page);
     assert!(found.len() > 4, "{} transcripts", found.len());

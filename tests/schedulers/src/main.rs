@@ -55,8 +55,7 @@ fn main() -> Result<ExitCode> {
 
 /// Writes `webhook.json`, and returns its path.
 fn config(folder: &Path, inputs: &Value, targets: &Value) -> PathBuf {
-    // A job's script may have 4 MiB in Slurm, and is escaped.
-    let config = json!({ "inputs": inputs, "targets": targets, "maxEventBytes": 16 << 20 });
+    let config = json!({ "inputs": inputs, "targets": targets });
     let path = folder.join("webhook.json");
     std::fs::write(&path, format!("{config:#}\n")).expect("the folder takes files");
     path
