@@ -250,10 +250,15 @@ fn the_metrics_tell_the_events_without_a_change_and_the_states_that_are_known() 
         let submit = |job: &str, state: &str| {
             let body = json!({ "job": job, "state": state }).to_string();
             let headers = ["Content-Type: application/json"];
-            post_to(&url, "/events/jobs", &headers, body.as_bytes()).expect_status(200);
+            let answer = post_to(&url, "/events/jobs", &headers, body.as_bytes());
+            answer.expect_status(200).json()
         };
-        submit("a", "queued");
-        submit("a", "queued");
+        assert_eq!(submit("a", "queued")["targets"], 1);
+        let told = submit("a", "queued");
+        assert_eq!(
+            (&told["ignored"], &told["targets"]),
+            (&json!(true), &json!(0))
+        );
         submit("b", "queued");
         // It was forgotten for the other.
         submit("a", "queued");

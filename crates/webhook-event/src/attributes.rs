@@ -26,6 +26,9 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// The most bytes of a state in JSON that can be kept as the last one of its key.
+    pub const LONGEST_STATE: usize = 256;
+
     /// What is stored of an event of an input.
     #[must_use]
     pub fn of(input: &str, fields: &EventFields<'_>) -> Attributes {

@@ -1,5 +1,6 @@
 //! The errors of settings and of events.
 
+use crate::attributes::Attributes;
 use webhook_model::ReadError;
 
 /// The settings of a schema, a condition or a template cannot be used.
@@ -107,6 +108,15 @@ pub enum UnknownEvent {
         found: String,
         /// The byte of the document at which that begins.
         at: usize,
+    },
+    /// The state is too long to be kept as the last one of its key, which `onlyChanges` needs.
+    #[error(
+        "state: it has {length} bytes in JSON, and `onlyChanges` keeps at most {}",
+        Attributes::LONGEST_STATE
+    )]
+    LongState {
+        /// Its length in JSON, bytes.
+        length: usize,
     },
     /// A value has the wrong type.
     #[error("{setting}: expected {expected} at \"{pointer}\", found {found} (byte {at})")]

@@ -1,5 +1,6 @@
 //! A schema: where the fields of an input's events are.
 
+use crate::attributes::Attributes;
 use crate::error::{InvalidSchema, MOST_EVENTS, UnknownEvent};
 use crate::fields::EventFields;
 use crate::fragment::Fragment;
@@ -238,9 +239,29 @@ impl Schema {
     /// # Errors
     /// The event is not understood.
     pub fn read<'a>(&self, event: &'a [u8]) -> Result<Option<EventFields<'a>>, UnknownEvent> {
-        match &self.layout {
-            Some(layout) => layout.read(event),
-            None => aurora(event).map(Some),
+        let fields = match &self.layout {
+            Some(layout) => layout.read(event)?,
+            None => Some(aurora(event)?),
+        };
+        self.check_state(fields.as_ref().and_then(|it| it.state.as_deref()))?;
+        Ok(fields)
+    }
+
+    /// Checks the state of an event, if it is to be kept as the last one of its key.
+    ///
+    /// # Errors
+    /// [`UnknownEvent::LongState`].
+    pub fn check_state(&self, state: Option<&str>) -> Result<(), UnknownEvent> {
+        // A character takes six bytes at most.
+        let long =
+            state.filter(|it| self.only_changes && it.len() > Attributes::LONGEST_STATE / 6 - 1);
+        match long.map(Attributes::encode_old_state) {
+            Some(encoded) if encoded.len() > Attributes::LONGEST_STATE => {
+                Err(UnknownEvent::LongState {
+                    length: encoded.len(),
+                })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -101,14 +101,15 @@ impl<'a> ReadEvent<'a> {
         let Some(state) = self.state().filter(|_| self.input.schema.only_changes()) else {
             return Ok(None);
         };
-        let encoded = Attributes::encode_old_state(state);
-        if encoded.len() > LastState::MAX_BYTES {
-            let length = state.len();
-            return Err(Refusal::StateTooLong { length });
-        }
+        const { assert!(Attributes::LONGEST_STATE <= LastState::MAX_BYTES) };
+        let checked = self.input.schema.check_state(Some(state));
+        checked.map_err(|error| Refusal::NotUnderstood {
+            input: Arc::clone(&self.input.name),
+            error,
+        })?;
         Ok(Some(LastState {
             key: Arc::clone(queue_key),
-            state: encoded.into(),
+            state: Attributes::encode_old_state(state).into(),
             // Nothing is stored of an event of Aurora's but its bytes.
             append_previous: self.is_initial() && matches!(self.fields, Fields::Read(_)),
             changes_only: Arc::default(),

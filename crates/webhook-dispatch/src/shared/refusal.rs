@@ -4,7 +4,7 @@ use crate::shared::event_ids::webhook_id;
 use std::sync::Arc;
 use webhook_event::UnknownEvent;
 use webhook_model::ReadError;
-use webhook_queue::{EventId, LastState, QueueError};
+use webhook_queue::{EventId, QueueError};
 
 /// Why an event was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -23,16 +23,6 @@ pub enum Refusal {
         input: Arc<str>,
         /// What was found, and where.
         error: UnknownEvent,
-    },
-    /// Its input has `onlyChanges`, and its state is too long to be kept. Do not submit it again.
-    #[error(
-        "a state of {length} bytes is too long for `onlyChanges`, which keeps each key's last one: at \
-         most {} bytes in JSON",
-        LastState::MAX_BYTES
-    )]
-    StateTooLong {
-        /// The length of the state in bytes.
-        length: usize,
     },
     /// The configuration has no input of this name. Submit the event to one that it has.
     #[error("there is no input {input:?}; {}", shown_inputs(.known))]

@@ -245,10 +245,13 @@ fn a_state_that_is_too_long_to_be_kept_is_refused() {
     let longest = "x".repeat(254);
     submitter.submit(job("a", &longest), soon()).unwrap();
     let refused = submitter.submit(job("a", &"x".repeat(255)), soon());
+    let expected = "not an event of input jobs: state: it has 257 bytes in JSON, and `onlyChanges` keeps \
+        at most 256";
+    assert_eq!(refused.unwrap_err().to_string(), expected);
+    let given = Submission::of("a", "x".repeat(255), &b"{}"[..]).input("jobs");
     assert_eq!(
-        refused.unwrap_err().to_string(),
-        "a state of 255 bytes is too long for `onlyChanges`, which keeps each key's last one: at most \
-         256 bytes in JSON"
+        submitter.submit(given, soon()).unwrap_err().to_string(),
+        expected
     );
     drop(dispatcher.shutdown(PATIENCE));
 }
