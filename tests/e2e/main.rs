@@ -35,6 +35,7 @@ mod repair;
 mod retry;
 mod rotation;
 mod runbook;
+mod scheduler_posts;
 mod schedulers;
 mod send;
 mod send_dry_run;

@@ -232,7 +232,10 @@ impl Ingest {
             if keys.needs_signature() {
                 return Err(body::too_long(most));
             }
-            let why = body::too_long(most).error;
+            let why = match input.may_split() || schema.omits() {
+                true => body::too_long(most).error,
+                false => self.handover.event_too_long().why,
+            };
             let length = Some((body.len() + more) as u64);
             return self.keep(request, &why, (body, length), held).await;
         }
