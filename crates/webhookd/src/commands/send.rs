@@ -152,7 +152,7 @@ fn finish(
     write: impl FnOnce(OutputFormat, &mut Output) -> std::io::Result<bool>,
 ) -> Result<ExitCode> {
     let mut out = output();
-    let written = write(format, &mut out).and_then(|is_well| out.flush().map(|()| is_well));
+    let written = write(format, &mut out).and_then(|is_ok| out.flush().map(|()| is_ok));
     Ok(match written.context("cannot write to standard output")? {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

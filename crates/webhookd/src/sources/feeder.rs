@@ -214,7 +214,7 @@ impl Feeder {
             event.outcomes.rejected(index, &why.why);
             return true;
         }
-        let reason = event.outcomes.told(index, &why.why);
+        let reason = event.outcomes.with_place(index, &why.why);
         let mut reject = Reject {
             input: Arc::clone(&event.input.name),
             source: self.report.place(line),

@@ -58,18 +58,18 @@ impl<C: Completion> Outcomes<C> {
 
     /// The event at this place must be submitted again.
     pub(super) fn refused(&self, index: usize, why: &str) {
-        let why = self.told(index, why);
+        let why = self.with_place(index, why);
         self.settle(|state| state.refused = state.refused.take().or(Some(why)));
     }
 
     /// The event at this place is skipped.
     pub(super) fn rejected(&self, index: usize, why: &str) {
-        let why = self.told(index, why);
+        let why = self.with_place(index, why);
         self.settle(|state| state.rejected = state.rejected.take().or(Some(why)));
     }
 
     /// An error, with the place of the event if there are several.
-    pub(super) fn told(&self, index: usize, why: &str) -> String {
+    pub(super) fn with_place(&self, index: usize, why: &str) -> String {
         match self.events {
             Some(events) => format!("event {} of {events}: {why}", index + 1),
             None => why.to_owned(),

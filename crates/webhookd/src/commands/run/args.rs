@@ -174,14 +174,14 @@ impl EventsFile {
     /// It cannot be opened.
     pub(super) fn open(&self, config: &Config) -> Result<LineFile> {
         let opened = LineFile::open(&self.path, config.max_event_bytes());
-        opened.map_err(|error| match self.doubt(config) {
-            Some(doubt) => error.context(doubt),
+        opened.map_err(|error| match self.hint(config) {
+            Some(hint) => error.context(hint),
             None => error,
         })
     }
 
     /// Why a path that does not exist may be meant as `NAME=FILE`.
-    pub(super) fn doubt(&self, config: &Config) -> Option<String> {
+    pub(super) fn hint(&self, config: &Config) -> Option<String> {
         let path = self.path.to_str().filter(|_| !self.path.exists())?;
         let (name, _) = path.split_once('=')?;
         let is_name = self.input.is_empty() && InputName::new(name).is_ok();

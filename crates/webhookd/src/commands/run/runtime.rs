@@ -160,8 +160,8 @@ impl Runtime {
             sources += 1;
         }
         for file in files.into_iter().filter(|_| args.follow) {
-            if let Some(doubt) = file.doubt(&config) {
-                tracing::warn!("waiting for the file {}: {doubt}", file.path.display());
+            if let Some(hint) = file.hint(&config) {
+                tracing::warn!("waiting for the file {}: {hint}", file.path.display());
             }
             let EventsFile { input, path } = file;
             let feeder = feeder(&path.display().to_string(), input);

@@ -82,10 +82,10 @@ impl Question<'_> {
     /// Answers for each event of a document, as text. Returns whether each is understood, and can
     /// be sent to each target that it matches.
     pub(super) fn write_text(&self, document: &Document, out: &mut impl Write) -> Result<bool> {
-        let mut is_well = true;
+        let mut is_ok = true;
         for index in 0..document.len() {
             let outcome = self.ask(document, index);
-            is_well &= outcome.is_well();
+            is_ok &= outcome.is_ok();
             if let Some(events) = document.several() {
                 writeln!(out, "event {} of {events}", index + 1)?;
             }
@@ -97,7 +97,7 @@ impl Question<'_> {
         if document.len() == 0 {
             writeln!(out, "the document has no events")?;
         }
-        Ok(is_well)
+        Ok(is_ok)
     }
 
     fn write_outcome(&self, outcome: &Outcome, out: &mut impl Write) -> Result<()> {
@@ -155,7 +155,7 @@ impl Question<'_> {
         };
         serde_json::to_writer(&mut *out, &json)?;
         writeln!(out)?;
-        Ok(outcomes.iter().all(Outcome::is_well))
+        Ok(outcomes.iter().all(Outcome::is_ok))
     }
 
     fn to_json<'a>(&self, outcome: &'a Outcome) -> JsonEvent<'a> {
@@ -240,7 +240,7 @@ fn sent(request: &TestRequest) -> Sent<'_> {
 }
 
 impl Outcome {
-    fn is_well(&self) -> bool {
+    fn is_ok(&self) -> bool {
         let mut routes = self.routes.iter();
         self.read.is_ok() && !routes.any(|route| route.matches && route.request.is_err())
     }
