@@ -199,6 +199,79 @@ fn an_unknown_path_is_told_the_inputs_and_the_default_input_is_auroras() {
 }
 
 #[test]
+fn the_settings_of_documents_hold_for_auroras_events_too() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = config(&receiver.url());
+    config["events"] = json!({ "each": "/events", "unknown": "accept", "invalidUtf8": "replace",
+        "omit": ["/pad"] });
+    let process = listening(&folder, &config);
+    let url = process.listens();
+    let (first, second) = (event("a", 1), event("b", 2));
+    let pad = "x".repeat(20_000);
+    let padded = first.replacen('{', &format!("{{\"pad\":\"{pad}\","), 1);
+    let document = format!(r#"{{"events":[{padded},{second}]}}"#);
+    let answer = post(&url, &[], document.as_bytes()).expect_status(200);
+    assert_eq!(answer.json(), json!({ "accepted": 2 }));
+    let mut replaced = br#"{"events":{"task":{"assignedTask":{"taskId":"c"},"x":""#.to_vec();
+    replaced.extend_from_slice(b"\xff\"}}}");
+    let answer = post(&url, &[], &replaced).expect_status(200);
+    assert_eq!(answer.json(), json!({ "accepted": 1 }));
+    for unknown in [&b""[..], b"{"] {
+        let answer = post(&url, &["Content-Type: a/b"], unknown).expect_status(200);
+        assert_eq!(answer.json()["unknown"], json!(true));
+    }
+    receiver.wait_for_requests(3);
+    let arrived: BTreeSet<_> = receiver.bodies().into_iter().collect();
+    let replaced = "{\"task\":{\"assignedTask\":{\"taskId\":\"c\"},\"x\":\"\u{fffd}\"}}";
+    let expected = [&*first, &*second, replaced].map(|body| body.as_bytes().to_vec());
+    assert_eq!(arrived, expected.into());
+    let _ended = end(process).expect_code(0);
+}
+
+#[test]
+fn cloud_events_come_in_each_mode_whatever_the_type_of_their_data() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &config(&receiver.url()));
+    let url = process.listens();
+    let path = "/events/cloudevents";
+    let attributes = ["ce-specversion: 1.0", "ce-source: /s", "ce-type: t"];
+    for (id, kind, body) in [
+        ("json", "application/json", r#"{"a":1}"#),
+        ("lines", "application/x-ndjson", "1\n2\n"),
+        ("none", "application/cloudevents-schema", ""),
+    ] {
+        let (id, kind) = (format!("ce-id: {id}"), format!("Content-Type: {kind}"));
+        let headers = [&attributes[..], &[&*id, &*kind]].concat();
+        let answer = post_to(&url, path, &headers, body);
+        match kind.contains("cloudevents") {
+            true => answer.expect_status(415),
+            false => answer.expect_status(200),
+        };
+    }
+    let event =
+        |id: &str| format!(r#"{{"specversion":"1.0","id":"{id}","source":"/s","type":"t"}}"#);
+    let structured = ["Content-Type: application/cloudevents+json"];
+    post_to(&url, path, &structured, event("structured")).expect_status(200);
+    let batch = ["Content-Type: application/cloudevents-batch+json"];
+    let body = format!("[{},{}]", event("first"), event("structured"));
+    let answer = post_to(&url, path, &batch, body).expect_status(200);
+    assert_eq!(answer.json(), json!({ "accepted": 2, "duplicates": 1 }));
+    receiver.wait_for_requests(4);
+    let arrived = receiver.bodies().into_iter().map(|body| {
+        let event: Value = serde_json::from_slice(&body).expect("it is JSON");
+        let data = ["data", "data_base64"].map(|name| event[name].clone());
+        (event["id"].to_string(), data)
+    });
+    let arrived: BTreeMap<_, _> = arrived.collect();
+    assert_eq!(arrived["\"json\""], [json!({ "a": 1 }), Value::Null]);
+    assert_eq!(arrived["\"lines\""], [Value::Null, json!("MQoyCg==")]);
+    assert_eq!(arrived["\"first\""], [Value::Null, Value::Null]);
+    let _ended = end(process).expect_code(0);
+}
+
+#[test]
 fn a_changed_input_is_heeded_after_a_reload() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();

@@ -80,7 +80,9 @@ impl Layout {
         };
         let key = self.key.find("key", &found)?;
         let key = key.ok_or_else(|| missing("key", &self.key.pointers(&found), event))?;
+        // Events whose ids are empty are not repetitions of each other.
         let id = self.id.find("id", &found)?;
+        let id = id.filter(|parts| parts.iter().any(|part| !part.is_empty()));
         let time = one("time", &self.time)?;
         Ok(Some(EventFields {
             key: join(key),

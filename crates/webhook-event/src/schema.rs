@@ -360,6 +360,20 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_empty_parts_is_none() {
+        let schema = json!({"schema": "pointers", "key": "/k", "id": ["/a", "/b"]});
+        let schema = Schema::from_json(&schema).unwrap();
+        for (event, id) in [
+            (r#"{"k":1,"a":"","b":""}"#, None),
+            (r#"{"k":1,"a":""}"#, None),
+            (r#"{"k":1,"a":"","b":0}"#, Some("/0")),
+        ] {
+            let fields = schema.read(event.as_bytes()).unwrap().unwrap();
+            assert_eq!(fields.id.as_deref(), id, "{event}");
+        }
+    }
+
+    #[test]
     fn an_error_names_the_setting() {
         let error = Schema::from_json(&json!({"schema": "pointers", "key": ["/a", "b"]}));
         let error = error.unwrap_err();

@@ -216,6 +216,22 @@ fn rays_task_events_are_read_and_its_noise_is_ignored() {
 }
 
 #[test]
+fn what_has_no_type_of_rays_is_not_taken_for_its_noise() {
+    let ray = preset("ray");
+    for element in [
+        "7",
+        "\"text\"",
+        "[]",
+        "{}",
+        r#"{"event":"TASK_LIFECYCLE_EVENT"}"#,
+    ] {
+        let error = ray.read(element.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("key: no value at "), "{element}: {error}");
+    }
+    assert!(ray.split(b"null").is_err());
+}
+
+#[test]
 fn the_changes_of_rays_tasks_are_those_that_it_reports() {
     let batches = changes(&preset("ray"), sample!("ray-batches.ndjson"));
     assert_eq!(

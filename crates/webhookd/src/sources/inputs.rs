@@ -5,7 +5,7 @@ use super::stats::{InputCounters, InputStats};
 use std::sync::Arc;
 use webhook_config::{Config, InputName};
 use webhook_dispatch::{Control, Submission};
-use webhook_event::{Schema, UnknownEvents};
+use webhook_event::{Encoding, Schema, UnknownEvents};
 
 /// Finds inputs in the configuration in force; cheap to clone.
 #[derive(Clone)]
@@ -95,6 +95,13 @@ impl NamedInput {
     /// Whether a document of it may have several events.
     pub(crate) fn may_split(&self) -> bool {
         self.schema().splits() || self.has_cloud_events()
+    }
+
+    /// Whether a document is one event of Aurora's, taken as it stands or refused.
+    pub(crate) fn takes_auroras_documents(&self) -> bool {
+        let schema = self.schema();
+        let changes = schema.omits() || schema.encoding() == Encoding::Replace;
+        schema.is_aurora() && !schema.splits() && !changes && !self.keeps_unknown()
     }
 
     /// Whether what is not understood is accepted, and kept as a reject.

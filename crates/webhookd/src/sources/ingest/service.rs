@@ -161,16 +161,19 @@ impl Ingest {
         let ids = &ids;
         let request = Request { input, ids, peer };
         let charset = Charset::of(&head.headers, self.latin1)?;
-        let is_aurora = input.schema().is_aurora();
+        let any_type = !input.schema().is_aurora() || input.keeps_unknown();
+        // In binary mode the Content-Type is that of the data.
+        let is_binary =
+            input.has_cloud_events() && matches!(Mode::of(&head.headers), Ok(Mode::Binary));
         // Boxed, since a large state would be moved with each single event of Aurora's.
-        match ContentKind::of(&head.headers, !is_aurora)? {
-            ContentKind::Event if is_aurora => {
+        match ContentKind::of(&head.headers, any_type)? {
+            ContentKind::Event if input.takes_auroras_documents() => {
                 self.event(request, head, pieces, &keys, charset).await
             }
-            ContentKind::Event => {
-                Box::pin(self.document(request, head, pieces, &keys, charset)).await
+            ContentKind::Lines if !is_binary => {
+                Box::pin(self.lines(request, head, pieces, &keys, charset)).await
             }
-            ContentKind::Lines => Box::pin(self.lines(request, head, pieces, &keys, charset)).await,
+            _ => Box::pin(self.document(request, head, pieces, &keys, charset)).await,
         }
     }
 
