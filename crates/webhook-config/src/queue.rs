@@ -48,6 +48,13 @@ impl QueueSettings {
         }
     }
 
+    /// Sets the directory.
+    #[must_use]
+    pub fn with_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = dir.into();
+        self
+    }
+
     /// Sets the bound in bytes, 1 MiB to 16 TiB; a [`ConfigBuilder`](crate::ConfigBuilder) refuses
     /// others.
     #[must_use]

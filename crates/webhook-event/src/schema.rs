@@ -379,6 +379,9 @@ mod tests {
         let error = error.unwrap_err();
         assert_eq!(error.place().collect::<Vec<_>>(), ["key", "1"]);
         assert_eq!(error.to_string(), "`b` is not a JSON Pointer");
+        let error = Schema::from_json(&json!({"schema": "pointers", "key": {"first": []}}));
+        let error = error.unwrap_err();
+        assert_eq!(error.place().collect::<Vec<_>>(), ["key", "first"]);
     }
 
     #[test]

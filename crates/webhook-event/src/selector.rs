@@ -87,6 +87,9 @@ impl Selector {
         let is_element = last.is_some() || previous.is_some() || conditions.is_some();
         let is_value = !tests.is_empty() || default.is_some();
         if let Some(first) = first {
+            if first.is_empty() {
+                return Err(InvalidSchema::new("an empty list").within("first"));
+            }
             if at.is_some() || is_element || is_value {
                 return Err(InvalidSchema::new("`first` stands alone")
                     .help("put the rest into one of its selectors"));

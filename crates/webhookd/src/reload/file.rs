@@ -3,7 +3,7 @@
 use hmac_sha256::Hash;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use webhook_config::{Config, ConfigText, Diagnostics, LoadError, Loaded, QueueSettings};
+use webhook_config::{Config, ConfigText, Diagnostics, LoadError, Loaded};
 
 /// The path of the configuration, and its overrides.
 #[derive(Clone, Debug)]
@@ -58,9 +58,7 @@ impl ConfigFile {
         let config = match &self.queue {
             None => config,
             Some(dir) => {
-                let settings = QueueSettings::new(dir.clone())
-                    .with_max_bytes(config.queue().max_bytes())
-                    .with_when_full(config.queue().when_full());
+                let settings = config.queue().clone().with_dir(dir);
                 config.with_queue(settings)
             }
         };
@@ -91,6 +89,22 @@ fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_option_for_the_queues_directory_replaces_nothing_else() {
+        let text = r#"{"targets": [], "queue": {"maxBytes": 2000000, "whenFull": "reject",
+            "deadLetters": {"maxCount": 3}, "maxLastStates": 4}}"#;
+        let text = text.replace(
+            "[]",
+            r#"[{"targetURL": "http://x/", "headers": {}, "timeoutMsec": 1000}]"#,
+        );
+        let queue = |dir: Option<&str>| {
+            let file = ConfigFile::new("webhook.json".into(), dir.map(PathBuf::from));
+            let (config, _) = file.check(text.as_bytes()).unwrap();
+            config.queue().clone()
+        };
+        assert_eq!(queue(Some("/other")), queue(None).with_dir("/other"));
+    }
 
     #[test]
     fn the_hash_is_what_sha256sum_prints() {
