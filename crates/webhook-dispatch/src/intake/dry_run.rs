@@ -62,7 +62,9 @@ pub fn dry_run(config: &Config, submission: &Submission) -> Result<DryRun, Refus
         });
     };
     let conditions = Conditions::of(config.targets().iter());
-    let routes = read.filtered(read.is_initial(), |fields| {
+    // The queue knows whether a state before it is known.
+    let is_initial = read.is_initial() && !input.schema.only_changes();
+    let routes = read.filtered(is_initial, |fields| {
         let event = Candidate::new(fields);
         let targets = config.targets().iter().enumerate();
         let routes = targets.map(|(index, target)| TargetRoute {

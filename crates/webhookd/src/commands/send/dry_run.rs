@@ -126,7 +126,8 @@ impl Question<'_> {
         if self.schema.only_changes() {
             writeln!(
                 out,
-                "its input delivers changes only: not an event whose state is the last one of its key"
+                "its input delivers changes only: no event whose state is the last one of its key, and \
+                 the first event of a key not to targets with \"initialEvents\": false"
             )?;
         }
         for route in &outcome.routes {
