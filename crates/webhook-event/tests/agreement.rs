@@ -149,8 +149,9 @@ fn removed(mut value: Value, pointers: &[String]) -> Value {
         .map(|text| text.parse::<Pointer>().unwrap().tokens().to_vec())
         .collect();
     let index = |token: &String| token.parse::<usize>().unwrap_or_default();
-    ways.sort_by_key(|way| std::cmp::Reverse(way.iter().map(index).collect::<Vec<_>>()));
+    ways.sort();
     ways.dedup();
+    ways.sort_by_key(|way| std::cmp::Reverse(way.iter().map(index).collect::<Vec<_>>()));
     for way in ways {
         let (last, before) = way.split_last().unwrap();
         let escape = |token: &String| format!("/{}", token.replace('~', "~0").replace('/', "~1"));
