@@ -125,13 +125,19 @@ impl Test {
 }
 
 fn equals(found: &Fragment<'_>, value: &Value) -> bool {
+    if found.kind() != settings::kind(value) {
+        return false;
+    }
     match value {
-        Value::String(wanted) => found.is_string() && found.text().is_some_and(|it| it == *wanted),
+        Value::Null => true,
+        Value::Bool(wanted) => *wanted == (found.bytes() == b"true"),
+        Value::String(wanted) => found.text().is_some_and(|text| text == *wanted),
         Value::Number(wanted) => compare(found, wanted).is_some_and(Ordering::is_eq),
-        Value::Array(items) if items.is_empty() => found.is_empty(b'['),
-        Value::Object(members) if members.is_empty() => found.is_empty(b'{'),
-        Value::Array(_) | Value::Object(_) if found.kind() != settings::kind(value) => false,
-        other => found.value().is_some_and(|found| same(&found, other)),
+        Value::Array(items) if items.is_empty() => found.is_empty(),
+        Value::Object(members) if members.is_empty() => found.is_empty(),
+        Value::Array(_) | Value::Object(_) => {
+            found.value().is_some_and(|found| same(&found, value))
+        }
     }
 }
 

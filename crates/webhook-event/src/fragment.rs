@@ -46,10 +46,6 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    pub(crate) fn is_string(&self) -> bool {
-        self.bytes.first() == Some(&b'"')
-    }
-
     /// A number as written; `None` for other values.
     pub(crate) fn number(&self) -> Option<&'a str> {
         match self.bytes.first()? {
@@ -58,11 +54,11 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// Whether it is an object or array, by its opening bracket, without anything in it.
-    pub(crate) fn is_empty(&self, bracket: u8) -> bool {
+    /// Whether nothing is in an object, an array or a string.
+    pub(crate) fn is_empty(&self) -> bool {
         match self.bytes {
-            [first, inner @ .., _] => *first == bracket && inner.trim_ascii().is_empty(),
-            _ => false,
+            [b'{' | b'[', inner @ .., _] => inner.trim_ascii().is_empty(),
+            other => other == b"\"\"",
         }
     }
 

@@ -158,6 +158,10 @@ impl Parts {
             if index > 0 {
                 text.push('/');
             }
+            if !part.contains(['/', '~']) {
+                text.push_str(part);
+                continue;
+            }
             for character in part.chars() {
                 match character {
                     '~' => text.push_str("~0"),

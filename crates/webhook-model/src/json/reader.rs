@@ -2,6 +2,7 @@
 
 use super::cursor::Result;
 use super::scan::Scanner;
+use super::skip;
 use std::borrow::Cow;
 
 /// Moves through a JSON text from token to token, in one pass: strict RFC 8259, UTF-8, no deeper
@@ -75,7 +76,18 @@ impl<'a> JsonScanner<'a> {
     /// The text is malformed.
     #[inline]
     pub fn next_name(&mut self, first: &mut bool) -> Result<Option<Cow<'a, [u8]>>> {
-        self.0.next_name(first)
+        // Many programs write a blank after each comma and colon; the fast ways expect none.
+        if let ([b',', b' ', name @ ..], false) = (self.0.rest, *first)
+            && name.starts_with(b"\"")
+        {
+            self.0.rest = name;
+            *first = true;
+        }
+        let name = self.0.next_name(first)?;
+        if let ([b' ', value @ ..], true) = (self.0.rest, name.is_some()) {
+            self.0.rest = value;
+        }
+        Ok(name)
     }
 
     /// Enters the next value, which must be an array.
@@ -103,6 +115,16 @@ impl<'a> JsonScanner<'a> {
     /// It is malformed or too deep.
     #[inline]
     pub fn skip_value(&mut self) -> Result<()> {
+        if self.0.rest.first() == Some(&b'"') {
+            let after = match self.0.plain {
+                true => skip::text::<true>(self.0.rest),
+                false => skip::text::<false>(self.0.rest),
+            };
+            if let Some(after) = after {
+                self.0.rest = after;
+                return Ok(());
+            }
+        }
         self.0.skip_value()
     }
 

@@ -297,6 +297,21 @@ fn long_string<const PLAIN: bool>(quoted: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Skips the string whose opening quote is the first byte of `quoted`. Other than [`string`], it
+/// expects a text or a script, with escapes other than quotes.
+#[inline]
+pub(super) fn text<const PLAIN: bool>(quoted: &[u8]) -> Option<&[u8]> {
+    let mut rest = quoted.get(1..)?;
+    loop {
+        rest = plain_run::<PLAIN>(rest);
+        match rest {
+            [b'"', after @ ..] => return Some(after),
+            [b'\\', after @ ..] => rest = escape(after)?,
+            _ => return None,
+        }
+    }
+}
+
 /// Skips to the next quote, backslash or control character, or to the end.
 #[inline(always)]
 pub(super) fn plain_run<const PLAIN: bool>(mut rest: &[u8]) -> &[u8] {
@@ -448,6 +463,12 @@ mod tests {
         fn a_string_is_skipped_fast_if_it_is_skipped_slowly(text in string_text()) {
             check(&format!("\"{text}\""));
             check(&format!("{{\"{text}\":[\"{text}\",1]}}"));
+            let quoted = format!("\"{text}\"");
+            let other = super::text::<false>(quoted.as_bytes());
+            prop_assert_eq!(other, value::<false>(quoted.as_bytes(), MAX_DEPTH));
+            if is_plain(quoted.as_bytes()) {
+                prop_assert_eq!(super::text::<true>(quoted.as_bytes()), other);
+            }
         }
 
         #[test]
