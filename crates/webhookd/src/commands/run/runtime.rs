@@ -104,7 +104,7 @@ impl Runtime {
         let observer = Arc::new(LogObserver::new(console.limited_log().clone()));
         let dispatcher = start_dispatcher(&config, &observer, args.queue_lock_timeout, &signals)?;
         // A run that only reads files to their end says all in its summary.
-        let is_short = length.is_some() && !lines.is_empty();
+        let is_short = length.is_some() && !lines.is_empty() && streams.is_empty();
         log_start(&queue, &dispatcher.monitor(), is_short);
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));

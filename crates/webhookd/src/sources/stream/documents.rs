@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_queue::Sequence;
 
-/// How often the cursor is written while documents come without a pause.
+/// How often the cursor is written, at most.
 const SAVING: Duration = Duration::from_secs(1);
 /// How long to wait for the disk when the program ends.
 const AT_THE_END: Duration = Duration::from_secs(2);
@@ -170,8 +170,7 @@ impl Documents {
         self.save()
     }
 
-    /// Saves the cursor, at most once a second while `has_input_within` finds input, and otherwise
-    /// before the next wait for it.
+    /// Saves the cursor, at most once a second, and before a longer wait for input.
     ///
     /// # Errors
     /// See [`Documents::save`].
@@ -181,10 +180,14 @@ impl Documents {
     ) -> Result<()> {
         while self.cursor() != self.saved || !self.tracker.is_settled() {
             let left = SAVING.saturating_sub(self.saved_at.elapsed());
-            let settled = self.tracker.is_settled();
-            if left.is_zero() || settled && !has_input_within(STEP) {
+            let wait = if self.tracker.is_settled() {
+                left
+            } else {
+                STEP
+            };
+            if left.is_zero() && self.cursor() != self.saved {
                 self.save()?;
-            } else if has_input_within(STEP) {
+            } else if has_input_within(wait) {
                 break;
             }
         }

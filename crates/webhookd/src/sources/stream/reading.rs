@@ -186,6 +186,9 @@ impl Reader {
         loop {
             self.documents
                 .save_in_time(|longest| answer.has_input_within(longest))?;
+            if self.documents.must_end() || self.documents.has_refused() {
+                return Ok(());
+            }
             let read = answer.read(&mut buffer)?;
             if read == 0 {
                 break;
