@@ -13,6 +13,11 @@ const NAMES: &[&str] = &[
 ];
 const LONG: &str = "a name of more than sixty-three bytes, the length at which names share a bit";
 
+/// A name; half of them are one of two, so that names occur twice and pointers find values.
+fn name() -> impl Strategy<Value = &'static str> {
+    prop_oneof![select(vec!["a", "0"]), select(NAMES.to_vec())]
+}
+
 /// A string in quotes, with or without escapes.
 fn quoted(text: &'static str) -> impl Strategy<Value = String> {
     let plain = Just(Value::from(text).to_string());
@@ -59,7 +64,7 @@ fn document() -> impl Strategy<Value = String> {
         let item = (blank(), inner, blank())
             .prop_map(|(a, text, b)| format!("{a}{text}{b}"))
             .boxed();
-        let name = select(NAMES.to_vec()).prop_flat_map(quoted);
+        let name = name().prop_flat_map(quoted);
         let member = (blank(), name, blank(), item.clone())
             .prop_map(|(a, name, b, value)| format!("{a}{name}{b}:{value}"));
         prop_oneof![
@@ -74,7 +79,7 @@ fn document() -> impl Strategy<Value = String> {
 
 fn pointer() -> impl Strategy<Value = String> {
     let others = ["-", "+1", "00", "2", "99999999999999999999"];
-    let token = prop_oneof![4 => select(NAMES.to_vec()), 1 => select(others.to_vec())];
+    let token = prop_oneof![4 => name(), 1 => select(others.to_vec())];
     proptest::collection::vec(token, 0..5).prop_map(|tokens| {
         let escape = |token: &str| token.replace('~', "~0").replace('/', "~1");
         tokens
@@ -281,6 +286,37 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn of_a_member_that_occurs_twice_the_last_one_counts() {
+    let pointers = ["/a", "/a/b", "/a/b/c", "/a/0"].map(str::to_owned);
+    for document in [
+        r#"{"a":{"b":{"c":1}},"a":2}"#,
+        r#"{"a":{"b":{"c":1}},"a":{"b":null}}"#,
+        r#"{"a":{"b":{"c":1},"b":{}}}"#,
+        r#"{"a":[7],"\u0061":{"b":{"c":1}}}"#,
+        r#"{"a":{"b":{"c":1}},"x":{},"a":[]}"#,
+        r#"{"a":3,"a":{"b":{"c":1,"c":2}}}"#,
+    ] {
+        check_pointers(document.as_bytes(), &pointers).unwrap();
+    }
+}
+
+#[test]
+fn an_object_counts_as_an_array_of_one() {
+    let condition = json!([{"at": "/ok", "equals": true}]);
+    let schema = Schema::from_json(&json!({"schema": "json",
+        "state": {"at": "/o", "where": condition, "last": "/s"},
+        "oldState": {"at": "/o", "where": condition, "previous": "/s"},
+    }))
+    .unwrap();
+    for (ok, expected) in [(true, Some("x")), (false, None)] {
+        let event = json!({"o": {"ok": ok, "s": "x"}}).to_string();
+        let fields = schema.read(event.as_bytes()).unwrap().unwrap();
+        assert_eq!(fields.state.as_deref(), expected);
+        assert_eq!(fields.old_state, None);
     }
 }
 
