@@ -1,5 +1,6 @@
 //! A queue on the disk, in LMDB.
 
+mod append;
 mod capacity;
 mod change;
 mod cost;
@@ -9,6 +10,7 @@ mod files;
 mod known;
 mod offline;
 mod opening;
+mod options;
 mod pieces;
 mod read;
 mod record;
@@ -24,8 +26,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::append::Bounds;
 use self::capacity::Capacity;
-use self::change::{Bounds, Change};
+use self::change::Change;
 use self::directory::Directory;
 use self::fault::Fault;
 use self::pieces::PIECE;
@@ -35,12 +38,12 @@ use self::target_rows::Names;
 use self::verification::Depth;
 use crate::duplicates::{body_hash, fingerprint};
 use crate::{
-    Accepted, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, LastState, Owed,
-    Quarantined, Queue, QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics,
-    Verification,
+    Accepted, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, Owed, Quarantined,
+    Queue, QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics, Verification,
 };
 
 pub use self::offline::{Compaction, compact, verify, verify_tables, was_left_open};
+pub use self::options::Options;
 
 /// The most idempotency keys, and last states, forgotten in one transaction when the bound has become smaller.
 const FORGOTTEN_AT_ONCE: usize = 1024;
@@ -53,44 +56,6 @@ const TRIMMED_AT_ONCE: usize = 256;
 
 /// The most damaged entries quarantined in one transaction.
 const QUARANTINED_AT_ONCE: usize = 64;
-
-/// How a [`DiskQueue`] is opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "made by callers, `..Default::default()`"
-)]
-pub struct Options {
-    /// The largest size of the data file in bytes; at least 1 MiB. A quarter of it, at most 64 MiB,
-    /// is reserved for settlements; appends may use the rest. A queue that already holds more
-    /// refuses appends until enough is settled.
-    pub max_bytes: u64,
-    /// How long idempotency keys are known. They may use a sixteenth of `max_bytes`, at 160 bytes a
-    /// key: a million keys need a `max_bytes` of 2.4 GiB.
-    pub duplicates: DuplicateWindow,
-    /// The most keys whose last state is known. They may use a sixteenth of `max_bytes` as well, at 600
-    /// bytes a key: 100,000 need a `max_bytes` of 1 GiB.
-    pub max_last_states: u64,
-}
-
-impl Options {
-    /// This bound in bytes, and the defaults for the rest.
-    #[must_use]
-    pub const fn with_max_bytes(max_bytes: u64) -> Options {
-        Options {
-            max_bytes,
-            duplicates: DuplicateWindow::DEFAULT,
-            max_last_states: LastState::DEFAULT_COUNT,
-        }
-    }
-}
-
-impl Default for Options {
-    /// 16 GiB, [`DuplicateWindow::DEFAULT`] and [`LastState::DEFAULT_COUNT`].
-    fn default() -> Options {
-        Options::with_max_bytes(16 << 30)
-    }
-}
 
 /// A [`Queue`] in a directory of its own, stored by LMDB in the format of `docs/queue-format.md`.
 /// What a call acknowledged survives a crash of the process or the system and a power loss, if the
@@ -470,7 +435,7 @@ impl Queue for DiskQueue {
                 for settlement in settlements {
                     change.settle(settlement, &self.capacity, notes)?;
                 }
-                change.append(appends, &bounds)
+                append::append(change, appends, &bounds)
             })
         };
         match (commit(true), appends, settlements) {
