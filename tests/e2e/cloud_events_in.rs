@@ -183,7 +183,7 @@ fn what_is_no_cloud_event_is_told_why() {
         let error = told["error"].as_str().expect("an error");
         assert!(error.contains(why), "{error}");
     }
-    // Nothing of a batch with one that is none.
+    // Nothing of a batch in which one element is not a CloudEvent.
     end(process);
     assert!(receiver.requests().is_empty());
 }

@@ -41,7 +41,7 @@ pub enum BuildError {
     #[error("two inputs are named {0}")]
     DuplicateInput(InputName),
     /// A target takes an input that there is not.
-    #[error("the target {target} takes the input {input:?}, and there is none of this name")]
+    #[error("the target {target} takes the input {input:?}, which does not exist")]
     UnknownInput {
         /// The target.
         target: TargetName,

@@ -160,7 +160,7 @@ fn same(found: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// How the value compares with a number; `None` if it is none.
+/// How the value compares with a number; `None` if it is no number.
 fn compare(found: &Fragment<'_>, wanted: &Number) -> Option<Ordering> {
     let text = found.number()?;
     Some(number::compare(text, wanted))

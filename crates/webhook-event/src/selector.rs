@@ -262,7 +262,7 @@ fn present<'a>(found: &[Option<Fragment<'a>>], slot: usize) -> Option<Fragment<'
     found[slot].filter(|value| !value.is_null())
 }
 
-/// The first elements of an array, `most` of them; `None` if it is none.
+/// The first elements of an array, at most `most`; `None` if it is no array.
 pub(crate) fn elements<'a>(array: &Fragment<'a>, most: usize) -> Option<Vec<Fragment<'a>>> {
     if array.bytes().first() != Some(&b'[') {
         return None;

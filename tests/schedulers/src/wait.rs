@@ -1,4 +1,4 @@
-//! Waiting for what another program does and reports to nobody.
+//! Waiting for what another program does and does not report.
 
 use std::time::{Duration, Instant};
 

@@ -258,7 +258,7 @@ fn a_builder_refuses_inputs_that_a_file_could_not_have() {
     let error = builder(&["a"]).build().unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"the target default takes the input "a", and there is none of this name"#
+        r#"the target default takes the input "a", which does not exist"#
     );
     let config = builder(&["a", "default"]).input(name("a"), Schema::default());
     assert!(config.clone().build().is_ok());

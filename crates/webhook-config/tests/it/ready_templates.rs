@@ -148,7 +148,7 @@ fn ntfys_message_is_no_attachment() {
 }
 
 #[test]
-fn slack_notifies_nobody_whatever_a_jobs_name_is() {
+fn a_jobs_name_makes_no_mention_in_slack() {
     let (_, file) = files()
         .into_iter()
         .find(|(name, _)| name == "slack")

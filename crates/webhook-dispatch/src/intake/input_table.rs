@@ -68,7 +68,7 @@ impl InputTable {
     /// The input of a submission.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no input of this name.
     pub(crate) fn of(&self, submission: &Submission) -> Result<&InputEntry, Refusal> {
         let name = submission.input.as_deref().unwrap_or_default();
         self.find(name).ok_or_else(|| Refusal::UnknownInput {

@@ -166,7 +166,7 @@ impl Submission {
     }
 
     /// Sets the idempotency key of an event that has no other, neither given nor found in it by the
-    /// schema of its input: the place in a file, for example. An empty key is none.
+    /// schema of its input: the place in a file, for example. An empty key is ignored.
     #[must_use]
     pub fn default_key(mut self, key: impl Into<Arc<[u8]>>) -> Submission {
         self.default_key = Some(key.into()).filter(|key| !key.is_empty());

@@ -266,8 +266,12 @@ fn truncate(text: &mut String, most: usize, has_entities: bool) {
     }
     let kept = text.char_indices().nth(most - 1).map_or(0, |(at, _)| at);
     text.truncate(kept);
+    // The beginning of an entity, and not a `&` of the template.
     if has_entities
         && let Some(at) = text.rfind('&')
+        && ["&amp;", "&lt;", "&gt;"]
+            .iter()
+            .any(|it| it.starts_with(&text[at..]))
         && !text[at..].contains(';')
     {
         text.truncate(at);

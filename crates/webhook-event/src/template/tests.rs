@@ -144,9 +144,10 @@ fn entities_are_written_for_values_and_never_cut() {
             {"$text": ["<", {"$at": "/html"}, {"$text": "{/html}"}], "$escape": "html"},
             {"$text": "{/html}", "$escape": "html", "$truncate": 3},
             {"$text": "{/html}", "$escape": "html", "$truncate": 6},
+            {"$text": "R&D: {/html}", "$escape": "html", "$truncate": 6},
         ]),
         expect![[
-            r#"["<b>&lt;!channel&gt; &amp; you","<&lt;!channel&gt; &amp; you&lt;!channel&gt; &amp; you","…","&lt;!…"]"#
+            r#"["<b>&lt;!channel&gt; &amp; you","<&lt;!channel&gt; &amp; you&lt;!channel&gt; &amp; you","…","&lt;!…","R&D: …"]"#
         ]],
     );
 }

@@ -132,7 +132,7 @@ pub(crate) fn check(schema: &Schema, event: &[u8], max_bytes: usize) -> Result<(
 /// Checks what the specification of CloudEvents requires, if the events of the input are such.
 ///
 /// # Errors
-/// The event is none.
+/// The event is not a CloudEvent.
 pub(crate) fn check_cloud_event(schema: &Schema, event: &[u8]) -> Result<(), NotUnderstood> {
     if !has_cloud_events(schema) {
         return Ok(());

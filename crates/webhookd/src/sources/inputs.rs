@@ -35,7 +35,7 @@ impl Inputs {
     /// The input of this name, which is empty for the default one.
     ///
     /// # Errors
-    /// There is none. The error names those that there are.
+    /// There is no such input. The error names the existing ones.
     pub(crate) fn find(&self, name: &str) -> Result<NamedInput, String> {
         let config = self.control.config();
         if config.input(name).is_none() {

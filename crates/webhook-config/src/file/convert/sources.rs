@@ -203,7 +203,7 @@ fn literal_url(
     Some(url)
 }
 
-/// Reads a pointer, and reports why it is none.
+/// Reads a pointer, and reports why a text is not one.
 fn pointer(text: &Spanned<String>, reader: &mut Reader) -> Option<Pointer> {
     match text.value.parse() {
         Ok(pointer) => Some(pointer),

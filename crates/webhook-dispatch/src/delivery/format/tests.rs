@@ -299,7 +299,7 @@ fn a_cloud_event_keeps_its_own_attributes() {
     .assert_eq(&requested(&binary.clone().build().unwrap(), event));
     let configured = binary.header("Content-Type", "text/own").build().unwrap();
     assert!(requested(&configured, event).contains("content-type: text/own\n"));
-    // An event of Aurora's is none, whatever it looks like.
+    // An event of Aurora's is no CloudEvent, whatever members it has.
     let aurora = EventParts {
         attributes: b"",
         ..event

@@ -111,7 +111,7 @@ impl Ingest {
     /// The input of a path: `/events/NAME`, or any below it.
     ///
     /// # Errors
-    /// There is none. The error says where events are sent.
+    /// There is no such input. The error says where events are sent.
     fn input(&self, path: &str) -> Result<NamedInput, String> {
         let below = path.strip_prefix("/events/");
         let name = match path {
