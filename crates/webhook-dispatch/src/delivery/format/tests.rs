@@ -262,7 +262,7 @@ fn source_and_type_are_made_by_templates() {
         let text = requested(&target, event);
         let expected = match format {
             Format::CloudEventsBinary => [
-                "ce-source: /hpc/long%2520run/long%2520run/al/ice\n",
+                "ce-source: /hpc/long%2520run/long%2520run/al%252Fice\n",
                 "ce-type: com.example.FAILED\n",
             ],
             _ => [
