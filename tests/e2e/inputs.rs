@@ -221,6 +221,11 @@ fn the_settings_of_documents_hold_for_auroras_events_too() {
         let answer = post(&url, &["Content-Type: a/b"], unknown).expect_status(200);
         assert_eq!(answer.json()["unknown"], json!(true));
     }
+    // It is too long once it is UTF-8.
+    let line = [&b"{\"x\":\""[..], &[0xe9; 10_000], b"\"}"].concat();
+    let latin1 = ["Content-Type: application/x-ndjson; charset=ISO-8859-1"];
+    let answer = post(&url, &latin1, &line).expect_status(200);
+    assert_eq!(answer.json()["lines"][0]["unknown"], json!(true));
     receiver.wait_for_requests(3);
     let arrived: BTreeSet<_> = receiver.bodies().into_iter().collect();
     let replaced = "{\"task\":{\"assignedTask\":{\"taskId\":\"c\"},\"x\":\"\u{fffd}\"}}";

@@ -243,20 +243,15 @@ impl<'a> Batch<'a> {
         }
         match line {
             Line::TooLong(_, beginning) => {
-                let why = self.handover.event_too_long();
-                if self.request.input.keeps_unknown() {
-                    self.keep(number, &why, (Arc::from(beginning), None)).await;
-                } else {
-                    self.refuse(number, why.into());
-                }
+                self.too_long(number, (Arc::from(beginning), None)).await;
             }
             Line::Text(_, text) => {
                 let mut held = partial.split(text.len());
                 let (text, transcoded) = self.charset.decode(Arc::from(text));
                 self.transcoded |= transcoded;
                 if text.len() > self.handover.max_event_bytes {
-                    let why = self.handover.event_too_long();
-                    self.refuse(number, why.into());
+                    let length = Some(text.len() as u64);
+                    self.too_long(number, (text, length)).await;
                 } else {
                     let more = text.len() - held.bytes();
                     let patience = self.handover.sync_timeout;
@@ -270,6 +265,15 @@ impl<'a> Batch<'a> {
         if self.refused >= MOST_REFUSED && self.stopped.is_none() {
             let why = format!("{MOST_REFUSED} lines were refused; the rest was not read");
             self.stop(number + 1, Complaint::new(StatusCode::BAD_REQUEST, why));
+        }
+    }
+
+    /// Refuses a line that is too long, or keeps it as a reject.
+    async fn too_long(&mut self, number: u64, body: (Arc<[u8]>, Option<u64>)) {
+        let why = self.handover.event_too_long();
+        match self.request.input.keeps_unknown() {
+            true => self.keep(number, &why, body).await,
+            false => self.refuse(number, why.into()),
         }
     }
 
