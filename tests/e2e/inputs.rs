@@ -235,6 +235,33 @@ fn the_settings_of_documents_hold_for_auroras_events_too() {
 }
 
 #[test]
+fn what_no_queue_of_this_size_can_hold_is_kept_as_a_reject() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = config(&receiver.url());
+    config["maxEventBytes"] = json!(4 << 20);
+    config["queue"]["maxBytes"] = json!(1 << 20);
+    let process = listening(&folder, &config);
+    let url = process.listens();
+    let record = format!(
+        r#"{{"jobid":1,"state":"FAILED","pad":"{}"}}"#,
+        "x".repeat(2 << 20)
+    );
+    for kind in ["application/json", "application/x-ndjson"] {
+        let headers = [&*format!("Content-Type: {kind}")];
+        let answer = post_to(&url, "/events/slurm", &headers, &record).expect_status(200);
+        let told = answer.json().to_string();
+        assert!(told.contains(r#""unknown":true"#), "{told}");
+    }
+    let kept = rejects(folder.path(), "slurm");
+    assert_eq!(kept.len(), 2);
+    let reason = kept[0]["reason"].as_str().expect("it has one");
+    assert!(reason.contains("does not fit a queue"), "{reason}");
+    // The exit status tells of it: the queue refused them.
+    let _ended = end(process).expect_code(1);
+}
+
+#[test]
 fn cloud_events_come_in_each_mode_whatever_the_type_of_their_data() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();

@@ -405,7 +405,7 @@ impl<'a> Batch<'a> {
         let result = match state {
             State::Refused(why) => Err(why),
             State::Pending(pending) => {
-                let result = pending.committed().await;
+                let result = self.handover.committed(self.request, pending).await;
                 if let Err(why) = &result {
                     self.refused += 1;
                     if !why.may_retry() {

@@ -122,7 +122,7 @@ impl Elements<'_> {
         let Some((index, pending)) = self.waiting.pop_front() else {
             return Ok(false);
         };
-        let settled = pending.committed().await;
+        let settled = self.handover.committed(self.request, pending).await;
         let accepted = &mut self.accepted;
         accepted.accepted += 1;
         match settled.map_err(|why| why.of_element(index))? {

@@ -47,6 +47,8 @@ pub(super) struct Request<'a> {
 pub(super) struct Pending {
     result: oneshot::Receiver<Result<Settled, Complaint>>,
     deadline: Instant,
+    /// The event, if its input keeps as a reject what does not fit into an empty queue.
+    event: Option<Arc<[u8]>>,
 }
 
 /// An event that found no room, returned.
@@ -92,6 +94,7 @@ impl Handover {
         // ends as an unconfirmed event.
         let room_until = Instant::now() + PATIENCE.min(self.sync_timeout / 2);
         let deadline = room_until + self.sync_timeout;
+        let kept_event = request.input.keeps_unknown().then(|| Arc::clone(&event));
         let submission = request.input.submission(event);
         let submission = request.ids.add_to(submission, line).room_until(room_until);
         let error = match self.submitter.submit_with(submission, None, completion) {
@@ -99,7 +102,11 @@ impl Handover {
                 self.stats.event();
                 request.input.counters.event();
                 let result = pending;
-                return Submitted::Pending(Pending { result, deadline });
+                return Submitted::Pending(Pending {
+                    result,
+                    deadline,
+                    event: kept_event,
+                });
             }
             Err(error) => error,
         };
@@ -170,6 +177,7 @@ impl Handover {
             Ok(()) => Submitted::Pending(Pending {
                 result: pending,
                 deadline: Instant::now() + self.sync_timeout,
+                event: None,
             }),
             Err(back) => Submitted::Full(Returned {
                 event: back.body,
@@ -212,6 +220,27 @@ impl Handover {
             self.try_keep(request, reason, (back.event, length), back.held)
         })
         .await
+    }
+
+    /// Waits until an event is durable. One that is too large for the queue would be sent again for
+    /// ever: it is kept as a reject if its input says so.
+    ///
+    /// # Errors
+    /// The queue refused it, or did not confirm it in time.
+    pub(super) async fn committed(
+        &self,
+        request: Request<'_>,
+        pending: Pending,
+    ) -> Result<Settled, Complaint> {
+        let event = pending.event.clone();
+        match (pending.committed().await, event) {
+            (Err(why), Some(event)) if why.status == StatusCode::PAYLOAD_TOO_LARGE => {
+                let body = (Arc::clone(&event), Some(event.len() as u64));
+                let kept = self.keep(request, &why.error, body, Arc::default());
+                kept.await?.committed().await
+            }
+            (result, _) => result,
+        }
     }
 
     /// Counts and logs an error response, which only its sender would know of otherwise. What the
@@ -267,7 +296,7 @@ impl Pending {
     ///
     /// # Errors
     /// The queue refused it, or did not confirm it in time.
-    pub(super) async fn committed(self) -> Result<Settled, Complaint> {
+    async fn committed(self) -> Result<Settled, Complaint> {
         match tokio::time::timeout_at(self.deadline.into(), self.result).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Complaint::unconfirmed()),

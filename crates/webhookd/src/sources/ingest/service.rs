@@ -328,7 +328,8 @@ impl Ingest {
             .handover
             .keep(request, why, body, Arc::new(held))
             .await?;
-        Ok(answer::settled(&pending.committed().await?))
+        let settled = self.handover.committed(request, pending).await?;
+        Ok(answer::settled(&settled))
     }
 
     async fn lines(
@@ -398,7 +399,8 @@ impl Ingest {
             .handover
             .submit(request, event, Arc::new(held), None)
             .await?;
-        Ok(answer::settled(&pending.committed().await?))
+        let settled = self.handover.committed(request, pending).await?;
+        Ok(answer::settled(&settled))
     }
 
     /// Reads a body to its end. If it is long, the `needed` memory is held.
