@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
+use rustix::fs::OFlags;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -217,7 +218,8 @@ fn append(
     file.sync_data()
 }
 
-/// Opens a file to append to it; it is created if it does not exist.
+/// Opens a file to append to it; it is created if it does not exist. Neither follows a symbolic link
+/// nor waits for a FIFO.
 fn open(path: &Path) -> std::io::Result<File> {
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory)?;
@@ -226,6 +228,7 @@ fn open(path: &Path) -> std::io::Result<File> {
         .append(true)
         .create(true)
         .mode(0o600)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
         .open(path)?;
     if file.metadata()?.len() == 0 {
         // A new file is durable once its directory is.
@@ -323,6 +326,18 @@ mod tests {
         let kept = lines(&directory.join("rejects.ndjson"));
         assert_eq!(kept[0]["bodyBase64"], "/w==");
         assert_eq!(kept[0].get("body"), None);
+    }
+
+    #[test]
+    fn a_symbolic_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join("rejects-ray.ndjson")).unwrap();
+        let rejects = Rejects::start(folder.path().to_owned()).unwrap();
+        let error = keep(&rejects, reject("ray", b"{")).unwrap_err();
+        assert!(error.contains("rejects-ray.ndjson"), "{error}");
+        rejects.finish(Duration::from_secs(60));
+        assert!(!elsewhere.exists());
     }
 
     #[test]

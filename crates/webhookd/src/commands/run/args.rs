@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn a_prefix_is_an_input_only_if_there_is_one() {
-        let config = br#"{ "targetURL": "http://localhost/", "timeoutMsec": 5,
-            "inputs": { "nomad": { "schema": "nomad" } } }"#;
+        let config = br#"{ "targetURL": "http://localhost/", "headers": {},
+            "timeoutMsec": 5000, "inputs": { "nomad": { "schema": "nomad" } } }"#;
         let config = Config::parse("webhook.json", config).unwrap().config;
         for (argument, input, path) in [
             ("nomad=events.ndjson", "nomad", "events.ndjson"),
