@@ -239,3 +239,71 @@ fn a_token_is_read_again_for_each_connection() {
     assert!(!process.error_so_far().contains("Bearer"));
     end(process);
 }
+
+#[test]
+fn a_deletion_that_the_queue_has_no_room_for_is_found_again() {
+    const PODS: usize = 40;
+    let open = Arc::new(AtomicBool::new(true));
+    let receiver = Receiver::start({
+        let open = Arc::clone(&open);
+        move |_| {
+            Reply::status(if open.load(Ordering::SeqCst) {
+                200
+            } else {
+                503
+            })
+        }
+    });
+    let folder = Folder::new();
+    let lists = AtomicUsize::new(0);
+    let expired = Arc::new(AtomicBool::new(false));
+    let server = EventStream::start({
+        let expired = Arc::clone(&expired);
+        move |request| match watched(request) {
+            None if lists.fetch_add(1, Ordering::SeqCst) == 0 => {
+                let pods: Vec<Value> = (0..PODS)
+                    .map(|number| {
+                        let mut pod = pod(&format!("p{number}"), 1, "Pending");
+                        pod["metadata"]["labels"] = json!({ "padding": "x".repeat(40 << 10) });
+                        pod
+                    })
+                    .collect();
+                request.respond(200, "", &list(10, "", &pods));
+            }
+            None => request.respond(200, "", &list(20, "", &[])),
+            Some(10) => {
+                request.begin();
+                while !expired.load(Ordering::SeqCst) && request.line("") {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                let status = json!({ "kind": "Status", "code": 410, "reason": "Expired" });
+                request.line(&frame("ERROR", &status));
+            }
+            Some(_) => {
+                request.begin();
+                request.hold();
+            }
+        }
+    });
+    let config = config(&folder, &receiver, "kubernetes", &source(&server));
+    let process = launch(&config);
+    let admin = Admin::of(&process);
+    wait_for_stream(&admin, |it| it["cursor"] == "10");
+    open.store(false, Ordering::SeqCst);
+    let before = server.requests().len();
+    expired.store(true, Ordering::SeqCst);
+    // A list, and one more since the queue has refused a deletion.
+    server.wait_for_requests(before + 2);
+    open.store(true, Ordering::SeqCst);
+    wait_for_stream(&admin, |it| it["cursor"] == "20");
+    let until = Instant::now() + DEADLINE;
+    let deleted = || {
+        let types = delivered(&receiver, |frame| frame["type"].clone());
+        types.iter().filter(|it| **it == "DELETED").count()
+    };
+    while deleted() < PODS {
+        assert!(Instant::now() < until, "{}", process.error_so_far());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    end(process);
+}

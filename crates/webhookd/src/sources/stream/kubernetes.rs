@@ -62,6 +62,11 @@ impl Watch {
                     for document in self.deletions.missing_in(&listed) {
                         reader.documents.submit(document.as_bytes(), None);
                     }
+                    // Once deletions are accepted, they are not found again.
+                    reader.documents.settle();
+                    if reader.documents.must_end() || reader.documents.has_refused() {
+                        return Ok(false);
+                    }
                     self.deletions = listed;
                     let version = page.metadata.resource_version.into_owned();
                     reader.documents.advance(Some(version));
