@@ -78,13 +78,14 @@ impl Signals {
     /// For tests, without signals.
     #[cfg(test)]
     pub(crate) fn none() -> Signals {
-        let pair = || UnixStream::pair().expect("a test may have sockets").0;
+        let pair = || UnixStream::pair().expect("a test may have sockets");
+        let (end_pipe, end_writer) = pair();
         Signals {
             end_requested: Arc::default(),
             end_signal: Arc::default(),
-            end_pipe: pair(),
-            end_writer: pair(),
-            reload_pipe: pair(),
+            end_pipe,
+            end_writer,
+            reload_pipe: pair().0,
         }
     }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
 use std::fmt;
 use std::io::{ErrorKind, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use ureq::config::Config;
@@ -34,7 +35,7 @@ pub(super) struct Client {
     agent: Agent,
     settings: Connection,
     /// Tells whether the last connection has input.
-    input: Arc<Mutex<Option<Input>>>,
+    input: Arc<Mutex<Option<ConnectionInput>>>,
 }
 
 /// The response to a request. Its body is read from it.
@@ -43,7 +44,7 @@ pub(super) struct Answer {
     /// The value of `Retry-After`.
     pub(super) retry_after: Option<Vec<u8>>,
     body: ureq::BodyReader<'static>,
-    input: Option<Input>,
+    input: Option<ConnectionInput>,
 }
 
 impl Client {
@@ -233,7 +234,7 @@ impl Resolver for StreamResolver {
 struct SocketConnector {
     signals: Arc<Signals>,
     silence: Duration,
-    input: Arc<Mutex<Option<Input>>>,
+    input: Arc<Mutex<Option<ConnectionInput>>>,
 }
 
 impl fmt::Debug for SocketConnector {
@@ -253,13 +254,10 @@ impl<In: layer::Transport> layer::Connector<In> for SocketConnector {
         let within = *details.timeout.after;
         let socket = Socket::connect(&details.addrs, within, &self.signals)
             .map_err(|error| in_time(error, details.timeout.reason))?;
+        let transport = SocketTransport::new(socket, self.silence);
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        *input = socket.input().ok();
-        Ok(Some(SocketTransport {
-            socket,
-            buffers: LazyBuffers::new(BUFFER, BUFFER),
-            silence: self.silence,
-        }))
+        *input = transport.input(details.needs_tls());
+        Ok(Some(transport))
     }
 }
 
@@ -267,9 +265,91 @@ impl<In: layer::Transport> layer::Connector<In> for SocketConnector {
 #[derive(Debug)]
 struct SocketTransport {
     socket: Socket,
-    buffers: LazyBuffers,
+    buffers: CountedBuffers,
     /// The longest time without a byte.
     silence: Duration,
+}
+
+impl SocketTransport {
+    fn new(socket: Socket, silence: Duration) -> SocketTransport {
+        SocketTransport {
+            socket,
+            buffers: CountedBuffers {
+                buffers: LazyBuffers::new(BUFFER, BUFFER),
+                unread: Arc::default(),
+            },
+            silence,
+        }
+    }
+
+    fn input(&self, is_encrypted: bool) -> Option<ConnectionInput> {
+        Some(ConnectionInput {
+            socket: self.socket.input().ok()?,
+            encrypted: is_encrypted.then(|| Arc::clone(&self.buffers.unread)),
+        })
+    }
+}
+
+/// Tells whether a connection has input.
+struct ConnectionInput {
+    socket: Input,
+    /// How many bytes were received that TLS has not read, since it reads some records at a time.
+    /// `None` without TLS, where only an unfinished chunk is left unread.
+    encrypted: Option<Arc<AtomicUsize>>,
+}
+
+impl ConnectionInput {
+    fn is_ready_within(&self, longest: Duration) -> bool {
+        let encrypted = self.encrypted.as_ref();
+        encrypted.is_some_and(|unread| unread.load(Ordering::Relaxed) > 0)
+            || self.socket.is_ready_within(longest)
+    }
+}
+
+/// Buffers that count the bytes of input in them.
+#[derive(Debug)]
+struct CountedBuffers {
+    buffers: LazyBuffers,
+    unread: Arc<AtomicUsize>,
+}
+
+impl CountedBuffers {
+    fn count(&self) {
+        self.unread
+            .store(self.buffers.input().len(), Ordering::Relaxed);
+    }
+}
+
+impl Buffers for CountedBuffers {
+    fn output(&mut self) -> &mut [u8] {
+        self.buffers.output()
+    }
+
+    fn input(&self) -> &[u8] {
+        self.buffers.input()
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        self.buffers.input_append_buf()
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.buffers.input_appended(amount);
+        self.count();
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.buffers.input_consume(amount);
+        self.count();
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        self.buffers.tmp_and_output()
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.buffers.can_use_input()
+    }
 }
 
 impl layer::Transport for SocketTransport {
@@ -308,5 +388,41 @@ fn in_time(error: std::io::Error, phase: Timeout) -> Error {
             Error::Timeout(phase)
         }
         _ => Error::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use layer::Transport as _;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn bytes_that_tls_has_not_read_are_input() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let wait = Duration::from_secs(60);
+        let signals = Arc::new(Signals::none());
+        let socket = Socket::connect(&[address], wait, &signals).unwrap();
+        let mut transport = SocketTransport::new(socket, wait);
+        let encrypted = transport.input(true).unwrap();
+        let plain = transport.input(false).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"two records").unwrap();
+        assert!(encrypted.is_ready_within(wait) && plain.is_ready_within(wait));
+        let timeout = NextTimeout {
+            after: wait.into(),
+            per_read: None,
+            per_write: None,
+            reason: Timeout::RecvBody,
+        };
+        transport.await_input(timeout).unwrap();
+        assert!(!plain.is_ready_within(Duration::ZERO));
+        for read in [3, 8] {
+            assert!(encrypted.is_ready_within(Duration::ZERO));
+            transport.buffers().input_consume(read);
+        }
+        assert!(!encrypted.is_ready_within(Duration::ZERO));
     }
 }
