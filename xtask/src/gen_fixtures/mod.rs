@@ -128,8 +128,9 @@ fn faults(directory: &Path, wanted: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Vec<S
     Ok(faults)
 }
 
-/// Samples that schedulers wrote.
-const RECORDED: &str = "schedulers";
+/// Folders of what is not generated: samples of schedulers, and schemas of the services that
+/// templates are for.
+const RECORDED: [&str; 2] = ["schedulers", "templates"];
 
 /// The generated files under `directory`, by their paths in it. None if it does not exist.
 fn present(directory: &Path) -> Result<Vec<PathBuf>> {
@@ -139,7 +140,7 @@ fn present(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for path in workspace::files(directory, |_| true)? {
         let path = path.strip_prefix(directory)?;
-        if !path.starts_with(RECORDED) {
+        if !RECORDED.iter().any(|folder| path.starts_with(folder)) {
             paths.push(path.to_owned());
         }
     }
