@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use ureq::config::Config;
+use ureq::http::HeaderValue;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport as layer;
@@ -127,7 +128,12 @@ fn secret(path: &std::path::Path) -> Result<String> {
     let failed = || format!("cannot read {}", path.display());
     let bytes = read_file(path, MAX_SECRET).with_context(failed)?;
     let text = String::from_utf8(bytes).ok().with_context(failed)?;
-    Ok(text.trim().to_owned())
+    let value = text.trim();
+    if HeaderValue::from_str(value).is_err() {
+        let name = path.display();
+        bail!("{name} holds a line break or control character, which no header may have");
+    }
+    Ok(value.to_owned())
 }
 
 impl Answer {
@@ -397,6 +403,18 @@ mod tests {
     use layer::Transport as _;
     use std::io::Write;
     use std::net::TcpListener;
+
+    #[test]
+    fn a_secret_that_is_no_header_is_named_by_its_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "one\ntwo\n").unwrap();
+        let why = secret(&token).unwrap_err().to_string();
+        assert!(why.contains("token holds a line break"), "{why}");
+        assert!(!why.contains("one"), "{why}");
+        std::fs::write(&token, "one\n").unwrap();
+        assert_eq!(secret(&token).unwrap(), "one");
+    }
 
     #[test]
     fn bytes_that_tls_has_not_read_are_input() {
