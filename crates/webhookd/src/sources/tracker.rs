@@ -1,7 +1,8 @@
 //! How far a file or stream is safe: up to the first line that is not accepted yet.
 
+use super::completion::{Accepted, Completion, Report};
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use webhook_queue::Sequence;
 
 /// Tracks which lines are done, in whatever order that happens. A `P` is a position after a line.
@@ -97,6 +98,34 @@ impl<P: Clone> Tracker<P> {
 
     fn inner(&self) -> MutexGuard<'_, Inner<P>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tracks a line besides reporting on it.
+pub(super) struct TrackedLine<P> {
+    pub(super) tracker: Arc<Tracker<P>>,
+    pub(super) report: Arc<Report>,
+}
+
+impl<P: Clone + Send + 'static> Completion for TrackedLine<P> {
+    fn accepted(&self, line: u64, accepted: Accepted) {
+        self.tracker.finish(line);
+        self.report.accepted(line, accepted);
+    }
+
+    /// The line is read again, at once or after the next start, so it does not count as refused.
+    fn refused(&self, line: u64, why: &str) {
+        self.tracker.refuse();
+        self.report.warn_of_line(line, why);
+    }
+
+    fn rejected(&self, line: u64, why: &str) {
+        self.tracker.finish(line);
+        self.report.rejected(line, why);
+    }
+
+    fn sequence(&self) -> Option<&Sequence> {
+        Some(self.tracker.sequence())
     }
 }
 

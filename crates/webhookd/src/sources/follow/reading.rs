@@ -2,15 +2,13 @@
 
 use super::checkpoint::{COMPARED, Checkpoint, FINGERPRINT, Mark, before};
 use super::content::{Content, FileId, is_damage};
-use crate::sources::completion::{Accepted, Completion, Report};
 use crate::sources::feeder::Feeder;
 use crate::sources::splitter::{Line, Splitter};
-use crate::sources::tracker::Tracker;
+use crate::sources::tracker::{TrackedLine, Tracker};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_queue::Sequence;
 
 /// Bytes asked for in one read.
 const CHUNK: usize = 64 * 1024;
@@ -259,38 +257,10 @@ fn feed(
         line: number,
     };
     tracker.begin(number, after);
-    let completion = Arc::new(FollowedLine {
+    let completion = Arc::new(TrackedLine {
         tracker: Arc::clone(tracker),
         report: Arc::clone(feeder.report()),
     });
     let key = format!("follow {} {end}", checkpoint.reading);
     feeder.submit(line, Some(&key), &completion)
-}
-
-/// Tracks a line besides reporting on it.
-struct FollowedLine {
-    tracker: Arc<Tracker<Mark>>,
-    report: Arc<Report>,
-}
-
-impl Completion for FollowedLine {
-    fn accepted(&self, line: u64, accepted: Accepted) {
-        self.tracker.finish(line);
-        self.report.accepted(line, accepted);
-    }
-
-    /// The line is read again, at once or after the next start, so it does not count as refused.
-    fn refused(&self, line: u64, why: &str) {
-        self.tracker.refuse();
-        self.report.warn_of_line(line, why);
-    }
-
-    fn rejected(&self, line: u64, why: &str) {
-        self.tracker.finish(line);
-        self.report.rejected(line, why);
-    }
-
-    fn sequence(&self) -> Option<&Sequence> {
-        Some(self.tracker.sequence())
-    }
 }

@@ -1,17 +1,16 @@
 //! Submits the documents of a stream, and keeps the cursor up to which all are accepted.
 
 use super::stats::StreamStats;
-use crate::sources::completion::{Accepted, Completion, Report};
+use crate::sources::completion::Report;
 use crate::sources::feeder::Feeder;
 use crate::sources::saved;
 use crate::sources::splitter::Line;
-use crate::sources::tracker::Tracker;
+use crate::sources::tracker::{TrackedLine, Tracker};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_queue::Sequence;
 
 /// How often the cursor is written, at most.
 const SAVING: Duration = Duration::from_secs(1);
@@ -103,7 +102,7 @@ impl Documents {
     pub(super) fn submit(&mut self, document: &[u8], cursor: Cursor) {
         self.stats.document();
         let number = self.begin(cursor);
-        let completion = Arc::new(StreamDocument {
+        let completion = Arc::new(TrackedLine {
             tracker: Arc::clone(&self.tracker),
             report: Arc::clone(self.feeder.report()),
         });
@@ -220,32 +219,4 @@ impl Documents {
 /// becomes one.
 fn file_name(name: &str) -> String {
     format!("stream-{}.json", name.replace('/', "."))
-}
-
-/// Tracks a document besides reporting on it.
-struct StreamDocument {
-    tracker: Arc<Tracker<Cursor>>,
-    report: Arc<Report>,
-}
-
-impl Completion for StreamDocument {
-    fn accepted(&self, line: u64, accepted: Accepted) {
-        self.tracker.finish(line);
-        self.report.accepted(line, accepted);
-    }
-
-    /// The document is read again, so it does not count as refused.
-    fn refused(&self, line: u64, why: &str) {
-        self.tracker.refuse();
-        self.report.warn_of_line(line, why);
-    }
-
-    fn rejected(&self, line: u64, why: &str) {
-        self.tracker.finish(line);
-        self.report.rejected(line, why);
-    }
-
-    fn sequence(&self) -> Option<&Sequence> {
-        Some(self.tracker.sequence())
-    }
 }
