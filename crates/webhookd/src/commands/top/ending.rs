@@ -92,6 +92,13 @@ fn wait(signals: &UnixStream, ended: &UnixStream) -> bool {
     fds[0].revents().is_empty()
 }
 
+/// Whether the terminal has been closed.
+pub(super) fn is_terminal_gone() -> bool {
+    let stdout = std::io::stdout();
+    let mut fds = [PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty())];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
 /// Whether the display ends in time.
 fn has_ended(ended: &UnixStream) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];

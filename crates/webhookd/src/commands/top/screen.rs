@@ -1,12 +1,15 @@
 //! The terminal: shows the board, handles keys, and restores the terminal at the end.
 
 use super::board::Board;
-use super::ending::Ending;
+use super::ending::{Ending, is_terminal_gone};
 use super::snapshot::Source;
 use super::view;
 use anyhow::{Context, Result};
 use ratatui::DefaultTerminal;
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::execute;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 /// How often to look whether to end.
@@ -20,6 +23,7 @@ impl Drop for Restore {
     fn drop(&mut self) {
         // A terminal that is gone needs none.
         drop(ratatui::try_restore());
+        drop(execute!(std::io::stdout(), Show));
     }
 }
 
@@ -31,7 +35,10 @@ pub(super) fn watch(source: &Source, mut board: Board, interval: Duration) -> Re
     let ending = Ending::watch()?;
     let _restore = Restore;
     let shown = keep_showing(source, &mut board, interval, &ending);
-    if ending.is_requested() { Ok(()) } else { shown }
+    if ending.is_requested() || is_terminal_gone() {
+        return Ok(());
+    }
+    shown
 }
 
 fn keep_showing(
@@ -40,7 +47,9 @@ fn keep_showing(
     interval: Duration,
     ending: &Ending,
 ) -> Result<()> {
-    let mut terminal = ratatui::try_init().context("cannot use the terminal")?;
+    // If the terminal is gone, the drop would panic on an error that it cannot print. `Restore` does
+    // what it does.
+    let mut terminal = ManuallyDrop::new(ratatui::try_init().context("cannot use the terminal")?);
     let mut look_at = Instant::now() + interval;
     show(&mut terminal, board)?;
     while !ending.is_requested() {
