@@ -21,7 +21,9 @@ pub struct WriterStatistics {
     pub settlements: u64,
     /// Commits that failed, except for events that a full queue has no room for.
     pub failures: u64,
-    /// Why the last of them failed, if none succeeded since.
+    /// Why the last of them failed.
+    pub last_failure: Option<String>,
+    /// The same, if no commit has succeeded since.
     pub failing: Option<String>,
     /// When that was; `None` when the queue takes nothing more until it is opened again.
     pub failed_at: Option<Instant>,
@@ -52,6 +54,7 @@ impl WriterStatistics {
             message = format!("{message}: {cause}");
             source = cause.source();
         }
+        self.last_failure = Some(message.clone());
         self.failing = Some(message);
         self.failed_at = error.is_retryable().then(Instant::now);
     }

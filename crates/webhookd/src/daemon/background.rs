@@ -93,7 +93,7 @@ fn housekeeping(
             feed_watchdog(&daemon);
         }
         if let Some(writer) = daemon.monitor.writer() {
-            queue_log.observe(&writer);
+            queue_log.observe(writer.failures, daemon.commit_failure(&writer));
             queue_log.observe_targets(&daemon.monitor.stats_without_queue().targets);
         }
         check_queue(&daemon, &mut queue_log, &signals);

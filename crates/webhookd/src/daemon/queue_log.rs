@@ -5,7 +5,7 @@ use crate::console::chain;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use webhook_dispatch::TargetStats;
-use webhook_queue::{QueueError, WriterStatistics};
+use webhook_queue::QueueError;
 
 /// How often a failure that lasts is logged.
 const REPEAT: Duration = Duration::from_secs(60);
@@ -52,17 +52,13 @@ impl QueueLog {
         self.unusable = error;
     }
 
-    /// Logs what has changed.
-    pub(super) fn observe(&mut self, writer: &WriterStatistics) {
-        match (&writer.failing, self.failing) {
+    /// Logs when commits begin to fail and when the disk takes writes again: what `/readyz` says.
+    pub(super) fn observe(&mut self, failures: u64, failure: Option<String>) {
+        match (failure, self.failing) {
             (Some(_), Some(at)) if at.elapsed() < REPEAT => {}
             (Some(error), _) => {
                 self.failing = Some(Instant::now());
-                tracing::error!(
-                    error,
-                    failures = writer.failures,
-                    "commits to the queue fail: {error}"
-                );
+                tracing::error!(error, failures, "commits to the queue fail: {error}");
             }
             (None, Some(_)) => {
                 self.failing = None;

@@ -119,12 +119,11 @@ impl Daemon {
 
     /// Why commits fail. A failure counts until the disk takes a write again, even if a commit that
     /// needs no room succeeds meanwhile; [`probe_disk`](Daemon::probe_disk) finds out.
-    fn commit_failure(&self, writer: &WriterStatistics) -> Option<String> {
+    pub(super) fn commit_failure(&self, writer: &WriterStatistics) -> Option<String> {
         let needs_restart = writer.failing.is_some() && writer.failed_at.is_none();
         let is_open = writer.failures > self.mended_failures.load(Ordering::SeqCst);
-        let failing = writer.failing.clone();
-        (needs_restart || is_open)
-            .then(|| failing.unwrap_or_else(|| "the disk does not take writes yet".to_owned()))
+        let why = writer.failing.as_ref().or(writer.last_failure.as_ref());
+        why.filter(|_| needs_restart || is_open).cloned()
     }
 
     /// Writes to the queue's disk if a commit has failed since the last write that it took. May wait
