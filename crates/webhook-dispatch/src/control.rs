@@ -287,19 +287,22 @@ impl Control {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        match self.queue() {
-            Some(queue) => queue.quarantined(after, visit),
+        match self.queue().as_ref().and_then(|queue| queue.verifier()) {
+            Some(verifier) => verifier.quarantined(after, visit),
             None => Ok(()),
         }
     }
 
     /// Reads the whole queue and checks every record; changes nothing. Blocks while the disk is
-    /// read once, in competition with deliveries. `None` if there is no queue.
+    /// read once, in competition with deliveries. `None` if there is no queue, or its storage checks
+    /// its records itself.
     ///
     /// # Errors
     /// The queue cannot be read to its end. Damaged records are no error: they are returned.
     pub fn verify(&self) -> Result<Option<Verification>, QueueError> {
-        self.queue().map(|queue| queue.verify()).transpose()
+        let queue = self.queue();
+        let verifier = queue.as_ref().and_then(|queue| queue.verifier());
+        verifier.map(|verifier| verifier.verify()).transpose()
     }
 
     /// Closes the queue after [`shutdown`](crate::Dispatcher::shutdown), if that could not.

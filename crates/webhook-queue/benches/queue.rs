@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use webhook_queue::{
-    Accepted, DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, compact,
+    Accepted, DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, SlotGuard,
+    compact,
 };
 
 const GROUP: usize = 256;
@@ -116,7 +117,7 @@ fn steady(queue: &DiskQueue, setting: &Setting, targets: usize, first: u64) -> D
             .drain(..)
             .flat_map(|entry| names.iter().map(move |target| delivered(target, entry)))
             .collect();
-        let accepted = queue.commit(&events, &settlements).unwrap();
+        let accepted = queue.commit(&events, &settlements).unwrap().accepted;
         before.extend(accepted.iter().filter_map(Accepted::entry));
     }
     begun.elapsed()
@@ -149,6 +150,7 @@ fn delivered(target: &Arc<str>, entry: EntryId) -> Settlement {
         target: target.clone(),
         entry,
         outcome: Settled::Delivered,
+        guard: SlotGuard::SOLE,
     }
 }
 
@@ -210,12 +212,12 @@ fn backlog(dir: &Path, setting: &Setting, bare: Duration) {
         let begun = Instant::now();
         for event in &events {
             let mut found = 0;
-            let mut visit = |_: webhook_queue::Owed<'_>| {
+            let mut visit = |_, _: webhook_queue::Owed<'_>| {
                 found += 1;
                 ControlFlow::Continue(())
             };
             queue
-                .owed_of_key("target-0", &event.key, None, &mut visit)
+                .owed_of_keys("target-0", std::slice::from_ref(&event.key), &mut visit)
                 .unwrap();
             assert!(found > 0);
         }

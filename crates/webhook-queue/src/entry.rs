@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::QueueError;
+use crate::{Claim, QueueError, SlotGuard};
 
 /// The id of an event, chosen by the caller. It stays the same over retries, restarts and replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -198,6 +198,30 @@ pub struct Settlement {
     pub entry: EntryId,
     /// The outcome.
     pub outcome: Settled,
+    /// The guard under which it was delivered.
+    pub guard: SlotGuard,
+}
+
+/// What became of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by queues")]
+pub struct CommitResult {
+    /// One for each append, in order.
+    pub accepted: Vec<Accepted>,
+    /// One for each settlement, in order.
+    pub settled: Vec<SettlementResult>,
+}
+
+/// What became of a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettlementResult {
+    /// Applied. Two of one entry in one commit may count as one.
+    Applied,
+    /// Without effect, since the target was not owed the entry.
+    NotOwed,
+    /// Without effect, since its claim had ended: another process settles the entry.
+    Fenced,
 }
 
 /// The outcome of an entry at one target.
@@ -270,6 +294,8 @@ pub struct Owed<'a> {
     pub attempts: u32,
     /// The earliest time of the next attempt, epoch milliseconds; 0 if it never failed.
     pub not_before: u64,
+    /// The claim under which it was read. A dead letter may have any.
+    pub claim: Claim,
 }
 
 /// A dead letter, borrowed from the queue.

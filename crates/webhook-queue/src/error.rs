@@ -65,6 +65,34 @@ pub enum QueueError {
         source: Arc<QueueError>,
     },
 
+    /// The connection to a shared queue was lost during a commit, so its events may be stored or
+    /// not. Committing an event again under the same id finds out, and stores it once.
+    #[error("the connection to the queue was lost during a commit, which may have taken effect")]
+    Unknown {
+        /// The error of the connection.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// The storage of a shared queue cannot be reached. Nothing was stored or applied.
+    #[error("{storage} cannot be reached; nothing was accepted")]
+    Unavailable {
+        /// The storage, without secrets, for example its host and database.
+        storage: String,
+        /// The error of the connection.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// The storage of a shared queue can be reached and not be used. Nothing was changed.
+    #[error("{storage} cannot be used for the queue: {detail}")]
+    Unusable {
+        /// The storage, without secrets.
+        storage: String,
+        /// Why, and what to do.
+        detail: String,
+    },
+
     /// A file or directory of the queue cannot be used. Nothing was changed.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -197,6 +225,8 @@ impl QueueError {
             QueueError::Full { .. }
                 | QueueError::NoSpace { .. }
                 | QueueError::Storage { .. }
+                | QueueError::Unknown { .. }
+                | QueueError::Unavailable { .. }
                 | QueueError::Moved { .. }
                 | QueueError::Locked { .. }
         )

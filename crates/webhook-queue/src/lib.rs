@@ -4,6 +4,7 @@
 //! and no target URL. [`Queue`] promises nothing that only one process could know, so that a queue
 //! can be shared.
 
+mod claim;
 mod disk_queue;
 mod duplicates;
 mod entry;
@@ -13,15 +14,17 @@ mod last_states;
 mod memory_queue;
 mod queue;
 mod quotas;
+mod shared_statistics;
 mod verification;
 
+pub use claim::{Claim, News, SlotGuard};
 pub use disk_queue::{
     Compaction, DiskQueue, Options, compact, verify, verify_tables, was_left_open,
 };
 pub use duplicates::{DuplicateWindow, RecentKeys};
 pub use entry::{
-    Accepted, DeadLetter, EntryId, Event, EventId, LastState, Owed, Quarantined, Settled,
-    Settlement, TargetHold,
+    Accepted, CommitResult, DeadLetter, EntryId, Event, EventId, LastState, Owed, Quarantined,
+    Settled, Settlement, SettlementResult, TargetHold,
 };
 pub use error::QueueError;
 pub use group_writer::{
@@ -30,6 +33,7 @@ pub use group_writer::{
 };
 pub use last_states::LastStates;
 pub use memory_queue::MemoryQueue;
-pub use queue::{Queue, Statistics, TargetStatistics};
+pub use queue::{Queue, Statistics, TargetStatistics, Verify};
 pub use quotas::{DeadLetterLimits, Quotas};
+pub use shared_statistics::{SharedStatistics, Standbys, WorkerStatistics};
 pub use verification::{CorruptEntry, Verification};

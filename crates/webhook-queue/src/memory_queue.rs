@@ -5,9 +5,9 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    Accepted, DeadLetter, DuplicateWindow, EntryId, Event, LastState, LastStates, Owed,
-    Quarantined, Queue, QueueError, Quotas, RecentKeys, Settled, Settlement, Statistics,
-    TargetHold, TargetStatistics, Verification,
+    Accepted, Claim, CommitResult, DeadLetter, DuplicateWindow, EntryId, Event, LastState,
+    LastStates, Owed, Quarantined, Queue, QueueError, Quotas, RecentKeys, Settled, Settlement,
+    SettlementResult, Statistics, TargetHold, TargetStatistics, Verification, Verify,
 };
 
 /// Bytes counted for an event besides its key, body and attributes.
@@ -172,6 +172,7 @@ impl Stored {
             accepted_at: self.event.accepted_at,
             attempts,
             not_before,
+            claim: Claim::SOLE,
         }
     }
 }
@@ -227,7 +228,7 @@ impl State {
         EntryId(self.last)
     }
 
-    fn settle(&mut self, settlement: &Settlement) {
+    fn settle(&mut self, settlement: &Settlement) -> SettlementResult {
         let (seq, target) = (settlement.entry.0, &*settlement.target);
         if let Settled::Held { until, note } = &settlement.outcome {
             let (until, note) = (*until, note.clone());
@@ -236,10 +237,10 @@ impl State {
                 let target = Arc::clone(&settlement.target);
                 self.holds.insert(target, TargetHold { until, note });
             }
-            return;
+            return SettlementResult::Applied;
         }
         if !matches!(self.standing(seq, target), Some(Standing::Owed { .. })) {
-            return;
+            return SettlementResult::NotOwed;
         }
         let standing = match &settlement.outcome {
             Settled::Delivered | Settled::Dropped | Settled::Held { .. } => None,
@@ -261,6 +262,7 @@ impl State {
             }),
         };
         self.set(seq, target, standing);
+        SettlementResult::Applied
     }
 
     /// Replaces the standing of an event at a target, if it has one there.
@@ -328,12 +330,36 @@ impl State {
     }
 }
 
+impl Verify for MemoryQueue {
+    fn quarantined(
+        &self,
+        _after: Option<EntryId>,
+        _visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<Verification, QueueError> {
+        let state = self.snapshot();
+        let count = |is: fn(&Standing) -> bool| {
+            let standings = state.events.values().flat_map(|of| of.standings.values());
+            standings.filter(|standing| is(standing)).count() as u64
+        };
+        Ok(Verification {
+            events: state.events.len() as u64,
+            owed: count(|standing| matches!(standing, Standing::Owed { .. })),
+            dead: count(|standing| matches!(standing, Standing::Dead { .. })),
+            ..Verification::default()
+        })
+    }
+}
+
 impl Queue for MemoryQueue {
     fn commit(
         &self,
         appends: &[Event],
         settlements: &[Settlement],
-    ) -> Result<Vec<Accepted>, QueueError> {
+    ) -> Result<CommitResult, QueueError> {
         let mut state = self.lock();
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let repeated = |recent: &RecentKeys, event: &Event| {
@@ -378,9 +404,7 @@ impl Queue for MemoryQueue {
         let free = self.max_bytes.saturating_sub(state.bytes + need);
         let over_quota = self.over_quota(&state, appends, free, &dropped)?;
         let state = Arc::make_mut(&mut state);
-        for settlement in settlements {
-            state.settle(settlement);
-        }
+        let settled = settlements.iter().map(|it| state.settle(it)).collect();
         let mut append = |(event, mut over_quota): (&Event, Vec<Arc<str>>)| {
             if let Some(first) = repeated(&recent, event) {
                 return Accepted::Duplicate(first);
@@ -415,7 +439,8 @@ impl Queue for MemoryQueue {
             };
             accepted.after(previous)
         };
-        Ok(appends.iter().zip(over_quota).map(&mut append).collect())
+        let accepted = appends.iter().zip(over_quota).map(&mut append).collect();
+        Ok(CommitResult { accepted, settled })
     }
 
     fn set_quotas(&self, quotas: Quotas) {
@@ -479,15 +504,16 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    fn owed_of_key(
+    fn owed_of_keys(
         &self,
         target: &str,
-        key: &[u8],
-        after: Option<EntryId>,
-        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+        keys: &[Arc<[u8]>],
+        visit: &mut dyn FnMut(usize, Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
         let snapshot = self.snapshot();
-        snapshot.visit_owed(target, Some(key), after, visit);
+        for (index, key) in keys.iter().enumerate() {
+            snapshot.visit_owed(target, Some(key), None, &mut |owed| visit(index, owed));
+        }
         Ok(())
     }
 
@@ -552,26 +578,8 @@ impl Queue for MemoryQueue {
         Ok(self.snapshot().holds.get(target).cloned())
     }
 
-    fn quarantined(
-        &self,
-        _after: Option<EntryId>,
-        _visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
-    ) -> Result<(), QueueError> {
-        Ok(())
-    }
-
-    fn verify(&self) -> Result<Verification, QueueError> {
-        let state = self.snapshot();
-        let count = |is: fn(&Standing) -> bool| {
-            let standings = state.events.values().flat_map(|of| of.standings.values());
-            standings.filter(|standing| is(standing)).count() as u64
-        };
-        Ok(Verification {
-            events: state.events.len() as u64,
-            owed: count(|standing| matches!(standing, Standing::Owed { .. })),
-            dead: count(|standing| matches!(standing, Standing::Dead { .. })),
-            ..Verification::default()
-        })
+    fn verifier(&self) -> Option<&dyn Verify> {
+        Some(self)
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {
@@ -606,6 +614,7 @@ impl Queue for MemoryQueue {
             max_bytes: self.max_bytes,
             corrupt: 0,
             last_states: self.last_states().len(),
+            shared: None,
         })
     }
 }

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{
-    Accepted, DeadLetter, EntryId, Event, Owed, Quarantined, QueueError, Quotas, Settlement,
-    TargetHold, Verification,
+    Claim, CommitResult, DeadLetter, EntryId, Event, News, Owed, Quarantined, QueueError, Quotas,
+    Settlement, SharedStatistics, SlotGuard, TargetHold, Verification,
 };
 
 /// What a queue holds for one target.
@@ -41,13 +42,25 @@ pub struct Statistics {
     pub corrupt: u64,
     /// Keys whose last state is known.
     pub last_states: u64,
+    /// What a queue knows of the processes that share it.
+    pub shared: Option<SharedStatistics>,
 }
 
 /// Stores events until each of their targets has settled them. Each method says what is guaranteed
 /// when it returns.
+///
+/// A queue may be shared by several processes ([`is_shared`](Queue::is_shared)). Each of them may
+/// append events for any key, and reads and delivers the entries of the slots that it has a
+/// [`Claim`] to. An entry never appears before one that was read, except when
+/// [`News::reread`] says so.
+///
+/// All times are of this process's clock. A shared queue keeps those of its storage, and converts
+/// them.
 pub trait Queue: Send + Sync + 'static {
-    /// Stores `appends` and applies `settlements`, all or nothing. Returns the result of each
-    /// append, in order, once the change is durable: once it survives a crash and a power loss.
+    /// Stores `appends` and applies `settlements`, all or nothing. Returns the result of each of
+    /// them, in order, once the change is durable: once it survives a crash and a power loss. A
+    /// settlement whose claim has ended is not applied
+    /// ([`Fenced`](crate::SettlementResult::Fenced)), and the rest of its group is.
     ///
     /// An event whose idempotency key is known is a duplicate: it is not stored, and takes no room.
     /// An idempotency key is known from its event on, also to later events of the same commit, for as long as
@@ -61,13 +74,34 @@ pub trait Queue: Send + Sync + 'static {
     /// not changed for longest are forgotten.
     ///
     /// # Errors
-    /// Nothing was stored or applied, with one exception: [`QueueError::Refusing`] means that the
-    /// storage cannot tell, and the appended events may be there when the queue is opened again.
+    /// Nothing was stored or applied, with two exceptions, where the storage cannot tell:
+    /// [`QueueError::Refusing`] (the appended events may be there when the queue is opened again),
+    /// and [`QueueError::Unknown`] (they may be there now; an event that is committed again under
+    /// the same id is stored once).
     fn commit(
         &self,
         appends: &[Event],
         settlements: &[Settlement],
-    ) -> Result<Vec<Accepted>, QueueError>;
+    ) -> Result<CommitResult, QueueError>;
+
+    /// Whether other processes may use the queue.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Permission to deliver an entry that was read under this claim. `None` once the claim has
+    /// ended or is about to: another process may deliver the entry. Cheap enough to be called for
+    /// each delivery.
+    fn guard(&self, _claim: Claim) -> Option<SlotGuard> {
+        Some(SlotGuard::SOLE)
+    }
+
+    /// Waits until something has happened to a shared queue since the last call, up to `timeout`.
+    /// To be called by one thread.
+    fn wait_for_news(&self, timeout: Duration) -> News {
+        std::thread::sleep(timeout);
+        News::default()
+    }
 
     /// Sets what the targets may use from now on; nothing is bounded before. Entries that a target
     /// is owed already stay.
@@ -105,7 +139,8 @@ pub trait Queue: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Visits the entries after `after` that `target` is owed, in order, until `visit` breaks.
+    /// Visits the entries after `after` that `target` is owed, in order, until `visit` breaks; of a
+    /// shared queue those of the slots that this process has a claim to.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -116,17 +151,17 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
-    /// Visits the entries of one key after `after` that `target` is owed, in order, until `visit`
-    /// breaks.
+    /// Visits the entries of each of these keys that `target` is owed, in order. `visit` gets the
+    /// index of the key; a break ends the visit of that key alone. As [`owed`](Queue::owed), keys
+    /// without a claim have none.
     ///
     /// # Errors
     /// When the storage cannot be read.
-    fn owed_of_key(
+    fn owed_of_keys(
         &self,
         target: &str,
-        key: &[u8],
-        after: Option<EntryId>,
-        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+        keys: &[Arc<[u8]>],
+        visit: &mut dyn FnMut(usize, Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
     /// Visits the dead letters after `after`, of one target or of all, until `visit` breaks:
@@ -173,6 +208,40 @@ pub trait Queue: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// How its records are checked, if that is its own concern, not its storage's.
+    fn verifier(&self) -> Option<&dyn Verify> {
+        None
+    }
+
+    /// Whether events can be stored, as far as that is known without storing one. Cheap enough to be
+    /// called every second.
+    ///
+    /// # Errors
+    /// The error that [`commit`](Queue::commit) would return for an event. If it is not
+    /// [retryable](QueueError::is_retryable), the queue refuses events until it is opened again.
+    fn check(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    /// Makes sure that the next opening finds everything that the queue holds, also if its files were
+    /// deleted while it was open. Ends all claims to a shared queue, so that other processes go on at
+    /// once. To be called when nothing more will be changed.
+    ///
+    /// # Errors
+    /// What the queue holds is lost when the process ends. The call can be repeated.
+    fn close(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    /// The counts of each target and of the whole queue.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn statistics(&self) -> Result<Statistics, QueueError>;
+}
+
+/// Checks the records of a queue, and shows those that are damaged.
+pub trait Verify {
     /// Visits the quarantined entries after `after`, in the order accepted, until `visit` breaks.
     /// Their records are damaged, and no target is owed them.
     ///
@@ -191,29 +260,4 @@ pub trait Queue: Send + Sync + 'static {
     /// When the storage cannot be read to its end. A damaged record is not an error: the result
     /// lists it.
     fn verify(&self) -> Result<Verification, QueueError>;
-
-    /// Whether events can be stored, as far as that is known without storing one. Cheap enough to be
-    /// called every second.
-    ///
-    /// # Errors
-    /// The error that [`commit`](Queue::commit) would return for an event. If it is not
-    /// [retryable](QueueError::is_retryable), the queue refuses events until it is opened again.
-    fn check(&self) -> Result<(), QueueError> {
-        Ok(())
-    }
-
-    /// Makes sure that the next opening finds everything that the queue holds, also if its files were
-    /// deleted while it was open. To be called when nothing more will be changed.
-    ///
-    /// # Errors
-    /// What the queue holds is lost when the process ends. The call can be repeated.
-    fn close(&self) -> Result<(), QueueError> {
-        Ok(())
-    }
-
-    /// The counts of each target and of the whole queue.
-    ///
-    /// # Errors
-    /// When the storage cannot be read.
-    fn statistics(&self) -> Result<Statistics, QueueError>;
 }

@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use webhook_event::Schema;
 use webhook_model::{EventHeader, TaskStateChange};
-use webhook_queue::{DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement};
+use webhook_queue::{
+    DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, SlotGuard,
+};
 
 /// The fixtures' events, one a line.
 const EVENTS: &str = include_str!("../../fixtures/events.ndjson");
@@ -171,12 +173,14 @@ fn queue(times: u64) -> Result<()> {
             .collect();
         let entries = queue.commit(&events, &settlements)?;
         settlements = entries
+            .accepted
             .into_iter()
             .filter_map(|accepted| accepted.entry())
             .map(|entry| Settlement {
                 target: Arc::clone(&target),
                 entry,
                 outcome: Settled::Delivered,
+                guard: SlotGuard::SOLE,
             })
             .collect();
     }

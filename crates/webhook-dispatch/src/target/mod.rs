@@ -35,7 +35,7 @@ use crate::shared::{Hold, HoldReason, NextStep, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_config::{BreakerPolicy, RetryPolicy, Target};
-use webhook_queue::{EntryId, Settled, Settlement};
+use webhook_queue::{EntryId, Settled, Settlement, SlotGuard};
 
 /// Bytes of bodies that a target's lanes may hold; the channel to the worker may hold as many
 /// again.
@@ -548,6 +548,7 @@ impl TargetState {
             target: Arc::clone(&self.name),
             entry,
             outcome,
+            guard: SlotGuard::SOLE,
         }
     }
 }

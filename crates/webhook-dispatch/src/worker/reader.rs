@@ -36,7 +36,7 @@ fn read_back(
     let mut any = false;
     while let Some(mut read) = backlog.begin_read() {
         let key = read.key.clone();
-        queue.owed_of_key(target, &key, None, &mut |owed| {
+        queue.owed_of_keys(target, &[key], &mut |_, owed| {
             backlog.read_entry(&mut read, &owed, at)
         })?;
         any = true;

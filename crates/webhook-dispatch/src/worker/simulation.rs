@@ -141,7 +141,8 @@ impl<'a> Simulation<'a> {
         let accepted = self
             .queue
             .commit(std::slice::from_ref(&event), &[])
-            .unwrap();
+            .unwrap()
+            .accepted;
         let live = LiveEvent {
             entry: accepted[0].entry().unwrap(),
             id,

@@ -37,8 +37,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use webhook_config::{BreakerPolicy, RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
-    Accepted, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Quarantined, Queue,
-    QueueError, Quotas, Settled, Settlement, Statistics, Verification,
+    Accepted, Claim, CommitResult, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Queue,
+    QueueError, Quotas, Settled, Settlement, Statistics,
 };
 
 const WINDOW: usize = 8;
@@ -100,7 +100,7 @@ impl Store {
             unannounced,
             stored,
         } = &mut *staged;
-        let entries = self.queue.commit(appends, settlements).unwrap();
+        let entries = self.queue.commit(appends, settlements).unwrap().accepted;
         for settlement in settlements.drain(..) {
             unannounced.push_back(Announcement::Synced(match settlement.outcome {
                 Settled::Attempted { .. } => Synced::Noted,
@@ -197,6 +197,7 @@ fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
             accepted_at: kept.accepted_at,
             attempts: kept.attempts,
             not_before: kept.not_before,
+            claim: Claim::SOLE,
         };
         if visit(owed).is_break() {
             break;
@@ -205,7 +206,7 @@ fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
 }
 
 impl Queue for Store {
-    fn commit(&self, _: &[Event], _: &[Settlement]) -> Result<Vec<Accepted>, QueueError> {
+    fn commit(&self, _: &[Event], _: &[Settlement]) -> Result<CommitResult, QueueError> {
         unreachable!("a worker does not write")
     }
 
@@ -231,19 +232,21 @@ impl Queue for Store {
         Ok(())
     }
 
-    fn owed_of_key(
+    fn owed_of_keys(
         &self,
         target: &str,
-        key: &[u8],
-        after: Option<EntryId>,
-        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+        keys: &[Arc<[u8]>],
+        visit: &mut dyn FnMut(usize, Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
         self.commit_preceding();
-        let mut kept = Vec::new();
-        self.queue
-            .owed_of_key(target, key, after, &mut keep(&mut kept))?;
+        let mut kept: Vec<Vec<_>> = keys.iter().map(|_| Vec::new()).collect();
+        self.queue.owed_of_keys(target, keys, &mut |index, owed| {
+            keep(&mut kept[index])(owed)
+        })?;
         self.commit_overtaking();
-        show(&kept, visit);
+        for (index, kept) in kept.iter().enumerate() {
+            show(kept, &mut |owed| visit(index, owed));
+        }
         Ok(())
     }
 
@@ -266,18 +269,6 @@ impl Queue for Store {
 
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
         self.queue.drop_target(target)
-    }
-
-    fn quarantined(
-        &self,
-        after: Option<EntryId>,
-        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
-    ) -> Result<(), QueueError> {
-        self.queue.quarantined(after, visit)
-    }
-
-    fn verify(&self) -> Result<Verification, QueueError> {
-        self.queue.verify()
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {

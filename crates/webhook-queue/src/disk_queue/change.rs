@@ -15,7 +15,7 @@ use super::removal::Removal;
 use super::states;
 use super::tables::Tables;
 use super::target_rows::{Names, TargetRows};
-use crate::{DeadLetterLimits, DuplicateWindow, EntryId, Settled, Settlement};
+use crate::{DeadLetterLimits, DuplicateWindow, EntryId, Settled, Settlement, SettlementResult};
 
 /// The first dead letters of a target that are looked at for their age. They are in the order
 /// accepted, which is nearly that of their ages.
@@ -85,30 +85,33 @@ impl<'q> Change<'q> {
         known::trim(self.tables, &mut self.txn, window, limit)
     }
 
-    /// Applies a settlement; without effect if the target is not owed the entry. `notes` says
-    /// whether the notes of dead letters are kept, if there is room for them.
+    /// Applies a settlement; without effect if the target is not owed the entry. Of deliveries,
+    /// [`find_not_owed`](Change::find_not_owed) tells later whether it was. `notes` says whether the
+    /// notes of dead letters are kept, if there is room for them.
     pub(super) fn settle(
         &mut self,
         settlement: &Settlement,
         capacity: &Capacity,
         notes: bool,
-    ) -> heed::Result<()> {
+    ) -> heed::Result<SettlementResult> {
+        use SettlementResult::{Applied, NotOwed};
         let Some(index) = self.rows.find(&self.txn, &settlement.target)? else {
-            return Ok(());
+            return Ok(NotOwed);
         };
         let seq = settlement.entry.0;
         if let Settled::Delivered | Settled::Dropped = settlement.outcome {
             self.removal.settle(index, seq);
-            return Ok(());
+            return Ok(Applied);
         }
         if let Settled::Held { until, note } = &settlement.outcome {
             let (number, _) = self.rows.at(index);
             let (key, meta) = (record::hold_key(*number), &self.tables.meta);
             if *until == 0 {
                 meta.delete(&mut self.txn, &key)?;
-                return Ok(());
+            } else {
+                meta.put(&mut self.txn, &key, &record::hold_value(*until, note))?;
             }
-            return meta.put(&mut self.txn, &key, &record::hold_value(*until, note));
+            return Ok(Applied);
         }
         // A settlement applies to what those before it have left.
         self.removal.take_settled(&mut self.txn, &mut self.rows)?;
@@ -116,16 +119,16 @@ impl<'q> Change<'q> {
         let key = record::target_key(*number, seq);
         let Tables { owed, dead, .. } = self.tables;
         match &settlement.outcome {
-            Settled::Delivered | Settled::Dropped | Settled::Held { .. } => Ok(()),
+            Settled::Delivered | Settled::Dropped | Settled::Held { .. } => {}
             Settled::Attempted {
                 attempts,
                 not_before,
             } => {
                 let Some(cost) = owed.get(&self.txn, &key)?.map(record::cost_of_owed) else {
-                    return Ok(());
+                    return Ok(NotOwed);
                 };
                 let value = record::owed_value(*attempts, *not_before, cost);
-                owed.put(&mut self.txn, &key, &value)
+                owed.put(&mut self.txn, &key, &value)?;
             }
             Settled::Dead {
                 attempts,
@@ -133,7 +136,7 @@ impl<'q> Change<'q> {
                 note,
             } => {
                 let Some(cost) = owed.get(&self.txn, &key)?.map(record::cost_of_owed) else {
-                    return Ok(());
+                    return Ok(NotOwed);
                 };
                 owed.delete(&mut self.txn, &key)?;
                 row.remove_owed(1, u64::from(cost));
@@ -146,9 +149,34 @@ impl<'q> Change<'q> {
                 };
                 let value = record::dead_value(&key, value);
                 row.add_dead(cost::of_dead(self.tables, &self.txn, seq, value.len())?);
-                dead.put(&mut self.txn, &key, &value)
+                dead.put(&mut self.txn, &key, &value)?;
             }
         }
+        Ok(Applied)
+    }
+
+    /// Removes what was delivered or dropped, and corrects the results of those that were not owed.
+    pub(super) fn find_not_owed(
+        &mut self,
+        settlements: &[Settlement],
+        results: &mut [SettlementResult],
+    ) -> heed::Result<()> {
+        self.remove_settled()?;
+        let missing = self.removal.take_missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for (settlement, result) in settlements.iter().zip(results) {
+            let Some(index) = self.rows.find(&self.txn, &settlement.target)? else {
+                continue;
+            };
+            if let Settled::Delivered | Settled::Dropped = settlement.outcome
+                && missing.contains(&(index, settlement.entry.0))
+            {
+                *result = SettlementResult::NotOwed;
+            }
+        }
+        Ok(())
     }
 
     /// Makes dead letters owed again; how many there were.

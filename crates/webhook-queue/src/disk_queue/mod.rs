@@ -38,8 +38,9 @@ use self::target_rows::Names;
 use self::verification::Depth;
 use crate::duplicates::{body_hash, fingerprint};
 use crate::{
-    Accepted, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, Owed, Quarantined,
+    CommitResult, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, Owed, Quarantined,
     Queue, QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics, Verification,
+    Verify,
 };
 
 pub use self::offline::{Compaction, compact, verify, verify_tables, was_left_open};
@@ -407,12 +408,26 @@ impl DiskQueue {
     }
 }
 
+impl Verify for DiskQueue {
+    fn quarantined(
+        &self,
+        after: Option<EntryId>,
+        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.read(|snapshot| snapshot.quarantined(after, visit))
+    }
+
+    fn verify(&self) -> Result<Verification, QueueError> {
+        verification::read_all(&self.tables(), self.identity(), Depth::Events)
+    }
+}
+
 impl Queue for DiskQueue {
     fn commit(
         &self,
         appends: &[Event],
         settlements: &[Settlement],
-    ) -> Result<Vec<Accepted>, QueueError> {
+    ) -> Result<CommitResult, QueueError> {
         if !appends.is_empty() {
             self.directory.check_files()?;
         }
@@ -432,10 +447,13 @@ impl Queue for DiskQueue {
         };
         let commit = |notes| {
             self.change("commit to", |change| {
+                let mut settled = Vec::with_capacity(settlements.len());
                 for settlement in settlements {
-                    change.settle(settlement, &self.capacity, notes)?;
+                    settled.push(change.settle(settlement, &self.capacity, notes)?);
                 }
-                append::append(change, appends, &bounds)
+                let accepted = append::append(change, appends, &bounds)?;
+                change.find_not_owed(settlements, &mut settled)?;
+                Ok(CommitResult { accepted, settled })
             })
         };
         match (commit(true), appends, settlements) {
@@ -499,18 +517,24 @@ impl Queue for DiskQueue {
         })
     }
 
-    fn owed_of_key(
+    fn owed_of_keys(
         &self,
         target: &str,
-        key: &[u8],
-        after: Option<EntryId>,
-        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+        keys: &[Arc<[u8]>],
+        visit: &mut dyn FnMut(usize, Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
         let Some(target) = self.number(target) else {
             return Ok(());
         };
-        let hash = record::key_hash(self.identity(), key);
-        self.read(|snapshot| snapshot.owed_of_key(target, (key, hash), after, visit))
+        let identity = self.identity();
+        self.read(|snapshot| {
+            for (index, key) in keys.iter().enumerate() {
+                let hash = record::key_hash(identity, key);
+                let mut visit = |owed: Owed<'_>| visit(index, owed);
+                snapshot.owed_of_key(target, (key, hash), &mut visit)?;
+            }
+            Ok(())
+        })
     }
 
     fn dead_letters(
@@ -565,16 +589,8 @@ impl Queue for DiskQueue {
         }
     }
 
-    fn quarantined(
-        &self,
-        after: Option<EntryId>,
-        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
-    ) -> Result<(), QueueError> {
-        self.read(|snapshot| snapshot.quarantined(after, visit))
-    }
-
-    fn verify(&self) -> Result<Verification, QueueError> {
-        verification::read_all(&self.tables(), self.identity(), Depth::Events)
+    fn verifier(&self) -> Option<&dyn Verify> {
+        Some(self)
     }
 
     fn check(&self) -> Result<(), QueueError> {
@@ -636,6 +652,7 @@ impl Queue for DiskQueue {
                     Some(states) => states.states.len(txn)?,
                     None => 0,
                 },
+                shared: None,
             })
         })
     }

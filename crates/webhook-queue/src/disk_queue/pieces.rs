@@ -102,6 +102,7 @@ pub(super) fn remove(
 
 #[cfg(test)]
 mod tests {
+    use crate::{SlotGuard, Verify};
     use std::fs;
     use std::ops::ControlFlow;
 
@@ -149,7 +150,7 @@ mod tests {
         ] {
             let event = event(record - header);
             let twice = [event.clone(), event.clone()];
-            let accepted = queue.commit(&twice, &[]).unwrap();
+            let accepted = queue.commit(&twice, &[]).unwrap().accepted;
             let tables = queue.tables();
             let txn = tables.env.read_txn().unwrap();
             assert_eq!(tables.pieces.len(&txn).unwrap(), 2 * others);
@@ -164,6 +165,7 @@ mod tests {
                     target: "t".into(),
                     entry: accepted.entry().unwrap(),
                     outcome: Settled::Delivered,
+                    guard: SlotGuard::SOLE,
                 };
                 queue.commit(&[], &[settlement]).unwrap();
             }
@@ -204,6 +206,7 @@ mod tests {
             target: "t".into(),
             entry: EntryId(2),
             outcome: Settled::Delivered,
+            guard: SlotGuard::SOLE,
         };
         queue.commit(&[event(3500)], &[settlement]).unwrap();
         assert_eq!(mark(), first);

@@ -59,13 +59,9 @@ impl<'q> Snapshot<'q> {
         &mut self,
         target: u32,
         (wanted, hash): (&[u8], u32),
-        after: Option<EntryId>,
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> heed::Result<()> {
-        let Some(from) = first_after(after) else {
-            return Ok(());
-        };
-        let mut next = Some(from);
+        let mut next = Some(0);
         while let Some(from) = next {
             let low = record::by_key_key(hash, from);
             let range = (Bound::Included(&low[..]), Bound::Unbounded);
@@ -214,6 +210,7 @@ fn with_attempts<'a>(event: Owed<'a>, value: &[u8]) -> Owed<'a> {
 
 #[cfg(test)]
 mod tests {
+    use crate::SlotGuard;
     use std::collections::HashMap;
     use std::ops::ControlFlow;
     use std::sync::Arc;
@@ -244,20 +241,21 @@ mod tests {
                 last_state: None,
             })
             .collect();
-        let entries = queue.commit(&events, &[]).unwrap();
+        let entries = queue.commit(&events, &[]).unwrap().accepted;
         let delivered = Settlement {
             target: "t".into(),
             entry: entries[2].entry().unwrap(),
             outcome: Settled::Delivered,
+            guard: SlotGuard::SOLE,
         };
         queue.commit(&[], &[delivered]).unwrap();
         let ids = |key: &[u8]| {
             let mut ids = Vec::new();
-            let mut visit = |owed: crate::Owed<'_>| {
+            let mut visit = |_, owed: crate::Owed<'_>| {
                 ids.push(owed.id.0[0]);
                 ControlFlow::Continue(())
             };
-            queue.owed_of_key("t", key, None, &mut visit).unwrap();
+            queue.owed_of_keys("t", &[key.into()], &mut visit).unwrap();
             ids
         };
         assert_eq!((ids(&pair[0]), ids(&pair[1])), (vec![0, 4], vec![1, 3, 5]));

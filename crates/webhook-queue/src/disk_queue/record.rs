@@ -5,7 +5,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use crate::{EntryId, Event, EventId, Owed, TargetHold};
+use crate::{Claim, EntryId, Event, EventId, Owed, TargetHold};
 
 /// Bytes of an event record before its key.
 const EVENT_HEADER: usize = 32;
@@ -204,6 +204,7 @@ pub(super) fn read_event(seq: u64, record: &[u8]) -> Option<Owed<'_>> {
         accepted_at: u64::from_le_bytes(*accepted_at),
         attempts: 0,
         not_before: 0,
+        claim: Claim::SOLE,
     })
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Removal<'q> {
     /// Events, once for each target that no longer holds them. Applied together, since targets
     /// often settle an event in the same group.
     released: Vec<u64>,
+    /// Those of `settled` that were not there.
+    missing: Vec<(usize, u64)>,
 }
 
 impl<'q> Removal<'q> {
@@ -32,12 +34,18 @@ impl<'q> Removal<'q> {
             identity,
             settled: Vec::new(),
             released: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
     /// Has an entry removed from `owed`; without effect if it is not there.
     pub(super) fn settle(&mut self, row: usize, seq: u64) {
         self.settled.push((row, seq));
+    }
+
+    /// Takes the settled entries that were not in `owed`.
+    pub(super) fn take_missing(&mut self) -> Vec<(usize, u64)> {
+        std::mem::take(&mut self.missing)
     }
 
     /// Counts that one target less holds an event.
@@ -69,8 +77,12 @@ impl<'q> Removal<'q> {
             let (number, row) = rows.at(index);
             let before = self.released.len();
             let bytes = self.take_run(txn, *number, first, run.len())?;
-            let taken = (self.released.len() - before) as u64;
-            row.remove_owed(taken, bytes);
+            let taken = &self.released[before..];
+            row.remove_owed(taken.len() as u64, bytes);
+            if taken.len() < run.len() {
+                let missing = run.iter().filter(|(_, seq)| !taken.contains(seq));
+                self.missing.extend(missing);
+            }
         }
         Ok(())
     }
@@ -215,6 +227,7 @@ fn last_of(first: u64, count: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use crate::{SlotGuard, Verify};
     use std::ops::ControlFlow;
     use std::sync::Arc;
 
@@ -251,6 +264,7 @@ mod tests {
                 target: (*target).into(),
                 entry: EntryId(*entry),
                 outcome: outcome.clone(),
+                guard: SlotGuard::SOLE,
             })
             .collect();
         queue.commit(&[], &settlements).unwrap();

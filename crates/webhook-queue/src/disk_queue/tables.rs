@@ -210,7 +210,7 @@ mod tests {
             last_state: None,
         };
         let twice = [event.clone(), event];
-        let accepted = queue.commit(&twice, &[]).unwrap();
+        let accepted = queue.commit(&twice, &[]).unwrap().accepted;
         assert_eq!(accepted[1].duplicate_of(), Some(twice[0].id));
     }
 

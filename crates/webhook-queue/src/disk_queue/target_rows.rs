@@ -208,6 +208,7 @@ impl<'q> TargetRows<'q> {
 mod tests {
     use crate::disk_queue::record;
     use crate::{DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement};
+    use crate::{SlotGuard, Verify};
 
     #[test]
     fn the_bytes_of_a_queue_of_an_older_version_are_counted_when_it_is_opened() {
@@ -233,6 +234,7 @@ mod tests {
                 died_at: 0,
                 note: Vec::new(),
             },
+            guard: SlotGuard::SOLE,
         };
         queue.commit(&[], &[dead]).unwrap();
         let counted = queue.statistics().unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Accepted, Event, QueueError, Settlement};
+use crate::{Accepted, Event, QueueError, Settlement, SettlementResult};
 
 /// What one commit did, in the order in which it was done.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Committed<T> {
     pub appended: Vec<Appended<T>>,
     /// Settlements that are durable now.
     pub settled: Vec<Settlement>,
+    /// What became of each of them.
+    pub results: Vec<SettlementResult>,
 }
 
 /// The result of an event that was given to [`append`](crate::GroupWriter::append).

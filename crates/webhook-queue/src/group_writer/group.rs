@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::committed::{Appended, Committed};
 use super::statistics::WriterStatistics;
 use super::write_queue::{Wait, Waiting, Work, WriteQueue};
-use crate::{Accepted, Event, Queue, QueueError, Settlement};
+use crate::{Accepted, CommitResult, Event, Queue, QueueError, Settlement, SettlementResult};
 
 /// The state of the writer's thread.
 pub(super) struct Writer<T, F> {
@@ -229,7 +229,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         let begun = Instant::now();
         match self.queue.commit(&events.events[..count], &settlements) {
             Err(error) => Err((error, settlements)),
-            Ok(accepted) => {
+            Ok(CommitResult { accepted, settled }) => {
                 let took = begun.elapsed();
                 assert_eq!(
                     accepted.len(),
@@ -239,16 +239,20 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                 let repeated = accepted.iter().filter_map(Accepted::duplicate_of).count();
                 let unchanged = accepted.iter().filter(|it| it.is_unchanged()).count();
                 let stored = accepted.iter().filter_map(Accepted::entry).count();
+                let is_fenced = |result: &&SettlementResult| **result == SettlementResult::Fenced;
+                let fenced = settled.iter().filter(is_fenced).count();
                 self.write_queue.count(|counted| {
                     counted.committed(took, stored, settlements.len());
                     counted.duplicates += repeated as u64;
                     counted.unchanged += unchanged as u64;
+                    counted.fenced += fenced as u64;
                 });
                 self.write_queue.unblock(!settlements.is_empty());
                 let appended = events.split(count).appended(accepted.into_iter().map(Ok));
                 (self.on_commit)(Committed {
                     appended,
                     settled: settlements,
+                    results: settled,
                 });
                 Ok(())
             }
@@ -265,6 +269,7 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         (self.on_commit)(Committed {
             appended,
             settled: Vec::new(),
+            results: Vec::new(),
         });
     }
 }

@@ -19,6 +19,8 @@ pub struct WriterStatistics {
     pub refused: u64,
     /// Settlements that are durable.
     pub settlements: u64,
+    /// Those of them that were not applied, since their claim had ended.
+    pub fenced: u64,
     /// Commits that failed, except for events that a full queue has no room for.
     pub failures: u64,
     /// Why the last of them failed.

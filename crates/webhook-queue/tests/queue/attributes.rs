@@ -3,7 +3,7 @@
 use std::fs;
 
 use webhook_queue::{
-    DiskQueue, Event, MemoryQueue, Options, Queue, Settled, Settlement, compact, verify,
+    DiskQueue, Event, MemoryQueue, Options, Queue, Settled, Settlement, SlotGuard, compact, verify,
 };
 
 use crate::support::{View, dead, event, owed, stored};
@@ -27,6 +27,7 @@ fn fill(queue: &dyn Queue) {
             died_at: 2,
             note: Vec::new(),
         },
+        guard: SlotGuard::SOLE,
     };
     queue.commit(&[], &[died]).unwrap();
     let letters = dead(queue, None, None);

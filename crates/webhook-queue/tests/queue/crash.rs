@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use webhook_queue::{
     Committed, DiskQueue, EntryId, Event, GroupWriter, LastState, Limits, Options, Queue,
-    QueueError, Settled, Settlement, compact, verify,
+    QueueError, Settled, Settlement, SlotGuard, compact, verify,
 };
 
 use crate::support::{self, View, delivered, event, number};
@@ -125,6 +125,7 @@ fn feed(dir: &Path) {
                     target: target.into(),
                     entry,
                     outcome,
+                    guard: SlotGuard::SOLE,
                 });
             }
         }
@@ -183,7 +184,7 @@ fn check(
 ) {
     let queue = DiskQueue::open(dir, &OPTIONS).unwrap();
     let again: Vec<Event> = appended.keys().map(|&number| nth(number)).collect();
-    let accepted = queue.commit(&again, &[]).unwrap();
+    let accepted = queue.commit(&again, &[]).unwrap().accepted;
     for (accepted, event) in accepted.iter().zip(&again) {
         assert_eq!(accepted.duplicate_of(), Some(event.id), "its key is lost");
     }

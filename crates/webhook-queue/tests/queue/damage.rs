@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use webhook_queue::{
-    DiskQueue, Event, Options, Queue, QueueError, Settled, Settlement, compact, verify,
+    DiskQueue, Event, Options, Queue, QueueError, Settled, Settlement, SlotGuard, compact, verify,
     verify_tables, was_left_open,
 };
 
@@ -46,6 +46,7 @@ fn fill(dir: &Path) {
         target: "a".into(),
         entry: entries[at],
         outcome: outcome.clone(),
+        guard: SlotGuard::SOLE,
     };
     let died = Settled::Dead {
         attempts: 1,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use webhook_queue::{
     Accepted, Committed, DiskQueue, DuplicateWindow, Event, GroupWriter, Limits, MemoryQueue,
-    Options, Queue, QueueError, Settled, Settlement, verify,
+    Options, Queue, QueueError, Settled, Settlement, SlotGuard, Verify, verify,
 };
 
 use crate::support::{self, delivered, event};
@@ -27,7 +27,7 @@ fn open(dir: &Path) -> DiskQueue {
 
 /// Commits the events; whether each is a duplicate.
 fn given(queue: &dyn Queue, events: &[Event]) -> Vec<bool> {
-    let accepted = queue.commit(events, &[]).unwrap();
+    let accepted = queue.commit(events, &[]).unwrap().accepted;
     let duplicates = accepted.iter().map(|of| of.duplicate_of().is_some());
     duplicates.collect()
 }
@@ -38,11 +38,11 @@ fn a_known_key_is_answered_with_the_first_events_id_over_reopening() {
     let first = keyed(1, b"key");
     let entry = support::stored(&open(dir.path()), std::slice::from_ref(&first), &[]).unwrap()[0];
     let queue = open(dir.path());
-    let again = queue.commit(&[keyed(2, b"key")], &[]).unwrap();
+    let again = queue.commit(&[keyed(2, b"key")], &[]).unwrap().accepted;
     assert_eq!(again, [Accepted::Duplicate(first.id)]);
     // The key stays known after the event is settled and removed.
     queue.commit(&[], &[delivered("t", entry)]).unwrap();
-    let again = queue.commit(&[keyed(3, b"key")], &[]).unwrap();
+    let again = queue.commit(&[keyed(3, b"key")], &[]).unwrap().accepted;
     assert_eq!(again, [Accepted::Duplicate(first.id)]);
     assert_eq!(queue.statistics().unwrap().events, 0);
     assert_eq!(given(&queue, &[keyed(4, b"other")]), [false]);
@@ -110,7 +110,7 @@ fn a_full_queue_still_detects_duplicates() {
                 break;
             }
         }
-        let again = queue.commit(&[keyed(9, b"first")], &[]).unwrap();
+        let again = queue.commit(&[keyed(9, b"first")], &[]).unwrap().accepted;
         assert_eq!(again, [Accepted::Duplicate(first.id)]);
     }
 }
@@ -206,6 +206,7 @@ fn a_queue_is_verified_and_repaired_while_it_is_written() {
         target: target.into(),
         entry: entries[0],
         outcome: dead.clone(),
+        guard: SlotGuard::SOLE,
     };
     queue.commit(&[], &[died("gone"), died("kept")]).unwrap();
 

@@ -7,7 +7,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use webhook_queue::{
-    DiskQueue, EntryId, Event, Options, Queue, QueueError, Settled, Settlement, compact, verify,
+    DiskQueue, EntryId, Event, Options, Queue, QueueError, Settled, Settlement, SlotGuard, Verify,
+    compact, verify,
 };
 
 use crate::crash;
@@ -499,6 +500,7 @@ fn a_damaged_event_is_quarantined(padding: usize) {
         target: "c".into(),
         entry: entries[1],
         outcome: died,
+        guard: SlotGuard::SOLE,
     };
     queue
         .commit(&[], &[died, delivered("b", entries[0])])
@@ -574,6 +576,7 @@ fn a_dead_letter_with_a_damaged_record_can_be_replayed() {
         target: "t".into(),
         entry,
         outcome,
+        guard: SlotGuard::SOLE,
     };
     queue.commit(&[], &[settlement]).unwrap();
     drop(queue);
@@ -659,6 +662,7 @@ fn a_full_queue_can_be_settled_whatever_the_outcome_and_used_again() {
                                 target,
                                 entry,
                                 outcome,
+                                guard: SlotGuard::SOLE,
                             }
                         })
                         .collect();

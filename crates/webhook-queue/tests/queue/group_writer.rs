@@ -7,9 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use webhook_queue::{
-    Accepted, Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed,
-    Quarantined, Queue, QueueError, Quotas, Refused, Sequence, Settlement, Statistics,
-    Verification, WhenFull,
+    CommitResult, Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed,
+    Queue, QueueError, Quotas, Refused, Sequence, Settlement, Statistics, WhenFull,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -77,7 +76,7 @@ impl Queue for Gate {
         &self,
         appends: &[Event],
         settlements: &[Settlement],
-    ) -> Result<Vec<Accepted>, QueueError> {
+    ) -> Result<CommitResult, QueueError> {
         let mut state = self.state.lock().unwrap();
         state.arrived += 1;
         self.changed.notify_all();
@@ -96,9 +95,9 @@ impl Queue for Gate {
         {
             return Err(QueueError::Full { used: 1, max: 1 });
         }
-        let entries = self.inner.commit(appends, settlements)?;
+        let committed = self.inner.commit(appends, settlements)?;
         state.groups.push((appends.len(), settlements.len()));
-        Ok(entries)
+        Ok(committed)
     }
 
     fn set_quotas(&self, quotas: Quotas) {
@@ -118,14 +117,13 @@ impl Queue for Gate {
         self.inner.owed(target, after, visit)
     }
 
-    fn owed_of_key(
+    fn owed_of_keys(
         &self,
         target: &str,
-        key: &[u8],
-        after: Option<EntryId>,
-        visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
+        keys: &[Arc<[u8]>],
+        visit: &mut dyn FnMut(usize, Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        self.inner.owed_of_key(target, key, after, visit)
+        self.inner.owed_of_keys(target, keys, visit)
     }
 
     fn dead_letters(
@@ -147,18 +145,6 @@ impl Queue for Gate {
 
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
         self.inner.drop_target(target)
-    }
-
-    fn quarantined(
-        &self,
-        after: Option<EntryId>,
-        visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
-    ) -> Result<(), QueueError> {
-        self.inner.quarantined(after, visit)
-    }
-
-    fn verify(&self) -> Result<Verification, QueueError> {
-        self.inner.verify()
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {

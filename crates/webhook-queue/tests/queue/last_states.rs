@@ -55,7 +55,7 @@ fn given(queue: &dyn Queue, events: &[Event]) -> Vec<String> {
             None => "new".to_owned(),
         },
     };
-    let accepted = queue.commit(events, &[]).unwrap();
+    let accepted = queue.commit(events, &[]).unwrap().accepted;
     accepted.iter().map(text).collect()
 }
 
@@ -91,7 +91,7 @@ fn an_event_without_a_change_is_dropped_and_one_with_a_change_gets_the_state_bef
         assert_eq!(state(&*queue, "a").as_deref(), Some("LOST"));
         assert_eq!(state(&*queue, "c"), None);
         assert_eq!(queue.statistics().unwrap().last_states, 2);
-        assert!(queue.verify().unwrap().is_whole());
+        assert!(queue.verifier().unwrap().verify().unwrap().is_whole());
     }
 }
 
@@ -99,7 +99,10 @@ fn an_event_without_a_change_is_dropped_and_one_with_a_change_gets_the_state_bef
 fn last_states_are_known_after_the_events_are_gone_and_over_reopening_and_a_compaction() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path());
-    let entries = queue.commit(&[change(1, "a", "RUNNING")], &[]).unwrap();
+    let entries = queue
+        .commit(&[change(1, "a", "RUNNING")], &[])
+        .unwrap()
+        .accepted;
     let settled: Vec<Settlement> = entries
         .iter()
         .map(|it| delivered("t", it.entry().unwrap()))
@@ -152,7 +155,7 @@ fn a_target_that_wants_changes_alone_gets_no_event_of_a_key_without_a_known_stat
             found.iter().map(|it| number(it.id)).collect()
         };
         assert_eq!((numbers("t"), numbers("changes")), (vec![1, 2], vec![2, 3]));
-        assert!(queue.verify().unwrap().is_whole());
+        assert!(queue.verifier().unwrap().verify().unwrap().is_whole());
     }
 }
 
@@ -271,7 +274,7 @@ fn the_states_that_were_not_changed_for_longest_are_forgotten() {
         assert_eq!(found, [true, false, true, true]);
         assert_eq!(given(&*queue, &[change(7, "b", "1")]), ["new"]);
         assert_eq!(queue.statistics().unwrap().last_states, 3);
-        assert!(queue.verify().unwrap().is_whole());
+        assert!(queue.verifier().unwrap().verify().unwrap().is_whole());
     }
 }
 
@@ -324,7 +327,7 @@ fn last_states_never_fill_a_queue_however_small_and_however_long_they_are() {
     assert_eq!(statistics.last_states, (1 << 20) / 16 / 600);
     let used = statistics.bytes;
     assert!(used < (1 << 20) / 8, "{used} bytes of last states alone");
-    assert!(queue.verify().unwrap().is_whole());
+    assert!(queue.verifier().unwrap().verify().unwrap().is_whole());
 }
 
 #[test]

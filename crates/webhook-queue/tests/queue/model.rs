@@ -6,7 +6,7 @@ use crate::support::{self, View, event};
 use proptest::prelude::*;
 use webhook_queue::{
     Accepted, DiskQueue, DuplicateWindow, EntryId, Event, EventId, LastState, MemoryQueue, Options,
-    Queue, Settled, Settlement, verify,
+    Queue, Settled, Settlement, SlotGuard, Verify, verify,
 };
 
 const TARGETS: [&str; 3] = ["a", "b", "c"];
@@ -112,6 +112,7 @@ fn settlement(of: &[EntryId], (target, entry, outcome): &(usize, usize, Outcome)
                 not_before,
             },
         },
+        guard: SlotGuard::SOLE,
     }
 }
 
@@ -169,8 +170,8 @@ proptest! {
                     let of = |handles: &[EntryId]| -> Vec<Settlement> {
                         settlements.iter().map(|given| settlement(handles, given)).collect()
                     };
-                    let added = disk.commit(&events, &of(&on_disk)).unwrap();
-                    let modelled = memory.commit(&events, &of(&in_memory)).unwrap();
+                    let added = disk.commit(&events, &of(&on_disk)).unwrap().accepted;
+                    let modelled = memory.commit(&events, &of(&in_memory)).unwrap().accepted;
                     prop_assert_eq!(results(&added), results(&modelled));
                     let handles = |added: &[Accepted]| -> Vec<EntryId> {
                         added.iter().filter_map(Accepted::entry).collect()

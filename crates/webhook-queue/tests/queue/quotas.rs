@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use webhook_queue::{
     Accepted, DeadLetterLimits, DiskQueue, EntryId, Event, MemoryQueue, Options, Queue, QueueError,
-    Quotas, Settled, Settlement, verify,
+    Quotas, Settled, Settlement, SlotGuard, verify,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -34,7 +34,7 @@ fn quotas(owed: &[(&str, Option<u64>)]) -> Quotas {
 }
 
 fn append(queue: &dyn Queue, event: &Event) -> Result<Accepted, QueueError> {
-    let accepted = queue.commit(std::slice::from_ref(event), &[])?;
+    let accepted = queue.commit(std::slice::from_ref(event), &[])?.accepted;
     Ok(accepted.into_iter().next().unwrap())
 }
 
@@ -47,6 +47,7 @@ fn dead(target: &str, entry: EntryId, died_at: u64) -> Settlement {
             died_at,
             note: b"why".to_vec(),
         },
+        guard: SlotGuard::SOLE,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use webhook_queue::{
     Committed, DiskQueue, EntryId, Event, GroupWriter, Limits, Options, Queue, QueueError, Settled,
-    Settlement,
+    Settlement, SlotGuard, Verify,
 };
 
 use crate::support::{self, delivered, event};
@@ -189,6 +189,7 @@ impl Round {
                         target,
                         entry,
                         outcome,
+                        guard: SlotGuard::SOLE,
                     });
                 }
             }
@@ -285,6 +286,7 @@ fn a_long_event_fits_wherever_the_room_is() {
                 target: "b".into(),
                 entry,
                 outcome: dead,
+                guard: SlotGuard::SOLE,
             };
             queue.commit(&[], &[settlement]).unwrap();
             let letter = support::dead(&queue, Some("b"), None).pop().unwrap();

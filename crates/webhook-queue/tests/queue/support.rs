@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use webhook_queue::{EntryId, Event, EventId, Owed, Queue, QueueError, Settled, Settlement};
+use webhook_queue::{
+    EntryId, Event, EventId, Owed, Queue, QueueError, Settled, Settlement, SlotGuard,
+};
 
 /// An event whose id, time and body are derived from its number.
 pub(crate) fn event<'a>(
@@ -34,7 +36,7 @@ pub(crate) fn stored(
     appends: &[Event],
     settlements: &[Settlement],
 ) -> Result<Vec<EntryId>, QueueError> {
-    let accepted = queue.commit(appends, settlements)?;
+    let accepted = queue.commit(appends, settlements)?.accepted;
     let entries = accepted.iter().map(|accepted| accepted.entry());
     Ok(entries.map(|entry| entry.expect("no duplicate")).collect())
 }
@@ -49,6 +51,7 @@ pub(crate) fn delivered(target: &str, entry: EntryId) -> Settlement {
         target: target.into(),
         entry,
         outcome: Settled::Delivered,
+        guard: SlotGuard::SOLE,
     }
 }
 
@@ -131,9 +134,15 @@ pub(crate) fn owed_of_key(
     after: Option<EntryId>,
 ) -> Vec<OwedView> {
     let mut found = Vec::new();
+    let mut collect = collect(&mut found);
+    let mut visit = |_, owed: Owed<'_>| match after.is_none_or(|after| owed.entry > after) {
+        true => collect(owed),
+        false => ControlFlow::Continue(()),
+    };
     queue
-        .owed_of_key(target, key, after, &mut collect(&mut found))
+        .owed_of_keys(target, &[key.into()], &mut visit)
         .unwrap();
+    drop(collect);
     found
 }
 

@@ -229,6 +229,7 @@ mod tests {
                 accepted_at: 0,
                 attempts: 1,
                 not_before: 0,
+                claim: webhook_queue::Claim::SOLE,
             },
             died_at: 0,
             note: b"",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
-use webhook_queue::{DiskQueue, Queue};
+use webhook_queue::{DiskQueue, Queue, Verify};
 
 /// The contents of a queue, as `--format json` prints them.
 #[derive(Debug, Serialize)]
