@@ -244,6 +244,11 @@ impl ConfigBuilder {
         let age = letters.max_age();
         limits::RETRY_MSEC.check_duration("queue.deadLetters.maxAgeMsec", age)?;
         limits::LAST_STATES.check("queue.maxLastStates", queue.max_last_states())?;
+        if let Some(postgres) = queue.postgres() {
+            limits::SLOTS.check("queue.postgres.slots", postgres.slots().into())?;
+            limits::LEASE_MSEC.check_duration("queue.postgres.leaseMsec", postgres.lease())?;
+            limits::POLL_MSEC.check_duration("queue.postgres.pollMsec", postgres.poll())?;
+        }
         limits::MAX_EVENT_BYTES.check("maxEventBytes", max_event_bytes as u64)?;
         Ok(Config {
             targets,

@@ -124,6 +124,21 @@ pub(crate) const LAST_STATES: Limits = Limits {
     most: 100_000_000,
 };
 
+/// A slot is a row that workers lock one at a time when they claim it.
+pub(crate) const SLOTS: Limits = Limits {
+    least: 1,
+    most: 1024,
+};
+/// A shorter one would be lost to a short pause of the machine.
+pub(crate) const LEASE_MSEC: Limits = Limits {
+    least: 1000,
+    most: 600_000,
+};
+pub(crate) const POLL_MSEC: Limits = Limits {
+    least: 1,
+    most: 1000,
+};
+
 pub(crate) const PAGE_SIZE: Limits = Limits {
     least: 1,
     most: 10_000,

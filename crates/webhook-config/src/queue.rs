@@ -1,5 +1,6 @@
 //! The settings of the queue of undelivered events.
 
+use crate::postgres::PostgresSettings;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,10 +29,11 @@ impl WhenFull {
     }
 }
 
-/// The settings of the queue of undelivered events: its directory and its bounds.
+/// The settings of the queue of undelivered events: where it is, and its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
     pub(crate) dir: PathBuf,
+    pub(crate) postgres: Option<Box<PostgresSettings>>,
     pub(crate) max_bytes: u64,
     pub(crate) when_full: WhenFull,
     pub(crate) dead_letters: DeadLetterSettings,
@@ -52,6 +54,14 @@ impl QueueSettings {
     #[must_use]
     pub fn with_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = dir.into();
+        self
+    }
+
+    /// Keeps the queue in a database instead of in the directory, which then has no queue, and only
+    /// the other files that webhookd keeps on its machine.
+    #[must_use]
+    pub fn with_postgres(mut self, postgres: PostgresSettings) -> Self {
+        self.postgres = Some(Box::new(postgres));
         self
     }
 
@@ -90,13 +100,20 @@ impl QueueSettings {
     /// The default of [`Self::max_bytes`]: 16 GiB.
     pub const DEFAULT_MAX_BYTES: u64 = 16 << 30;
 
-    /// The directory of the queue's files.
+    /// The directory of the queue's files, and of the others that webhookd keeps on its machine. The
+    /// latter only, if the queue is in a database.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The largest size of the queue's files in bytes.
+    /// The database that has the queue; `None` if the queue is in the directory.
+    #[must_use]
+    pub fn postgres(&self) -> Option<&PostgresSettings> {
+        self.postgres.as_deref()
+    }
+
+    /// The largest size of the queue's files, or of its events in the database, in bytes.
     #[must_use]
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
@@ -193,6 +210,7 @@ impl Default for QueueSettings {
     fn default() -> Self {
         QueueSettings {
             dir: PathBuf::from("webhook-queue"),
+            postgres: None,
             max_bytes: Self::DEFAULT_MAX_BYTES,
             when_full: WhenFull::Block,
             dead_letters: DeadLetterSettings::default(),

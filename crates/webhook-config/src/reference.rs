@@ -2,8 +2,8 @@
 
 use crate::file::{
     BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, InputFile, KubernetesFile,
-    Presence, QueueFile, ReconnectFile, RetryFile, SigningFile, SourceFile, StreamFile, TargetFile,
-    TlsFile,
+    PostgresFile, Presence, QueueFile, ReconnectFile, RetryFile, SigningFile, SourceFile,
+    StreamFile, TargetFile, TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -40,6 +40,12 @@ pub fn reference() -> String {
     );
     section("`tls`", &TlsFile::fields(), &of("Tls"), &mut text);
     section("`queue`", &QueueFile::fields(), &of("Queue"), &mut text);
+    section(
+        "`queue.postgres`",
+        &PostgresFile::fields(),
+        &of("Postgres"),
+        &mut text,
+    );
     section(
         "`queue.deadLetters`",
         &DeadLettersFile::fields(),

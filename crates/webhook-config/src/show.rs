@@ -3,6 +3,7 @@
 use crate::breaker::BreakerPolicy;
 use crate::filter::{JobFilter, StatusFilter};
 use crate::input::{InputFilter, InputName, Inputs};
+use crate::postgres::PostgresSettings;
 use crate::queue::QueueSettings;
 use crate::retry::RetryPolicy;
 use crate::secret::{MASK, looks_secret};
@@ -90,11 +91,26 @@ struct ShownSigning {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ShownQueue {
-    dir: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres: Option<ShownPostgres>,
     max_bytes: u64,
     when_full: &'static str,
     dead_letters: ShownDeadLetters,
     max_last_states: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownPostgres {
+    url: String,
+    schema: String,
+    slots: u16,
+    lease_msec: u64,
+    poll_msec: u64,
+    tls: Option<ShownTls>,
+    state_dir: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -223,8 +239,14 @@ fn show_breaker(breaker: &BreakerPolicy) -> ShownBreaker {
 }
 
 fn show_queue(queue: &QueueSettings) -> ShownQueue {
+    let dir = queue.dir.display().to_string();
+    let (dir, postgres) = match queue.postgres() {
+        None => (Some(dir), None),
+        Some(postgres) => (None, Some(show_postgres(postgres, dir))),
+    };
     ShownQueue {
-        dir: queue.dir.display().to_string(),
+        dir,
+        postgres,
         max_bytes: queue.max_bytes,
         when_full: queue.when_full.name(),
         dead_letters: ShownDeadLetters {
@@ -233,5 +255,17 @@ fn show_queue(queue: &QueueSettings) -> ShownQueue {
             max_age_msec: msec(queue.dead_letters.max_age),
         },
         max_last_states: queue.max_last_states,
+    }
+}
+
+fn show_postgres(postgres: &PostgresSettings, state_dir: String) -> ShownPostgres {
+    ShownPostgres {
+        url: postgres.url.to_string(),
+        schema: postgres.schema.to_string(),
+        slots: postgres.slots,
+        lease_msec: msec(postgres.lease),
+        poll_msec: msec(postgres.poll),
+        tls: show_tls(&postgres.tls),
+        state_dir,
     }
 }

@@ -162,7 +162,11 @@ file_object! {
     struct QueueFile {
         /// The directory of the queue, relative to the directory of this file.
         dir: Text = "dir", default("webhook-queue");
-        /// The largest size of the queue on disk in bytes; 1048576 to 17592186044416.
+        /// A database that has the queue, instead of `dir`. Every webhookd with the same database
+        /// is a worker of one queue. [scale-out.md](scale-out.md) says when to use it.
+        postgres: PostgresFile = "postgres", optional;
+        /// The largest size of the queue on disk, or of its events in the database, in bytes;
+        /// 1048576 to 17592186044416.
         max_bytes: Spanned<u64> = "maxBytes", default(17_179_869_184_u64);
         /// What happens to a new event when the queue is full or its disk fails: the source waits
         /// (`block`), or gets an error and keeps the event (`reject`).
@@ -173,6 +177,39 @@ file_object! {
         /// Those that were not changed for longest are forgotten, and their next event counts as a
         /// change. They take at most a sixteenth of `maxBytes`, at 600 bytes a key.
         max_last_states: Spanned<u64> = "maxLastStates", default(100_000_u64);
+    }
+}
+
+file_object! {
+    /// A queue in a PostgreSQL database. The first worker creates its tables; `webhookd queue
+    /// schema` prints them for an administrator, if the user may not.
+    struct PostgresFile {
+        /// The database: `postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full`, or
+        /// keywords and values as in libpq. A string, `{"env": NAME}` or `{"file": PATH}`, which
+        /// keep the password out of this file. Parameters are `application_name`,
+        /// `channel_binding`, `connect_timeout` (s), `options` and `sslmode` (`disable`, `prefer`,
+        /// `require`, `verify-ca`, `verify-full`; if absent, `verify-full` with `tls`, else
+        /// `prefer`). A directory as the host is a Unix socket's.
+        url: SecretFile = "url", required;
+        /// The schema of the tables: 1 to 63 of the characters `a-z 0-9 _`. Each has a queue of
+        /// its own.
+        schema: Text = "schema", default("webhook");
+        /// The number of slots that keys are divided into; 1 to 1024. Deliveries are divided among
+        /// at most as many workers. It takes effect when the tables are created, and is the same
+        /// for all workers.
+        slots: Spanned<u64> = "slots", default(64);
+        /// The time in milliseconds after which others deliver what a worker that is gone was
+        /// delivering; 1000 to 600000.
+        lease: Spanned<u64> = "leaseMsec", default(5_000);
+        /// The time in milliseconds between two looks for events that other workers have accepted;
+        /// 1 to 1000.
+        poll: Spanned<u64> = "pollMsec", default(5);
+        /// The certificates that connections to the database trust and present.
+        tls: TlsFile = "tls", optional;
+        /// The directory of the files that each worker keeps on its machine, relative to the
+        /// directory of this file: the admin API's socket, rejects, the positions of followed files
+        /// and streams. Two workers on one machine need one each: `--state-dir`.
+        state_dir: Text = "stateDir", default("webhook-state");
     }
 }
 

@@ -7,7 +7,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_config::{
     BreakerPolicy, Config, DeadLetterSettings, Delivery, Format, InputFilter, InputName, JobFilter,
-    QueueSettings, RetryPolicy, StatusFilter, Target, TargetName, TargetUrl, WhenFull,
+    PostgresSettings, PostgresUrl, QueueSettings, RetryPolicy, SchemaName, SslMode, StatusFilter,
+    Target, TargetName, TargetUrl, WhenFull,
 };
 use webhook_event::{Condition, Schema, Template};
 use webhook_model::ScheduleStatus;
@@ -44,6 +45,37 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
             )
             .unwrap()
         })
+}
+
+prop_compose! {
+    fn database()(
+        user in prop::option::of("[a-z%/ ]{1,9}"),
+        hosts in prop::collection::vec("[a-z.:]{1,9}|/[a-z /]{1,9}", 1..3),
+        port in prop::option::of(1u16..),
+        name in prop::option::of("[a-z?#@'\\\\]{1,9}"),
+        mode in prop::option::of(prop::sample::select(SslMode::ALL)),
+        schema in "[a-z_][a-oq-z0-9_]{0,62}",
+        slots in 1u16..=1024,
+        times in (1000u64..=600_000, 1u64..=1000),
+    ) -> PostgresSettings {
+        let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+        let mut url = format!("host={}", quoted(&hosts.join(",")));
+        for (keyword, value) in [
+            ("user", user),
+            ("port", port.map(|port| port.to_string())),
+            ("dbname", name),
+            ("sslmode", mode.map(|mode| mode.name().to_owned())),
+        ] {
+            if let Some(value) = value {
+                url += &format!(" {keyword}={}", quoted(&value));
+            }
+        }
+        PostgresSettings::new(PostgresUrl::parse(&url).unwrap())
+            .with_schema(SchemaName::new(schema).unwrap())
+            .with_slots(slots)
+            .with_lease(Duration::from_millis(times.0))
+            .with_poll(Duration::from_millis(times.1))
+    }
 }
 
 prop_compose! {
@@ -110,6 +142,7 @@ proptest! {
         max_event_bytes in 1024usize..=64 << 20,
         dead in (prop::option::of(0u64..=16 << 40), 0u64..=1_000_000_000, 1u64..1 << 35),
         states in 0u64..=100_000_000,
+        database in prop::option::of(database()),
     ) {
         let when_full = if is_rejecting { WhenFull::Reject } else { WhenFull::Block };
         let mut letters = DeadLetterSettings::default()
@@ -123,6 +156,10 @@ proptest! {
             .with_when_full(when_full)
             .with_dead_letters(letters)
             .with_max_last_states(states);
+        let queue = match database {
+            Some(database) => queue.with_postgres(database),
+            None => queue,
+        };
         let mut builder = Config::builder().queue(queue).max_event_bytes(max_event_bytes);
         let mut names = std::collections::HashSet::new();
         for (name, schema) in NAMED {

@@ -99,6 +99,9 @@ fn the_defaults_of_the_schema_are_those_in_force() {
     let config =
         parse(r#"{"targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000}"#).unwrap();
     let shown = serde_json::to_value(config.config.show()).unwrap();
+    let database = r#"{"targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000,
+        "queue": {"postgres": {"url": "host=db"}}}"#;
+    let shared = serde_json::to_value(parse(database).unwrap().config.show()).unwrap();
     let schema = webhook_config::json_schema();
     let mut compared = 0;
     for (object, shown) in [
@@ -106,6 +109,7 @@ fn the_defaults_of_the_schema_are_those_in_force() {
         (&schema["$defs"]["Retry"], &shown["targets"][0]["retry"]),
         (&schema["$defs"]["Breaker"], &shown["targets"][0]["breaker"]),
         (&schema["$defs"]["Queue"], &shown["queue"]),
+        (&schema["$defs"]["Postgres"], &shared["queue"]["postgres"]),
     ] {
         for (key, property) in object["properties"].as_object().unwrap() {
             if let Some(default) = property.get("default") {
@@ -130,6 +134,7 @@ fn every_key_is_read() {
         ("Breaker", "breaker"),
         ("Tls", "tls"),
         ("Queue", "queue"),
+        ("Postgres", "queue"),
         ("Signing", "signing"),
         ("Input", "events"),
     ] {
@@ -147,6 +152,7 @@ fn every_key_is_read() {
             let mut file = json!({ "targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000 });
             match path {
                 "" => file[key] = wrong,
+                _ if object == "Postgres" => file[path] = json!({ "postgres": { key: wrong } }),
                 _ => file[path] = json!({ key: wrong }),
             }
             let codes = crate::problems(&file.to_string());

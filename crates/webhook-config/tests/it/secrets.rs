@@ -40,6 +40,7 @@ fn file(secret: &str) -> String {
         "signing": { "secrets": [secret, format!("whsec_{secret}")] },
         "tls": { "clientKey": secret },
         "proxy": format!("http://u:{}@proxy:1", secret.replace(['/', ' ', '=', '@'], "x")),
+        "queue": { "postgres": { "url": format!("postgres://u:{secret}@db/events?password={secret}") } },
         "header": { "Authorization": secret },
         "password": secret,
         "timeoutMs": [secret, { "k": secret }],
@@ -103,6 +104,44 @@ fn a_valid_file_shows_only_the_names_and_sources_of_secrets() {
         shown.contains(r#""Content-Type":"application/json""#),
         "{shown}"
     );
+}
+
+#[test]
+fn the_password_of_a_database_is_in_no_output() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("url"), "postgres://u:hunter2@db/events\n").unwrap();
+    let path = dir.path().join("webhook.json");
+    let text = |url: serde_json::Value| {
+        let queue = json!({ "postgres": { "url": url } });
+        json!({ "targetURL": "http://x/", "headers": {}, "timeoutMsec": 5000, "queue": queue })
+            .to_string()
+    };
+    for url in [
+        "postgres://u:hunter2@db:5432/events",
+        "postgres://u:hunter2@db:port/events",
+        "postgresql://db/events?user=u&password=hunter2",
+        "host=db password=hunter2 dbname=events",
+        "host=db password='hunter2 dbname=events",
+        "password=hunter2",
+        "hunter2",
+    ] {
+        let text = text(json!(url));
+        for text in [
+            text.clone(),
+            text.replace("timeoutMsec", "timeoutMs"),
+            text.replace("}}}", "}}"),
+        ] {
+            let all = outputs(&text);
+            assert!(!all.contains("hunter2"), "{text}: {all}");
+        }
+    }
+    std::fs::write(&path, text(json!({ "file": "url" }))).unwrap();
+    let config = Config::load(&path).unwrap().config;
+    let url = config.queue().postgres().unwrap().url();
+    assert!(url.expose().contains("hunter2"));
+    let shown = serde_json::to_string(&config.show()).unwrap();
+    assert!(shown.contains("postgres://u:***@db/events"), "{shown}");
+    assert!(!format!("{shown} {config:?}").contains("hunter2"));
 }
 
 #[test]

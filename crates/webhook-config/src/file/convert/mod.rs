@@ -6,12 +6,13 @@ mod credentials;
 mod filters;
 mod headers;
 mod inputs;
+mod queue;
 mod retry;
 mod sources;
 mod target;
 mod template;
 
-use super::mirror::{DeadLettersFile, QueueFile, TargetFile};
+use super::mirror::TargetFile;
 use super::object::shorten;
 use super::read::{Reader, Slot, Text};
 use super::root::ConfigFile;
@@ -20,14 +21,14 @@ use crate::input::Inputs;
 use crate::json::Span;
 use crate::limits;
 use crate::name::TargetName;
-use crate::queue::{DeadLetterSettings, QueueSettings};
+use crate::queue::QueueSettings;
 use crate::source::Source;
 use crate::target::Target;
 use context::{number, opening};
 use inputs::convert_inputs;
+use queue::convert_queue;
 use sources::convert_sources;
 use std::collections::HashSet;
-use std::time::Duration;
 use target::convert_target;
 
 pub(crate) use context::Context;
@@ -75,7 +76,7 @@ pub(crate) fn content(
             }
         }
     }
-    let queue = queue(file.queue, context, reader);
+    let queue = convert_queue(file.queue, context, reader);
     let max_event_bytes = number(
         &file.max_event_bytes,
         limits::MAX_EVENT_BYTES,
@@ -91,7 +92,7 @@ pub(crate) fn content(
     Some(FileContent {
         targets: targets.into_iter().collect::<Option<_>>()?,
         inputs: inputs?,
-        queue,
+        queue: queue?,
         max_event_bytes: max_event_bytes.unwrap_or(limits::DEFAULT_MAX_EVENT_BYTES),
         sources,
     })
@@ -122,54 +123,4 @@ fn place_of(span: &Span, target: &TargetFile) -> Span {
     } else {
         span.clone()
     }
-}
-
-fn queue(slot: Slot<QueueFile>, context: &Context<'_>, reader: &mut Reader) -> QueueSettings {
-    let file = slot.given().unwrap_or_default();
-    let default = QueueSettings::default();
-    let dir = match &file.dir {
-        Slot::Given(Text(dir)) if dir.value.is_empty() || dir.value.contains('\0') => {
-            let message = "not a valid directory name";
-            reader.error(
-                Code::OutOfRange,
-                &dir.span,
-                message,
-                "such as /var/lib/webhook",
-            );
-            return default;
-        }
-        Slot::Given(Text(dir)) => context.surroundings.path(&dir.value),
-        _ => context.surroundings.dir.join(default.dir()),
-    };
-    let mut settings = QueueSettings::new(dir);
-    if let Some(bytes) = number(&file.max_bytes, limits::QUEUE_BYTES, "maxBytes", reader) {
-        settings = settings.with_max_bytes(bytes);
-    }
-    if let Some(when_full) = file.when_full.as_given() {
-        settings = settings.with_when_full(when_full.0);
-    }
-    let most = limits::LAST_STATES;
-    if let Some(count) = number(&file.max_last_states, most, "maxLastStates", reader) {
-        settings = settings.with_max_last_states(count);
-    }
-    match file.dead_letters.given() {
-        Some(file) => settings.with_dead_letters(dead_letters(&file, reader)),
-        None => settings,
-    }
-}
-
-fn dead_letters(file: &DeadLettersFile, reader: &mut Reader) -> DeadLetterSettings {
-    let mut settings = DeadLetterSettings::default();
-    let most = limits::DEAD_LETTER_BYTES;
-    if let Some(bytes) = number(&file.max_bytes, most, "maxBytes", reader) {
-        settings = settings.with_max_bytes(bytes);
-    }
-    let most = limits::DEAD_LETTER_COUNT;
-    if let Some(count) = number(&file.max_count, most, "maxCount", reader) {
-        settings = settings.with_max_count(count);
-    }
-    if let Some(age) = number(&file.max_age, limits::RETRY_MSEC, "maxAgeMsec", reader) {
-        settings = settings.with_max_age(Duration::from_millis(age));
-    }
-    settings
 }
