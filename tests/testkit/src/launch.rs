@@ -5,6 +5,7 @@ use crate::{proc, webhookd};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -118,6 +119,12 @@ impl Launch {
     /// Sets a variable of its environment.
     pub fn env(mut self, name: &str, value: &str) -> Launch {
         self.command.env(name, value);
+        self
+    }
+
+    /// Runs it as another user, which only root can do.
+    pub(crate) fn user(mut self, user: u32, group: u32) -> Launch {
+        self.command.uid(user).gid(group);
         self
     }
 

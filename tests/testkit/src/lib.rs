@@ -1,6 +1,6 @@
 //! Test tools that all test programs share: a scripted HTTP receiver, a child process, a load
-//! generator, the fixtures. The end-to-end tests, torture, benchmarks, demo and the transport
-//! tests of webhook-dispatch use them.
+//! generator, a PostgreSQL server, the fixtures. The end-to-end tests, torture, benchmarks, demo
+//! and the transport tests of webhook-dispatch use them.
 //!
 //! *Architecture invariant*: this crate knows the product from outside, as an operator does; of
 //! its crates only webhook-model, to read events. A wait is for a thing, with a deadline. A tool
@@ -15,6 +15,7 @@ mod folder;
 mod full_pipe;
 mod launch;
 pub mod load;
+mod postgres;
 pub mod proc;
 mod process;
 mod python;
@@ -30,6 +31,7 @@ pub use fixtures::{event, events, events_file, fixture, repository, task_of};
 pub use folder::{Folder, best_effort};
 pub use full_pipe::full_pipe;
 pub use launch::Launch;
+pub use postgres::{Postgres, Stop};
 pub use process::{Ended, Process};
 pub use python::{AIRFLOW, Python, RAY};
 pub use receiver::{

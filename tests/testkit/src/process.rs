@@ -38,7 +38,7 @@ impl Progress {
     }
 
     /// Waits until `done`, at most this long.
-    fn wait(
+    pub(crate) fn wait(
         &self,
         longest: Duration,
         mut done: impl FnMut(&mut Seen) -> bool,
