@@ -61,6 +61,15 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        name: "webhook-queue-postgres",
+        may_use: "roaring rustls rustls-pki-types siphasher testkit tokio \
+                  tokio-postgres tokio-postgres-rustls webhook-queue webpki-roots",
+        must_not_reach: &[
+            HTTP,
+            "http serde_json webhook-config webhook-dispatch webhook-event",
+        ],
+    },
+    Rule {
         name: "webhook-dispatch",
         may_use: "base64 crossbeam-channel fastrand getrandom hashbrown hdrhistogram http httparse \
                   httpdate jiff rustix serde serde_json slab standardwebhooks testkit \
@@ -122,6 +131,7 @@ const RULES: &[Rule] = &[
 const RESERVED: &[(&str, &str)] = &[
     ("ureq", "webhook-dispatch webhookd"),
     ("heed", "webhook-queue"),
+    ("tokio-postgres", "webhook-queue-postgres"),
 ];
 
 /// `cargo xtask layers`.

@@ -1,0 +1,173 @@
+//! Makes connections to the database.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use webhook_queue::QueueError;
+
+use crate::failure::{of_connecting, unusable};
+use crate::settings::{Settings, SslMode};
+use crate::tls;
+
+/// The time-out of a connection attempt, unless the URL has one.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// The oldest server that has all that the tables need (lz4 for bodies).
+const OLDEST_SERVER: u32 = 14;
+
+/// Settings of each session. Times are milliseconds. A commit is on the disk when it returns,
+/// whatever the default of the database is.
+const SESSION: &str = "SET statement_timeout = 20000; SET lock_timeout = 10000; \
+     SET idle_in_transaction_session_timeout = 20000; \
+     SET default_transaction_isolation = 'read committed'; SET client_min_messages = warning; \
+     SET jit = off; \
+     SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Makes connections to the database, and knows whether it can be reached.
+pub(crate) struct Connector {
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+    storage: String,
+    made: AtomicU64,
+    reachable: AtomicBool,
+}
+
+impl Connector {
+    pub(crate) fn new(settings: &Settings) -> Result<Connector, QueueError> {
+        // The cause is left out: it may have a part of a password.
+        let mut config: Config = settings.connection.parse().map_err(|_| {
+            unusable(
+                "the database",
+                "its URL is not valid: postgres://USER:PASSWORD@HOST:5432/DATABASE, or keywords \
+                 and values as in libpq",
+            )
+        })?;
+        let storage = storage(&config, &settings.schema);
+        let hosts = config.get_hosts();
+        let is_local = hosts.iter().all(|host| matches!(host, Host::Unix(_)));
+        let ssl_mode = match is_local {
+            // As in libpq, whatever is asked for.
+            true => SslMode::Disable,
+            false => settings.ssl_mode,
+        };
+        let tls = tls::config(settings, ssl_mode).map_err(|detail| unusable(&storage, detail))?;
+        config.ssl_mode(match ssl_mode {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                tokio_postgres::config::SslMode::Require
+            }
+        });
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("webhookd");
+        }
+        config.keepalives(true);
+        config.keepalives_idle(Duration::from_secs(5));
+        config.keepalives_interval(Duration::from_secs(2));
+        config.keepalives_retries(3);
+        config.tcp_user_timeout(Duration::from_secs(10));
+        Ok(Connector {
+            config,
+            tls: tls.map(MakeRustlsConnect::new),
+            storage,
+            made: AtomicU64::new(0),
+            reachable: AtomicBool::new(false),
+        })
+    }
+
+    /// The database and the schema, without secrets, for errors.
+    pub(crate) fn storage(&self) -> &str {
+        &self.storage
+    }
+
+    /// How many connections were made.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last attempt to reach the database succeeded.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_reachable(&self, reachable: bool) {
+        self.reachable.store(reachable, Ordering::Relaxed);
+    }
+
+    /// Connects. The task that carries the connection's messages runs on `runtime`.
+    pub(crate) async fn connect(
+        &self,
+        runtime: &Runtime,
+    ) -> Result<(Client, JoinHandle<()>), QueueError> {
+        let made = self.attempt(runtime).await;
+        self.set_reachable(made.is_ok());
+        if made.is_ok() {
+            self.made.fetch_add(1, Ordering::Relaxed);
+        }
+        made
+    }
+
+    async fn attempt(&self, runtime: &Runtime) -> Result<(Client, JoinHandle<()>), QueueError> {
+        let error = |error| of_connecting(error, &self.storage);
+        let (client, task) = match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await.map_err(error)?;
+                (
+                    client,
+                    runtime.spawn(async { connection.await.unwrap_or(()) }),
+                )
+            }
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await.map_err(error)?;
+                (
+                    client,
+                    runtime.spawn(async { connection.await.unwrap_or(()) }),
+                )
+            }
+        };
+        client.batch_execute(SESSION).await.map_err(error)?;
+        let row = client
+            .query_one(
+                "SELECT current_setting('server_version_num')::int4, \
+                 current_setting('server_version')",
+                &[],
+            )
+            .await
+            .map_err(error)?;
+        let (number, version): (i32, String) = (row.get(0), row.get(1));
+        if number < (OLDEST_SERVER * 10_000) as i32 {
+            return Err(unusable(
+                &self.storage,
+                format!("it is PostgreSQL {version}; {OLDEST_SERVER} or newer is needed"),
+            ));
+        }
+        Ok((client, task))
+    }
+}
+
+/// Names the database without secrets.
+fn storage(config: &Config, schema: &str) -> String {
+    let hosts: Vec<_> = config
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        })
+        .collect();
+    let database = config.get_dbname().or(config.get_user());
+    format!(
+        "the database {} at {} (schema {schema})",
+        database.unwrap_or("of the user"),
+        hosts.join(","),
+    )
+}

@@ -1,0 +1,27 @@
+//! The queue in a PostgreSQL database, which several processes share: [`PostgresQueue`].
+//!
+//! *Architecture invariant*: this crate knows the contract of a queue
+//! ([`webhook_queue::Queue`]) and a database, and nothing of targets, HTTP or configuration files.
+//! No other crate sees the database's client or its asynchronous runtime: each connection is a
+//! blocking object with a deadline for each statement.
+//!
+//! How it works: all changes append one row to a *log* under one lock, so that the order of entries
+//! is the order of commits, and no row is updated or deleted for an event. Events lie in a ring of
+//! *segments*, tables that are truncated once all their events are settled. Each process follows
+//! the log, and so knows what is settled. Keys are divided into *slots*, each of which has one
+//! owner at a time; the slot's *epoch* tells settlements of an earlier owner.
+
+#![allow(dead_code, reason = "the parts are not connected yet")]
+
+mod connection;
+mod connector;
+mod database;
+mod failure;
+mod queue;
+mod schema;
+mod settings;
+mod tls;
+
+pub use queue::PostgresQueue;
+pub use schema::{SCHEMA_VERSION, schema_sql};
+pub use settings::{Role, Settings, SslMode};
