@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
 /// Installs cargo-deny and typos from crates.io if they are missing (four minutes on two cores),
-/// as root, valgrind, faketime and Slurm with apt-get, and Airflow from PyPI into `target/python`. A check that
-/// cannot run is left out and named at the end; if CI is set in the environment, it fails.
+/// as root, PostgreSQL, valgrind, faketime and Slurm with apt-get, and Airflow from PyPI into
+/// `target/python`. A check that cannot run is left out and named at the end; if CI is set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
     /// Run the steps after a failed one as well
@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
     ("fixtures are what gen-fixtures writes", || {
         xtask("gen-fixtures --check")
     }),
+    ("PostgreSQL, for the tests", postgres),
     ("tests", tests),
     ("examples in the documentation", || {
         cargo("test --doc --workspace --locked")
@@ -143,6 +144,14 @@ fn spelling() -> Result<Outcome> {
         return execute(Command::new("typos").current_dir(workspace::root()));
     }
     Ok(Outcome::LeftOut("typos is not installed"))
+}
+
+/// The tests that need it are skipped without it, or fail if CI is set.
+fn postgres() -> Result<Outcome> {
+    if tools::POSTGRES.ensure() {
+        return Ok(Outcome::Passed);
+    }
+    Ok(Outcome::LeftOut("PostgreSQL is not installed"))
 }
 
 /// The torture runs without it, too, and does not change the clock then.

@@ -48,6 +48,19 @@ pub(crate) const FAKETIME: Tool = Tool {
     as_root: true,
 };
 
+/// Installed without a cluster of its own, whose server would run: each test starts one. The setting
+/// for this is read when the package is installed, from a folder that may not be there yet.
+pub(crate) const POSTGRES: Tool = Tool {
+    name: "PostgreSQL",
+    version: "command -v initdb || ls /usr/lib/postgresql/*/bin/initdb",
+    install: "config=/etc/postgresql-common/createcluster.d/webhook-ci.conf; \
+              mkdir -p ${config%/*}; trap \"rm -f $config\" EXIT; \
+              echo 'create_main_cluster = false' > $config; \
+              install='apt-get install -qy --no-install-recommends postgresql'; \
+              $install || (apt-get update -q && $install)",
+    as_root: true,
+};
+
 /// Installed without starting its services: the test starts its own.
 pub(crate) const SLURM: Tool = Tool {
     name: "Slurm",
