@@ -12,7 +12,7 @@ use webhook_queue::{
     verify_tables, was_left_open,
 };
 
-use crate::crash;
+use crate::kills;
 use crate::support::{self, View, delivered, event};
 
 const OPTIONS: Options = Options::with_max_bytes(64 << 20);
@@ -73,15 +73,15 @@ fn check(dir: &Path) {
     if is_whole(verify(dir)) {
         let tables = is_whole(verify_tables(dir));
         assert!(tables, "the tables are a part of the queue");
-        crash::report(&format!("\nwhole {}\n", digest(dir)));
+        kills::report(&format!("\nwhole {}\n", digest(dir)));
     } else {
-        crash::report("\ndamaged\n");
+        kills::report("\ndamaged\n");
     }
 }
 
 #[test]
 fn no_damaged_page_leaves_a_queue_that_verifies_as_whole_and_shows_less() {
-    if let Some(dir) = std::env::var_os(crash::CHILD) {
+    if let Some(dir) = std::env::var_os(kills::CHILD) {
         return check(Path::new(&dir));
     }
     let dir = tempfile::tempdir().unwrap();
@@ -110,7 +110,7 @@ fn no_damaged_page_leaves_a_queue_that_verifies_as_whole_and_shows_less() {
             fs::write(copy.path().join("data.mdb"), image).unwrap();
             let test =
                 "damage::no_damaged_page_leaves_a_queue_that_verifies_as_whole_and_shows_less";
-            let output = crash::child(test, copy.path(), &[]).wait_with_output();
+            let output = kills::child(test, copy.path(), &[]).wait_with_output();
             let output = output.unwrap();
             let text = String::from_utf8(output.stdout).unwrap();
             let result = match output.status.signal() {
@@ -152,7 +152,7 @@ fn settle_damaged(dir: &Path) {
     damage_leaves(dir);
     for entry in &entries[..2] {
         let error = queue.commit(&[], &[delivered("b", *entry)]).unwrap_err();
-        crash::report(&format!("\n{error}\n"));
+        kills::report(&format!("\n{error}\n"));
         assert!(!error.is_retryable());
         assert!(matches!(queue.check(), Err(QueueError::Corrupt { .. })));
     }
@@ -160,14 +160,14 @@ fn settle_damaged(dir: &Path) {
 
 #[test]
 fn damage_found_by_a_commit_ends_all_and_is_remembered() {
-    if let Some(dir) = std::env::var_os(crash::CHILD) {
+    if let Some(dir) = std::env::var_os(kills::CHILD) {
         return settle_damaged(Path::new(&dir));
     }
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     let whole = fs::read(dir.path().join("data.mdb")).unwrap();
     let test = "damage::damage_found_by_a_commit_ends_all_and_is_remembered";
-    let output = crash::child(test, dir.path(), &[]).wait_with_output();
+    let output = kills::child(test, dir.path(), &[]).wait_with_output();
     let output = output.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let told = text.lines().filter(|line| line.contains("is damaged: "));
@@ -229,16 +229,16 @@ fn a_contradiction_that_is_harmless_is_no_damage_to_the_tables() {
 
 #[test]
 fn compaction_does_not_replace_a_damaged_queue() {
-    if let Some(dir) = std::env::var_os(crash::CHILD) {
+    if let Some(dir) = std::env::var_os(kills::CHILD) {
         compact(Path::new(&dir)).unwrap_err();
-        return crash::report("\nrefused\n");
+        return kills::report("\nrefused\n");
     }
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
     damage_leaves(dir.path());
     let damaged = fs::read(dir.path().join("data.mdb")).unwrap();
     let test = "damage::compaction_does_not_replace_a_damaged_queue";
-    let output = crash::child(test, dir.path(), &[]).wait_with_output();
+    let output = kills::child(test, dir.path(), &[]).wait_with_output();
     let text = String::from_utf8(output.unwrap().stdout).unwrap();
     assert!(text.lines().any(|line| line == "refused"), "{text}");
     assert!(fs::read(dir.path().join("data.mdb")).unwrap() == damaged);
@@ -246,7 +246,7 @@ fn compaction_does_not_replace_a_damaged_queue() {
 
 #[test]
 fn a_queue_that_was_not_closed_is_known_until_it_is_verified() {
-    if let Some(dir) = std::env::var_os(crash::CHILD) {
+    if let Some(dir) = std::env::var_os(kills::CHILD) {
         let queue = DiskQueue::open(Path::new(&dir), &OPTIONS).unwrap();
         queue.commit(&[event(1, b"k", 10, ["t"])], &[]).unwrap();
         std::process::abort();
@@ -254,7 +254,7 @@ fn a_queue_that_was_not_closed_is_known_until_it_is_verified() {
     let dir = tempfile::tempdir().unwrap();
     assert!(!was_left_open(dir.path()));
     let test = "damage::a_queue_that_was_not_closed_is_known_until_it_is_verified";
-    let mut child = crash::child(test, dir.path(), &[]);
+    let mut child = kills::child(test, dir.path(), &[]);
     assert_eq!(child.wait().unwrap().signal(), Some(6));
     assert!(was_left_open(dir.path()));
     // Opening it does not verify it.

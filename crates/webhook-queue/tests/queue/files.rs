@@ -11,7 +11,7 @@ use webhook_queue::{
     compact, verify,
 };
 
-use crate::crash;
+use crate::kills;
 use crate::support::{self, View, delivered, event, number};
 
 const OPTIONS: Options = Options::with_max_bytes(64 << 20);
@@ -367,9 +367,9 @@ fn a_damaged_mark_is_reported_as_damage() {
 
 #[test]
 fn a_queue_is_open_once() {
-    if let Some(dir) = std::env::var_os(crash::CHILD) {
+    if let Some(dir) = std::env::var_os(kills::CHILD) {
         let _queue = open(Path::new(&dir)).unwrap();
-        crash::report("\nopen\n");
+        kills::report("\nopen\n");
         loop {
             std::thread::park();
         }
@@ -383,8 +383,8 @@ fn a_queue_is_open_once() {
     ));
     assert!(matches!(verify(dir.path()), Err(QueueError::Locked { .. })));
     drop(queue);
-    let mut holder = crash::child("files::a_queue_is_open_once", dir.path(), &[]);
-    let _output = crash::until(&mut holder, "open");
+    let mut holder = kills::child("files::a_queue_is_open_once", dir.path(), &[]);
+    let _output = kills::until(&mut holder, "open");
     let error = open(dir.path()).unwrap_err();
     assert!(matches!(error, QueueError::Locked { .. }) && error.is_retryable());
     assert!(
@@ -871,7 +871,7 @@ fn errors_say_what_to_do() {
 
 #[test]
 fn a_limit_of_the_address_space_is_named_with_the_bound_to_lower() {
-    if let Some(dir) = std::env::var_os(crash::CHILD) {
+    if let Some(dir) = std::env::var_os(kills::CHILD) {
         use rustix::process::{Resource, Rlimit, setrlimit};
         let limit = Rlimit {
             current: Some(4 << 30),
@@ -879,13 +879,13 @@ fn a_limit_of_the_address_space_is_named_with_the_bound_to_lower() {
         };
         setrlimit(Resource::As, limit).unwrap();
         let error = DiskQueue::open(Path::new(&dir), &Options::default()).unwrap_err();
-        crash::report(&format!("\n{error}\n"));
+        kills::report(&format!("\n{error}\n"));
         drop(open(Path::new(&dir)).unwrap());
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let test = "files::a_limit_of_the_address_space_is_named_with_the_bound_to_lower";
-    let output = crash::child(test, dir.path(), &[])
+    let output = kills::child(test, dir.path(), &[])
         .wait_with_output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

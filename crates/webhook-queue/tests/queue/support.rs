@@ -67,6 +67,25 @@ pub(crate) struct OwedView {
     pub(crate) not_before: u64,
 }
 
+/// A time, as the nearest multiple.
+fn nearest(time: u64, unit: u64) -> u64 {
+    match unit {
+        1 => time,
+        _ => (time + unit / 2) / unit * unit,
+    }
+}
+
+impl OwedView {
+    /// With times that are the nearest multiples of this many milliseconds.
+    pub(crate) fn rounding_times(self, unit: u64) -> OwedView {
+        OwedView {
+            accepted_at: nearest(self.accepted_at, unit),
+            not_before: nearest(self.not_before, unit),
+            ..self
+        }
+    }
+}
+
 impl From<Owed<'_>> for OwedView {
     fn from(owed: Owed<'_>) -> OwedView {
         OwedView {
@@ -89,6 +108,17 @@ pub(crate) struct DeadView {
     pub(crate) note: Vec<u8>,
 }
 
+impl DeadView {
+    /// With times that are the nearest multiples of this many milliseconds.
+    pub(crate) fn rounding_times(self, unit: u64) -> DeadView {
+        DeadView {
+            owed: self.owed.rounding_times(unit),
+            died_at: nearest(self.died_at, unit),
+            ..self
+        }
+    }
+}
+
 /// All that a queue shows of what it holds, but for bytes and handles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
@@ -101,6 +131,23 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// With times that are the nearest multiples of this many milliseconds.
+    pub(crate) fn rounding_times(mut self, unit: u64) -> View {
+        for (_, _, oldest, _) in &mut self.targets {
+            *oldest = oldest.map(|time| nearest(time, unit));
+        }
+        for owed in &mut self.owed {
+            let rounded = owed.drain(..).map(|owed| owed.rounding_times(unit));
+            *owed = rounded.collect();
+        }
+        let rounded = self
+            .dead
+            .drain(..)
+            .map(|letter| letter.rounding_times(unit));
+        self.dead = rounded.collect();
+        self
+    }
+
     pub(crate) fn of(queue: &dyn Queue) -> View {
         let statistics = queue.statistics().unwrap();
         let targets = statistics.targets;
