@@ -96,6 +96,9 @@ fn housekeeping(
             queue_log.observe(writer.failures, daemon.commit_failure(&writer));
             queue_log.observe_targets(&daemon.monitor.stats_without_queue().targets);
         }
+        if let Some(shared) = daemon.shared_queue() {
+            queue_log.observe_shared(&shared);
+        }
         check_queue(&daemon, &mut queue_log, &signals);
         log.flush_if_quiet();
     })

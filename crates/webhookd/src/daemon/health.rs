@@ -94,6 +94,12 @@ impl Health {
             let detail = "the queue has no room for events until some are delivered or dropped";
             self.hindered.push(Reason::new("queue-full", detail));
         }
+        if let Some(error @ QueueError::Unavailable { .. }) = unusable {
+            // It is also why commits and reads fail.
+            self.hindered
+                .push(Reason::new("queue-unavailable", chain(error)));
+            return;
+        }
         if let Some(failing) = failing {
             let detail = format!("the last commit failed: {failing}");
             self.hindered.push(Reason::new("queue-failing", detail));

@@ -5,7 +5,7 @@ use crate::console::chain;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use webhook_dispatch::TargetStats;
-use webhook_queue::QueueError;
+use webhook_queue::{QueueError, SharedStatistics};
 
 /// How often a failure that lasts is logged.
 const REPEAT: Duration = Duration::from_secs(60);
@@ -19,6 +19,16 @@ pub(super) struct QueueLog {
     unusable: Option<String>,
     /// What was logged of each target.
     targets: HashMap<String, Lost>,
+    shared: Shared,
+}
+
+/// What was logged of a shared queue.
+#[derive(Default)]
+struct Shared {
+    leases_lost: (u64, Option<Instant>),
+    reconnects: (u64, Option<Instant>),
+    /// Whether its database has standbys, and no commit waits for one.
+    unsynchronised: bool,
 }
 
 /// What a target has lost to a bound: how much was logged, and when.
@@ -66,6 +76,40 @@ impl QueueLog {
             }
             (None, None) => {}
         }
+    }
+
+    /// Logs that leases and connections were lost, each once a minute at most, and that no commit
+    /// waits for a standby.
+    pub(super) fn observe_shared(&mut self, shared: &SharedStatistics) {
+        let (storage, logged) = (&shared.storage, &mut self.shared);
+        if let Some(times) = grown(shared.leases_lost, &mut logged.leases_lost) {
+            tracing::warn!(
+                storage,
+                times,
+                "the lease of this worker ended before it was renewed ({times} since the last such \
+                 line): other workers deliver the events of its slots, and an event that was being \
+                 sent may be delivered twice"
+            );
+        }
+        if let Some(times) = grown(shared.reconnects, &mut logged.reconnects) {
+            tracing::info!(
+                storage,
+                times,
+                "connected again to {storage} ({times} connections since the last such line)"
+            );
+        }
+        let standbys = shared.standbys;
+        let unsynchronised = standbys.count > 0 && !standbys.synchronous;
+        if unsynchronised && !logged.unsynchronised {
+            let standbys = standbys.count;
+            tracing::warn!(
+                storage,
+                standbys,
+                "{storage} has {standbys} standbys, and synchronous_standby_names is empty: a failover \
+                 can lose events that were accepted"
+            );
+        }
+        logged.unsynchronised = unsynchronised;
     }
 
     /// Logs the events that targets did not get, and the dead letters removed: at once, and then

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use webhook_dispatch::{Control, Monitor, Stats};
-use webhook_queue::{QueueError, WriterStatistics};
+use webhook_queue::{QueueError, SharedStatistics, WriterStatistics};
 
 /// What the admin API shows and changes.
 pub(crate) struct Daemon {
@@ -138,6 +138,13 @@ impl Daemon {
         if probe(self.control.config().queue().dir()).is_ok() {
             self.mended_failures.store(failures, Ordering::SeqCst);
         }
+    }
+
+    /// What a shared queue knows of its workers and its database. It is kept in memory, so this does
+    /// not wait. `None` for a queue of this process alone.
+    pub(super) fn shared_queue(&self) -> Option<SharedStatistics> {
+        self.control.config().queue().postgres()?;
+        self.monitor.stats().ok()?.queue.shared
     }
 
     /// The state without the queue's counters; never waits for the disk.

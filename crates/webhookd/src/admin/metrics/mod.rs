@@ -4,6 +4,7 @@
 mod family;
 mod program;
 mod queue;
+mod shared;
 mod streams;
 mod targets;
 

@@ -1,6 +1,7 @@
 //! Figures of the queue.
 
 use super::family::{Families, Samples};
+use super::shared;
 use crate::daemon::{Daemon, Snapshot};
 use webhook_config::Delivery;
 use webhook_queue::{Statistics, TargetStatistics, WriterStatistics};
@@ -16,6 +17,9 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
     if snapshot.unreadable.is_none() {
         add_content(families, &snapshot.stats.queue);
         add_removed(families, daemon, &snapshot.stats.queue);
+        if let Some(shared) = &snapshot.stats.queue.shared {
+            shared::add(families, shared, writer.fenced);
+        }
     }
     let failing = snapshot.commit_failure.is_some() || snapshot.unusable.is_some();
     add_writer(families, writer, failing);
