@@ -21,7 +21,7 @@ use std::time::Instant;
 use webhook_event::Schema;
 use webhook_model::{EventHeader, TaskStateChange};
 use webhook_queue::{
-    DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, SlotGuard,
+    Claim, DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, SlotGuard,
 };
 
 /// The fixtures' events, one a line.
@@ -128,6 +128,7 @@ fn lane(times: u64) -> Result<()> {
         let key = &keys[usize::try_from(number % TASKS)?];
         let delivery = Delivery {
             entry: EntryId(number),
+            claim: Claim::SOLE,
             id: EventId([7; 16]),
             accepted_at: number,
             attempts: 0,

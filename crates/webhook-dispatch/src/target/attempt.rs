@@ -6,12 +6,14 @@ use crate::target::breaker::Health;
 use crate::target::gate::Permit;
 use crate::target::lanes::Due;
 use std::time::Duration;
+use webhook_queue::SlotGuard;
 
 /// An attempt that was made, and its result.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) due: Due,
     pub(crate) permit: Permit,
+    pub(crate) guard: SlotGuard,
     pub(crate) result: AttemptResult,
     /// Epoch milliseconds.
     pub(crate) started_at: u64,

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_queue::{EntryId, EventId, Owed};
+use webhook_queue::{Claim, EntryId, EventId, Owed};
 
 /// Bytes of bodies that one lane reads back at once.
 const LANE_BYTES: usize = 1024 * 1024;
@@ -117,6 +117,7 @@ impl Backlog {
         }
         let delivery = Delivery {
             entry: live.entry,
+            claim: Claim::SOLE,
             id: live.id,
             accepted_at: live.accepted_at,
             attempts: 0,
@@ -265,6 +266,7 @@ impl Backlog {
         let wait = Duration::from_millis(owed.not_before.saturating_sub(at.epoch_ms()));
         Delivery {
             entry: owed.entry,
+            claim: owed.claim,
             id: owed.id,
             accepted_at: owed.accepted_at,
             attempts: owed.attempts,

@@ -4,13 +4,13 @@ use crate::shared::NextStep;
 use crate::target::gate::{Blocked, Permit};
 use crate::target::lanes::Due;
 use crate::target::state_change::StateChange;
-use webhook_queue::Settlement;
+use webhook_queue::{Settlement, SlotGuard};
 
 /// What to do next.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Make this attempt.
-    Attempt(Due, Permit),
+    Attempt(Due, Permit, SlotGuard),
     /// An event is ready, but the gate blocks it.
     Blocked(Blocked),
     /// Nothing is ready, or enough is under way.

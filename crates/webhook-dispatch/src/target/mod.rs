@@ -35,7 +35,7 @@ use crate::shared::{Hold, HoldReason, NextStep, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_config::{BreakerPolicy, RetryPolicy, Target};
-use webhook_queue::{EntryId, Settled, Settlement, SlotGuard};
+use webhook_queue::{Claim, EntryId, Settled, Settlement, SlotGuard};
 
 /// Bytes of bodies that a target's lanes may hold; the channel to the worker may hold as many
 /// again.
@@ -76,6 +76,8 @@ pub(crate) struct TargetState {
     next_scan: Instant,
     /// A hold that began or ended, and is to be stored.
     hold_changed: Option<Hold>,
+    /// Whether the claim of a ready event had ended.
+    claim_ended: bool,
 }
 
 impl TargetState {
@@ -110,6 +112,7 @@ impl TargetState {
             probes_newest: true,
             next_scan: now,
             hold_changed: None,
+            claim_ended: false,
         }
     }
 
@@ -167,8 +170,13 @@ impl TargetState {
         self.slots.outstanding() == 0 && self.backlog.unsynced.len() == 0
     }
 
-    /// Decides what to do next.
-    pub(crate) fn next(&mut self, now: Instant) -> Step {
+    /// Decides what to do next. `guard` gives permission to deliver an entry of a claim. Without
+    /// it, the event's lane is to be read back.
+    pub(crate) fn next(
+        &mut self,
+        now: Instant,
+        guard: impl Fn(Claim) -> Option<SlotGuard>,
+    ) -> Step {
         let mut limit = if self.delivering {
             self.limit
         } else {
@@ -181,32 +189,44 @@ impl TargetState {
             return Step::Nothing;
         }
         let lanes = &mut self.backlog.lanes;
-        let (first, retry) = (lanes.has(Kind::First), lanes.has(Kind::Retry));
-        let next = if self.gate.is_down() && first {
-            // A probe says most if its event is not known to fail.
-            Some(Kind::First)
-        } else {
-            self.slots.next(first, retry)
-        };
-        let Some(kind) = next else {
-            return Step::Nothing;
-        };
-        match self.gate.ask(now) {
-            Err(blocked) => Step::Blocked(blocked),
-            Ok(permit) => {
-                // Of a burst of failing tasks, the oldest events all fail.
-                let newest = self.gate.is_down() && self.probes_newest;
-                let due = if newest {
-                    lanes.take_newest(kind)
-                } else {
-                    lanes.take(kind)
-                };
-                let due = due.expect("a lane was ready just now");
-                self.probes_newest = !newest;
-                self.slots.take(kind, retry);
-                Step::Attempt(due, permit)
-            }
+        loop {
+            let (first, retry) = (lanes.has(Kind::First), lanes.has(Kind::Retry));
+            let next = if self.gate.is_down() && first {
+                // A probe says most if its event is not known to fail.
+                Some(Kind::First)
+            } else {
+                self.slots.next(first, retry)
+            };
+            let Some(kind) = next else {
+                return Step::Nothing;
+            };
+            let permit = match self.gate.ask(now) {
+                Err(blocked) => return Step::Blocked(blocked),
+                Ok(permit) => permit,
+            };
+            // Of a burst of failing tasks, the oldest events all fail.
+            let newest = self.gate.is_down() && self.probes_newest;
+            let due = if newest {
+                lanes.take_newest(kind)
+            } else {
+                lanes.take(kind)
+            };
+            let due = due.expect("a lane was ready just now");
+            let Some(guard) = guard(due.delivery.claim) else {
+                self.gate.unused(permit, now);
+                lanes.forget(due.lane);
+                self.claim_ended = true;
+                continue;
+            };
+            self.probes_newest = !newest;
+            self.slots.take(kind, retry);
+            return Step::Attempt(due, permit, guard);
         }
+    }
+
+    /// Whether the claim of a ready event had ended since the last call.
+    pub(crate) fn take_claim_ended(&mut self) -> bool {
+        std::mem::take(&mut self.claim_ended)
     }
 
     /// Wakes the lanes whose retry is due, to be read back; and one early if nothing else is to be
@@ -288,7 +308,13 @@ impl TargetState {
             Verdict::Delivered => {
                 self.wake_after_delivery(attempt);
                 Decision {
-                    settlement: Some(self.settle(lane, &tried(attempt), Settled::Delivered, at)),
+                    settlement: Some(self.settle(
+                        lane,
+                        &tried(attempt),
+                        Settled::Delivered,
+                        &attempt.guard,
+                        at,
+                    )),
                     settled: true,
                     ..Decision::default()
                 }
@@ -347,7 +373,9 @@ impl TargetState {
         let delivery = tried(attempt);
         self.untried(&attempt.due, attempt.permit, at.now);
         Decision {
-            settlement: self.reliable.then(|| self.note(&delivery, 0)),
+            settlement: self
+                .reliable
+                .then(|| self.note(&delivery, 0, &attempt.guard)),
             ..Decision::default()
         }
     }
@@ -389,7 +417,7 @@ impl TargetState {
             until: hold.until.unwrap_or(0),
             note: hold.detail.into_bytes(),
         };
-        Some(self.settlement(EntryId(0), held))
+        Some(self.settlement(EntryId(0), held, &SlotGuard::SOLE))
     }
 
     /// The receiver answered 410: the target stops, and its events stay pending.
@@ -398,7 +426,7 @@ impl TargetState {
         let delivery = tried(attempt);
         self.backlog.lanes.again(attempt.due.lane, delivery);
         Decision {
-            settlement: Some(self.note(&delivery, 0)),
+            settlement: Some(self.note(&delivery, 0, &attempt.guard)),
             follows: Some(NextStep::Stop),
             recall: stopped,
             change: stopped.then_some(StateChange::Stopped),
@@ -446,7 +474,7 @@ impl TargetState {
         self.backlog.lanes.retry(attempt.due.lane, delivery, wake);
         let not_before = at.epoch_ms().saturating_add(millis(wait));
         Decision {
-            settlement: Some(self.note(&delivery, not_before)),
+            settlement: Some(self.note(&delivery, not_before, &attempt.guard)),
             follows: Some(NextStep::Retry(wait)),
             ..Decision::default()
         }
@@ -464,7 +492,13 @@ impl TargetState {
             last_attempt_at: Some(attempt.started_at),
         };
         Decision {
-            settlement: Some(self.give_up_as(attempt.due.lane, &delivery, &record, at)),
+            settlement: Some(self.give_up_as(
+                attempt.due.lane,
+                &delivery,
+                &record,
+                &attempt.guard,
+                at,
+            )),
             follows: Some(NextStep::DeadLetter(reason)),
             settled: true,
             ..Decision::default()
@@ -473,18 +507,30 @@ impl TargetState {
 
     /// Gives up an event older than `maxAgeMsec` while the breaker is not closed. While it is
     /// closed, an old event still gets an attempt.
-    pub(crate) fn expire(&mut self, at: Moment) -> Option<(Delivery, Settlement)> {
+    pub(crate) fn expire(
+        &mut self,
+        at: Moment,
+        guard: impl Fn(Claim) -> Option<SlotGuard>,
+    ) -> Option<(Delivery, Settlement)> {
         if !self.reliable || !self.gate.is_down() || at.now < self.next_scan {
             return None;
         }
         let wall = at.epoch_ms();
         let max_age = self.policy.max_age();
-        let due = self.backlog.lanes.take_where(|delivery| {
+        let is_too_old = |delivery: &Delivery| {
             Duration::from_millis(wall.saturating_sub(delivery.accepted_at)) > max_age
-        });
-        let Some(due) = due else {
-            self.next_scan = at.now + SCAN;
-            return None;
+        };
+        let lanes = &mut self.backlog.lanes;
+        let (due, guard) = loop {
+            let Some(due) = lanes.take_where(is_too_old) else {
+                self.next_scan = at.now + SCAN;
+                return None;
+            };
+            match guard(due.delivery.claim) {
+                Some(guard) => break (due, guard),
+                None => lanes.forget(due.lane),
+            }
+            self.claim_ended = true;
         };
         let record = FailureRecord {
             reason: Reason::TooOld,
@@ -495,7 +541,7 @@ impl TargetState {
             first_attempt_at: due.delivery.first_attempt_at,
             last_attempt_at: None,
         };
-        let settlement = self.give_up_as(due.lane, &due.delivery, &record, at);
+        let settlement = self.give_up_as(due.lane, &due.delivery, &record, &guard, at);
         Some((due.delivery, settlement))
     }
 
@@ -510,6 +556,7 @@ impl TargetState {
         lane: LaneId,
         delivery: &Delivery,
         record: &FailureRecord,
+        guard: &SlotGuard,
         at: Moment,
     ) -> Settlement {
         let dead = Settled::Dead {
@@ -517,7 +564,7 @@ impl TargetState {
             died_at: at.epoch_ms(),
             note: record.to_note(),
         };
-        self.settle(lane, delivery, dead, at)
+        self.settle(lane, delivery, dead, guard, at)
     }
 
     fn settle(
@@ -525,30 +572,36 @@ impl TargetState {
         lane: LaneId,
         delivery: &Delivery,
         outcome: Settled,
+        guard: &SlotGuard,
         at: Moment,
     ) -> Settlement {
         self.backlog.unsynced.settle(delivery.entry);
         self.backlog.lanes.settled(lane, at.now);
-        self.settlement(delivery.entry, outcome)
+        self.settlement(delivery.entry, outcome, guard)
     }
 
     /// Records in the queue how often an event was attempted, and when it may be again.
-    pub(crate) fn note(&mut self, delivery: &Delivery, not_before: u64) -> Settlement {
+    pub(crate) fn note(
+        &mut self,
+        delivery: &Delivery,
+        not_before: u64,
+        guard: &SlotGuard,
+    ) -> Settlement {
         self.backlog.unsynced.note();
         let attempts = delivery.attempts;
         let noted = Settled::Attempted {
             attempts,
             not_before,
         };
-        self.settlement(delivery.entry, noted)
+        self.settlement(delivery.entry, noted, guard)
     }
 
-    fn settlement(&self, entry: EntryId, outcome: Settled) -> Settlement {
+    fn settlement(&self, entry: EntryId, outcome: Settled, guard: &SlotGuard) -> Settlement {
         Settlement {
             target: Arc::clone(&self.name),
             entry,
             outcome,
-            guard: SlotGuard::SOLE,
+            guard: guard.clone(),
         }
     }
 }

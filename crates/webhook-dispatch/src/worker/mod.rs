@@ -37,12 +37,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use webhook_queue::{QueueError, Settlement};
+use webhook_queue::{Claim, QueueError, Settlement, SlotGuard};
 
 /// The pause after the queue could not be read or a thread could not be started.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a retiring worker checks whether a routing table with its target is still in use.
 const LEASE_POLL: Duration = Duration::from_millis(10);
+/// The pause before lanes are read back whose claim has ended: the queue may show their entries for
+/// a moment longer.
+const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 /// How long reports and events accumulate while the senders have enough jobs.
 const GATHERING: Duration = Duration::from_millis(1);
 /// How often the worker yields the processor before it sleeps.
@@ -63,7 +66,7 @@ pub(crate) struct Worker {
     senders: Senders,
     /// When to look for work even without a wake-up.
     alarm: Option<Instant>,
-    /// Not to read the queue before this time: the last read failed.
+    /// Not to read the queue before this time: the last read failed, or a claim has ended.
     read_after: Option<Instant>,
     /// Settled events that are still counted as pending.
     settled: i64,
@@ -183,7 +186,7 @@ impl Worker {
                 self.count(&attempt, &decision);
                 self.report_incidents(&attempt, &decision);
                 // After a crash during the next attempt, this one's number is not used again.
-                let note = self.state.note(&tried(&attempt), 0);
+                let note = self.state.note(&tried(&attempt), 0, &attempt.guard);
                 self.settle(note);
             }
             Report::Untried(due, permit) => self.state.untried(&due, permit, at.now),
@@ -390,8 +393,12 @@ impl Worker {
             target: &self.handle.name,
             error,
         });
-        self.read_after = Some(now + PAUSE);
-        self.set_alarm(now + PAUSE);
+        self.pause_reads(now + PAUSE);
+    }
+
+    fn pause_reads(&mut self, until: Instant) {
+        self.read_after = self.read_after.max(Some(until));
+        self.set_alarm(until);
     }
 
     /// Counts events that are pending but no longer in the queue: their records were damaged, and
@@ -421,7 +428,8 @@ impl Worker {
         }
         let mut any = false;
         loop {
-            match self.state.next(at.now) {
+            let access = self.queue_access.as_ref();
+            match self.state.next(at.now, |claim| guard(access, claim)) {
                 Step::Nothing => break,
                 Step::Blocked(blocked) => {
                     any |= self.expire(at);
@@ -430,11 +438,14 @@ impl Worker {
                     }
                     break;
                 }
-                Step::Attempt(due, permit) => {
+                Step::Attempt(due, permit, guard) => {
                     any = true;
-                    self.senders.hand_out(due, permit);
+                    self.senders.hand_out(due, permit, guard);
                 }
             }
+        }
+        if self.state.take_claim_ended() {
+            self.pause_reads(at.now + CLAIM_PAUSE);
         }
         if let Err(error) = self.senders.start(self.state.outstanding()) {
             self.observer.incident(&Incident::SenderNotStarted {
@@ -449,7 +460,12 @@ impl Worker {
     /// Gives up expired events.
     fn expire(&mut self, at: Moment) -> bool {
         let mut any = false;
-        while let Some((delivery, settlement)) = self.state.expire(at) {
+        loop {
+            let access = self.queue_access.as_ref();
+            let expired = self.state.expire(at, |claim| guard(access, claim));
+            let Some((delivery, settlement)) = expired else {
+                break;
+            };
             any = true;
             self.handle.counters.dead_lettered(Reason::TooOld);
             self.settled(&delivery, at);
@@ -588,4 +604,9 @@ impl Worker {
         self.publish();
         self.handle.end();
     }
+}
+
+/// Permission to deliver an event that was read under this claim.
+fn guard(access: Option<&QueueAccess>, claim: Claim) -> Option<SlotGuard> {
+    access.map_or(Some(SlotGuard::SOLE), |access| access.queue.guard(claim))
 }

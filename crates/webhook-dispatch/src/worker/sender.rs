@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use webhook_config::{Delivery, Target};
+use webhook_queue::SlotGuard;
 
 /// How long a sender waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ const PLENTY: usize = 16;
 pub(crate) struct Job {
     pub(crate) due: Due,
     pub(crate) permit: Permit,
+    pub(crate) guard: SlotGuard,
     /// The endpoint's number of recalls when the job was handed out.
     pub(crate) recalls: u64,
 }
@@ -122,16 +124,21 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
     let mut state = SenderState::default();
     while let Some(job) = job_queue.next() {
         let report = if endpoint.is_current(job.recalls) {
-            let mut attempt = attempt(number, endpoint, &mut state, job.due, job.permit);
-            if is_made_again(&attempt, endpoint.target()) && endpoint.is_current(job.recalls) {
-                let permit = attempt.permit;
-                let mut due = attempt.due.clone();
-                due.delivery = tried(&attempt);
+            let recalls = job.recalls;
+            let mut attempt = attempt(number, endpoint, &mut state, job);
+            if is_made_again(&attempt, endpoint.target()) && endpoint.is_current(recalls) {
+                let mut again = Job {
+                    due: attempt.due.clone(),
+                    permit: attempt.permit,
+                    guard: attempt.guard.clone(),
+                    recalls,
+                };
+                again.due.delivery = tried(&attempt);
                 if !job_queue.report(Report::MadeAgain(Box::new(attempt))) {
                     return;
                 }
                 // Over a new connection: the transport does not keep a stale one.
-                attempt = self::attempt(number, endpoint, &mut state, due, permit);
+                attempt = self::attempt(number, endpoint, &mut state, again);
             }
             // Without a transport, nothing was sent.
             if attempt.result.stopped && state.transport.is_none() {
@@ -159,18 +166,12 @@ fn is_made_again(attempt: &Attempt, target: &Target) -> bool {
     attempt.result.stale && target.delivery() == Delivery::Reliable && attempts < most
 }
 
-fn attempt(
-    number: usize,
-    endpoint: &Endpoint,
-    state: &mut SenderState,
-    due: Due,
-    permit: Permit,
-) -> Attempt {
+fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job) -> Attempt {
     let clock = &endpoint.clock;
     let started = clock.now();
     let started_at = epoch_ms(clock.wall());
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let result = send(number, endpoint, state, &due, started_at);
+        let result = send(number, endpoint, state, &job.due, started_at);
         AttemptResult::of(endpoint.target().format(), &result)
     }));
     let mut result = result.unwrap_or_else(|panic| {
@@ -180,8 +181,9 @@ fn attempt(
     });
     result.stopped &= endpoint.is_stopping();
     Attempt {
-        due,
-        permit,
+        due: job.due,
+        permit: job.permit,
+        guard: job.guard,
         result,
         started_at,
         took: clock.now().saturating_duration_since(started),

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use webhook_queue::SlotGuard;
 
 /// Above this number of senders in all, a target gets only its first one: a thread needs four
 /// memory mappings, and Linux aborts a process that needs more than 65,530.
@@ -79,11 +80,12 @@ impl Senders {
     }
 
     /// Hands out an attempt.
-    pub(crate) fn hand_out(&self, due: Due, permit: Permit) {
+    pub(crate) fn hand_out(&self, due: Due, permit: Permit, guard: SlotGuard) {
         let recalls = self.endpoint.recalls.load(Ordering::SeqCst);
         let job = Job {
             due,
             permit,
+            guard,
             recalls,
         };
         self.jobs

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::{BreakerPolicy, Format, RetryPolicy, Target, TargetUrl};
-use webhook_queue::{Event, EventId, MemoryQueue, Queue, Settled};
+use webhook_queue::{Event, EventId, MemoryQueue, Queue, Settled, SlotGuard};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -190,14 +190,14 @@ impl<'a> Simulation<'a> {
             busy |= reader::read(backlog, name, &self.queue, &self.behind, at).unwrap();
             let mut blocked = None;
             loop {
-                match self.state.next(at.now) {
+                match self.state.next(at.now, |_| Some(SlotGuard::SOLE)) {
                     Step::Nothing => break,
                     Step::Blocked(Blocked::UntilChange) => break,
                     Step::Blocked(Blocked::Until(until)) => {
                         blocked = Some(until);
                         break;
                     }
-                    Step::Attempt(due, permit) => {
+                    Step::Attempt(due, permit, _) => {
                         busy = true;
                         self.jobs.push_back((due, permit));
                     }
@@ -249,6 +249,7 @@ impl<'a> Simulation<'a> {
             let attempt = Attempt {
                 due,
                 permit,
+                guard: SlotGuard::SOLE,
                 result: AttemptResult::of(Format::Aurora, &result),
                 started_at: 0,
                 took,

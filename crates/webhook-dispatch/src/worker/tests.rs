@@ -38,7 +38,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use webhook_config::{BreakerPolicy, RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
     Accepted, Claim, CommitResult, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Queue,
-    QueueError, Quotas, Settled, Settlement, Statistics,
+    QueueError, Quotas, Settled, Settlement, SlotGuard, Statistics,
 };
 
 const WINDOW: usize = 8;
@@ -510,7 +510,8 @@ impl World {
         self.state.wake(at.now);
         let (backlog, handle) = (&mut self.state.backlog, &self.handle);
         reader::read(backlog, &handle.name, &self.store, &handle.behind, at).unwrap();
-        while let Step::Attempt(due, permit) = self.state.next(at.now) {
+        let guard = |_| Some(SlotGuard::SOLE);
+        while let Step::Attempt(due, permit, _) = self.state.next(at.now, guard) {
             self.check_order(&due);
             self.under_way.push((due, permit));
         }
@@ -565,6 +566,7 @@ impl World {
         let attempt = Attempt {
             due,
             permit,
+            guard: SlotGuard::SOLE,
             result: AttemptResult {
                 outcome,
                 verdict,

@@ -23,7 +23,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_queue::{EntryId, EventId};
+use webhook_queue::{Claim, EntryId, EventId};
 
 /// How many buffers of removed lanes are kept for reuse, and the largest capacity of each.
 const SPARE: usize = 64;
@@ -54,6 +54,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Delivery {
     /// The number of its entry in the queue.
     pub(crate) entry: EntryId,
+    /// The claim under which it was read.
+    pub(crate) claim: Claim,
     /// Its `webhook-id`.
     pub(crate) id: EventId,
     /// When it was accepted, epoch milliseconds.
@@ -329,6 +331,15 @@ impl Lanes {
         self.make_ready(id, VecDeque::push_front);
     }
 
+    /// Drops the events of a lane whose first one was taken: their claim has ended. The lane reads
+    /// back what the queue shows under a new one.
+    pub(crate) fn forget(&mut self, id: LaneId) {
+        debug_assert_eq!(self.lanes[id.0].state, State::InFlight);
+        self.drop_events(id);
+        self.lanes[id.0].state = State::Reading;
+        self.reading.first.push_back(id);
+    }
+
     /// Puts the event in flight back, with the attempt counted.
     pub(crate) fn again(&mut self, id: LaneId, tried: Delivery) {
         if let Some((delivery, _)) = self.lanes[id.0].events.front_mut() {
@@ -485,8 +496,10 @@ impl Lanes {
             return;
         };
         match waiting {
-            // The lane's copy is newer than the queue's.
-            Some(waited) if waited.entry == first.entry => *first = waited,
+            // The lane's copy is newer than the queue's, unless another process had the entry.
+            Some(waited) if (waited.entry, waited.claim) == (first.entry, first.claim) => {
+                *first = waited;
+            }
             _ => {
                 if let Some(at) = first.not_before.filter(|at| *at > now) {
                     let first = *first;
@@ -562,6 +575,12 @@ impl Lanes {
         lane.state = State::Waiting;
         lane.waiting = Some(delivery);
         self.waiting.insert((at, id));
+        self.drop_events(id);
+    }
+
+    /// Drops a lane's events, which the queue holds.
+    fn drop_events(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id.0];
         for (_, content) in std::mem::take(&mut lane.events) {
             self.held -= 1;
             self.held_bytes -= content.len();

@@ -196,6 +196,7 @@ impl Model {
 fn delivery(entry: u64) -> Delivery {
     Delivery {
         entry: EntryId(entry),
+        claim: Claim::SOLE,
         id: EventId(u128::from(entry).to_be_bytes()),
         accepted_at: 0,
         attempts: 0,
