@@ -119,6 +119,12 @@ impl Control {
         let (Some(queue), Some(handle)) = (self.queue(), self.handle(target)) else {
             return Ok(0);
         };
+        if let Some(news) = self.router.storage().and_then(|it| it.news.as_ref()) {
+            // The news of the queue reaches the processes that deliver them.
+            let found = queue.replay(target, entries);
+            news.counts.update();
+            return found;
+        }
         let mut keys: HashSet<Box<[u8]>> = HashSet::new();
         for &entry in entries {
             let before = entry.0.checked_sub(1).map(EntryId);
@@ -234,7 +240,8 @@ impl Control {
     /// Deletes all events and dead letters of a target that is not in the configuration. Returns
     /// how many entries were deleted. It cannot be undone. Blocks until that is durable; reloads
     /// wait meanwhile. Events accepted before the target was removed, whose commit is still under
-    /// way, may remain: repeat the call then.
+    /// way, may remain: repeat the call then. Of a shared queue, the other processes may still have
+    /// the target: take it out of their configurations before, or events that they accept remain.
     ///
     /// # Errors
     /// [`Configured`](RepairError::Configured), [`UnderWay`](RepairError::UnderWay) and
@@ -264,8 +271,13 @@ impl Control {
             Some(queue) if known.iter().any(|known| known == target) => {
                 let dropped = queue.drop_target(target)?;
                 self.made_room();
-                if let Some(former) = former {
-                    former.counters.remove_pending(dropped.saturating_sub(dead));
+                let news = self.router.storage().and_then(|it| it.news.as_ref());
+                match (news, former) {
+                    (Some(news), _) => news.counts.update(),
+                    (None, Some(former)) => {
+                        former.counters.remove_pending(dropped.saturating_sub(dead));
+                    }
+                    (None, None) => {}
                 }
                 Ok(dropped)
             }

@@ -131,7 +131,8 @@ impl Dispatcher {
         self.monitor().pending()
     }
 
-    /// Waits until nothing is pending, and returns whether nothing is. Returns early when nothing
+    /// Waits until nothing is pending, and returns whether nothing is. Events in a shared queue are
+    /// pending until any of its processes has settled them. Returns early when nothing
     /// has been settled for `patience`, when `give_up` is set, and when all pending events are for
     /// targets that are paused or stopped by a 410.
     #[must_use]
@@ -144,11 +145,18 @@ impl Dispatcher {
     }
 
     /// Refuses new events, waits up to `grace` for pending ones, then aborts the attempts under way
-    /// and joins every thread. What reliable targets are owed stays in the queue.
+    /// and joins every thread. What reliable targets are owed stays in the queue. If that is shared,
+    /// only attempts under way are waited for, and the other processes deliver the rest.
     pub fn shutdown(self, grace: Duration) -> ShutdownReport {
         let shared = &self.router.shared;
         shared.close();
         let monitor = self.monitor();
+        let shares = self.router.storage();
+        let shares = shares.is_some_and(|storage| storage.queue.is_shared());
+        if shares {
+            // The other processes go on with what is pending.
+            self.supervisor.retire_reliable();
+        }
         // Paused and stopped targets are not waited for.
         let deadline = Instant::now().checked_add(grace);
         shared
@@ -157,12 +165,14 @@ impl Dispatcher {
         let drained = self.pending() == 0;
         self.supervisor.shutdown();
         if let Some(storage) = self.router.storage() {
-            storage.writer.shutdown();
+            storage.shutdown();
         }
         let storage = self.router.storage();
         let queue = storage.map(|storage| storage.queue.statistics());
         let unsaved = storage.and_then(|storage| storage.queue.close().err());
-        if let Some(Ok(queue)) = &queue {
+        if let Some(Ok(queue)) = &queue
+            && !shares
+        {
             monitor.count_damaged(queue);
         }
         let stats = monitor.snapshot(queue.and_then(Result::ok).unwrap_or_default());

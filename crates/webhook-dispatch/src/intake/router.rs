@@ -3,9 +3,10 @@
 use crate::intake::prepared_event::{Prepared, PreparedEvent};
 use crate::intake::receipt::{Receipt, SubmitError};
 use crate::intake::routing_table::RoutingTable;
+use crate::intake::storage::Storage;
 use crate::intake::submission::{BEST_EFFORT_WINDOW, Submission};
 use crate::intake::undecided::UndecidedTasks;
-use crate::intake::writer::{Completion, Storage, Ticket};
+use crate::intake::writer::{Completion, Ticket};
 use crate::shared::stats::add;
 use crate::shared::{Refusal, Shared};
 use std::panic::{AssertUnwindSafe, catch_unwind};

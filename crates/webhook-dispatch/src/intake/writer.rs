@@ -1,5 +1,6 @@
 //! The queue's writer. After a commit it announces events to workers and completes submissions.
 
+use crate::intake::news::PendingCounts;
 use crate::intake::receipt::Receipt;
 use crate::intake::routing_table::{RoutingTable, TargetEntry, Wanted};
 use crate::intake::undecided::Undecided;
@@ -10,12 +11,11 @@ use crate::target::backlog::LiveEvent;
 use crate::target::lanes::Content;
 use crate::target::unsynced::Synced;
 use crate::worker::SettlementSink;
-use crate::worker::handle::TargetHandle;
-use std::collections::HashMap;
+use crate::worker::handle::{ReliableHandles, TargetHandle};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use webhook_queue::{
     Accepted, Appended, Committed, EntryId, Event, EventId, GroupWriter, Limits, Queue, QueueError,
@@ -27,15 +27,6 @@ const ROOM: usize = usize::MAX;
 
 /// Called once, when an event is durable or was refused.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
-
-/// The handles of all reliable targets since the start, by name. A reload adds to them.
-pub(crate) type ReliableHandles = Arc<RwLock<HashMap<Arc<str>, Arc<TargetHandle>>>>;
-
-/// The queue, and its writer.
-pub(crate) struct Storage {
-    pub(crate) queue: Arc<dyn Queue>,
-    pub(crate) writer: Arc<Writer>,
-}
 
 /// What accompanies an event through the queue's writer.
 pub(crate) struct Ticket {
@@ -93,11 +84,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Starts the thread. `counts` are those of a shared queue.
     pub(crate) fn start(
         queue: Arc<dyn Queue>,
         handles: ReliableHandles,
         when_full: webhook_config::WhenFull,
         clock: Arc<dyn Clock>,
+        counts: Option<Arc<PendingCounts>>,
     ) -> std::io::Result<Writer> {
         let unwritten = Arc::new(AtomicU64::new(0));
         let full = Arc::new(AtomicUsize::new(ROOM));
@@ -120,6 +113,10 @@ impl Writer {
         let group = GroupWriter::start(queue, limits, move |committed| {
             let settled = committed.settled.iter();
             let any_dead = settled.map(|it| &it.outcome).any(Settled::is_dead);
+            if let Some(counts) = &counts {
+                // An event counts as pending before it stops counting as unwritten.
+                counts.update();
+            }
             on_commit(committed, &*known, &handles, &counted, &is_full);
             if any_dead {
                 // If it fails, the next commit or `trim_dead_letters` tries again.
@@ -258,7 +255,7 @@ fn on_commit(
         let result = match result {
             Ok(accepted) if accepted.entry().is_some() || !accepted.over_quota().is_empty() => {
                 full.store(ROOM, Ordering::SeqCst);
-                announce(&accepted, &event, &ticket)
+                announce(&accepted, &event, &ticket, queue.is_shared())
             }
             Ok(accepted) if accepted.is_unchanged() => {
                 add(&ticket.input.unchanged, 1);
@@ -316,7 +313,14 @@ fn stored_length(event: &Event) -> usize {
 }
 
 /// Announces an event to the workers of those of its targets that get it. Fails if there is none.
-fn announce(accepted: &Accepted, event: &Event, ticket: &Ticket) -> Result<Receipt, Refusal> {
+/// Reliable targets read the events of a shared queue from there: those of other processes, too, and
+/// in one order.
+fn announce(
+    accepted: &Accepted,
+    event: &Event,
+    ticket: &Ticket,
+    is_shared: bool,
+) -> Result<Receipt, Refusal> {
     let over_quota: Arc<[Arc<str>]> = accepted.over_quota().into();
     // A best-effort target gets an event that was not stored. Its handle replaces the entry.
     let entry = accepted.entry().unwrap_or(EntryId(0));
@@ -340,9 +344,11 @@ fn announce(accepted: &Accepted, event: &Event, ticket: &Ticket) -> Result<Recei
             continue;
         }
         add(&handle.counters.accepted, 1);
-        // In this order: a worker knows of every event that is counted as pending.
-        handle.announce(live(entry, event, ticket));
-        handle.counters.pending.fetch_add(1, Ordering::SeqCst);
+        if !is_shared {
+            // In this order: a worker knows of every event that is counted as pending.
+            handle.announce(live(entry, event, ticket));
+            handle.counters.pending.fetch_add(1, Ordering::SeqCst);
+        }
     }
     for target in &ticket.best_effort {
         if changes_only.contains(&target.handle.name) {

@@ -19,7 +19,7 @@ use self::plan::{ExistingWorker, Need, Opened, Plan, WorkerChange};
 use self::workers::{Workers, key_of};
 use crate::delivery::Endpoint;
 use crate::http::transport::Connector;
-use crate::intake::{Router, RoutingTable, Storage, TargetEntry, Writer};
+use crate::intake::{Router, RoutingTable, Storage, TargetEntry};
 use crate::shared::Shared;
 use crate::target::retry::Retry;
 use crate::worker::handle::{Command, TargetHandle};
@@ -81,6 +81,16 @@ impl Supervisor {
     pub(crate) fn stop(&self) {
         for handle in self.router.routing_table().handles() {
             handle.command(Command::Stop);
+        }
+    }
+
+    /// Commands the workers of reliable targets to end once nothing is under way.
+    pub(crate) fn retire_reliable(&self) {
+        let mut workers = self.workers();
+        for handle in self.router.routing_table().handles() {
+            if handle.is_reliable() {
+                workers.retire(handle);
+            }
         }
     }
 
@@ -261,9 +271,8 @@ impl Supervisor {
         };
         let handles = Arc::clone(&workers.reliable);
         let clock = Arc::clone(&self.shared.clock);
-        let writer = Writer::start(Arc::clone(&queue), handles, settings.when_full(), clock);
-        let writer = Arc::new(writer.map_err(ReloadError::System)?);
-        Ok(Opened(Some(Storage { queue, writer })))
+        let storage = Storage::start(queue, handles, settings.when_full(), clock);
+        Ok(Opened(Some(storage.map_err(ReloadError::System)?)))
     }
 
     /// The change that a target's worker needs; a new worker's thread is started.

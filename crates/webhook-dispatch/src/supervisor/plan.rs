@@ -51,7 +51,7 @@ pub(crate) struct Opened(pub(crate) Option<Storage>);
 impl Drop for Opened {
     fn drop(&mut self) {
         if let Some(storage) = &self.0 {
-            storage.writer.shutdown();
+            storage.shutdown();
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The workers of a dispatcher: their handles, and their threads.
 
-use crate::intake::ReliableHandles;
 use crate::supervisor::pending_worker::{PendingWorker, WorkerHandle};
 use crate::supervisor::plan::WorkerChange;
-use crate::worker::handle::{Command, TargetHandle};
+use crate::worker::handle::{Command, ReliableHandles, TargetHandle};
 use crossbeam_channel::Receiver;
 use std::collections::HashMap;
 use std::convert::Infallible;

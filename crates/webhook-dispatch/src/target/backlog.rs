@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_queue::{Claim, EntryId, EventId, Owed};
 
-/// Bytes of bodies that one lane reads back at once.
-const LANE_BYTES: usize = 1024 * 1024;
+/// Bytes of bodies that lanes read back at once, unless one event has more.
+const READ_BYTES: usize = 1024 * 1024;
 
 /// An event announced right after its commit, or given to a best-effort target.
 #[derive(Clone, Debug)]
@@ -48,14 +48,19 @@ pub(crate) struct Backlog {
     read_again: Vec<Box<[u8]>>,
 }
 
+/// A read of lanes from the queue.
+#[derive(Debug)]
+pub(crate) struct LaneReads {
+    lanes: Vec<LaneRead>,
+    bytes: usize,
+}
+
 /// A read of one lane from the queue.
 #[derive(Debug)]
-pub(crate) struct LaneRead {
-    pub(crate) key: Arc<[u8]>,
+struct LaneRead {
     lane: LaneId,
     most: usize,
     events: Vec<(Delivery, Content)>,
-    bytes: usize,
     more: bool,
     skipped: bool,
 }
@@ -87,6 +92,12 @@ impl Backlog {
     /// Whether announced events are taken; if not, the queue is to be read.
     pub(crate) fn follows(&self) -> bool {
         self.following
+    }
+
+    /// Reads the queue from the beginning: entries before the cursor are owed that no lane knows.
+    pub(crate) fn reread(&mut self) {
+        self.cursor = None;
+        self.fall_behind();
     }
 
     /// Ignores announced events from now on: the queue is to be read.
@@ -179,27 +190,34 @@ impl Backlog {
         true
     }
 
-    /// Begins to read back the next lane that is due, if there is room.
-    pub(crate) fn begin_read(&self) -> Option<LaneRead> {
-        let (lane, key, most) = self.lanes.to_read()?;
-        Some(LaneRead {
-            key,
-            lane,
-            most,
-            events: Vec::new(),
-            bytes: 0,
-            more: false,
-            skipped: false,
-        })
+    /// Begins to read back the lanes of these keys, which are due, as far as there is room.
+    pub(crate) fn begin_reads(&self) -> (Vec<Arc<[u8]>>, LaneReads) {
+        let due = self.lanes.to_read().into_iter();
+        let reads = due.map(|(lane, key, most)| {
+            let read = LaneRead {
+                lane,
+                most,
+                events: Vec::new(),
+                more: false,
+                skipped: false,
+            };
+            (key, read)
+        });
+        let (keys, lanes) = reads.unzip();
+        (keys, LaneReads { lanes, bytes: 0 })
     }
 
-    /// Reads the next entry of a lane; breaks when it has read enough.
+    /// Reads the next entry of a lane, by the index of its key; breaks when the lane has read enough.
     pub(crate) fn read_entry(
         &self,
-        read: &mut LaneRead,
+        reads: &mut LaneReads,
+        index: usize,
         owed: &Owed<'_>,
         at: Moment,
     ) -> ControlFlow<()> {
+        let Some(read) = reads.lanes.get_mut(index) else {
+            return ControlFlow::Break(());
+        };
         if self.cursor.is_none_or(|cursor| owed.entry > cursor) {
             return ControlFlow::Break(());
         }
@@ -207,23 +225,29 @@ impl Backlog {
             read.skipped = true;
             return ControlFlow::Continue(());
         }
-        if read.events.len() >= read.most || read.bytes >= LANE_BYTES {
+        if read.events.len() >= read.most || reads.bytes >= READ_BYTES {
             read.more = true;
             return ControlFlow::Break(());
         }
         let content = Content::copied(owed.body, owed.attributes);
-        read.bytes += content.len();
+        reads.bytes += content.len();
         read.events.push((self.stored(owed, at), content));
         ControlFlow::Continue(())
     }
 
-    /// Gives a lane the events that were read.
-    pub(crate) fn finish_read(&mut self, read: LaneRead, now: Instant) {
-        if read.skipped {
-            // It may be pending again, since a dead letter can be replayed after the sync.
-            self.read_again.push(Box::from(&*read.key));
+    /// Gives lanes the events that were read. One that read nothing of what it is owed, since the
+    /// others read enough, stays due.
+    pub(crate) fn finish_reads(&mut self, keys: &[Arc<[u8]>], reads: LaneReads, now: Instant) {
+        for (key, read) in keys.iter().zip(reads.lanes) {
+            if read.skipped {
+                // It may be owed still, or again: its settlement may have no effect, since its claim
+                // has ended, and a dead letter can be replayed after the sync.
+                self.read_again.push(Box::from(&**key));
+            }
+            if !(read.events.is_empty() && read.more) {
+                self.lanes.refill(read.lane, read.events, read.more, now);
+            }
         }
-        self.lanes.refill(read.lane, read.events, read.more, now);
     }
 
     /// Whether it is behind and has enough room to make a read worth its cost.
@@ -240,6 +264,8 @@ impl Backlog {
     pub(crate) fn offer(&mut self, owed: &Owed<'_>, at: Moment) -> Offered {
         let stored = self.stored(owed, at);
         let offered = if self.unsynced.is_settled(owed.entry) {
+            // As of a lane's read.
+            self.read_again.push(Box::from(owed.key));
             Offered::Held
         } else {
             self.lanes.offer(

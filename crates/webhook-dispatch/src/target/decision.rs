@@ -8,6 +8,10 @@ use webhook_queue::{Settlement, SlotGuard};
 
 /// What to do next.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made for each attempt and taken apart at once"
+)]
 pub(crate) enum Step {
     /// Make this attempt.
     Attempt(Due, Permit, SlotGuard),

@@ -26,7 +26,7 @@ use self::attempt::Attempt;
 use self::backlog::Backlog;
 use self::breaker::{Evidence, Health};
 use self::gate::{Gate, Permit};
-use self::lanes::{Bounds, Delivery, Due, Kind, LaneId};
+use self::lanes::{Bounds, Delivery, Kind, LaneId};
 use self::retry::{Next, Retry};
 use self::slots::Slots;
 use crate::delivery::Verdict;
@@ -246,10 +246,10 @@ impl TargetState {
     }
 
     /// Takes back an attempt that was not made: its event is the first of its lane again.
-    pub(crate) fn untried(&mut self, due: &Due, permit: Permit, now: Instant) {
-        self.slots.give_back(due.kind);
+    pub(crate) fn untried(&mut self, lane: LaneId, kind: Kind, permit: Permit, now: Instant) {
+        self.slots.give_back(kind);
         self.gate.unused(permit, now);
-        self.backlog.lanes.untried(due.lane);
+        self.backlog.lanes.untried(lane);
     }
 
     /// When the first waiting lane wakes.
@@ -371,7 +371,7 @@ impl TargetState {
     /// the attempt's number is not used again.
     fn aborted(&mut self, attempt: &Attempt, at: Moment) -> Decision {
         let delivery = tried(attempt);
-        self.untried(&attempt.due, attempt.permit, at.now);
+        self.untried(attempt.due.lane, attempt.due.kind, attempt.permit, at.now);
         Decision {
             settlement: self
                 .reliable

@@ -8,8 +8,9 @@ use crate::target::backlog::LiveEvent;
 use crate::target::unsynced::Synced;
 use crate::worker::wakeup::{WakeReason, Wakeup};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use webhook_queue::EntryId;
 
@@ -18,6 +19,8 @@ use webhook_queue::EntryId;
 pub(crate) enum Command {
     /// Look for entries of these tasks that were settled and are pending again.
     OwedAgain(Vec<Box<[u8]>>),
+    /// Read the queue from the beginning: entries are owed that were not, or not here.
+    Reread,
     /// Pause (true) or resume (false).
     Pause(bool),
     /// Close the breaker, and end a hold by `Retry-After` and a stop by a 410.
@@ -33,6 +36,9 @@ pub(crate) enum Command {
     /// Abort the attempts under way, and end.
     Stop,
 }
+
+/// The handles of all reliable targets since the start, by name. A reload adds to them.
+pub(crate) type ReliableHandles = Arc<RwLock<HashMap<Arc<str>, Arc<TargetHandle>>>>;
 
 /// A target as submitters, the queue's writer and the supervisor use it. It outlives the worker:
 /// when a removed target is added again, the next worker takes over the channels.
@@ -189,6 +195,12 @@ impl TargetHandle {
                 self.behind.store(true, Ordering::SeqCst);
             }
         }
+        self.wakeup.wake(WakeReason::Event);
+    }
+
+    /// Makes the worker read the queue on: entries were appended that are not announced.
+    pub(crate) fn read_on(&self) {
+        self.behind.store(true, Ordering::SeqCst);
         self.wakeup.wake(WakeReason::Event);
     }
 

@@ -57,6 +57,8 @@ const YIELDS_TAKE: Duration = Duration::from_millis(20);
 pub(crate) struct Worker {
     handle: Arc<TargetHandle>,
     queue_access: Option<QueueAccess>,
+    /// Whether other processes use its queue, too.
+    is_shared: bool,
     retry: Arc<dyn Retry>,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
@@ -89,6 +91,8 @@ impl Worker {
             commands: context.handle.commands(),
             senders: Senders::new(Arc::clone(&context.handle), context.endpoint),
             handle: context.handle,
+            is_shared: (context.queue_access.as_ref())
+                .is_some_and(|access| access.queue.is_shared()),
             queue_access: context.queue_access,
             retry: context.retry,
             observer: context.observer,
@@ -164,10 +168,11 @@ impl Worker {
         any
     }
 
-    /// Removes settled events from the pending ones, and notifies waiting threads.
+    /// Removes settled events from the pending ones, and notifies waiting threads. Those of a shared
+    /// queue are pending until the commit.
     fn publish_settled(&mut self) {
         let settled = std::mem::take(&mut self.settled);
-        if settled > 0 {
+        if settled > 0 && !self.is_shared {
             let pending = &self.handle.counters.pending;
             pending.fetch_sub(settled, Ordering::SeqCst);
             self.handle.progress.notify();
@@ -189,7 +194,9 @@ impl Worker {
                 let note = self.state.note(&tried(&attempt), 0, &attempt.guard);
                 self.settle(note);
             }
-            Report::Untried(due, permit) => self.state.untried(&due, permit, at.now),
+            Report::Untried(lane, kind, permit) => {
+                self.state.untried(lane, kind, permit, at.now);
+            }
             Report::Ended(number) => self.senders.ended(number),
         }
     }
@@ -298,6 +305,7 @@ impl Worker {
             handled += 1;
             match command {
                 Command::OwedAgain(keys) => self.state.backlog.owe_again(keys),
+                Command::Reread => self.state.backlog.reread(),
                 Command::Pause(paused) => {
                     self.handle.paused.store(paused, Ordering::SeqCst);
                     self.state.pause(paused, at.now);
@@ -338,7 +346,8 @@ impl Worker {
 
     fn take_back(&mut self, now: Instant) {
         while let Some(job) = self.senders.take_back() {
-            self.state.untried(&job.due, job.permit, now);
+            let (lane, kind) = (job.due.lane, job.due.kind);
+            self.state.untried(lane, kind, job.permit, now);
         }
     }
 
@@ -402,9 +411,13 @@ impl Worker {
     }
 
     /// Counts events that are pending but no longer in the queue: their records were damaged, and
-    /// were quarantined.
+    /// were quarantined. Those of a shared queue may be in the slots of other processes.
     fn count_damaged(&mut self) {
-        if self.queue_access.is_none() || self.is_leaving() || !self.state.backlog.is_done() {
+        if self.is_shared
+            || self.queue_access.is_none()
+            || self.is_leaving()
+            || !self.state.backlog.is_done()
+        {
             return;
         }
         // In this order: an event is announced before it is counted.

@@ -34,15 +34,17 @@ fn read_back(
     at: Moment,
 ) -> Result<bool, QueueError> {
     let mut any = false;
-    while let Some(mut read) = backlog.begin_read() {
-        let key = read.key.clone();
-        queue.owed_of_keys(target, &[key], &mut |_, owed| {
-            backlog.read_entry(&mut read, &owed, at)
+    loop {
+        let (keys, mut reads) = backlog.begin_reads();
+        if keys.is_empty() {
+            return Ok(any);
+        }
+        queue.owed_of_keys(target, &keys, &mut |index, owed| {
+            backlog.read_entry(&mut reads, index, &owed, at)
         })?;
         any = true;
-        backlog.finish_read(read, at.now);
+        backlog.finish_reads(&keys, reads, at.now);
     }
-    Ok(any)
 }
 
 /// Reads on from the cursor if the backlog is behind and has room, and lets it follow once the

@@ -7,7 +7,7 @@ use crate::shared::clock::epoch_ms;
 use crate::shared::event_key;
 use crate::target::attempt::Attempt;
 use crate::target::gate::Permit;
-use crate::target::lanes::Due;
+use crate::target::lanes::{Due, Kind, LaneId};
 use crate::target::tried;
 use crate::worker::handle::TargetHandle;
 use crate::worker::wakeup::WakeReason;
@@ -43,7 +43,7 @@ pub(crate) enum Report {
     /// An attempt was made over a stale connection, and the next one follows at once.
     MadeAgain(Box<Attempt>),
     /// The job was not attempted.
-    Untried(Due, Permit),
+    Untried(LaneId, Kind, Permit),
     /// The sender of this number has ended.
     Ended(usize),
 }
@@ -142,12 +142,12 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
             }
             // Without a transport, nothing was sent.
             if attempt.result.stopped && state.transport.is_none() {
-                Report::Untried(attempt.due, attempt.permit)
+                Report::Untried(attempt.due.lane, attempt.due.kind, attempt.permit)
             } else {
                 Report::Attempted(Box::new(attempt))
             }
         } else {
-            Report::Untried(job.due, job.permit)
+            Report::Untried(job.due.lane, job.due.kind, job.permit)
         };
         if !job_queue.report(report) {
             return;

@@ -265,7 +265,7 @@ impl<'a> Simulation<'a> {
         let decision = self.state.on_attempt(attempt, at, &self.retry);
         if decision.recall {
             for (due, permit) in std::mem::take(&mut self.jobs) {
-                self.state.untried(&due, permit, at.now);
+                self.state.untried(due.lane, due.kind, permit, at.now);
             }
         }
         let settlement = decision.settlement.unwrap();

@@ -8,7 +8,8 @@
 //! overtaken by one, so that the read's snapshot is older; a channel and a window that overflow;
 //! attempts that succeed, fail, fail although they arrived, are refused, or come back untried;
 //! attempts under way at a crash, which arrived or did not; time, back-off, the breaker; exhausted
-//! attempts; replayed dead letters.
+//! attempts; replayed dead letters; rereading; and of a shared queue, claims that end, and other
+//! processes that deliver meanwhile.
 //!
 //! *Not simulated*: partial groups, or two groups in the wrong order. LMDB writes a group's pages,
 //! syncs, and then writes the one page that makes them valid, so a group is stored as a whole or
@@ -32,7 +33,7 @@ use proptest::prelude::*;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use webhook_config::{BreakerPolicy, RetryPolicy, Target, TargetUrl};
@@ -83,6 +84,8 @@ struct Staged {
 /// The queue and its writer, without the writer's thread.
 struct Store {
     queue: MemoryQueue,
+    /// The fence of the claim, if other processes use the queue, too: then events are not announced.
+    fence: Option<AtomicU64>,
     staged: Mutex<Staged>,
     handle: Mutex<Arc<TargetHandle>>,
     /// Whether a commit follows right after the next read's snapshot.
@@ -100,7 +103,9 @@ impl Store {
             unannounced,
             stored,
         } = &mut *staged;
-        let entries = self.queue.commit(appends, settlements).unwrap().accepted;
+        let has_effect = |it: &&Settlement| it.guard.claim() == self.claim();
+        let effective: Vec<_> = settlements.iter().filter(has_effect).cloned().collect();
+        let entries = self.queue.commit(appends, &effective).unwrap().accepted;
         for settlement in settlements.drain(..) {
             unannounced.push_back(Announcement::Synced(match settlement.outcome {
                 Settled::Attempted { .. } => Synced::Noted,
@@ -123,9 +128,18 @@ impl Store {
         for _ in 0..most {
             match self.staged.lock().unwrap().unannounced.pop_front() {
                 None => break,
+                Some(Announcement::Accepted(_)) if self.fence.is_some() => handle.read_on(),
                 Some(Announcement::Accepted(live)) => handle.announce(live),
                 Some(Announcement::Synced(synced)) => handle.synced(std::iter::once(synced)),
             }
+        }
+    }
+
+    fn claim(&self) -> Claim {
+        let fence = self.fence.as_ref();
+        Claim {
+            slot: 0,
+            fence: fence.map_or(0, |fence| fence.load(Ordering::SeqCst)),
         }
     }
 
@@ -169,11 +183,13 @@ struct Kept {
     accepted_at: u64,
     attempts: u32,
     not_before: u64,
+    claim: Claim,
 }
 
-fn keep(kept: &mut Vec<Kept>) -> impl FnMut(Owed<'_>) -> ControlFlow<()> {
-    |owed| {
+fn keep(kept: &mut Vec<Kept>, claim: Claim) -> impl FnMut(Owed<'_>) -> ControlFlow<()> {
+    move |owed| {
         kept.push(Kept {
+            claim,
             entry: owed.entry,
             id: owed.id,
             key: owed.key.to_vec(),
@@ -197,7 +213,7 @@ fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
             accepted_at: kept.accepted_at,
             attempts: kept.attempts,
             not_before: kept.not_before,
-            claim: Claim::SOLE,
+            claim: kept.claim,
         };
         if visit(owed).is_break() {
             break;
@@ -208,6 +224,10 @@ fn show(kept: &[Kept], visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>) {
 impl Queue for Store {
     fn commit(&self, _: &[Event], _: &[Settlement]) -> Result<CommitResult, QueueError> {
         unreachable!("a worker does not write")
+    }
+
+    fn guard(&self, claim: Claim) -> Option<SlotGuard> {
+        (claim == self.claim()).then(|| SlotGuard::counted(claim, Arc::default()))
     }
 
     fn set_quotas(&self, quotas: Quotas) {
@@ -226,7 +246,8 @@ impl Queue for Store {
     ) -> Result<(), QueueError> {
         self.commit_preceding();
         let mut kept = Vec::new();
-        self.queue.owed(target, after, &mut keep(&mut kept))?;
+        self.queue
+            .owed(target, after, &mut keep(&mut kept, self.claim()))?;
         self.commit_overtaking();
         show(&kept, visit);
         Ok(())
@@ -241,7 +262,7 @@ impl Queue for Store {
         self.commit_preceding();
         let mut kept: Vec<Vec<_>> = keys.iter().map(|_| Vec::new()).collect();
         self.queue.owed_of_keys(target, keys, &mut |index, owed| {
-            keep(&mut kept[index])(owed)
+            keep(&mut kept[index], self.claim())(owed)
         })?;
         self.commit_overtaking();
         for (index, kept) in kept.iter().enumerate() {
@@ -308,6 +329,12 @@ enum Op {
         arrived: u8,
     },
     Replay,
+    /// The worker reads the queue from the beginning, without need.
+    Reread,
+    /// The claim ends, another process delivers this many of the events owed, and another claim begins.
+    Reclaim {
+        delivered: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -342,6 +369,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (any::<Option<bool>>(), any::<u8>())
             .prop_map(|(group, arrived)| Op::Crash { group, arrived }),
         1 => Just(Op::Replay),
+        1 => Just(Op::Reread),
+        2 => (0..6_usize).prop_map(|delivered| Op::Reclaim { delivered }),
     ]
 }
 
@@ -352,7 +381,7 @@ struct World {
     handle: Arc<TargetHandle>,
     events: Receiver<LiveEvent>,
     state: TargetState,
-    under_way: Vec<(Due, Permit)>,
+    under_way: Vec<(Due, Permit, SlotGuard)>,
     at: Moment,
     submitted: u32,
     arrived: HashMap<EventId, u32>,
@@ -362,7 +391,7 @@ struct World {
     settled: HashSet<EventId>,
     /// Failed attempts of each event: each may have arrived.
     excused: HashMap<EventId, u32>,
-    /// Deliveries that crashes may have repeated.
+    /// Deliveries that crashes and ends of claims may have repeated.
     crash_excuse: usize,
 }
 
@@ -396,7 +425,7 @@ fn incarnation(
 }
 
 impl World {
-    fn new() -> World {
+    fn new(is_shared: bool) -> World {
         let target = Arc::new(target());
         let at = Moment {
             now: Instant::now(),
@@ -405,6 +434,7 @@ impl World {
         let (handle, events, state) = incarnation(&target, at.now);
         let store = Store {
             queue: MemoryQueue::new(1 << 30),
+            fence: is_shared.then(AtomicU64::default),
             staged: Mutex::default(),
             handle: Mutex::new(Arc::clone(&handle)),
             overtakes: Mutex::new(false),
@@ -458,6 +488,8 @@ impl World {
             Op::Elapse { ms } => self.elapse(ms),
             Op::Crash { group, arrived } => self.crash(group, arrived),
             Op::Replay => self.replay(),
+            Op::Reread => self.state.backlog.reread(),
+            Op::Reclaim { delivered } => self.reclaim(delivered),
         }
         assert!(
             self.state.held() <= WINDOW,
@@ -510,10 +542,10 @@ impl World {
         self.state.wake(at.now);
         let (backlog, handle) = (&mut self.state.backlog, &self.handle);
         reader::read(backlog, &handle.name, &self.store, &handle.behind, at).unwrap();
-        let guard = |_| Some(SlotGuard::SOLE);
-        while let Step::Attempt(due, permit, _) = self.state.next(at.now, guard) {
+        let guard = |claim| self.store.guard(claim);
+        while let Step::Attempt(due, permit, guard) = self.state.next(at.now, guard) {
             self.check_order(&due);
-            self.under_way.push((due, permit));
+            self.under_way.push((due, permit, guard));
         }
     }
 
@@ -526,7 +558,7 @@ impl World {
             &id.0[..],
             "the body is the event's own"
         );
-        for (other, _) in &self.under_way {
+        for (other, ..) in &self.under_way {
             assert_ne!(other.key, due.key, "two events of a task are under way");
         }
         assert!(!self.settled.contains(&id), "{id:?} was settled already");
@@ -549,10 +581,10 @@ impl World {
     }
 
     fn finish(&mut self, which: usize, how: How) {
-        let (due, permit) = self.under_way.swap_remove(which);
+        let (due, permit, guard) = self.under_way.swap_remove(which);
         let id = due.delivery.id;
         if how == How::Untried {
-            self.state.untried(&due, permit, self.at.now);
+            self.state.untried(due.lane, due.kind, permit, self.at.now);
             return;
         }
         if matches!(how, How::Delivered | How::FailedButArrived) {
@@ -566,7 +598,7 @@ impl World {
         let attempt = Attempt {
             due,
             permit,
-            guard: SlotGuard::SOLE,
+            guard,
             result: AttemptResult {
                 outcome,
                 verdict,
@@ -582,7 +614,9 @@ impl World {
         };
         let decision = self.state.on_attempt(&attempt, self.at, &Longest);
         if decision.settled {
-            self.settled.insert(id);
+            if attempt.guard.claim() == self.store.claim() {
+                self.settled.insert(id);
+            }
             if verdict != Verdict::Delivered {
                 self.died.insert(id);
             }
@@ -606,7 +640,7 @@ impl World {
             staged.unannounced.clear();
         }
         self.crash_excuse += WINDOW;
-        for (bit, (due, _)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
+        for (bit, (due, ..)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
             if arrived & (1 << (bit % 8)) != 0 {
                 self.arrive(due.delivery.id);
             }
@@ -617,6 +651,39 @@ impl World {
         self.handle = handle;
         self.events = events;
         self.state = state;
+    }
+
+    /// Loses the claim and gets another.
+    fn reclaim(&mut self, delivered: usize) {
+        let Some(fence) = &self.store.fence else {
+            return;
+        };
+        fence.fetch_add(1, Ordering::SeqCst);
+        let lost = self.store.staged.lock().unwrap().settlements.len();
+        self.crash_excuse += self.under_way.len() + lost;
+        self.settled.clear();
+        let name: Arc<str> = Arc::from(self.target.name().as_str());
+        let mut owed = Vec::new();
+        let queue = &self.store.queue;
+        let visited = queue.owed(&name, None, &mut |it| {
+            if owed.len() < delivered {
+                owed.push((it.entry, it.id));
+            }
+            ControlFlow::Continue(())
+        });
+        visited.unwrap();
+        for (entry, id) in owed {
+            let settlement = Settlement {
+                target: Arc::clone(&name),
+                entry,
+                outcome: Settled::Delivered,
+                guard: SlotGuard::SOLE,
+            };
+            self.store.queue.commit(&[], &[settlement]).unwrap();
+            self.arrive(id);
+            self.settled.insert(id);
+        }
+        self.state.backlog.reread();
     }
 
     /// Replays every dead letter, as an operator may.
@@ -635,7 +702,10 @@ impl World {
             .unwrap();
         if !entries.is_empty() {
             store.replay(name, &entries).unwrap();
-            self.state.backlog.owe_again(keys);
+            match self.store.fence {
+                Some(_) => self.state.backlog.reread(),
+                None => self.state.backlog.owe_again(keys),
+            }
         }
     }
 
@@ -701,8 +771,9 @@ proptest! {
     #[test]
     fn whatever_crashes_what_is_accepted_arrives_in_order_or_is_a_dead_letter(
         ops in proptest::collection::vec(op(), 1..250),
+        is_shared: bool,
     ) {
-        let mut world = World::new();
+        let mut world = World::new(is_shared);
         for op in ops {
             world.apply(op);
         }

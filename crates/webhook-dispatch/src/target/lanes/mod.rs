@@ -27,6 +27,8 @@ use webhook_queue::{Claim, EntryId, EventId};
 
 /// How many buffers of removed lanes are kept for reuse, and the largest capacity of each.
 const SPARE: usize = 64;
+/// Lanes that are read back together, at most.
+const READ_TOGETHER: usize = 64;
 /// The time over which lanes that wake together are spread.
 const SPREAD: Duration = Duration::from_secs(1);
 /// The longest time between two of them.
@@ -172,6 +174,12 @@ struct Lane {
 }
 
 impl Lane {
+    /// Whether it has this event in memory, under the same claim.
+    fn holds(&self, delivery: &Delivery) -> bool {
+        let mut events = self.events.iter();
+        events.any(|(it, _)| (it.entry, it.claim) == (delivery.entry, delivery.claim))
+    }
+
     /// The kind of its first event, while the lane is being read back.
     fn reading_kind(&self) -> Kind {
         match self.waiting {
@@ -220,7 +228,8 @@ impl Lanes {
         }
     }
 
-    /// Offers the next event of `key`. Events of a key must be offered in the order accepted.
+    /// Offers the next event of `key`. Events of a key must be offered in the order accepted, and may
+    /// be offered again from any of them on: those that their lane knows are held already.
     pub(crate) fn offer(
         &mut self,
         key: &[u8],
@@ -233,8 +242,13 @@ impl Lanes {
         let hash = self.hasher.hash_one(key);
         if let Some(LaneId(index)) = self.find(hash, key) {
             let lane = &mut self.lanes[index];
-            if lane.more || lane.events.len() >= self.bounds.per_lane {
-                lane.more = true;
+            let is_new = lane
+                .events
+                .back()
+                .is_none_or(|(last, _)| last.entry < delivery.entry);
+            if lane.more || !is_new || lane.events.len() >= self.bounds.per_lane {
+                // One that it does not have, or has under a claim that has ended, is read back.
+                lane.more |= is_new || !lane.holds(&delivery);
                 return Offered::Held;
             }
             if !room {
@@ -439,38 +453,52 @@ impl Lanes {
         self.waiting.extend(soon);
     }
 
-    /// The next lane to be read back from the queue, if there is room, and how many of its events.
-    pub(crate) fn to_read(&self) -> Option<(LaneId, Arc<[u8]>, usize)> {
-        if !self.has_room() {
-            return None;
+    /// The next lanes to be read back from the queue together, as far as there is room, and how many
+    /// events of each.
+    pub(crate) fn to_read(&self) -> Vec<(LaneId, Arc<[u8]>, usize)> {
+        let mut reads = Vec::new();
+        let (mut first, mut retry) = (self.reading.first.iter(), self.reading.retry.iter());
+        let (mut retries, mut room) = (0, self.bounds.window.saturating_sub(self.held));
+        while reads.len() < READ_TOGETHER {
+            if !(if reads.is_empty() {
+                self.has_room()
+            } else {
+                room > 0
+            }) {
+                break;
+            }
+            let retry_first = self.ready.retry.is_empty() && retries == 0;
+            let mut next_retry = || retry.next().filter(|_| self.has_room_for_retry(retries));
+            let next = if retry_first {
+                next_retry().or_else(|| first.next())
+            } else {
+                first.next().or_else(next_retry)
+            };
+            let Some(&id) = next else {
+                break;
+            };
+            let lane = &self.lanes[id.0];
+            let most = match lane.reading_kind() {
+                Kind::First => self.bounds.per_lane.min(room).max(1),
+                // The events behind it wait for it.
+                Kind::Retry => 1,
+            };
+            retries += usize::from(lane.reading_kind() == Kind::Retry);
+            room = room.saturating_sub(most);
+            reads.push((id, Arc::clone(&lane.key), most));
         }
-        let first = self.reading.first.front();
-        let retry = self.reading.retry.front();
-        let retry = retry.filter(|_| self.has_room_for_retry());
-        let &id = if self.ready.retry.is_empty() {
-            retry.or(first)
-        } else {
-            first.or(retry)
-        }?;
-        let lane = &self.lanes[id.0];
-        let room = self.bounds.window.saturating_sub(self.held);
-        let most = match lane.reading_kind() {
-            Kind::First => self.bounds.per_lane.min(room).max(1),
-            // The events behind it wait for it.
-            Kind::Retry => 1,
-        };
-        Some((id, Arc::clone(&lane.key), most))
+        reads
     }
 
-    /// Whether ready retries take less than a quarter of the memory.
-    fn has_room_for_retry(&self) -> bool {
-        let ready = self.ready.retry.len();
+    /// Whether ready retries, and so many more, take less than a quarter of the memory.
+    fn has_room_for_retry(&self, more: usize) -> bool {
+        let ready = self.ready.retry.len() + more;
         ready == 0
             || (ready < self.bounds.window / 4 && self.retry_bytes < self.bounds.window_bytes / 4)
     }
 
-    /// Gives the lane that [`to_read`](Self::to_read) returned its first events. `more` says that
-    /// the queue holds more of them.
+    /// Gives a lane that [`to_read`](Self::to_read) returned its first events. `more` says that the
+    /// queue holds more of them.
     pub(crate) fn refill(
         &mut self,
         id: LaneId,
@@ -479,8 +507,10 @@ impl Lanes {
         now: Instant,
     ) {
         let kind = self.lanes[id.0].reading_kind();
-        let front = self.reading.of_mut(kind).pop_front();
-        debug_assert_eq!(front, Some(id));
+        // It is one of the first.
+        let reading = self.reading.of_mut(kind);
+        let at = reading.iter().position(|other| *other == id);
+        at.map(|at| reading.remove(at));
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::Reading);
         lane.more = more;

@@ -11,6 +11,8 @@ const BOUNDS: Bounds = Bounds {
     lanes: 5,
 };
 const TASKS: u8 = 4;
+/// Replayed entries are before it, all others after it.
+const FIRST: u64 = 1_000;
 /// Bytes of each body.
 const BODY: usize = 12;
 
@@ -25,6 +27,12 @@ enum Op {
     Retry(usize, u64),
     Untried(usize),
     Elapse(u64),
+    /// Events are offered again from the first one on.
+    Reread,
+    /// The claim under which events were offered ends, and another begins.
+    Reclaim,
+    /// An older event of a task is pending again.
+    Replay(u8),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -36,6 +44,9 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0..8_usize, 1..50_u64).prop_map(|(which, ms)| Op::Retry(which, ms)),
         1 => (0..8_usize).prop_map(Op::Untried),
         3 => (1..30_u64).prop_map(Op::Elapse),
+        1 => Just(Op::Reread),
+        1 => Just(Op::Reclaim),
+        1 => (0..TASKS).prop_map(Op::Replay),
     ]
 }
 
@@ -55,6 +66,11 @@ struct Model {
     accepted: u64,
     in_flight: Vec<Due>,
     now: Instant,
+    claim: Claim,
+    /// The last replayed entry, which is before all others.
+    replayed: u64,
+    /// Whether events were offered again.
+    reread: bool,
 }
 
 impl Model {
@@ -63,9 +79,12 @@ impl Model {
             lanes: Lanes::new(BOUNDS),
             queue: Vec::new(),
             cursor: None,
-            accepted: 0,
+            accepted: FIRST,
             in_flight: Vec::new(),
             now: Instant::now(),
+            claim: Claim::SOLE,
+            replayed: FIRST,
+            reread: false,
         }
     }
 
@@ -73,17 +92,14 @@ impl Model {
         match op {
             Op::Accept(task) => {
                 self.accepted += 1;
-                self.queue.push(Stored {
-                    task,
-                    delivery: delivery(self.accepted),
-                });
+                let stored = self.stored(task, self.accepted);
+                self.queue.push(stored);
             }
             Op::Fill => self.fill(),
             Op::Take => self.take(),
             Op::Settle(which) => self.end(which, |model, due| {
-                model
-                    .queue
-                    .retain(|stored| stored.delivery.entry != due.delivery.entry);
+                let settles = |stored: &Stored| stored.delivery.is_same(&due.delivery);
+                model.queue.retain(|stored| !settles(stored));
                 model.lanes.settled(due.lane, model.now);
             }),
             Op::Retry(which, ms) => self.end(which, |model, due| {
@@ -92,7 +108,7 @@ impl Model {
                 failed.attempts += 1;
                 failed.not_before = Some(at);
                 for stored in &mut model.queue {
-                    if stored.delivery.entry == failed.entry {
+                    if stored.delivery.is_same(&failed) {
                         stored.delivery = failed;
                     }
                 }
@@ -100,25 +116,61 @@ impl Model {
             }),
             Op::Untried(which) => self.end(which, |model, due| model.lanes.untried(due.lane)),
             Op::Elapse(ms) => self.now += Duration::from_millis(ms),
+            Op::Reread => self.reread(),
+            Op::Reclaim => {
+                self.claim.fence += 1;
+                for stored in &mut self.queue {
+                    stored.delivery.claim = self.claim;
+                }
+                self.reread();
+            }
+            Op::Replay(task) => {
+                self.replayed -= 1;
+                let stored = self.stored(task, self.replayed);
+                self.queue.insert(0, stored);
+                self.reread();
+            }
         }
         self.check();
+    }
+
+    fn stored(&self, task: u8, entry: u64) -> Stored {
+        let delivery = Delivery {
+            claim: self.claim,
+            ..delivery(entry)
+        };
+        Stored { task, delivery }
+    }
+
+    fn reread(&mut self) {
+        self.cursor = None;
+        self.reread = true;
+    }
+
+    fn read_back(&mut self, lane: LaneId, key: &[u8], most: usize) {
+        let of_task =
+            |stored: &&Stored| [stored.task] == *key && Some(stored.delivery.entry) <= self.cursor;
+        let owed: Vec<_> = self.queue.iter().filter(of_task).collect();
+        let more = owed.len() > most;
+        let events = owed
+            .into_iter()
+            .take(most)
+            .map(|stored| (stored.delivery, content()))
+            .collect();
+        self.lanes.refill(lane, events, more, self.now);
     }
 
     fn fill(&mut self) {
         let now = self.now;
         self.lanes.wake(now);
-        while let Some((lane, key, most)) = self.lanes.to_read() {
-            let of_task = |stored: &&Stored| {
-                [stored.task] == *key && Some(stored.delivery.entry) <= self.cursor
-            };
-            let owed: Vec<_> = self.queue.iter().filter(of_task).collect();
-            let more = owed.len() > most;
-            let events = owed
-                .into_iter()
-                .take(most)
-                .map(|stored| (stored.delivery, content()))
-                .collect();
-            self.lanes.refill(lane, events, more, now);
+        loop {
+            let reads = self.lanes.to_read();
+            if reads.is_empty() {
+                break;
+            }
+            for (lane, key, most) in reads {
+                self.read_back(lane, &key, most);
+            }
         }
         for stored in &self.queue {
             if Some(stored.delivery.entry) <= self.cursor {
@@ -145,7 +197,16 @@ impl Model {
             self.in_flight.iter().all(|other| other.key != due.key),
             "one event of a task is in flight at a time"
         );
-        let first = self.queue.iter().find(|stored| stored.task == task);
+        if due.delivery.claim != self.claim {
+            return self.lanes.forget(due.lane);
+        }
+        let mut of_task = self.queue.iter().filter(|stored| stored.task == task);
+        // A replayed event goes before those of its task that were not in memory.
+        let is_first = |stored: &&Stored| match due.delivery.entry.0 < FIRST {
+            true => stored.delivery.entry == due.delivery.entry,
+            false => stored.delivery.entry.0 > FIRST,
+        };
+        let first = of_task.find(is_first);
         let first = first.expect("an event in flight is pending").delivery;
         assert_eq!(
             due.delivery.entry, first.entry,
@@ -153,7 +214,7 @@ impl Model {
         );
         assert_eq!(due.delivery.attempts, first.attempts);
         assert!(
-            first.not_before.is_none_or(|at| at <= self.now),
+            self.reread || first.not_before.is_none_or(|at| at <= self.now),
             "it is retried no sooner than agreed"
         );
         self.in_flight.push(due);
@@ -193,6 +254,13 @@ impl Model {
     }
 }
 
+impl Delivery {
+    /// Whether a settlement of one has an effect on the other.
+    fn is_same(&self, other: &Delivery) -> bool {
+        (self.entry, self.claim) == (other.entry, other.claim)
+    }
+}
+
 fn delivery(entry: u64) -> Delivery {
     Delivery {
         entry: EntryId(entry),
@@ -229,8 +297,8 @@ proptest! {
         for op in ops {
             model.apply(op);
         }
-        for _ in 0..=model.accepted {
-            model.apply(Op::Elapse(100));
+        for _ in 0..=model.queue.len() {
+            model.apply(Op::Elapse(1_000));
             model.apply(Op::Fill);
             while model.lanes.has_ready() {
                 model.apply(Op::Take);
@@ -306,7 +374,7 @@ fn a_waiting_lane_reads_an_entry_that_is_pending_again() {
     lanes.retry(failed.lane, tried, later);
     assert!(lanes.owed_again(&[1]));
     lanes.wake(later);
-    let (lane, ..) = lanes.to_read().unwrap();
+    let (lane, ..) = lanes.to_read().remove(0);
     // Entry 1 is a replayed dead letter, and goes before 2.
     lanes.refill(
         lane,
@@ -347,10 +415,16 @@ fn retries_take_a_quarter_of_the_window_and_leave_the_rest_to_first_attempts() {
         lanes.retry(due.lane, failed, now);
     }
     lanes.wake(now);
-    while let Some((lane, key, most)) = lanes.to_read() {
-        assert_eq!(most, 1);
-        let entry = u64::from_be_bytes(key[..].try_into().unwrap());
-        lanes.refill(lane, vec![(delivery(entry), content())], false, now);
+    loop {
+        let reads = lanes.to_read();
+        if reads.is_empty() {
+            break;
+        }
+        for (lane, key, most) in reads {
+            assert_eq!(most, 1);
+            let entry = u64::from_be_bytes(key[..].try_into().unwrap());
+            lanes.refill(lane, vec![(delivery(entry), content())], false, now);
+        }
     }
     assert_eq!(lanes.held(), 10);
     for entry in 100..130 {
