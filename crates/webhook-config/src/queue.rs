@@ -113,6 +113,15 @@ impl QueueSettings {
         self.postgres.as_deref()
     }
 
+    /// Where the queue is, without secrets, for people: the directory, or the database and its schema.
+    #[must_use]
+    pub fn location(&self) -> String {
+        match self.postgres() {
+            None => self.dir.display().to_string(),
+            Some(postgres) => format!("{} (schema {})", postgres.url(), postgres.schema()),
+        }
+    }
+
     /// The largest size of the queue's files, or of its events in the database, in bytes.
     #[must_use]
     pub fn max_bytes(&self) -> u64 {

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use webhook_config::{Config, Delivery, InputName, QueueSettings, Target};
-use webhook_queue::{DeadLetterLimits, DiskQueue, Options, Queue, Quotas};
+use webhook_queue::{DeadLetterLimits, DiskQueue, Options, Queue, QueueError, Quotas};
 
 /// Events in the channel to a worker, at most: the channel is allocated whole.
 const CHANNEL: usize = 1024;
@@ -156,6 +156,12 @@ impl Supervisor {
             return config;
         };
         let wanted = config.queue();
+        let is_shared = now.postgres().is_some();
+        if now.postgres() != wanted.postgres() {
+            let (now, wanted) = (now.location(), wanted.location());
+            let what = format!("queue stays {now}: restart the program to make it {wanted}");
+            reloaded.kept.push(format!("{what}, as the file has it"));
+        }
         let mut kept = |key: &str, now: String, wanted: String| {
             if now != wanted {
                 reloaded.kept.push(format!(
@@ -163,9 +169,15 @@ impl Supervisor {
                 ));
             }
         };
-        if self.queue.is_none() {
+        if self.queue.is_none() || is_shared {
+            let key = match is_shared {
+                true => "queue.postgres.stateDir",
+                false => "queue.dir",
+            };
             let shown = |settings: &QueueSettings| settings.dir().display().to_string();
-            kept("queue.dir", shown(now), shown(wanted));
+            if is_shared == wanted.postgres().is_some() {
+                kept(key, shown(now), shown(wanted));
+            }
             let shown = |settings: &QueueSettings| settings.max_bytes().to_string();
             kept("queue.maxBytes", shown(now), shown(wanted));
         }
@@ -260,6 +272,15 @@ impl Supervisor {
         let settings = config.queue();
         let queue = match &self.queue {
             Some(queue) => Arc::clone(queue),
+            None if settings.postgres().is_some() => {
+                return Err(ReloadError::Queue(QueueError::Unusable {
+                    storage: settings.location(),
+                    detail:
+                        "a database is opened at the start alone: restart the program, or give \
+                             the queue to the builder"
+                            .to_owned(),
+                }));
+            }
             None => {
                 let options = Options {
                     max_last_states: settings.max_last_states(),

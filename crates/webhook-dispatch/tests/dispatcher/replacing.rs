@@ -1,11 +1,14 @@
 //! Reloads that change a target, remove it, or add it again.
 
 use crate::support::*;
+use std::error::Error as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use webhook_config::{Delivery, QueueSettings, TargetBuilder, WhenFull};
+use webhook_config::{
+    Delivery, PostgresSettings, PostgresUrl, QueueSettings, TargetBuilder, WhenFull,
+};
 use webhook_dispatch::{BreakerState, Dispatcher, ReloadError, RepairError, TargetStats};
 use webhook_queue::{MemoryQueue, Queue};
 
@@ -346,4 +349,45 @@ fn an_open_queue_keeps_its_settings_and_the_reload_lists_them() {
     drop(running.shutdown(PATIENCE));
     let error = control.reload(with(settings("one"))).unwrap_err();
     assert!(matches!(error, ReloadError::ShuttingDown));
+}
+
+#[test]
+fn a_database_is_given_to_the_builder_and_stays_in_use_over_reloads() {
+    let database = |url: &str| {
+        let url = PostgresUrl::parse(url).unwrap();
+        QueueSettings::new("state").with_postgres(PostgresSettings::new(url))
+    };
+    let with = |settings: QueueSettings| config([target("a")]).with_queue(settings);
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let error = Dispatcher::builder(with(database("host=db"))).start();
+    let error = error.unwrap_err().source().unwrap().to_string();
+    assert!(error.contains("postgres://db (schema webhook)"), "{error}");
+    let running = dispatcher(with(database("host=db")), &memory(), &receiver);
+    let running = running.start().unwrap();
+    let control = running.control();
+    assert_eq!(
+        control.reload(with(database("host=db"))).unwrap().kept,
+        [""; 0]
+    );
+    for (other, begins) in [
+        (
+            database("host=other password=hunter2"),
+            "queue stays postgres://db ",
+        ),
+        (QueueSettings::new("state"), "queue stays postgres://db "),
+        (
+            database("host=db").with_dir("b"),
+            "queue.postgres.stateDir stays state",
+        ),
+        (
+            database("host=db").with_max_bytes(1 << 21),
+            "queue.maxBytes stays ",
+        ),
+    ] {
+        let kept = control.reload(with(other)).unwrap().kept;
+        assert!(kept.len() == 1 && kept[0].starts_with(begins), "{kept:?}");
+        assert!(!kept[0].contains("hunter2"), "{kept:?}");
+    }
+    assert_eq!(control.config().queue(), &database("host=db"));
+    assert!(running.shutdown(PATIENCE).drained);
 }
