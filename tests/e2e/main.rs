@@ -25,6 +25,7 @@ mod monitoring;
 mod notify;
 mod only_changes;
 mod packaging;
+mod postgres;
 mod queue_files;
 mod quotas;
 mod receive;

@@ -74,7 +74,7 @@ const RULES: &[Rule] = &[
         may_use: "base64 crossbeam-channel fastrand getrandom hashbrown hdrhistogram http httparse \
                   httpdate jiff rustix serde serde_json slab standardwebhooks testkit \
                   thiserror ureq webhook-config webhook-event webhook-model webhook-queue",
-        must_not_reach: &[ASYNC_RUNTIMES, "curl hyper isahc reqwest"],
+        must_not_reach: &[ASYNC_RUNTIMES, "curl hyper isahc reqwest tokio-postgres"],
     },
     Rule {
         name: "webhookd",
@@ -83,7 +83,7 @@ const RULES: &[Rule] = &[
                   listenfd memchr prometheus ratatui rustix sd-notify serde serde_json \
                   signal-hook standardwebhooks strsim subtle tokio tracing \
                   tracing-subscriber ureq webhook-config webhook-dispatch webhook-event \
-                  webhook-model webhook-queue",
+                  webhook-model webhook-queue webhook-queue-postgres",
         must_not_reach: &[],
     },
     Rule {
@@ -132,6 +132,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("ureq", "webhook-dispatch webhookd"),
     ("heed", "webhook-queue"),
     ("tokio-postgres", "webhook-queue-postgres"),
+    ("webhook-queue-postgres", "webhookd"),
 ];
 
 /// `cargo xtask layers`.

@@ -37,6 +37,8 @@ fn is_temporary(cause: &(dyn Error + 'static)) -> bool {
                 | QueueError::NoSpace { .. }
                 | QueueError::Deleted { .. }
                 | QueueError::Refusing { .. }
+                | QueueError::Unavailable { .. }
+                | QueueError::Unknown { .. }
         );
     }
     let Some(error) = cause.downcast_ref::<io::Error>() else {
@@ -91,6 +93,21 @@ mod tests {
             DAMAGED,
         );
         check(QueueError::NotADirectory { path: path() }, UNUSABLE);
+        let storage = || "the database w at db".to_owned();
+        let source = io::Error::from(Errno::CONNREFUSED).into();
+        let storage_away = QueueError::Unavailable {
+            storage: storage(),
+            source,
+        };
+        check(storage_away, TEMPORARY);
+        let detail = "the password is wrong".into();
+        check(
+            QueueError::Unusable {
+                storage: storage(),
+                detail,
+            },
+            UNUSABLE,
+        );
         for (errno, expected) in [
             (Errno::NOENT, UNUSABLE),
             // A limit of the address space, which stays until it is raised.

@@ -61,10 +61,12 @@ fn every_ready_file_of_the_documentation_is_valid() {
         "ca.pem",
         "client.pem",
         "client.key",
+        "database-url",
     ] {
         let content = match name {
             "audit-token" => "Bearer x\n",
             "old-secret" | "new-secret" => "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n",
+            "database-url" => "postgres://webhook:x@db.example/webhook\n",
             _ => pem,
         };
         std::fs::write(dir.path().join(name), content).unwrap();

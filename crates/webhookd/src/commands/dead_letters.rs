@@ -2,8 +2,8 @@
 
 mod change;
 mod listing;
+mod opened;
 mod running;
-mod stopped;
 
 use crate::commands::output_format::OutputFormat;
 use crate::commands::queue_selector::{Access, QueueSelector};
@@ -18,7 +18,7 @@ use webhook_dispatch::parse_webhook_id;
 
 /// List, show, replay or drop events that were given up
 ///
-/// Works while webhookd runs, by its admin API, and while it is stopped.
+/// Works while webhookd runs, by its admin API or in its database, and while it is stopped.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
@@ -113,7 +113,7 @@ fn list(access: &Access, filter: &Filter, format: OutputFormat) -> Result<ExitCo
         }
     };
     match access {
-        Access::Stopped(queue) => stopped::list(queue, filter, &mut visit)?,
+        Access::Opened(queue) => opened::list(&**queue, filter, &mut visit)?,
         Access::Running(client) => running::list(client, filter, &mut visit)?,
     }
     // `| head` closes the pipe early; that is not a failure.
@@ -130,7 +130,7 @@ fn show(access: &Access, id: &str) -> Result<ExitCode> {
         bail!("{id:?} is not a webhook-id: evt_ and 32 hexadecimal digits");
     };
     let letters = match access {
-        Access::Stopped(queue) => stopped::find(queue, wanted)?,
+        Access::Opened(queue) => opened::find(&**queue, wanted)?,
         Access::Running(client) => running::find(client, wanted)?,
     };
     if letters.is_empty() {
@@ -158,7 +158,7 @@ fn change(
         _ => {}
     }
     let changed = match selector.open()? {
-        Access::Stopped(queue) => stopped::change(&queue, filter, change)?,
+        Access::Opened(queue) => opened::change(&*queue, filter, change)?,
         Access::Running(client) => running::change(&client, filter, change)?,
     };
     writeln!(output(), "{changed} {}", change.done())?;

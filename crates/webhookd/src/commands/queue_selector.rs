@@ -1,13 +1,16 @@
 //! Selects the queue, or the running program, that a command works on.
 
 use crate::admin::client::Client;
-use anyhow::{Context, Result, bail};
+use crate::database;
+use anyhow::{Context, Result, anyhow, bail};
 use hyper::Method;
-use std::path::PathBuf;
-use webhook_config::Config;
-use webhook_queue::{DiskQueue, Options};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use webhook_config::{Config, Delivery, PostgresSettings, PostgresUrl, QueueSettings, SchemaName};
+use webhook_queue::{DiskQueue, Options, Queue};
+use webhook_queue_postgres::Role;
 
-/// The queue's directory, the configuration that names it, or the address of a running program.
+/// The queue, the configuration that names it, or the address of a running program.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Which queue")]
 pub(crate) struct QueueSelector {
@@ -17,16 +20,23 @@ pub(crate) struct QueueSelector {
     /// The file with the token of that webhookd's --admin-token-file
     #[arg(long, value_name = "FILE", requires = "admin")]
     admin_token_file: Option<PathBuf>,
+
+    /// The schema in the database of --queue
+    #[arg(long, value_name = "NAME", requires = "queue", conflicts_with_all = ["webhook_config", "admin"])]
+    schema: Option<SchemaName>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// The directory of the queue; its webhookd may run or be stopped
-    #[arg(long, value_name = "DIR")]
+    /// The directory of the queue, or its database: postgres://USER@HOST/DATABASE
+    ///
+    /// The webhookds that use it may run or be stopped. Other users of this machine can see a
+    /// password in it; --webhook-config does not show one.
+    #[arg(long, value_name = "DIR|URL")]
     queue: Option<PathBuf>,
 
-    /// The webhook.json whose queue.dir is the directory
+    /// The webhook.json whose queue.dir or queue.postgres it is
     #[arg(long, value_name = "PATH")]
     webhook_config: Option<PathBuf>,
 
@@ -36,10 +46,9 @@ struct Which {
 }
 
 /// How to access a queue.
-#[derive(Debug)]
 pub(crate) enum Access {
-    /// The program is stopped; the queue is open.
-    Stopped(Box<DiskQueue>),
+    /// The queue is open in this process: its program is stopped, or it is in a database.
+    Opened(Arc<dyn Queue>),
     /// The program runs; its admin API is used.
     Running(Client),
 }
@@ -48,14 +57,30 @@ impl QueueSelector {
     /// The directory of a queue whose program must be stopped.
     ///
     /// # Errors
-    /// An address was given, or the configuration cannot be read.
+    /// An address or a database was given, or the configuration cannot be read.
     pub(crate) fn dir(&self) -> Result<PathBuf> {
         if self.which.admin.is_some() {
             bail!(
                 "this needs the queue to itself: stop webhookd, then name the queue by --queue DIR"
             );
         }
-        Ok(self.settings()?.0)
+        let settings = self.settings()?;
+        match settings.postgres() {
+            None => Ok(settings.dir().to_owned()),
+            Some(_) => Err(anyhow!(
+                "the queue is {}, not a directory",
+                settings.location()
+            )),
+        }
+    }
+
+    /// Whether the queue is in a database. The address of a running program may be that of one with
+    /// a database, too.
+    ///
+    /// # Errors
+    /// The configuration cannot be read.
+    pub(crate) fn is_database(&self) -> Result<bool> {
+        Ok(self.which.admin.is_none() && self.settings()?.postgres().is_some())
     }
 
     /// Finds the program that has the queue open, or opens the queue; no queue is created.
@@ -65,18 +90,28 @@ impl QueueSelector {
     pub(crate) fn open(&self) -> Result<Access> {
         match self.running()? {
             Some(client) => Ok(Access::Running(client)),
-            None => Ok(Access::Stopped(Box::new(self.open_stopped()?))),
+            None => self.open_here().map(Access::Opened),
         }
     }
 
-    /// Opens the queue of a stopped program; no queue is created.
+    /// Opens the queue in this process; no queue is created.
+    ///
+    /// # Errors
+    /// The queue cannot be opened, or is a directory in use.
+    pub(crate) fn open_here(&self) -> Result<Arc<dyn Queue>> {
+        let settings = self.settings()?;
+        match settings.postgres() {
+            None => Ok(Arc::new(open_directory(&settings)?)),
+            Some(postgres) => Ok(database::open(&settings, postgres, Role::Operator)?),
+        }
+    }
+
+    /// Opens the queue in the directory of a stopped program; no queue is created.
     ///
     /// # Errors
     /// The queue cannot be opened, or is in use.
     pub(crate) fn open_stopped(&self) -> Result<DiskQueue> {
-        let (dir, options) = self.settings()?;
-        DiskQueue::open_existing(&dir, &options)
-            .with_context(|| format!("cannot open the queue in {}", dir.display()))
+        open_directory(&self.settings()?)
     }
 
     /// A client of the running program; `None` if it is stopped.
@@ -87,9 +122,12 @@ impl QueueSelector {
         if let Some(address) = &self.which.admin {
             return Client::at(address, self.admin_token_file.as_deref()).map(Some);
         }
-        let (dir, _) = self.settings()?;
+        let settings = self.settings()?;
+        if settings.dir() == Path::new("") {
+            return Ok(None);
+        }
         // The socket of a program that was killed accepts no connection.
-        let client = Client::of_queue(&dir)?;
+        let client = Client::of_queue(settings.dir())?;
         Ok(client
             .send(Method::GET, "/livez", None)
             .ok()
@@ -102,7 +140,21 @@ impl QueueSelector {
     /// It does not run.
     pub(crate) fn client(&self) -> Result<Client> {
         self.running()?.with_context(|| match self.settings() {
-            Ok((dir, _)) => format!("no webhookd runs with the queue in {}", dir.display()),
+            Ok(settings) if settings.postgres().is_some() => {
+                let dir = match settings.dir() {
+                    dir if dir == Path::new("") => String::new(),
+                    dir => format!(", and none runs with the state directory {}", dir.display()),
+                };
+                format!(
+                    "this asks one webhookd, not the database{dir}: name one by --admin ADDRESS, or \
+                     by --queue with its state directory; `webhookd queue stats` shows what the \
+                     database knows of all"
+                )
+            }
+            Ok(settings) => format!(
+                "no webhookd runs with the queue in {}",
+                settings.dir().display()
+            ),
             Err(_) => "no webhookd runs at this address".to_owned(),
         })
     }
@@ -112,16 +164,51 @@ impl QueueSelector {
         self.which.webhook_config.is_some()
     }
 
-    fn settings(&self) -> Result<(PathBuf, Options)> {
-        if let Some(dir) = &self.which.queue {
-            return Ok((dir.clone(), Options::default()));
+    /// Checks that the configuration, if it is known, has no reliable target of this name.
+    ///
+    /// # Errors
+    /// It has one, or cannot be read.
+    pub(crate) fn check_removed(&self, target: &str) -> Result<()> {
+        let Some(path) = &self.which.webhook_config else {
+            return Ok(());
+        };
+        let config = Config::load(path)?.config;
+        let mut reliable = config.targets().iter();
+        if reliable.any(|it| it.name().as_str() == target && it.delivery() == Delivery::Reliable) {
+            bail!(
+                "{target:?} is a target of {}: remove it there, and from the workers by a reload, \
+                 before its events are dropped",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// The settings of the queue. The directory is empty if a database is named without a worker.
+    fn settings(&self) -> Result<QueueSettings> {
+        if let Some(queue) = &self.which.queue {
+            let database = queue.to_str().filter(|text| PostgresUrl::is_one(text));
+            return match (database, &self.schema) {
+                (Some(url), schema) => {
+                    let url: PostgresUrl = url.parse().context("--queue")?;
+                    let schema = schema.clone().unwrap_or_default();
+                    let postgres = PostgresSettings::new(url).with_schema(schema);
+                    Ok(QueueSettings::new("").with_postgres(postgres))
+                }
+                (None, None) => Ok(QueueSettings::new(queue)),
+                (None, Some(_)) => bail!("--schema needs a database: --queue postgres://…"),
+            };
         }
         let Some(path) = &self.which.webhook_config else {
             bail!("name the queue with --queue DIR or --webhook-config PATH");
         };
-        let loaded = Config::load(path)?;
-        let settings = loaded.config.queue();
-        let options = Options::with_max_bytes(settings.max_bytes());
-        Ok((settings.dir().to_owned(), options))
+        Ok(Config::load(path)?.config.queue().clone())
     }
+}
+
+/// Opens the queue in a directory; none is created.
+fn open_directory(settings: &QueueSettings) -> Result<DiskQueue> {
+    let options = Options::with_max_bytes(settings.max_bytes());
+    DiskQueue::open_existing(settings.dir(), &options)
+        .with_context(|| format!("cannot open the queue in {}", settings.dir().display()))
 }

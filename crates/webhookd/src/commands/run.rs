@@ -2,15 +2,16 @@
 
 mod args;
 mod runtime;
+mod state_dir;
 
 pub(crate) use args::RunArgs;
 
 use crate::console::{self, complain};
 use crate::exit::{self, DAMAGED, OWED, UNUSABLE};
 use crate::log::{self, LogWriter, Readers};
-use crate::reload::{self, ConfigFile, Look};
+use crate::reload::{self, ConfigFile, Look, Overrides};
 use crate::summary::Summary;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use args::SummaryFormat;
 use runtime::Runtime;
 use std::process::ExitCode;
@@ -38,18 +39,29 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
 /// # Errors
 /// The input, the queue or the system is at fault.
 fn deliver(args: &RunArgs, writer: &LogWriter, readers: Readers) -> Result<ExitCode> {
-    let file = ConfigFile::new(args.webhook_config.clone(), args.queue.clone());
+    let overrides = Overrides {
+        queue: args.queue.clone(),
+        state_dir: args.state_dir.clone(),
+    };
+    let file = ConfigFile::new(args.webhook_config.clone(), overrides);
     let look = file.look();
     let Some(config) = valid_config(&look, readers) else {
         return Ok(ExitCode::from(UNUSABLE));
     };
+    let is_shared = config.queue().postgres().is_some();
+    if is_shared && args.queue.is_some() {
+        bail!(
+            "--queue names a directory, and the configuration a database (queue.postgres): remove \
+             one of them; --state-dir names the directory of a worker's own files"
+        );
+    }
     let runtime = Runtime::start(args, file, look, config, writer)?;
     let read = runtime.wait();
     let (summary, acknowledged) = runtime.stop(args.grace, read.is_ok());
     print_summary(&summary, args.summary)?;
     read?;
     acknowledged?;
-    Ok(exit_code(&summary))
+    Ok(exit_code(&summary, is_shared))
 }
 
 /// The configuration, if it is valid. Its problems are printed or logged.
@@ -77,15 +89,17 @@ fn print_summary(summary: &Summary, format: SummaryFormat) -> Result<()> {
     Ok(())
 }
 
-fn exit_code(summary: &Summary) -> ExitCode {
+fn exit_code(summary: &Summary, is_shared: bool) -> ExitCode {
     if summary.owed > 0 {
         let owed = match summary.owed {
             1 => "1 delivery is".to_owned(),
             owed => format!("{owed} deliveries are"),
         };
-        complain(&format!(
-            "{owed} still owed, and safe in the queue: run webhookd again to go on"
-        ));
+        let next = match is_shared {
+            true => "the other workers, or the next run, go on",
+            false => "run webhookd again to go on",
+        };
+        complain(&format!("{owed} still owed, and safe in the queue: {next}"));
         ExitCode::from(OWED)
     } else if summary.is_complete() {
         ExitCode::SUCCESS

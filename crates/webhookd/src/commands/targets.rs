@@ -4,6 +4,7 @@ use crate::admin::client::segment;
 use crate::commands::output_format::OutputFormat;
 use crate::commands::queue_selector::QueueSelector;
 use crate::console::{output, write_out};
+use crate::shared_queue::SharedQueue;
 use anyhow::Result;
 use hyper::Method;
 use serde::Deserialize;
@@ -30,7 +31,8 @@ enum TargetsCommand {
     },
     /// Pause deliveries to a target, until it is resumed or webhookd restarts
     ///
-    /// Attempts under way end as usual; accepted events wait in the queue.
+    /// Attempts under way end as usual; accepted events wait in the queue. Other workers of the same
+    /// database go on: each is asked by itself.
     Pause(Named),
     /// Resume a paused target
     Resume(Named),
@@ -45,6 +47,12 @@ struct Named {
 
     #[command(flatten)]
     selector: QueueSelector,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    #[serde(default)]
+    shared: Option<SharedQueue>,
 }
 
 #[derive(Deserialize)]
@@ -90,8 +98,13 @@ pub(crate) fn run(args: TargetsArgs) -> Result<ExitCode> {
 fn command(named: &Named, verb: &str, done: &str) -> Result<()> {
     let target = &named.target;
     let path = format!("/api/v1/targets/{}/{verb}", segment(target));
-    let _done = named.selector.client()?.post(&path, None)?.check()?;
-    write_out(format!("{target} is {done}\n"))
+    let client = named.selector.client()?;
+    let _done = client.post(&path, None)?.check()?;
+    let queue: Queue = client.get("/api/v1/queue")?;
+    write_out(match queue.shared {
+        None => format!("{target} is {done}\n"),
+        Some(shared) => format!("{target} is {done} in this one of {}\n", shared.summary()),
+    })
 }
 
 fn list(selector: &QueueSelector, format: OutputFormat) -> Result<()> {

@@ -107,6 +107,11 @@ impl Daemon {
             .filter(|error| !error.is_retryable())
     }
 
+    /// Whether the queue is in a database, which other workers use, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.control.config().queue().postgres().is_some()
+    }
+
     /// Notes that an operator has dropped so many events.
     pub(crate) fn note_dropped(&self, events: u64) {
         self.dropped.fetch_or(events > 0, Ordering::SeqCst);
@@ -126,8 +131,8 @@ impl Daemon {
         why.filter(|_| needs_restart || is_open).cloned()
     }
 
-    /// Writes to the queue's disk if a commit has failed since the last write that it took. May wait
-    /// for the disk.
+    /// Writes to the queue's disk, or looks whether its database can be reached, if a commit has
+    /// failed since it took the last write. May wait for the disk.
     pub(super) fn probe_disk(&self) {
         // Read first: what fails during the probe counts.
         let failures = self.monitor.writer().map_or(0, |writer| writer.failures);
@@ -135,7 +140,11 @@ impl Daemon {
             return;
         }
         // An open queue keeps its directory over reloads.
-        if probe(self.control.config().queue().dir()).is_ok() {
+        let takes_writes = match self.is_shared() {
+            true => self.monitor.check_queue().is_ok(),
+            false => probe(self.control.config().queue().dir()).is_ok(),
+        };
+        if takes_writes {
             self.mended_failures.store(failures, Ordering::SeqCst);
         }
     }

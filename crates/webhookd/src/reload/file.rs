@@ -9,7 +9,16 @@ use webhook_config::{Config, ConfigText, Diagnostics, LoadError, Loaded};
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigFile {
     path: PathBuf,
-    queue: Option<PathBuf>,
+    overrides: Overrides,
+}
+
+/// What the command line has instead of the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// The directory of the queue.
+    pub(crate) queue: Option<PathBuf>,
+    /// The directory of the files on this machine: of the queue, too, unless it is a database.
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// The file at one moment.
@@ -22,9 +31,8 @@ pub(crate) struct Look {
 }
 
 impl ConfigFile {
-    /// `queue` replaces the directory in the file.
-    pub(crate) fn new(path: PathBuf, queue: Option<PathBuf>) -> ConfigFile {
-        ConfigFile { path, queue }
+    pub(crate) fn new(path: PathBuf, overrides: Overrides) -> ConfigFile {
+        ConfigFile { path, overrides }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -55,7 +63,11 @@ impl ConfigFile {
         let Loaded {
             config, warnings, ..
         } = loaded.map_err(|error| error.diagnostics().clone())?;
-        let config = match &self.queue {
+        let Overrides { queue, state_dir } = &self.overrides;
+        let queue = queue
+            .as_ref()
+            .filter(|_| config.queue().postgres().is_none());
+        let config = match queue.or(state_dir.as_ref()) {
             None => config,
             Some(dir) => {
                 let settings = config.queue().clone().with_dir(dir);
@@ -99,7 +111,12 @@ mod tests {
             r#"[{"targetURL": "http://x/", "headers": {}, "timeoutMsec": 1000}]"#,
         );
         let queue = |dir: Option<&str>| {
-            let file = ConfigFile::new("webhook.json".into(), dir.map(PathBuf::from));
+            let queue = dir.map(PathBuf::from);
+            let overrides = Overrides {
+                queue,
+                state_dir: None,
+            };
+            let file = ConfigFile::new("webhook.json".into(), overrides);
             let (config, _) = file.check(text.as_bytes()).unwrap();
             config.queue().clone()
         };

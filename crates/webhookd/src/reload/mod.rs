@@ -5,7 +5,7 @@ mod file;
 mod reloader;
 mod thread;
 
-pub(crate) use file::{ConfigFile, Look};
+pub(crate) use file::{ConfigFile, Look, Overrides};
 pub(crate) use reloader::{Cause, NotReloaded, Reload, Reloader, log_diagnostics};
 pub(crate) use thread::ReloadThread;
 

@@ -4,7 +4,9 @@ use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
 use super::request::{Query, finish, limit};
 use crate::daemon::{Daemon, epoch_ms};
+use crate::database::CHECKED_BY;
 use crate::http::Peer;
+use crate::shared_queue::SharedQueue;
 use axum::Extension;
 use axum::extract::{Path, Query as Parts, State};
 use serde::Serialize;
@@ -20,6 +22,7 @@ use webhook_queue::{EntryId, Verification, WriterStatistics};
 #[serde(rename_all = "camelCase")]
 pub(super) struct QueueJson {
     directory: Option<String>,
+    shared: Option<SharedQueue>,
     events: u64,
     bytes: u64,
     max_bytes: u64,
@@ -71,7 +74,9 @@ fn queue(daemon: &Daemon) -> Result<QueueJson, Problem> {
     Ok(QueueJson {
         directory: writer
             .as_ref()
+            .filter(|_| !daemon.is_shared())
             .map(|_| config.queue().dir().display().to_string()),
+        shared: statistics.shared.as_ref().map(SharedQueue::of),
         events: statistics.events,
         bytes: statistics.bytes,
         max_bytes: statistics.max_bytes,
@@ -144,6 +149,9 @@ impl Drop for Verifying {
 pub(super) async fn verify(
     State(daemon): State<Arc<Daemon>>,
 ) -> Result<Json<VerificationJson>, Problem> {
+    if daemon.is_shared() {
+        return Err(Problem::conflict(CHECKED_BY));
+    }
     if VERIFYING.swap(true, Ordering::SeqCst) {
         return Err(Problem::conflict("the queue is being verified already"));
     }

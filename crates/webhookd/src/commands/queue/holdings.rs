@@ -1,13 +1,14 @@
 //! The contents of a queue, counted.
 
 use crate::admin::client::{Client, query};
+use crate::shared_queue::SharedQueue;
 use anyhow::{Context, Result, bail};
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
-use webhook_queue::{DiskQueue, Queue, Verify};
+use webhook_queue::Queue;
 
 /// The contents of a queue, as `--format json` prints them.
 #[derive(Debug, Serialize)]
@@ -21,6 +22,8 @@ pub(super) struct Holdings {
     /// The first thousand of them.
     quarantined: Vec<Quarantined>,
     targets: Vec<Holding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<SharedQueue>,
 }
 
 /// The contents for one target.
@@ -50,6 +53,8 @@ const NAMED: usize = 1_000;
 #[serde(rename_all = "camelCase")]
 struct QueueJson {
     directory: Option<String>,
+    #[serde(default)]
+    shared: Option<SharedQueue>,
     events: u64,
     bytes: u64,
     max_bytes: u64,
@@ -73,8 +78,8 @@ struct QuarantinedPage {
 }
 
 impl Holdings {
-    /// The contents of the queue of a stopped program.
-    pub(super) fn of(queue: &DiskQueue, knows_bound: bool) -> Result<Holdings> {
+    /// The contents of a queue that this process has open.
+    pub(super) fn of(queue: &dyn Queue, knows_bound: bool) -> Result<Holdings> {
         let statistics = queue.statistics().context("cannot read the queue")?;
         let targets = statistics.targets.into_iter().map(|target| Holding {
             pending: target.pending,
@@ -92,13 +97,14 @@ impl Holdings {
             quarantined_count: statistics.corrupt,
             quarantined: Quarantined::of(queue)?,
             targets: targets.collect(),
+            shared: statistics.shared.as_ref().map(SharedQueue::of),
         })
     }
 
     /// The contents, from a running program.
     pub(super) fn ask(client: &Client) -> Result<Holdings> {
         let told: QueueJson = client.get("/api/v1/queue")?;
-        if told.directory.is_none() {
+        if told.directory.is_none() && told.shared.is_none() {
             bail!("{client} has no queue: every target is best-effort");
         }
         let targets = told.targets.into_iter().map(|target| Holding {
@@ -114,6 +120,7 @@ impl Holdings {
             quarantined_count: told.quarantined,
             quarantined: Quarantined::ask(client, told.quarantined)?,
             targets: targets.collect(),
+            shared: told.shared,
         })
     }
 
@@ -165,14 +172,21 @@ impl Holdings {
                 target.name, target.pending, oldest, target.dead_letters
             )?;
         }
+        if let Some(shared) = &self.shared {
+            writeln!(out)?;
+            shared.write_text(out)?;
+        }
         Ok(())
     }
 }
 
 impl Quarantined {
     /// Of a queue that this process has open.
-    pub(super) fn of(queue: &DiskQueue) -> Result<Vec<Quarantined>> {
+    pub(super) fn of(queue: &dyn Queue) -> Result<Vec<Quarantined>> {
         let mut found = Vec::new();
+        let Some(verifier) = queue.verifier() else {
+            return Ok(found);
+        };
         let mut visit = |record: webhook_queue::Quarantined<'_>| {
             found.push(Quarantined {
                 entry: record.entry.0,
@@ -185,7 +199,7 @@ impl Quarantined {
                 false => ControlFlow::Break(()),
             }
         };
-        queue
+        verifier
             .quarantined(None, &mut visit)
             .context("cannot read the quarantined records")?;
         Ok(found)

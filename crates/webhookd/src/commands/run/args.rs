@@ -20,8 +20,8 @@ use webhook_config::{Config, InputName};
 ///
 /// Exit status: 0 all events were delivered; 1 some were not, or a line is not an event; 2 bad
 /// usage, configuration or unreadable input; 3 some events are still in the queue: run it again to
-/// deliver them; 65 the queue is damaged; 75 a port or the queue is in use, or the disk is full or
-/// fails: try again later.
+/// deliver them; 65 the queue is damaged; 75 a port or the queue is in use, the disk is full or
+/// fails, or the database cannot be reached: try again later.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// The configuration: Aurora's webhook.json, or one with more settings
@@ -40,8 +40,8 @@ pub(crate) struct RunArgs {
     /// Follow the files as they grow, across rotation and restarts
     ///
     /// A file may be rotated (also compressed by gzip), truncated, or not exist yet. The position up
-    /// to which its events are safe is kept in the queue's directory; a file without one is read from
-    /// its beginning. Runs until a signal arrives.
+    /// to which its events are safe is kept in the queue's directory, or the state directory; a file
+    /// without one is read from its beginning. Runs until a signal arrives.
     #[arg(long, requires = "events")]
     pub(in crate::commands) follow: bool,
 
@@ -49,7 +49,16 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(in crate::commands) queue: Option<PathBuf>,
 
-    /// How long to wait at the start for a queue that another program has open
+    /// Keep the files of this webhookd in this directory, instead of the configuration's queue.dir
+    /// or queue.postgres.stateDir
+    ///
+    /// The queue, unless it is in a database; the admin API's socket, rejects, the positions of
+    /// followed files and streams. Workers of a database that run on one machine need one each.
+    #[arg(long, value_name = "DIR", conflicts_with = "queue")]
+    pub(in crate::commands) state_dir: Option<PathBuf>,
+
+    /// How long to wait at the start for a queue that another program has open, or a database that
+    /// cannot be reached
     ///
     /// `webhookd queue stats`, for example, opens the queue of a stopped webhookd for a moment.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]

@@ -1,10 +1,12 @@
 //! The running program: starts its parts, waits for the end, and stops them.
 
 use super::args::{EventsFile, RunArgs};
+use super::state_dir::StateDir;
 use crate::admin;
 use crate::commands;
 use crate::console::{Console, chain, complain};
 use crate::daemon::{BackgroundTasks, Daemon, epoch_ms};
+use crate::database;
 use crate::http::Server;
 use crate::log::{self, LogObserver, LogWriter};
 use crate::messages::Message;
@@ -20,13 +22,13 @@ use anyhow::{Result, bail};
 use crossbeam_channel::Receiver;
 use indicatif::HumanBytes;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
-use webhook_config::{Config, Delivery};
-use webhook_dispatch::{Dispatcher, Monitor, StartError, Stats};
+use webhook_config::{Config, Delivery, QueueSettings};
+use webhook_dispatch::{Dispatcher, Monitor, Stats};
 use webhook_queue::QueueError;
+use webhook_queue_postgres::Role;
 
 /// Threads that serve the admin API.
 const HTTP_THREADS: usize = 2;
@@ -69,6 +71,8 @@ pub(super) struct Runtime {
     stats: Arc<InputStats>,
     started: Instant,
     started_at: SystemTime,
+    /// Held while the files in it are used: if the queue is a database.
+    _state_dir: Option<StateDir>,
 }
 
 impl Runtime {
@@ -84,7 +88,8 @@ impl Runtime {
         writer: &LogWriter,
     ) -> Result<Runtime> {
         let max_event_bytes = config.max_event_bytes();
-        let queue = config.queue().dir().to_owned();
+        // The directory of the queue, or of the files beside a database.
+        let directory = config.queue().dir().to_owned();
         let has_queue = has_queue(&config);
         let opened = Opened::open(&args.ingest, max_event_bytes)?;
         let files = args.event_files(&config)?;
@@ -102,10 +107,12 @@ impl Runtime {
         let stats = Arc::new(InputStats::default());
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let observer = Arc::new(LogObserver::new(console.limited_log().clone()));
+        let is_shared = has_queue && config.queue().postgres().is_some();
+        let state_dir = is_shared.then(|| StateDir::lock(&directory)).transpose()?;
         let dispatcher = start_dispatcher(&config, &observer, args.queue_lock_timeout, &signals)?;
         // A run that only reads files to their end says all in its summary.
         let is_short = length.is_some() && !lines.is_empty() && streams.is_empty();
-        log_start(&queue, &dispatcher.monitor(), is_short);
+        log_start(config.queue(), &dispatcher.monitor(), is_short);
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
         let reload_keys = opened.as_ref().map(Opened::reload_keys);
@@ -126,7 +133,7 @@ impl Runtime {
             streams.iter().map(Stream::stats).collect(),
         ));
         if has_queue {
-            admin::listen_in(&mut server, &queue, &daemon)?;
+            admin::listen_in(&mut server, &directory, &daemon)?;
         }
         admin::listen(&mut server, &args.admin, &daemon)?;
 
@@ -135,7 +142,7 @@ impl Runtime {
         let reloads = reload.requests();
         signals.start(sender.clone(), move || reloads.send())?;
         let inputs_in_force = Inputs::new(dispatcher.control(), Arc::clone(&stats));
-        let rejects = Rejects::start(queue.clone())?;
+        let rejects = Rejects::start(directory.clone())?;
         let feeder_with = |source: Option<&str>, acks, input: Arc<str>| {
             let report = Report::new(source, console.clone(), acks, Arc::clone(&stats), &input);
             let (submitter, inputs) = (dispatcher.submitter(), inputs_in_force.clone());
@@ -165,14 +172,14 @@ impl Runtime {
             }
             let EventsFile { input, path } = file;
             let feeder = feeder(&path.display().to_string(), input);
-            let follower = Follower::new(path, queue.clone(), max_event_bytes, feeder);
+            let follower = Follower::new(path, directory.clone(), max_event_bytes, feeder);
             follower.start(sender.clone())?;
             sources += 1;
         }
         let streams = streams.into_iter().map(|stream| {
             // The cursor acknowledges.
             let feeder = feeder_with(Some(stream.name()), None, stream.input());
-            stream.start(&queue, max_event_bytes, feeder, &signals)
+            stream.start(&directory, max_event_bytes, feeder, &signals)
         });
         let streams = streams.collect::<Result<_>>()?;
         let listening = opened
@@ -199,6 +206,7 @@ impl Runtime {
             stats,
             started,
             started_at,
+            _state_dir: state_dir,
         })
     }
 
@@ -268,7 +276,12 @@ impl Runtime {
             }
         };
         let report = self.dispatcher.shutdown(left);
-        let saved = match report.unsaved {
+        let saved = match &report.unsaved {
+            Some(error) if self.daemon.is_shared() => {
+                let error = chain(&**error);
+                tracing::warn!("the other workers take over when the lease has ended: {error}");
+                Ok(())
+            }
             Some(_) => save_queue(&self.daemon, grace),
             None => Ok(()),
         };
@@ -343,7 +356,7 @@ fn save_queue(daemon: &Daemon, longest: Duration) -> Result<(), QueueError> {
 
 /// Logs what starts, and what the queue holds from before; nothing if the run is short and that is
 /// nothing.
-fn log_start(queue: &Path, monitor: &Monitor, is_short: bool) {
+fn log_start(settings: &QueueSettings, monitor: &Monitor, is_short: bool) {
     let version = env!("CARGO_PKG_VERSION");
     if monitor.writer().is_none() {
         if !is_short {
@@ -359,7 +372,7 @@ fn log_start(queue: &Path, monitor: &Monitor, is_short: bool) {
         return;
     }
     let (used, most) = (HumanBytes(held.bytes), HumanBytes(held.max_bytes));
-    let queue = queue.display().to_string();
+    let queue = settings.location();
     tracing::info!(
         version,
         queue,
@@ -386,7 +399,7 @@ fn log_end(cause: &str, grace: Duration, daemon: &Daemon) {
     );
 }
 
-/// Starts the deliveries, once no other program has the queue open.
+/// Starts the deliveries, once no other program has the queue open and its database can be reached.
 ///
 /// # Errors
 /// The queue or a target's settings cannot be used, or the wait is over, or a signal has ended it.
@@ -399,25 +412,45 @@ fn start_dispatcher(
     let deadline = Instant::now() + longest;
     let mut waits = false;
     loop {
-        if has_queue(config) {
-            commands::queue::check_unclosed(config.queue().dir(), signals)?;
-        }
-        let builder = Dispatcher::builder(config.clone()).observer(observer.clone());
-        let error = match builder.start() {
-            Err(StartError::Queue(error @ QueueError::Locked { .. }))
-                if Instant::now() < deadline =>
-            {
-                error
-            }
-            result => return Ok(result?),
+        let error = match try_to_start(config, observer, signals) {
+            Err(error) if Instant::now() < deadline => error,
+            result => return result,
+        };
+        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+        let waiting = causes.find(|cause| {
+            matches!(
+                cause,
+                QueueError::Locked { .. } | QueueError::Unavailable { .. }
+            )
+        });
+        let Some(cause) = waiting else {
+            return Err(error);
         };
         if !std::mem::replace(&mut waits, true) {
-            tracing::info!("{error}; waiting for it up to {longest:?}");
+            tracing::info!("{}; waiting for it up to {longest:?}", chain(cause));
         }
         if signals.pause(LOCK_PAUSE) {
-            return Err(error.into());
+            return Err(error);
         }
     }
+}
+
+fn try_to_start(
+    config: &Config,
+    observer: &Arc<LogObserver>,
+    signals: &Signals,
+) -> Result<Dispatcher> {
+    let builder = Dispatcher::builder(config.clone()).observer(observer.clone());
+    let settings = config.queue();
+    let builder = match settings.postgres() {
+        _ if !has_queue(config) => builder,
+        Some(postgres) => builder.queue(database::open(settings, postgres, Role::Worker)?),
+        None => {
+            commands::queue::check_unclosed(settings.dir(), signals)?;
+            builder
+        }
+    };
+    Ok(builder.start()?)
 }
 
 /// Whether dead letters of this run are still kept, or were dropped by an operator instead of being

@@ -1,6 +1,7 @@
 //! Figures of the admin API at one moment.
 
 use crate::admin::client::{Client, segment};
+use crate::shared_queue::SharedQueue;
 use anyhow::Result;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -45,8 +46,10 @@ pub(super) struct Reason {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Queue {
-    /// `None` if there is no queue, since every target is best-effort.
+    /// `None` if the queue is shared, or there is none, since every target is best-effort.
     pub(super) directory: Option<String>,
+    #[serde(default)]
+    pub(super) shared: Option<SharedQueue>,
     pub(super) events: u64,
     pub(super) bytes: u64,
     pub(super) max_bytes: u64,

@@ -159,7 +159,7 @@ fn state_line(board: &Board) -> Line<'_> {
 }
 
 fn queue_line(queue: &Queue) -> Line<'_> {
-    if queue.directory.is_none() {
+    if queue.directory.is_none() && queue.shared.is_none() {
         return Line::raw("no queue: every target is best-effort");
     }
     let size = |bytes: u64| indicatif::HumanBytes(bytes).to_string();
@@ -171,6 +171,9 @@ fn queue_line(queue: &Queue) -> Line<'_> {
         size(queue.max_bytes),
         fill * 100.0
     );
+    if let Some(shared) = &queue.shared {
+        text.push_str(&format!(", {}", shared.summary()));
+    }
     if queue.quarantined > 0 {
         text.push_str(&format!(", {} quarantined", queue.quarantined));
     }

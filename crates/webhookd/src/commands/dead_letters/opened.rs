@@ -1,14 +1,14 @@
-//! Dead letters of a queue whose program is stopped.
+//! Dead letters of a queue that this process has open.
 
 use super::change::Change;
 use crate::dead_letters::{Filter, Letter, matching};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::ControlFlow;
-use webhook_queue::{DiskQueue, EventId, Queue};
+use webhook_queue::{EventId, Queue};
 
 /// Rejects a target that the queue does not know, since a misspelled one would match nothing.
-fn check_target(queue: &DiskQueue, filter: &Filter) -> Result<()> {
+fn check_target(queue: &dyn Queue, filter: &Filter) -> Result<()> {
     let known = queue.statistics().context("cannot read the queue")?.targets;
     let known: Vec<&str> = known.iter().map(|known| known.target.as_str()).collect();
     if let Some(wanted) = filter.target()
@@ -24,7 +24,7 @@ fn check_target(queue: &DiskQueue, filter: &Filter) -> Result<()> {
 
 /// Visits the dead letters that match, until `visit` breaks.
 pub(super) fn list(
-    queue: &DiskQueue,
+    queue: &dyn Queue,
     filter: &Filter,
     visit: &mut dyn FnMut(Letter) -> ControlFlow<()>,
 ) -> Result<()> {
@@ -41,7 +41,7 @@ pub(super) fn list(
 }
 
 /// The dead letters of one event, one for each target, with the event.
-pub(super) fn find(queue: &DiskQueue, wanted: EventId) -> Result<Vec<Letter>> {
+pub(super) fn find(queue: &dyn Queue, wanted: EventId) -> Result<Vec<Letter>> {
     let mut found = Vec::new();
     queue.dead_letters(None, None, &mut |letter| {
         if letter.owed.id == wanted {
@@ -53,7 +53,7 @@ pub(super) fn find(queue: &DiskQueue, wanted: EventId) -> Result<Vec<Letter>> {
 }
 
 /// Replays or drops all that match, a thousand at a time. Returns their number.
-pub(super) fn change(queue: &DiskQueue, filter: &Filter, change: Change) -> Result<u64> {
+pub(super) fn change(queue: &dyn Queue, filter: &Filter, change: Change) -> Result<u64> {
     check_target(queue, filter)?;
     let targets = queue.statistics()?.targets;
     let bar = ProgressBar::new(targets.iter().map(|target| target.dead).sum()).with_style(
