@@ -88,6 +88,14 @@ impl Client {
         })
     }
 
+    /// The same connection, with a limit of its own on each wait.
+    pub fn limiting(mut self, longest: std::time::Duration) -> Result<Client> {
+        let stream = self.messages.stream();
+        stream.set_read_timeout(Some(longest))?;
+        stream.set_write_timeout(Some(longest))?;
+        Ok(self)
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
         self.messages.stream().write_all(bytes.as_ref())

@@ -91,6 +91,14 @@ impl Behaviour {
         }
     }
 
+    /// The same, with a port that is always open.
+    pub(crate) fn always_open(self) -> Behaviour {
+        Behaviour {
+            hours: Hours::default(),
+            ..self
+        }
+    }
+
     /// Successes for most tasks, and nothing but failures for the others.
     pub(crate) fn poisoned(random: &mut Rng) -> Behaviour {
         Behaviour {

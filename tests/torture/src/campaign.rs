@@ -175,23 +175,25 @@ impl Campaign {
     /// pending; then replays the dead letters and delivers these too.
     pub(crate) fn deliver_the_rest(&mut self, goal: usize) -> Result<()> {
         self.run_to_the_end(goal)?;
-        self.history.dead = queue::dead_letters(&self.paths)?;
+        self.history.dead = queue::dead_letters(&self.paths.webhookd, &self.paths.queue)?;
         if let Some((event, _)) = self.left.first() {
             let left = self.left.len();
             self.problems.push(format!(
                 "{left} events are never acknowledged; one is {event}"
             ));
         }
-        self.problems.extend(queue::problems(&self.paths)?);
-        queue::replay(&self.paths)?;
+        self.problems
+            .extend(queue::problems(&self.paths.webhookd, &self.paths.queue)?);
+        queue::replay(&self.paths.webhookd, &self.paths.queue)?;
         self.history.replay = Some(self.runs);
         self.run_to_the_end(goal)?;
-        let dead = queue::dead_letters(&self.paths)?.len();
+        let dead = queue::dead_letters(&self.paths.webhookd, &self.paths.queue)?.len();
         if dead > 0 {
             self.problems
                 .push(format!("{dead} dead letters after all were replayed"));
         }
-        self.problems.extend(queue::problems(&self.paths)?);
+        self.problems
+            .extend(queue::problems(&self.paths.webhookd, &self.paths.queue)?);
         Ok(())
     }
 

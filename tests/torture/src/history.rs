@@ -7,7 +7,7 @@ use std::time::Instant;
 /// A `webhook-id`: the 128 bits behind `evt_`.
 pub(crate) type Id = u128;
 
-/// Counts the starts of webhookd, from 0.
+/// Counts the starts of webhookd, or what was done to workers that share a queue, from 0.
 pub(crate) type RunNumber = u16;
 
 /// A body, as far as it is compared: 64 bits of SipHash and its length.
@@ -52,6 +52,9 @@ pub(crate) struct History {
     pub(crate) dead: Vec<Dead>,
     /// The runs that ended by themselves, with nothing pending.
     pub(crate) clean: BTreeSet<RunNumber>,
+    /// The runs within which deliveries may be repeated, since a worker or the database of a shared
+    /// queue was ended or stopped.
+    pub(crate) disturbed: BTreeSet<RunNumber>,
     /// The run before which every dead letter was replayed.
     pub(crate) replay: Option<RunNumber>,
     /// The runs in which receivers answered some tasks with failures alone, and all others with
@@ -89,6 +92,12 @@ impl Poison {
 }
 
 impl History {
+    /// Whether what succeeded in one run may be delivered again in another.
+    pub(crate) fn may_repeat(&self, run: RunNumber, again: RunNumber) -> bool {
+        let within = run == again && !self.disturbed.contains(&run);
+        !within && !self.clean.contains(&run)
+    }
+
     /// Whether an acknowledged event is to arrive at a target.
     pub(crate) fn is_owed(&self, ack: &Ack, target: usize) -> bool {
         self.sent[ack.event].wanted & !ack.over_quota & (1 << target) != 0

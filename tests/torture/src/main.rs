@@ -18,11 +18,12 @@ mod report;
 mod rotation;
 mod run;
 mod targets;
+mod workers;
 
 use anyhow::{Context, Result, bail};
 use campaign::Campaign;
 use clap::Parser;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -42,13 +43,26 @@ use std::time::Instant;
 /// In some runs nothing reads webhookd's standard error, or, where libfaketime is installed, its
 /// wall clock is up to two hours wrong and jumps.
 ///
+/// With `--queue postgres`, it starts several workers on one PostgreSQL database instead, and a server
+/// for it. In each round a worker is killed, paused or restarted, or the database is, or its
+/// connections are cut, while clients post each task's next event once the one before is
+/// acknowledged, to any worker.
+///
 /// Exits 1 when a promise was broken, and keeps the queue and the log. The seed gives the events,
 /// the receivers' behaviour and the distribution of kills; the timing of threads and processes
 /// is never the same twice.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
 struct Args {
-    /// Kills
+    /// The queue of webhookd: a directory of its own, or a database that several workers share
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = QueueKind::Disk)]
+    queue: QueueKind,
+
+    /// Workers on one database [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..100))]
+    workers: Option<u16>,
+
+    /// Kills; with workers, rounds
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..10_000))]
     rounds: u16,
 
@@ -56,7 +70,8 @@ struct Args {
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
-    /// Events that are fed, until all of them are acknowledged [default: 4200 a round]
+    /// Events that are fed, until all of them are acknowledged [default: 4200 a round;
+    /// 1200 with workers]
     #[arg(long, value_name = "N")]
     events: Option<usize>,
 
@@ -73,8 +88,16 @@ struct Args {
     dir: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum QueueKind {
+    Disk,
+    Postgres,
+}
+
 /// Events for each round, unless told otherwise.
 const EVENTS_A_ROUND: usize = 4_200;
+const EVENTS_A_ROUND_OF_WORKERS: usize = 1_200;
+const WORKERS: u16 = 3;
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
@@ -86,31 +109,13 @@ fn main() -> Result<ExitCode> {
         }
     };
     let folder = folder(args.dir.as_deref())?;
-    let rounds = usize::from(args.rounds);
-    let events = args.events.unwrap_or(EVENTS_A_ROUND * rounds);
-    say(&format!(
-        "{rounds} kills, {events} events, seed {}, in {}",
-        args.seed,
-        folder.display()
-    ));
     let began = Instant::now();
-    let mut random = fastrand::Rng::with_seed(args.seed);
-    let mut campaign = Campaign::new(webhookd.clone(), &folder, args.seed);
-    for round in 1..=args.rounds {
-        let plans = plan::round(&mut random);
-        // Each plan has its share of the round's events.
-        let before = usize::from(round - 1) * plans.len();
-        for (plan, part) in plans.iter().zip(before + 1..) {
-            campaign.run(plan, events * part / (rounds * plans.len()), round)?;
-        }
-    }
-    campaign.deliver_the_rest(events)?;
-    let mut report = campaign.check()?;
-    // For either naming of rotated files a sixth as many kills again.
-    let kills = (args.rounds / 6).max(3);
-    report.add(rotation::run(&webhookd, &folder, args.seed, kills)?);
-    say(&report.to_string());
-    if !report.is_ok() {
+    let is_ok = match args.queue {
+        QueueKind::Disk if args.workers.is_some() => bail!("--workers needs --queue postgres"),
+        QueueKind::Disk => torture_one(&args, &webhookd, &folder)?,
+        QueueKind::Postgres => torture_workers(&args, &webhookd, &folder)?,
+    };
+    if !is_ok {
         let (seed, folder) = (args.seed, folder.display());
         say(&format!(
             "seed {seed}: the queue and webhookd.log are kept in {folder}"
@@ -125,8 +130,57 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tortures one webhookd with a queue of its own; whether every promise was kept.
+fn torture_one(args: &Args, webhookd: &Path, folder: &Path) -> Result<bool> {
+    let rounds = usize::from(args.rounds);
+    let events = args.events.unwrap_or(EVENTS_A_ROUND * rounds);
+    say(&format!(
+        "{rounds} kills, {events} events, seed {}, in {}",
+        args.seed,
+        folder.display()
+    ));
+    let mut random = fastrand::Rng::with_seed(args.seed);
+    let mut campaign = Campaign::new(webhookd.to_owned(), folder, args.seed);
+    for round in 1..=args.rounds {
+        let plans = plan::round(&mut random);
+        // Each plan has its share of the round's events.
+        let before = usize::from(round - 1) * plans.len();
+        for (plan, part) in plans.iter().zip(before + 1..) {
+            campaign.run(plan, events * part / (rounds * plans.len()), round)?;
+        }
+    }
+    campaign.deliver_the_rest(events)?;
+    let mut report = campaign.check()?;
+    // For either naming of rotated files a sixth as many kills again.
+    let kills = (args.rounds / 6).max(3);
+    report.add(rotation::run(webhookd, folder, args.seed, kills)?);
+    say(&report.to_string());
+    Ok(report.is_ok())
+}
+
+/// Tortures workers on one database; whether every promise was kept.
+fn torture_workers(args: &Args, webhookd: &Path, folder: &Path) -> Result<bool> {
+    let rounds = usize::from(args.rounds);
+    let options = workers::Options {
+        workers: usize::from(args.workers.unwrap_or(WORKERS)),
+        rounds: args.rounds,
+        events: args.events.unwrap_or(EVENTS_A_ROUND_OF_WORKERS * rounds),
+        seed: args.seed,
+    };
+    say(&format!(
+        "{} workers, {rounds} rounds, {} events, seed {}, in {}",
+        options.workers,
+        options.events,
+        args.seed,
+        folder.display()
+    ));
+    let report = workers::run(webhookd, folder, options)?;
+    say(&report.to_string());
+    Ok(report.is_ok())
+}
+
 /// The folder for the queue and the log; it stays unless everything succeeds.
-fn folder(given: Option<&std::path::Path>) -> Result<PathBuf> {
+fn folder(given: Option<&Path>) -> Result<PathBuf> {
     let Some(path) = given else {
         let temporary = tempfile::Builder::new()
             .prefix("webhook-torture-")

@@ -50,6 +50,9 @@ impl Awaited {
     }
 }
 
+/// How a receiver behaves, and in which run, as of now.
+pub(crate) type Scene = Arc<Mutex<(Behaviour, RunNumber)>>;
+
 /// Takes a port, opens it when its behaviour says so, and logs what arrives.
 pub(crate) fn start(
     log: &Arc<ArrivalLog>,
@@ -57,25 +60,30 @@ pub(crate) fn start(
     run: RunNumber,
     seed: u64,
 ) -> Server {
-    let log = Arc::clone(log);
-    Port::take().listen_during(behaviour.hours, move |connection| {
+    start_changing(log, &Arc::new(Mutex::new((behaviour, run))), seed)
+}
+
+/// The same, of a receiver whose behaviour and run may change, but for the hours of its port.
+pub(crate) fn start_changing(log: &Arc<ArrivalLog>, scene: &Scene, seed: u64) -> Server {
+    let (log, scene) = (Arc::clone(log), Arc::clone(scene));
+    let hours = now(&scene).0.hours;
+    Port::take().listen_during(hours, move |connection| {
         let number = connection.number as u64 + 1;
         let mut random = Rng::with_seed(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        while serve(connection, behaviour, run, &log, &mut random) {}
+        while serve(connection, &scene, &log, &mut random) {}
     })
 }
 
+fn now(scene: &Scene) -> (Behaviour, RunNumber) {
+    *scene.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Answers a request; whether the connection goes on.
-fn serve(
-    connection: &mut Connection,
-    behaviour: Behaviour,
-    run: RunNumber,
-    log: &ArrivalLog,
-    random: &mut Rng,
-) -> bool {
+fn serve(connection: &mut Connection, scene: &Scene, log: &ArrivalLog, random: &mut Rng) -> bool {
     if connection.head().is_none() {
         return false;
     }
+    let (behaviour, _) = now(scene);
     let action = behaviour.profile.action(random);
     let closes = behaviour.hours.closes_after.is_some();
     let (reply, answer) = match action {
@@ -98,6 +106,7 @@ fn serve(
     };
     let place = {
         let mut arrivals = log.arrivals();
+        let (_, run) = now(scene);
         arrivals.push(Arrival {
             id,
             body,

@@ -155,14 +155,23 @@ impl fmt::Display for Report {
                 log.most_repeated,
             )?;
         }
-        let counted = Violation::ALL.iter().map(|(violation, name)| {
-            let count = verdict.violations.get(violation).copied().unwrap_or(0);
-            format!("{count} {name}")
-        });
-        writeln!(f, "\n{}", counted.collect::<Vec<_>>().join(", "))?;
-        for line in verdict.described.iter().chain(&self.problems) {
-            writeln!(f, "  {line}")?;
-        }
-        Ok(())
+        findings(f, verdict, &self.problems)
     }
+}
+
+/// Writes what was found.
+pub(crate) fn findings(
+    f: &mut fmt::Formatter<'_>,
+    verdict: &Verdict,
+    problems: &[String],
+) -> fmt::Result {
+    let counted = Violation::ALL.iter().map(|(violation, name)| {
+        let count = verdict.violations.get(violation).copied().unwrap_or(0);
+        format!("{count} {name}")
+    });
+    writeln!(f, "\n{}", counted.collect::<Vec<_>>().join(", "))?;
+    for line in verdict.described.iter().chain(problems) {
+        writeln!(f, "  {line}")?;
+    }
+    Ok(())
 }

@@ -79,7 +79,7 @@ impl Check<'_> {
             self.verdict.add(Violation::Altered, text);
         }
         match seen.success.take() {
-            Some(run) if run == arrival.run || self.history.clean.contains(&run) => {
+            Some(run) if !self.history.may_repeat(run, arrival.run) => {
                 let text = format!("{} at {name} in run {run}", id_text(id));
                 self.verdict.add(Violation::RepeatedWithoutCause, text);
             }

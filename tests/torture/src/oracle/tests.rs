@@ -296,6 +296,19 @@ fn a_success_that_is_tried_again_without_a_kill_is_found() {
 }
 
 #[test]
+fn a_success_may_be_tried_again_within_a_run_with_a_kill_and_is_counted() {
+    let repeat = |count: usize| {
+        move |history: &mut History| {
+            history.disturbed.insert(1);
+            history.arrivals[FIRST].extend((5..5 + count).map(|event| arrival(event, 1)));
+        }
+    };
+    let verdict = check(&[], repeat(2));
+    assert_eq!(verdict.targets[0].repeated, 2);
+    check(&[(Violation::TooManyRepeated, 1)], repeat(3));
+}
+
+#[test]
 fn a_success_that_is_tried_again_after_an_orderly_end_is_found() {
     check(&[(Violation::RepeatedWithoutCause, 1)], |history| {
         history.clean.insert(1);
