@@ -17,9 +17,13 @@ mod connection;
 mod connector;
 mod database;
 mod failure;
+mod flush;
+mod log;
+mod parameters;
 mod queue;
 mod schema;
 mod settings;
+mod targets;
 mod tls;
 
 pub use queue::PostgresQueue;

@@ -85,7 +85,10 @@ impl LastState {
 
 impl LastState {
     /// Checks its length.
-    pub(crate) fn check(&self) -> Result<(), QueueError> {
+    ///
+    /// # Errors
+    /// [`TooLarge`](QueueError::TooLarge).
+    pub fn check(&self) -> Result<(), QueueError> {
         let (size, max) = (self.state.len() as u64, LastState::MAX_BYTES as u64);
         match size <= max {
             true => Ok(()),
@@ -265,6 +268,14 @@ pub struct TargetHold {
     pub until: u64,
     /// The reason, in the caller's own encoding.
     pub note: Vec<u8>,
+}
+
+impl TargetHold {
+    /// A hold until a time, epoch milliseconds, with its reason.
+    #[must_use]
+    pub fn new(until: u64, note: Vec<u8>) -> TargetHold {
+        TargetHold { until, note }
+    }
 }
 
 impl Settled {

@@ -26,7 +26,8 @@ pub struct Quotas {
 
 impl Quotas {
     /// The most bytes that a target may be owed while `free` bytes of the queue are free.
-    pub(crate) fn max_owed(&self, target: &str, free: u64) -> u64 {
+    #[must_use]
+    pub fn max_owed(&self, target: &str, free: u64) -> u64 {
         match self.owed.get(target) {
             Some(Some(max)) => *max,
             Some(None) if self.owed.len() > 1 => free,
@@ -35,7 +36,8 @@ impl Quotas {
     }
 
     /// Whether no target has a quota.
-    pub(crate) fn is_unlimited(&self) -> bool {
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
         self.owed.len() <= 1 && self.owed.values().all(Option::is_none)
     }
 }
@@ -70,12 +72,14 @@ impl Default for DeadLetterLimits {
 
 impl DeadLetterLimits {
     /// Whether a letter of this time is too old; epoch milliseconds.
-    pub(crate) fn has_expired(&self, died_at: u64, now: u64) -> bool {
+    #[must_use]
+    pub fn has_expired(&self, died_at: u64, now: u64) -> bool {
         u128::from(now.saturating_sub(died_at)) > self.max_age.as_millis()
     }
 
     /// Whether so many letters of so many bytes are too many.
-    pub(crate) fn are_exceeded(&self, count: u64, bytes: u64) -> bool {
+    #[must_use]
+    pub fn are_exceeded(&self, count: u64, bytes: u64) -> bool {
         count > self.max_count || bytes > self.max_bytes
     }
 }

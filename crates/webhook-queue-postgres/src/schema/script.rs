@@ -28,4 +28,5 @@ pub(super) fn creation(schema: &str, slots: u16) -> String {
     let values = [("slots", slots.as_str()), ("version", version.as_str())];
     template::render(include_str!("tables.sql"), schema, &values)
         + &template::render(include_str!("flush.sql"), schema, &[])
+        + &template::render(include_str!("repair.sql"), schema, &[])
 }
