@@ -62,7 +62,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "webhook-queue-postgres",
-        may_use: "bytes roaring rustls rustls-pki-types siphasher testkit tokio \
+        may_use: "bytes roaring rustix rustls rustls-pki-types siphasher testkit tokio \
                   tokio-postgres tokio-postgres-rustls webhook-queue webpki-roots",
         must_not_reach: &[
             HTTP,

@@ -21,11 +21,13 @@ const CONNECT: Duration = Duration::from_secs(5);
 const OLDEST_SERVER: u32 = 14;
 
 /// Settings of each session. Times are milliseconds. A commit is on the disk when it returns,
-/// whatever the default of the database is.
+/// whatever the default of the database is. Every read has an index that has its order, and there may
+/// be no statistics from which the planner could know that; plans are made once.
 const SESSION: &str = "SET statement_timeout = 20000; SET lock_timeout = 10000; \
      SET idle_in_transaction_session_timeout = 20000; \
      SET default_transaction_isolation = 'read committed'; SET client_min_messages = warning; \
-     SET jit = off; \
+     SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+     SET enable_bitmapscan = off; SET enable_sort = off; \
      SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') = 'off'";
 
@@ -97,6 +99,17 @@ impl Connector {
     /// Whether the last attempt to reach the database succeeded.
     pub(crate) fn is_reachable(&self) -> bool {
         self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Fails if it cannot be reached, as far as is known.
+    pub(crate) fn check(&self) -> Result<(), QueueError> {
+        match self.is_reachable() {
+            true => Ok(()),
+            false => Err(QueueError::Unavailable {
+                storage: self.storage.clone(),
+                source: "the last attempt to connect failed".into(),
+            }),
+        }
     }
 
     pub(crate) fn set_reachable(&self, reachable: bool) {

@@ -5,9 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
-use webhook_queue::{
-    Claim, DeadLetter, DeadLetterLimits, EntryId, Owed, QueueError, TargetHold,
-};
+use webhook_queue::{Claim, DeadLetter, DeadLetterLimits, EntryId, Owed, QueueError, TargetHold};
 
 use crate::connection::{Connection, Session};
 use crate::database::Database;
@@ -42,12 +40,14 @@ impl DeadLetters {
     pub(crate) fn new(database: Arc<Database>, targets: Arc<Targets>) -> DeadLetters {
         let sql = |statement: &str| database.sql(statement);
         DeadLetters {
-            list: sql("SELECT entry, id, key, body, attributes, accepted_at, attempts, slot, \
+            list: sql(
+                "SELECT entry, id, key, body, attributes, accepted_at, attempts, slot, \
                            died_at, note FROM ( \
                        SELECT *, sum(bytes) OVER (ORDER BY entry) - bytes AS before FROM ( \
                            SELECT * FROM {schema}.dead WHERE target = $1 AND entry > $2 \
                            ORDER BY entry LIMIT $3) AS page) AS page \
-                       WHERE before < $4 ORDER BY entry"),
+                       WHERE before < $4 ORDER BY entry",
+            ),
             replay: sql("SELECT {schema}.replay($1, $2)"),
             drop_dead: sql("SELECT {schema}.drop_dead($1, $2)"),
             drop_target: sql("SELECT removed, is_gone FROM {schema}.drop_target($1, $2)"),
@@ -152,7 +152,9 @@ impl DeadLetters {
         let mut found = 0;
         for step in entries.chunks(AT_ONCE) {
             let step: Vec<i64> = step.iter().map(|it| it.0.cast_signed()).collect();
-            let row = connection.run("change", |session| session.query_one(statement, &[&id, &step]));
+            let row = connection.run("change", |session| {
+                session.query_one(statement, &[&id, &step])
+            });
             match row {
                 Ok(row) => found += row.get::<_, i64>(0).unsigned_abs(),
                 Err(error) if found == 0 => return Err(error),
@@ -186,7 +188,11 @@ impl DeadLetters {
         Ok(removed)
     }
 
-    fn id(&self, connection: &mut Connection, target: &str) -> Result<Option<TargetId>, QueueError> {
+    fn id(
+        &self,
+        connection: &mut Connection,
+        target: &str,
+    ) -> Result<Option<TargetId>, QueueError> {
         connection.run("read", |session| self.targets.reload(session))?;
         Ok(self.targets.id(target))
     }

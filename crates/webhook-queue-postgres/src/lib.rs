@@ -16,15 +16,22 @@
 mod connection;
 mod connector;
 mod database;
+mod dead_letters;
 mod failure;
 mod flush;
+mod follower;
+mod lease;
 mod log;
+mod news;
 mod parameters;
+mod pool;
 mod queue;
+mod reader;
 mod schema;
 mod settings;
 mod targets;
 mod tls;
+mod worker;
 
 pub use queue::PostgresQueue;
 pub use schema::{SCHEMA_VERSION, schema_sql};

@@ -29,4 +29,5 @@ pub(super) fn creation(schema: &str, slots: u16) -> String {
     template::render(include_str!("tables.sql"), schema, &values)
         + &template::render(include_str!("flush.sql"), schema, &[])
         + &template::render(include_str!("repair.sql"), schema, &[])
+        + &template::render(include_str!("lease.sql"), schema, &[])
 }

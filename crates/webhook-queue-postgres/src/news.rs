@@ -1,0 +1,91 @@
+//! Wakes the thread that waits for news.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What has happened in this process since the last wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Happened {
+    /// This process has appended entries.
+    pub(crate) appended: bool,
+    /// All targets are to begin at the first entry.
+    pub(crate) reread: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    happened: Mutex<Happened>,
+    changed: Condvar,
+}
+
+impl News {
+    pub(crate) fn note_appended(&self) {
+        self.change(|it| it.appended = true);
+    }
+
+    pub(crate) fn note_reread(&self) {
+        self.change(|it| it.reread = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Happened)) {
+        change(&mut self.happened.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    /// Waits until something has happened, up to `until`, and returns it once. What was appended
+    /// does not end the wait before `earliest`.
+    pub(crate) fn wait(&self, earliest: Instant, until: Instant) -> Happened {
+        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let now = Instant::now();
+            if happened.reread || now >= until || happened.appended && now >= earliest {
+                return std::mem::take(&mut happened);
+            }
+            let end = match happened.appended {
+                true => earliest.min(until),
+                false => until,
+            };
+            let waited = self
+                .changed
+                .wait_timeout(happened, end.saturating_duration_since(now));
+            happened = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes what has happened.
+    pub(crate) fn take(&self) -> Happened {
+        std::mem::take(&mut self.happened.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How long a thread waits that looks again and again.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    shortest: Duration,
+    /// The last look that found something.
+    found: Option<Instant>,
+}
+
+/// Without anything found for this long, looks are half as frequent.
+const REST: Duration = Duration::from_secs(1);
+
+impl Pace {
+    pub(crate) fn new(shortest: Duration) -> Pace {
+        Pace {
+            shortest,
+            found: None,
+        }
+    }
+
+    pub(crate) fn note_found(&mut self, now: Instant) {
+        self.found = Some(now);
+    }
+
+    /// The pause after a look.
+    pub(crate) fn pause(&self, now: Instant) -> Duration {
+        match self.found {
+            Some(found) if now.saturating_duration_since(found) < REST => self.shortest,
+            _ => self.shortest * 2,
+        }
+    }
+}

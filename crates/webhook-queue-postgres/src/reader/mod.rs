@@ -1,0 +1,377 @@
+//! Reads what targets are owed.
+//!
+//! The [tail](tail) has the newest entries, which were read once for all targets. A target whose
+//! cursor is before it reads [pages](pages) of the tables, and the events of single [keys](keys)
+//! are read by their hashes. What is settled is known from the [log](crate::log).
+
+mod keys;
+mod pages;
+mod sessions;
+mod statements;
+mod tail;
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use webhook_queue::{Claim, EntryId, Owed, QueueError};
+
+use crate::connection::Connection;
+use crate::database::Database;
+use crate::lease::Slots;
+use crate::log::{Attempt, Log, TargetId};
+use crate::pool::Pool;
+use keys::Floors;
+use sessions::{Session, Sessions};
+use statements::{Found, Source, Statements, split};
+use tail::{Tail, TailEntry};
+
+/// The most rows of one read with bodies.
+const ROWS: i64 = 512;
+
+/// The most bytes of one read with bodies: one more row than those within it.
+const BYTES: i64 = 4 << 20;
+
+/// The most bytes of the tail.
+const TAIL_BYTES: usize = 32 << 20;
+
+/// Memory of an entry of the tail besides its event.
+const OVERHEAD: usize = 256;
+
+/// Gets entries one by one, until it breaks.
+pub(crate) type Visit<'v> = &'v mut dyn FnMut(Owed<'_>) -> ControlFlow<()>;
+
+/// Reads the entries of this process's slots.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    database: Arc<Database>,
+    log: Arc<Log>,
+    slots: Arc<Slots>,
+    statements: Statements,
+    tail: Mutex<Tail<Found>>,
+    /// For one read of the tail at a time.
+    tail_connection: Mutex<Connection>,
+    connections: Pool,
+    sessions: Mutex<Sessions>,
+    floors: Mutex<Floors>,
+    /// The last entry that this process has appended.
+    appended: AtomicU64,
+}
+
+/// What a read of the tail has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Polled {
+    /// There are new entries.
+    pub(crate) found: bool,
+    /// There may be more.
+    pub(crate) more: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(database: Arc<Database>, log: Arc<Log>, slots: Arc<Slots>) -> Reader {
+        Reader {
+            statements: Statements::new(&database),
+            tail: Mutex::new(Tail::new(TAIL_BYTES)),
+            tail_connection: Mutex::new(database.connection()),
+            connections: Pool::new(database.clone()),
+            sessions: Mutex::default(),
+            floors: Mutex::default(),
+            appended: AtomicU64::new(0),
+            database,
+            log,
+            slots,
+        }
+    }
+
+    /// Begins claims, whose settlements by earlier owners the log knows. `last` is an entry up to
+    /// which all are committed.
+    pub(crate) fn begin_claims(&self, claims: &[Claim], last: u64) {
+        let mut tail = lock(&self.tail);
+        for claim in claims {
+            self.slots.begin(*claim);
+        }
+        tail.restart(last);
+    }
+
+    /// Entries that were settled are owed again: all targets are to begin at the first entry.
+    pub(crate) fn reread(&self) {
+        let mut tail = lock(&self.tail);
+        if tail.is_in_use() {
+            tail.restart(0);
+        }
+    }
+
+    /// Forgets entries up to this one, whose segments were truncated, before the log does.
+    pub(crate) fn forget(&self, truncated: u64) {
+        lock(&self.tail).forget(truncated);
+    }
+
+    /// Forgets the targets that were removed.
+    pub(crate) fn retain(&self, exists: impl Fn(TargetId) -> bool) {
+        lock(&self.sessions).retain(&exists);
+        lock(&self.floors).retain(&exists);
+    }
+
+    /// Notes that this process has appended an entry.
+    pub(crate) fn note_appended(&self, entry: u64) {
+        self.appended.fetch_max(entry, Ordering::AcqRel);
+    }
+
+    /// The last entry, and all before it are committed.
+    pub(crate) fn last_entry_statement(&self) -> &str {
+        &self.statements.last
+    }
+
+    /// Reads the tail on.
+    ///
+    /// # Errors
+    /// The database cannot be read; the tail is unchanged.
+    pub(crate) fn poll(&self) -> Result<Polled, QueueError> {
+        let mut connection = lock(&self.tail_connection);
+        let (mark, fences) = {
+            let tail = lock(&self.tail);
+            if !tail.is_in_use() {
+                return Ok(Polled::default());
+            }
+            (tail.mark(), self.slots.fences())
+        };
+        let slots = claimed(&fences);
+        if slots.is_empty() {
+            return Ok(Polled::default());
+        }
+        let rows = connection.run("read", |session| {
+            let after = mark.after().cast_signed();
+            session.query(&self.statements.tail, &[&after, &slots, &ROWS, &BYTES])
+        })?;
+        let ([_, found], last) = split(rows);
+        let more = is_full(&found, ROWS, BYTES);
+        let horizon = match found.last() {
+            Some(found) if more => found.entry,
+            _ => last,
+        };
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|it| tail_entry(it, &fences))
+            .collect();
+        let any = !found.is_empty();
+        let counts = lock(&self.tail).extend(mark, found, horizon);
+        Ok(Polled {
+            found: any && counts,
+            more: more || !counts,
+        })
+    }
+
+    /// Visits the entries after `after` that a target is owed, in order, until `visit` breaks.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn owed(
+        &self,
+        target: TargetId,
+        after: Option<u64>,
+        visit: Visit<'_>,
+    ) -> Result<(), QueueError> {
+        let session = {
+            let tail = lock(&self.tail);
+            let fences = || self.slots.fences();
+            lock(&self.sessions).session(target, after, tail.generation(), fences)
+        };
+        if session.slots().is_empty() {
+            return Ok(());
+        }
+        let mut reading = Reading::new(self, target, session, after.unwrap_or(0));
+        let read = reading.run(visit);
+        lock(&self.sessions).note_gap(target, &reading.session, reading.gap());
+        read
+    }
+
+    /// What the log and its row say of the attempts of an entry.
+    fn attempt(&self, known: Option<Attempt>, row: Option<Attempt>) -> Attempt {
+        let row = row.unwrap_or_default();
+        match known {
+            Some(known) if known.attempts > row.attempts => known,
+            _ => row,
+        }
+    }
+
+    fn owed_of<'f>(&self, found: &'f Found, attempt: Attempt, claim: Claim) -> Owed<'f> {
+        Owed {
+            entry: EntryId(found.entry),
+            id: found.id(),
+            key: found.key(),
+            body: found.body(),
+            attributes: found.attributes(),
+            accepted_at: self.database.to_local(found.accepted_at()),
+            attempts: attempt.attempts,
+            not_before: self.database.to_local(attempt.not_before),
+            claim,
+        }
+    }
+}
+
+/// One read of what a target is owed.
+struct Reading<'r> {
+    reader: &'r Reader,
+    target: TargetId,
+    session: Session,
+    /// The last entry that was visited, or the one that the read began after.
+    visited: u64,
+    /// All entries up to this one were visited or are not owed.
+    cursor: u64,
+    /// Whether few entries of the last page were owed.
+    sparse: bool,
+}
+
+impl<'r> Reading<'r> {
+    fn new(reader: &'r Reader, target: TargetId, session: Session, after: u64) -> Reading<'r> {
+        Reading {
+            reader,
+            target,
+            visited: after,
+            cursor: session.begin(after),
+            session,
+            sparse: false,
+        }
+    }
+
+    /// No entry after the first, up to the second, is owed.
+    fn gap(&self) -> (u64, u64) {
+        (self.visited, self.cursor)
+    }
+
+    fn run(&mut self, visit: Visit<'_>) -> Result<(), QueueError> {
+        loop {
+            let flow = match self.run_tail(visit) {
+                Some(flow) => flow?,
+                None => self.run_page(visit)?,
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Visits a part of the tail. `None` if the tail begins after the cursor.
+    fn run_tail(&mut self, visit: Visit<'_>) -> Option<Result<ControlFlow<()>, QueueError>> {
+        let reader = self.reader;
+        let truncated = reader.log.read().truncated();
+        let most = ROWS as usize;
+        let (entries, end) = lock(&reader.tail).after(self.cursor, self.target, most)?;
+        let is_last = entries.len() < most;
+        let owed: Vec<_> = {
+            let log = reader.log.read();
+            if log.truncated() != truncated {
+                return Some(Ok(ControlFlow::Continue(())));
+            }
+            let is_owed = |it: &Arc<TailEntry<Found>>| {
+                self.sees(it.claim) && !log.is_settled(self.target, it.entry)
+            };
+            let owed = entries.into_iter().filter(is_owed);
+            owed.map(|it| (log.attempt(self.target, it.entry), it))
+                .collect()
+        };
+        for (attempt, entry) in owed {
+            let attempt = attempt.unwrap_or_default();
+            let owed = reader.owed_of(&entry.content, attempt, entry.claim);
+            if self.visit(owed, visit).is_break() {
+                return Some(Ok(ControlFlow::Break(())));
+            }
+        }
+        self.cursor = self.cursor.max(end);
+        if !is_last {
+            return Some(Ok(ControlFlow::Continue(())));
+        }
+        if reader.appended.load(Ordering::Acquire) > end {
+            // What this process appended is read, also if nothing waits for news.
+            return Some(
+                reader
+                    .poll()
+                    .map(|_| match lock(&reader.tail).horizon() > end {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    }),
+            );
+        }
+        Some(Ok(ControlFlow::Break(())))
+    }
+
+    /// Visits one page of the tables.
+    fn run_page(&mut self, visit: Visit<'_>) -> Result<ControlFlow<()>, QueueError> {
+        let reader = self.reader;
+        let (in_use, horizon) = {
+            let tail = lock(&reader.tail);
+            (tail.is_in_use(), tail.horizon())
+        };
+        let page = reader.page(self.target, &self.session.slots(), self.cursor, self.sparse)?;
+        self.sparse = page.is_sparse;
+        for (found, attempt) in &page.owed {
+            let claim = self.session.claim(found.slot);
+            if !self.sees(claim) {
+                continue;
+            }
+            let owed = reader.owed_of(found, *attempt, claim);
+            if self.visit(owed, visit).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.cursor = self.cursor.max(page.end);
+        if !page.is_last {
+            return Ok(ControlFlow::Continue(()));
+        }
+        // All up to the horizon was committed before the page was read, so the tail goes on there.
+        self.cursor = self.cursor.max(horizon);
+        match in_use {
+            true => Ok(ControlFlow::Continue(())),
+            false => Ok(ControlFlow::Break(())),
+        }
+    }
+
+    /// Whether the claim is one of the session, and has not ended.
+    fn sees(&self, claim: Claim) -> bool {
+        self.session.sees(claim) && self.reader.slots.is_current(claim)
+    }
+
+    fn visit(&mut self, owed: Owed<'_>, visit: Visit<'_>) -> ControlFlow<()> {
+        let entry = owed.entry.0;
+        // The gap before the entry is known whatever the visit says.
+        self.cursor = entry - 1;
+        let flow = visit(owed);
+        if flow.is_continue() {
+            self.visited = entry;
+            self.cursor = entry;
+        }
+        flow
+    }
+}
+
+fn tail_entry(found: Found, fences: &[u64]) -> TailEntry<Found> {
+    let fence = fences.get(usize::from(found.slot)).copied().unwrap_or(0);
+    TailEntry {
+        entry: found.entry,
+        claim: Claim {
+            slot: found.slot,
+            fence,
+        },
+        targets: found.targets().into(),
+        bytes: usize::try_from(found.bytes).unwrap_or(0) + OVERHEAD,
+        content: found,
+    }
+}
+
+/// The slots with a claim, as a parameter.
+fn claimed(fences: &[u64]) -> Vec<i16> {
+    let all = (0..).zip(fences);
+    all.filter(|(_, fence)| **fence > 0)
+        .map(|(slot, _)| slot)
+        .collect()
+}
+
+/// Whether a read ended at one of its bounds, so that there may be more.
+fn is_full(found: &[Found], rows: i64, bytes: i64) -> bool {
+    let sum: u64 = found.iter().map(|it| it.bytes).sum();
+    found.len() >= rows.unsigned_abs() as usize || sum >= bytes.unsigned_abs()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

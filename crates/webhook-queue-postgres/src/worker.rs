@@ -1,0 +1,182 @@
+//! The parts of a process that shares a queue, and their threads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use webhook_queue::{Claim, QueueError, SlotGuard};
+
+use crate::connection::Connection;
+use crate::database::Database;
+use crate::follower::Follower;
+use crate::lease::{Lease, Owner, Slots, Stop, boot_time};
+use crate::log::Log;
+use crate::news::{Happened, News, Pace};
+use crate::reader::Reader;
+use crate::settings::Role;
+
+/// The time between two reads of the log, if nothing else reads it.
+const FOLLOW: Duration = Duration::from_millis(300);
+
+/// The fence of an operator's reads, under which nothing is delivered.
+const OPERATOR: u64 = u64::MAX;
+
+/// What a process knows of a shared queue, and its threads.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) log: Arc<Log>,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) follower: Arc<Follower>,
+    pub(crate) lease: Arc<Lease>,
+    slots: Arc<Slots>,
+    news: Arc<News>,
+    watch: Mutex<Watch>,
+    stop: Arc<Stop>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The state of the thread that waits for news.
+#[derive(Debug)]
+struct Watch {
+    pace: Pace,
+    /// Not before this time, unless the last look has left something.
+    next: Instant,
+}
+
+impl Worker {
+    /// Reads the log, and starts the threads of a worker.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn open(
+        database: &Arc<Database>,
+        connection: &mut Connection,
+    ) -> Result<Worker, QueueError> {
+        let slots = Arc::new(Slots::new(database.meta.slots));
+        let log = Arc::new(Log::new(database));
+        let reader = Reader::new(database.clone(), log.clone(), slots.clone());
+        let (reader, news) = (Arc::new(reader), Arc::new(News::default()));
+        let follower = Follower::new(log.clone(), reader.clone(), news.clone());
+        let worker = Worker {
+            follower: Arc::new(follower),
+            lease: Arc::new(Lease::new(database.clone(), slots.clone())),
+            log,
+            reader,
+            slots,
+            news,
+            watch: Mutex::new(Watch {
+                pace: Pace::new(database.settings.poll),
+                next: Instant::now(),
+            }),
+            stop: Arc::default(),
+            threads: Mutex::default(),
+        };
+        worker.follower.catch_up(connection)?;
+        match database.settings.role {
+            Role::Operator => {
+                for slot in 0..database.meta.slots {
+                    let fence = OPERATOR;
+                    worker.slots.begin(Claim { slot, fence });
+                }
+            }
+            Role::Worker => worker.start(database.clone())?,
+        }
+        Ok(worker)
+    }
+
+    fn start(&self, database: Arc<Database>) -> Result<(), QueueError> {
+        let (lease, follower) = (self.lease.clone(), self.follower.clone());
+        self.spawn("queue-lease", move || lease.run(&*follower))?;
+        let (stop, follower) = (self.stop.clone(), self.follower.clone());
+        self.spawn("queue-log", move || {
+            let mut connection = database.connection();
+            while !stop.wait(FOLLOW) {
+                // While the database is away, nothing changes.
+                follower.catch_up(&mut connection).ok();
+            }
+        })
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), QueueError> {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        let thread = thread.spawn(run).map_err(|source| QueueError::Storage {
+            action: "start a thread of",
+            source: source.into(),
+        })?;
+        self.threads().push(thread);
+        Ok(())
+    }
+
+    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Permission to deliver an entry that was read under this claim.
+    pub(crate) fn guard(&self, claim: Claim) -> Option<SlotGuard> {
+        self.slots.guard(claim, boot_time())
+    }
+
+    /// Notes that this process has appended entries up to this one.
+    pub(crate) fn note_appended(&self, last: u64) {
+        self.reader.note_appended(last);
+        self.news.note_appended();
+    }
+
+    /// Waits until there are new entries, or until all are to be read again, up to `timeout`.
+    pub(crate) fn wait_for_news(&self, timeout: Duration) -> webhook_queue::News {
+        let deadline = Instant::now() + timeout;
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let now = Instant::now();
+            let mut happened = Happened::default();
+            if now < watch.next {
+                // Own appends are read at once, but not more often than twice as often.
+                let earliest = watch
+                    .next
+                    .checked_sub(watch.pace.pause(now) / 2)
+                    .unwrap_or(now);
+                happened = self.news.wait(earliest, watch.next.min(deadline));
+            }
+            happened.reread |= self.news.take().reread;
+            let now = Instant::now();
+            if now < watch.next && !happened.appended && !happened.reread {
+                return webhook_queue::News::default();
+            }
+            // While the database is away, the next look is the next attempt.
+            let polled = self.reader.poll().unwrap_or_default();
+            if polled.found {
+                watch.pace.note_found(now);
+            }
+            let pause = watch.pace.pause(now);
+            watch.next = match polled.more {
+                true => now,
+                false => now + pause,
+            };
+            if polled.found || happened.reread || now >= deadline {
+                return webhook_queue::News {
+                    appended: polled.found,
+                    reread: happened.reread,
+                };
+            }
+        }
+    }
+
+    /// Gives all claims back, and ends the threads.
+    pub(crate) fn close(&self) {
+        self.lease.stop();
+        self.stop.set();
+        let threads = std::mem::take(&mut *self.threads());
+        for thread in threads {
+            // A thread that panicked has ended as well.
+            thread.join().ok();
+        }
+    }
+}
+
+impl Drop for Worker {
+    /// Tells the threads to end.
+    fn drop(&mut self) {
+        self.lease.stop();
+        self.stop.set();
+    }
+}
