@@ -1,6 +1,7 @@
 //! Dead letters and targets: what operators look at and repair.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -293,12 +294,15 @@ impl DeadLetters {
             let Some((&target, total)) = totals.iter_mut().max_by_key(|it| it.1.1) else {
                 break;
             };
-            if !pages.contains_key(&target) {
-                let most = AT_ONCE as i64;
-                let page = session.query(&self.oldest, &[&target, &most])?;
-                pages.insert(target, page.into_iter());
-            }
-            let Some(row) = pages.get_mut(&target).and_then(Iterator::next) else {
+            let page = match pages.entry(target) {
+                Entry::Occupied(page) => page.into_mut(),
+                Entry::Vacant(none) => {
+                    let most = AT_ONCE as i64;
+                    let page = session.query(&self.oldest, &[&target, &most])?;
+                    none.insert(page.into_iter())
+                }
+            };
+            let Some(row) = page.next() else {
                 break;
             };
             let bytes = u64::try_from(row.get::<_, i32>(1)).unwrap_or(0);

@@ -155,8 +155,8 @@ impl Answer {
         Committed {
             last: accepted
                 .iter()
-                .filter_map(Accepted::entry)
-                .last()
+                .rev()
+                .find_map(Accepted::entry)
                 .map(|it| it.0),
             fenced: settled.iter().filter(is_fenced).count() as u64,
             result: CommitResult { accepted, settled },

@@ -10,6 +10,5 @@ mod group;
 mod known;
 mod unresolved;
 
-pub(crate) use answer::Committed;
 pub(crate) use flusher::Flusher;
 pub(crate) use known::{Known, states};

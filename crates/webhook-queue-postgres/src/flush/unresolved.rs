@@ -35,7 +35,10 @@ impl Unresolved {
 
     /// Notes the answer to the repetition of a call without its events.
     pub(super) fn resolve(&mut self, n: i64, answer: &Answer) {
-        let Some((_, appends)) = self.calls.pop_front_if(|it| it.0 == n) else {
+        if self.next() != Some(n) {
+            return;
+        }
+        let Some((_, appends)) = self.calls.pop_front() else {
             return;
         };
         if appends.ids.is_empty() || !answer.has(&appends) {

@@ -2,13 +2,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Row;
 use webhook_queue::{Claim, Owed, QueueError};
 
-use super::{BYTES, ROWS, Reader, Source, lock};
-use crate::log::TargetId;
+use super::pages::Pages;
+use super::statements::{BYTES, ROWS, Source, Statements};
+use crate::database::Database;
+use crate::lease::Slots;
+use crate::log::{Log, TargetId};
+use crate::pool::Pool;
 
 /// Keys that are read in one statement.
 const KEYS: usize = 128;
@@ -28,7 +32,7 @@ const FLOORS: usize = 100_000;
 /// For keys with many settled entries in the segments, an entry up to which they are settled. They
 /// stay settled; what is parked is read in any case.
 #[derive(Debug, Default)]
-pub(super) struct Floors {
+struct Floors {
     floors: HashMap<(TargetId, i64), u64>,
 }
 
@@ -45,7 +49,7 @@ impl Floors {
         self.floors.insert((target, hash), floor);
     }
 
-    pub(super) fn retain(&mut self, exists: impl Fn(TargetId) -> bool) {
+    fn retain(&mut self, exists: impl Fn(TargetId) -> bool) {
         self.floors.retain(|(target, _), _| exists(*target));
     }
 }
@@ -74,13 +78,53 @@ struct KeyEntry {
     source: Source,
 }
 
-impl Reader {
+/// Reads the events of keys.
+#[derive(Debug)]
+pub(super) struct Keys {
+    database: Arc<Database>,
+    log: Arc<Log>,
+    slots: Arc<Slots>,
+    statements: Arc<Statements>,
+    connections: Arc<Pool>,
+    pages: Arc<Pages>,
+    floors: Mutex<Floors>,
+}
+
+impl Keys {
+    pub(super) fn new(
+        database: Arc<Database>,
+        log: Arc<Log>,
+        slots: Arc<Slots>,
+        statements: Arc<Statements>,
+        connections: Arc<Pool>,
+        pages: Arc<Pages>,
+    ) -> Keys {
+        Keys {
+            database,
+            log,
+            slots,
+            statements,
+            connections,
+            pages,
+            floors: Mutex::default(),
+        }
+    }
+
+    fn floors(&self) -> MutexGuard<'_, Floors> {
+        self.floors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the targets that were removed.
+    pub(super) fn retain(&self, exists: impl Fn(TargetId) -> bool) {
+        self.floors().retain(exists);
+    }
+
     /// Visits the entries of each of these keys that a target is owed, in order. A break ends the
     /// visit of that key alone.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub(crate) fn owed_of_keys(
+    pub(super) fn owed_of_keys(
         &self,
         target: TargetId,
         keys: &[Arc<[u8]>],
@@ -96,7 +140,7 @@ impl Reader {
                 hash,
                 claim: Claim { slot, fence },
                 parked_after: 0,
-                after: lock(&self.floors).get(target, hash),
+                after: self.floors().get(target, hash),
                 next: VecDeque::new(),
                 ended: false,
                 done: false,
@@ -143,7 +187,7 @@ impl Reader {
             for (read, found) in wanting.iter_mut().zip(found) {
                 let settled = |entry| log.is_settled(target, entry);
                 if let Some(floor) = read.take(found, settled) {
-                    lock(&self.floors).raise(target, read.hash, floor);
+                    self.floors().raise(target, read.hash, floor);
                 }
             }
             drop(log);
@@ -174,7 +218,7 @@ impl Reader {
         if entries.is_empty() {
             return Ok(());
         }
-        let found = self.bodies(target, &entries)?;
+        let found = self.pages.bodies(target, &entries)?;
         entries.sort_unstable();
         for read in reads.iter_mut().filter(|it| !it.done) {
             while let Some((entry, _)) = read.next.front().copied() {
@@ -190,7 +234,7 @@ impl Reader {
                     continue;
                 }
                 let known = self.log.read().attempt(target, entry);
-                let owed = self.owed_of(found, self.attempt(known, found.attempt), read.claim);
+                let owed = found.owed(&self.database, known, read.claim);
                 if visit(read.index, owed).is_break() {
                     read.done = true;
                     break;

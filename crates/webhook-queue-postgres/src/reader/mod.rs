@@ -14,23 +14,18 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use webhook_queue::{Claim, EntryId, Owed, QueueError};
+use webhook_queue::{Claim, Owed, QueueError};
 
 use crate::connection::Connection;
 use crate::database::Database;
 use crate::lease::Slots;
-use crate::log::{Attempt, Log, TargetId};
+use crate::log::{Log, TargetId};
 use crate::pool::Pool;
-use keys::Floors;
+use keys::Keys;
+use pages::Pages;
 use sessions::{Session, Sessions};
-use statements::{Found, Source, Statements, split};
+use statements::{BYTES, Found, ROWS, Statements, is_full, split};
 use tail::{Tail, TailEntry};
-
-/// The most rows of one read with bodies.
-const ROWS: i64 = 512;
-
-/// The most bytes of one read with bodies: one more row than those within it.
-const BYTES: i64 = 4 << 20;
 
 /// The most bytes of the tail.
 const TAIL_BYTES: usize = 32 << 20;
@@ -47,13 +42,13 @@ pub(crate) struct Reader {
     database: Arc<Database>,
     log: Arc<Log>,
     slots: Arc<Slots>,
-    statements: Statements,
+    statements: Arc<Statements>,
     tail: Mutex<Tail<Found>>,
     /// For one read of the tail at a time.
     tail_connection: Mutex<Connection>,
-    connections: Pool,
+    pages: Arc<Pages>,
+    keys: Keys,
     sessions: Mutex<Sessions>,
-    floors: Mutex<Floors>,
     /// The last entry that this process has appended.
     appended: AtomicU64,
 }
@@ -69,13 +64,28 @@ pub(crate) struct Polled {
 
 impl Reader {
     pub(crate) fn new(database: Arc<Database>, log: Arc<Log>, slots: Arc<Slots>) -> Reader {
+        let statements = Arc::new(Statements::new(&database));
+        let connections = Arc::new(Pool::new(database.clone()));
+        let pages = Arc::new(Pages::new(
+            log.clone(),
+            statements.clone(),
+            connections.clone(),
+        ));
+        let keys = Keys::new(
+            database.clone(),
+            log.clone(),
+            slots.clone(),
+            statements.clone(),
+            connections,
+            pages.clone(),
+        );
         Reader {
-            statements: Statements::new(&database),
+            statements,
+            pages,
+            keys,
             tail: Mutex::new(Tail::new(TAIL_BYTES)),
             tail_connection: Mutex::new(database.connection()),
-            connections: Pool::new(database.clone()),
             sessions: Mutex::default(),
-            floors: Mutex::default(),
             appended: AtomicU64::new(0),
             database,
             log,
@@ -109,7 +119,7 @@ impl Reader {
     /// Forgets the targets that were removed.
     pub(crate) fn retain(&self, exists: impl Fn(TargetId) -> bool) {
         lock(&self.sessions).retain(&exists);
-        lock(&self.floors).retain(&exists);
+        self.keys.retain(&exists);
     }
 
     /// Notes that this process has appended an entry.
@@ -161,6 +171,20 @@ impl Reader {
         })
     }
 
+    /// Visits the entries of each of these keys that a target is owed, in order. A break ends the
+    /// visit of that key alone.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn owed_of_keys(
+        &self,
+        target: TargetId,
+        keys: &[Arc<[u8]>],
+        visit: &mut dyn FnMut(usize, Owed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueueError> {
+        self.keys.owed_of_keys(target, keys, visit)
+    }
+
     /// Visits the entries after `after` that a target is owed, in order, until `visit` breaks.
     ///
     /// # Errors
@@ -183,29 +207,6 @@ impl Reader {
         let read = reading.run(visit);
         lock(&self.sessions).note_gap(target, &reading.session, reading.gap());
         read
-    }
-
-    /// What the log and its row say of the attempts of an entry.
-    fn attempt(&self, known: Option<Attempt>, row: Option<Attempt>) -> Attempt {
-        let row = row.unwrap_or_default();
-        match known {
-            Some(known) if known.attempts > row.attempts => known,
-            _ => row,
-        }
-    }
-
-    fn owed_of<'f>(&self, found: &'f Found, attempt: Attempt, claim: Claim) -> Owed<'f> {
-        Owed {
-            entry: EntryId(found.entry),
-            id: found.id(),
-            key: found.key(),
-            body: found.body(),
-            attributes: found.attributes(),
-            accepted_at: self.database.to_local(found.accepted_at()),
-            attempts: attempt.attempts,
-            not_before: self.database.to_local(attempt.not_before),
-            claim,
-        }
     }
 }
 
@@ -271,8 +272,7 @@ impl<'r> Reading<'r> {
                 .collect()
         };
         for (attempt, entry) in owed {
-            let attempt = attempt.unwrap_or_default();
-            let owed = reader.owed_of(&entry.content, attempt, entry.claim);
+            let owed = entry.content.owed(&reader.database, attempt, entry.claim);
             if self.visit(owed, visit).is_break() {
                 return Some(Ok(ControlFlow::Break(())));
             }
@@ -302,14 +302,17 @@ impl<'r> Reading<'r> {
             let tail = lock(&reader.tail);
             (tail.is_in_use(), tail.horizon())
         };
-        let page = reader.page(self.target, &self.session.slots(), self.cursor, self.sparse)?;
+        let page =
+            reader
+                .pages
+                .page(self.target, &self.session.slots(), self.cursor, self.sparse)?;
         self.sparse = page.is_sparse;
         for (found, attempt) in &page.owed {
             let claim = self.session.claim(found.slot);
             if !self.sees(claim) {
                 continue;
             }
-            let owed = reader.owed_of(found, *attempt, claim);
+            let owed = found.owed(&reader.database, *attempt, claim);
             if self.visit(owed, visit).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -364,12 +367,6 @@ fn claimed(fences: &[u64]) -> Vec<i16> {
     all.filter(|(_, fence)| **fence > 0)
         .map(|(slot, _)| slot)
         .collect()
-}
-
-/// Whether a read ended at one of its bounds, so that there may be more.
-fn is_full(found: &[Found], rows: i64, bytes: i64) -> bool {
-    let sum: u64 = found.iter().map(|it| it.bytes).sum();
-    found.len() >= rows.unsigned_abs() as usize || sum >= bytes.unsigned_abs()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

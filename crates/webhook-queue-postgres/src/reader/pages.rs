@@ -1,11 +1,13 @@
 //! Pages of the tables, for a target whose cursor is before the tail.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use webhook_queue::QueueError;
 
-use super::{BYTES, Found, ROWS, Reader, Source, is_full, split};
-use crate::log::{Attempt, TargetId};
+use super::statements::{BYTES, Found, ROWS, Source, Statements, is_full, split};
+use crate::log::{Attempt, Log, TargetId};
+use crate::pool::Pool;
 
 /// The most rows of a page that is read without bodies.
 const SPARSE_ROWS: i64 = 4096;
@@ -13,7 +15,8 @@ const SPARSE_ROWS: i64 = 4096;
 /// Entries that a target is owed.
 #[derive(Debug)]
 pub(super) struct Page {
-    pub(super) owed: Vec<(Found, Attempt)>,
+    /// Each with an attempt that the log has of it.
+    pub(super) owed: Vec<(Found, Option<Attempt>)>,
     /// The page has all entries up to this one.
     pub(super) end: u64,
     /// There were no more.
@@ -22,7 +25,23 @@ pub(super) struct Page {
     pub(super) is_sparse: bool,
 }
 
-impl Reader {
+/// Reads pages.
+#[derive(Debug)]
+pub(super) struct Pages {
+    log: Arc<Log>,
+    statements: Arc<Statements>,
+    connections: Arc<Pool>,
+}
+
+impl Pages {
+    pub(super) fn new(log: Arc<Log>, statements: Arc<Statements>, connections: Arc<Pool>) -> Pages {
+        Pages {
+            log,
+            statements,
+            connections,
+        }
+    }
+
     /// The next entries that a target is owed after `after`. A sparse page reads the entries first,
     /// and then the bodies of those that are owed.
     pub(super) fn page(
@@ -74,7 +93,7 @@ impl Reader {
                     found.source == Source::Parked || !log.is_settled(target, found.entry)
                 };
                 for found in found.into_iter().filter(is_owed) {
-                    let attempt = self.attempt(log.attempt(target, found.entry), found.attempt);
+                    let attempt = log.attempt(target, found.entry);
                     page.owed.push((found, attempt));
                 }
             }
@@ -89,7 +108,7 @@ impl Reader {
     /// Reads the bodies of a page, and cuts it where they are too many.
     fn fill(&self, target: TargetId, page: &mut Page) -> Result<(), QueueError> {
         let mut bytes = 0;
-        let within = |(found, _): &&(Found, Attempt)| {
+        let within = |(found, _): &&(Found, Option<Attempt>)| {
             let fits = bytes < BYTES.unsigned_abs();
             bytes += found.bytes;
             fits

@@ -3,7 +3,7 @@
 
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
-use webhook_queue::EventId;
+use webhook_queue::{Claim, EntryId, EventId, Owed};
 
 use crate::database::Database;
 use crate::log::{Attempt, TargetId};
@@ -23,6 +23,12 @@ pub(crate) struct Statements {
     /// The last entry.
     pub(crate) last: String,
 }
+
+/// The most rows of one read with bodies.
+pub(crate) const ROWS: i64 = 512;
+
+/// The most bytes of one read with bodies: one more row than those within it.
+pub(crate) const BYTES: i64 = 4 << 20;
 
 /// The columns that all queries but `keys` begin with.
 const COLUMNS: &str = "entry, slot, id, accepted_at, key, attributes";
@@ -154,12 +160,12 @@ impl Found {
         })
     }
 
-    pub(crate) fn id(&self) -> EventId {
+    fn id(&self) -> EventId {
         EventId(self.row.get::<_, Id>(2).0)
     }
 
     /// Of the server's clock.
-    pub(crate) fn accepted_at(&self) -> i64 {
+    fn accepted_at(&self) -> i64 {
         self.row.get(3)
     }
 
@@ -167,13 +173,38 @@ impl Found {
         self.row.get(4)
     }
 
-    pub(crate) fn attributes(&self) -> &[u8] {
+    fn attributes(&self) -> &[u8] {
         self.row.get::<_, Option<&[u8]>>(5).unwrap_or_default()
     }
 
     /// Empty if it was not asked for.
-    pub(crate) fn body(&self) -> &[u8] {
+    fn body(&self) -> &[u8] {
         self.row.get::<_, Option<&[u8]>>(6).unwrap_or_default()
+    }
+
+    /// The entry, with an attempt that the log has of it.
+    pub(crate) fn owed(
+        &self,
+        database: &Database,
+        known: Option<Attempt>,
+        claim: Claim,
+    ) -> Owed<'_> {
+        let row = self.attempt.unwrap_or_default();
+        let attempt = match known {
+            Some(known) if known.attempts > row.attempts => known,
+            _ => row,
+        };
+        Owed {
+            entry: EntryId(self.entry),
+            id: self.id(),
+            key: self.key(),
+            body: self.body(),
+            attributes: self.attributes(),
+            accepted_at: database.to_local(self.accepted_at()),
+            attempts: attempt.attempts,
+            not_before: database.to_local(attempt.not_before),
+            claim,
+        }
     }
 
     /// Those of a row of the tail.
@@ -194,4 +225,10 @@ pub(crate) fn split(rows: Vec<Row>) -> ([Vec<Found>; 2], u64) {
         }
     }
     ([parked, segment], horizon)
+}
+
+/// Whether a read ended at one of its bounds, so that there may be more.
+pub(crate) fn is_full(found: &[Found], rows: i64, bytes: i64) -> bool {
+    let sum: u64 = found.iter().map(|it| it.bytes).sum();
+    found.len() >= rows.unsigned_abs() as usize || sum >= bytes.unsigned_abs()
 }

@@ -97,7 +97,9 @@ impl<C> Tail<C> {
         }
         self.start = self.start.max(truncated);
         self.horizon = self.horizon.max(truncated);
-        while let Some(oldest) = self.entries.pop_front_if(|it| it.entry <= truncated) {
+        while self.entries.front().is_some_and(|it| it.entry <= truncated)
+            && let Some(oldest) = self.entries.pop_front()
+        {
             self.bytes -= oldest.bytes;
         }
     }

@@ -233,7 +233,7 @@ END $$;
 INSERT INTO {schema}.head (segment) VALUES (0);
 {each segment}
 INSERT INTO {schema}.segment (segment, ordinal, first)
-    VALUES ({n}, CASE {n} WHEN 0 THEN 1 END, CASE {n} WHEN 0 THEN 0 END);
+    VALUES ({n}, CASE {n} WHEN 0 THEN 1 END, CASE {n} WHEN 0 THEN 64 END);
 {end}
 INSERT INTO {schema}.slot (slot) SELECT generate_series(0, {slots} - 1);
 INSERT INTO {schema}.meta (key, value) VALUES

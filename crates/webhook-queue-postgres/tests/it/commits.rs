@@ -1,0 +1,53 @@
+//! What a commit stores, settles and answers.
+
+use testkit::Postgres;
+use webhook_queue::{Queue, Settled, SettlementResult};
+
+use crate::support::{append, event, eventually, numbers, open, owed, settlement};
+
+#[test]
+fn what_is_appended_is_owed_in_order_until_it_is_settled_and_over_reopening() {
+    let Some(postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    let queue = open(&postgres);
+    let events: Vec<_> = (0..200)
+        .map(|at| event(at, &format!("k{}", at % 7), &["a", "b"]))
+        .collect();
+    for group in events.chunks(70) {
+        append(&queue, group);
+    }
+    assert_eq!(numbers(&queue, "a", 200), (0..200).collect::<Vec<_>>());
+    let read = owed(&queue, "a");
+    let settle = |read: &[_]| {
+        let all = read
+            .iter()
+            .map(|it| settlement(&queue, "a", it, Settled::Delivered));
+        let all: Vec<_> = all.collect::<Option<_>>().expect("the claims hold");
+        queue.commit(&[], &all).unwrap().settled
+    };
+    assert!(
+        settle(&read[..150])
+            .iter()
+            .all(|it| *it == SettlementResult::Applied)
+    );
+    assert!(
+        settle(&read[..150])
+            .iter()
+            .all(|it| *it == SettlementResult::NotOwed)
+    );
+    assert_eq!(numbers(&queue, "a", 50), (150..200).collect::<Vec<_>>());
+    assert_eq!(numbers(&queue, "b", 200).len(), 200);
+    let statistics = queue.statistics().unwrap();
+    let pending = statistics
+        .targets
+        .iter()
+        .map(|it| (&*it.target, it.pending));
+    assert_eq!(pending.collect::<Vec<_>>(), [("a", 50), ("b", 200)]);
+    queue.close().unwrap();
+    let queue = open(&postgres);
+    eventually(|| (owed(&queue, "a").len() == 50).then_some(()));
+    assert_eq!(queue.statistics().unwrap().targets, statistics.targets);
+    assert_eq!(owed(&queue, "a")[0].body, b"body 150");
+    queue.close().unwrap();
+}
