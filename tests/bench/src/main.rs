@@ -8,6 +8,8 @@ mod compare;
 mod figures;
 mod machine;
 mod measure;
+mod postgres;
+mod receiver;
 mod tool;
 
 use anyhow::{Context, Result};
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
-    Bench(compare::BenchArgs),
+    Bench(Box<compare::BenchArgs>),
     Measure(measure::MeasureArgs),
     #[command(hide = true, subcommand)]
     Tool(tool::Tool),

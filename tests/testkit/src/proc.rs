@@ -15,12 +15,43 @@ pub fn anonymous_memory(pid: u32) -> Option<u64> {
 /// Processor time spent in the program and, for it, in the system, in steps of the system's clock
 /// tick: `proc(5)`, fields 14 and 15 of `/proc/PID/stat`. `None` if the process is gone.
 pub fn processor_time(pid: u32) -> Option<Duration> {
+    let stat = stat(pid)?;
+    Some(ticks(stat.own))
+}
+
+/// Processor time of a process, of its children that have ended and of those that have not.
+/// `None` if the process is gone.
+pub fn family_processor_time(pid: u32) -> Option<Duration> {
+    let first = stat(pid)?;
+    let all = std::fs::read_dir("/proc").ok()?.flatten();
+    let children = all.filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?));
+    let children = children.filter(|child| child.parent == pid);
+    let living: u64 = children.map(|child| child.own + child.ended).sum();
+    Some(ticks(first.own + first.ended + living))
+}
+
+/// A part of `/proc/PID/stat`; times in ticks.
+struct Stat {
+    parent: u32,
+    own: u64,
+    /// That of children that have ended and were waited for.
+    ended: u64,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
     let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, in parentheses, may hold anything.
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let time = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        own: time(11)? + time(12)?,
+        ended: time(13)? + time(14)?,
+    })
+}
+
+fn ticks(ticks: u64) -> Duration {
     let per_second = rustix::param::clock_ticks_per_second().max(1);
-    let seconds = (user + system) as f64 / per_second as f64;
-    Some(Duration::from_secs_f64(seconds))
+    Duration::from_secs_f64(ticks as f64 / per_second as f64)
 }

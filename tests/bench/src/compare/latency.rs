@@ -3,9 +3,9 @@
 
 use super::TASKS;
 use super::part::Part;
-use super::receiver::{Expected, tool};
 use super::senders;
 use super::session::Session;
+use crate::receiver::{Expected, tool};
 use crate::tool::PaceReport;
 use anyhow::{Context, Result, ensure};
 use std::process::Stdio;

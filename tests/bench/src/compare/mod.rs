@@ -10,7 +10,6 @@ mod drain;
 mod latency;
 mod part;
 mod plot;
-mod receiver;
 mod results;
 mod rounds;
 mod scale;
@@ -19,10 +18,11 @@ mod session;
 mod statistics;
 pub(crate) mod syslog_ng;
 
+use crate::postgres::{self, PostgresArgs};
+use crate::receiver::Receiver;
 use crate::{Subject, say};
 use anyhow::{Context, Result};
 use part::Part;
-use receiver::Receiver;
 use results::Results;
 use session::Session;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,11 @@ pub(crate) const TASKS: u32 = 5_000;
 /// document, its plots and its figures into the folder of --out; with --quick, or with only some
 /// of the parts, they go into target/bench.
 #[derive(Debug, clap::Args)]
+#[command(subcommand_precedence_over_arg = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    other: Option<Other>,
+
     /// Measure these parts only
     #[arg(value_enum)]
     parts: Vec<Part>,
@@ -84,6 +88,12 @@ pub(crate) struct BenchArgs {
     subject: Subject,
 }
 
+/// Benchmarks of their own.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    Postgres(PostgresArgs),
+}
+
 impl BenchArgs {
     fn wanted(&self) -> Vec<Part> {
         let named: Vec<Part> = self.parts.iter().chain(&self.only).copied().collect();
@@ -108,6 +118,9 @@ impl BenchArgs {
 
 /// Measures, writes the document, and prints the tables.
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
+    if let Some(Other::Postgres(postgres)) = &args.other {
+        return postgres::run(postgres, &args.subject);
+    }
     let out = args.out();
     let results = if args.render {
         kept(&out)?

@@ -1,11 +1,11 @@
 //! The rates: each part's sender, and its configuration.
 
 use super::part::Part;
-use super::receiver::{Expected, tool};
 use super::results::Sample;
 use super::session::{Ends, Session};
 use super::syslog_ng;
 use crate::machine::version;
+use crate::receiver::{Expected, tool};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

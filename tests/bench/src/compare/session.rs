@@ -1,9 +1,9 @@
 //! What every part needs: the program, the receiver, the events; and one measurement.
 
 use super::TASKS;
-use super::receiver::{Expected, Receiver};
 use super::results::Sample;
 use crate::mib;
+use crate::receiver::{Expected, Receiver};
 use crate::tool::receiver::Report;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

@@ -4,9 +4,13 @@
 //! GOAL DELAY_MS SKIP` starts a count (with `-` for SKIP, stamps are not read) once the
 //! connections of the one before are gone, `await MS` waits for the goal and returns how many
 //! came, `report` returns all, and `head` returns the head of the count's first request.
+//!
+//! With `--numbered` the bodies are [numbered events](super::numbered_load): their latency is
+//! always read, a repetition does not count as having come, and the order of each key is checked.
 
 use super::now_us;
 use super::pace::STAMPS;
+use super::tally::{Arrival, Tally};
 use crate::say;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -22,6 +26,14 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 /// How long the connections of the count before may take to close.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// Answers every request with 200, and counts.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReceiverArgs {
+    /// The bodies are numbered events
+    #[arg(long)]
+    numbered: bool,
+}
+
 #[derive(Debug, Default)]
 struct Count {
     goal: AtomicU64,
@@ -35,6 +47,8 @@ struct Count {
     stamps: AtomicBool,
     skip: AtomicU64,
     stamp_at: usize,
+    /// What has come of numbered events.
+    tally: Option<Mutex<Tally>>,
     details: Mutex<Details>,
     reached: Condvar,
 }
@@ -52,8 +66,12 @@ pub(crate) struct Report {
     pub(crate) requests: u64,
     /// Of bodies.
     pub(crate) bytes: u64,
-    /// Bodies that are no JSON object.
+    /// Bodies that are no JSON object, or not those of the load.
     pub(crate) odd: u64,
+    /// Arrivals of numbered events that had arrived before.
+    pub(crate) repeated: u64,
+    /// First arrivals of numbered events after a later event of their key.
+    pub(crate) out_of_order: u64,
     /// When the first request was read, and when the last was answered.
     pub(crate) first_us: u64,
     pub(crate) last_us: u64,
@@ -62,10 +80,11 @@ pub(crate) struct Report {
 }
 
 /// Receives until standard input ends.
-pub(super) fn run() -> Result<()> {
+pub(super) fn run(args: &ReceiverArgs) -> Result<()> {
     let (_, stamp_at) = Load::real().places();
     let count = Arc::new(Count {
         stamp_at,
+        tally: args.numbered.then(|| Mutex::new(Tally::default())),
         ..Count::default()
     });
     let serving = Arc::clone(&count);
@@ -117,8 +136,16 @@ impl Count {
         self.details.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn tally(&self) -> Option<MutexGuard<'_, Tally>> {
+        let tally = self.tally.as_ref()?;
+        Some(tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn begin(&self, goal: u64, delay_ms: u64, skip: Option<u64>) {
         *self.details() = Details::default();
+        if let Some(mut tally) = self.tally() {
+            *tally = Tally::default();
+        }
         self.stamps.store(skip.is_some(), SeqCst);
         for (counter, value) in [
             (&self.goal, goal),
@@ -147,12 +174,13 @@ impl Count {
     fn report(&self) -> Report {
         let mut latencies = std::mem::take(&mut self.details().latencies);
         latencies.sort_unstable();
-        let at = |share: f64| {
-            let index = (latencies.len() as f64 * share).ceil() as usize;
-            latencies.get(index.saturating_sub(1)).copied().unwrap_or(0)
-        };
-        let latencies_us = [0.5, 0.9, 0.99, 0.999, 1.0].map(at);
+        let latencies_us = super::percentiles(&latencies);
+        let (repeated, out_of_order) = self
+            .tally()
+            .map_or((0, 0), |tally| (tally.repeated, tally.out_of_order));
         Report {
+            repeated,
+            out_of_order,
             requests: self.requests.load(SeqCst),
             bytes: self.bytes.load(SeqCst),
             odd: self.odd.load(SeqCst),
@@ -169,6 +197,9 @@ impl Count {
             self.odd.fetch_add(1, Relaxed);
         }
         self.bytes.fetch_add(body.len() as u64, Relaxed);
+        if self.tally.is_some() {
+            return self.note_numbered(request);
+        }
         let number = self.requests.fetch_add(1, SeqCst);
         if number == 0 {
             self.first_us.store(now_us(), SeqCst);
@@ -185,9 +216,34 @@ impl Count {
         number
     }
 
+    /// The same of a numbered event; a number that no count reaches if it had come before.
+    fn note_numbered(&self, request: Message<'_>) -> u64 {
+        let arrival = self.tally().map_or(Arrival::Altered, |mut tally| {
+            tally.note(request.body, now_us())
+        });
+        let latency = match arrival {
+            Arrival::First { latency_us } => latency_us,
+            Arrival::Repeated => return u64::MAX,
+            Arrival::Altered => {
+                self.odd.fetch_add(1, Relaxed);
+                return u64::MAX;
+            }
+        };
+        let number = self.requests.fetch_add(1, SeqCst);
+        let mut details = self.details();
+        if number == 0 {
+            self.first_us.store(now_us(), SeqCst);
+            details.head = request.head.to_vec();
+        }
+        if number >= self.skip.load(Relaxed) {
+            details.latencies.push(latency);
+        }
+        number
+    }
+
     fn answered(&self, number: u64) {
         self.last_us.fetch_max(now_us(), SeqCst);
-        if number + 1 == self.goal.load(Relaxed) {
+        if number.wrapping_add(1) == self.goal.load(Relaxed) {
             // Under the lock, so that a thread that is about to wait does not miss it.
             let _waiting = self.details();
             self.reached.notify_all();

@@ -89,7 +89,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn new(text: &str) -> Option<Head> {
+    pub(super) fn new(text: &str) -> Option<Head> {
         const LENGTH: &str = "\r\ncontent-length: ";
         let at = text.to_ascii_lowercase().find(LENGTH)? + LENGTH.len();
         let (before, rest) = text.split_at(at);

@@ -12,27 +12,37 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A receiver; killed when dropped.
 #[derive(Debug)]
-pub(super) struct Receiver {
-    pub(super) process: Process,
+pub(crate) struct Receiver {
+    pub(crate) process: Process,
     lines: mpsc::Receiver<Vec<u8>>,
     /// `http://127.0.0.1:PORT/`.
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 /// The requests of a measurement.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Expected {
-    pub(super) requests: u64,
+pub(crate) struct Expected {
+    pub(crate) requests: u64,
     /// How long each answer takes.
-    pub(super) delay_ms: u64,
+    pub(crate) delay_ms: u64,
     /// Bodies have stamps, and the latency counts after this many.
-    pub(super) warm_up: Option<u64>,
+    pub(crate) warm_up: Option<u64>,
 }
 
 impl Receiver {
-    pub(super) fn start() -> Result<Receiver> {
+    pub(crate) fn start() -> Result<Receiver> {
+        Receiver::of(tool("receiver")?)
+    }
+
+    /// Starts one that checks the order of the keys and notices repetitions, of
+    /// [numbered events](crate::tool::numbered_load).
+    pub(crate) fn of_numbered_events() -> Result<Receiver> {
+        Receiver::of(tool("receiver")?.arg("--numbered"))
+    }
+
+    fn of(tool: Launch) -> Result<Receiver> {
         let (printed, lines) = mpsc::channel();
-        let process = tool("receiver")?
+        let process = tool
             // Nothing reads it once the receiver is dropped.
             .lines(move |line| drop(printed.send(line.to_owned())))
             .spawn();
@@ -46,12 +56,12 @@ impl Receiver {
     }
 
     /// `127.0.0.1:PORT`.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://").trim_end_matches('/')
     }
 
     /// Counts from now on.
-    pub(super) fn begin(&mut self, expected: Expected) -> Result<()> {
+    pub(crate) fn begin(&mut self, expected: Expected) -> Result<()> {
         let skip = expected
             .warm_up
             .map_or("-".to_owned(), |skip| skip.to_string());
@@ -64,16 +74,16 @@ impl Receiver {
     }
 
     /// Waits for the goal, for a while; how many came.
-    pub(super) fn wait(&mut self, longest: Duration) -> Result<u64> {
+    pub(crate) fn wait(&mut self, longest: Duration) -> Result<u64> {
         self.ask(&format!("await {}", longest.as_millis()))
     }
 
-    pub(super) fn report(&mut self) -> Result<Report> {
+    pub(crate) fn report(&mut self) -> Result<Report> {
         self.ask("report")
     }
 
     /// The head of the first request that came.
-    pub(super) fn head(&mut self) -> Result<String> {
+    pub(crate) fn head(&mut self) -> Result<String> {
         self.ask("head")
     }
 
@@ -92,7 +102,7 @@ impl Receiver {
 }
 
 /// This program as one of its tools.
-pub(super) fn tool(name: &str) -> Result<Launch> {
+pub(crate) fn tool(name: &str) -> Result<Launch> {
     let program = std::env::current_exe().context("cannot tell which program this is")?;
     Ok(Launch::of(program).args(["tool", name]))
 }
