@@ -45,6 +45,7 @@ pub(crate) struct Session {
     /// Prepared, by their text.
     statements: HashMap<String, Statement>,
     runtime: Runtime,
+    connector: Arc<Connector>,
 }
 
 impl Connection {
@@ -137,7 +138,7 @@ impl Connection {
 }
 
 impl Session {
-    fn open(connector: &Connector) -> Result<Session, QueueError> {
+    fn open(connector: &Arc<Connector>) -> Result<Session, QueueError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -160,6 +161,7 @@ impl Session {
             task: Some(task),
             statements: HashMap::new(),
             runtime,
+            connector: connector.clone(),
         })
     }
 
@@ -236,7 +238,11 @@ impl Session {
         let client = self.client.as_ref().expect("it is taken by drop alone");
         let answer = async { tokio::time::timeout(STATEMENT, call(client)).await };
         match self.runtime.block_on(answer) {
-            Ok(answer) => answer.map_err(Failure::from),
+            Ok(Ok(answer)) => {
+                self.connector.set_reachable(true);
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(error.into()),
             Err(late) => Err(Failure::Lost(late.into())),
         }
     }

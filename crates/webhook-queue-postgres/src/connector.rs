@@ -37,6 +37,7 @@ pub(crate) struct Connector {
     tls: Option<MakeRustlsConnect>,
     storage: String,
     made: AtomicU64,
+    opened: AtomicBool,
     reachable: AtomicBool,
 }
 
@@ -82,6 +83,7 @@ impl Connector {
             tls: tls.map(MakeRustlsConnect::new),
             storage,
             made: AtomicU64::new(0),
+            opened: AtomicBool::new(false),
             reachable: AtomicBool::new(false),
         })
     }
@@ -94,6 +96,15 @@ impl Connector {
     /// How many connections were made.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the queue could be opened.
+    pub(crate) fn set_opened(&self) {
+        self.opened.store(true, Ordering::Relaxed);
+    }
+
+    fn was_opened(&self) -> bool {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Whether the last attempt to reach the database succeeded.
@@ -121,7 +132,14 @@ impl Connector {
         &self,
         runtime: &Runtime,
     ) -> Result<(Client, JoinHandle<()>), QueueError> {
-        let made = self.attempt(runtime).await;
+        let made = match self.attempt(runtime).await {
+            // What could be used will be again, once its cause is mended.
+            Err(QueueError::Unusable { storage, detail }) if self.was_opened() => {
+                let source = detail.into();
+                Err(QueueError::Unavailable { storage, source })
+            }
+            made => made,
+        };
         self.set_reachable(made.is_ok());
         if made.is_ok() {
             self.made.fetch_add(1, Ordering::Relaxed);

@@ -34,6 +34,7 @@ impl Database {
         let mut connection = Connection::new(connector.clone());
         let session = connection.session()?;
         let meta = schema::prepare(session, &settings, connector.storage())?;
+        connector.set_opened();
         let database = Database {
             schema: schema::identifier(&settings.schema),
             settings,

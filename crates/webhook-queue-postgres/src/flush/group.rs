@@ -223,8 +223,7 @@ impl<'e> Group<'e> {
                 self.attempted_target.push(target);
                 self.attempted_fresh.push(fresh);
                 self.attempted_claim.push(claim);
-                self.attempts
-                    .push(i32::try_from(attempts).unwrap_or(i32::MAX));
+                self.attempts.push(attempts.cast_signed());
                 self.not_before.push(database.to_server(not_before));
                 continue;
             }
@@ -241,8 +240,7 @@ impl<'e> Group<'e> {
                 {
                     self.dead
                         .push(i32::try_from(self.settled.len()).unwrap_or(i32::MAX));
-                    self.dead_attempts
-                        .push(i32::try_from(*attempts).unwrap_or(i32::MAX));
+                    self.dead_attempts.push(attempts.cast_signed());
                     self.died_at.push(database.to_server(*died_at));
                     self.notes.push(note);
                 }

@@ -1,4 +1,7 @@
 //! Tests of the queue on a PostgreSQL server of their own.
 
 mod commits;
+mod opening;
+mod outcomes;
+mod proxy;
 mod support;

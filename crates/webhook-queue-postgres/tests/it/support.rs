@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use testkit::Postgres;
-use webhook_queue::{Accepted, EntryId, Event, EventId, Owed, Queue, Settled, Settlement};
+use webhook_queue::{
+    Accepted, EntryId, Event, EventId, Owed, Queue, QueueError, Settled, Settlement,
+};
 use webhook_queue_postgres::{PostgresQueue, Settings};
 
 /// How long something may take that is waited for.
@@ -117,4 +119,23 @@ pub(crate) fn settlement(
         outcome,
         guard: queue.guard(read.claim)?,
     })
+}
+
+/// The error of an opening that fails.
+pub(crate) fn refused(settings: Settings) -> String {
+    match PostgresQueue::open(settings) {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => describe(&error),
+    }
+}
+
+/// An error with its causes.
+pub(crate) fn describe(error: &QueueError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
