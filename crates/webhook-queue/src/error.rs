@@ -216,6 +216,14 @@ pub enum QueueError {
 }
 
 impl QueueError {
+    /// Whether the storage of a shared queue is away. The next call may take as long to fail.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(
+            self,
+            QueueError::Unknown { .. } | QueueError::Unavailable { .. }
+        )
+    }
+
     /// Whether the same call may succeed later on the same open queue, once there is room or the
     /// other program is gone. False if the queue has to be reopened or its directory repaired.
     #[must_use]

@@ -274,6 +274,7 @@ fn on_commit(
                     full.store(stored_length(&event), Ordering::SeqCst);
                     Refusal::Full
                 }
+                QueueError::Unknown { .. } => Refusal::Unconfirmed,
                 _ => Refusal::Queue(error),
             }),
         };

@@ -109,6 +109,14 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         if events.is_empty() {
             return self.settle(settlements, Some(error));
         }
+        if error.is_away() {
+            // A second commit would keep its callers waiting for the same failure.
+            let count = settlements.len();
+            self.write_queue.count(|counted| counted.unsettled = count);
+            let kept = self.write_queue.keep(settlements);
+            self.append(events, Some(error));
+            return kept;
+        }
         let settled = self.settle(settlements, None);
         // The room that the settlements made may be enough for the events.
         self.append(events, Some(error).filter(|error| !is_want_of_room(error)));
@@ -262,10 +270,9 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
     fn fail(&mut self, events: Events<T>, error: &Arc<QueueError>) {
         let count = events.len() as u64;
         self.write_queue.count(|counted| counted.refused += count);
-        for (_, wait) in &events.tickets {
-            wait.refused(error);
-        }
-        let appended = events.appended(std::iter::repeat_with(|| Err(error.clone())));
+        let refused = events.tickets.iter();
+        let errors: Vec<_> = refused.map(|(_, wait)| wait.refuse(error)).collect();
+        let appended = events.appended(errors.into_iter().map(Err));
         (self.on_commit)(Committed {
             appended,
             settled: Vec::new(),

@@ -40,7 +40,7 @@ impl Default for Limits {
     }
 }
 
-/// What happens to events that the queue cannot store now: it is full, or its disk fails in a way
+/// What happens to events that the queue cannot store now: it is full, or its storage fails in a way
 /// that [`is_retryable`](crate::QueueError::is_retryable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -48,7 +48,7 @@ pub enum WhenFull {
     /// They fail at once, with the error of the commit.
     Fail,
     /// They wait in order, each up to its own deadline; then it fails with the error of the last
-    /// commit. The commit is tried again after a settlement, and at least each second. An event without
+    /// commit, or of one that may have taken effect. The commit is tried again after a settlement, and at least each second. An event without
     /// a deadline does not wait. One that finds no room for a second lets shorter ones pass, but
     /// none of its key or its [`Sequence`](crate::Sequence).
     Block,

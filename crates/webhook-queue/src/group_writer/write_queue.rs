@@ -72,6 +72,8 @@ pub(super) struct Wait {
     since: Option<Instant>,
     /// Whether the queue had no room for it alone.
     does_not_fit: bool,
+    /// The error of a commit of it that may have taken effect.
+    unknown: Option<Arc<QueueError>>,
 }
 
 impl Wait {
@@ -80,11 +82,12 @@ impl Wait {
         self.sequence.as_ref().and_then(Sequence::error)
     }
 
-    /// The event was refused.
-    pub(super) fn refused(&self, error: &Arc<QueueError>) {
+    /// The event is refused. Returns what its caller is told: that it was not stored, or may be.
+    pub(super) fn refuse(&self, error: &Arc<QueueError>) -> Arc<QueueError> {
         if let Some(sequence) = &self.sequence {
             sequence.refused(error);
         }
+        self.unknown.as_ref().unwrap_or(error).clone()
     }
 }
 
@@ -194,6 +197,7 @@ impl<T> WriteQueue<T> {
                         sequence,
                         since: None,
                         does_not_fit: false,
+                        unknown: None,
                     },
                 });
                 self.wake(state);
@@ -359,6 +363,11 @@ impl<T> WriteQueue<T> {
         let mut state = self.lock();
         let now = Instant::now();
         let is_full = is_full(error);
+        if matches!(**error, QueueError::Unknown { .. }) {
+            for waiting in &mut events {
+                waiting.wait.unknown = Some(error.clone());
+            }
+        }
         let may_wait = self.limits.when_full == WhenFull::Block && error.is_retryable();
         if state.closed || (!may_wait && !is_full) {
             return Left {

@@ -1,14 +1,15 @@
 //! The writer thread: its groups, its bounds, and what it does when a commit fails.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use webhook_queue::{
-    CommitResult, Committed, DeadLetter, EntryId, Event, GroupWriter, Limits, MemoryQueue, Owed,
-    Queue, QueueError, Quotas, Refused, Sequence, Settlement, Statistics, WhenFull,
+    Accepted, CommitResult, Committed, DeadLetter, EntryId, Event, EventId, GroupWriter, Limits,
+    MemoryQueue, Owed, Queue, QueueError, Quotas, Refused, Sequence, Settlement, Statistics,
+    WhenFull,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -30,6 +31,8 @@ struct GateState {
     room: Option<(usize, EntryId)>,
     /// What the next commits fail with.
     failures: VecDeque<QueueError>,
+    /// Events of commits that took effect, though they failed with an unknown outcome.
+    unconfirmed: HashMap<EventId, Accepted>,
     /// Events and settlements of each commit that succeeded.
     groups: Vec<(usize, usize)>,
 }
@@ -48,6 +51,11 @@ impl Gate {
 
     fn open(&self) {
         self.state.lock().unwrap().permits = None;
+        self.changed.notify_all();
+    }
+
+    fn let_through(&self, commits: usize) {
+        self.state.lock().unwrap().permits = Some(commits);
         self.changed.notify_all();
     }
 
@@ -88,6 +96,11 @@ impl Queue for Gate {
             *permits -= 1;
         }
         if let Some(error) = state.failures.pop_front() {
+            if let QueueError::Unknown { .. } = error {
+                let stored = self.inner.commit(appends, settlements)?.accepted;
+                let ids = appends.iter().map(|event| event.id);
+                state.unconfirmed.extend(ids.zip(stored));
+            }
             return Err(error);
         }
         if let Some((most, stuck)) = state.room
@@ -95,7 +108,16 @@ impl Queue for Gate {
         {
             return Err(QueueError::Full { used: 1, max: 1 });
         }
-        let committed = self.inner.commit(appends, settlements)?;
+        let new = appends.iter();
+        let new = new.filter(|event| !state.unconfirmed.contains_key(&event.id));
+        let new: Vec<Event> = new.cloned().collect();
+        let mut committed = self.inner.commit(&new, settlements)?;
+        let mut accepted = committed.accepted.into_iter();
+        let of = |event: &Event| state.unconfirmed.get(&event.id).cloned();
+        let all = appends
+            .iter()
+            .map(|event| of(event).or_else(|| accepted.next()));
+        committed.accepted = all.collect::<Option<_>>().unwrap();
         state.groups.push((appends.len(), settlements.len()));
         Ok(committed)
     }
@@ -205,6 +227,19 @@ fn append(writer: &GroupWriter<u64>, number: u64) {
 fn no_space() -> QueueError {
     QueueError::NoSpace {
         source: io::ErrorKind::StorageFull.into(),
+    }
+}
+
+fn unknown() -> QueueError {
+    QueueError::Unknown {
+        source: "the connection was lost".into(),
+    }
+}
+
+fn unavailable() -> QueueError {
+    QueueError::Unavailable {
+        storage: "the server".to_owned(),
+        source: "it cannot be reached".into(),
     }
 }
 
@@ -549,6 +584,76 @@ fn an_event_waits_for_a_failing_disk_no_longer_than_its_deadline() {
     assert!(matches!(&*result.unwrap_err(), QueueError::NoSpace { .. }));
     assert_eq!(queue.statistics().unwrap().events, 0);
     writer.shutdown().unwrap();
+}
+
+#[test]
+fn events_are_stored_once_over_a_commit_whose_outcome_is_unknown() {
+    let queue = Gate::new(1 << 20, None);
+    let (writer, reports) = start(&queue, Limits::default());
+    queue.fail(unknown());
+    queue.fail(unavailable());
+    for number in 0..3 {
+        writer.append(small(number), number, late()).unwrap();
+    }
+    let accepted = reports.events(3);
+    assert!(accepted.iter().map(|(ticket, _)| *ticket).eq(0..3));
+    let entries = accepted.into_iter().map(|(_, result)| result.unwrap().0);
+    assert!(entries.eq(1..=3));
+    assert_eq!(queue.statistics().unwrap().events, 3);
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn an_event_that_may_be_stored_is_not_refused_as_one_that_is_not() {
+    for when_full in [WhenFull::Fail, WhenFull::Block] {
+        let queue = Gate::new(1 << 20, None);
+        let limits = Limits {
+            when_full,
+            ..Limits::default()
+        };
+        let (writer, reports) = start(&queue, limits);
+        queue.fail(unknown());
+        for _ in 0..1_000 {
+            queue.fail(unavailable());
+        }
+        let until = Instant::now() + Duration::from_millis(200);
+        writer.append(small(0), 0, Some(until)).unwrap();
+        let (_, result) = reports.events(1).pop().unwrap();
+        assert!(matches!(*result.unwrap_err(), QueueError::Unknown { .. }));
+        writer.append(small(1), 1, Some(until)).unwrap();
+        let (_, result) = reports.events(1).pop().unwrap();
+        assert!(matches!(
+            *result.unwrap_err(),
+            QueueError::Unavailable { .. }
+        ));
+        drop(writer);
+    }
+}
+
+#[test]
+fn a_group_is_tried_once_at_a_time_while_the_storage_is_away() {
+    let queue = Gate::new(1 << 20, Some(1));
+    let (writer, reports) = start(&queue, Limits::default());
+    append(&writer, 0);
+    let entry = reports.events(1).pop().unwrap().1.unwrap();
+    append(&writer, 1);
+    queue.until_arrived(2);
+    writer.append(small(2), 2, late()).unwrap();
+    writer.settle(delivered("t", entry));
+    queue.let_through(1);
+    queue.until_arrived(3);
+    queue.fail(unavailable());
+    queue.open();
+    for (_, result) in reports.events(2) {
+        result.unwrap();
+    }
+    // The third group failed as a whole, and then succeeded.
+    assert_eq!(queue.groups(), [(1, 0), (1, 0), (1, 1)]);
+    assert_eq!(queue.state.lock().unwrap().arrived, 4);
+    let handle = writer.handle();
+    writer.shutdown().unwrap();
+    let statistics = handle.statistics();
+    assert_eq!((statistics.failures, statistics.failing), (1, None));
 }
 
 #[test]
