@@ -221,9 +221,14 @@ impl Backlog {
         if self.cursor.is_none_or(|cursor| owed.entry > cursor) {
             return ControlFlow::Break(());
         }
-        if self.unsynced.is_settled(owed.entry) {
+        if let Some(claim) = self.unsynced.settled_under(owed.entry) {
             read.skipped = true;
-            return ControlFlow::Continue(());
+            if claim == owed.claim {
+                return ControlFlow::Continue(());
+            }
+            // It may be owed still, and then goes before the others.
+            read.more = true;
+            return ControlFlow::Break(());
         }
         if read.events.len() >= read.most || reads.bytes >= READ_BYTES {
             read.more = true;
@@ -235,17 +240,18 @@ impl Backlog {
         ControlFlow::Continue(())
     }
 
-    /// Gives lanes the events that were read. One that read nothing of what it is owed, since the
-    /// others read enough, stays due.
+    /// Gives lanes the events that were read. One that read nothing of what it is owed waits for the
+    /// next sync, or stays due, since the others read enough.
     pub(crate) fn finish_reads(&mut self, keys: &[Arc<[u8]>], reads: LaneReads, now: Instant) {
         for (key, read) in keys.iter().zip(reads.lanes) {
             if read.skipped {
-                // It may be owed still, or again: its settlement may have no effect, since its claim
-                // has ended, and a dead letter can be replayed after the sync.
+                // It may be owed again, since a dead letter can be replayed after the sync.
                 self.read_again.push(Box::from(&**key));
             }
             if !(read.events.is_empty() && read.more) {
                 self.lanes.refill(read.lane, read.events, read.more, now);
+            } else if read.skipped {
+                self.lanes.suspend(read.lane);
             }
         }
     }
@@ -263,10 +269,16 @@ impl Backlog {
     /// Takes the entry after the cursor; `Full` does not move the cursor.
     pub(crate) fn offer(&mut self, owed: &Owed<'_>, at: Moment) -> Offered {
         let stored = self.stored(owed, at);
-        let offered = if self.unsynced.is_settled(owed.entry) {
+        let offered = if let Some(claim) = self.unsynced.settled_under(owed.entry) {
             // As of a lane's read.
-            self.read_again.push(Box::from(owed.key));
-            Offered::Held
+            let offered = match claim == owed.claim {
+                true => Offered::Held,
+                false => self.lanes.offer_suspended(owed.key),
+            };
+            if offered == Offered::Held {
+                self.read_again.push(Box::from(owed.key));
+            }
+            offered
         } else {
             self.lanes.offer(
                 owed.key,

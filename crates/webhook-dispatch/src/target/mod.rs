@@ -575,7 +575,7 @@ impl TargetState {
         guard: &SlotGuard,
         at: Moment,
     ) -> Settlement {
-        self.backlog.unsynced.settle(delivery.entry);
+        self.backlog.unsynced.settle(delivery.entry, delivery.claim);
         self.backlog.lanes.settled(lane, at.now);
         self.settlement(delivery.entry, outcome, guard)
     }

@@ -1,7 +1,7 @@
 //! Settlements handed to the queue's writer and not yet synced.
 
-use hashbrown::HashSet;
-use webhook_queue::EntryId;
+use hashbrown::HashMap;
+use webhook_queue::{Claim, EntryId};
 
 /// A settlement that the queue has synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +17,9 @@ pub(crate) enum Synced {
 #[derive(Debug)]
 pub(crate) struct Unsynced {
     window: usize,
-    /// Settled entries that a read of the queue may still show.
-    settled: HashSet<EntryId>,
+    /// Settled entries that a read of the queue may still show, and the claims under which they were
+    /// delivered.
+    settled: HashMap<EntryId, Claim>,
     /// The number of recorded failed attempts.
     noted: usize,
 }
@@ -27,7 +28,7 @@ impl Unsynced {
     pub(crate) fn new(window: usize) -> Unsynced {
         Unsynced {
             window,
-            settled: HashSet::new(),
+            settled: HashMap::new(),
             noted: 0,
         }
     }
@@ -36,8 +37,8 @@ impl Unsynced {
         self.window = window;
     }
 
-    pub(crate) fn settle(&mut self, entry: EntryId) {
-        self.settled.insert(entry);
+    pub(crate) fn settle(&mut self, entry: EntryId, claim: Claim) {
+        self.settled.insert(entry, claim);
     }
 
     pub(crate) fn note(&mut self) {
@@ -53,9 +54,10 @@ impl Unsynced {
         }
     }
 
-    /// Whether an entry is settled, though a read of the queue may still show it.
-    pub(crate) fn is_settled(&self, entry: EntryId) -> bool {
-        self.settled.contains(&entry)
+    /// The claim under which an entry was settled that a read of the queue may still show. Under
+    /// another claim, the settlement may have no effect.
+    pub(crate) fn settled_under(&self, entry: EntryId) -> Option<Claim> {
+        self.settled.get(&entry).copied()
     }
 
     pub(crate) fn len(&self) -> usize {

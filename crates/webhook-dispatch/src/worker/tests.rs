@@ -389,6 +389,8 @@ struct World {
     died: HashSet<EventId>,
     /// Events settled since the last crash, and not replayed since.
     settled: HashSet<EventId>,
+    /// Events replayed at least once. They may arrive after later ones.
+    replayed: HashSet<EventId>,
     /// Failed attempts of each event: each may have arrived.
     excused: HashMap<EventId, u32>,
     /// Deliveries that crashes and ends of claims may have repeated.
@@ -452,6 +454,7 @@ impl World {
             arrived: HashMap::new(),
             died: HashSet::new(),
             settled: HashSet::new(),
+            replayed: HashSet::new(),
             excused: HashMap::new(),
             crash_excuse: 0,
         }
@@ -562,6 +565,7 @@ impl World {
             assert_ne!(other.key, due.key, "two events of a task are under way");
         }
         assert!(!self.settled.contains(&id), "{id:?} was settled already");
+        let owed = self.owed();
         let staged = self.store.staged.lock().unwrap();
         let stored = &staged.stored;
         let at = stored.iter().position(|(_, other)| *other == id);
@@ -571,6 +575,13 @@ impl World {
                 assert!(
                     self.arrived.contains_key(&before) || self.died.contains(&before),
                     "{id:?} is sent before {before:?} of its task is settled"
+                );
+                // If its settlement had no effect, it would arrive after this one.
+                assert!(
+                    !owed.contains(&before)
+                        || self.settled.contains(&before)
+                        || self.replayed.contains(&before),
+                    "{id:?} is sent before {before:?} of its task, which is owed again"
                 );
             }
         }
@@ -697,6 +708,7 @@ impl World {
                 entries.push(dead.owed.entry);
                 keys.push(Box::from(dead.owed.key));
                 self.settled.remove(&dead.owed.id);
+                self.replayed.insert(dead.owed.id);
                 ControlFlow::Continue(())
             })
             .unwrap();
@@ -707,6 +719,18 @@ impl World {
                 None => self.state.backlog.owe_again(keys),
             }
         }
+    }
+
+    /// The events that the target is owed.
+    fn owed(&self) -> HashSet<EventId> {
+        let mut owed = HashSet::new();
+        let queue = &self.store.queue;
+        let visited = queue.owed(self.target.name().as_str(), None, &mut |it| {
+            owed.insert(it.id);
+            ControlFlow::Continue(())
+        });
+        visited.unwrap();
+        owed
     }
 
     fn pending(&self) -> usize {

@@ -1,6 +1,6 @@
 //! The lanes of a target: a FIFO for each task.
 //!
-//! A lane is ready, in flight, waiting for its retry, or being read back from the queue; a task
+//! A lane is ready, in flight, waiting for its retry or a sync, or being read back from the queue; a task
 //! without pending events has no lane. Only a lane's first event is handed out, and the next one
 //! once the first is settled, so a task's events keep their order while tasks do not wait for each
 //! other.
@@ -157,6 +157,8 @@ enum State {
     InFlight,
     Waiting,
     Reading,
+    /// To be read back once a settlement is synced.
+    Suspended,
 }
 
 #[derive(Debug)]
@@ -283,8 +285,13 @@ impl Lanes {
     /// for its lane; call it again later.
     pub(crate) fn owed_again(&mut self, key: &[u8]) -> bool {
         let hash = self.hasher.hash_one(key);
-        if let Some(LaneId(index)) = self.find(hash, key) {
-            self.lanes[index].more = true;
+        if let Some(id) = self.find(hash, key) {
+            let lane = &mut self.lanes[id.0];
+            lane.more = true;
+            if lane.state == State::Suspended {
+                lane.state = State::Reading;
+                self.reading.of_mut(lane.reading_kind()).push_back(id);
+            }
             return true;
         }
         if self.lanes.len() >= self.bounds.lanes {
@@ -293,6 +300,28 @@ impl Lanes {
         let id = self.open(Arc::from(key), hash, true);
         self.reading.first.push_back(id);
         true
+    }
+
+    /// Offers an event of `key` that may be settled. Its lane is read back once that is known, by
+    /// [`owed_again`](Self::owed_again).
+    pub(crate) fn offer_suspended(&mut self, key: &[u8]) -> Offered {
+        let hash = self.hasher.hash_one(key);
+        if let Some(LaneId(index)) = self.find(hash, key) {
+            self.lanes[index].more = true;
+        } else if self.lanes.len() >= self.bounds.lanes {
+            return Offered::Full;
+        } else {
+            let LaneId(index) = self.open(Arc::from(key), hash, true);
+            self.lanes[index].state = State::Suspended;
+        }
+        Offered::Held
+    }
+
+    /// Lets a lane that [`to_read`](Self::to_read) returned wait for
+    /// [`owed_again`](Self::owed_again).
+    pub(crate) fn suspend(&mut self, id: LaneId) {
+        self.begun(id);
+        self.lanes[id.0].state = State::Suspended;
     }
 
     /// Takes the next ready event of this kind, which is in flight from now on.
@@ -506,11 +535,7 @@ impl Lanes {
         more: bool,
         now: Instant,
     ) {
-        let kind = self.lanes[id.0].reading_kind();
-        // It is one of the first.
-        let reading = self.reading.of_mut(kind);
-        let at = reading.iter().position(|other| *other == id);
-        at.map(|at| reading.remove(at));
+        self.begun(id);
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::Reading);
         lane.more = more;
@@ -545,6 +570,15 @@ impl Lanes {
             .sum::<usize>();
         lane.events = events;
         self.make_ready(id, VecDeque::push_back);
+    }
+
+    /// Removes a lane from those to be read back, of which it is one of the first.
+    fn begun(&mut self, id: LaneId) {
+        let kind = self.lanes[id.0].reading_kind();
+        let reading = self.reading.of_mut(kind);
+        if let Some(at) = reading.iter().position(|other| *other == id) {
+            reading.remove(at);
+        }
     }
 
     /// Whether there is room for another event.

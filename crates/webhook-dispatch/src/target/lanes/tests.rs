@@ -236,7 +236,7 @@ impl Model {
         for (_, lane) in &lanes.lanes {
             held += lane.events.len();
             assert!(lane.events.len() <= BOUNDS.per_lane);
-            if matches!(lane.state, State::Waiting | State::Reading) {
+            if !matches!(lane.state, State::Ready | State::InFlight) {
                 assert!(lane.events.is_empty(), "a waiting lane holds no bodies");
             }
         }
