@@ -75,6 +75,10 @@
 //!   `Retry-After` are ignored. If it has no room for an event that other targets want as well,
 //!   the event is dropped for it, and counted.
 //! - [`Control::reload`] replaces the configuration without losing, reordering or repeating events.
+//! - Dispatchers of several processes may share a queue
+//!   ([`Queue::is_shared`](webhook_queue::Queue::is_shared)). Each event is delivered by one of them,
+//!   in order, and by the next if that one ends. A process that loses its claim while an attempt is
+//!   under way may repeat an event.
 //! - An event older than `maxAgeMsec` is given up after its next failed attempt, or without one
 //!   while the target's breaker is not closed.
 //!
@@ -84,7 +88,8 @@
 //! those below it:
 //!
 //! - `supervisor` starts, reconfigures and stops workers when the configuration changes.
-//! - `intake` takes an event from `submit` to the queue's writer, the thread `webhook-queue`.
+//! - `intake` takes an event from `submit` to the queue's writer, the thread `webhook-queue`. The
+//!   thread `webhook-news` tells the workers what other processes did to a shared queue.
 //! - `worker` runs one thread for each target, `worker-TARGET`, which carries out what the target's
 //!   state decides. Its senders, `send-TARGET-N`, start on demand and end when idle.
 //! - `target` decides: lanes, [`retry`], breaker, rate. Pure: no clock, I/O or thread.
@@ -92,7 +97,7 @@
 //! - `http` makes connections: HTTP/1.1, sockets, name resolution, TLS, proxies.
 //! - `shared` has the clock, ids, keys, outcomes, incidents and counters.
 //!
-//! [`Dispatcher::shutdown`] joins the threads of workers, senders and the writer.
+//! [`Dispatcher::shutdown`] joins the threads of workers, senders, the writer and the news.
 //!
 //! *Architecture invariant*: ureq is used in one file and is in no public signature, nor is the
 //! storage engine; there is no async runtime. Time, transport, storage and the retry schedule

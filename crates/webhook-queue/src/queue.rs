@@ -140,7 +140,8 @@ pub trait Queue: Send + Sync + 'static {
     }
 
     /// Visits the entries after `after` that `target` is owed, in order, until `visit` breaks; of a
-    /// shared queue those of the slots that this process has a claim to.
+    /// shared queue those of the slots that this process has a claim to. Slots claimed since the target
+    /// was last read from the beginning (`after` is `None`) are left out until it is again.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -233,7 +234,8 @@ pub trait Queue: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The counts of each target and of the whole queue.
+    /// The counts of each target and of the whole queue. A shared queue keeps them in memory: it is
+    /// called after each commit.
     ///
     /// # Errors
     /// When the storage cannot be read.

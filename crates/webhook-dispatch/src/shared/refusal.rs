@@ -50,7 +50,8 @@ pub enum Refusal {
         /// The names of these targets.
         targets: Arc<[Arc<str>]>,
     },
-    /// The queue had not confirmed it by the deadline, and may still accept it. If it is submitted
+    /// The queue had not confirmed it by the deadline, or has lost the connection to its storage
+    /// meanwhile, and may still accept it. If it is submitted
     /// again without a key (see [`Submission`](crate::Submission)), it may be delivered twice,
     /// under two ids.
     #[error("the queue did not confirm the event in time; it may or may not have been accepted")]

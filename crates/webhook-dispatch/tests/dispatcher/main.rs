@@ -13,5 +13,7 @@ mod reload;
 mod repair;
 mod replacing;
 mod restart;
+mod shared;
+mod shared_queue;
 mod submitting;
 mod support;
