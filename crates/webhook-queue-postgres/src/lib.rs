@@ -28,8 +28,11 @@ mod pool;
 mod queue;
 mod reader;
 mod schema;
+mod segments;
 mod settings;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod worker;
 

@@ -31,6 +31,8 @@ pub struct Settings {
     pub poll: Duration,
     /// The most bytes of events and dead letters. An event counts for each of its targets.
     pub max_bytes: u64,
+    /// The size of a segment from which events go to the next one. The tables take a few of them.
+    pub segment_bytes: u64,
     /// How long idempotency keys are known.
     pub window: DuplicateWindow,
     /// The most last states.
@@ -82,6 +84,7 @@ impl Settings {
             lease: Duration::from_secs(5),
             poll: Duration::from_millis(5),
             max_bytes: 16 << 30,
+            segment_bytes: 128 << 20,
             window: DuplicateWindow::DEFAULT,
             max_last_states: LastState::DEFAULT_COUNT,
             worker_name: format!("process {}", std::process::id()),

@@ -13,6 +13,7 @@ use crate::lease::{Lease, Owner, Slots, Stop, boot_time};
 use crate::log::Log;
 use crate::news::{Happened, News, Pace};
 use crate::reader::Reader;
+use crate::segments::Segments;
 use crate::settings::Role;
 
 /// The time between two reads of the log, if nothing else reads it.
@@ -88,11 +89,18 @@ impl Worker {
         let (lease, follower) = (self.lease.clone(), self.follower.clone());
         self.spawn("queue-lease", move || lease.run(&*follower))?;
         let (stop, follower) = (self.stop.clone(), self.follower.clone());
+        let (lease, mut segments) = (
+            self.lease.clone(),
+            Segments::new(&database, self.log.clone()),
+        );
         self.spawn("queue-log", move || {
             let mut connection = database.connection();
             while !stop.wait(FOLLOW) {
                 // While the database is away, nothing changes.
-                follower.catch_up(&mut connection).ok();
+                let followed = follower.catch_up(&mut connection);
+                if followed.is_ok() && lease.is_first() {
+                    segments.step(&mut connection).ok();
+                }
             }
         })
     }
@@ -114,6 +122,11 @@ impl Worker {
     /// Permission to deliver an entry that was read under this claim.
     pub(crate) fn guard(&self, claim: Claim) -> Option<SlotGuard> {
         self.slots.guard(claim, boot_time())
+    }
+
+    /// The claims of now.
+    pub(crate) fn claims(&self) -> Vec<Claim> {
+        self.slots.claims()
     }
 
     /// Notes that this process has appended entries up to this one.

@@ -6,7 +6,7 @@ mod share;
 mod slots;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +47,8 @@ pub(crate) struct Lease {
     statements: Statements,
     /// The id of the worker; 0 without a lease.
     worker: AtomicU64,
+    /// Whether no other worker has a smaller id.
+    first: AtomicBool,
     lost: AtomicU64,
     stop: Stop,
     /// Held during each step of the thread.
@@ -105,6 +107,7 @@ impl Lease {
             database,
             slots,
             worker: AtomicU64::new(0),
+            first: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             stop: Stop::default(),
             step: Mutex::default(),
@@ -114,6 +117,11 @@ impl Lease {
     /// The id of this worker, while it has a lease.
     pub(crate) fn worker(&self) -> Option<u64> {
         Some(self.worker.load(Ordering::Acquire)).filter(|id| *id > 0)
+    }
+
+    /// Whether this worker does what one is to do: the one with the smallest id.
+    pub(crate) fn is_first(&self) -> bool {
+        self.worker().is_some() && self.first.load(Ordering::Relaxed)
     }
 
     /// How often the lease was lost.
@@ -218,6 +226,7 @@ impl Keeper<'_> {
             .slots
             .extend(before + lease.length() - lease.length() / 10);
         let [workers, rank, free]: [i32; 3] = [row.get(2), row.get(3), row.get(4)];
+        lease.first.store(rank == 0, Ordering::Relaxed);
         let slots = lease.slots.count();
         let share = share(slots, workers.cast_unsigned(), rank.cast_unsigned());
         let claims = lease.slots.claims();

@@ -24,7 +24,7 @@ const STATEMENT: &str = "\
     SELECT NULL::int8 AS number, NULL::int8[], NULL::int2[], NULL::int8[], NULL::int2[], \
         NULL::int4[], NULL::int8[], array_agg(target), array_agg(owed), array_agg(owed_bytes), \
         array_agg(dead), array_agg(dead_bytes), NULL::boolean, NULL::boolean, \
-        (SELECT min(first) - 1 FROM {schema}.segment) \
+        (SELECT greatest(min(first) - 1, 0) FROM {schema}.segment) \
     FROM {schema}.total \
     UNION ALL \
     SELECT number, settled, settled_target, attempted, attempted_target, attempts, not_before, \

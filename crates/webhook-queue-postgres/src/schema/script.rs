@@ -30,4 +30,5 @@ pub(super) fn creation(schema: &str, slots: u16) -> String {
         + &template::render(include_str!("flush.sql"), schema, &[])
         + &template::render(include_str!("repair.sql"), schema, &[])
         + &template::render(include_str!("lease.sql"), schema, &[])
+        + &template::render(include_str!("segments.sql"), schema, &[])
 }

@@ -1,0 +1,6 @@
+//! Tests of the parts against a server.
+
+mod leases;
+mod reads;
+mod segments;
+mod support;
