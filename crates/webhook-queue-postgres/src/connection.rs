@@ -33,6 +33,7 @@ pub(crate) type Parameter<'a> = &'a (dyn ToSql + Sync);
 pub(crate) struct Connection {
     connector: Arc<Connector>,
     session: Option<Session>,
+    was_made: bool,
     pause: Duration,
     /// Until when no attempt is made to connect again.
     retry_at: Option<Instant>,
@@ -53,6 +54,7 @@ impl Connection {
         Connection {
             connector,
             session: None,
+            was_made: false,
             pause: FIRST_PAUSE,
             retry_at: None,
         }
@@ -94,6 +96,9 @@ impl Connection {
             }
             match Session::open(&self.connector) {
                 Ok(session) => {
+                    if std::mem::replace(&mut self.was_made, true) {
+                        self.connector.note_reconnect();
+                    }
                     self.session = Some(session);
                     self.pause = FIRST_PAUSE;
                     self.retry_at = None;

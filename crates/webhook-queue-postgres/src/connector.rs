@@ -36,7 +36,7 @@ pub(crate) struct Connector {
     config: Config,
     tls: Option<MakeRustlsConnect>,
     storage: String,
-    made: AtomicU64,
+    reconnects: AtomicU64,
     opened: AtomicBool,
     reachable: AtomicBool,
 }
@@ -82,7 +82,7 @@ impl Connector {
             config,
             tls: tls.map(MakeRustlsConnect::new),
             storage,
-            made: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
             opened: AtomicBool::new(false),
             reachable: AtomicBool::new(false),
         })
@@ -93,9 +93,13 @@ impl Connector {
         &self.storage
     }
 
-    /// How many connections were made.
-    pub(crate) fn made(&self) -> u64 {
-        self.made.load(Ordering::Relaxed)
+    /// How many connections were made again.
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_reconnect(&self) {
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that the queue could be opened.
@@ -141,9 +145,6 @@ impl Connector {
             made => made,
         };
         self.set_reachable(made.is_ok());
-        if made.is_ok() {
-            self.made.fetch_add(1, Ordering::Relaxed);
-        }
         made
     }
 

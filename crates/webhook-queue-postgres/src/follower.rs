@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use webhook_queue::{Claim, QueueError};
 
+use crate::ages::Ages;
 use crate::connection::{Connection, Session};
 use crate::failure::Failure;
 use crate::lease::Owner;
@@ -18,6 +19,7 @@ pub(crate) struct Follower {
     pub(crate) log: Arc<Log>,
     pub(crate) reader: Arc<Reader>,
     pub(crate) news: Arc<News>,
+    pub(crate) ages: Arc<Ages>,
     /// Targets were added or removed since [`targets_changed`](Follower::targets_changed).
     targets_changed: AtomicBool,
 }
@@ -25,6 +27,7 @@ pub(crate) struct Follower {
 impl Follower {
     pub(crate) fn new(log: Arc<Log>, reader: Arc<Reader>, news: Arc<News>) -> Follower {
         Follower {
+            ages: Arc::new(Ages::new(log.clone(), reader.clone())),
             log,
             reader,
             news,
@@ -75,6 +78,10 @@ impl Follower {
 impl Owner for Follower {
     fn catch_up(&self, connection: &mut Connection) -> Result<(), QueueError> {
         connection.run("read", |session| self.follow(session))
+    }
+
+    fn oldest(&self) -> Option<i64> {
+        self.ages.oldest_of_own()
     }
 
     fn begin(&self, connection: &mut Connection, claims: &[Claim]) -> Result<(), QueueError> {

@@ -13,6 +13,7 @@
 
 #![allow(dead_code, reason = "the parts are not connected yet")]
 
+mod ages;
 mod connection;
 mod connector;
 mod database;
@@ -30,6 +31,7 @@ mod reader;
 mod schema;
 mod segments;
 mod settings;
+mod shared_statistics;
 mod targets;
 #[cfg(test)]
 mod tests;

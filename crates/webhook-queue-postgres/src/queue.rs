@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use webhook_queue::{
     Claim, CommitResult, DeadLetter, EntryId, Event, News, Owed, Queue, QueueError, Quotas,
-    Settlement, SlotGuard, Statistics, TargetHold, TargetStatistics,
+    Settlement, SharedStatistics, SlotGuard, Statistics, TargetHold, TargetStatistics,
 };
 
 use crate::connection::Connection;
 use crate::database::Database;
 use crate::dead_letters::DeadLetters;
 use crate::flush::{Flusher, Known, states};
-use crate::settings::Settings;
+use crate::lease::Owner;
+use crate::settings::{Role, Settings};
 use crate::targets::Targets;
 use crate::worker::Worker;
 
@@ -30,7 +31,7 @@ pub struct PostgresQueue {
     flusher: Flusher,
     dead_letters: DeadLetters,
     known: Known,
-    worker: Worker,
+    pub(crate) worker: Worker,
     /// For what operators look at and change, and for single look-ups.
     connection: Mutex<Connection>,
     fenced: AtomicU64,
@@ -110,6 +111,10 @@ impl PostgresQueue {
     }
 
     fn target(&self, name: &str) -> Result<Option<i16>, QueueError> {
+        if self.database.settings.role == Role::Operator {
+            // No thread follows the log for it.
+            self.worker.follower.catch_up(&mut self.connection())?;
+        }
         self.refresh_targets()?;
         Ok(self.targets.id(name))
     }
@@ -244,6 +249,9 @@ impl Queue for PostgresQueue {
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {
+        if self.database.settings.role == Role::Operator {
+            self.worker.look(&mut self.connection())?;
+        }
         self.refresh_targets()?;
         let usage = self.flusher.usage();
         let number = |it: i64| u64::try_from(it).unwrap_or(0);
@@ -251,8 +259,16 @@ impl Queue for PostgresQueue {
             bytes: usage.bytes,
             max_bytes: usage.max_bytes,
             last_states: states(&self.worker.log),
+            shared: Some(SharedStatistics {
+                leases_lost: self.worker.lease.lost(),
+                fenced: self.fenced.load(Ordering::Relaxed),
+                reconnects: self.database.connector.reconnects(),
+                reachable: self.database.connector.is_reachable(),
+                ..self.worker.shared.last()
+            }),
             ..Statistics::default()
         };
+        let ages = &self.worker.follower.ages;
         let log = self.worker.log.read();
         for (name, id) in self.targets.all().iter() {
             let totals = log.totals(*id);
@@ -260,7 +276,7 @@ impl Queue for PostgresQueue {
             statistics.targets.push(TargetStatistics {
                 target: name.to_string(),
                 pending: number(totals.owed),
-                oldest_accepted_at: None,
+                oldest_accepted_at: ages.oldest(*id).map(|it| self.database.to_local(it)),
                 owed_bytes: number(totals.owed_bytes),
                 dead: number(totals.dead),
                 dead_bytes: number(totals.dead_bytes),

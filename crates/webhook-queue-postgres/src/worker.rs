@@ -15,9 +15,13 @@ use crate::news::{Happened, News, Pace};
 use crate::reader::Reader;
 use crate::segments::Segments;
 use crate::settings::Role;
+use crate::shared_statistics::Shared;
 
 /// The time between two reads of the log, if nothing else reads it.
 const FOLLOW: Duration = Duration::from_millis(300);
+
+/// The time between two looks for statistics.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The fence of an operator's reads, under which nothing is delivered.
 const OPERATOR: u64 = u64::MAX;
@@ -29,6 +33,7 @@ pub(crate) struct Worker {
     pub(crate) reader: Arc<Reader>,
     pub(crate) follower: Arc<Follower>,
     pub(crate) lease: Arc<Lease>,
+    pub(crate) shared: Arc<Shared>,
     slots: Arc<Slots>,
     news: Arc<News>,
     watch: Mutex<Watch>,
@@ -61,6 +66,7 @@ impl Worker {
         let worker = Worker {
             follower: Arc::new(follower),
             lease: Arc::new(Lease::new(database.clone(), slots.clone())),
+            shared: Arc::new(Shared::new(database)),
             log,
             reader,
             slots,
@@ -72,7 +78,7 @@ impl Worker {
             stop: Arc::default(),
             threads: Mutex::default(),
         };
-        worker.follower.catch_up(connection)?;
+        worker.look(connection)?;
         match database.settings.role {
             Role::Operator => {
                 for slot in 0..database.meta.slots {
@@ -89,18 +95,18 @@ impl Worker {
         let (lease, follower) = (self.lease.clone(), self.follower.clone());
         self.spawn("queue-lease", move || lease.run(&*follower))?;
         let (stop, follower) = (self.stop.clone(), self.follower.clone());
-        let (lease, mut segments) = (
-            self.lease.clone(),
-            Segments::new(&database, self.log.clone()),
-        );
+        let mut upkeep = Upkeep {
+            segments: Segments::new(&database, self.log.clone()),
+            connection: database.connection(),
+            lease: self.lease.clone(),
+            shared: self.shared.clone(),
+            look: Instant::now(),
+            follower,
+        };
         self.spawn("queue-log", move || {
-            let mut connection = database.connection();
             while !stop.wait(FOLLOW) {
                 // While the database is away, nothing changes.
-                let followed = follower.catch_up(&mut connection);
-                if followed.is_ok() && lease.is_first() {
-                    segments.step(&mut connection).ok();
-                }
+                upkeep.step().ok();
             }
         })
     }
@@ -174,6 +180,16 @@ impl Worker {
         }
     }
 
+    /// Follows the log, and reads what statistics have besides. A thread of a worker does so again
+    /// and again, and for an operator each call for statistics.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn look(&self, connection: &mut Connection) -> Result<(), QueueError> {
+        self.follower.catch_up(connection)?;
+        look(&self.follower, &self.shared, None, connection)
+    }
+
     /// Gives all claims back, and ends the threads.
     pub(crate) fn close(&self) {
         self.lease.stop();
@@ -184,6 +200,49 @@ impl Worker {
             thread.join().ok();
         }
     }
+}
+
+/// What the thread `queue-log` does.
+struct Upkeep {
+    follower: Arc<Follower>,
+    lease: Arc<Lease>,
+    segments: Segments,
+    shared: Arc<Shared>,
+    connection: Connection,
+    /// When statistics are due.
+    look: Instant,
+}
+
+impl Upkeep {
+    fn step(&mut self) -> Result<(), QueueError> {
+        self.follower.catch_up(&mut self.connection)?;
+        if self.lease.is_first() {
+            self.segments.step(&mut self.connection).ok();
+        }
+        if Instant::now() < self.look {
+            return Ok(());
+        }
+        look(
+            &self.follower,
+            &self.shared,
+            self.lease.worker(),
+            &mut self.connection,
+        )?;
+        self.look = Instant::now() + LOOK;
+        Ok(())
+    }
+}
+
+/// Reads what statistics have besides the log.
+fn look(
+    follower: &Follower,
+    shared: &Shared,
+    worker: Option<u64>,
+    connection: &mut Connection,
+) -> Result<(), QueueError> {
+    let targets = follower.log.read().targets();
+    follower.ages.refresh(&targets)?;
+    connection.run("look at", |session| shared.refresh(session, worker))
 }
 
 impl Drop for Worker {

@@ -32,6 +32,9 @@ pub(crate) trait Owner: Send + Sync {
     /// The log cannot be read.
     fn catch_up(&self, connection: &mut Connection) -> Result<(), QueueError>;
 
+    /// When the oldest entry was accepted that this process's slots are owed, by the server's clock.
+    fn oldest(&self) -> Option<i64>;
+
     /// Begins claims, after [`catch_up`](Owner::catch_up).
     ///
     /// # Errors
@@ -94,7 +97,7 @@ impl Lease {
                      VALUES (nextval('{schema}.worker_id'), $1, clock_timestamp() + $2::int8 * interval '1 ms') \
                      RETURNING id"),
                 renew: sql("SELECT renewed, now_ms, workers, rank, free \
-                     FROM {schema}.renew_lease($1, $2::int8 * interval '1 ms')"),
+                     FROM {schema}.renew_lease($1, $2::int8 * interval '1 ms', $3)"),
                 claim: sql("SELECT claimed, fence FROM {schema}.claim_slots($1, $2, $3)"),
                 release: sql(
                     "UPDATE {schema}.slot SET owner = NULL WHERE owner = $1 AND slot = ANY ($2)",
@@ -198,11 +201,16 @@ impl Keeper<'_> {
             }
         };
         let (lease, statements) = (self.lease, &self.lease.statements);
+        let oldest = owner.oldest();
         let before = boot_time();
         let row = self.connection.run("renew the lease of", |session| {
             session.query_one(
                 &statements.renew,
-                &[&worker.cast_signed(), &milliseconds(lease.length())],
+                &[
+                    &worker.cast_signed(),
+                    &milliseconds(lease.length()),
+                    &oldest,
+                ],
             )
         })?;
         let (renewed, now_ms): (bool, i64) = (row.get(0), row.get(1));

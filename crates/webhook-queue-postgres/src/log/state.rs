@@ -186,6 +186,13 @@ impl LogState {
         }
     }
 
+    /// The targets that the log names.
+    pub(crate) fn targets(&self) -> Vec<TargetId> {
+        // 0 counts the last states.
+        let targets = self.targets.keys().copied();
+        targets.filter(|it| *it > 0).collect()
+    }
+
     /// Forgets the targets that were removed.
     pub(crate) fn retain(&mut self, exists: impl Fn(TargetId) -> bool) {
         self.targets.retain(|target, _| exists(*target));

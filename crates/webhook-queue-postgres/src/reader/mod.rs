@@ -23,6 +23,7 @@ use crate::log::{Log, TargetId};
 use crate::pool::Pool;
 use keys::Keys;
 use pages::Pages;
+pub(crate) use pages::Place;
 use sessions::{Session, Sessions};
 use statements::{BYTES, Found, ROWS, Statements, is_full, split};
 use tail::{Tail, TailEntry};
@@ -130,6 +131,31 @@ impl Reader {
     /// The last entry, and all before it are committed.
     pub(crate) fn last_entry_statement(&self) -> &str {
         &self.statements.last
+    }
+
+    /// The generation, which grows when slots are claimed or entries owed again, all slots, and
+    /// those with a claim.
+    pub(crate) fn slots(&self) -> (u64, Vec<i16>, Vec<i16>) {
+        let tail = lock(&self.tail);
+        let all = 0..self.slots.count().cast_signed();
+        (
+            tail.generation(),
+            all.collect(),
+            claimed(&self.slots.fences()),
+        )
+    }
+
+    /// Finds the oldest entry that a target is owed in some slots, from where it was found before.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn oldest(
+        &self,
+        target: TargetId,
+        slots: &[i16],
+        place: Place,
+    ) -> Result<Place, QueueError> {
+        self.pages.oldest(target, slots, place)
     }
 
     /// Reads the tail on.

@@ -12,6 +12,9 @@ use crate::pool::Pool;
 /// The most rows of a page that is read without bodies.
 const SPARSE_ROWS: i64 = 4096;
 
+/// Pages that are read to find the oldest entry.
+const PAGES: usize = 4;
+
 /// Entries that a target is owed.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -23,6 +26,15 @@ pub(super) struct Page {
     pub(super) is_last: bool,
     /// Most entries were settled: the next page is better read without bodies.
     pub(super) is_sparse: bool,
+}
+
+/// Where the oldest entry is that a target is owed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// No entry up to this one is owed.
+    pub(crate) after: u64,
+    /// When the next one that is was accepted, by the server's clock.
+    pub(crate) accepted_at: Option<i64>,
 }
 
 /// Reads pages.
@@ -45,6 +57,48 @@ impl Pages {
     /// The next entries that a target is owed after `after`. A sparse page reads the entries first,
     /// and then the bodies of those that are owed.
     pub(super) fn page(
+        &self,
+        target: TargetId,
+        slots: &[i16],
+        after: u64,
+        sparse: bool,
+    ) -> Result<Page, QueueError> {
+        let mut page = self.scan(target, slots, after, sparse)?;
+        if sparse {
+            self.fill(target, &mut page)?;
+        }
+        Ok(page)
+    }
+
+    /// Finds the oldest entry that a target is owed in some slots, from where it was found before. It
+    /// reads a few pages at most, and goes on from there the next time.
+    pub(super) fn oldest(
+        &self,
+        target: TargetId,
+        slots: &[i16],
+        mut place: Place,
+    ) -> Result<Place, QueueError> {
+        for _ in 0..PAGES {
+            let page = self.scan(target, slots, place.after, true)?;
+            if let Some((found, _)) = page.owed.first() {
+                return Ok(Place {
+                    after: found.entry - 1,
+                    accepted_at: Some(found.accepted_at()),
+                });
+            }
+            if page.is_last {
+                return Ok(Place {
+                    after: page.end,
+                    accepted_at: None,
+                });
+            }
+            place.after = page.end;
+        }
+        Ok(place)
+    }
+
+    /// A page, without bodies if it is sparse.
+    fn scan(
         &self,
         target: TargetId,
         slots: &[i16],
@@ -98,9 +152,6 @@ impl Pages {
                 }
             }
             page.is_sparse = page.owed.len() * 2 < scanned;
-            if sparse {
-                self.fill(target, &mut page)?;
-            }
             return Ok(page);
         }
     }

@@ -165,7 +165,7 @@ impl Found {
     }
 
     /// Of the server's clock.
-    fn accepted_at(&self) -> i64 {
+    pub(super) fn accepted_at(&self) -> i64 {
         self.row.get(3)
     }
 

@@ -1,11 +1,12 @@
 -- The functions of leases: which worker owns which slots. They use clock_timestamp(), since now() is
 -- the time at which a transaction began, perhaps before a wait for a lock.
 
--- Renews a lease; `renewed` is false if it had expired. `workers` are those with a lease, `rank` is
+-- Renews a lease. `p_oldest` is when the oldest entry was accepted that its slots are owed. `renewed` is false if it had expired. `workers` are those with a lease, `rank` is
 -- the number of those with a smaller id, and `free` the number of slots that no other of them owns.
 CREATE OR REPLACE FUNCTION {schema}.renew_lease(
     p_worker int8,
     p_lease interval,
+    p_oldest int8,
     OUT renewed boolean,
     OUT now_ms int8,
     OUT workers int4,
@@ -13,7 +14,9 @@ CREATE OR REPLACE FUNCTION {schema}.renew_lease(
     OUT free int4
 ) LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE {schema}.worker SET expires = clock_timestamp() + p_lease
+    now_ms := extract(epoch FROM clock_timestamp()) * 1000;
+    UPDATE {schema}.worker SET expires = clock_timestamp() + p_lease, renewed = clock_timestamp(),
+            lag_msec = greatest(now_ms - p_oldest, 0)
         WHERE id = p_worker AND expires > clock_timestamp();
     renewed := FOUND;
     now_ms := extract(epoch FROM clock_timestamp()) * 1000;

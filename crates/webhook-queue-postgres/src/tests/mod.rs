@@ -3,4 +3,5 @@
 mod leases;
 mod reads;
 mod segments;
+mod sharing;
 mod support;
