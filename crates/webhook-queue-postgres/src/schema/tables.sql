@@ -86,7 +86,9 @@ CREATE TABLE {schema}.event_{n} (
     body bytea NOT NULL,
     PRIMARY KEY (entry)
 ) WITH (autovacuum_vacuum_insert_threshold = -1);
-ALTER TABLE {schema}.event_{n} ALTER body SET STORAGE MAIN;
+-- Everything stays in its row while it fits a page: MAIN, for columns of 24 bytes and more.
+ALTER TABLE {schema}.event_{n} ALTER body SET STORAGE MAIN, ALTER attributes SET STORAGE MAIN,
+    ALTER key SET STORAGE MAIN, ALTER targets SET STORAGE MAIN;
 CREATE INDEX ON {schema}.event_{n} (hash, entry);
 {end}
 
@@ -132,7 +134,7 @@ CREATE TABLE {schema}.log_row (
 {each segment}
 CREATE TABLE {schema}.log_{n} (LIKE {schema}.log_row INCLUDING ALL)
     WITH (autovacuum_vacuum_insert_threshold = -1);
-ALTER TABLE {schema}.log_{n} ALTER settled SET STORAGE MAIN;
+ALTER TABLE {schema}.log_{n} ALTER settled SET STORAGE MAIN, ALTER settled_target SET STORAGE MAIN;
 {end}
 
 -- The segments as one. A query by `entry`, `(hash, entry)`, `number` or `(writer, n)` uses the indexes.
@@ -158,7 +160,8 @@ CREATE TABLE {schema}.parked (
     number int8 NOT NULL,
     PRIMARY KEY (entry, target)
 );
-ALTER TABLE {schema}.parked ALTER body SET STORAGE MAIN;
+ALTER TABLE {schema}.parked ALTER body SET STORAGE MAIN, ALTER attributes SET STORAGE MAIN,
+    ALTER key SET STORAGE MAIN;
 CREATE INDEX ON {schema}.parked (hash, entry);
 CREATE INDEX ON {schema}.parked (number);
 
@@ -178,7 +181,8 @@ CREATE TABLE {schema}.dead (
     note bytea NOT NULL,
     PRIMARY KEY (target, entry)
 );
-ALTER TABLE {schema}.dead ALTER body SET STORAGE MAIN;
+ALTER TABLE {schema}.dead ALTER body SET STORAGE MAIN, ALTER attributes SET STORAGE MAIN,
+    ALTER key SET STORAGE MAIN;
 CREATE INDEX ON {schema}.dead (died_at);
 
 -- Idempotency keys, by their hash.
@@ -219,7 +223,8 @@ BEGIN
                WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
 {each segment}
         ALTER TABLE {schema}.event_{n} ALTER body SET COMPRESSION lz4;
-        ALTER TABLE {schema}.log_{n} ALTER settled SET COMPRESSION lz4;
+        ALTER TABLE {schema}.log_{n} ALTER settled SET COMPRESSION lz4,
+            ALTER settled_target SET COMPRESSION lz4;
 {end}
         ALTER TABLE {schema}.parked ALTER body SET COMPRESSION lz4;
         ALTER TABLE {schema}.dead ALTER body SET COMPRESSION lz4;

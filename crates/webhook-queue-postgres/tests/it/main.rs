@@ -5,3 +5,4 @@ mod opening;
 mod outcomes;
 mod proxy;
 mod support;
+mod tls;
