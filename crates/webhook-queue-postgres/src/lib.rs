@@ -11,8 +11,6 @@
 //! the log, and so knows what is settled. Keys are divided into *slots*, each of which has one
 //! owner at a time; the slot's *epoch* tells settlements of an earlier owner.
 
-#![allow(dead_code, reason = "the parts are not connected yet")]
-
 mod ages;
 mod connection;
 mod connector;

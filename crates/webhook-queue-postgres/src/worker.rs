@@ -131,6 +131,7 @@ impl Worker {
     }
 
     /// The claims of now.
+    #[cfg(test)]
     pub(crate) fn claims(&self) -> Vec<Claim> {
         self.slots.claims()
     }

@@ -119,11 +119,6 @@ impl Segments {
         }
     }
 
-    /// How many segments are in use.
-    pub(crate) fn statement_in_use(&self) -> &str {
-        &self.statements.in_use
-    }
-
     fn in_use(&self, connection: &mut Connection) -> Result<Vec<Segment>, QueueError> {
         let rows = connection.run("look at", |session| {
             session.query(&self.statements.in_use, &[])

@@ -1,5 +1,6 @@
 //! Tests of the queue on a PostgreSQL server of their own.
 
+mod bounds;
 mod commits;
 mod opening;
 mod outcomes;
