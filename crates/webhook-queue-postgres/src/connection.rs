@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The time that a statement may take. The server's own time-outs are shorter; this one ends the
 /// wait for a server that does not answer at all.
-const STATEMENT: Duration = Duration::from_secs(25);
+const STATEMENT: Duration = Duration::from_secs(15);
 
 /// The time that is given to the server to be told of the end of a connection.
 const FAREWELL: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use webhook_queue::QueueError;
@@ -23,8 +23,8 @@ const OLDEST_SERVER: u32 = 14;
 /// Settings of each session. Times are milliseconds. A commit is on the disk when it returns,
 /// whatever the default of the database is. Every read has an index that has its order, and there may
 /// be no statistics from which the planner could know that; plans are made once.
-const SESSION: &str = "SET statement_timeout = 20000; SET lock_timeout = 10000; \
-     SET idle_in_transaction_session_timeout = 20000; \
+const SESSION: &str = "SET statement_timeout = 10000; SET lock_timeout = 5000; \
+     SET idle_in_transaction_session_timeout = 10000; \
      SET default_transaction_isolation = 'read committed'; SET client_min_messages = warning; \
      SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
      SET enable_bitmapscan = off; SET enable_sort = off; \
@@ -52,7 +52,7 @@ impl Connector {
             )
         })?;
         let storage = storage(&config, &settings.schema);
-        let hosts = config.get_hosts();
+        let hosts = config.get_hosts().to_vec();
         let is_local = hosts.iter().all(|host| matches!(host, Host::Unix(_)));
         let ssl_mode = match is_local {
             // As in libpq, whatever is asked for.
@@ -72,6 +72,10 @@ impl Connector {
         }
         if config.get_application_name().is_none() {
             config.application_name("webhookd");
+        }
+        if hosts.len() > 1 {
+            // The one of them that can be written to.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         config.keepalives(true);
         config.keepalives_idle(Duration::from_secs(5));

@@ -116,5 +116,8 @@ BEGIN
 {end}
     END CASE;
     UPDATE {schema}.segment SET ordinal = NULL, first = NULL WHERE segment = v_segment;
+    -- A writer is a process: one from before so many starts has no call under way.
+    DELETE FROM {schema}.writer
+        WHERE writer < (SELECT last_value FROM {schema}.writer_id) - 10000;
     RETURN true;
 END $$;

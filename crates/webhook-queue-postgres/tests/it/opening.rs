@@ -143,3 +143,19 @@ fn a_standby_is_refused_and_a_full_disk_passes() {
     assert_eq!(found, "3|3");
     queue.close().expect("it closes");
 }
+
+#[test]
+fn of_several_hosts_the_one_that_can_be_written_to_is_used() {
+    let (Some(primary), Some(other)) = (Postgres::start(&[]), Postgres::start(&[])) else {
+        return;
+    };
+    other.query("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()");
+    let hosts = [&other, &primary].map(|it| it.port().to_string()).join(",");
+    let connection = format!(
+        "host=127.0.0.1,127.0.0.1 port={hosts} user=webhook password={PASSWORD} dbname=webhook"
+    );
+    let queue = PostgresQueue::open(at(connection, &primary)).expect("it opens");
+    append(&queue, &[event(0, "k", &["a"])]);
+    assert_eq!(primary.query("SELECT count(*) FROM webhook.events"), "1");
+    queue.close().expect("it closes");
+}

@@ -156,20 +156,19 @@ fn an_unknown_commit_is_found_when_its_events_are_committed_again() {
             let writer = scope.spawn(|| queue.commit(&events, &[]));
             until_one_waits(&postgres, 1);
             proxy.cut(true);
+            if !is_stored {
+                postgres.query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \
+                     wait_event_type = 'Lock' AND query LIKE '%flush(%' AND pid <> pg_backend_pid()",
+                );
+            }
+            drop(lock);
             let unknown = writer.join().expect("it does not panic");
             assert!(
                 matches!(unknown, Err(QueueError::Unknown { .. })),
                 "{unknown:?}"
             );
         });
-        if !is_stored {
-            postgres.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                 WHERE wait_event_type = 'Lock' AND query LIKE '%flush(%' AND pid <> pg_backend_pid()",
-            );
-        }
-        drop(lock);
-        until_one_waits(&postgres, 0);
         let count = if is_stored { "3|3" } else { "4|4" };
         eventually(|| (stored(&postgres) == count).then_some(()));
         let unknown = queue.commit(&events, &[]);
