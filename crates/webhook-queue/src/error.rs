@@ -75,7 +75,7 @@ pub enum QueueError {
     },
 
     /// The storage of a shared queue cannot be reached. Nothing was stored or applied.
-    #[error("{storage} cannot be reached; nothing was accepted")]
+    #[error("{storage} cannot be reached")]
     Unavailable {
         /// The storage, without secrets, for example its host and database.
         storage: String,
