@@ -89,10 +89,7 @@ impl Connection {
             if let Some(retry_at) = self.retry_at
                 && Instant::now() < retry_at
             {
-                return Err(QueueError::Unavailable {
-                    storage: self.connector.storage().to_owned(),
-                    source: "the last attempt to connect failed".into(),
-                });
+                return Err(self.connector.unavailable());
             }
             match Session::open(&self.connector) {
                 Ok(session) => {

@@ -1,6 +1,7 @@
 //! Makes connections to the database.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -10,7 +11,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use webhook_queue::QueueError;
 
-use crate::failure::{of_connecting, unusable};
+use crate::failure::{describe, of_connecting, unusable};
 use crate::settings::{Settings, SslMode};
 use crate::tls;
 
@@ -39,6 +40,8 @@ pub(crate) struct Connector {
     reconnects: AtomicU64,
     opened: AtomicBool,
     reachable: AtomicBool,
+    /// Why the last attempt to connect failed.
+    found: Mutex<Option<String>>,
 }
 
 impl Connector {
@@ -89,6 +92,7 @@ impl Connector {
             reconnects: AtomicU64::new(0),
             opened: AtomicBool::new(false),
             reachable: AtomicBool::new(false),
+            found: Mutex::default(),
         })
     }
 
@@ -124,10 +128,19 @@ impl Connector {
     pub(crate) fn check(&self) -> Result<(), QueueError> {
         match self.is_reachable() {
             true => Ok(()),
-            false => Err(QueueError::Unavailable {
-                storage: self.storage.clone(),
-                source: "the last attempt to connect failed".into(),
-            }),
+            false => Err(self.unavailable()),
+        }
+    }
+
+    /// The error while it cannot be reached, with what the last attempt found.
+    pub(crate) fn unavailable(&self) -> QueueError {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        QueueError::Unavailable {
+            storage: self.storage.clone(),
+            source: match &*found {
+                Some(found) => found.clone().into(),
+                None => "the connection was lost".into(),
+            },
         }
     }
 
@@ -149,6 +162,11 @@ impl Connector {
             made => made,
         };
         self.set_reachable(made.is_ok());
+        let found = made.as_ref().err().map(|error| match error {
+            QueueError::Unavailable { source, .. } => describe(&**source),
+            error => describe(error),
+        });
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
         made
     }
 

@@ -61,3 +61,52 @@ fn what_is_appended_is_owed_in_order_until_it_is_settled_and_over_reopening() {
     assert_eq!(owed(&queue, "a")[0].body, b"body 150");
     queue.close().unwrap();
 }
+
+#[test]
+fn no_row_is_updated_or_deleted_for_an_event_that_is_delivered() {
+    let Some(postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    let queue = open(&postgres);
+    let events: Vec<_> = (0..600)
+        .map(|at| event(at, &format!("k{}", at % 7), &["a"]))
+        .collect();
+    for group in events.chunks(100) {
+        append(&queue, group);
+    }
+    numbers(&queue, "a", 600);
+    for read in owed(&queue, "a").chunks(100) {
+        let attempted = |it| {
+            let outcome = Settled::Attempted {
+                attempts: 1,
+                not_before: 9,
+            };
+            settlement(&queue, "a", it, outcome)
+        };
+        let attempted: Vec<_> = read.iter().take(10).filter_map(attempted).collect();
+        queue.commit(&[], &attempted).unwrap();
+        let all = read
+            .iter()
+            .filter_map(|it| settlement(&queue, "a", it, Settled::Delivered));
+        let all: Vec<_> = all.collect();
+        queue.commit(&[], &all).unwrap();
+    }
+    assert!(owed(&queue, "a").is_empty());
+    queue.close().unwrap();
+    let count = |columns: &str| {
+        postgres.query(&format!(
+            "SELECT sum({columns}) FROM pg_stat_user_tables WHERE schemaname = 'webhook' \
+             AND relname NOT IN ('worker', 'slot', 'segment')"
+        ))
+    };
+    // 600 events, 18 rows of the log, 1 target, 3 rows of meta, and the head.
+    let inserted = eventually(|| {
+        let rows = postgres
+            .query("SELECT count(*) FROM webhook.log")
+            .parse::<u64>();
+        let rows = rows.unwrap() + 600 + 1 + 3 + 1;
+        (count("n_tup_ins") == rows.to_string()).then_some(rows)
+    });
+    assert_eq!(inserted, 623);
+    assert_eq!(count("n_tup_upd + n_tup_del + n_dead_tup"), "0");
+}
