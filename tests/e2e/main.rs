@@ -26,6 +26,7 @@ mod notify;
 mod only_changes;
 mod packaging;
 mod postgres;
+mod queue_copy;
 mod queue_files;
 mod quotas;
 mod receive;

@@ -32,7 +32,7 @@ fn unusable(folder: &Folder, database: &str) -> Ended {
     launch.run("")
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("the path is text")
 }
 
@@ -204,13 +204,17 @@ fn worker(config: &Path, state: &str) -> Process {
 }
 
 /// What a command prints.
-fn output(args: &[&str]) -> String {
+pub(crate) fn output(args: &[&str]) -> String {
     let ended = command(args).expect_code(0);
     String::from_utf8(ended.stdout).expect("it prints text")
 }
 
 /// Repeats a look until it shows what is waited for.
-fn until<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, done: impl Fn(&T) -> bool) -> T {
+pub(crate) fn until<T: std::fmt::Debug>(
+    what: &str,
+    look: impl Fn() -> T,
+    done: impl Fn(&T) -> bool,
+) -> T {
     let start = Instant::now();
     loop {
         let seen = look();
@@ -225,7 +229,7 @@ fn until<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, done: impl Fn(&T)
     }
 }
 
-fn stats(args: &[&str]) -> Value {
+pub(crate) fn stats(args: &[&str]) -> Value {
     let text = output(&[&["queue", "stats", "--format", "json"], args].concat());
     serde_json::from_str(&text).expect("it prints JSON")
 }

@@ -1,6 +1,7 @@
 //! `webhookd queue`: shows, checks and compacts a queue.
 
 mod apart;
+mod copy;
 mod findings;
 mod holdings;
 
@@ -73,6 +74,7 @@ enum QueueCommand {
     /// The first worker creates them, if its user may. If not, an administrator runs this script:
     /// webhookd queue schema --grant ROLE | psql DATABASE
     Schema(SchemaArgs),
+    Copy(copy::CopyArgs),
     /// Delete all events owed to one target, and its dead letters
     ///
     /// For a target that was removed from the configuration, or renamed. This cannot be undone.
@@ -182,6 +184,7 @@ pub(crate) fn run(args: QueueArgs) -> Result<ExitCode> {
             };
             return findings.write(&mut out);
         }
+        QueueCommand::Copy(args) => return copy::run(&args),
         QueueCommand::Schema(args) => out.write_all(args.script()?.as_bytes())?,
         QueueCommand::DropTarget {
             target,
