@@ -9,9 +9,10 @@ use crate::ages::Ages;
 use crate::connection::{Connection, Session};
 use crate::failure::Failure;
 use crate::lease::Owner;
-use crate::log::Log;
+use crate::log::{Log, TargetId};
 use crate::news::News;
 use crate::reader::Reader;
+use crate::targets::Targets;
 
 /// Follows the log. Any thread may do so, with a connection of its own.
 #[derive(Debug)]
@@ -20,15 +21,22 @@ pub(crate) struct Follower {
     pub(crate) reader: Arc<Reader>,
     pub(crate) news: Arc<News>,
     pub(crate) ages: Arc<Ages>,
-    /// Targets were added or removed since [`targets_changed`](Follower::targets_changed).
+    targets: Arc<Targets>,
+    /// Targets were added or removed since they were read.
     targets_changed: AtomicBool,
 }
 
 impl Follower {
-    pub(crate) fn new(log: Arc<Log>, reader: Arc<Reader>, news: Arc<News>) -> Follower {
+    pub(crate) fn new(
+        log: Arc<Log>,
+        targets: Arc<Targets>,
+        reader: Arc<Reader>,
+        news: Arc<News>,
+    ) -> Follower {
         Follower {
             ages: Arc::new(Ages::new(log.clone(), reader.clone())),
             log,
+            targets,
             reader,
             news,
             targets_changed: AtomicBool::new(false),
@@ -50,9 +58,35 @@ impl Follower {
         if applied.targets_changed {
             self.targets_changed.store(true, Ordering::Release);
         }
+        if self.targets_changed.load(Ordering::Acquire) {
+            self.reload_targets(session)?;
+        }
         if applied.replayed {
             self.replayed();
         }
+        Ok(())
+    }
+
+    /// Reads the targets again. One that another process has added may be owed something already.
+    fn reload_targets(&self, session: &mut Session) -> Result<(), Failure> {
+        let before = self.targets.all();
+        self.targets_changed.store(false, Ordering::Release);
+        if let Err(failure) = self.targets.reload(session) {
+            self.targets_changed.store(true, Ordering::Release);
+            return Err(failure);
+        }
+        let after = self.targets.all();
+        let removed: Vec<TargetId> = before
+            .values()
+            .copied()
+            .filter(|id| !after.values().any(|it| it == id))
+            .collect();
+        if !removed.is_empty() {
+            self.reader.retain(|id| !removed.contains(&id));
+            self.log
+                .change(|log| log.retain(|id| !removed.contains(&id)));
+        }
+        self.news.note_reread();
         Ok(())
     }
 
@@ -61,11 +95,6 @@ impl Follower {
         // The log forgets settlements of truncated segments, so no reader may show their entries.
         self.reader.forget(page.truncated);
         Ok(self.log.change(|log| log.apply(after, &page)))
-    }
-
-    /// Whether targets were added or removed since the last call.
-    pub(crate) fn targets_changed(&self) -> bool {
-        self.targets_changed.swap(false, Ordering::AcqRel)
     }
 
     /// Entries are owed again that were settled: all targets begin at the first entry.

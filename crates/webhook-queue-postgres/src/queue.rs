@@ -1,7 +1,7 @@
 //! The queue as a whole.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,8 +35,6 @@ pub struct PostgresQueue {
     /// For what operators look at and change, and for single look-ups.
     connection: Mutex<Connection>,
     fenced: AtomicU64,
-    /// Targets were added or removed since they were read.
-    are_targets_stale: AtomicBool,
 }
 
 impl PostgresQueue {
@@ -50,7 +48,7 @@ impl PostgresQueue {
         let database = Arc::new(database);
         let targets = Arc::new(Targets::new(&database));
         connection.run("read", |session| targets.reload(session))?;
-        let worker = Worker::open(&database, &mut connection)?;
+        let worker = Worker::open(&database, targets.clone(), &mut connection)?;
         let flusher = Flusher::new(
             database.clone(),
             worker.log.clone(),
@@ -62,7 +60,6 @@ impl PostgresQueue {
             known: Known::new(&database),
             connection: Mutex::new(connection),
             fenced: AtomicU64::new(0),
-            are_targets_stale: AtomicBool::new(false),
             flusher,
             targets,
             worker,
@@ -73,33 +70,6 @@ impl PostgresQueue {
     fn connection(&self) -> MutexGuard<'_, Connection> {
         let connection = self.connection.lock();
         connection.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the targets again if they have changed.
-    fn refresh_targets(&self) -> Result<(), QueueError> {
-        if self.worker.follower.targets_changed() {
-            self.are_targets_stale.store(true, Ordering::Release);
-        }
-        match self.are_targets_stale.load(Ordering::Acquire) {
-            true => self.reload_targets(&mut self.connection()),
-            false => Ok(()),
-        }
-    }
-
-    fn reload_targets(&self, connection: &mut Connection) -> Result<(), QueueError> {
-        self.are_targets_stale.store(false, Ordering::Release);
-        if let Err(error) = connection.run("read", |session| self.targets.reload(session)) {
-            self.are_targets_stale.store(true, Ordering::Release);
-            return Err(error);
-        }
-        let all = self.targets.all();
-        let exists = |id| all.values().any(|it| *it == id);
-        self.worker.reader.retain(exists);
-        // 0 counts the last states.
-        self.worker
-            .log
-            .change(|log| log.retain(|id| id == 0 || exists(id)));
-        Ok(())
     }
 
     /// Follows the log after a change of this process that has no effect on it by itself.
@@ -115,7 +85,6 @@ impl PostgresQueue {
             // No thread follows the log for it.
             self.worker.follower.catch_up(&mut self.connection())?;
         }
-        self.refresh_targets()?;
         Ok(self.targets.id(name))
     }
 }
@@ -126,7 +95,6 @@ impl Queue for PostgresQueue {
         appends: &[Event],
         settlements: &[Settlement],
     ) -> Result<CommitResult, QueueError> {
-        self.refresh_targets()?;
         let committed = self.flusher.commit(appends, settlements)?;
         self.fenced.fetch_add(committed.fenced, Ordering::Relaxed);
         if let Some(last) = committed.last {
@@ -152,7 +120,6 @@ impl Queue for PostgresQueue {
     }
 
     fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
-        self.refresh_targets()?;
         let limits = self.flusher.quotas().dead_letters;
         let mut connection = self.connection();
         let follower = &self.worker.follower;
@@ -231,7 +198,7 @@ impl Queue for PostgresQueue {
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
         let mut connection = self.connection();
         let removed = self.dead_letters.drop_target(&mut connection, target);
-        self.reload_targets(&mut connection)?;
+        self.follow(&mut connection);
         removed
     }
 
@@ -252,7 +219,6 @@ impl Queue for PostgresQueue {
         if self.database.settings.role == Role::Operator {
             self.worker.look(&mut self.connection())?;
         }
-        self.refresh_targets()?;
         let usage = self.flusher.usage();
         let number = |it: i64| u64::try_from(it).unwrap_or(0);
         let mut statistics = Statistics {

@@ -16,6 +16,7 @@ use crate::reader::Reader;
 use crate::segments::Segments;
 use crate::settings::Role;
 use crate::shared_statistics::Shared;
+use crate::targets::Targets;
 
 /// The time between two reads of the log, if nothing else reads it.
 const FOLLOW: Duration = Duration::from_millis(300);
@@ -56,13 +57,14 @@ impl Worker {
     /// The database cannot be read.
     pub(crate) fn open(
         database: &Arc<Database>,
+        targets: Arc<Targets>,
         connection: &mut Connection,
     ) -> Result<Worker, QueueError> {
         let slots = Arc::new(Slots::new(database.meta.slots));
         let log = Arc::new(Log::new(database));
         let reader = Reader::new(database.clone(), log.clone(), slots.clone());
         let (reader, news) = (Arc::new(reader), Arc::new(News::default()));
-        let follower = Follower::new(log.clone(), reader.clone(), news.clone());
+        let follower = Follower::new(log.clone(), targets, reader.clone(), news.clone());
         let worker = Worker {
             follower: Arc::new(follower),
             lease: Arc::new(Lease::new(database.clone(), slots.clone())),
@@ -81,6 +83,7 @@ impl Worker {
         worker.look(connection)?;
         match database.settings.role {
             Role::Operator => {
+                worker.slots.extend(Duration::MAX);
                 for slot in 0..database.meta.slots {
                     let fence = OPERATOR;
                     worker.slots.begin(Claim { slot, fence });
@@ -127,6 +130,9 @@ impl Worker {
 
     /// Permission to deliver an entry that was read under this claim.
     pub(crate) fn guard(&self, claim: Claim) -> Option<SlotGuard> {
+        if claim.fence == OPERATOR {
+            return None;
+        }
         self.slots.guard(claim, boot_time())
     }
 

@@ -229,15 +229,17 @@ impl Keeper<'_> {
             self.renew_at = Duration::ZERO;
             return Ok(());
         }
+        let mut claims = lease.slots.claims();
         // The margin is for clocks that do not run at the same speed.
-        lease
-            .slots
-            .extend(before + lease.length() - lease.length() / 10);
+        let send_until = before + lease.length() - lease.length() / 10;
+        if !lease.slots.extend(send_until) {
+            // The slots go back, and are claimed again.
+            self.leaving.extend(claims.drain(..).map(|it| it.slot));
+        }
         let [workers, rank, free]: [i32; 3] = [row.get(2), row.get(3), row.get(4)];
         lease.first.store(rank == 0, Ordering::Relaxed);
         let slots = lease.slots.count();
         let share = share(slots, workers.cast_unsigned(), rank.cast_unsigned());
-        let claims = lease.slots.claims();
         let mut have: BTreeSet<u16> = claims.iter().map(|it| it.slot).collect();
         have.extend(&self.leaving);
         let share = usize::from(share);

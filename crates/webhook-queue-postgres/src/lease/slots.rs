@@ -9,6 +9,9 @@ use webhook_queue::{Claim, SlotGuard};
 /// No claim: fences begin at 1.
 const UNCLAIMED: u64 = 0;
 
+/// No lease.
+const LAPSED: u64 = 0;
+
 /// The claims of this process. Reading them takes no lock.
 #[derive(Debug)]
 pub(crate) struct Slots {
@@ -46,8 +49,7 @@ impl Slots {
         let guard = SlotGuard::counted(claim, Arc::clone(&slot.users));
         fence(Ordering::SeqCst);
         let is_claimed = claim.fence != UNCLAIMED && self.is_current(claim);
-        let is_leased = nanoseconds(now) < self.send_until.load(Ordering::Acquire);
-        (is_claimed && is_leased).then_some(guard)
+        (is_claimed && self.is_leased(now)).then_some(guard)
     }
 
     /// Whether a claim has not ended.
@@ -56,24 +58,63 @@ impl Slots {
         slot.is_some_and(|it| it.fence.load(Ordering::Acquire) == claim.fence)
     }
 
-    /// The fence of each slot; 0 without a claim.
-    pub(crate) fn fences(&self) -> Vec<u64> {
+    /// The fence of each slot for reading at a time of [`boot_time`]; 0 without a claim. What must
+    /// not be sent need not be read.
+    pub(crate) fn fences(&self, now: Duration) -> Vec<u64> {
+        match self.is_leased(now) {
+            true => self.all_fences(),
+            false => vec![UNCLAIMED; self.slots.len()],
+        }
+    }
+
+    fn all_fences(&self) -> Vec<u64> {
         let fences = self.slots.iter().map(|it| it.fence.load(Ordering::Acquire));
         fences.collect()
     }
 
-    /// The claims of now.
+    /// Whether sending is allowed. Once it was found to be not, the lease has lapsed, and only
+    /// [`extend`](Slots::extend) begins another: events that a reader was not shown meanwhile would
+    /// otherwise be behind its cursor.
+    fn is_leased(&self, now: Duration) -> bool {
+        let mut until = self.send_until.load(Ordering::Acquire);
+        while nanoseconds(now) >= until {
+            let lapsed = self.send_until.compare_exchange(
+                until,
+                LAPSED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            match lapsed {
+                Ok(_) | Err(LAPSED) => return false,
+                Err(extended) => until = extended,
+            }
+        }
+        true
+    }
+
+    /// The claims, also while the lease is not known to be renewed.
     pub(crate) fn claims(&self) -> Vec<Claim> {
-        let all = (0..).zip(self.fences());
+        let all = (0..).zip(self.all_fences());
         all.filter(|(_, fence)| *fence != UNCLAIMED)
             .map(|(slot, fence)| Claim { slot, fence })
             .collect()
     }
 
-    /// Allows sending up to a time of [`boot_time`].
-    pub(crate) fn extend(&self, send_until: Duration) {
-        self.send_until
-            .fetch_max(nanoseconds(send_until), Ordering::AcqRel);
+    /// Allows sending up to a time of [`boot_time`]. If the lease has lapsed, all claims end: false.
+    pub(crate) fn extend(&self, send_until: Duration) -> bool {
+        let send_until = nanoseconds(send_until);
+        let longer = |until| match until {
+            LAPSED => None,
+            until => Some(send_until.max(until)),
+        };
+        let extended = self
+            .send_until
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, longer);
+        if extended.is_err() {
+            self.end_all();
+            self.send_until.store(send_until, Ordering::Release);
+        }
+        extended.is_ok()
     }
 
     /// Begins a claim. All settlements of earlier owners are known by now.
@@ -143,9 +184,18 @@ mod tests {
             assert!(slots.guard(other, NOW).is_none(), "{other:?}");
         }
         let expired = NOW + Duration::from_secs(1);
-        assert!(slots.guard(claim(1, 3), expired).is_none());
-        slots.extend(expired + Duration::from_secs(1));
+        let later = expired + Duration::from_secs(1);
+        assert!(slots.extend(expired) && slots.extend(later));
         assert!(slots.guard(claim(1, 3), expired).is_some());
+        assert!(slots.guard(claim(1, 3), later).is_none());
+        assert!(
+            !slots.extend(later + Duration::from_secs(1)),
+            "it has lapsed"
+        );
+        assert!(slots.guard(claim(1, 3), later).is_none());
+        assert_eq!(slots.fences(later), [0, 0]);
+        slots.begin(claim(1, 4));
+        assert_eq!(slots.fences(later), [0, 4]);
         slots.end_all();
         assert!(slots.guard(claim(1, 3), expired).is_none());
         assert_eq!(slots.claims(), []);

@@ -61,7 +61,7 @@ pub(crate) struct Applied {
     pub(crate) reload: bool,
     /// Entries are owed again that were settled before.
     pub(crate) replayed: bool,
-    /// Targets were added or removed.
+    /// Targets were added or removed, as far as the rows tell.
     pub(crate) targets_changed: bool,
 }
 
@@ -121,6 +121,7 @@ impl LogState {
                 return applied;
             }
             self.restart(page);
+            applied.targets_changed = true;
         }
         if page.truncated > self.truncated {
             self.truncated = page.truncated;
@@ -134,7 +135,9 @@ impl LogState {
             }
             self.last = flush.number;
             applied.replayed |= flush.replayed;
-            applied.targets_changed |= flush.targets_changed;
+            let mut named = flush.changes.iter();
+            let is_new = named.any(|(id, _)| !self.targets.contains_key(id));
+            applied.targets_changed |= flush.targets_changed || is_new;
             if let Some(changes) = self.own.remove(&flush.number) {
                 for (target, change) in changes {
                     self.targets

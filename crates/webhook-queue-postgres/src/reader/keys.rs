@@ -10,7 +10,7 @@ use webhook_queue::{Claim, Owed, QueueError};
 use super::pages::Pages;
 use super::statements::{BYTES, ROWS, Source, Statements};
 use crate::database::Database;
-use crate::lease::Slots;
+use crate::lease::{Slots, boot_time};
 use crate::log::{Log, TargetId};
 use crate::pool::Pool;
 
@@ -130,7 +130,7 @@ impl Keys {
         keys: &[Arc<[u8]>],
         visit: &mut dyn FnMut(usize, Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        let fences = self.slots.fences();
+        let fences = self.slots.fences(boot_time());
         let read = |(index, key): (usize, &Arc<[u8]>)| {
             let hash = self.database.hash(key);
             let slot = self.database.slot(hash);

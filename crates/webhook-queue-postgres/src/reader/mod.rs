@@ -18,7 +18,7 @@ use webhook_queue::{Claim, Owed, QueueError};
 
 use crate::connection::Connection;
 use crate::database::Database;
-use crate::lease::Slots;
+use crate::lease::{Slots, boot_time};
 use crate::log::{Log, TargetId};
 use crate::pool::Pool;
 use keys::Keys;
@@ -141,7 +141,7 @@ impl Reader {
         (
             tail.generation(),
             all.collect(),
-            claimed(&self.slots.fences()),
+            claimed(&self.slots.fences(boot_time())),
         )
     }
 
@@ -169,7 +169,7 @@ impl Reader {
             if !tail.is_in_use() {
                 return Ok(Polled::default());
             }
-            (tail.mark(), self.slots.fences())
+            (tail.mark(), self.slots.fences(boot_time()))
         };
         let slots = claimed(&fences);
         if slots.is_empty() {
@@ -223,7 +223,7 @@ impl Reader {
     ) -> Result<(), QueueError> {
         let session = {
             let tail = lock(&self.tail);
-            let fences = || self.slots.fences();
+            let fences = || self.slots.fences(boot_time());
             lock(&self.sessions).session(target, after, tail.generation(), fences)
         };
         if session.slots().is_empty() {

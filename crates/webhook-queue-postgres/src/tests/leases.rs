@@ -133,6 +133,44 @@ fn a_claim_waits_for_a_renewal_that_is_under_way() {
 }
 
 #[test]
+fn a_claim_looks_at_the_time_after_its_wait_for_the_lock() {
+    // now() is the time at which a transaction began: a lease that expires during the wait for the
+    // append lock would look as if it were alive, and its slots would stay with nobody.
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let worker = |id: u32, lease: &str| {
+        server.postgres.query(&format!(
+            "INSERT INTO webhook.worker (id, name, expires) \
+             VALUES ({id}, '', clock_timestamp() + interval '{lease}')"
+        ))
+    };
+    worker(1001, "1 s");
+    worker(1002, "1 h");
+    server
+        .postgres
+        .query("UPDATE webhook.slot SET owner = 1001, epoch = 1");
+    let mut lock = server
+        .postgres
+        .session("BEGIN; SELECT FROM webhook.head FOR UPDATE");
+    let claim = "SELECT count(*) FROM webhook.claim_slots(1002, 64, '{}')";
+    let claimed = std::thread::scope(|scope| {
+        let claim = scope.spawn(|| server.postgres.query(claim));
+        server.wait_for(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+            "1",
+        );
+        server.wait_for(
+            "SELECT expires < now() FROM webhook.worker WHERE id = 1001",
+            "t",
+        );
+        lock.write("COMMIT;\n");
+        claim.join().expect("it claims")
+    });
+    assert_eq!(claimed, "64");
+}
+
+#[test]
 fn claims_go_on_after_a_crash_of_the_server() {
     let Some(mut server) = Server::start() else {
         return;

@@ -89,39 +89,3 @@ fn a_backlog_is_read_in_pages_also_where_most_of_it_is_settled() {
         after = Some(next);
     }
 }
-
-#[test]
-fn an_entry_is_never_passed_by_a_later_one_that_is_read_first() {
-    // A stale read of a segment, or a number drawn outside the lock, would let a reader go past
-    // entries that are committed later.
-    let Some(server) = Server::start() else {
-        return;
-    };
-    let worker = server.worker();
-    worker.wait_for_slots(64);
-    const WRITERS: usize = 3;
-    const EVENTS: usize = 150;
-    let writers: Vec<_> = (0..WRITERS).map(|_| server.operator()).collect();
-    let mut seen = Vec::new();
-    std::thread::scope(|scope| {
-        for writer in &writers {
-            scope.spawn(move || {
-                for it in 0..EVENTS {
-                    writer.append(&format!("{}", it % 7), &[1], "x");
-                }
-            });
-        }
-        let mut after = None;
-        super::support::wait_for("all entries", || {
-            worker
-                .worker()
-                .wait_for_news(std::time::Duration::from_millis(20));
-            let read = worker.entries(1, after);
-            after = read.last().copied().or(after);
-            seen.extend(read);
-            seen.len() >= WRITERS * EVENTS
-        });
-    });
-    assert!(seen.is_sorted(), "{seen:?}");
-    assert_eq!(worker.entries(1, None), seen);
-}

@@ -14,7 +14,7 @@ use webhook_queue::{
 
 use super::support::wait_for;
 use crate::queue::PostgresQueue;
-use crate::settings::Settings;
+use crate::settings::{Role, Settings};
 
 const TARGET: &str = "one";
 const KEYS: u64 = 60;
@@ -67,6 +67,20 @@ impl Record {
     }
 }
 
+fn event(number: u64, writer: u64) -> Event {
+    let key = number % KEYS * 4 + writer;
+    Event {
+        id: EventId((u128::from(number) << 8 | u128::from(writer)).to_be_bytes()),
+        key: key.to_string().into_bytes().into(),
+        body: number.to_string().into_bytes().into(),
+        attributes: Arc::default(),
+        accepted_at: 1,
+        targets: Arc::new([TARGET.into()]),
+        idempotency_key: None,
+        last_state: None,
+    }
+}
+
 /// Appends events of all keys in turn, each again until it is accepted.
 fn append(queue: &PostgresQueue, record: &Record, writer: u64) {
     let mut number = 0;
@@ -75,19 +89,7 @@ fn append(queue: &PostgresQueue, record: &Record, writer: u64) {
         number += 8;
         // Two writers never append for one key at once, so that the order accepted is known.
         let key = |number: &u64| number % KEYS * 4 + writer;
-        let events: Vec<Event> = numbers
-            .iter()
-            .map(|number| Event {
-                id: EventId((u128::from(*number) << 8 | u128::from(writer)).to_be_bytes()),
-                key: key(number).to_string().into_bytes().into(),
-                body: number.to_string().into_bytes().into(),
-                attributes: Arc::default(),
-                accepted_at: 1,
-                targets: Arc::new([TARGET.into()]),
-                idempotency_key: None,
-                last_state: None,
-            })
-            .collect();
+        let events: Vec<Event> = numbers.iter().map(|it| event(*it, writer)).collect();
         // Before the commit: an event can be delivered before its writer knows that it is accepted.
         {
             let mut accepted = record.accepted.lock().expect("no test panicked");
@@ -302,6 +304,77 @@ impl Running {
         self.queue.close().expect("it closes");
         self.appends
     }
+}
+
+#[test]
+fn no_entry_appears_before_one_that_was_read() {
+    // A number drawn before the wait for the append lock, or a read of a segment that is not the
+    // current one any more, would let a reader go past entries that are committed later.
+    const WRITERS: u64 = 3;
+    const GROUPS: u64 = 100;
+    let Some(postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    let mut settings = Settings::new(postgres.url());
+    settings.segment_bytes = 32 << 10;
+    let reader = PostgresQueue::open(settings.clone()).expect("it opens");
+    wait_for("the claims", || reader.worker.claims().len() == 64);
+    settings.role = Role::Operator;
+    let mut read = Vec::new();
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let queue = PostgresQueue::open(settings.clone()).expect("it opens");
+            scope.spawn(move || {
+                for number in 0..GROUPS {
+                    let events = [0, 1, 2].map(|it| event(number * 3 + it, writer));
+                    queue.commit(&events, &[]).expect("it is accepted");
+                }
+            });
+        }
+        wait_for("all entries", || {
+            reader.wait_for_news(Duration::from_millis(20));
+            let after = read.last().copied();
+            let visit = &mut |owed: Owed<'_>| {
+                read.push(owed.entry);
+                ControlFlow::Continue(())
+            };
+            reader.owed(TARGET, after, visit).expect("it can be read");
+            read.len() >= usize::try_from(WRITERS * GROUPS * 3).expect("it is small")
+        });
+    });
+    assert!(read.is_sorted());
+    assert_eq!(read.iter().collect::<HashSet<_>>().len(), read.len());
+    let used = postgres.query("SELECT max(ordinal) > 2 FROM webhook.segment");
+    assert_eq!(used, "t", "segments are begun meanwhile");
+}
+
+#[test]
+fn a_worker_learns_of_a_target_that_another_process_adds() {
+    let Some(postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    let mut settings = Settings::new(postgres.url());
+    let worker = PostgresQueue::open(settings.clone()).expect("it opens");
+    wait_for("the claims", || worker.worker.claims().len() == 64);
+    let news = || worker.wait_for_news(Duration::from_millis(10));
+    wait_for("the news of the claims", || news().reread);
+    settings.role = Role::Operator;
+    let other = PostgresQueue::open(settings).expect("it opens");
+    other.commit(&[event(1, 0)], &[]).expect("it is accepted");
+    let owed = || {
+        let mut owed = 0;
+        let visit = &mut |_: Owed<'_>| {
+            owed += 1;
+            ControlFlow::Continue(())
+        };
+        worker.owed(TARGET, None, visit).expect("it can be read");
+        owed
+    };
+    // A look before the worker knows of the target finds nothing; later news has it look again.
+    wait_for("the event", || {
+        let news = news();
+        (news.reread || news.appended) && owed() == 1
+    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::connection::{Connection, Parameter};
 use crate::database::Database;
 use crate::log::{Flush, TargetId, Totals};
 use crate::settings::{Role, Settings};
+use crate::targets::Targets;
 use crate::worker::Worker;
 
 /// A queue with two targets, 1 and 2.
@@ -88,7 +89,9 @@ impl Process {
         settings.role = role;
         let (database, mut connection) = Database::open(settings).expect("the database is there");
         let database = Arc::new(database);
-        let worker = threads.then(|| Worker::open(&database, &mut connection).expect("it opens"));
+        let targets = Arc::new(Targets::new(&database));
+        let worker =
+            threads.then(|| Worker::open(&database, targets, &mut connection).expect("it opens"));
         Process {
             database,
             connection: connection.into(),
