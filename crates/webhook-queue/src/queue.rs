@@ -68,7 +68,7 @@ pub trait Queue: Send + Sync + 'static {
     /// and whatever the outcome of the event. A failed commit leaves none of its keys known.
     ///
     /// An event with a [`LastState`](crate::LastState) that is its key's last one is dropped
-    /// ([`Accepted::Unchanged`]). Otherwise its state becomes the last one, also if it has no targets,
+    /// ([`Unchanged`](crate::Accepted::Unchanged)). Otherwise its state becomes the last one, also if it has no targets,
     /// and that counts for later events of the same commit. A duplicate and an event that is over the
     /// quotas of all its targets change no state. The number of last states is bounded: those that were
     /// not changed for longest are forgotten.
@@ -107,8 +107,8 @@ pub trait Queue: Send + Sync + 'static {
     /// is owed already stay.
     ///
     /// An event is stored for those of its targets that are within their quotas
-    /// ([`Accepted::over_quota`] names the others). If there is none, it is not stored:
-    /// [`Accepted::OverQuota`] if another target is within its quota, and [`QueueError::Full`] if
+    /// ([`over_quota`](crate::Accepted::over_quota) names the others). If there is none, it is not stored:
+    /// [`OverQuota`](crate::Accepted::OverQuota) if another target is within its quota, and [`QueueError::Full`] if
     /// none is, since the queue has no room then for any target.
     fn set_quotas(&self, quotas: Quotas);
 

@@ -318,3 +318,68 @@ impl Backlog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    /// An entry that failed before.
+    fn owed<'a>(entry: usize, key: &'a [u8], body: &'a [u8]) -> Owed<'a> {
+        Owed {
+            entry: EntryId(entry as u64),
+            id: EventId([7; 16]),
+            key,
+            body,
+            attributes: &[],
+            accepted_at: 0,
+            attempts: 1,
+            not_before: 0,
+            claim: Claim::SOLE,
+        }
+    }
+
+    #[test]
+    fn lanes_that_are_due_are_read_together_up_to_a_bound_in_bytes() {
+        let bounds = Bounds {
+            window: 64,
+            window_bytes: 16 * READ_BYTES,
+            per_lane: 2,
+            lanes: 8,
+        };
+        let mut backlog = Backlog::new(true, bounds, Duration::from_secs(60));
+        let mut at = Moment {
+            now: Instant::now(),
+            wall: UNIX_EPOCH + Duration::from_secs(1_000_000),
+        };
+        let keys = [b"a", b"b", b"c"];
+        let body = vec![0; READ_BYTES / 2];
+        for (entry, key) in keys.iter().enumerate() {
+            let offered = backlog.offer(&owed(entry, &key[..], &body), at);
+            assert_eq!(offered, Offered::Held);
+        }
+        at.now += Duration::from_secs(2);
+        backlog.lanes.wake(at.now);
+        let mut read_together = Vec::new();
+        loop {
+            let (due, mut reads) = backlog.begin_reads();
+            if due.is_empty() {
+                break;
+            }
+            read_together.push(due.len());
+            for (index, key) in due.iter().enumerate() {
+                let entry = keys.iter().position(|it| it[..] == **key).unwrap();
+                let owed = owed(entry, key, &body);
+                // Each has one entry, however the visit ends.
+                let _flow = backlog.read_entry(&mut reads, index, &owed, at);
+            }
+            backlog.finish_reads(&due, reads, at.now);
+        }
+        assert_eq!(
+            read_together,
+            [3, 1],
+            "the third found no room in the first read"
+        );
+        assert_eq!(backlog.lanes.held(), 3);
+    }
+}

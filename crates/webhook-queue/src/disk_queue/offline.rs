@@ -65,7 +65,7 @@ pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
 }
 
 /// Checks every record of the queue in `dir`, which must be closed, and changes nothing. It takes
-/// as long as reading the queue once. [`Queue::verify`](crate::Queue::verify) does the same with an
+/// as long as reading the queue once. [`Verify::verify`](crate::Verify::verify) does the same with an
 /// open queue.
 ///
 /// # Errors
