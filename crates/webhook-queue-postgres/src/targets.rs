@@ -1,7 +1,7 @@
 //! The numbers of the targets.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use webhook_queue::QueueError;
 
@@ -14,6 +14,8 @@ use crate::log::TargetId;
 #[derive(Debug)]
 pub(crate) struct Targets {
     by_name: RwLock<Arc<BTreeMap<Arc<str>, TargetId>>>,
+    /// Held during a read, so that no older list replaces a newer one.
+    reading: Mutex<()>,
     list: String,
     create: String,
 }
@@ -22,6 +24,7 @@ impl Targets {
     pub(crate) fn new(database: &Database) -> Targets {
         Targets {
             by_name: RwLock::default(),
+            reading: Mutex::default(),
             list: database.sql("SELECT name, id FROM {schema}.target"),
             create: database.sql(
                 "INSERT INTO {schema}.target (name) \
@@ -45,6 +48,7 @@ impl Targets {
 
     /// Reads the targets again.
     pub(crate) fn reload(&self, session: &mut Session) -> Result<(), Failure> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = session.query(&self.list, &[])?;
         let name = |row: &tokio_postgres::Row| (row.get::<_, &str>(0).into(), row.get(1));
         let all = Arc::new(rows.iter().map(name).collect());

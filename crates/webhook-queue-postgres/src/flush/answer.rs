@@ -26,7 +26,7 @@ pub(super) struct Answer {
 }
 
 /// A committed group.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Committed {
     pub(crate) result: CommitResult,
     /// The last entry that was appended.
@@ -109,7 +109,7 @@ impl Answer {
         let over = targets.over_quota.iter().filter(wanted).cloned();
         let over_quota: Arc<[Arc<str>]> = over.collect();
         let count = targets.all.iter().filter(wanted).count();
-        let entry = EntryId(self.number + at as u64);
+        let entry = self.entry(at);
         let accepted = match verdict {
             b'D' => {
                 let first = self.first_ids.get(at).copied().flatten();
@@ -131,6 +131,10 @@ impl Answer {
         }
     }
 
+    fn entry(&self, at: usize) -> EntryId {
+        EntryId(self.number + at as u64)
+    }
+
     pub(super) fn committed(
         &self,
         group: &Group<'_>,
@@ -138,9 +142,21 @@ impl Answer {
         over_quota: &[Vec<Arc<str>>],
         settlements: &[Settlement],
     ) -> Committed {
-        let appends = Appends::new(events, over_quota);
-        let accepted = (0..events.len()).map(|at| self.accepted(&appends, at));
-        let accepted: Vec<_> = accepted.collect();
+        let is_plain = self.verdicts.is_none() && over_quota.iter().all(Vec::is_empty);
+        let accepted: Vec<_> = match is_plain {
+            true => (0..events.len())
+                .map(|at| Accepted::Stored(self.entry(at)))
+                .collect(),
+            false => {
+                let appends = Appends::new(events, over_quota);
+                (0..events.len())
+                    .map(|at| self.accepted(&appends, at))
+                    .collect()
+            }
+        };
+        // One without targets has a handle, and is in no table.
+        let stored = accepted.iter().zip(events).rev();
+        let mut stored = stored.filter(|(_, event)| !event.targets.is_empty());
         let settled: Vec<_> = group
             .places
             .iter()
@@ -153,11 +169,7 @@ impl Answer {
         );
         let is_fenced = |it: &&SettlementResult| **it == SettlementResult::Fenced;
         Committed {
-            last: accepted
-                .iter()
-                .rev()
-                .find_map(Accepted::entry)
-                .map(|it| it.0),
+            last: stored.find_map(|(it, _)| it.entry()).map(|it| it.0),
             fenced: settled.iter().filter(is_fenced).count() as u64,
             result: CommitResult { accepted, settled },
         }

@@ -108,6 +108,9 @@ impl Flusher {
         let mut state = self.state();
         let state = &mut *state;
         self.resolve(state, events)?;
+        if events.is_empty() && settlements.is_empty() {
+            return Ok(Committed::default());
+        }
         // Events that turned out to be stored are answered from memory.
         let stored = state.unresolved.stored(events);
         let rest: Vec<Event>;
