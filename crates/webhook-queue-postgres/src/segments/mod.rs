@@ -6,6 +6,7 @@
 mod oldest;
 mod rule;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(crate) struct Segments {
     statements: Statements,
     segment_bytes: u64,
     oldest: Option<Oldest>,
+    /// When segments in use were seen to be not the current one any more.
+    closed: BTreeMap<u64, Instant>,
     pause: Duration,
     truncate_at: Instant,
 }
@@ -73,6 +76,7 @@ impl Segments {
             },
             segment_bytes: database.settings.segment_bytes,
             oldest: None,
+            closed: BTreeMap::new(),
             pause: FIRST_PAUSE,
             truncate_at: Instant::now(),
         }
@@ -91,6 +95,10 @@ impl Segments {
             };
             self.begin_next(connection, &segments)?;
             let now = Instant::now();
+            self.closed.retain(|ordinal, _| *ordinal >= oldest.ordinal);
+            for segment in &segments[..segments.len() - 1] {
+                self.closed.entry(segment.ordinal).or_insert(now);
+            }
             if now < self.truncate_at {
                 return Ok(());
             }
@@ -105,13 +113,14 @@ impl Segments {
             let Some(loaded) = &mut self.oldest else {
                 return Ok(());
             };
-            loaded.settle(&self.log.read(), |target| targets.contains(&target));
+            let exists = |target| targets.contains(&target);
+            loaded.settle(&self.log.read(), exists, now);
             let ring = Ring {
                 segment_bytes: self.segment_bytes,
                 used: segments.len(),
                 current_bytes: segments.last().map_or(0, |it| it.bytes),
             };
-            match ring.step(loaded.owed(), loaded.total(), loaded.age(now)) {
+            match ring.step(loaded.owed(), loaded.total(), loaded.stalled(now)) {
                 Step::Wait => return Ok(()),
                 Step::Park => self.park(connection)?,
                 Step::Truncate => self.truncate(connection, oldest.ordinal)?,
@@ -160,7 +169,8 @@ impl Segments {
         segment: Segment,
         end: u64,
     ) -> Result<Oldest, QueueError> {
-        let mut oldest = Oldest::new(segment.ordinal);
+        let closed = self.closed.get(&segment.ordinal).copied();
+        let mut oldest = Oldest::new(segment.ordinal, closed.unwrap_or_else(Instant::now));
         let mut after = segment.first.saturating_sub(1);
         loop {
             let rows = connection.run("look at", |session| {

@@ -11,17 +11,21 @@ use crate::log::{LogState, TargetId};
 #[derive(Debug)]
 pub(super) struct Oldest {
     pub(super) ordinal: u64,
+    /// Since when less than a tenth of what was owed then, `mark`, was settled.
     since: Instant,
+    mark: u64,
     /// The entries of each target that are neither settled nor parked.
     owed: BTreeMap<TargetId, RoaringTreemap>,
     total: u64,
 }
 
 impl Oldest {
-    pub(super) fn new(ordinal: u64) -> Oldest {
+    /// A segment that got its last entry at `closed`.
+    pub(super) fn new(ordinal: u64, closed: Instant) -> Oldest {
         Oldest {
             ordinal,
-            since: Instant::now(),
+            since: closed,
+            mark: 0,
             owed: BTreeMap::new(),
             total: 0,
         }
@@ -35,12 +39,23 @@ impl Oldest {
     }
 
     /// Removes what is settled. What a removed target was owed counts as that.
-    pub(super) fn settle(&mut self, log: &LogState, exists: impl Fn(TargetId) -> bool) {
+    pub(super) fn settle(
+        &mut self,
+        log: &LogState,
+        exists: impl Fn(TargetId) -> bool,
+        now: Instant,
+    ) {
         self.owed.retain(|target, _| exists(*target));
         for (target, owed) in &mut self.owed {
             if let Some(settled) = log.settled(*target) {
                 *owed -= settled;
             }
+        }
+        let owed = self.owed();
+        if self.mark == 0 {
+            self.mark = owed;
+        } else if owed <= self.mark - self.mark.div_ceil(10) {
+            (self.mark, self.since) = (owed, now);
         }
     }
 
@@ -50,6 +65,7 @@ impl Oldest {
                 owed.remove(*entry);
             }
         }
+        self.mark = self.owed();
     }
 
     /// The first entries that are owed.
@@ -67,7 +83,8 @@ impl Oldest {
         self.total
     }
 
-    pub(super) fn age(&self, now: Instant) -> Duration {
+    /// For how long next to nothing was settled.
+    pub(super) fn stalled(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
     }
 }
