@@ -39,17 +39,17 @@ pub struct Label {
 impl Load {
     /// Takes the fixture whose length is nearest to a real event's.
     pub fn real() -> Load {
-        Load::changed(|_| {})
+        Load::near(SIZE)
+    }
+
+    /// Takes the fixture whose length is nearest to this many bytes.
+    pub fn near(bytes: usize) -> Load {
+        Load::from_event(&nearest(bytes))
     }
 
     /// The same event with a change to its JSON.
     pub fn changed(change: impl FnOnce(&mut Value)) -> Load {
-        let events = crate::events();
-        let texts = events.iter().map(|event| String::from_utf8_lossy(event));
-        let event = texts
-            .filter(|text| text.contains("\"slaveHost\":\""))
-            .min_by_key(|text| text.len().abs_diff(SIZE));
-        let event = event.expect("a fixture has a host");
+        let event = nearest(SIZE);
         let mut value: Value = serde_json::from_str(&event).expect("a fixture is JSON");
         let before = value.clone();
         change(&mut value);
@@ -137,6 +137,16 @@ impl Load {
         }
         same.then_some(label)
     }
+}
+
+/// The fixture with a host whose length is nearest to this many bytes.
+fn nearest(bytes: usize) -> String {
+    let events = crate::events();
+    let texts = events.iter().map(|event| String::from_utf8_lossy(event));
+    let nearest = texts
+        .filter(|text| text.contains("\"slaveHost\":\""))
+        .min_by_key(|text| text.len().abs_diff(bytes));
+    nearest.expect("a fixture has a host").into_owned()
 }
 
 /// Writes the last eight decimal digits of a number over the beginning of `out`.

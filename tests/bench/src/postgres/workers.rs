@@ -6,6 +6,7 @@ use super::server::Server;
 use crate::receiver::tool;
 use anyhow::{Context, Result};
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -33,15 +34,20 @@ impl Workers {
     ) -> Result<Workers> {
         let (folder, server) = place;
         let url = || server.map(Server::url).context("there is no server");
-        let launch = || -> Result<Launch> {
+        let launch = |number: u32| -> Result<Launch> {
             match kind {
-                QueueKind::Embedded => webhookd(bench, folder, None, target),
-                QueueKind::Postgres => webhookd(bench, folder, Some(&url()?), target),
+                QueueKind::Embedded => {
+                    Ok(webhookd(bench, folder, None, target)?.args(["--queue", "queue"]))
+                }
+                QueueKind::Postgres => {
+                    let launch = webhookd(bench, folder, Some(&url()?), target)?;
+                    Ok(launch.args(["--state-dir", &format!("state-{number}")]))
+                }
                 QueueKind::SkipLocked64 => skip_locked(bench, &url()?, target, 64),
                 QueueKind::SkipLocked1 => skip_locked(bench, &url()?, target, 1),
             }
         };
-        let launches = (0..count).map(|_| launch()).collect::<Result<Vec<_>>>()?;
+        let launches = (0..count).map(launch).collect::<Result<Vec<_>>>()?;
         let processes: Vec<Process> = launches.into_iter().map(Launch::spawn).collect();
         let addresses = processes.iter().map(|process| {
             let url = process.listens();
@@ -98,6 +104,9 @@ fn webhookd(bench: &Bench, folder: &Path, database: Option<&str>, target: &str) 
     }
     let path = folder.join("webhook.json");
     std::fs::write(&path, format!("{config:#}\n")).context("cannot write a configuration")?;
+    // The file holds the password of the database.
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&path, private).context("cannot change its mode")?;
     let launch = Launch::of(&bench.webhookd)
         .args(["run", "--webhook-config", "webhook.json"])
         .args(["--listen", "127.0.0.1:0"])
@@ -105,10 +114,7 @@ fn webhookd(bench: &Bench, folder: &Path, database: Option<&str>, target: &str) 
         .current_dir(folder)
         .input(Stdio::null())
         .output(Stdio::null());
-    Ok(match database {
-        Some(_) => launch,
-        None => launch.args(["--queue", "queue"]),
-    })
+    Ok(launch)
 }
 
 fn skip_locked(bench: &Bench, database: &str, target: &str, claim: u32) -> Result<Launch> {
