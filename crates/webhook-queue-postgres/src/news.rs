@@ -64,28 +64,68 @@ pub(crate) struct Pace {
     shortest: Duration,
     /// The last look that found something.
     found: Option<Instant>,
+    /// After the last look, [`MANY`] entries were unread.
+    is_busy: bool,
 }
 
 /// Without anything found for this long, looks are half as frequent.
 const REST: Duration = Duration::from_secs(1);
+
+/// While no target has read so many entries, there is enough to deliver until the next look: looks are
+/// a third as frequent, and own appends wait for them. A look costs the server as much as reading
+/// some ten entries.
+const MANY: usize = 128;
 
 impl Pace {
     pub(crate) fn new(shortest: Duration) -> Pace {
         Pace {
             shortest,
             found: None,
+            is_busy: false,
         }
     }
 
-    pub(crate) fn note_found(&mut self, now: Instant) {
-        self.found = Some(now);
+    /// Notes how many entries a look has found, and how many no target has read yet.
+    pub(crate) fn note(&mut self, now: Instant, found: usize, unread: usize) {
+        self.is_busy = unread >= MANY;
+        if found > 0 {
+            self.found = Some(now);
+        }
     }
 
     /// The pause after a look.
     pub(crate) fn pause(&self, now: Instant) -> Duration {
         match self.found {
+            _ if self.is_busy => self.shortest * 3,
             Some(found) if now.saturating_duration_since(found) < REST => self.shortest,
             _ => self.shortest * 2,
         }
+    }
+
+    /// The pause after a look if this process has appended entries since.
+    pub(crate) fn pause_of_own(&self, now: Instant) -> Duration {
+        match self.is_busy {
+            true => self.pause(now),
+            false => self.pause(now) / 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_rarer_while_nothing_comes_and_while_much_is_unread() {
+        let (mut pace, now) = (Pace::new(Duration::from_millis(6)), Instant::now());
+        let mut check = |unread: usize, after: Duration, pause, of_own| {
+            pace.note(now, unread, unread);
+            assert_eq!(pace.pause(now + after).as_millis(), pause);
+            assert_eq!(pace.pause_of_own(now + after).as_millis(), of_own);
+        };
+        check(1, Duration::ZERO, 6, 3);
+        check(0, REST, 12, 6);
+        check(MANY, Duration::ZERO, 18, 18);
+        check(MANY - 1, Duration::ZERO, 6, 3);
     }
 }

@@ -46,6 +46,10 @@ pub(crate) struct Worker {
 #[derive(Debug)]
 struct Watch {
     pace: Pace,
+    /// When the last look was made.
+    last: Instant,
+    /// The last entry that was announced.
+    announced: u64,
     /// Not before this time, unless the last look has left something.
     next: Instant,
 }
@@ -75,6 +79,8 @@ impl Worker {
             news,
             watch: Mutex::new(Watch {
                 pace: Pace::new(database.settings.poll),
+                last: Instant::now(),
+                announced: 0,
                 next: Instant::now(),
             }),
             stop: Arc::default(),
@@ -156,12 +162,10 @@ impl Worker {
             let now = Instant::now();
             let mut happened = Happened::default();
             if now < watch.next {
-                // Own appends are read at once, but not more often than twice as often.
-                let earliest = watch
-                    .next
-                    .checked_sub(watch.pace.pause(now) / 2)
-                    .unwrap_or(now);
+                let earliest = watch.last + watch.pace.pause_of_own(now);
+                self.reader.set_watched(true);
                 happened = self.news.wait(earliest, watch.next.min(deadline));
+                self.reader.set_watched(false);
             }
             happened.reread |= self.news.take().reread;
             let now = Instant::now();
@@ -170,17 +174,19 @@ impl Worker {
             }
             // While the database is away, the next look is the next attempt.
             let polled = self.reader.poll().unwrap_or_default();
-            if polled.found {
-                watch.pace.note_found(now);
-            }
-            let pause = watch.pace.pause(now);
+            watch.pace.note(now, polled.found, self.reader.unread());
+            watch.last = now;
             watch.next = match polled.more {
                 true => now,
-                false => now + pause,
+                false => now + watch.pace.pause(now),
             };
-            if polled.found || happened.reread || now >= deadline {
+            // Those that a reader has found by itself are news for the other targets.
+            let newest = self.reader.newest();
+            let found = newest > watch.announced;
+            watch.announced = newest;
+            if found || happened.reread || now >= deadline {
                 return webhook_queue::News {
-                    appended: polled.found,
+                    appended: found,
                     reread: happened.reread,
                 };
             }

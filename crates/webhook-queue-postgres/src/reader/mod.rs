@@ -11,7 +11,7 @@ mod statements;
 mod tail;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use webhook_queue::{Claim, Owed, QueueError};
@@ -52,13 +52,17 @@ pub(crate) struct Reader {
     sessions: Mutex<Sessions>,
     /// The last entry that this process has appended.
     appended: AtomicU64,
+    /// Up to where the foremost target has read.
+    read: AtomicU64,
+    /// A thread waits until it is time to read the tail on.
+    is_watched: AtomicBool,
 }
 
 /// What a read of the tail has found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Polled {
-    /// There are new entries.
-    pub(crate) found: bool,
+    /// How many new entries there are.
+    pub(crate) found: usize,
     /// There may be more.
     pub(crate) more: bool,
 }
@@ -88,6 +92,8 @@ impl Reader {
             tail_connection: Mutex::new(database.connection()),
             sessions: Mutex::default(),
             appended: AtomicU64::new(0),
+            read: AtomicU64::new(0),
+            is_watched: AtomicBool::new(false),
             database,
             log,
             slots,
@@ -126,6 +132,22 @@ impl Reader {
     /// Notes that this process has appended an entry.
     pub(crate) fn note_appended(&self, entry: u64) {
         self.appended.fetch_max(entry, Ordering::AcqRel);
+    }
+
+    /// Whether a thread waits until it is time to read the tail on, so that the other threads need
+    /// not.
+    pub(crate) fn set_watched(&self, is_watched: bool) {
+        self.is_watched.store(is_watched, Ordering::Release);
+    }
+
+    /// The last entry that any read of the tail has found.
+    pub(crate) fn newest(&self) -> u64 {
+        lock(&self.tail).newest()
+    }
+
+    /// How many entries of the tail no target has read yet.
+    pub(crate) fn unread(&self) -> usize {
+        lock(&self.tail).count_after(self.read.load(Ordering::Acquire))
     }
 
     /// The last entry, and all before it are committed.
@@ -189,10 +211,10 @@ impl Reader {
             .into_iter()
             .map(|it| tail_entry(it, &fences))
             .collect();
-        let any = !found.is_empty();
+        let count = found.len();
         let counts = lock(&self.tail).extend(mark, found, horizon);
         Ok(Polled {
-            found: any && counts,
+            found: if counts { count } else { 0 },
             more: more || !counts,
         })
     }
@@ -231,6 +253,7 @@ impl Reader {
         }
         let mut reading = Reading::new(self, target, session, after.unwrap_or(0));
         let read = reading.run(visit);
+        self.read.fetch_max(reading.cursor, Ordering::AcqRel);
         lock(&self.sessions).note_gap(target, &reading.session, reading.gap());
         read
     }
@@ -307,7 +330,8 @@ impl<'r> Reading<'r> {
         if !is_last {
             return Some(Ok(ControlFlow::Continue(())));
         }
-        if reader.appended.load(Ordering::Acquire) > end {
+        let is_watched = reader.is_watched.load(Ordering::Acquire);
+        if !is_watched && reader.appended.load(Ordering::Acquire) > end {
             // What this process appended is read, also if nothing waits for news.
             return Some(
                 reader

@@ -27,6 +27,8 @@ pub(crate) struct Tail<C> {
     generation: u64,
     start: u64,
     horizon: u64,
+    /// The last entry that was ever appended.
+    newest: u64,
     entries: VecDeque<Arc<TailEntry<C>>>,
     bytes: usize,
     most_bytes: usize,
@@ -53,6 +55,7 @@ impl<C> Tail<C> {
             generation: 0,
             start: u64::MAX,
             horizon: 0,
+            newest: 0,
             entries: VecDeque::new(),
             bytes: 0,
             most_bytes,
@@ -66,6 +69,16 @@ impl<C> Tail<C> {
     /// All entries up to this one are committed, and those of the slots were read.
     pub(crate) fn horizon(&self) -> u64 {
         self.horizon
+    }
+
+    /// The last entry that was ever appended to it.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// How many of its entries are after this one.
+    pub(crate) fn count_after(&self, entry: u64) -> usize {
+        self.entries.len() - self.entries.partition_point(|it| it.entry <= entry)
     }
 
     /// Begins a read.
@@ -118,6 +131,7 @@ impl<C> Tail<C> {
         self.horizon = self.horizon.max(horizon);
         for entry in found {
             self.bytes += entry.bytes;
+            self.newest = self.newest.max(entry.entry);
             self.entries.push_back(Arc::new(entry));
         }
         while self.bytes > self.most_bytes && self.entries.len() > 1 {
