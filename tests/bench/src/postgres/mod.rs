@@ -70,7 +70,7 @@ pub(crate) struct PostgresArgs {
     batch: u32,
 
     /// Events in each of its requests while latencies are measured
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 16)]
     latency_batch: u32,
 
     /// Where the JSON goes [default: target/bench/postgres.json]

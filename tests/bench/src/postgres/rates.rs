@@ -69,7 +69,7 @@ pub(super) fn held_xmin(
     Ok(())
 }
 
-/// Measures latencies at half the rate of each, one event a request.
+/// Measures latencies at half the rate of each.
 pub(super) fn latencies(
     bench: &mut Bench,
     args: &PostgresArgs,
