@@ -56,6 +56,7 @@ const STEPS: &[Step] = &[
     ("torture, the short form", || {
         xtask("torture --profile dev --rounds 6 --events 6000 --seed 6")
     }),
+    ("torture of workers on PostgreSQL, the short form", workers),
     ("Slurm, the real program", slurm),
     ("Airflow, the real program", airflow),
 ];
@@ -160,6 +161,14 @@ fn faketime() -> Result<Outcome> {
         return Ok(Outcome::Passed);
     }
     Ok(Outcome::LeftOut("faketime is not installed"))
+}
+
+/// A few rounds; `cargo xtask torture --queue postgres` makes fifty.
+fn workers() -> Result<Outcome> {
+    if !tools::POSTGRES.is_installed() {
+        return Ok(Outcome::LeftOut("PostgreSQL is not installed"));
+    }
+    xtask("torture --profile dev --queue postgres --workers 3 --rounds 6 --events 4000 --seed 6")
 }
 
 fn slurm() -> Result<Outcome> {

@@ -25,6 +25,8 @@ pub struct Postgres {
     programs: Programs,
     port: u16,
     server: Option<Process>,
+    /// Stops the server if this process ends without a chance to do so.
+    guard: Option<Process>,
     /// Dropped after the server.
     folder: Folder,
 }
@@ -79,6 +81,7 @@ impl Postgres {
             programs,
             port: 0,
             server: None,
+            guard: None,
             folder,
         };
         for setting in settings {
@@ -105,6 +108,7 @@ impl Postgres {
 
     /// Stops the server and waits for its end. Its port and its files stay.
     pub fn stop(&mut self, how: Stop) {
+        self.guard = None;
         if let Some(server) = self.server.take() {
             server.signal(how.signal());
             server.wait();
@@ -149,6 +153,10 @@ impl Postgres {
         let is_running = is_ready(&seen) && seen.status.is_none();
         drop(seen);
         if is_running {
+            // Its input ends when this process does, also by a signal.
+            let script = "trap '' TERM INT; read _; kill -QUIT $0";
+            let guard = Launch::of("sh").args(["-c", script, &server.id().to_string()]);
+            self.guard = Some(guard.spawn());
             self.server = Some(server);
             return Ok(());
         }
@@ -269,6 +277,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        self.guard = None;
         let Some(server) = self.server.take() else {
             return;
         };
