@@ -266,9 +266,12 @@ fn a_target_that_is_down_costs_one_attempt_per_back_off() {
         }))
         .start()
         .unwrap();
+    // All tasks wait before the first attempt, so that each attempt can be another task's.
+    assert!(dispatcher.control().pause("a", true));
     for number in 0..100 {
         submit(&dispatcher.submitter(), &format!("t{number}"), number);
     }
+    assert!(dispatcher.control().pause("a", false));
     while dispatcher.stats().unwrap().targets[0].breaker != BreakerState::Open {
         std::thread::yield_now();
     }
