@@ -79,6 +79,10 @@ impl Connection {
                 }
             }
         }
+        if result.is_ok() {
+            // An attempt to connect may have failed meanwhile, for lack of a free connection say.
+            self.connector.set_reachable(true);
+        }
         result.map_err(|failure| failure.into_error(self.connector.storage(), action))
     }
 
@@ -128,9 +132,9 @@ impl Connection {
         self.session()
     }
 
-    /// Drops a connection that was lost.
+    /// Drops a connection that was lost. The next attempt to connect tells whether the database can
+    /// be reached: the server may have ended this connection alone.
     pub(crate) fn lost(&mut self) {
-        self.connector.set_reachable(false);
         if let Some(session) = &mut self.session {
             // There is nobody to say farewell to.
             session.task = None;

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use webhook_dispatch::{Control, Monitor, Stats};
 use webhook_queue::{QueueError, SharedStatistics, WriterStatistics};
 
+/// How long after a failed commit a database that can be reached counts as failing, if no commit
+/// succeeds meanwhile: only a commit tells whether its disk takes writes.
+const DATABASE_QUIET: Duration = Duration::from_secs(10);
+
 /// What the admin API shows and changes.
 pub(crate) struct Daemon {
     pub(crate) control: Control,
@@ -135,17 +139,24 @@ impl Daemon {
     /// failed since it took the last write. May wait for the disk.
     pub(super) fn probe_disk(&self) {
         // Read first: what fails during the probe counts.
-        let failures = self.monitor.writer().map_or(0, |writer| writer.failures);
-        if failures <= self.mended_failures.load(Ordering::SeqCst) {
+        let Some(writer) = self.monitor.writer() else {
+            return;
+        };
+        if writer.failures <= self.mended_failures.load(Ordering::SeqCst) {
             return;
         }
         // An open queue keeps its directory over reloads.
         let takes_writes = match self.is_shared() {
-            true => self.monitor.check_queue().is_ok(),
+            true => {
+                let failed_at = writer.failed_at.filter(|_| writer.failing.is_some());
+                let is_over = failed_at.is_none_or(|at| at.elapsed() > DATABASE_QUIET);
+                is_over && self.monitor.check_queue().is_ok()
+            }
             false => probe(self.control.config().queue().dir()).is_ok(),
         };
         if takes_writes {
-            self.mended_failures.store(failures, Ordering::SeqCst);
+            self.mended_failures
+                .store(writer.failures, Ordering::SeqCst);
         }
     }
 
