@@ -47,3 +47,4 @@ mod streams;
 mod templates;
 mod tls;
 mod top;
+mod workers;

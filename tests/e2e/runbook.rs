@@ -11,28 +11,29 @@ use std::time::Instant;
 use testkit::{DEADLINE, Folder, Launch, Transcript, has_curl, repository, transcripts, webhookd};
 
 /// What the manual says, and the line that it begins on less one, from a heading to the next.
-fn section(manual: &str, heading: &str) -> String {
+pub(crate) fn section(manual: &str, heading: &str) -> String {
     let start = manual.find(heading).expect("the manual has the section");
     let rest = &manual[start + heading.len()..];
     rest[..rest.find("\n## ").unwrap_or(rest.len())].to_owned()
 }
 
 /// What a person does.
-enum Step {
-    /// Saves a file, of a block such as ```json NAME.
+pub(crate) enum Step {
+    /// Saves a file, of a block such as ```json NAME or ```sh NAME.
     Save { name: String, content: String },
     /// Types a command.
     Type(Transcript),
 }
 
-fn steps(text: &str) -> BTreeMap<usize, Step> {
+pub(crate) fn steps(text: &str) -> BTreeMap<usize, Step> {
     let mut steps: BTreeMap<usize, Step> = transcripts(text)
         .into_iter()
         .map(|transcript| (transcript.line, Step::Type(transcript)))
         .collect();
     let mut lines = (1..).zip(text.lines());
     while let Some((line, text)) = lines.next() {
-        let Some(name) = text.strip_prefix("```json ") else {
+        let kinds = ["```json ", "```sh "];
+        let Some(name) = kinds.iter().find_map(|kind| text.strip_prefix(kind)) else {
             continue;
         };
         let content = lines
@@ -47,7 +48,7 @@ fn steps(text: &str) -> BTreeMap<usize, Step> {
 }
 
 /// Ports below those that the system assigns by itself.
-fn free_ports() -> impl Iterator<Item = u16> {
+pub(crate) fn free_ports() -> impl Iterator<Item = u16> {
     let start = u16::try_from(std::process::id() % 10_000).expect("it is small");
     (0..10_000)
         .map(move |step| 20_000 + (start + step) % 10_000)
@@ -106,6 +107,85 @@ impl Drop for Running<'_> {
     }
 }
 
+/// Who follows the steps in an empty folder.
+pub(crate) struct Person<'a> {
+    folder: &'a Folder,
+    running: Running<'a>,
+    /// Addresses that are written, and those that they have here.
+    places: &'a [(&'a str, &'a str)],
+    /// Of the program.
+    bin: Folder,
+}
+
+impl<'a> Person<'a> {
+    pub(crate) fn new(folder: &'a Folder, places: &'a [(&'a str, &'a str)]) -> Person<'a> {
+        let bin = Folder::new();
+        symlink(webhookd(), bin.path().join("webhookd")).expect("a link can be made");
+        Person {
+            running: Running(folder.path()),
+            folder,
+            places,
+            bin,
+        }
+    }
+
+    /// Does all steps, and returns how many commands these were. `observe` is called before each
+    /// command and after it.
+    pub(crate) fn follow(
+        &self,
+        steps: BTreeMap<usize, Step>,
+        mut observe: impl FnMut(&str, bool),
+    ) -> usize {
+        let mut typed = 0;
+        for step in steps.into_values() {
+            match step {
+                Step::Save { name, mut content } => {
+                    for (written, real) in self.places {
+                        content = content.replace(written, real);
+                    }
+                    self.folder.write(&name, content);
+                }
+                Step::Type(transcript) => {
+                    typed += 1;
+                    let command = transcript.command.clone();
+                    observe(&command, false);
+                    self.run(transcript);
+                    observe(&command, true);
+                }
+            }
+        }
+        typed
+    }
+
+    fn run(&self, mut transcript: Transcript) {
+        let command = transcript.command.clone();
+        let path = format!("PATH={}:$PATH; ", self.bin.path().display());
+        transcript.command.insert_str(0, &path);
+        let start = Instant::now();
+        while let Err(difference) = transcript.run(self.folder.path(), self.places) {
+            assert!(
+                only_looks(&command) && start.elapsed() < DEADLINE,
+                "{difference}\n{}",
+                self.logs()
+            );
+        }
+        if command.starts_with("kill ") {
+            self.running.wait_for_the_end_of(&command);
+        }
+    }
+
+    fn logs(&self) -> String {
+        let entries = std::fs::read_dir(self.folder.path()).expect("the folder is there");
+        let paths = entries.map(|entry| entry.expect("it can be listed").path());
+        let logs = paths.filter(|path| path.extension().is_some_and(|it| it == "log"));
+        let logs = logs.filter_map(|path| {
+            let text = std::fs::read_to_string(&path).ok()?;
+            Some(format!("{}:\n{text}", path.display()))
+        });
+        logs.collect()
+    }
+}
+
 /// Whether a process runs. A zombie does not.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -127,9 +207,6 @@ fn who_follows_the_manual_from_the_top_gets_to_a_replayed_dead_letter() {
     }
     let manual = std::fs::read_to_string(repository("docs/operations.md")).expect("it is there");
     let steps = steps(&section(&manual, "\n## The first event\n"));
-    let bin = Folder::new();
-    symlink(webhookd(), bin.path().join("webhookd")).expect("a link can be made");
-    let path = format!("PATH={}:$PATH; ", bin.path().display());
     let ports = free_ports().take(3).map(|port| format!("127.0.0.1:{port}"));
     let ports: Vec<String> = ports.collect();
     let [receiver, ingest, admin] = ports.as_slice() else {
@@ -141,43 +218,16 @@ fn who_follows_the_manual_from_the_top_gets_to_a_replayed_dead_letter() {
         ("127.0.0.1:9480", admin.as_str()),
     ];
     let folder = Folder::new();
-    let running = Running(folder.path());
+    let person = Person::new(&folder, &places);
     let (mut before, mut after) = (String::new(), String::new());
-    let mut typed = 0;
-    for step in steps.into_values() {
-        let transcript = match step {
-            Step::Save { name, mut content } => {
-                for (written, real) in places {
-                    content = content.replace(written, real);
-                }
-                folder.write(&name, content);
-                continue;
-            }
-            Step::Type(transcript) => transcript,
-        };
-        typed += 1;
-        let command = transcript.command.clone();
-        if command.starts_with("kill ") && before.is_empty() {
+    let typed = person.follow(steps, |command, is_done| {
+        if !is_done && command.starts_with("kill ") && before.is_empty() {
             before = scrape(admin);
         }
-        let mut transcript = transcript;
-        transcript.command.insert_str(0, &path);
-        let start = Instant::now();
-        while let Err(difference) = transcript.run(folder.path(), &places) {
-            let log = std::fs::read_to_string(folder.path().join("webhookd.log"));
-            assert!(
-                only_looks(&command) && start.elapsed() < DEADLINE,
-                "{difference}\nwebhookd: {}",
-                log.unwrap_or_default()
-            );
-        }
-        if command.starts_with("kill ") {
-            running.wait_for_the_end_of(&command);
-        }
-        if command.contains("webhookd_dead_letters_total") {
+        if is_done && command.contains("webhookd_dead_letters_total") {
             after = scrape(admin);
         }
-    }
+    });
     assert!(typed > 15, "{typed} commands");
     the_alert_fires(&before, &after);
 }
