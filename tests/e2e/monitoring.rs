@@ -84,7 +84,10 @@ fn each_figure_that_is_watched_is_in_the_metrics_and_each_metric_is_documented()
     }
     assert!(watched.len() > 20, "{watched:?}");
 
-    let metrics = scrape_of_a_webhookd_with_a_removed_target();
+    let Some(of_a_worker) = crate::workers::metrics_of_a_worker() else {
+        return;
+    };
+    let metrics = scrape_of_a_webhookd_with_a_removed_target() + &of_a_worker;
     let known: BTreeSet<String> = metrics
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
