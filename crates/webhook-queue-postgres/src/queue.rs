@@ -51,7 +51,7 @@ impl PostgresQueue {
         let worker = Worker::open(&database, targets.clone(), &mut connection)?;
         let flusher = Flusher::new(
             database.clone(),
-            worker.log.clone(),
+            worker.follower.clone(),
             targets.clone(),
             database.connection(),
         );

@@ -14,6 +14,7 @@ use super::unresolved::Unresolved;
 use crate::connection::{Connection, Parameter, Session};
 use crate::database::Database;
 use crate::failure::{self, Failure};
+use crate::follower::Follower;
 use crate::log::Log;
 use crate::targets::Targets;
 
@@ -28,6 +29,7 @@ const TARGET_REMOVED: &str = "WQ001";
 pub(crate) struct Flusher {
     database: Arc<Database>,
     log: Arc<Log>,
+    follower: Arc<Follower>,
     targets: Arc<Targets>,
     quotas: Mutex<Arc<Quotas>>,
     statements: Statements,
@@ -50,13 +52,15 @@ struct State {
     /// The number of the last call.
     n: i64,
     unresolved: Unresolved,
+    /// Calls were resolved of which the log may not know the settlements.
+    is_log_behind: bool,
     known: Known,
 }
 
 impl Flusher {
     pub(crate) fn new(
         database: Arc<Database>,
-        log: Arc<Log>,
+        follower: Arc<Follower>,
         targets: Arc<Targets>,
         connection: Connection,
     ) -> Flusher {
@@ -71,7 +75,8 @@ impl Flusher {
             writer: database.sql("SELECT nextval('{schema}.writer_id')"),
         };
         Flusher {
-            log,
+            log: Arc::clone(&follower.log),
+            follower,
             targets,
             quotas: Mutex::default(),
             statements,
@@ -80,6 +85,7 @@ impl Flusher {
                 writer: None,
                 n: 0,
                 unresolved: Unresolved::default(),
+                is_log_behind: false,
                 known: Known::new(&database),
             }),
             database,
@@ -112,7 +118,15 @@ impl Flusher {
             return Ok(Committed::default());
         }
         // Events that turned out to be stored are answered from memory.
+        let all = events;
         let stored = state.unresolved.stored(events);
+        let is_any_stored = stored.iter().any(Option::is_some);
+        let failed = |error: QueueError| match error {
+            QueueError::Unavailable { .. } if is_any_stored => QueueError::Unknown {
+                source: error.into(),
+            },
+            error => error,
+        };
         let rest: Vec<Event>;
         let events = match stored.iter().all(Option::is_none) {
             true => events,
@@ -122,10 +136,13 @@ impl Flusher {
                 &rest
             }
         };
-        let mut committed = self.flush(state, events, settlements)?;
+        self.follow(state).map_err(failed)?;
+        let committed = self.flush(state, events, settlements);
+        let mut committed = committed.map_err(failed)?;
+        state.unresolved.forget(all);
         let mut appended = std::mem::take(&mut committed.result.accepted).into_iter();
-        let all = stored.into_iter().map(|it| it.or_else(|| appended.next()));
-        committed.result.accepted = all.flatten().collect();
+        let accepted = stored.into_iter().map(|it| it.or_else(|| appended.next()));
+        committed.result.accepted = accepted.flatten().collect();
         // What is forgotten later takes room until then, and nothing else.
         let forgotten =
             state
@@ -254,7 +271,10 @@ impl Flusher {
                 self.call_once(session, writer, n, &nothing)
             });
             match answer {
-                Ok(answer) => state.unresolved.resolve(n, &answer),
+                Ok(answer) => {
+                    state.unresolved.resolve(n, &answer);
+                    state.is_log_behind = true;
+                }
                 Err(source) if state.unresolved.concerns(events) => {
                     return Err(QueueError::Unknown {
                         source: source.into(),
@@ -262,6 +282,17 @@ impl Flusher {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        Ok(())
+    }
+
+    /// Reads the settlements of calls that were resolved: they must not count twice when they are
+    /// committed again.
+    fn follow(&self, state: &mut State) -> Result<(), QueueError> {
+        if state.is_log_behind {
+            let follow = |session: &mut Session| self.follower.follow(session);
+            state.connection.run("read", follow)?;
+            state.is_log_behind = false;
         }
         Ok(())
     }

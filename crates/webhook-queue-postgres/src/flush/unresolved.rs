@@ -62,14 +62,19 @@ impl Unresolved {
         events.iter().any(|event| is_in(&event.id))
     }
 
-    /// The results of those of the events that turned out to be stored; each is told once.
-    pub(super) fn stored(&mut self, events: &[Event]) -> Vec<Option<Accepted>> {
-        if self.stored.is_empty() {
-            return vec![None; events.len()];
+    /// The results of those of the events that turned out to be stored.
+    pub(super) fn stored(&self, events: &[Event]) -> Vec<Option<Accepted>> {
+        let result = |id: &EventId| self.stored.iter().find_map(|it| it.get(id)).cloned();
+        events.iter().map(|event| result(&event.id)).collect()
+    }
+
+    /// Forgets the results of events whose commit has succeeded.
+    pub(super) fn forget(&mut self, events: &[Event]) {
+        for results in &mut self.stored {
+            for event in events {
+                results.remove(&event.id);
+            }
         }
-        let mut take = |id: &EventId| self.stored.iter_mut().find_map(|it| it.remove(id));
-        let found = events.iter().map(|event| take(&event.id)).collect();
         self.stored.retain(|it| !it.is_empty());
-        found
     }
 }
