@@ -89,6 +89,7 @@ impl Connection {
     /// The live connection; connects if there is none. After a failed attempt the next is made after
     /// a pause, and calls before fail at once.
     pub(crate) fn session(&mut self) -> Result<&mut Session, QueueError> {
+        self.connector.check_replaced()?;
         if self.session.is_none() {
             if let Some(retry_at) = self.retry_at
                 && Instant::now() < retry_at

@@ -1,13 +1,14 @@
 //! Makes connections to the database.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use webhook_queue::QueueError;
 
@@ -25,12 +26,16 @@ const OLDEST_SERVER: u32 = 14;
 /// whatever the default of the database is. Every read has an index that has its order, and there may
 /// be no statistics from which the planner could know that; plans are made once.
 const SESSION: &str = "SET statement_timeout = 10000; SET lock_timeout = 5000; \
-     SET idle_in_transaction_session_timeout = 10000; \
+     SET idle_in_transaction_session_timeout = 10000; SET idle_session_timeout = 0; \
      SET default_transaction_isolation = 'read committed'; SET client_min_messages = warning; \
      SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
      SET enable_bitmapscan = off; SET enable_sort = off; \
      SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') = 'off'";
+
+/// The timeline of a primary, the first eight digits of the names of its files.
+const TIMELINE: &str = "SELECT CASE WHEN NOT pg_is_in_recovery() \
+     THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
 
 /// Makes connections to the database, and knows whether it can be reached.
 pub(crate) struct Connector {
@@ -42,6 +47,9 @@ pub(crate) struct Connector {
     reachable: AtomicBool,
     /// Why the last attempt to connect failed.
     found: Mutex<Option<String>>,
+    /// Of the first connection to a primary that told it.
+    timeline: OnceLock<String>,
+    replaced: AtomicBool,
 }
 
 impl Connector {
@@ -93,6 +101,8 @@ impl Connector {
             opened: AtomicBool::new(false),
             reachable: AtomicBool::new(false),
             found: Mutex::default(),
+            timeline: OnceLock::new(),
+            replaced: AtomicBool::new(false),
         })
     }
 
@@ -124,8 +134,25 @@ impl Connector {
         self.reachable.load(Ordering::Relaxed)
     }
 
-    /// Fails if it cannot be reached, as far as is known.
+    /// Notes that the database has an earlier state than this process has seen, or another one.
+    pub(crate) fn note_replaced(&self) {
+        self.replaced.store(true, Ordering::Release);
+    }
+
+    /// Fails once the database was replaced. The numbers of entries, calls and claims may have been
+    /// given again since, so nothing may be read or changed by what this process remembers of them.
+    pub(crate) fn check_replaced(&self) -> Result<(), QueueError> {
+        match self.replaced.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(QueueError::Replaced {
+                storage: self.storage.clone(),
+            }),
+        }
+    }
+
+    /// Fails if it cannot be reached, as far as is known, or was replaced.
     pub(crate) fn check(&self) -> Result<(), QueueError> {
+        self.check_replaced()?;
         match self.is_reachable() {
             true => Ok(()),
             false => Err(self.unavailable()),
@@ -197,6 +224,17 @@ impl Connector {
             )
             .await
             .map_err(error)?;
+        // Each promotion and each restore to a point in time begins a timeline. Without the right to
+        // ask, an earlier state is still found by its last entry.
+        let answer = client.simple_query(TIMELINE).await.unwrap_or_default();
+        let timeline = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        if timeline.is_some_and(|it| self.timeline.get_or_init(|| it.to_owned()) != it) {
+            self.note_replaced();
+        }
+        self.check_replaced()?;
         let (number, version): (i32, String) = (row.get(0), row.get(1));
         if number < (OLDEST_SERVER * 10_000) as i32 {
             return Err(unusable(
@@ -205,6 +243,14 @@ impl Connector {
             ));
         }
         Ok((client, task))
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("storage", &self.storage)
+            .finish_non_exhaustive()
     }
 }
 

@@ -93,6 +93,18 @@ pub enum QueueError {
         detail: String,
     },
 
+    /// The storage of a shared queue has another history than it had when the queue was opened, so
+    /// what this process remembers of it may be wrong. The queue refuses everything until it is
+    /// closed and opened again.
+    #[error(
+        "{storage} went on from another state (a standby was promoted, or a backup restored): the \
+         queue refuses everything until it is reopened"
+    )]
+    Replaced {
+        /// The storage, without secrets.
+        storage: String,
+    },
+
     /// A file or directory of the queue cannot be used. Nothing was changed.
     #[error("cannot {action} {}", path.display())]
     Io {

@@ -37,6 +37,7 @@ fn is_temporary(cause: &(dyn Error + 'static)) -> bool {
                 | QueueError::NoSpace { .. }
                 | QueueError::Deleted { .. }
                 | QueueError::Refusing { .. }
+                | QueueError::Replaced { .. }
                 | QueueError::Unavailable { .. }
                 | QueueError::Unknown { .. }
         );

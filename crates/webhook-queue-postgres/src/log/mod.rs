@@ -2,11 +2,12 @@
 
 mod state;
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio_postgres::Row;
 
 use crate::connection::Session;
+use crate::connector::Connector;
 use crate::database::Database;
 use crate::failure::Failure;
 
@@ -17,18 +18,21 @@ pub(crate) use state::{Applied, Attempt, Flush, LogPage, LogState, TargetId, Tot
 pub(crate) struct Log {
     state: RwLock<LogState>,
     statement: String,
+    connector: Arc<Connector>,
 }
 
-/// `$1`: after this number. The row with a null as `number` has the sum of the truncated rows.
+/// `$1`: after this number. The row with a null as `number` has the sum of the truncated rows
+/// and the last number that was drawn.
 const STATEMENT: &str = "\
     SELECT NULL::int8 AS number, NULL::int8[], NULL::int2[], NULL::int8[], NULL::int2[], \
         NULL::int4[], NULL::int8[], array_agg(target), array_agg(owed), array_agg(owed_bytes), \
         array_agg(dead), array_agg(dead_bytes), NULL::boolean, NULL::boolean, \
-        (SELECT greatest(min(first) - 1, 0) FROM {schema}.segment) \
+        (SELECT greatest(min(first) - 1, 0) FROM {schema}.segment), \
+        (SELECT last_value FROM {schema}.entry) \
     FROM {schema}.total \
     UNION ALL \
     SELECT number, settled, settled_target, attempted, attempted_target, attempts, not_before, \
-        total_target, owed, owed_bytes, dead, dead_bytes, parked, targets_changed, NULL \
+        total_target, owed, owed_bytes, dead, dead_bytes, parked, targets_changed, NULL, NULL \
     FROM {schema}.log WHERE number > $1";
 
 impl Log {
@@ -36,6 +40,7 @@ impl Log {
         Log {
             state: RwLock::default(),
             statement: database.sql(STATEMENT),
+            connector: Arc::clone(&database.connector),
         }
     }
 
@@ -52,6 +57,11 @@ impl Log {
     /// Reads the rows after a number.
     pub(crate) fn fetch(&self, session: &mut Session, after: u64) -> Result<LogPage, Failure> {
         let rows = session.query(&self.statement, &[&after.cast_signed()])?;
+        let drawn = rows.iter().find_map(|row| row.get::<_, Option<i64>>(15));
+        if drawn.is_some_and(|drawn| drawn.cast_unsigned() < after) {
+            self.connector.note_replaced();
+            return Err(Failure::Lost("the numbers of the log began again".into()));
+        }
         Ok(page(&rows))
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use testkit::{Postgres, Stop};
-use webhook_queue::{Accepted, Event, Queue, QueueError};
+use webhook_queue::{Accepted, Event, Queue, QueueError, Settled};
 use webhook_queue_postgres::{PostgresQueue, Settings};
 
 use crate::proxy::Proxy;
-use crate::support::{append, event, eventually, open, settings};
+use crate::support::{append, event, eventually, numbers, open, owed, settings, settlement};
 
 /// Commits events again and again until that succeeds.
 fn insist(queue: &PostgresQueue, events: &[Event]) -> Vec<Accepted> {
@@ -147,7 +148,11 @@ fn an_unknown_commit_is_found_when_its_events_are_committed_again() {
         return;
     };
     let proxy = Proxy::start(postgres.port());
-    let queue = PostgresQueue::open(through(&proxy, &postgres)).expect("it opens");
+    let settings = Settings {
+        max_bytes: 1 << 20,
+        ..through(&proxy, &postgres)
+    };
+    let queue = PostgresQueue::open(settings).expect("it opens");
     append(&queue, &[event(0, "k", &["a"])]);
     for is_stored in [true, false] {
         let lock = postgres.session("BEGIN; SELECT FROM webhook.head FOR UPDATE");
@@ -177,6 +182,14 @@ fn an_unknown_commit_is_found_when_its_events_are_committed_again() {
             "{unknown:?}"
         );
         proxy.open();
+        // The outcome is found, and the group fails for another reason: nothing is forgotten.
+        let too_large = event(40, &"k".repeat(2 << 20), &["a"]);
+        let group = [&events[..], &[too_large]].concat();
+        eventually(|| match queue.commit(&group, &[]) {
+            Err(QueueError::TooLarge { .. }) => Some(()),
+            Err(QueueError::Unknown { .. } | QueueError::Unavailable { .. }) => None,
+            result => panic!("{result:?}"),
+        });
         let accepted = insist(
             &queue,
             &[
@@ -194,6 +207,85 @@ fn an_unknown_commit_is_found_when_its_events_are_committed_again() {
             .collect();
         assert!(entries.is_sorted(), "{entries:?}");
     }
+    queue.close().expect("it closes");
+}
+
+#[test]
+fn a_settlement_whose_outcome_was_unknown_counts_once() {
+    let Some(postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    let proxy = Proxy::start(postgres.port());
+    // The lease outlives the time without a connection.
+    let settings = Settings {
+        lease: Duration::from_secs(600),
+        ..through(&proxy, &postgres)
+    };
+    let queue = PostgresQueue::open(settings).expect("it opens");
+    append(&queue, &[event(0, "k", &["a"])]);
+    assert_eq!(numbers(&queue, "a", 1), [0]);
+    let read = owed(&queue, "a").remove(0);
+    let settled = settlement(&queue, "a", &read, Settled::Delivered).expect("a claim");
+    let lock = postgres.session("BEGIN; SELECT FROM webhook.head FOR UPDATE");
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| queue.commit(&[], std::slice::from_ref(&settled)));
+        until_one_waits(&postgres, 1);
+        proxy.cut(true);
+        let unknown = writer.join().expect("it does not panic");
+        assert!(
+            matches!(unknown, Err(QueueError::Unknown { .. })),
+            "{unknown:?}"
+        );
+    });
+    drop(lock);
+    until_one_waits(&postgres, 0);
+    proxy.open();
+    eventually(|| queue.commit(&[], std::slice::from_ref(&settled)).ok());
+    append(&queue, &[event(1, "k", &["a"])]);
+    let statistics = queue.statistics().expect("statistics");
+    assert_eq!(statistics.targets[0].pending, 1);
+    queue.close().expect("it closes");
+}
+
+/// Commits an event, and expects that the queue refuses it and all after it.
+#[track_caller]
+fn assert_replaced(queue: &PostgresQueue) {
+    let is_replaced =
+        |error: &QueueError| matches!(error, QueueError::Replaced { .. }) && !error.is_retryable();
+    eventually(|| {
+        queue
+            .check()
+            .is_err_and(|error| is_replaced(&error))
+            .then_some(())
+    });
+    let refused = queue.commit(&[event(9, "k", &["a"])], &[]);
+    assert!(refused.is_err_and(|error| is_replaced(&error)));
+}
+
+#[test]
+fn a_queue_that_went_on_from_another_state_is_opened_again_before_it_is_used() {
+    let Some(mut postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    let queue = open(&postgres);
+    append(&queue, &[event(0, "k", &["a"])]);
+    // The end of a recovery begins a timeline, as the promotion of a standby does.
+    postgres.stop(Stop::Fast);
+    let recovery = postgres.folder().join("data/recovery.signal");
+    std::fs::write(&recovery, "").expect("the folder takes files");
+    postgres.own(&recovery);
+    postgres.set("restore_command = 'false'");
+    postgres.start_again();
+    assert_replaced(&queue);
+    assert_eq!(stored(&postgres), "1|1");
+    queue.close().expect("it closes");
+
+    // The tables alone were put back.
+    let queue = open(&postgres);
+    append(&queue, &[event(1, "k", &["a"])]);
+    assert_eq!(numbers(&queue, "a", 2), [0, 1]);
+    postgres.query("SELECT setval('webhook.entry', 64)");
+    assert_replaced(&queue);
     queue.close().expect("it closes");
 }
 
