@@ -36,7 +36,7 @@ fn nothing_acknowledged_is_lost_by_kill_minus_nine() {
         assert!(found.is_whole(), "{found:?}");
         acknowledged.check(&DiskQueue::open(dir.path(), &OPTIONS).unwrap());
     }
-    assert!(acknowledged.is_much());
+    acknowledged.expect(1000, 500);
 }
 
 /// A small random generator with the same numbers in each run.

@@ -30,6 +30,17 @@ pub(crate) fn event<'a>(
     }
 }
 
+/// What a read returns once it does not fail: a database on a machine under load may be late.
+pub(crate) fn patiently<T>(mut read: impl FnMut() -> Result<T, QueueError>) -> T {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        match read() {
+            Err(error) if error.is_retryable() && std::time::Instant::now() < deadline => {}
+            result => return result.unwrap(),
+        }
+    }
+}
+
 /// Commits events that are not duplicates; their handles.
 pub(crate) fn stored(
     queue: &dyn Queue,
@@ -56,7 +67,7 @@ pub(crate) fn delivered(target: &str, entry: EntryId) -> Settlement {
 }
 
 /// An owed entry, without its handle: two queues give different ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct OwedView {
     pub(crate) id: EventId,
     pub(crate) key: Vec<u8>,
@@ -65,6 +76,28 @@ pub(crate) struct OwedView {
     pub(crate) accepted_at: u64,
     pub(crate) attempts: u32,
     pub(crate) not_before: u64,
+}
+
+impl std::fmt::Debug for OwedView {
+    /// In a line: of bytes, how many there are.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let OwedView {
+            key,
+            body,
+            attributes,
+            ..
+        } = self;
+        write!(
+            f,
+            "event {} of key {key:?} ({} and {} bytes, accepted at {}, {} attempts, not before {})",
+            number(self.id),
+            body.len(),
+            attributes.len(),
+            self.accepted_at,
+            self.attempts,
+            self.not_before
+        )
+    }
 }
 
 /// A time, as the nearest multiple.
@@ -149,7 +182,7 @@ impl View {
     }
 
     pub(crate) fn of(queue: &dyn Queue) -> View {
-        let statistics = queue.statistics().unwrap();
+        let statistics = patiently(|| queue.statistics());
         let targets = statistics.targets;
         View {
             owed: targets
@@ -169,9 +202,11 @@ impl View {
 }
 
 pub(crate) fn owed(queue: &dyn Queue, target: &str, after: Option<EntryId>) -> Vec<OwedView> {
-    let mut found = Vec::new();
-    queue.owed(target, after, &mut collect(&mut found)).unwrap();
-    found
+    patiently(|| {
+        let mut found = Vec::new();
+        queue.owed(target, after, &mut collect(&mut found))?;
+        Ok(found)
+    })
 }
 
 pub(crate) fn owed_of_key(
@@ -180,27 +215,29 @@ pub(crate) fn owed_of_key(
     key: &[u8],
     after: Option<EntryId>,
 ) -> Vec<OwedView> {
-    let mut found = Vec::new();
-    let mut collect = collect(&mut found);
-    let mut visit = |_, owed: Owed<'_>| match after.is_none_or(|after| owed.entry > after) {
-        true => collect(owed),
-        false => ControlFlow::Continue(()),
-    };
-    queue
-        .owed_of_keys(target, &[key.into()], &mut visit)
-        .unwrap();
-    drop(collect);
-    found
+    patiently(|| {
+        let mut found = Vec::new();
+        let mut collect = collect(&mut found);
+        let mut visit = |_, owed: Owed<'_>| match after.is_none_or(|after| owed.entry > after) {
+            true => collect(owed),
+            false => ControlFlow::Continue(()),
+        };
+        queue.owed_of_keys(target, &[key.into()], &mut visit)?;
+        drop(collect);
+        Ok(found)
+    })
 }
 
 pub(crate) fn handles(queue: &dyn Queue, target: &str) -> Vec<EntryId> {
-    let mut found = Vec::new();
-    let mut visit = |owed: Owed<'_>| {
-        found.push(owed.entry);
-        ControlFlow::Continue(())
-    };
-    queue.owed(target, None, &mut visit).unwrap();
-    found
+    patiently(|| {
+        let mut found = Vec::new();
+        let mut visit = |owed: Owed<'_>| {
+            found.push(owed.entry);
+            ControlFlow::Continue(())
+        };
+        queue.owed(target, None, &mut visit)?;
+        Ok(found)
+    })
 }
 
 pub(crate) fn dead(
@@ -208,9 +245,9 @@ pub(crate) fn dead(
     target: Option<&str>,
     after: Option<EntryId>,
 ) -> Vec<DeadView> {
-    let mut found = Vec::new();
-    queue
-        .dead_letters(target, after, &mut |letter| {
+    patiently(|| {
+        let mut found = Vec::new();
+        queue.dead_letters(target, after, &mut |letter| {
             found.push(DeadView {
                 target: letter.target.into(),
                 owed: letter.owed.into(),
@@ -218,9 +255,9 @@ pub(crate) fn dead(
                 note: letter.note.to_vec(),
             });
             ControlFlow::Continue(())
-        })
-        .unwrap();
-    found
+        })?;
+        Ok(found)
+    })
 }
 
 fn collect(found: &mut Vec<OwedView>) -> impl FnMut(Owed<'_>) -> ControlFlow<()> {
