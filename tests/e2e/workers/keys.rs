@@ -1,6 +1,6 @@
 //! Keys that are stuck, and many keys; a transaction elsewhere.
 
-use super::{Arrivals, Cluster, JSON, LINES, Worker};
+use super::{Arrivals, Cluster, JSON, LINES, Worker, wait_for_shares};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use testkit::{Receiver, Reply, event, post};
@@ -65,6 +65,7 @@ fn ten_thousand_keys_of_one_event_each_arrive_once() {
     let receiver = arrivals.receiver();
     cluster.configure(&receiver.url(), LEASE);
     let (first, second) = (cluster.worker(), cluster.worker());
+    wait_for_shares(&[&first, &second]);
     let events = (0..10_000).map(|task| (format!("task-{task}"), 0));
     let events: Vec<_> = events.collect();
     send(&[&first, &second], &events);
