@@ -16,7 +16,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use webhook_queue::{
     Accepted, Appended, Committed, EntryId, Event, EventId, GroupWriter, Limits, Queue, QueueError,
     Refused, Sequence, Settled, Settlement, WriterHandle, WriterStatistics,
@@ -24,6 +24,10 @@ use webhook_queue::{
 
 /// Longer than any body: the queue has room.
 const ROOM: usize = usize::MAX;
+
+/// How long settlements of a shared queue wait for others: each commit keeps those of all its
+/// processes waiting.
+const SETTLE_WITHIN: Duration = Duration::from_millis(5);
 
 /// Called once, when an event is durable or was refused.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
@@ -98,6 +102,10 @@ impl Writer {
             when_full: match when_full {
                 webhook_config::WhenFull::Block => webhook_queue::WhenFull::Block,
                 _ => webhook_queue::WhenFull::Fail,
+            },
+            settle_within: match queue.is_shared() {
+                true => SETTLE_WITHIN,
+                false => Duration::ZERO,
             },
             ..Limits::default()
         };

@@ -1,5 +1,7 @@
 //! The bounds of a writer.
 
+use std::time::Duration;
+
 /// The bounds of a [`GroupWriter`](crate::GroupWriter).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
@@ -21,13 +23,16 @@ pub struct Limits {
     pub group_bytes: usize,
     /// Settlements in a group.
     pub group_settlements: usize,
+    /// How long settlements wait for others before they are a group without events. A queue whose
+    /// commits cost its other users something needs fewer of them.
+    pub settle_within: Duration,
     /// What happens to events that the queue cannot store now.
     pub when_full: WhenFull,
 }
 
 impl Default for Limits {
     /// 1024 events and 8 MiB waiting; 512 events, 4 MiB and 768 settlements a group, which is at
-    /// most some 16 MiB of pages; `Block`.
+    /// most some 16 MiB of pages; settlements do not wait; `Block`.
     fn default() -> Limits {
         Limits {
             waiting_events: 1024,
@@ -35,6 +40,7 @@ impl Default for Limits {
             group_events: 512,
             group_bytes: 4 << 20,
             group_settlements: 768,
+            settle_within: Duration::ZERO,
             when_full: WhenFull::Block,
         }
     }

@@ -50,8 +50,8 @@ struct State<T> {
     retry_passed: Option<(Instant, Arc<QueueError>)>,
     /// The pause after the next failure of the disk.
     pause: Duration,
-    /// Until when settlements wait that could not be committed.
-    failing: Option<Instant>,
+    /// Until when settlements wait: for others, or since they could not be committed.
+    settle_at: Option<Instant>,
     statistics: WriterStatistics,
 }
 
@@ -162,7 +162,7 @@ impl<T> WriteQueue<T> {
                 passed: VecDeque::new(),
                 retry_passed: None,
                 pause: FIRST_RETRY,
-                failing: None,
+                settle_at: None,
                 statistics: WriterStatistics::default(),
             }),
             work: Condvar::new(),
@@ -221,9 +221,21 @@ impl<T> WriteQueue<T> {
         let mut state = self.lock();
         // Without a writer they would pile up.
         if !state.stopped {
+            let is_first = state.settlements.is_empty();
             state.settlements.push_back(settlement);
-            self.wake(state);
+            if is_first && state.settle_at.is_none() {
+                state.settle_at = self.settle_at();
+            }
+            if is_first {
+                self.wake(state);
+            }
         }
+    }
+
+    /// Until when settlements that come now wait for others.
+    fn settle_at(&self) -> Option<Instant> {
+        let within = self.limits.settle_within;
+        (!within.is_zero()).then(|| Instant::now() + within)
     }
 
     /// Wakes the writer if it sleeps. Unlocks first, since the writer takes the lock.
@@ -296,10 +308,10 @@ impl<T> WriteQueue<T> {
                 state.blocked = None;
             }
             if state
-                .failing
+                .settle_at
                 .is_some_and(|until| until <= now || state.closed)
             {
-                state.failing = None;
+                state.settle_at = None;
             }
             let retry_passed = state.retry_passed.as_ref();
             if retry_passed.is_some_and(|(until, _)| *until <= now || state.closed) {
@@ -318,7 +330,7 @@ impl<T> WriteQueue<T> {
                 Some(_) => Vec::new(),
                 None => state.take_group(&self.limits),
             };
-            if !events.is_empty() || (state.failing.is_none() && !state.settlements.is_empty()) {
+            if !events.is_empty() || (state.settle_at.is_none() && !state.settlements.is_empty()) {
                 let count = state
                     .settlements
                     .len()
@@ -337,7 +349,7 @@ impl<T> WriteQueue<T> {
             let until = [
                 retry,
                 retry_passed,
-                state.failing,
+                state.settle_at,
                 retry.or(retry_passed).and(deadlines),
             ];
             state.asleep = true;
@@ -425,7 +437,7 @@ impl<T> WriteQueue<T> {
         let mut state = self.lock();
         state.pause = FIRST_RETRY;
         state.blocked = None;
-        state.failing = None;
+        state.settle_at = self.settle_at().filter(|_| !state.settlements.is_empty());
         if settled {
             state.retry_passed = None;
             state.take_back_passed();
@@ -441,7 +453,7 @@ impl<T> WriteQueue<T> {
         for settlement in settlements.into_iter().rev() {
             state.settlements.push_front(settlement);
         }
-        state.failing = Some(Instant::now() + RETRY);
+        state.settle_at = Some(Instant::now() + RETRY);
         Ok(())
     }
 

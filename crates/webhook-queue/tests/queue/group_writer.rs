@@ -281,6 +281,39 @@ fn what_comes_during_a_commit_is_the_next_group() {
 }
 
 #[test]
+fn settlements_wait_for_others_and_go_with_the_next_event() {
+    let queue = Gate::new(1 << 20, None);
+    let limits = Limits {
+        settle_within: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let (writer, reports) = start(&queue, limits);
+    writer.settle(delivered("t", EntryId(1)));
+    writer.settle(delivered("t", EntryId(2)));
+    append(&writer, 0);
+    assert_eq!(reports.settlements(2), 2);
+    writer.settle(delivered("t", EntryId(3)));
+    // It does not wait for others that cannot come any more.
+    writer.shutdown().unwrap();
+    assert_eq!(queue.groups(), [(1, 2), (0, 1)]);
+}
+
+#[test]
+fn settlements_without_others_wait_no_longer_than_asked_for() {
+    let queue = Gate::new(1 << 20, None);
+    let limits = Limits {
+        settle_within: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let (writer, reports) = start(&queue, limits);
+    for entry in 1..=3 {
+        writer.settle(delivered("t", EntryId(entry)));
+        assert_eq!(reports.settlements(1), 1);
+    }
+    writer.shutdown().unwrap();
+}
+
+#[test]
 fn a_group_is_bounded_in_events_bytes_and_settlements() {
     let queue = Gate::new(1 << 20, Some(0));
     let limits = Limits {
