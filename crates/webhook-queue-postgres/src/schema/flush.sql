@@ -107,6 +107,8 @@ BEGIN
             FROM unnest(p_settled, p_settled_target, p_fresh) AS s (entry, target, fresh));
     END IF;
 
+    -- A truncation takes the locks of tables before the append lock, so this does, too.
+    LOCK TABLE {schema}.log IN ACCESS SHARE MODE;
     SELECT segment INTO STRICT v_segment FROM {schema}.head FOR UPDATE;
 
     SELECT * INTO v_log FROM {schema}.log WHERE writer = p_writer AND n = p_n;

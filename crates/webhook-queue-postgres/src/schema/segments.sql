@@ -82,9 +82,20 @@ RETURNS boolean LANGUAGE plpgsql SET lock_timeout TO '200ms' AS $$
 DECLARE
     v_segment int2;
 BEGIN
+    -- A reader may hold the tables for long; and a flush that waits for the append lock holds them,
+    -- so that they would never be free under it while there is always one.
+    SELECT segment INTO v_segment FROM {schema}.segment WHERE ordinal = p_ordinal;
+    CASE v_segment
+{each segment}
+    WHEN {n} THEN
+        LOCK TABLE {schema}.event_{n}, {schema}.log_{n} IN ACCESS EXCLUSIVE MODE;
+{end}
+    ELSE
+        RETURN false;
+    END CASE;
     PERFORM FROM {schema}.head FOR UPDATE;
-    SELECT segment INTO v_segment FROM {schema}.segment
-        WHERE ordinal = p_ordinal
+    PERFORM FROM {schema}.segment
+        WHERE segment = v_segment AND ordinal = p_ordinal
             AND ordinal = (SELECT min(ordinal) FROM {schema}.segment)
             AND segment <> (SELECT head.segment FROM {schema}.head);
     IF NOT FOUND THEN
@@ -93,8 +104,6 @@ BEGIN
     CASE v_segment
 {each segment}
     WHEN {n} THEN
-        -- Before any work: a reader may hold them for long.
-        LOCK TABLE {schema}.event_{n}, {schema}.log_{n} IN ACCESS EXCLUSIVE MODE;
         INSERT INTO {schema}.total AS sums (target, owed, owed_bytes, dead, dead_bytes)
             SELECT it.target, sum(it.owed), sum(it.owed_bytes), sum(it.dead), sum(it.dead_bytes)
             FROM {schema}.log_{n},

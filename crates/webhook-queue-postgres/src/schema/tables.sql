@@ -1,8 +1,8 @@
 -- The tables of a queue. `{schema}` is the quoted name of the schema. Statements between
 -- `{each segment}` and `{end}` are repeated for each segment of the ring, whose number is `{n}`.
 --
--- Lock order: `head`, then the tables of a segment, then rows. Times are epoch milliseconds of the
--- server's clock unless they are `timestamptz`.
+-- Lock order: the tables of segments that are not current, `head`, those of the current one, rows.
+-- Times are epoch milliseconds of the server's clock unless they are `timestamptz`.
 
 DO $$ BEGIN
     -- IF NOT EXISTS would need the right to create one even if it exists.

@@ -1,9 +1,14 @@
 //! What a commit stores, settles and answers.
 
-use testkit::Postgres;
-use webhook_queue::{Queue, Settled, SettlementResult, TargetStatistics};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
 
-use crate::support::{append, event, eventually, numbers, open, owed, settlement};
+use testkit::{DEADLINE, Postgres};
+use webhook_queue::{Queue, Settled, SettlementResult, TargetStatistics};
+use webhook_queue_postgres::{PostgresQueue, Settings};
+
+use crate::support::{append, event, eventually, numbers, open, owed, settings, settlement};
 
 #[test]
 fn what_is_appended_is_owed_in_order_until_it_is_settled_and_over_reopening() {
@@ -109,4 +114,43 @@ fn no_row_is_updated_or_deleted_for_an_event_that_is_delivered() {
     });
     assert_eq!(inserted, 623);
     assert_eq!(count("n_tup_upd + n_tup_del + n_dead_tup"), "0");
+}
+
+#[test]
+fn segments_are_truncated_while_there_is_always_a_call_that_waits() {
+    let Some(postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    drop(open(&postgres));
+    let is_done = AtomicBool::new(false);
+    let writer = &|at: u64| {
+        let queue = PostgresQueue::open(Settings {
+            segment_bytes: 64 << 10,
+            ..settings(&postgres)
+        });
+        let queue = queue.expect("it opens");
+        let begun = Instant::now();
+        for group in 0.. {
+            if is_done.load(Ordering::SeqCst) || begun.elapsed() > DEADLINE {
+                break;
+            }
+            let events: Vec<_> = (0..8)
+                .map(|it| event((at << 32) + 8 * group + it, &format!("k{it}"), &["a"]))
+                .collect();
+            append(&queue, &events);
+            let settled = owed(&queue, "a").into_iter();
+            let settled = settled.filter_map(|it| settlement(&queue, "a", &it, Settled::Delivered));
+            let settled: Vec<_> = settled.collect();
+            queue.commit(&[], &settled).expect("a commit");
+        }
+        queue.close().expect("it closes");
+    };
+    thread::scope(|scope| {
+        for at in 0..6 {
+            scope.spawn(move || writer(at));
+        }
+        let truncated = "SELECT min(ordinal) > 4 FROM webhook.segment";
+        eventually(|| (postgres.query(truncated) == "t").then_some(()));
+        is_done.store(true, Ordering::SeqCst);
+    });
 }
