@@ -139,12 +139,14 @@ fn an_outcome_under_a_claim_that_has_ended_has_no_effect() {
 
 #[test]
 fn a_shutdown_ends_what_is_under_way_and_leaves_the_rest_to_the_others() {
+    // More than are delivered before the first is told to end.
+    const EVENTS: u32 = 1_000;
     let (_, views) = SharedQueue::pair();
     let (receiver, requests, answer) = on_demand();
     let first = dispatcher(config([target("a")]), &views[0], &receiver)
         .start()
         .unwrap();
-    for number in 0..50 {
+    for number in 0..EVENTS {
         submit(&first.submitter(), "t", number);
     }
     assert_eq!(requests.recv_timeout(PATIENCE), Ok(0));
@@ -155,18 +157,23 @@ fn a_shutdown_ends_what_is_under_way_and_leaves_the_rest_to_the_others() {
     let report = std::thread::scope(|scope| {
         let ending = scope.spawn(|| first.shutdown(PATIENCE));
         answer.send(Reply::Status(200)).unwrap();
+        // It may hand out others before it is told to end.
+        while !ending.is_finished() {
+            if requests.recv_timeout(Duration::from_millis(1)).is_ok() {
+                answer.send(Reply::Status(200)).unwrap();
+            }
+        }
         ending.join().unwrap()
     });
-    // The first may have handed out another before it was told to end.
     let ended = receiver.look(|state| {
         assert_eq!(state.requests, state.delivered, "none was aborted");
         u32::try_from(state.delivered.len()).unwrap()
     });
-    assert!(!report.drained && ended < 50, "{ended}");
+    assert!(!report.drained && ended < EVENTS, "{ended}");
     assert!(drains(&second));
     let arrivals = others.arrivals();
     let numbers = &arrivals[&("a".to_owned(), "t".to_owned())];
-    assert!(numbers.iter().copied().eq(ended..50), "{numbers:?}");
+    assert!(numbers.iter().copied().eq(ended..EVENTS), "{numbers:?}");
     assert!(second.shutdown(PATIENCE).drained);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -320,18 +320,27 @@ fn no_entry_appears_before_one_that_was_read() {
     let reader = PostgresQueue::open(settings.clone()).expect("it opens");
     wait_for("the claims", || reader.worker.claims().len() == 64);
     settings.role = Role::Operator;
-    let mut read = Vec::new();
+    let has_turned = &|| postgres.query("SELECT max(ordinal) > 2 FROM webhook.segment") == "t";
+    let (written, mut read) = (&AtomicUsize::new(0), Vec::new());
     std::thread::scope(|scope| {
+        let mut writers = Vec::new();
         for writer in 0..WRITERS {
             let queue = PostgresQueue::open(settings.clone()).expect("it opens");
-            scope.spawn(move || {
-                for number in 0..GROUPS {
-                    let events = [0, 1, 2].map(|it| event(number * 3 + it, writer));
+            writers.push(scope.spawn(move || {
+                let deadline = Instant::now() + DEADLINE;
+                let mut groups = 0;
+                // Until segments were begun meanwhile.
+                while groups == 0 || groups % GROUPS > 0 || !has_turned() {
+                    assert!(Instant::now() < deadline, "no segment was begun");
+                    let events = [0, 1, 2].map(|it| event(groups * 3 + it, writer));
                     queue.commit(&events, &[]).expect("it is accepted");
+                    groups += 1;
+                    written.fetch_add(3, Ordering::SeqCst);
                 }
-            });
+            }));
         }
         wait_for("all entries", || {
+            let all_written = writers.iter().all(|writer| writer.is_finished());
             reader.wait_for_news(Duration::from_millis(20));
             let after = read.last().copied();
             let visit = &mut |owed: Owed<'_>| {
@@ -339,13 +348,11 @@ fn no_entry_appears_before_one_that_was_read() {
                 ControlFlow::Continue(())
             };
             reader.owed(TARGET, after, visit).expect("it can be read");
-            read.len() >= usize::try_from(WRITERS * GROUPS * 3).expect("it is small")
+            all_written && read.len() >= written.load(Ordering::SeqCst)
         });
     });
     assert!(read.is_sorted());
     assert_eq!(read.iter().collect::<HashSet<_>>().len(), read.len());
-    let used = postgres.query("SELECT max(ordinal) > 2 FROM webhook.segment");
-    assert_eq!(used, "t", "segments are begun meanwhile");
 }
 
 #[test]
