@@ -137,7 +137,7 @@ impl Connection {
     /// be reached: the server may have ended this connection alone.
     pub(crate) fn lost(&mut self) {
         if let Some(session) = &mut self.session {
-            // There is nobody to say farewell to.
+            // The connection is gone: there is nothing to close.
             session.task = None;
         }
         self.session = None;

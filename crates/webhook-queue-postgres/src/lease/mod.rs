@@ -24,7 +24,7 @@ const RENEWALS: u32 = 16;
 /// The time between two looks at slots that are being given away.
 const GIVING: Duration = Duration::from_millis(10);
 
-/// What a new owner of slots does: whoever has the claims must know the log first.
+/// What a new owner of slots does: it reads the log before it uses the claims.
 pub(crate) trait Owner: Send + Sync {
     /// Reads the log up to now.
     ///
@@ -296,7 +296,7 @@ impl Keeper<'_> {
         begun
     }
 
-    /// Ends claims, first to slots that nobody uses.
+    /// Ends claims, first to slots without guards.
     fn give_away(&mut self, mut claims: Vec<Claim>, surplus: usize) {
         let slots = &self.lease.slots;
         claims.sort_by_key(|it| !slots.is_unused(it.slot));

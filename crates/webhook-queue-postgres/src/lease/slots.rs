@@ -124,7 +124,7 @@ impl Slots {
         }
     }
 
-    /// Ends the claim to a slot: from now on nobody gets a guard.
+    /// Ends the claim to a slot: no guard is given from now on.
     pub(crate) fn end(&self, slot: u16) {
         if let Some(slot) = self.slots.get(usize::from(slot)) {
             slot.fence.store(UNCLAIMED, Ordering::SeqCst);

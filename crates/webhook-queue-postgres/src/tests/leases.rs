@@ -135,7 +135,7 @@ fn a_claim_waits_for_a_renewal_that_is_under_way() {
 #[test]
 fn a_claim_looks_at_the_time_after_its_wait_for_the_lock() {
     // now() is the time at which a transaction began: a lease that expires during the wait for the
-    // append lock would look as if it were alive, and its slots would stay with nobody.
+    // append lock would look as if it were alive, and no worker would claim its slots.
     let Some(server) = Server::start() else {
         return;
     };
