@@ -92,12 +92,14 @@ pub(crate) fn feed(queue: &Arc<impl Queue>) {
     };
     let writer = GroupWriter::start(queue.clone(), limits, acknowledge).unwrap();
     let mut settled_up_to = [None; TARGETS.len()];
-    // The first claims of a shared queue.
-    while queue.is_shared() && !queue.wait_for_news(Duration::from_secs(1)).reread {}
     for number in next.0.. {
         // It waits in the queue's outages, too.
         let deadline = Instant::now() + Duration::from_secs(60);
         writer.append(nth(number), number, Some(deadline)).unwrap();
+        // Nothing is owed to a worker of a shared queue before its first claims.
+        while queue.is_shared() && number == next.0 && !is_owed(&**queue) {
+            queue.wait_for_news(Duration::from_millis(100));
+        }
         if number % 8 != 0 {
             continue;
         }
@@ -108,6 +110,10 @@ pub(crate) fn feed(queue: &Arc<impl Queue>) {
             settle(&**queue, &writer, target, after);
         }
     }
+}
+
+fn is_owed(queue: &dyn Queue) -> bool {
+    !support::owed(queue, TARGETS[0], None).is_empty()
 }
 
 /// Prints what a commit did.
