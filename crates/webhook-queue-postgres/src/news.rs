@@ -64,6 +64,8 @@ pub(crate) struct Pace {
     shortest: Duration,
     /// The last look that found something.
     found: Option<Instant>,
+    /// The last look that found something has found [`LARGE`] entries.
+    is_large: bool,
     /// After the last look, [`MANY`] entries were unread.
     is_busy: bool,
 }
@@ -76,11 +78,16 @@ const REST: Duration = Duration::from_secs(1);
 /// some ten entries.
 const MANY: usize = 128;
 
+/// So many entries at once are of large groups, which are far apart: looks are a third as frequent
+/// then, too.
+const LARGE: usize = 64;
+
 impl Pace {
     pub(crate) fn new(shortest: Duration) -> Pace {
         Pace {
             shortest,
             found: None,
+            is_large: false,
             is_busy: false,
         }
     }
@@ -90,21 +97,27 @@ impl Pace {
         self.is_busy = unread >= MANY;
         if found > 0 {
             self.found = Some(now);
+            self.is_large = found >= LARGE;
         }
     }
 
     /// The pause after a look.
     pub(crate) fn pause(&self, now: Instant) -> Duration {
         match self.found {
-            _ if self.is_busy => self.shortest * 3,
+            _ if self.is_rare(now) => self.shortest * 3,
             Some(found) if now.saturating_duration_since(found) < REST => self.shortest,
             _ => self.shortest * 2,
         }
     }
 
+    fn is_rare(&self, now: Instant) -> bool {
+        let found = self.found.filter(|_| self.is_large);
+        self.is_busy || found.is_some_and(|found| now.saturating_duration_since(found) < REST)
+    }
+
     /// The pause after a look if this process has appended entries since.
     pub(crate) fn pause_of_own(&self, now: Instant) -> Duration {
-        match self.is_busy {
+        match self.is_rare(now) {
             true => self.pause(now),
             false => self.pause(now) / 2,
         }
@@ -116,16 +129,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_are_rarer_while_nothing_comes_and_while_much_is_unread() {
+    fn looks_are_rarer_while_nothing_or_much_comes_and_while_much_is_unread() {
         let (mut pace, now) = (Pace::new(Duration::from_millis(6)), Instant::now());
-        let mut check = |unread: usize, after: Duration, pause, of_own| {
-            pace.note(now, unread, unread);
+        let mut check = |found: usize, unread: usize, after: Duration, pause, of_own| {
+            pace.note(now, found, unread);
             assert_eq!(pace.pause(now + after).as_millis(), pause);
             assert_eq!(pace.pause_of_own(now + after).as_millis(), of_own);
         };
-        check(1, Duration::ZERO, 6, 3);
-        check(0, REST, 12, 6);
-        check(MANY, Duration::ZERO, 18, 18);
-        check(MANY - 1, Duration::ZERO, 6, 3);
+        check(1, 1, Duration::ZERO, 6, 3);
+        check(0, 0, REST, 12, 6);
+        check(0, MANY, Duration::ZERO, 18, 18);
+        check(LARGE - 1, MANY - 1, Duration::ZERO, 6, 3);
+        check(LARGE, 0, Duration::ZERO, 18, 18);
+        check(0, 0, Duration::ZERO, 18, 18);
+        check(0, 0, REST, 12, 6);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Statements {
 }
 
 /// The most rows of one read with bodies.
-pub(crate) const ROWS: i64 = 512;
+pub(crate) const ROWS: i64 = 1024;
 
 /// The most bytes of one read with bodies: one more row than those within it.
 pub(crate) const BYTES: i64 = 4 << 20;
