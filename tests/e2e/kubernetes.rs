@@ -255,12 +255,12 @@ fn a_deletion_that_the_queue_has_no_room_for_is_found_again() {
         }
     });
     let folder = Folder::new();
-    let lists = AtomicUsize::new(0);
     let expired = Arc::new(AtomicBool::new(false));
     let server = EventStream::start({
         let expired = Arc::clone(&expired);
         move |request| match watched(request) {
-            None if lists.fetch_add(1, Ordering::SeqCst) == 0 => {
+            // It is asked for again if the queue has no room for all pods at once.
+            None if !expired.load(Ordering::SeqCst) => {
                 let pods: Vec<Value> = (0..PODS)
                     .map(|number| {
                         let mut pod = pod(&format!("p{number}"), 1, "Pending");

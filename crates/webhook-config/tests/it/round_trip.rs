@@ -54,7 +54,8 @@ prop_compose! {
         port in prop::option::of(1u16..),
         name in prop::option::of("[a-z?#@'\\\\]{1,9}"),
         mode in prop::option::of(prop::sample::select(SslMode::ALL)),
-        schema in "[a-z_][a-oq-z0-9_]{0,62}",
+        // Names that begin with `pg_` are PostgreSQL's own.
+        schema in "[a-oq-z_][a-z0-9_]{0,62}",
         slots in 1u16..=1024,
         times in (1000u64..=600_000, 1u64..=1000),
     ) -> PostgresSettings {
