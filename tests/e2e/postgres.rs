@@ -190,6 +190,22 @@ fn what_a_database_does_itself_and_what_excludes_it_is_said() {
     );
 }
 
+#[test]
+fn another_number_of_slots_than_the_queue_has_is_said() {
+    let Some(postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    let folder = Folder::new();
+    let mut file = shared("http://127.0.0.1:9/", &postgres.url());
+    let mut said = |slots: u16| {
+        file["queue"]["postgres"]["slots"] = json!(slots);
+        let config = folder.config(&file);
+        let ended = Launch::with_config(&config).run("");
+        ended.expect_code(0).stderr.contains("keeps its 7 slots")
+    };
+    assert_eq!([7, 7, 8].map(&mut said), [false, false, true]);
+}
+
 /// Starts a worker with a state directory of its own, that takes events over HTTP.
 fn worker(config: &Path, state: &str) -> Process {
     let args = [

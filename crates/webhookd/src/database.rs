@@ -34,7 +34,17 @@ pub(crate) fn open(
         role,
         ..Settings::new(postgres.url().expose())
     };
-    Ok(Arc::new(PostgresQueue::open(settings)?))
+    let queue = PostgresQueue::open(settings)?;
+    let shared = queue.statistics()?.shared;
+    let slots = shared.map_or(postgres.slots(), |it| it.slots);
+    if role == Role::Worker && slots != postgres.slots() {
+        let asked = postgres.slots();
+        tracing::warn!(
+            "the queue keeps its {slots} slots, though queue.slots is {asked}: their number was \
+             fixed when its tables were created"
+        );
+    }
+    Ok(Arc::new(queue))
 }
 
 fn ssl_mode(mode: SslMode) -> webhook_queue_postgres::SslMode {
