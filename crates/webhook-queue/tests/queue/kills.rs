@@ -189,13 +189,13 @@ impl Acknowledged {
         child: &mut Child,
         mut after: impl FnMut(usize, &mut Child),
     ) -> usize {
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut seen = 0;
-        let mut last = String::new();
-        while let Some(Ok(line)) = lines.next() {
-            // The text after the last line end may be incomplete.
-            let whole = std::mem::replace(&mut last, line);
-            let words: Vec<&str> = whole.split(' ').collect();
+        let mut line = String::new();
+        // The text after the last line end is incomplete.
+        while output.read_line(&mut line).is_ok() && line.ends_with('\n') {
+            let whole = std::mem::take(&mut line);
+            let words: Vec<&str> = whole.trim_end().split(' ').collect();
             match words[..] {
                 ["appended", number, entry] => {
                     let (number, entry) = (number.parse().unwrap(), entry.parse().unwrap());
