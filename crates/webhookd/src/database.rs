@@ -35,16 +35,23 @@ pub(crate) fn open(
         ..Settings::new(postgres.url().expose())
     };
     let queue = PostgresQueue::open(settings)?;
+    if role == Role::Worker {
+        warn_of_slots(&queue, postgres.slots())?;
+    }
+    Ok(Arc::new(queue))
+}
+
+/// Says that another number of slots has no effect on tables that exist.
+fn warn_of_slots(queue: &PostgresQueue, asked: u16) -> Result<(), QueueError> {
     let shared = queue.statistics()?.shared;
-    let slots = shared.map_or(postgres.slots(), |it| it.slots);
-    if role == Role::Worker && slots != postgres.slots() {
-        let asked = postgres.slots();
+    let slots = shared.map_or(asked, |it| it.slots);
+    if slots != asked {
         tracing::warn!(
             "the queue keeps its {slots} slots, though queue.slots is {asked}: their number was \
              fixed when its tables were created"
         );
     }
-    Ok(Arc::new(queue))
+    Ok(())
 }
 
 fn ssl_mode(mode: SslMode) -> webhook_queue_postgres::SslMode {

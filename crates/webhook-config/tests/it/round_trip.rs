@@ -55,7 +55,7 @@ prop_compose! {
         name in prop::option::of("[a-z?#@'\\\\]{1,9}"),
         mode in prop::option::of(prop::sample::select(SslMode::ALL)),
         // Names that begin with `pg_` are PostgreSQL's own.
-        schema in "[a-oq-z_][a-z0-9_]{0,62}",
+        schema in "[a-z_][a-z0-9_]{0,62}".prop_filter("reserved", |it| !it.starts_with("pg_")),
         slots in 1u16..=1024,
         times in (1000u64..=600_000, 1u64..=1000),
     ) -> PostgresSettings {

@@ -24,7 +24,8 @@ pub(crate) struct Statements {
     pub(crate) last: String,
 }
 
-/// The most rows of one read with bodies.
+/// The most rows of one read with bodies: more than a group of events has, so that one read finds a
+/// group and its end.
 pub(crate) const ROWS: i64 = 1024;
 
 /// The most bytes of one read with bodies: one more row than those within it.
