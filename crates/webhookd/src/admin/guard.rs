@@ -1,5 +1,6 @@
 //! Rejects cross-origin and unauthenticated requests.
 
+use super::page;
 use super::problem::Problem;
 use crate::auth::Tokens;
 use crate::http::{Hosts, OutOfReserve, is_cross_origin};
@@ -68,8 +69,13 @@ impl Rules {
         if OPEN.contains(&request.uri().path()) {
             return None;
         }
-        self.reject_cross_origin(request.headers())
-            .or_else(|| self.reject_unauthenticated(request.headers()))
+        if let Some(rejection) = self.reject_cross_origin(request.headers()) {
+            return Some(rejection);
+        }
+        if page::is_for_page(request) {
+            return None;
+        }
+        self.reject_unauthenticated(request.headers())
     }
 
     /// Rejects a `Host` that is not ours, and an `Origin` that is not the host.

@@ -1,4 +1,5 @@
-//! The admin API: metrics, probes, and endpoints to look at a running program and to repair it.
+//! The admin API: metrics, probes, and endpoints to look at a running program and to repair it; and
+//! the page that shows all this in a browser.
 //!
 //! `docs/openapi.yaml` describes it, and is tested against it.
 
@@ -9,6 +10,7 @@ pub(crate) mod client;
 mod guard;
 mod metrics;
 mod options;
+mod page;
 mod probes;
 mod problem;
 mod routes;
@@ -81,7 +83,8 @@ fn routes() -> Routes {
         .get("/readyz", probes::readyz)
         .get("/metrics", metrics::answer)
         .get("/vars", vars::text)
-        .get("/vars.json", vars::json);
+        .get("/vars.json", vars::json)
+        .get("/page/{file}", page::file);
     api::add(routes).with_index()
 }
 

@@ -2,13 +2,16 @@
 
 use super::body::{self, MAX_BODY};
 use super::guard::{self, Guard};
+use super::page;
 use super::problem::Problem;
 use crate::daemon::Daemon;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::VARY;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, on};
 use std::sync::Arc;
 
@@ -20,13 +23,22 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// Adds `/`, which lists the routes added before.
+    /// Adds `/routes`, which lists the routes added before, and `/`, which does so or is the page.
     pub(super) fn with_index(self) -> Routes {
         let lines = self.known.iter();
-        let index: String = lines
+        let list: String = lines
             .map(|(method, path)| format!("{:<6} {path}\n", method.as_str()))
             .collect();
-        self.get("/", async move || index.clone())
+        let index = list.clone();
+        self.get("/routes", async move || list.clone())
+            .get("/", async move |headers: HeaderMap| {
+                let answer = if page::wants_html(&headers) {
+                    page::index()
+                } else {
+                    index.clone().into_response()
+                };
+                ([(VARY, "Accept")], answer)
+            })
     }
 
     pub(super) fn get<H: Handler<T, Arc<Daemon>>, T: 'static>(
@@ -79,12 +91,15 @@ impl Routes {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is no {}; / lists what there is", uri.path()))
+    Problem::not_found(format!(
+        "there is no {}; /routes lists what there is",
+        uri.path()
+    ))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!(
-        "{} does not support {method}; / lists what there is",
+        "{} does not support {method}; /routes lists what there is",
         uri.path()
     );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)

@@ -1,0 +1,53 @@
+// A table of attempts, each with its answer.
+
+import { h } from "./dom.js";
+import { bytes } from "./format.js";
+import { link } from "./router.js";
+import { outcomeTone, outcomeWords } from "./states.js";
+import { errorOf } from "./targets_table.js";
+import { ago, milliseconds } from "./time.js";
+import { badge, block, outside, table } from "./widgets.js";
+
+const COLUMNS = [
+  { label: "When" },
+  { label: "Outcome" },
+  { label: "Task" },
+  { label: "State" },
+  { label: "Attempt", end: true },
+  { label: "Time", end: true },
+  { label: "Size", end: true },
+  { label: "Answer" },
+];
+
+export function attemptsTable(attempts, caption) {
+  const rows = attempts.map((attempt) => ({
+    key: `${attempt.target}-${attempt.number}`,
+    test: "attempt-row",
+    cells: [
+      ago(attempt.at),
+      outcome(attempt),
+      h("a", { href: link("tasks", [attempt.key]) }, outside(attempt.key, 60)),
+      outside(attempt.state, 30),
+      attempt.attempt,
+      milliseconds(attempt.milliseconds),
+      bytes(attempt.bytes),
+      answer(attempt),
+    ],
+  }));
+  return table({ caption, columns: COLUMNS, rows, test: "attempts" });
+}
+
+// The outcome in words, with the status or the error.
+export function outcome(attempt) {
+  const tone = outcomeTone(attempt.outcome);
+  const word = [attempt.status, outcomeWords(attempt.outcome)].filter(Boolean).join(" ");
+  return badge({ word, tone, icon: tone === "good" ? "ok" : "broken" }, { "data-test": "outcome" });
+}
+
+// What the receiver answered to a failed attempt, and why it failed.
+export function answer(attempt) {
+  if (attempt.outcome === "2xx") return h("span", { class: "muted" }, "–");
+  const error = attempt.error && h("div", null, outside(errorOf(attempt), 200));
+  if (attempt.answer == null) return error ?? h("span", { class: "muted" }, "–");
+  return [error, h("details", { "data-test": "answer" }, h("summary", null, "Answer"), block(attempt.answer))];
+}

@@ -1,0 +1,105 @@
+// Replays or drops many dead letters: asks with their number, and does it in parts.
+
+import * as api from "./api.js";
+import { confirm } from "./dialog.js";
+import { count, counted } from "./format.js";
+
+// Dead letters that are counted without groups, at most.
+const PAGE = 1000;
+
+// The parts of a filter.
+export const FIELDS = [
+  { name: "target", label: "Target", words: "target" },
+  { name: "task", label: "Task id", words: "task" },
+  { name: "job", label: "Job", words: "job", hint: "role/env/*" },
+  { name: "status", label: "Answer or state", words: "status", hint: "503, 5xx, FAILED" },
+  { name: "since", label: "Given up since", words: "given up since", hint: "2h, 7d, 2026-11-30" },
+  { name: "until", label: "Given up before", words: "given up before", hint: "1h, 2026-11-30T10:00" },
+  { name: "input", label: "Input", words: "input", rare: true },
+  { name: "id", label: "Webhook id", words: "id", rare: true },
+];
+
+// A filter as a sentence part: target audit, status 5xx.
+export const inWords = (filter) =>
+  FIELDS.filter(({ name }) => filter[name])
+    .map(({ name, words }) => `${words} ${filter[name]}`)
+    .join(", ") || "all";
+
+// How many match, in words.
+export function amount(groups, filter, letters, next) {
+  const found = total(groups);
+  if (found !== null) return groups.complete ? `${counted(found, "event")} match${found === 1 ? "es" : ""}.` : `More than ${count(found)} events match.`;
+  return next ? `The first ${count(letters.length)}.` : counted(letters.length, "event");
+}
+
+const total = (groups) => (groups ? groups.groups.reduce((sum, it) => sum + it.count, 0) : null);
+
+// How many match, as { number, exact }.
+async function matches(filter) {
+  const names = Object.keys(filter);
+  if (names.every((name) => name === "target")) {
+    const { targets } = await api.get("/queue");
+    const own = targets.filter((it) => !filter.target || it.name === filter.target);
+    return { number: own.reduce((sum, it) => sum + it.deadLetters, 0), exact: true };
+  }
+  const groups = await api.getOptional(`/dead-letters/groups${api.query(filter)}`);
+  if (groups) return { number: total(groups), exact: groups.complete };
+  const page = await api.get(`/dead-letters${api.query({ ...filter, limit: PAGE })}`);
+  return { number: page.deadLetters.length, exact: page.next === null };
+}
+
+export const askToReplay = (what) =>
+  ask({
+    ...what,
+    path: "/dead-letters/replay",
+    member: "replayed",
+    verb: "Replay",
+    past: "put back into the queue",
+    note: "They keep their ids, and are sent before the other queued events of their tasks.",
+  });
+
+export const askToDrop = (what) =>
+  ask({
+    ...what,
+    path: "/dead-letters/drop",
+    member: "dropped",
+    verb: "Drop",
+    past: "deleted",
+    note: "They are deleted for good. This cannot be undone.",
+    danger: true,
+  });
+
+// Asks, and changes either `letters` or all that match `filter`.
+function ask({ letters, filter, done, path, member, verb, past, note, danger }) {
+  confirm({
+    title: `${verb} dead letters`,
+    danger,
+    prepare: async () => {
+      const { number, exact } = letters ? { number: letters.length, exact: true } : await matches(filter);
+      if (!number && exact) return { question: "No dead letter matches any more." };
+      const many = `${exact ? "" : "more than "}${counted(number, "dead letter")}`;
+      const which = letters ? "" : ` (${inWords(filter)})`;
+      return { question: `${verb} ${many}${which}?`, note, label: `${verb} ${many}`, total: exact ? number : null };
+    },
+    run: async (progress) => {
+      const changed = letters ? await changeThese(letters, path, member, progress) : await changeAll(filter, path, member);
+      done();
+      return `${counted(changed, "event")} ${changed === 1 ? "was" : "were"} ${past}.`;
+    },
+  });
+}
+
+// One request for each event.
+async function changeThese(letters, path, member, progress) {
+  let changed = 0;
+  for (const { id, target } of letters) {
+    const answer = await api.post(path, { id, target });
+    progress((changed += answer[member]));
+  }
+  return changed;
+}
+
+async function changeAll(filter, path, member) {
+  const which = Object.keys(filter).length ? filter : { all: true };
+  return (await api.post(path, which))[member];
+}

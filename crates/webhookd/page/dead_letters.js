@@ -1,0 +1,212 @@
+// Dead letters: why events were given up, and their replay or removal.
+
+import * as api from "./api.js";
+import { FIELDS, amount, askToDrop, askToReplay, inWords } from "./bulk.js";
+import { h } from "./dom.js";
+import { bytes, count } from "./format.js";
+import { preview } from "./letter.js";
+import { go, link } from "./router.js";
+import { reasonWords } from "./states.js";
+import { ago } from "./time.js";
+import { action, empty, notice, outside, section, table } from "./widgets.js";
+
+const LETTERS_A_PAGE = 100;
+const GROUPS_REFRESH_MS = 4000;
+
+const LETTERS = [
+  { label: "Select" },
+  { label: "Given up" },
+  { label: "Reason" },
+  { label: "Task" },
+  { label: "State" },
+  { label: "Job" },
+  { label: "Target" },
+  { label: "Attempts", end: true },
+  { label: "Size", end: true },
+];
+
+const GROUPS = [
+  { label: "Reason" },
+  { label: "Last answer" },
+  { label: "Target" },
+  { label: "Events", end: true },
+  { label: "Oldest" },
+  { label: "Newest" },
+];
+
+export function deadLetters(page, { query }) {
+  const filter = Object.fromEntries(FIELDS.map(({ name }) => [name, query[name]]).filter(([, value]) => value));
+  const chosen = new Map();
+  let letters, groups, names, next, dialog;
+
+  async function load() {
+    const { cursor } = query;
+    let targets, found;
+    [{ deadLetters: letters, next }, found, { targets }] = await Promise.all([
+      api.get(`/dead-letters${api.query({ ...filter, cursor, limit: LETTERS_A_PAGE })}`),
+      api.getKept(`/dead-letters/groups${api.query(filter)}`, GROUPS_REFRESH_MS),
+      api.get("/queue"),
+    ]);
+    groups = found;
+    names = targets.map((it) => it.name);
+    const here = new Set(letters.map(keyOf));
+    for (const key of chosen.keys()) if (!here.has(key)) chosen.delete(key);
+    if (query.preview && !dialog) dialog = preview(page, query.preview, query.of, closed);
+  }
+
+  // Takes the preview out of the address.
+  const closed = () => {
+    dialog = null;
+    if (location.hash.includes("preview=")) go("dead-letters", [], { ...query, preview: null, of: null });
+  };
+
+  function render() {
+    return [
+      filterForm(filter, names),
+      section("By reason", { test: "groups-section", key: "groups" }, groupsTable()),
+      section("Events", { aside: actions(), test: "letters-section", key: "letters" }, lettersTable()),
+    ];
+  }
+
+  function groupsTable() {
+    if (!groups) return h("p", { class: "muted" }, "This webhookd does not group dead letters.");
+    if (!groups.groups.length) return h("p", { class: "muted" }, "No dead letter matches.");
+    const rows = groups.groups.map((it) => ({
+      key: `${it.target}-${it.reason}-${it.status}`,
+      test: "group-row",
+      cells: [
+        reasonWords(it.reason),
+        it.status ? h("a", { href: link("dead-letters", [], { ...filter, target: it.target, status: it.status }) }, String(it.status)) : h("span", { class: "muted" }, "none"),
+        h("a", { href: link("dead-letters", [], { ...filter, target: it.target }) }, it.target),
+        count(it.count),
+        ago(it.oldest),
+        ago(it.newest),
+      ],
+    }));
+    return [
+      groups.complete ? null : h("p", { class: "muted" }, `Of the first ${count(groups.read)} that were read; there are more.`),
+      table({ caption: "Dead letters by reason, last answer and target", columns: GROUPS, rows, test: "groups" }),
+    ];
+  }
+
+  function actions() {
+    const some = [...chosen.values()];
+    const done = () => {
+      chosen.clear();
+      page.reload();
+    };
+    const every = (ask) => () => ask({ filter, groups, done });
+    const these = (ask) => () => ask({ letters: some, done });
+    const many = `${count(some.length)} selected`;
+    if (some.length) {
+      return h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "button", on: { click: () => (chosen.clear(), page.refresh()) }, "data-test": "select-none" }, "Select none"),
+        action(page, `Replay ${many}`, these(askToReplay), { test: "replay-selected", tone: "primary" }),
+        action(page, `Drop ${many}`, these(askToDrop), { test: "drop-selected", tone: "danger" }),
+      );
+    }
+    const all = Object.keys(filter).length ? "all that match" : "all";
+    return h(
+      "div",
+      { class: "buttons" },
+      action(page, `Replay ${all}`, every(askToReplay), { test: "replay-all", disabled: !letters.length && !next }),
+      action(page, `Drop ${all}`, every(askToDrop), { test: "drop-all", tone: "danger", disabled: !letters.length && !next }),
+    );
+  }
+
+  function lettersTable() {
+    if (!letters.length && !next) {
+      return Object.keys(filter).length
+        ? empty(`No dead letter matches: ${inWords(filter)}.`, h("a", { href: link("dead-letters") }, "Remove the filter"), " to see all.")
+        : empty("There are no dead letters.", "An event that a receiver refuses, or that fails until it is too old, is kept here. It can be replayed once the receiver is mended.");
+    }
+    return [
+      letters.length
+        ? table({ caption: "Dead letters", columns: LETTERS, rows: letters.map(letterRow), test: "letters" })
+        : notice("info", "No dead letter of this page matches; there are more pages."),
+      h(
+        "div",
+        { class: "pages" },
+        h("span", { class: "muted" }, amount(groups, filter, letters, next)),
+        query.cursor && h("a", { href: link("dead-letters", [], { ...filter }) }, "First page"),
+        next && h("a", { href: link("dead-letters", [], { ...filter, cursor: next }), "data-test": "next-page" }, "Next page"),
+      ),
+    ];
+  }
+
+  function letterRow(letter) {
+    const key = keyOf(letter);
+    const toggle = (event) => {
+      if (event.currentTarget.checked) chosen.set(key, letter);
+      else chosen.delete(key);
+      page.refresh();
+    };
+    const label = `Select the event ${letter.id} for ${letter.target}`;
+    return {
+      key,
+      name: letter.id,
+      test: "letter-row",
+      tone: chosen.has(key) ? "chosen" : null,
+      cells: [
+        h("input", { type: "checkbox", checked: chosen.has(key), "aria-label": label, "data-test": "select", on: { change: toggle } }),
+        ago(letter.diedAt),
+        reason(letter),
+        h("a", { href: link("tasks", [letter.task]) }, outside(letter.task, 60)),
+        outside(letter.state, 30),
+        outside(letter.job, 60),
+        h("a", { href: link("targets", [letter.target]) }, letter.target),
+        letter.attempts,
+        bytes(letter.bytes),
+      ],
+    };
+  }
+
+  const reason = (letter) => [
+    h(
+      "a",
+      { href: link("dead-letters", [], { ...query, preview: letter.id, of: letter.target }), "data-test": "preview" },
+      reasonWords(letter.reason),
+      letter.status ? `, ${letter.status}` : "",
+    ),
+    letter.detail && h("div", { class: "muted" }, outside(letter.detail, 90)),
+  ];
+
+  return { title: "Dead letters", load, render, leave: () => dialog?.leave() };
+}
+
+const keyOf = (letter) => `${letter.target}:${letter.entry}`;
+
+function filterForm(filter, names) {
+  const submit = (event) => {
+    event.preventDefault();
+    const wanted = Object.fromEntries(new FormData(event.currentTarget));
+    go("dead-letters", [], wanted);
+  };
+  const field = ({ name, label, hint }) =>
+    h(
+      "label",
+      { key: name },
+      label,
+      name === "target"
+        ? h(
+            "select",
+            { name, "data-test": "filter-target" },
+            h("option", { value: "", selected: !filter.target }, "Any"),
+            names.map((it) => h("option", { key: it, value: it, selected: it === filter.target }, it)),
+          )
+        : h("input", { name, value: filter[name] ?? "", placeholder: hint, autocomplete: "off", spellcheck: "false", "data-test": `filter-${name}` }),
+    );
+  return h(
+    "form",
+    { class: "filter", key: "filter", "aria-label": "Filter", on: { submit } },
+    FIELDS.filter(({ rare, name }) => !rare || filter[name]).map(field),
+    h(
+      "div",
+      { class: "buttons" },
+      h("button", { type: "submit", class: "primary", "data-test": "filter-apply" }, "Filter"),
+      Object.keys(filter).length ? h("a", { class: "button", href: link("dead-letters"), "data-test": "filter-clear" }, "Clear") : null,
+    ),
+  );
+}
