@@ -107,7 +107,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "testkit",
-        may_use: "memchr rustix serde_json tempfile webhook-model",
+        may_use: "base64 memchr rustix serde_json tempfile webhook-model",
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },
     Rule {

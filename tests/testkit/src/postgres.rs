@@ -2,12 +2,12 @@
 
 mod programs;
 
+use crate::packages::skip;
 use crate::process::Seen;
 use crate::{DEADLINE, Ended, Folder, Launch, Process, Signal};
 use programs::Programs;
 use std::fs::{Permissions, read_to_string, set_permissions, write};
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -68,9 +68,7 @@ impl Postgres {
         let programs = match Programs::find() {
             Ok(programs) => programs,
             Err(why) => {
-                let must_run = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
-                assert!(!must_run, "{why}; with CI set, every test must run");
-                drop(writeln!(std::io::stderr(), "SKIPPED: {why}"));
+                skip(&why);
                 return None;
             }
         };

@@ -1,10 +1,10 @@
 //! Python with packages that share no code with webhookd: verifiers of what it sends, a scheduler.
 
 use crate::Launch;
-use std::fs::File;
+use crate::packages::{execute, installed};
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What verifies, each in one version, so that a new release breaks no test.
 const VERIFIERS: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
@@ -13,6 +13,8 @@ const VERIFIERS: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
 pub const AIRFLOW: &str = "apache-airflow==3.3.2";
 /// The Ray that the documentation says was tried.
 pub const RAY: &str = "ray[default]==2.60.0";
+/// The fuzzer of the admin API.
+pub const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
 /// An environment of Python with packages.
 #[derive(Debug)]
@@ -57,38 +59,13 @@ impl Python {
 
 fn environment(packages: &[&str]) -> Result<PathBuf, String> {
     let name = packages.join("-").replace("==", "-");
-    let folder = crate::repository("target/python").join(name);
-    std::fs::create_dir_all(&folder).expect("the target directory can be written to");
-    // Tests run side by side; one of them installs.
-    let lock = File::create(folder.join("lock")).expect("the target directory can be written to");
-    lock.lock().expect("a file can be locked");
-    let complete = folder.join("complete");
-    if complete.exists() {
-        return Ok(folder);
-    }
-    execute(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    execute(
-        Command::new(folder.join("bin/python3"))
-            .args("-m pip install --quiet --disable-pip-version-check".split(' '))
-            .args(["--no-input", "--timeout", "15", "--retries", "1"])
-            .args(packages),
-    )?;
-    File::create(complete).expect("the target directory can be written to");
-    Ok(folder)
-}
-
-/// Runs a command that may fail for want of something on this machine.
-fn execute(command: &mut Command) -> Result<(), String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{command:?} does not start: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    Err(format!(
-        "{command:?} failed: {}",
-        String::from_utf8_lossy(&said).trim()
-    ))
+    installed("python", &name, |folder| {
+        execute(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        execute(
+            Command::new(folder.join("bin/python3"))
+                .args("-m pip install --quiet --disable-pip-version-check".split(' '))
+                .args(["--no-input", "--timeout", "15", "--retries", "1"])
+                .args(packages),
+        )
+    })
 }
