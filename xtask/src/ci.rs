@@ -2,7 +2,7 @@
 
 use crate::tools::{self, Outcome};
 use crate::workspace::{self, say};
-use crate::{guard, layers, sources};
+use crate::{api_fuzz, guard, layers, sources};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
 /// Installs cargo-deny and typos from crates.io if they are missing (four minutes on two cores),
-/// as root, PostgreSQL, valgrind, faketime and Slurm with apt-get, and Airflow from PyPI into
-/// `target/python`. A check that cannot run is left out and named at the end; if CI is set in the environment, it fails.
+/// as root, PostgreSQL, Chromium, npm, valgrind, faketime and Slurm with apt-get, Airflow and
+/// schemathesis from PyPI into `target/python`, and axe-core from npm into `target/npm`. A check that cannot run is left out and named at the end; if CI is set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
     /// Run the steps after a failed one as well
@@ -41,6 +41,7 @@ const STEPS: &[Step] = &[
         xtask("gen-fixtures --check")
     }),
     ("PostgreSQL, for the tests", postgres),
+    ("Chromium and axe-core, for the tests", chromium),
     ("tests", tests),
     ("examples in the documentation", || {
         cargo("test --doc --workspace --locked")
@@ -49,6 +50,10 @@ const STEPS: &[Step] = &[
         cargo("build --examples --workspace --locked")
     }),
     ("documentation", documentation),
+    (
+        "requests that a fuzzer makes of docs/openapi.yaml",
+        api_fuzz::check,
+    ),
     ("instructions of the hot paths", guard::check),
     ("demo", || xtask("demo --profile dev")),
     ("faketime, for the torture", faketime),
@@ -153,6 +158,21 @@ fn postgres() -> Result<Outcome> {
         return Ok(Outcome::Passed);
     }
     Ok(Outcome::LeftOut("PostgreSQL is not installed"))
+}
+
+/// The tests of the admin page are skipped without them, or fail if CI is set.
+fn chromium() -> Result<Outcome> {
+    if !tools::CHROMIUM.ensure() {
+        return Ok(Outcome::LeftOut("Chromium is not installed"));
+    }
+    if !tools::NPM.ensure() {
+        return Ok(Outcome::LeftOut("npm is not installed"));
+    }
+    if let Err(why) = testkit::axe() {
+        say(&why);
+        return Ok(Outcome::LeftOut("axe-core cannot be installed"));
+    }
+    Ok(Outcome::Passed)
 }
 
 /// The torture runs without it, too, and does not change the clock then.

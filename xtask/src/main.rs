@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask bench | ci | demo | gen-fixtures | guard | layers |
+//! The project's own commands: `cargo xtask bench | ci | demo | fuzz-api | gen-fixtures | guard | layers |
 //! measure | schedulers | torture`. Those that need much to compile are crates of their own under `tests`,
 //! which are built when they are called.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
+mod api_fuzz;
 mod ci;
 mod demo;
 mod gen_fixtures;
@@ -31,6 +32,8 @@ enum Command {
     Bench(Passed),
     Ci(ci::CiArgs),
     Demo(demo::DemoArgs),
+    /// Send a running webhookd requests that schemathesis makes of docs/openapi.yaml
+    FuzzApi,
     GenFixtures(gen_fixtures::GenFixturesArgs),
     Guard(guard::GuardArgs),
     /// Check each crate's dependencies and sources against the rules of its layer
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => workspace::run_package("bench", "release", Some("bench"), &args),
         Command::Ci(args) => ci::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::FuzzApi => api_fuzz::run(),
         Command::GenFixtures(args) => gen_fixtures::run(&args),
         Command::Guard(args) => guard::run(&args),
         Command::Layers => layers::run(),

@@ -48,6 +48,24 @@ pub(crate) const FAKETIME: Tool = Tool {
     as_root: true,
 };
 
+/// A browser for the tests of the admin page, and the driver that they command it by.
+pub(crate) const CHROMIUM: Tool = Tool {
+    name: "Chromium",
+    version: "chromium --version && chromedriver --version",
+    install: "install='apt-get install -qy --no-install-recommends chromium chromium-driver'; \
+              $install || (apt-get update -q && $install)",
+    as_root: true,
+};
+
+/// Brings axe-core, which looks for what hinders users in the page.
+pub(crate) const NPM: Tool = Tool {
+    name: "npm",
+    version: "npm --version",
+    install: "install='apt-get install -qy --no-install-recommends npm'; \
+              $install || (apt-get update -q && $install)",
+    as_root: true,
+};
+
 /// Installed without a cluster of its own, whose server would run: each test starts one. The setting
 /// for this is read when the package is installed, from a folder that may not be there yet.
 pub(crate) const POSTGRES: Tool = Tool {
