@@ -236,6 +236,9 @@ fn every_answer_of_the_document_is_given_as_it_says() {
         "varsJson",
         "openapi",
         "status",
+        "session",
+        "history",
+        "listWorkers",
         "listTargets",
         "listDeadLetters",
         "showQueue",
@@ -251,6 +254,7 @@ fn every_answer_of_the_document_is_given_as_it_says() {
     asker.get("pageFile", "404", "/page/unknown.js");
     foreigners(&mut asker);
     targets(&mut asker);
+    test_deliveries(&mut asker);
     dead_letters(&mut asker);
 
     folder.write("webhook.json", "{\"targets\": 7}");
@@ -272,6 +276,8 @@ fn every_answer_of_the_document_is_given_as_it_says() {
     for (id, method) in [
         ("listTargets", "DELETE"),
         ("showTarget", "PUT"),
+        ("testTarget", "PUT"),
+        ("listWorkers", "PUT"),
         ("listDeadLetters", "PUT"),
         ("showDeadLetter", "PUT"),
         ("replayDeadLetters", "PUT"),
@@ -328,6 +334,35 @@ fn targets(asker: &mut Asker) {
         asker.get(id, "204", &format!("/api/v1/targets/audit/{what}"));
         asker.get(id, "404", &format!("/api/v1/targets/unknown/{what}"));
     }
+}
+
+fn test_deliveries(asker: &mut Asker) {
+    let path = "/api/v1/targets/audit/test";
+    let tested = asker.get("testTarget", "200", path).json();
+    let (request, answer) = (&tested["request"], &tested["answer"]);
+    assert!(request["body"].as_str().expect("text").contains("webhookd-test"));
+    assert_eq!(answer["status"], 400);
+    assert_eq!(answer["body"], "no such field");
+    assert!(tested["error"].is_string(), "{tested}");
+    let headers = request["headers"].as_array().expect("a list");
+    assert!(headers.contains(&json!(["authorization", "***"])), "{tested}");
+    let sent = event("one", 7);
+    let path = "/api/v1/targets/other/test?input=default";
+    let tested = asker.json("testTarget", "200", path, &sent).json();
+    assert_eq!(tested["request"]["body"], sent);
+    assert_eq!(tested["error"], Value::Null);
+    for (path, body) in [
+        ("/api/v1/targets/audit/test", "{}"),
+        ("/api/v1/targets/audit/test?input=unknown", &sent),
+        ("/api/v1/targets/audit/test?unknown=1", &sent),
+    ] {
+        asker.json("testTarget", "400", path, body);
+    }
+    let text = ["Content-Type: text/plain"];
+    asker.ask("testTarget", "415", "/api/v1/targets/audit/test", &text, &sent);
+    asker.get("testTarget", "404", "/api/v1/targets/unknown/test");
+    let stats = asker.admin.get("/api/v1/targets/audit")["stats"].take();
+    assert_eq!(stats["attempts"]["4xx"], 2, "a test delivery counts: {stats}");
 }
 
 fn dead_letters(asker: &mut Asker) {
@@ -415,7 +450,7 @@ fn with_a_token(asker: &mut Asker, config: &Path, token: &Path) {
         .arg(token)
         .spawn();
     asker.admin = Admin::of(&process);
-    for id in ["metrics", "status"] {
+    for id in ["metrics", "status", "session"] {
         let refused = asker.get(id, "401", "");
         assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
         asker.ask(id, "401", "", &["Authorization: Bearer wrong"], "");
@@ -479,6 +514,54 @@ fn the_socket_in_the_queues_directory_answers_this_user_alone() {
     let answer = Answer::read(&mut Messages::new(stream)).expect("it answers");
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json()["ready"], true);
+}
+
+#[test]
+fn a_secret_that_the_receiver_repeats_is_masked_in_a_test_delivery() {
+    let receiver = Receiver::always(Reply::status(500).body("got Bearer hidden-token, hidden-token"));
+    let folder = Folder::new();
+    let config = folder.config(&two_targets(&receiver.url(), &receiver.url()));
+    let mut process = Launch::with_config(&config).args(["--admin", "0"]).spawn();
+    let admin = Admin::of(&process);
+    let answer = admin.post("/api/v1/targets/audit/test", "").expect_status(200);
+    assert_eq!(answer.json()["answer"]["body"], "got ***, ***");
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(!text.contains("hidden-token"), "{text}");
+    let sent = receiver.requests();
+    assert_eq!(sent.len(), 1);
+    process.close_input();
+    let _ended = process.wait().expect_code(0);
+}
+
+#[test]
+fn the_history_has_the_rates_and_latencies_of_each_target() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&two_targets(&receiver.url(), &receiver.url()));
+    let mut process = Launch::with_config(&config).args(["--admin", "0"]).spawn();
+    let admin = Admin::of(&process);
+    for number in 0..10 {
+        process.write(event("one", number) + "\n");
+    }
+    let until = Instant::now() + testkit::DEADLINE;
+    let total = |series: &Value| {
+        let points = series.as_array().expect("it is a list").iter();
+        // Of 10 s each.
+        (points.filter_map(Value::as_f64).sum::<f64>() * 10.0).round()
+    };
+    loop {
+        let history = admin.get("/api/v1/history");
+        let audit = &history["targets"]["audit"];
+        if total(&history["series"]["in"]) >= 1.0 && total(&audit["rate"]) >= 1.0 {
+            let p99 = audit["p99"].as_array().expect("it is a list").iter();
+            assert!(p99.clone().any(Value::is_number), "{history}");
+            break;
+        }
+        assert!(Instant::now() < until, "{history}");
+        std::thread::yield_now();
+    }
+    process.close_input();
+    let _ended = process.wait().expect_code(0);
 }
 
 #[test]

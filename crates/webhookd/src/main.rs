@@ -18,9 +18,11 @@ mod notify;
 mod periodic;
 mod reload;
 mod shared_queue;
+mod shown;
 mod signals;
 mod sources;
 mod summary;
+mod test_event;
 mod units;
 
 use std::process::ExitCode;

@@ -183,6 +183,18 @@ impl Latencies {
         self.sum += other.sum;
     }
 
+    /// The values that were recorded since an earlier copy of the same histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Latencies) -> Latencies {
+        let mut since = self.clone();
+        // One that holds more is of another histogram: a target that was removed and added again.
+        if since.micros.subtract(&earlier.micros).is_err() {
+            return self.clone();
+        }
+        since.sum = self.sum.saturating_sub(earlier.sum);
+        since
+    }
+
     /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {

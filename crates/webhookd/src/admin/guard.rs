@@ -10,6 +10,7 @@ use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,14 @@ const OPEN: [&str; 2] = ["/livez", "/readyz"];
 /// The rules of a listener; `None` lets every request through.
 #[derive(Clone, Debug)]
 pub(super) struct Guard(Option<Arc<Rules>>);
+
+/// What a request may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Access {
+    /// Read and change.
+    Write,
+}
 
 #[derive(Debug)]
 struct Rules {
@@ -50,7 +59,11 @@ impl Guard {
 }
 
 /// Passes a request on, or rejects it.
-pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub(super) async fn check(
+    State(guard): State<Guard>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if request.extensions().get::<OutOfReserve>().is_some() {
         let detail = "too many connections are open; try again later";
         let later = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
@@ -60,7 +73,10 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     let rejection = guard.0.as_ref().and_then(|rules| rules.reject(&request));
     match rejection {
         Some(rejection) => rejection,
-        None => next.run(request).await,
+        None => {
+            request.extensions_mut().insert(Access::Write);
+            next.run(request).await
+        }
     }
 }
 

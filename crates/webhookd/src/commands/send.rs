@@ -2,12 +2,12 @@
 
 mod dry_run;
 mod report;
-mod shown;
 
 use crate::commands::output_format::OutputFormat;
 use crate::console::{Output, output};
 use crate::exit::UNUSABLE;
-use crate::sources::{Document, check_cloud_event, has_cloud_events, unknown_input};
+use crate::sources::{Document, has_cloud_events, unknown_input};
+use crate::test_event::read_one;
 use anyhow::{Context, Result, anyhow, bail};
 use dry_run::Question;
 use report::Report;
@@ -15,7 +15,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use webhook_config::{Config, InputName, Target, TargetUrl};
-use webhook_dispatch::{HttpConnector, Submission, Verdict, attempt_once, dry_run};
+use webhook_dispatch::{HttpConnector, Verdict, attempt_once};
 use webhook_event::Schema;
 
 /// The longest document of several events, in bytes.
@@ -116,20 +116,9 @@ pub(crate) fn run(args: SendArgs) -> Result<ExitCode> {
     }
     let target = choose(&config, args.target.as_deref())?;
     let document = read_document(&args.event, &config, schema)?;
-    if document.len() != 1 {
-        bail!(
-            "{path} has {} events; send a file with one of them",
-            document.len()
-        );
-    }
-    check_cloud_event(schema, document.bytes(0)).map_err(|why| anyhow!("{path}: {why}"))?;
-    let submission = Submission::new(document.event(0)).input(input);
-    let read = dry_run(&config, &submission).with_context(|| format!("{path} is not an event"))?;
-    let Some(event) = read.event else {
-        bail!("{path} is an event that its input ignores");
-    };
+    let (event, routes) = read_one(&config, (input, schema), &document, &path.to_string())?;
     let delivery = attempt_once(target, &event, &HttpConnector::new())?;
-    let mut routes = read.routes.iter();
+    let mut routes = routes.iter();
     let route = routes.find(|route| route.target == target.name().as_str());
     let report = Report {
         target,

@@ -4,9 +4,11 @@
 mod background;
 mod disk_probe;
 mod health;
+mod history;
 mod queue_log;
 mod state;
 
 pub(crate) use background::BackgroundTasks;
 pub(crate) use health::Reason;
+pub(crate) use history::HistoryShown;
 pub(crate) use state::{Daemon, Snapshot, epoch_ms};

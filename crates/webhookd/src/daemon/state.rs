@@ -2,8 +2,10 @@
 
 use super::disk_probe::probe;
 use super::health::{Health, Phase};
+use super::history::{History, Totals};
 use crate::reload::Reloader;
 use crate::sources::{InputStats, StreamStats};
+use jiff::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,6 +26,7 @@ pub(crate) struct Daemon {
     pub(crate) sources: Vec<String>,
     /// The streams that are read.
     pub(crate) streams: Vec<Arc<StreamStats>>,
+    pub(crate) history: History,
     started_at: SystemTime,
     started: Instant,
     /// Whether all parts are started.
@@ -66,6 +69,7 @@ impl Daemon {
             reloader,
             sources,
             streams,
+            history: History::new(Instant::now(), Timestamp::now()),
             started_at: SystemTime::now(),
             started: Instant::now(),
             ready: AtomicBool::new(false),
@@ -162,9 +166,17 @@ impl Daemon {
 
     /// What a shared queue knows of its workers and its database. It is kept in memory, so this does
     /// not wait. `None` for a queue of this process alone.
-    pub(super) fn shared_queue(&self) -> Option<SharedStatistics> {
+    pub(crate) fn shared_queue(&self) -> Option<SharedStatistics> {
         self.control.config().queue().postgres()?;
         self.monitor.stats().ok()?.queue.shared
+    }
+
+    /// Adds to the history what has happened since the last call. May wait for the disk.
+    pub(super) fn observe(&self) {
+        let snapshot = self.snapshot();
+        let submitted = self.input.counts().events;
+        let totals = Totals::of(Instant::now(), submitted, &snapshot.stats);
+        self.history.observe(totals, Timestamp::now());
     }
 
     /// The state without the queue's counters; never waits for the disk.

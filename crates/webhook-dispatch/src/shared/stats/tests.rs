@@ -81,3 +81,18 @@ fn dead_letters_are_counted_by_reason() {
     assert!(stats.dead.contains(&(Reason::Unsendable, 1)));
     assert_eq!(stats.dead_letters(), 4);
 }
+
+#[test]
+fn the_latencies_of_an_interval_are_those_recorded_in_it() {
+    let mut latencies = Latencies::new();
+    latencies.record(MS);
+    let earlier = latencies.clone();
+    latencies.record(MS * 500);
+    let since = latencies.since(&earlier);
+    assert_eq!((since.count(), since.sum()), (1, MS * 500));
+    let median = since.quantile(0.5).unwrap();
+    assert!(median > MS * 490 && median < MS * 510, "{median:?}");
+    // Another histogram, which begins anew.
+    assert_eq!(earlier.since(&latencies).count(), 1);
+    assert_eq!(latencies.since(&latencies).quantile(0.5), None);
+}

@@ -2,11 +2,15 @@
 
 mod config;
 mod dead_letters;
+mod history;
 mod queue;
 mod request;
 mod selection;
+mod session;
 mod status;
 mod targets;
+mod test_delivery;
+mod workers;
 
 use super::routes::Routes;
 use axum::http::header;
@@ -19,12 +23,16 @@ pub(super) const OPENAPI: &str = include_str!("../../../../../docs/openapi.yaml"
 pub(super) fn add(routes: Routes) -> Routes {
     routes
         .get("/api/v1/openapi.yaml", openapi)
+        .get("/api/v1/session", session::show)
         .get("/api/v1/status", status::show)
+        .get("/api/v1/history", history::show)
+        .get("/api/v1/workers", workers::list)
         .get("/api/v1/targets", targets::list)
         .get("/api/v1/targets/{name}", targets::show)
         .post("/api/v1/targets/{name}/pause", targets::pause)
         .post("/api/v1/targets/{name}/resume", targets::resume)
         .post("/api/v1/targets/{name}/restart", targets::restart)
+        .post("/api/v1/targets/{name}/test", test_delivery::send)
         .get("/api/v1/dead-letters", dead_letters::list)
         .get("/api/v1/dead-letters/{id}", dead_letters::show)
         .post("/api/v1/dead-letters/replay", dead_letters::replay)

@@ -29,8 +29,15 @@ pub(super) fn bytes(body: Body) -> Result<Bytes, Problem> {
     })
 }
 
-/// Parses a body in JSON. Other types are rejected, since a web page of another site can send them.
+/// Parses a body in JSON.
 pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    check_json(headers)?;
+    serde_json::from_slice(&bytes(body)?)
+        .map_err(|error| Problem::bad_request(format!("the body is not valid: {error}")))
+}
+
+/// Rejects other types than JSON, since a web page of another site can send them.
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -38,8 +45,7 @@ pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Resu
         let detail = "send the body as JSON, with Content-Type: application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    serde_json::from_slice(&bytes(body)?)
-        .map_err(|error| Problem::bad_request(format!("the body is not valid: {error}")))
+    Ok(())
 }
 
 /// The size of a page.

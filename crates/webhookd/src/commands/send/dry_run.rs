@@ -1,6 +1,6 @@
 //! `webhookd send --dry-run`: what would become of the events of a document, without sending any.
 
-use super::shown::{JsonRequest, Sent, Shown, printable};
+use crate::shown::{JsonRequest, Sent, Shown, printable};
 use crate::sources::{Document, NotUnderstood, check_cloud_event};
 use serde::Serialize;
 use std::io::{Result, Write};

@@ -1,6 +1,6 @@
 //! Shows request and response of a test delivery, and what `webhookd run` would do next.
 
-use super::shown::{JsonRequest, Sent, Shown, lines, printable};
+use crate::shown::{JsonRequest, Sent, Shown, lines, printable};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{Result, Write};

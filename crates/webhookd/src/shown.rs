@@ -1,4 +1,5 @@
-//! What a request shows of itself: secrets are masked unless they are asked for.
+//! What `webhookd send` and the admin API show of a request: secrets are masked unless they are asked
+//! for.
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
@@ -8,22 +9,22 @@ use webhook_config::Target;
 
 /// A target whose requests are shown.
 #[derive(Clone, Copy)]
-pub(super) struct Shown<'a> {
-    pub(super) target: &'a Target,
-    pub(super) secrets: bool,
+pub(crate) struct Shown<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) secrets: bool,
 }
 
 /// A request that was sent, or would be.
 #[derive(Clone, Copy)]
-pub(super) struct Sent<'a> {
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a [u8],
+pub(crate) struct Sent<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
     /// The same with the secrets of the target's template masked.
-    pub(super) masked_body: &'a [u8],
+    pub(crate) masked_body: &'a [u8],
 }
 
 #[derive(Serialize)]
-pub(super) struct JsonRequest<'a> {
+pub(crate) struct JsonRequest<'a> {
     headers: Vec<JsonHeader<'a>>,
     body: Cow<'a, str>,
 }
@@ -36,7 +37,7 @@ struct JsonHeader<'a> {
 
 impl<'a> Shown<'a> {
     /// Writes the request as text.
-    pub(super) fn write_text(&self, out: &mut impl Write, sent: Sent<'_>) -> Result<()> {
+    pub(crate) fn write_text(&self, out: &mut impl Write, sent: Sent<'_>) -> Result<()> {
         writeln!(out, "POST {}", self.url())?;
         if let Some(proxy) = self.target.proxy() {
             writeln!(out, "through the proxy {proxy}")?;
@@ -48,21 +49,52 @@ impl<'a> Shown<'a> {
         lines(out, '>', &self.body(sent))
     }
 
-    pub(super) fn request<'s>(&self, sent: Sent<'s>) -> JsonRequest<'s>
+    pub(crate) fn request<'s>(&self, sent: Sent<'s>) -> JsonRequest<'s>
     where
         'a: 's,
     {
-        let headers = sent.headers.iter().map(|(name, value)| JsonHeader {
-            name: name.as_str(),
-            value: self.header(name, value),
-        });
+        let headers = self.headers(sent);
         JsonRequest {
-            headers: headers.collect(),
+            headers: headers
+                .map(|(name, value)| JsonHeader { name, value })
+                .collect(),
             body: self.body(sent),
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    /// The headers, by name and value.
+    pub(crate) fn headers<'s>(
+        &self,
+        sent: Sent<'s>,
+    ) -> impl Iterator<Item = (&'s str, Cow<'s, str>)>
+    where
+        'a: 's,
+    {
+        let shown = *self;
+        let headers = sent.headers.iter();
+        headers.map(move |(name, value)| (name.as_str(), shown.header(name, value)))
+    }
+
+    /// A text of the receiver, which may repeat the secrets of the request.
+    pub(crate) fn answer(&self, text: &[u8]) -> String {
+        let mut text = String::from_utf8_lossy(text).into_owned();
+        for header in self.target.header_list() {
+            let value = header.value().to_str().unwrap_or_default();
+            if self.secrets || header.shown() == value {
+                continue;
+            }
+            // A credential follows its scheme, and may be repeated alone.
+            let credential = value.rsplit(' ').next().unwrap_or_default();
+            for secret in [value, credential] {
+                if !secret.is_empty() {
+                    text = text.replace(secret, header.shown());
+                }
+            }
+        }
+        text
+    }
+
+    pub(crate) fn url(&self) -> String {
         let url = self.target.url();
         match self.secrets {
             true => url.as_uri().to_string(),
@@ -70,7 +102,8 @@ impl<'a> Shown<'a> {
         }
     }
 
-    fn body<'s>(&self, sent: Sent<'s>) -> Cow<'s, str> {
+    /// The body, as text.
+    pub(crate) fn body<'s>(&self, sent: Sent<'s>) -> Cow<'s, str> {
         String::from_utf8_lossy(match self.secrets {
             true => sent.body,
             false => sent.masked_body,
@@ -91,7 +124,7 @@ impl<'a> Shown<'a> {
 }
 
 /// Writes a text, with a mark before each line.
-pub(super) fn lines(out: &mut impl Write, mark: char, text: &str) -> Result<()> {
+pub(crate) fn lines(out: &mut impl Write, mark: char, text: &str) -> Result<()> {
     for line in text.lines() {
         writeln!(out, "{mark} {}", printable(line))?;
     }
@@ -99,7 +132,7 @@ pub(super) fn lines(out: &mut impl Write, mark: char, text: &str) -> Result<()> 
 }
 
 /// Escapes control characters: the text may come from the receiver.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() && character != '\t' {
