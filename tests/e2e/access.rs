@@ -288,3 +288,138 @@ fn a_socket_that_somebody_else_made_asks_for_the_token_as_well() {
     process.kill().expect("it runs");
     process.wait().expect("it ends");
 }
+
+#[test]
+fn the_read_only_token_reads_all_and_changes_nothing_and_each_attempt_is_logged() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&config(&receiver.url()));
+    let (write, read) = (
+        folder.write("write", "sesame\n"),
+        folder.write("read", "peep\n"),
+    );
+    let launch = || Launch::with_config(&config).args(["--listen", "127.0.0.1:0", "--admin", "0"]);
+    let process = launch()
+        .arg("--admin-token-file")
+        .arg(&write)
+        .arg("--admin-readonly-token-file")
+        .arg(&read)
+        .spawn();
+    let admin = Admin::of(&process);
+    let (writer, reader) = ("Authorization: Bearer sesame", "Authorization: Bearer peep");
+    for (header, access) in [(writer, "write"), (reader, "read")] {
+        let answer = admin.ask("GET", "/api/v1/session", &[header], "");
+        assert_eq!(
+            answer.expect_status(200).json(),
+            json!({ "access": access })
+        );
+        admin
+            .ask("GET", "/metrics", &[header], "")
+            .expect_status(200);
+    }
+    let pause = "/api/v1/targets/default/pause";
+    let name = admin.ask("GET", "/api/v1/targets", &[reader], "").json();
+    let name = name["targets"][0]["name"].as_str().expect("it has a name");
+    let pause = pause.replace("default", name);
+    let refused = admin.ask("POST", &pause, &[reader], "").expect_status(403);
+    let detail = refused.json()["detail"].take();
+    assert!(
+        detail.as_str().expect("text").contains("only reads"),
+        "{detail}"
+    );
+    admin.ask("POST", &pause, &[], "").expect_status(401);
+    let foreign = "Sec-Fetch-Site: same-site";
+    admin
+        .ask("POST", &pause, &[writer, foreign], "")
+        .expect_status(403);
+    admin
+        .ask("GET", "/api/v1/session", &[writer, foreign], "")
+        .expect_status(200);
+    let paused =
+        || admin.ask("GET", "/api/v1/targets", &[reader], "").json()["targets"][0]["paused"].take();
+    assert_eq!(paused(), false);
+    let own = "Sec-Fetch-Site: same-origin";
+    admin
+        .ask("POST", &pause, &[writer, own], "")
+        .expect_status(204);
+    // A token is exchanged while it runs.
+    folder.write("read", "gaze\n");
+    admin
+        .ask("GET", "/metrics", &[reader], "")
+        .expect_status(401);
+    admin
+        .ask("GET", "/metrics", &["Authorization: Bearer gaze"], "")
+        .expect_status(200);
+    let said = end(process);
+    for token in ["sesame", "peep", "gaze"] {
+        assert!(!said.contains(token), "{said}");
+    }
+    let results = |start: &str| -> Vec<String> {
+        let start = format!("POST {pause} {start}127.0.0.1:");
+        let lines = said.lines().filter(|line| line.contains(&start));
+        let result = |line: &str| {
+            line.rsplit_once("): ")
+                .or_else(|| line.rsplit_once(": "))
+                .map(|it| it.1.to_owned())
+        };
+        lines.filter_map(result).collect()
+    };
+    assert_eq!(results("by an operator ("), ["204 No Content"], "{said}");
+    let rejected = ["403 Forbidden", "401 Unauthorized", "403 Forbidden"];
+    assert_eq!(results("from "), rejected, "{said}");
+
+    folder.write("read", "sesame\n");
+    let same = launch()
+        .arg("--admin-token-file")
+        .arg(&write)
+        .arg("--admin-readonly-token-file")
+        .arg(&read)
+        .run("")
+        .expect_code(2);
+    assert!(
+        same.stderr.contains("hold the same token"),
+        "{}",
+        same.stderr
+    );
+    let alone = launch()
+        .arg("--admin-readonly-token-file")
+        .arg(&read)
+        .run("");
+    assert!(alone.expect_code(2).stderr.contains("--admin-token-file"));
+}
+
+#[test]
+fn every_answer_of_the_admin_api_keeps_pages_of_other_origins_out() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&config(&receiver.url()));
+    let process = Launch::with_config(&config)
+        .args(["--listen", "127.0.0.1:0", "--admin", "0"])
+        .spawn();
+    let admin = Admin::of(&process);
+    for (method, path, headers) in [
+        ("GET", "/", &[][..]),
+        ("GET", "/livez", &[]),
+        ("GET", "/metrics", &[]),
+        ("GET", "/unknown", &[]),
+        ("POST", "/metrics", &[]),
+        ("GET", "/metrics", &["Host: evil.example.com"]),
+    ] {
+        let answer = admin.ask(method, path, headers, "");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            assert_eq!(
+                answer.header(name),
+                Some(value),
+                "{method} {path}: {answer:?}"
+            );
+        }
+    }
+    end(process);
+}

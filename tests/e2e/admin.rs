@@ -340,12 +340,20 @@ fn test_deliveries(asker: &mut Asker) {
     let path = "/api/v1/targets/audit/test";
     let tested = asker.get("testTarget", "200", path).json();
     let (request, answer) = (&tested["request"], &tested["answer"]);
-    assert!(request["body"].as_str().expect("text").contains("webhookd-test"));
+    assert!(
+        request["body"]
+            .as_str()
+            .expect("text")
+            .contains("webhookd-test")
+    );
     assert_eq!(answer["status"], 400);
     assert_eq!(answer["body"], "no such field");
     assert!(tested["error"].is_string(), "{tested}");
     let headers = request["headers"].as_array().expect("a list");
-    assert!(headers.contains(&json!(["authorization", "***"])), "{tested}");
+    assert!(
+        headers.contains(&json!(["authorization", "***"])),
+        "{tested}"
+    );
     let sent = event("one", 7);
     let path = "/api/v1/targets/other/test?input=default";
     let tested = asker.json("testTarget", "200", path, &sent).json();
@@ -359,10 +367,19 @@ fn test_deliveries(asker: &mut Asker) {
         asker.json("testTarget", "400", path, body);
     }
     let text = ["Content-Type: text/plain"];
-    asker.ask("testTarget", "415", "/api/v1/targets/audit/test", &text, &sent);
+    asker.ask(
+        "testTarget",
+        "415",
+        "/api/v1/targets/audit/test",
+        &text,
+        &sent,
+    );
     asker.get("testTarget", "404", "/api/v1/targets/unknown/test");
     let stats = asker.admin.get("/api/v1/targets/audit")["stats"].take();
-    assert_eq!(stats["attempts"]["4xx"], 2, "a test delivery counts: {stats}");
+    assert_eq!(
+        stats["attempts"]["4xx"], 2,
+        "a test delivery counts: {stats}"
+    );
 }
 
 fn dead_letters(asker: &mut Asker) {
@@ -518,12 +535,15 @@ fn the_socket_in_the_queues_directory_answers_this_user_alone() {
 
 #[test]
 fn a_secret_that_the_receiver_repeats_is_masked_in_a_test_delivery() {
-    let receiver = Receiver::always(Reply::status(500).body("got Bearer hidden-token, hidden-token"));
+    let receiver =
+        Receiver::always(Reply::status(500).body("got Bearer hidden-token, hidden-token"));
     let folder = Folder::new();
     let config = folder.config(&two_targets(&receiver.url(), &receiver.url()));
     let mut process = Launch::with_config(&config).args(["--admin", "0"]).spawn();
     let admin = Admin::of(&process);
-    let answer = admin.post("/api/v1/targets/audit/test", "").expect_status(200);
+    let answer = admin
+        .post("/api/v1/targets/audit/test", "")
+        .expect_status(200);
     assert_eq!(answer.json()["answer"]["body"], "got ***, ***");
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(!text.contains("hidden-token"), "{text}");

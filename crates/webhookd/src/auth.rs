@@ -15,6 +15,7 @@ const MAX_TOKEN: usize = 4096;
 const MAX_FILE: u64 = 64 * 1024;
 
 /// Bearer tokens, any of which authenticates a request.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Tokens(Vec<String>);
 
 impl Tokens {

@@ -1,6 +1,8 @@
 //! Responses: JSON documents, and work that may block.
 
+use super::audit::Effect;
 use super::problem::Problem;
+use axum::Extension;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -37,6 +39,14 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Err(error) => Problem::failed(&error).into_response(),
         }
     }
+}
+
+/// The response to a change, with its effect for the log.
+pub(super) type Changed<T> = (Extension<Effect>, Json<T>);
+
+/// A response to a change, whose effect is logged in these words.
+pub(super) fn changed<T>(effect: String, value: T) -> Changed<T> {
+    (Extension(Effect(effect)), Json::of(value))
 }
 
 /// Runs work that may wait for the disk, on a thread that may block.

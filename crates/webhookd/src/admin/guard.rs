@@ -1,13 +1,13 @@
-//! Rejects cross-origin and unauthenticated requests.
+//! Rejects cross-origin and unauthenticated requests, and changes by a token that only reads.
 
+use super::audit::Action;
 use super::page;
 use super::problem::Problem;
 use crate::auth::Tokens;
-use crate::http::{Hosts, OutOfReserve, is_cross_origin};
+use crate::http::{Hosts, OutOfReserve, is_cross_origin, is_foreign_fetch};
 use crate::log::RateLimitedLog;
 use axum::extract::{Request, State};
-use axum::http::header::WWW_AUTHENTICATE;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -17,6 +17,20 @@ use std::sync::Arc;
 
 /// Paths that are not guarded: a probe sends no token, and any `Host`.
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
+
+/// Headers of every response.
+const HARDENED: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+    (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+];
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-opener-policy");
 
 /// The rules of a listener; `None` lets every request through.
 #[derive(Clone, Debug)]
@@ -28,14 +42,75 @@ pub(super) struct Guard(Option<Arc<Rules>>);
 pub(super) enum Access {
     /// Read and change.
     Write,
+    /// Read only.
+    Read,
+}
+
+/// What let a request in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// None is required.
+    None,
+    /// That of `--admin-token-file`.
+    Token,
+    /// That of `--admin-readonly-token-file`.
+    ReadOnlyToken,
+}
+
+impl Credential {
+    /// Its name in the log.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Credential::None => "no token required",
+            Credential::Token => "token",
+            Credential::ReadOnlyToken => "read-only token",
+        }
+    }
+
+    pub(super) fn access(self) -> Access {
+        match self {
+            Credential::None | Credential::Token => Access::Write,
+            Credential::ReadOnlyToken => Access::Read,
+        }
+    }
+}
+
+/// The files of the bearer tokens. They are read for each request, so that a token can be exchanged
+/// at any time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TokenFiles {
+    pub(super) write: Option<PathBuf>,
+    /// Without the other file it is not used.
+    pub(super) read: Option<PathBuf>,
+}
+
+impl TokenFiles {
+    /// The token of a request; `None` if it has none of these.
+    ///
+    /// # Errors
+    /// A file that has to be read cannot be read.
+    fn authenticate(&self, headers: &HeaderMap) -> anyhow::Result<Option<Credential>> {
+        let Some(write) = &self.write else {
+            return Ok(Some(Credential::None));
+        };
+        if Tokens::read_one(write)?.authenticate(headers) {
+            return Ok(Some(Credential::Token));
+        }
+        if let Some(read) = &self.read
+            && Tokens::read_one(read)?.authenticate(headers)
+        {
+            return Ok(Some(Credential::ReadOnlyToken));
+        }
+        Ok(None)
+    }
 }
 
 #[derive(Debug)]
 struct Rules {
     hosts: Hosts,
-    token_file: Option<PathBuf>,
+    tokens: TokenFiles,
     /// Repeated requests do not fill the log.
-    unreadable: RateLimitedLog,
+    limited: RateLimitedLog,
 }
 
 impl Guard {
@@ -45,20 +120,20 @@ impl Guard {
     }
 
     /// For a listener at an address.
-    pub(super) fn at(bound: IpAddr, names: Vec<String>, token_file: Option<PathBuf>) -> Guard {
+    pub(super) fn at(bound: IpAddr, names: Vec<String>, tokens: TokenFiles) -> Guard {
         Guard(Some(Arc::new(Rules {
             hosts: Hosts {
                 bound,
                 names,
                 local_hosts: false,
             },
-            token_file,
-            unreadable: RateLimitedLog::new(),
+            tokens,
+            limited: RateLimitedLog::new(),
         })))
     }
 }
 
-/// Passes a request on, or rejects it.
+/// Passes a request on, or rejects it, and logs it if it may change something.
 pub(super) async fn check(
     State(guard): State<Guard>,
     mut request: Request,
@@ -70,80 +145,94 @@ pub(super) async fn check(
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         return (later, problem).into_response();
     }
-    let rejection = guard.0.as_ref().and_then(|rules| rules.reject(&request));
-    match rejection {
-        Some(rejection) => rejection,
-        None => {
-            request.extensions_mut().insert(Access::Write);
-            next.run(request).await
+    let checked = match &guard.0 {
+        None => Ok(Credential::None),
+        Some(rules) => rules.check(&request),
+    };
+    let action = (!is_read(request.method())).then(|| Action::of(&request));
+    let credential = match (checked, &guard.0) {
+        (Ok(credential), _) => credential,
+        (Err(problem), rules) => {
+            let rejection = problem.into_response();
+            if let (Some(action), Some(rules)) = (action, rules) {
+                rules
+                    .limited
+                    .log(|| action.log_rejection(rejection.status()));
+            }
+            return rejection;
         }
+    };
+    request.extensions_mut().insert(credential.access());
+    let pending = action.map(|action| action.begin(credential.name()));
+    let response = next.run(request).await;
+    if let Some(pending) = pending {
+        pending.log(&response);
     }
+    response
+}
+
+/// Whether a request changes nothing.
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 impl Rules {
-    fn reject(&self, request: &Request) -> Option<Response> {
-        if OPEN.contains(&request.uri().path()) {
-            return None;
+    fn check(&self, request: &Request) -> Result<Credential, Problem> {
+        let reads = is_read(request.method());
+        if reads && OPEN.contains(&request.uri().path()) {
+            return Ok(Credential::None);
         }
-        if let Some(rejection) = self.reject_cross_origin(request.headers()) {
-            return Some(rejection);
+        let headers = request.headers();
+        self.reject_cross_origin(headers, reads)?;
+        if reads && page::is_for_page(request) {
+            return Ok(Credential::None);
         }
-        if page::is_for_page(request) {
-            return None;
+        let credential = self.authenticate(headers)?;
+        if !reads && credential.access() == Access::Read {
+            let detail = "this token only reads: a change needs the token of --admin-token-file";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
-        self.reject_unauthenticated(request.headers())
+        Ok(credential)
     }
 
-    /// Rejects a `Host` that is not ours, and an `Origin` that is not the host.
-    fn reject_cross_origin(&self, headers: &HeaderMap) -> Option<Response> {
+    /// Rejects a `Host` that is not ours, an `Origin` that is not the host, and a change that a
+    /// browser says comes from another origin.
+    fn reject_cross_origin(&self, headers: &HeaderMap, reads: bool) -> Result<(), Problem> {
         if !self.hosts.accept(headers) {
             let detail = "the request's Host is neither localhost nor this address, nor named by \
                           --admin-host";
-            return Some(Problem::new(StatusCode::FORBIDDEN, detail).into_response());
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
-        if is_cross_origin(headers) {
+        if is_cross_origin(headers) || !reads && is_foreign_fetch(headers) {
             let detail = "the request comes from another origin, a page of another site";
-            return Some(Problem::new(StatusCode::FORBIDDEN, detail).into_response());
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
-        None
+        Ok(())
     }
 
-    fn reject_unauthenticated(&self, headers: &HeaderMap) -> Option<Response> {
-        // Read for each request, so that it can be exchanged at any time.
-        let file = self.token_file.as_ref()?;
-        let token = match Tokens::read_one(file) {
-            Ok(token) => token,
-            Err(error) => {
-                self.unreadable
-                    .log(|| tracing::error!("every request to --admin is rejected: {error:#}"));
-                let detail = "the token cannot be read; see webhookd's log";
-                return Some(
-                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response(),
-                );
-            }
-        };
-        if token.authenticate(headers) {
-            return None;
-        }
-        let detail = "Authorization: Bearer with the content of --admin-token-file is missing or \
-                      wrong";
-        let mut rejection = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
-        let scheme = HeaderValue::from_static("Bearer");
-        rejection.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-        Some(rejection)
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Credential, Problem> {
+        let found = self.tokens.authenticate(headers).map_err(|error| {
+            self.limited
+                .log(|| tracing::error!("requests to --admin are rejected: {error:#}"));
+            let detail = "the token cannot be read; see webhookd's log";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        })?;
+        found.ok_or_else(|| {
+            let detail = "Authorization: Bearer with the content of --admin-token-file is missing \
+                          or wrong";
+            Problem::new(StatusCode::UNAUTHORIZED, detail)
+        })
     }
 }
 
-/// Forbids browsers to guess the type of a response, to cache it and to frame it.
+/// Forbids browsers to guess the type of a response, to cache it, to frame it, to show it to pages of
+/// other origins, and to tell them its address.
 pub(super) async fn harden(request: Request, next: Next) -> Response {
     let mut answer = next.run(request).await;
     let headers = answer.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    for (name, value) in HARDENED {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     answer
 }
 
@@ -151,22 +240,84 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
 mod tests {
     use super::*;
 
-    fn rejected(bound: &str, headers: &[(&str, &str)]) -> Option<u16> {
-        let rules = Rules {
+    fn rules(bound: &str, tokens: TokenFiles) -> Rules {
+        Rules {
             hosts: Hosts {
                 bound: bound.parse().unwrap(),
                 names: vec!["hooks.example.com".to_owned()],
                 local_hosts: false,
             },
-            token_file: None,
-            unreadable: RateLimitedLog::new(),
-        };
-        let mut request = Request::builder().uri("/metrics");
+            tokens,
+            limited: RateLimitedLog::new(),
+        }
+    }
+
+    fn check(rules: &Rules, method: &str, headers: &[(&str, &str)]) -> Result<Credential, u16> {
+        let mut request = Request::builder().method(method).uri("/metrics");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(axum::body::Body::empty()).unwrap();
-        rules.reject(&request).map(|it| it.status().as_u16())
+        let checked = rules.check(&request);
+        checked.map_err(|problem| problem.into_response().status().as_u16())
+    }
+
+    fn rejected(bound: &str, headers: &[(&str, &str)]) -> Option<u16> {
+        check(&rules(bound, TokenFiles::default()), "GET", headers).err()
+    }
+
+    #[test]
+    fn a_change_that_a_page_of_another_origin_sends_is_rejected() {
+        let rules = rules("127.0.0.1", TokenFiles::default());
+        for (site, is_rejected) in [
+            ("same-origin", false),
+            ("none", false),
+            ("same-site", true),
+            ("cross-site", true),
+            ("", true),
+        ] {
+            let headers = [("host", "localhost:9090"), ("sec-fetch-site", site)];
+            for method in ["POST", "DELETE"] {
+                let status = check(&rules, method, &headers).err();
+                assert_eq!(status, is_rejected.then_some(403), "{method} {site:?}");
+            }
+            assert_eq!(check(&rules, "GET", &headers), Ok(Credential::None));
+        }
+    }
+
+    #[test]
+    fn the_token_that_only_reads_changes_nothing_and_both_are_read_for_each_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let rules = rules(
+            "127.0.0.1",
+            TokenFiles {
+                write: Some(file("write", "one")),
+                read: Some(file("read", "two")),
+            },
+        );
+        let check = |method, token: &str| {
+            let token = format!("Bearer {token}");
+            check(&rules, method, &[("authorization", &token)])
+        };
+        assert_eq!(check("GET", "one"), Ok(Credential::Token));
+        assert_eq!(check("POST", "one"), Ok(Credential::Token));
+        assert_eq!(check("GET", "two"), Ok(Credential::ReadOnlyToken));
+        assert_eq!(check("POST", "two"), Err(403));
+        assert_eq!(check("DELETE", "two"), Err(403));
+        assert_eq!(check("GET", "three"), Err(401));
+        file("read", "three");
+        assert_eq!(check("GET", "two"), Err(401));
+        assert_eq!(check("HEAD", "three"), Ok(Credential::ReadOnlyToken));
+        file("read", "");
+        assert_eq!(check("GET", "three"), Err(500));
+        assert_eq!(check("GET", "one"), Ok(Credential::Token));
+        file("write", "");
+        assert_eq!(check("GET", "one"), Err(500));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod audit;
 mod body;
 pub(crate) mod client;
 mod guard;

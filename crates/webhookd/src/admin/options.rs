@@ -1,9 +1,9 @@
 //! The options of the admin API.
 
-use super::guard::Guard;
+use super::guard::{Guard, TokenFiles};
 use crate::auth::Tokens;
 use crate::http::{Listener, listen};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -25,6 +25,13 @@ pub(crate) struct AdminArgs {
     #[arg(long, value_name = "FILE", requires = "admin")]
     admin_token_file: Option<PathBuf>,
 
+    /// Allow reading, and no change, to requests with the content of this file as bearer token
+    ///
+    /// For dashboards and people who look. Metrics and every page can be read; a change gets 403.
+    /// The file is read for each request, too.
+    #[arg(long, value_name = "FILE", requires = "admin_token_file")]
+    admin_readonly_token_file: Option<PathBuf>,
+
     /// Accept requests whose Host is this name, too
     ///
     /// Otherwise Host must be localhost or the address itself: a web page whose name was made to
@@ -43,7 +50,16 @@ impl AdminArgs {
             return Ok(Vec::new());
         };
         if let Some(file) = &self.admin_token_file {
-            Tokens::read_one(file).context("--admin-token-file")?;
+            let write = Tokens::read_one(file).context("--admin-token-file")?;
+            if let Some(file) = &self.admin_readonly_token_file {
+                let read = Tokens::read_one(file).context("--admin-readonly-token-file")?;
+                if read == write {
+                    bail!(
+                        "--admin-readonly-token-file and --admin-token-file hold the same token; \
+                         use two"
+                    );
+                }
+            }
         }
         let passed = address == "systemd" || address.starts_with("fd:");
         let listeners = if passed || address.contains(':') {
@@ -76,7 +92,10 @@ impl AdminArgs {
         Ok(Guard::at(
             bound,
             self.admin_host.clone(),
-            self.admin_token_file.clone(),
+            TokenFiles {
+                write: self.admin_token_file.clone(),
+                read: self.admin_readonly_token_file.clone(),
+            },
         ))
     }
 }

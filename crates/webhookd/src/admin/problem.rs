@@ -60,11 +60,13 @@ impl IntoResponse for Problem {
             members.extend(self.more);
         }
         let kind = HeaderValue::from_static("application/problem+json");
-        (
-            self.status,
-            [(header::CONTENT_TYPE, kind)],
-            format!("{body:#}\n"),
-        )
-            .into_response()
+        let kind = [(header::CONTENT_TYPE, kind)];
+        let mut response = (self.status, kind, format!("{body:#}\n")).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
     }
 }

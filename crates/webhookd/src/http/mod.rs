@@ -14,7 +14,7 @@ mod watched;
 pub(crate) use activity::Activity;
 pub(crate) use limits::{Limits, OutOfReserve, Reserve, affordable, raise_descriptors};
 pub(crate) use listener::listen;
-pub(crate) use origin::{Hosts, is_cross_origin, is_cross_site};
+pub(crate) use origin::{Hosts, is_cross_origin, is_cross_site, is_foreign_fetch};
 pub(crate) use peer::Peer;
 pub(crate) use server::Server;
 pub(crate) use socket::{Listener, connect_in};

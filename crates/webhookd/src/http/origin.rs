@@ -68,6 +68,13 @@ pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
     site.is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"))
 }
 
+/// Whether a browser says that a page of another origin sent a request. A request without a page
+/// has `none`.
+pub(crate) fn is_foreign_fetch(headers: &HeaderMap) -> bool {
+    let own = |site: &HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
+    headers.get("sec-fetch-site").is_some_and(|site| !own(site))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

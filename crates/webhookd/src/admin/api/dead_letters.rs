@@ -1,14 +1,12 @@
 //! `/api/v1/dead-letters`: lists, replays and drops events that were given up.
 
-use super::super::answer::{Json, blocking};
+use super::super::answer::{Changed, Json, blocking, changed};
 use super::super::problem::Problem;
 use super::queue::Dropped;
 use super::request::{Body, Query, finish, json, limit};
 use super::selection::{KNOWN, Selection, take_filter};
 use crate::daemon::Daemon;
 use crate::dead_letters::{Filter, Letter, matching};
-use crate::http::Peer;
-use axum::Extension;
 use axum::extract::{Path, Query as Parts, State};
 use axum::http::HeaderMap;
 use serde::Serialize;
@@ -173,41 +171,37 @@ pub(super) async fn show(
 
 pub(super) async fn replay(
     State(daemon): State<Arc<Daemon>>,
-    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Replayed>, Problem> {
-    let filter = json::<Selection>(&headers, body)?.filter()?;
+) -> Result<Changed<Replayed>, Problem> {
+    let selection: Selection = json(&headers, body)?;
+    let shown = selection.to_string();
+    let filter = selection.filter()?;
     let replayed = blocking(move || change(&daemon.control, &filter, Control::replay)).await??;
-    let operator = peer.to_string();
-    tracing::info!(
-        operator,
-        replayed,
-        "an operator ({operator}) replayed {replayed} dead letters"
-    );
-    Ok(Json::of(Replayed { replayed }))
+    Ok(changed(
+        format!("replayed {replayed} dead letters of {shown}"),
+        Replayed { replayed },
+    ))
 }
 
 pub(super) async fn drop_them(
     State(daemon): State<Arc<Daemon>>,
-    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Dropped>, Problem> {
-    let filter = json::<Selection>(&headers, body)?.filter()?;
+) -> Result<Changed<Dropped>, Problem> {
+    let selection: Selection = json(&headers, body)?;
+    let shown = selection.to_string();
+    let filter = selection.filter()?;
     let dropped = blocking({
         let daemon = Arc::clone(&daemon);
         move || change(&daemon.control, &filter, Control::drop_dead_letters)
     });
     let dropped = dropped.await??;
     daemon.note_dropped(dropped);
-    let operator = peer.to_string();
-    tracing::warn!(
-        operator,
-        dropped,
-        "an operator ({operator}) dropped {dropped} dead letters"
-    );
-    Ok(Json::of(Dropped { dropped }))
+    Ok(changed(
+        format!("dropped {dropped} dead letters of {shown}"),
+        Dropped { dropped },
+    ))
 }
 
 /// Changes all that match, a thousand at a time. Returns their number.

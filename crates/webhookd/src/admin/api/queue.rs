@@ -1,13 +1,11 @@
 //! `/api/v1/queue`: shows and verifies the queue, and drops removed targets.
 
-use super::super::answer::{Json, blocking};
+use super::super::answer::{Changed, Json, blocking, changed};
 use super::super::problem::Problem;
 use super::request::{Query, finish, limit};
 use crate::daemon::{Daemon, epoch_ms};
 use crate::database::CHECKED_BY;
-use crate::http::Peer;
 use crate::shared_queue::SharedQueue;
-use axum::Extension;
 use axum::extract::{Path, Query as Parts, State};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -244,25 +242,19 @@ pub(super) struct Dropped {
 
 pub(super) async fn drop_target(
     State(daemon): State<Arc<Daemon>>,
-    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
-) -> Result<Json<Dropped>, Problem> {
+) -> Result<Changed<Dropped>, Problem> {
     let dropped = blocking({
-        let (daemon, name) = (Arc::clone(&daemon), name.clone());
+        let daemon = Arc::clone(&daemon);
         move || daemon.control.drop_target(&name)
     });
     match dropped.await? {
         Ok(dropped) => {
             daemon.note_dropped(dropped);
-            let operator = peer.to_string();
-            tracing::warn!(
-                target = name,
-                operator,
-                dropped,
-                "target {name}: an operator ({operator}) dropped all events owed to it, {dropped} \
-                 entries"
-            );
-            Ok(Json::of(Dropped { dropped }))
+            Ok(changed(
+                format!("dropped the {dropped} entries of the target"),
+                Dropped { dropped },
+            ))
         }
         Err(error @ (RepairError::Configured { .. } | RepairError::UnderWay { .. })) => {
             Err(Problem::conflict(error.to_string()))

@@ -3,20 +3,33 @@
 use super::super::problem::Problem;
 use super::request::Query;
 use crate::dead_letters::{Filter, FilterText};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Characters of a selection in the log, at most.
+const LONGEST_SHOWN: usize = 512;
 
 /// The body of a request that changes dead letters.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Selection {
+    #[serde(skip_serializing_if = "Option::is_none")]
     all: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
 }
 
@@ -44,6 +57,15 @@ impl Selection {
                 "say which, by target, id, input, task, job, status, since or until; or all",
             )),
         }
+    }
+}
+
+/// As the request has it, cut, for the log.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json = serde_json::to_string(self).map_err(|_| fmt::Error)?;
+        let shown: String = json.chars().take(LONGEST_SHOWN).collect();
+        f.write_str(&shown)
     }
 }
 

@@ -4,8 +4,6 @@ use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
 use super::super::states::{breaker_name, target_state};
 use crate::daemon::{Daemon, Snapshot};
-use crate::http::Peer;
-use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -105,40 +103,29 @@ pub(super) async fn show(
 
 pub(super) async fn pause(
     State(daemon): State<Arc<Daemon>>,
-    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    command(&daemon, peer, name, "paused", |control, name| {
-        control.pause(name, true)
-    })
-    .await
+    command(&daemon, name, |control, name| control.pause(name, true)).await
 }
 
 pub(super) async fn resume(
     State(daemon): State<Arc<Daemon>>,
-    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    command(&daemon, peer, name, "resumed", |control, name| {
-        control.pause(name, false)
-    })
-    .await
+    command(&daemon, name, |control, name| control.pause(name, false)).await
 }
 
 pub(super) async fn restart(
     State(daemon): State<Arc<Daemon>>,
-    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    command(&daemon, peer, name, "restarted", Control::restart).await
+    command(&daemon, name, Control::restart).await
 }
 
 /// Commands a target. It may wait, since the target's channel may be full.
 async fn command(
     daemon: &Daemon,
-    peer: Peer,
     name: String,
-    done: &'static str,
     command: fn(&Control, &str) -> bool,
 ) -> Result<StatusCode, Problem> {
     let control = daemon.control.clone();
@@ -149,12 +136,6 @@ async fn command(
     if !known.await? {
         return Err(unknown(&name));
     }
-    let operator = peer.to_string();
-    tracing::info!(
-        target = name,
-        operator,
-        "target {name}: {done} by an operator ({operator})"
-    );
     Ok(StatusCode::NO_CONTENT)
 }
 
