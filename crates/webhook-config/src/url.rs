@@ -128,6 +128,15 @@ impl TargetUrl {
         self
     }
 
+    /// The parts that `Display` masks, as they are sent.
+    pub(crate) fn secret_texts(&self) -> impl Iterator<Item = &str> {
+        let rest = path_and_after(&self.written);
+        let masks_all = self.shown == format!("{}/{MASK}", &self.written[..rest]);
+        let all = masks_all.then(|| &self.written[rest..]);
+        let parts = secret_parts(&self.written).into_iter();
+        all.into_iter().chain(parts.map(|part| &self.written[part]))
+    }
+
     /// Whether the text had a user name or password, which are not sent.
     #[must_use]
     pub fn had_userinfo(&self) -> bool {

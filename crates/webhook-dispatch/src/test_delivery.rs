@@ -13,7 +13,7 @@ use crate::target::retry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
-use webhook_config::Target;
+use webhook_config::{SecretMask, Target};
 
 /// What was sent, the result, and what a dispatcher would do next.
 #[derive(Clone, Debug)]
@@ -170,7 +170,7 @@ pub fn attempt_once(
         verdict,
         detail,
         ..
-    } = AttemptResult::of(target.format(), &result);
+    } = AttemptResult::of(target.format(), &SecretMask::of(target), &result);
     Ok(TestDelivery {
         id: request.id,
         headers: request.headers,

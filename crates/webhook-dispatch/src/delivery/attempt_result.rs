@@ -5,7 +5,7 @@ use crate::delivery::format;
 use crate::delivery::outcome::{Verdict, classify};
 use crate::http::transport::{Answer, TransportError, TransportErrorKind};
 use crate::shared::Outcome;
-use webhook_config::Format;
+use webhook_config::{Format, SecretMask};
 
 /// The result of one attempt.
 #[derive(Debug)]
@@ -25,8 +25,13 @@ pub(crate) struct AttemptResult {
 }
 
 impl AttemptResult {
-    /// Classifies an answer, by the target's format, or a transport error.
-    pub(crate) fn of(format: Format, result: &Result<Answer, TransportError>) -> AttemptResult {
+    /// Classifies an answer, by the target's format, or a transport error. `mask` hides
+    /// the target's secrets in its texts.
+    pub(crate) fn of(
+        format: Format,
+        mask: &SecretMask,
+        result: &Result<Answer, TransportError>,
+    ) -> AttemptResult {
         let (outcome, verdict) = classify(result);
         let found = match result {
             Err(error) => Err((outcome, verdict, error.message.clone())),
@@ -43,10 +48,10 @@ impl AttemptResult {
         AttemptResult {
             outcome,
             verdict,
-            detail: legible(&detail),
+            detail: legible(&mask.apply(&detail)),
             status: answer.map(|answer| answer.status),
             retry_after: failure.and_then(|answer| answer.retry_after.clone()),
-            response: failure.map_or_else(String::new, |answer| excerpt(&answer.body)),
+            response: failure.map_or_else(String::new, |answer| excerpt(mask, &answer.body)),
             stopped: is(TransportErrorKind::Stopped),
             stale: is(TransportErrorKind::Stale),
         }

@@ -9,7 +9,7 @@ use crate::http::transport::{TransportError, TransportErrorKind};
 use crate::shared::event_ids::WebhookIdText;
 use std::borrow::Cow;
 use std::sync::Arc;
-use webhook_config::Target;
+use webhook_config::{SecretMask, Target};
 
 /// Makes the requests of one target's attempts.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct RequestTemplate {
     pub(crate) target: Arc<Target>,
     headers: Headers,
     signer: Option<Signer>,
+    /// Masks the secrets of the requests in what receivers answer.
+    pub(crate) mask: SecretMask,
 }
 
 impl RequestTemplate {
@@ -26,6 +28,7 @@ impl RequestTemplate {
         Ok(RequestTemplate {
             headers: Headers::new(&target),
             signer: target.signing().map(Signer::new).transpose()?,
+            mask: SecretMask::of(&target),
             target,
         })
     }

@@ -172,7 +172,8 @@ fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job
     let started_at = epoch_ms(clock.wall());
     let result = catch_unwind(AssertUnwindSafe(|| {
         let result = send(number, endpoint, state, &job.due, started_at);
-        AttemptResult::of(endpoint.target().format(), &result)
+        let (target, mask) = (endpoint.target(), &endpoint.template.mask);
+        AttemptResult::of(target.format(), mask, &result)
     }));
     let mut result = result.unwrap_or_else(|panic| {
         // The transport's state is unknown after a panic.

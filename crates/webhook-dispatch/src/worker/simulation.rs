@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
-use webhook_config::{BreakerPolicy, Format, RetryPolicy, Target, TargetUrl};
+use webhook_config::{BreakerPolicy, Format, RetryPolicy, SecretMask, Target, TargetUrl};
 use webhook_queue::{Event, EventId, MemoryQueue, Queue, Settled, SlotGuard};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -250,7 +250,7 @@ impl<'a> Simulation<'a> {
                 due,
                 permit,
                 guard: SlotGuard::SOLE,
-                result: AttemptResult::of(Format::Aurora, &result),
+                result: AttemptResult::of(Format::Aurora, &SecretMask::default(), &result),
                 started_at: 0,
                 took,
             };

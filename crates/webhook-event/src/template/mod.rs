@@ -97,6 +97,13 @@ impl Template {
         }
     }
 
+    /// The secrets that were set, to mask them in other texts.
+    pub fn secret_texts(&self) -> impl Iterator<Item = &str> {
+        self.secrets
+            .iter()
+            .filter_map(|secret| secret.text.as_deref())
+    }
+
     /// Makes the body for an event. The skeleton is written without blanks, its members in the
     /// order of their names; values of the event are copied as they stand.
     ///

@@ -1,0 +1,100 @@
+//! Masks the secrets of a target in a text that a receiver or a proxy wrote.
+
+use crate::secret::MASK;
+use crate::target::Target;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Shorter secrets are not looked for: they occur in texts that have nothing to do with them.
+const SHORTEST: usize = 4;
+
+/// The secrets that requests to a target carry: values of headers, parts of the URL, secrets of the
+/// template, and the credentials for the proxy.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretMask(Vec<String>);
+
+impl SecretMask {
+    /// What masks the secrets of a target's requests.
+    #[must_use]
+    pub fn of(target: &Target) -> SecretMask {
+        let hidden = target.header_list().iter().filter(|it| it.shown() == MASK);
+        let mut values: Vec<String> = hidden.map(|it| it.text().to_owned()).collect();
+        let proxy = target.proxy().and_then(|proxy| proxy.authorization());
+        values.extend(proxy.and_then(|value| value.to_str().ok().map(str::to_owned)));
+        // A receiver may quote the token without its scheme: `Bearer TOKEN`.
+        let tokens = values.iter().filter_map(|value| value.rsplit_once(' '));
+        let tokens: Vec<String> = tokens.map(|(_, token)| token.to_owned()).collect();
+        values.extend(tokens);
+        let template = target.template().into_iter();
+        values.extend(template.flat_map(|it| it.secret_texts().map(str::to_owned)));
+        values.extend(target.url().secret_texts().map(str::to_owned));
+        values.retain(|secret| secret.len() >= SHORTEST);
+        // One that contains another is masked before it.
+        values.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        SecretMask(values)
+    }
+
+    /// The text with `***` in place of each secret. Without one, it is borrowed.
+    #[must_use]
+    pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut masked = Cow::Borrowed(text);
+        for secret in &self.0 {
+            if masked.contains(secret) {
+                masked = Cow::Owned(masked.replace(secret, MASK));
+            }
+        }
+        masked
+    }
+}
+
+impl fmt::Debug for SecretMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretMask({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{ProxyUrl, SecretMask, Target, TargetUrl};
+
+    #[test]
+    fn a_text_that_quotes_the_request_shows_no_secret_of_the_target() {
+        let url = "https://hooks.example.com/services/a1B2c3D4e5F6g7H8i9J0/in?token=hunter22";
+        let target = Target::builder(TargetUrl::parse(url).unwrap())
+            .header("Authorization", "Bearer s3cr3t-of-mine")
+            .header("X-Team", "infrastructure")
+            .proxy(ProxyUrl::parse("http://user:hunter2@proxy:3128").ok())
+            .build()
+            .unwrap();
+        let mask = SecretMask::of(&target);
+        for (text, masked) in [
+            (
+                "no such team: infrastructure",
+                "no such team: infrastructure",
+            ),
+            (
+                "got Authorization: Bearer s3cr3t-of-mine.",
+                "got Authorization: ***.",
+            ),
+            ("unknown token s3cr3t-of-mine", "unknown token ***"),
+            (
+                "POST /services/a1B2c3D4e5F6g7H8i9J0/in",
+                "POST /services/***/in",
+            ),
+            ("?token=hunter22", "?token=***"),
+            ("Basic dXNlcjpodW50ZXIy", "***"),
+        ] {
+            assert_eq!(mask.apply(text), masked);
+        }
+        assert_eq!(format!("{mask:?}"), "SecretMask(6)");
+    }
+
+    #[test]
+    fn a_url_that_is_a_secret_as_a_whole_is_masked_from_its_path_on() {
+        let url = TargetUrl::parse("https://example.com/in/team?x=1").unwrap();
+        let target = Target::builder(url.into_secret()).build().unwrap();
+        let mask = SecretMask::of(&target);
+        let masked = mask.apply("no /in/team?x=1 here");
+        assert_eq!(masked, "no *** here");
+    }
+}
