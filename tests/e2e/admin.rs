@@ -278,6 +278,9 @@ fn every_answer_of_the_document_is_given_as_it_says() {
         ("showTarget", "PUT"),
         ("testTarget", "PUT"),
         ("listWorkers", "PUT"),
+        ("listAttempts", "PUT"),
+        ("listWaitingTasks", "PUT"),
+        ("showTask", "PUT"),
         ("listDeadLetters", "PUT"),
         ("showDeadLetter", "PUT"),
         ("replayDeadLetters", "PUT"),
@@ -326,6 +329,22 @@ fn targets(asker: &mut Asker) {
         .json();
     assert_eq!(shown["settings"]["headers"]["Authorization"], "***");
     asker.get("showTarget", "404", "/api/v1/targets/unknown");
+    let path = "/api/v1/targets/audit/attempts";
+    let attempts = asker.get("listAttempts", "200", path).json();
+    assert_eq!(attempts["attempts"].as_array().map(Vec::len), Some(2));
+    let wrong = format!("{path}?outcome=200");
+    asker.get("listAttempts", "400", &wrong);
+    asker.get("listAttempts", "404", "/api/v1/targets/unknown/attempts");
+    let path = "/api/v1/targets/audit/waiting";
+    asker.get("listWaitingTasks", "200", path);
+    asker.get("listWaitingTasks", "400", &format!("{path}?limit=0"));
+    asker.get("listWaitingTasks", "404", "/api/v1/targets/unknown/waiting");
+    let task = asker.get("showTask", "200", "/api/v1/tasks/one").json();
+    let of_audit = &task["targets"][0];
+    for found in ["attempts", "deadLetters"] {
+        let found = of_audit[found].as_array();
+        assert_eq!(found.map(Vec::len), Some(1), "{task:#}");
+    }
     for (id, what) in [
         ("pauseTarget", "pause"),
         ("resumeTarget", "resume"),

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod answers;
+mod attempts;
 mod backpressure;
 mod cloud_events;
 mod cloud_events_in;

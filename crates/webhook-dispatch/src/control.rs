@@ -1,6 +1,11 @@
 //! The public handle that changes a running dispatcher, and reads and repairs its queue.
 
+mod tasks;
+
+pub use self::tasks::{OwedOfTask, PendingEvent, StuckTask, StuckTasks};
+
 use crate::intake::Router;
+use crate::shared::queue_key;
 use crate::supervisor::{ReloadError, Reloaded, Supervisor};
 use crate::worker::handle::{Command, TargetHandle};
 use std::collections::HashSet;
@@ -107,6 +112,46 @@ impl Control {
     pub fn restart(&self, target: &str) -> bool {
         self.handle(target)
             .is_some_and(|handle| handle.command(Command::Restart))
+    }
+
+    /// Up to `limit` stuck tasks of a target: their next event has failed, and the others wait. Those
+    /// whose event was accepted first come first. `None` if there is no such target. Blocks.
+    ///
+    /// # Errors
+    /// The queue cannot be read.
+    pub fn stuck_tasks(
+        &self,
+        target: &str,
+        limit: usize,
+    ) -> Result<Option<StuckTasks>, QueueError> {
+        let Some(handle) = self.handle(target) else {
+            return Ok(None);
+        };
+        tasks::stuck(self.queue().as_deref(), &handle, limit).map(Some)
+    }
+
+    /// What a target owes of a task, whatever its input: up to `limit` events. Nothing of a
+    /// best-effort target, and of a shared queue what this process delivers. Does not read the rest of
+    /// the queue. Blocks.
+    ///
+    /// # Errors
+    /// The queue cannot be read.
+    pub fn owed_of_task(
+        &self,
+        target: &str,
+        key: &str,
+        limit: usize,
+    ) -> Result<OwedOfTask, QueueError> {
+        let handle = self.handle(target).filter(|it| it.is_reliable());
+        let (Some(queue), Some(handle)) = (self.queue(), handle) else {
+            return Ok(OwedOfTask::default());
+        };
+        let config = self.config();
+        let named = config.inputs().map(|(name, _)| queue_key(name, key));
+        let mut keys: Vec<Arc<[u8]>> = named.chain([queue_key("", key)]).collect();
+        keys.sort();
+        keys.dedup();
+        tasks::owed(&*queue, &handle, &keys, limit)
     }
 
     /// Makes dead letters of a target pending again, under their old ids and as if never attempted.

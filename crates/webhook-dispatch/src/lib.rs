@@ -70,7 +70,8 @@
 //!   for a retry, it reads no further in its queue.
 //! - Memory is bounded: a target's `window` of events with up to 16 MiB of bodies, and as much
 //!   again in the channel to its worker. A settled event counts into the window until its
-//!   settlement is synced, so `window` also bounds what a crash can deliver twice.
+//!   settlement is synced, so `window` also bounds what a crash can deliver twice. The log of a
+//!   target's last attempts ([`Monitor::attempts`]) takes at most 1.1 MiB.
 //! - A best-effort target gets one attempt for each event, in order, as Aurora made it; 410 and
 //!   `Retry-After` are ignored. If it has no room for an event that other targets want as well,
 //!   the event is dropped for it, and counted.
@@ -95,7 +96,7 @@
 //! - `target` decides: lanes, [`retry`], breaker, rate. Pure: no clock, I/O or thread.
 //! - `delivery` makes one attempt: headers, format, signature, and what its result means.
 //! - `http` makes connections: HTTP/1.1, sockets, name resolution, TLS, proxies.
-//! - `shared` has the clock, ids, keys, outcomes, incidents and counters.
+//! - `shared` has the clock, ids, keys, outcomes, incidents, counters and the logs of attempts.
 //!
 //! [`Dispatcher::shutdown`] joins the threads of workers, senders, the writer and the news.
 //!
@@ -115,7 +116,7 @@ mod target;
 mod test_delivery;
 mod worker;
 
-pub use crate::control::{Control, RepairError};
+pub use crate::control::{Control, OwedOfTask, PendingEvent, RepairError, StuckTask, StuckTasks};
 pub use crate::delivery::{
     CLOUD_EVENT_TYPE, GENERIC_CLOUD_EVENT_TYPE, RESPONSE_KEPT, Verdict, WEBHOOK_ATTEMPT,
     WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, classify,
@@ -131,9 +132,10 @@ pub use crate::intake::{
 };
 pub use crate::monitor::{Monitor, Progress};
 pub use crate::shared::{
-    AuroraCounters, BreakerCause, BreakerState, ChannelObserver, Clock, Hold, HoldReason, Incident,
-    InputStats, Latencies, NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats,
-    SystemClock, TargetStats, event_attributes, event_key, parse_webhook_id, rfc3339, webhook_id,
+    ATTEMPTS_KEPT, AttemptFilter, AttemptPage, AttemptRecord, AuroraCounters, BreakerCause,
+    BreakerState, ChannelObserver, Clock, Hold, HoldReason, Incident, InputStats, Latencies,
+    NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats, SystemClock, TargetStats,
+    event_attributes, event_key, parse_webhook_id, rfc3339, webhook_id,
 };
 pub use crate::supervisor::{ReloadError, Reloaded};
 pub use crate::target::FailureRecord;

@@ -1,9 +1,9 @@
 //! The public handle that reads a dispatcher's statistics.
 
 use crate::intake::Router;
-use crate::shared::Stats;
 use crate::shared::clock::epoch_ms;
 use crate::shared::stats::get;
+use crate::shared::{AttemptFilter, AttemptPage, Stats};
 use crate::worker::handle::TargetHandle;
 use std::fmt;
 use std::sync::Arc;
@@ -86,6 +86,20 @@ impl Monitor {
             failed,
             pending: self.pending(),
         }
+    }
+
+    /// The last attempts at a target that match, the newest first, up to `limit`; `None` if there is no
+    /// such target. [`ATTEMPTS_KEPT`](crate::ATTEMPTS_KEPT) are kept of each target, in memory.
+    #[must_use]
+    pub fn attempts(
+        &self,
+        target: &str,
+        filter: &AttemptFilter,
+        limit: usize,
+    ) -> Option<AttemptPage> {
+        let table = self.router.routing_table();
+        let entry = table.entry(target)?;
+        Some(entry.handle.attempts.page(filter, limit))
     }
 
     /// The statistics of the queue's writer; `None` while no target has been reliable.

@@ -1,9 +1,12 @@
 //! What all rooms share: clock, ids, outcomes, incidents, counters. Uses no other room.
 
+mod attempt_log;
+mod attempt_record;
 mod breaker_state;
 mod channel_observer;
 pub(crate) mod clock;
 pub(crate) mod event_ids;
+pub(crate) mod event_summary;
 mod hold;
 mod incident;
 mod input_stats;
@@ -18,6 +21,9 @@ use self::event_ids::EventIds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(crate) use self::attempt_log::AttemptLog;
+pub use self::attempt_log::{ATTEMPTS_KEPT, AttemptFilter, AttemptPage};
+pub use self::attempt_record::AttemptRecord;
 pub use self::breaker_state::{BreakerCause, BreakerState};
 pub use self::channel_observer::ChannelObserver;
 pub use self::clock::{Clock, SystemClock, rfc3339};

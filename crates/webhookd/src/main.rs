@@ -3,6 +3,7 @@
 //! *Architecture invariant*: this crate has no delivery logic; it connects the other crates.
 
 mod admin;
+mod attempt_json;
 mod auth;
 mod cli;
 mod commands;

@@ -89,6 +89,7 @@ impl Prepared {
             content: Content {
                 body: read.body(max)?,
                 attributes: attributes.map(|attributes| attributes.encode().into()),
+                summary: read.summary(),
             },
             wanted,
             accepted_at: epoch_ms(shared.clock.wall()),

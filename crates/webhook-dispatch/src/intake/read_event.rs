@@ -3,6 +3,7 @@
 use crate::intake::filter::FilterFields;
 use crate::intake::input_table::{InputEntry, check_length};
 use crate::intake::submission::Submission;
+use crate::shared::event_summary::EventSummary;
 use crate::shared::{Refusal, queue_key};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -136,6 +137,14 @@ impl<'a> ReadEvent<'a> {
         match &self.fields {
             Fields::Header(_) => None,
             Fields::Read(fields) => Some(Attributes::of(&self.input.name, fields)),
+        }
+    }
+
+    /// The summary of an event of Aurora's, which has no stored attributes.
+    pub(crate) fn summary(&self) -> Option<Arc<[u8]>> {
+        match &self.fields {
+            Fields::Header(header) => Some(EventSummary::of_header(header).as_slice().into()),
+            Fields::Read(_) => None,
         }
     }
 

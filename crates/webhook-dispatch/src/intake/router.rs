@@ -204,6 +204,7 @@ impl Router {
             best_effort,
             undecided,
             submitted: prepared.submitted,
+            summary: prepared.content.summary,
             receipt: prepared.receipt,
             rejects_reused_key: submission.rejects_reused_key(),
             input: prepared.input,

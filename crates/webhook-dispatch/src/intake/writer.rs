@@ -42,6 +42,8 @@ pub(crate) struct Ticket {
     /// Dropped once they have got it, or will not.
     pub(crate) undecided: Option<Undecided>,
     pub(crate) submitted: Instant,
+    /// That of its [`Content`].
+    pub(crate) summary: Option<Arc<[u8]>>,
     pub(crate) receipt: Receipt,
     pub(crate) rejects_reused_key: bool,
     pub(crate) input: Arc<InputCounters>,
@@ -381,7 +383,10 @@ fn live(entry: EntryId, event: &Event, ticket: &Ticket) -> LiveEvent {
         entry,
         id: event.id,
         key: Arc::clone(&event.key),
-        content: Content::of(&event.body, &event.attributes),
+        content: Content {
+            summary: ticket.summary.clone(),
+            ..Content::of(&event.body, &event.attributes)
+        },
         accepted_at: event.accepted_at,
         submitted: ticket.submitted,
     }

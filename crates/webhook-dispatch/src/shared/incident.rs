@@ -1,12 +1,13 @@
-//! What a dispatcher reports to its observer, for logs: failures and changes of state, no
-//! successes.
+//! What a dispatcher reports to its observer, for logs: failures, changes of state, and each attempt.
 
+use crate::shared::attempt_record::AttemptRecord;
 use crate::shared::breaker_state::BreakerCause;
 use crate::shared::outcome::Outcome;
 use crate::shared::reason::Reason;
 use crate::shared::refusal::Refusal;
 use crate::shared::stored_event::event_key;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use webhook_queue::{EventId, QueueError};
 
@@ -213,6 +214,10 @@ pub(crate) fn shown_task(queue_key: &[u8]) -> String {
 pub trait Observer: Send + Sync {
     /// Receives one incident. A panic is caught and ignored.
     fn incident(&self, incident: &Incident<'_>);
+
+    /// Receives each attempt at a target, also those that succeed. The default ignores it. It is
+    /// called on the thread that delivers, so it must take next to no time.
+    fn attempt(&self, _target: &Arc<str>, _attempt: &AttemptRecord<'_>) {}
 }
 
 /// An observer that ignores every incident.

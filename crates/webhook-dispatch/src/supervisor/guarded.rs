@@ -2,7 +2,7 @@
 //! answer of theirs ends a thread of the dispatcher.
 
 use crate::shared::clock::FOREVER;
-use crate::shared::{Clock, Incident, Observer, SystemClock};
+use crate::shared::{AttemptRecord, Clock, Incident, Observer, SystemClock};
 use crate::target::retry::{FullJitter, Next, Retry};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,6 +22,10 @@ impl Observer for Guarded<dyn Observer> {
     fn incident(&self, incident: &Incident<'_>) {
         // A panic ends this call, and nothing else.
         let _done: Option<()> = self.call(|observer| observer.incident(incident));
+    }
+
+    fn attempt(&self, target: &Arc<str>, attempt: &AttemptRecord<'_>) {
+        let _done: Option<()> = self.call(|observer| observer.attempt(target, attempt));
     }
 }
 

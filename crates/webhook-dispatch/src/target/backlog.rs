@@ -7,7 +7,7 @@
 //! entry after the cursor is not known yet. So neither way overtakes the other.
 
 use crate::shared::clock::Moment;
-use crate::target::lanes::{Bounds, Content, Delivery, LaneId, Lanes, Offered};
+use crate::target::lanes::{Bounds, Content, Delivery, LaneId, LaneReport, Lanes, Offered};
 use crate::target::unsynced::{Synced, Unsynced};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -103,6 +103,20 @@ impl Backlog {
     /// Ignores announced events from now on: the queue is to be read.
     pub(crate) fn fall_behind(&mut self) {
         self.following = !self.reliable;
+    }
+
+    /// Up to `most` lanes whose first event has failed, those first whose event was accepted first.
+    pub(crate) fn stuck(&self, most: usize, epoch_ms: impl Fn(Instant) -> u64) -> Vec<LaneReport> {
+        self.lanes.stuck(most, epoch_ms)
+    }
+
+    /// The lane of a key.
+    pub(crate) fn report(
+        &self,
+        key: &[u8],
+        epoch_ms: impl Fn(Instant) -> u64,
+    ) -> Option<LaneReport> {
+        self.lanes.report(key, epoch_ms)
     }
 
     /// Whether a best-effort target may be given another event.

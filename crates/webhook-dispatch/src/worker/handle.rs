@@ -1,10 +1,11 @@
 //! A target's handle: its counters, and the channels to its worker.
 
 use crate::delivery::Endpoint;
-use crate::shared::ProgressNotifier;
 use crate::shared::stats::{Counters, add};
+use crate::shared::{AttemptLog, ProgressNotifier};
 use crate::target::WINDOW_BYTES;
 use crate::target::backlog::LiveEvent;
+use crate::target::lanes::LaneReport;
 use crate::target::unsynced::Synced;
 use crate::worker::wakeup::{WakeReason, Wakeup};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
@@ -35,6 +36,17 @@ pub(crate) enum Command {
     Revive(Arc<Endpoint>),
     /// Abort the attempts under way, and end.
     Stop,
+    /// Report lanes.
+    Inspect(Inspection, Sender<Vec<LaneReport>>),
+}
+
+/// Which lanes a worker reports.
+#[derive(Debug)]
+pub(crate) enum Inspection {
+    /// So many whose first event has failed.
+    Stuck(usize),
+    /// Those of these keys in the queue.
+    Keys(Box<[Arc<[u8]>]>),
 }
 
 /// The handles of all reliable targets since the start, by name. A reload adds to them.
@@ -47,6 +59,7 @@ pub(crate) struct TargetHandle {
     pub(crate) name: Arc<str>,
     reliable: bool,
     pub(crate) counters: Counters,
+    pub(crate) attempts: AttemptLog,
     /// Whether an event was not announced, so that the worker has to read the queue.
     pub(crate) behind: AtomicBool,
     pub(crate) progress: Arc<ProgressNotifier>,
@@ -98,6 +111,7 @@ impl TargetHandle {
             behind: AtomicBool::new(reliable),
             reliable,
             counters: Counters::new(),
+            attempts: AttemptLog::new(),
             progress,
             wakeup: Wakeup::default(),
             events: crossbeam_channel::bounded(events),

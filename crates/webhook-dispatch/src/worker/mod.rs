@@ -18,21 +18,25 @@ mod wakeup;
 
 pub(crate) use self::context::{QueueAccess, SettlementSink, WorkerContext};
 
-use self::handle::{Command, TargetHandle};
+use self::handle::{Command, Inspection, TargetHandle};
 use self::sender::Report;
 use self::senders::Senders;
 use self::wakeup::WakeReasons;
-use crate::delivery::Endpoint;
+use crate::delivery::{Endpoint, Verdict};
 use crate::shared::clock::Moment;
+use crate::shared::event_summary::EventSummary;
 use crate::shared::stats::add;
-use crate::shared::{Clock, Incident, NextStep, Observer, Reason, shown_task};
+use crate::shared::{
+    AttemptRecord, Clock, Incident, NextStep, Observer, Reason, event_key, shown_task,
+};
 use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::Blocked;
-use crate::target::lanes::Delivery;
+use crate::target::lanes::{Delivery, LaneReport};
 use crate::target::retry::Retry;
 use crate::target::{Decision, StateChange, Step, TargetState, tried};
 use crossbeam_channel::{Receiver, Select};
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -223,6 +227,7 @@ impl Worker {
     fn count(&self, attempt: &Attempt, decision: &Decision) {
         let counters = &self.handle.counters;
         counters.attempted(attempt.result.outcome, attempt.took);
+        self.log_attempt(attempt);
         match decision.follows {
             None => add(&counters.delivered, 1),
             Some(NextStep::Retry(_)) => add(&counters.retried, 1),
@@ -230,6 +235,38 @@ impl Worker {
             Some(NextStep::Nothing) => add(&counters.failed, 1),
             Some(NextStep::Stop) => {}
         }
+    }
+
+    /// Adds an attempt to the target's log.
+    fn log_attempt(&self, attempt: &Attempt) {
+        let (due, result) = (&attempt.due, &attempt.result);
+        let is_plain = result.verdict == Verdict::Delivered && due.delivery.attempts == 0;
+        let content = &due.content;
+        let known = content.summary.as_ref().or(content.attributes.as_ref());
+        // Of a delivery from a backlog the body is not read, which takes a microsecond or two.
+        let read = (known.is_none() && !is_plain).then(|| EventSummary::of_body(&content.body));
+        let summary = known.map_or_else(
+            || read.as_ref().map_or(&[][..], EventSummary::as_slice),
+            |known| &**known,
+        );
+        let key = event_key(&due.key);
+        let mut record = AttemptRecord {
+            number: 0,
+            started_at: attempt.started_at,
+            id: due.delivery.id,
+            key: key.into(),
+            key_bytes: key.len(),
+            summary: Cow::Borrowed(summary),
+            attempt: due.delivery.attempts.saturating_add(1),
+            outcome: result.outcome,
+            status: result.status,
+            error: Cow::Borrowed(&result.detail),
+            took: attempt.took,
+            bytes: content.body.len(),
+            response: Cow::Borrowed(&result.response),
+        };
+        record.number = self.handle.attempts.add(&record);
+        self.observer.attempt(&self.handle.name, &record);
     }
 
     fn report_incidents(&self, attempt: &Attempt, decision: &Decision) {
@@ -323,6 +360,10 @@ impl Worker {
                     self.reconfigure(endpoint, at.now);
                 }
                 Command::Stop => self.stopping = true,
+                Command::Inspect(inspection, reply) => {
+                    // The reader may have given up.
+                    drop(reply.try_send(self.inspect(&inspection, at)));
+                }
             }
         }
         if handled > 0 {
@@ -334,6 +375,22 @@ impl Worker {
             self.set_alarm(at.now + PAUSE);
         }
         handled > 0
+    }
+
+    /// The lanes that an operator asks for.
+    fn inspect(&self, inspection: &Inspection, at: Moment) -> Vec<LaneReport> {
+        let epoch_ms = |until: Instant| {
+            let left = until.saturating_duration_since(at.now);
+            at.epoch_ms() + u64::try_from(left.as_millis()).unwrap_or(0)
+        };
+        let backlog = &self.state.backlog;
+        match inspection {
+            Inspection::Stuck(most) => backlog.stuck(*most, epoch_ms),
+            Inspection::Keys(keys) => {
+                let reports = keys.iter().filter_map(|key| backlog.report(key, epoch_ms));
+                reports.collect()
+            }
+        }
     }
 
     /// Continues under other settings. Attempts under way end under the old ones; waiting jobs are

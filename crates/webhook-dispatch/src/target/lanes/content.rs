@@ -1,13 +1,16 @@
-//! What of an event a target's requests are made of.
+//! What of an event a target's requests are made of, and its log of attempts.
 
 use std::sync::Arc;
 
-/// An event's body, and its attributes. Clones share both.
+/// An event's body, and its fields. Clones share them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) body: Arc<[u8]>,
     /// Encoded; `None` for an event that has none.
     pub(crate) attributes: Option<Arc<[u8]>>,
+    /// State and job of an event of Aurora's, for the log of attempts; `None` if it has attributes, or
+    /// was read from the queue.
+    pub(crate) summary: Option<Arc<[u8]>>,
 }
 
 impl Content {
@@ -16,6 +19,7 @@ impl Content {
         Content {
             body: Arc::clone(body),
             attributes: (!attributes.is_empty()).then(|| Arc::clone(attributes)),
+            summary: None,
         }
     }
 
@@ -24,6 +28,7 @@ impl Content {
         Content {
             body: Arc::from(body),
             attributes: (!attributes.is_empty()).then(|| Arc::from(attributes)),
+            summary: None,
         }
     }
 
@@ -33,6 +38,7 @@ impl Content {
 
     /// Its bytes in memory.
     pub(crate) fn len(&self) -> usize {
-        self.body.len() + self.attributes().len()
+        let summary = self.summary.as_deref().unwrap_or_default();
+        self.body.len() + self.attributes().len() + summary.len()
     }
 }

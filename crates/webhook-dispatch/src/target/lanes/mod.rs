@@ -12,10 +12,12 @@
 //! in the queue, to be read back by the task's key. Retries take at most a quarter of it.
 
 mod content;
+mod report;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::content::Content;
+pub(crate) use self::report::LaneReport;
 
 use hashbrown::HashTable;
 use slab::Slab;
@@ -180,6 +182,24 @@ impl Lane {
     fn holds(&self, delivery: &Delivery) -> bool {
         let mut events = self.events.iter();
         events.any(|(it, _)| (it.entry, it.claim) == (delivery.entry, delivery.claim))
+    }
+
+    /// Its first event, if it is in memory or waits for its retry.
+    fn first(&self) -> Option<&Delivery> {
+        let first = self.events.front().map(|(first, _)| first);
+        self.waiting.as_ref().or(first)
+    }
+
+    fn report(&self, epoch_ms: impl Fn(Instant) -> u64) -> Option<LaneReport> {
+        let first = self.first()?;
+        let waits = self.state == State::Waiting;
+        Some(LaneReport {
+            key: Arc::clone(&self.key),
+            accepted_at: first.accepted_at,
+            attempts: first.attempts,
+            in_flight: self.state == State::InFlight,
+            next_try_at: first.not_before.filter(|_| waits).map(epoch_ms),
+        })
     }
 
     /// The kind of its first event, while the lane is being read back.
@@ -631,6 +651,36 @@ impl Lanes {
     /// Lanes that wait for a retry.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Up to `most` lanes whose first event has failed, those first whose event was accepted first.
+    /// `epoch_ms` converts the times.
+    pub(crate) fn stuck(&self, most: usize, epoch_ms: impl Fn(Instant) -> u64) -> Vec<LaneReport> {
+        let mut stuck: Vec<(u64, usize)> = self
+            .lanes
+            .iter()
+            .filter_map(|(index, lane)| {
+                let first = lane.first().filter(|first| first.attempts > 0)?;
+                Some((first.accepted_at, index))
+            })
+            .collect();
+        if stuck.len() > most {
+            stuck.select_nth_unstable(most);
+            stuck.truncate(most);
+        }
+        stuck.sort_unstable();
+        let lanes = stuck.into_iter().map(|(_, index)| &self.lanes[index]);
+        lanes.filter_map(|lane| lane.report(&epoch_ms)).collect()
+    }
+
+    /// The lane of a key that has a first event in memory, or waits for its retry.
+    pub(crate) fn report(
+        &self,
+        key: &[u8],
+        epoch_ms: impl Fn(Instant) -> u64,
+    ) -> Option<LaneReport> {
+        let LaneId(index) = self.find(self.hasher.hash_one(key), key)?;
+        self.lanes[index].report(epoch_ms)
     }
 
     /// Lets a lane wait. Its events are dropped, and read back from the queue later.

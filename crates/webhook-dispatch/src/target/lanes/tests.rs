@@ -467,3 +467,42 @@ fn all_lanes_that_wait_wake_within_a_second() {
     lanes.wake(now + SPREAD);
     assert_eq!(lanes.waiting(), 0);
 }
+
+#[test]
+fn stuck_tasks_are_reported_from_the_one_whose_event_is_oldest() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(BOUNDS);
+    let at = now + Duration::from_millis(500);
+    let epoch_ms = |at: Instant| u64::try_from((at - now).as_millis()).unwrap();
+    for (task, accepted_at) in [(1, 30), (2, 10), (3, 20)] {
+        offer(&mut lanes, task, task.into(), now);
+        let due = next(&mut lanes).unwrap();
+        let failed = Delivery {
+            accepted_at,
+            attempts: 4,
+            not_before: Some(at),
+            ..due.delivery
+        };
+        lanes.retry(due.lane, failed, at);
+    }
+    offer(&mut lanes, 4, 4, now);
+    let keys = |most| {
+        let stuck = lanes.stuck(most, epoch_ms);
+        stuck.iter().map(|it| it.key[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(10), [2, 3, 1]);
+    assert_eq!(keys(2), [2, 3]);
+    assert_eq!(keys(0), [0_u8; 0]);
+    let expected = LaneReport {
+        key: Arc::from([2]),
+        accepted_at: 10,
+        attempts: 4,
+        in_flight: false,
+        next_try_at: Some(500),
+    };
+    assert_eq!(lanes.report(&[2], epoch_ms), Some(expected));
+    assert_eq!(lanes.report(&[9], epoch_ms), None);
+    let due = next(&mut lanes).unwrap();
+    assert_eq!(&*due.key, &[4]);
+    assert!(lanes.report(&[4], epoch_ms).unwrap().in_flight);
+}

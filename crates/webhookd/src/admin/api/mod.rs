@@ -1,5 +1,6 @@
 //! `/api/v1`: inspects and repairs, in JSON.
 
+mod attempts;
 mod config;
 mod dead_letters;
 mod history;
@@ -9,6 +10,7 @@ mod selection;
 mod session;
 mod status;
 mod targets;
+mod tasks;
 mod test_delivery;
 mod workers;
 
@@ -29,10 +31,13 @@ pub(super) fn add(routes: Routes) -> Routes {
         .get("/api/v1/workers", workers::list)
         .get("/api/v1/targets", targets::list)
         .get("/api/v1/targets/{name}", targets::show)
+        .get("/api/v1/targets/{name}/attempts", attempts::list)
+        .get("/api/v1/targets/{name}/waiting", tasks::waiting)
         .post("/api/v1/targets/{name}/pause", targets::pause)
         .post("/api/v1/targets/{name}/resume", targets::resume)
         .post("/api/v1/targets/{name}/restart", targets::restart)
         .post("/api/v1/targets/{name}/test", test_delivery::send)
+        .get("/api/v1/tasks/{key}", tasks::show)
         .get("/api/v1/dead-letters", dead_letters::list)
         .get("/api/v1/dead-letters/{id}", dead_letters::show)
         .post("/api/v1/dead-letters/replay", dead_letters::replay)
