@@ -11,6 +11,7 @@ mod config_check;
 mod connections;
 mod dead_letters;
 mod deliver;
+mod delivery_log;
 mod durable;
 mod exit_status;
 mod follow;

@@ -1,4 +1,4 @@
-//! An attempt as JSON, for the admin API.
+//! An attempt as JSON, for the admin API and the delivery log.
 
 use serde::Serialize;
 use webhook_dispatch::{AttemptRecord, rfc3339, webhook_id};

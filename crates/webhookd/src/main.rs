@@ -11,6 +11,7 @@ mod console;
 mod daemon;
 mod database;
 mod dead_letters;
+mod delivery_log;
 mod exit;
 mod http;
 mod log;

@@ -1,12 +1,12 @@
 //! SIGTERM and SIGINT: the first starts an orderly shutdown, the second ends the process at once.
-//! SIGHUP reloads the configuration.
+//! SIGHUP reloads the configuration, and SIGUSR1 opens the delivery log again.
 
 use crate::messages::Message;
 use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::{flag, low_level};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -28,8 +28,12 @@ pub(crate) struct Signals {
     end_pipe: UnixStream,
     /// The other end of `end_pipe`.
     end_writer: UnixStream,
-    /// Holds a byte for each SIGHUP that is not handled yet.
-    reload_pipe: UnixStream,
+    /// Holds a byte for each SIGHUP and SIGUSR1 that is not handled yet.
+    request_pipe: UnixStream,
+    /// Whether SIGHUP has arrived, and is not handled yet.
+    reload_requested: Arc<AtomicBool>,
+    /// The same of SIGUSR1.
+    reopen_requested: Arc<AtomicBool>,
 }
 
 /// What a wait for a file or socket has ended with.
@@ -61,17 +65,26 @@ impl Signals {
                 .and_then(|_| low_level::pipe::register(signal, writer))
                 .context("cannot wait for signals")?;
         }
-        let (reload_pipe, writer) = UnixStream::pair().context("cannot wait for signals")?;
-        reload_pipe
+        let (request_pipe, writer) = UnixStream::pair().context("cannot wait for signals")?;
+        request_pipe
             .set_nonblocking(true)
-            .and_then(|()| low_level::pipe::register(SIGHUP, writer))
             .context("cannot wait for signals")?;
+        let (reload_requested, reopen_requested) = (Arc::default(), Arc::default());
+        for (signal, requested) in [(SIGHUP, &reload_requested), (SIGUSR1, &reopen_requested)] {
+            let writer = writer.try_clone().context("cannot wait for signals")?;
+            // In this order, the flag is set when the byte is read.
+            flag::register(signal, Arc::clone(requested))
+                .and_then(|_| low_level::pipe::register(signal, writer))
+                .context("cannot wait for signals")?;
+        }
         Ok(Signals {
             end_requested,
             end_signal,
             end_pipe,
             end_writer,
-            reload_pipe,
+            request_pipe,
+            reload_requested,
+            reopen_requested,
         })
     }
 
@@ -85,7 +98,9 @@ impl Signals {
             end_signal: Arc::default(),
             end_pipe,
             end_writer,
-            reload_pipe: pair().0,
+            request_pipe: pair().0,
+            reload_requested: Arc::default(),
+            reopen_requested: Arc::default(),
         }
     }
 
@@ -118,8 +133,8 @@ impl Signals {
         &self.end_requested
     }
 
-    /// Starts a thread that calls `reload`, which must not block, on each SIGHUP, and sends a message on
-    /// the first SIGTERM or SIGINT.
+    /// Starts a thread that calls `reload` on each SIGHUP and `reopen` on each SIGUSR1, which must not
+    /// block, and sends a message on the first SIGTERM or SIGINT.
     ///
     /// # Errors
     /// The system refuses the thread.
@@ -127,17 +142,22 @@ impl Signals {
         self: &Arc<Self>,
         messages: Sender<Message>,
         reload: impl Fn() + Send + 'static,
+        reopen: impl Fn() + Send + 'static,
     ) -> Result<()> {
         let signals = Arc::clone(self);
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
                 while !signals.end_requested() {
-                    if signals.wait_for(signals.reload_pipe.as_fd()).is_err() {
+                    if signals.wait_for(signals.request_pipe.as_fd()).is_err() {
                         return;
                     }
-                    if signals.take_reloads() {
+                    signals.take_requests();
+                    if signals.reload_requested.swap(false, Ordering::SeqCst) {
                         reload();
+                    }
+                    if signals.reopen_requested.swap(false, Ordering::SeqCst) {
+                        reopen();
                     }
                 }
                 // While the program ends, the message is not received.
@@ -159,14 +179,10 @@ impl Signals {
         self.end_requested()
     }
 
-    /// Whether a SIGHUP has arrived since the last call.
-    fn take_reloads(&self) -> bool {
+    /// Reads the bytes of the signals that are handled next.
+    fn take_requests(&self) {
         let mut bytes = [0; 64];
-        let mut found = false;
-        while let Ok(1..) = (&self.reload_pipe).read(&mut bytes) {
-            found = true;
-        }
-        found
+        while let Ok(1..) = (&self.request_pipe).read(&mut bytes) {}
     }
 
     /// Waits until `fd` is ready for what `flags` say, at most this long, or SIGTERM or SIGINT arrives.

@@ -1,17 +1,20 @@
-//! Logs the incidents of the dispatcher.
+//! Logs the incidents of the dispatcher, and its attempts if there is a delivery log.
 
 use super::RateLimitedLog;
-use webhook_dispatch::{BreakerCause, Incident, NextStep, Observer, webhook_id};
+use crate::delivery_log::DeliveryLogSender;
+use std::sync::Arc;
+use webhook_dispatch::{AttemptRecord, BreakerCause, Incident, NextStep, Observer, webhook_id};
 
 /// Logs each incident; a successful delivery is not one.
 #[derive(Clone, Debug)]
 pub(crate) struct LogObserver {
     log: RateLimitedLog,
+    deliveries: Option<DeliveryLogSender>,
 }
 
 impl LogObserver {
-    pub(crate) fn new(log: RateLimitedLog) -> LogObserver {
-        LogObserver { log }
+    pub(crate) fn new(log: RateLimitedLog, deliveries: Option<DeliveryLogSender>) -> LogObserver {
+        LogObserver { log, deliveries }
     }
 }
 
@@ -36,6 +39,12 @@ impl Observer for LogObserver {
             Incident::BreakerClosed { target } => tracing::info!(target, "{incident}"),
             Incident::TargetStopped { target } => tracing::error!(target, "{incident}"),
             _ => self.log.log(|| log_one_of_many(incident)),
+        }
+    }
+
+    fn attempt(&self, target: &Arc<str>, attempt: &AttemptRecord<'_>) {
+        if let Some(deliveries) = &self.deliveries {
+            deliveries.send(target, attempt);
         }
     }
 }

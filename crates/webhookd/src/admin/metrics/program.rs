@@ -2,6 +2,7 @@
 
 use super::family::{Families, Samples};
 use crate::daemon::{Daemon, Snapshot};
+use crate::delivery_log;
 use crate::log;
 use crate::sources::{PerInput, shown_input};
 use prometheus::core::Collector;
@@ -29,6 +30,11 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
         "webhookd_log_dropped_lines_total",
         "Log lines that were dropped, because standard error was not read or failed.",
         Samples::one(log::dropped_lines() as f64),
+    );
+    families.counter(
+        "webhookd_delivery_log_dropped_total",
+        "Lines of --delivery-log that were dropped, because it was not read in time or failed.",
+        Samples::one(delivery_log::dropped() as f64),
     );
     families.add_all(PROCESS.collect());
 }

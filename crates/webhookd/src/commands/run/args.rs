@@ -74,6 +74,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(in crate::commands) acks: Option<PathBuf>,
 
+    /// Write a line of JSON for each attempt at a target, as the admin API shows them; - is standard
+    /// output
+    ///
+    /// The file is opened again on SIGUSR1 and on a reload, for rotation. Attempts that the file or
+    /// its reader does not take in time are dropped, and counted in
+    /// webhookd_delivery_log_dropped_total.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::commands) delivery_log: Option<PathBuf>,
+
     #[command(flatten)]
     pub(in crate::commands) reload: ReloadArgs,
 
@@ -126,6 +135,24 @@ impl RunArgs {
             names.push("standard input".to_owned());
         }
         names
+    }
+
+    /// Rejects two outputs that would mix their lines.
+    ///
+    /// # Errors
+    /// Both are standard output.
+    pub(super) fn check_outputs(&self) -> Result<()> {
+        let outputs = [&self.acks, &self.delivery_log];
+        if outputs
+            .iter()
+            .all(|it| it.as_deref() == Some(Path::new("-")))
+        {
+            bail!(
+                "--acks and --delivery-log cannot both write to standard output: name a file for \
+                 one of them"
+            );
+        }
+        Ok(())
     }
 
     /// The files to read, by the inputs of a configuration; standard input, if nothing else is

@@ -7,6 +7,7 @@ use crate::commands;
 use crate::console::{Console, chain, complain};
 use crate::daemon::{BackgroundTasks, Daemon, epoch_ms};
 use crate::database;
+use crate::delivery_log::DeliveryLog;
 use crate::http::Server;
 use crate::log::{self, LogObserver, LogWriter};
 use crate::messages::Message;
@@ -68,6 +69,7 @@ pub(super) struct Runtime {
     /// Last of the threads, since each event that is committed may have an acknowledgement.
     acks: Option<Acks>,
     rejects: Rejects,
+    delivery_log: Option<DeliveryLog>,
     stats: Arc<InputStats>,
     started: Instant,
     started_at: SystemTime,
@@ -99,14 +101,21 @@ impl Runtime {
         }
         let streams = Stream::of(config.sources());
         let mut server = Server::start(HTTP_THREADS)?;
+        args.check_outputs()?;
         let acks = args.acks.as_deref().map(Acks::start).transpose()?;
+        let delivery_log = args.delivery_log.as_deref();
+        let delivery_log = delivery_log.map(DeliveryLog::start).transpose()?;
+        let deliveries = delivery_log.as_ref().map(DeliveryLog::sender);
         let signals = Arc::new(Signals::install()?);
         // The length of all inputs, if each has one.
         let length = lines.iter().map(|(file, _)| file.length()).sum();
         let console = Console::new(length, writer);
         let stats = Arc::new(InputStats::default());
         let (started, started_at) = (Instant::now(), SystemTime::now());
-        let observer = Arc::new(LogObserver::new(console.limited_log().clone()));
+        let observer = Arc::new(LogObserver::new(
+            console.limited_log().clone(),
+            deliveries.clone(),
+        ));
         let is_shared = has_queue && config.queue().postgres().is_some();
         let state_dir = is_shared.then(|| StateDir::lock(&directory)).transpose()?;
         let dispatcher = start_dispatcher(&config, &observer, args.queue_lock_timeout, &signals)?;
@@ -118,7 +127,11 @@ impl Runtime {
         let reload_keys = opened.as_ref().map(Opened::reload_keys);
         let of_files = files.iter().map(|file| Arc::clone(&file.input));
         let needed: Vec<Arc<str>> = of_files.chain(streams.iter().map(Stream::input)).collect();
+        let log_to_reopen = deliveries.clone();
         reloader.also(move |config| {
+            if let Some(deliveries) = &log_to_reopen {
+                deliveries.reopen();
+            }
             if let Some(gone) = needed.iter().find(|name| config.input(name).is_none()) {
                 bail!("a source reads the input {gone}, which the file no longer has");
             }
@@ -140,7 +153,12 @@ impl Runtime {
         let (sender, messages) = crossbeam_channel::unbounded();
         let reload = ReloadThread::start(Arc::clone(&reloader), args.reload.watch)?;
         let reloads = reload.requests();
-        signals.start(sender.clone(), move || reloads.send())?;
+        let reopen = move || {
+            if let Some(deliveries) = &deliveries {
+                deliveries.reopen();
+            }
+        };
+        signals.start(sender.clone(), move || reloads.send(), reopen)?;
         let inputs_in_force = Inputs::new(dispatcher.control(), Arc::clone(&stats));
         let rejects = Rejects::start(directory.clone())?;
         let feeder_with = |source: Option<&str>, acks, input: Arc<str>| {
@@ -203,6 +221,7 @@ impl Runtime {
             console,
             acks,
             rejects,
+            delivery_log,
             stats,
             started,
             started_at,
@@ -295,6 +314,9 @@ impl Runtime {
             progress.stop();
         }
         self.rejects.finish(HTTP_GRACE);
+        if let Some(delivery_log) = self.delivery_log {
+            delivery_log.finish();
+        }
         self.console.finish();
         let acknowledged = self.acks.map_or(Ok(()), Acks::finish);
         let queue = saved.and(failure.map_or(Ok(()), Err));
