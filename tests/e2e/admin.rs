@@ -238,6 +238,7 @@ fn every_answer_of_the_document_is_given_as_it_says() {
         "status",
         "session",
         "history",
+        "listAlerts",
         "listWorkers",
         "listTargets",
         "listDeadLetters",
@@ -569,6 +570,42 @@ fn a_secret_that_the_receiver_repeats_is_masked_in_a_test_delivery() {
     let sent = receiver.requests();
     assert_eq!(sent.len(), 1);
     process.close_input();
+    let _ended = process.wait().expect_code(0);
+}
+
+#[test]
+fn an_alert_is_shown_while_its_condition_holds() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&two_targets(&receiver.url(), &receiver.url()));
+    let process = Launch::with_config(&config).args(["--admin", "0"]).spawn();
+    let admin = Admin::of(&process);
+    folder.write("webhook.json", "{}");
+    admin
+        .ask("POST", "/api/v1/reload", &[], "")
+        .expect_status(422);
+    let wait = |holds: bool| {
+        let until = Instant::now() + testkit::DEADLINE;
+        loop {
+            let alerts = admin.get("/api/v1/alerts");
+            let mut found = alerts["alerts"].as_array().expect("a list").iter();
+            let found = found.find(|alert| alert["name"] == "WebhookdReloadFailed");
+            if found.is_some() == holds {
+                return found.cloned();
+            }
+            assert!(Instant::now() < until, "{alerts}");
+            std::thread::yield_now();
+        }
+    };
+    let alert = wait(true).expect("it holds");
+    assert_eq!(alert["severity"], "warning");
+    assert_eq!(alert["runbook"], "docs/operations.md#webhookdreloadfailed");
+    folder.config(&two_targets(&receiver.url(), &receiver.url()));
+    admin
+        .ask("POST", "/api/v1/reload", &[], "")
+        .expect_status(200);
+    wait(false);
+    process.signal(Signal::TERM);
     let _ended = process.wait().expect_code(0);
 }
 

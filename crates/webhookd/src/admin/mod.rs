@@ -3,6 +3,7 @@
 //!
 //! `docs/openapi.yaml` describes it, and is tested against it.
 
+mod alerts;
 mod answer;
 mod api;
 mod audit;
@@ -20,8 +21,10 @@ mod vars;
 
 pub(crate) use options::AdminArgs;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, INTERVAL};
 use crate::http::{Limits, Listener, Reserve, Server};
+use crate::periodic::Periodic;
+use alerts::Evaluator;
 use anyhow::Result;
 use axum::Router;
 use guard::Guard;
@@ -45,6 +48,20 @@ const LIMITS: Limits = Limits {
     headers: 100,
     least_rate: 64 * 1024,
 };
+
+/// Keeps the history of rates and the alerts that hold. A thread of its own, since it reads the
+/// queue's counters, which may wait for the disk.
+///
+/// # Errors
+/// The system refuses the thread.
+pub(crate) fn watch(daemon: Arc<Daemon>) -> Result<Periodic> {
+    let mut evaluator = Evaluator::default();
+    Periodic::start("figures", INTERVAL, move || {
+        let snapshot = daemon.snapshot();
+        daemon.observe(&snapshot);
+        evaluator.evaluate(&daemon, &snapshot);
+    })
+}
 
 /// Serves the admin API at the address of `--admin`, if there is one.
 ///

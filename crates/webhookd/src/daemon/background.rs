@@ -1,7 +1,5 @@
-//! Background tasks: systemd's watchdog, the log of the queue and of lines left out, the history of
-//! rates, `--watch`.
+//! Background tasks: systemd's watchdog, the log of the queue and of lines left out, `--watch`.
 
-use super::history;
 use super::queue_log::QueueLog;
 use super::state::Daemon;
 use crate::console::Console;
@@ -26,8 +24,6 @@ pub(crate) struct BackgroundTasks {
     dead_letters: Periodic,
     /// A thread of its own, since the watchdog does not wait for the disk.
     disk_probe: Periodic,
-    /// A thread of its own, since it reads the queue's counters.
-    history: Periodic,
 }
 
 impl BackgroundTasks {
@@ -45,7 +41,6 @@ impl BackgroundTasks {
         let housekeeping = housekeeping(Arc::clone(daemon), log, signals)?;
         let dead_letters = trim_dead_letters(Arc::clone(daemon))?;
         let disk_probe = disk_probe(Arc::clone(daemon))?;
-        let history = history(Arc::clone(daemon))?;
         daemon.is_up();
         notify::ready("running");
         Ok(BackgroundTasks {
@@ -53,7 +48,6 @@ impl BackgroundTasks {
             housekeeping,
             dead_letters,
             disk_probe,
-            history,
         })
     }
 
@@ -63,7 +57,6 @@ impl BackgroundTasks {
         self.dead_letters.stop();
         self.housekeeping.stop();
         self.disk_probe.stop();
-        self.history.stop();
     }
 }
 
@@ -83,11 +76,6 @@ fn trim_dead_letters(daemon: Arc<Daemon>) -> Result<Periodic> {
 /// Finds out whether the disk takes writes again, after a failed commit.
 fn disk_probe(daemon: Arc<Daemon>) -> Result<Periodic> {
     Periodic::start("disk-probe", EVERY, move || daemon.probe_disk())
-}
-
-/// Keeps the history of rates.
-fn history(daemon: Arc<Daemon>) -> Result<Periodic> {
-    Periodic::start("history", history::INTERVAL, move || daemon.observe())
 }
 
 /// Feeds systemd's watchdog while the program is alive, logs changes of the queue's state and how

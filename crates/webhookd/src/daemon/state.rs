@@ -1,5 +1,6 @@
 //! The state of the running program.
 
+use super::alert::Alert;
 use super::disk_probe::probe;
 use super::health::{Health, Phase};
 use super::history::{History, Totals};
@@ -27,6 +28,7 @@ pub(crate) struct Daemon {
     /// The streams that are read.
     pub(crate) streams: Vec<Arc<StreamStats>>,
     pub(crate) history: History,
+    alerts: Mutex<Vec<Alert>>,
     started_at: SystemTime,
     started: Instant,
     /// Whether all parts are started.
@@ -70,6 +72,7 @@ impl Daemon {
             sources,
             streams,
             history: History::new(Instant::now(), Timestamp::now()),
+            alerts: Mutex::default(),
             started_at: SystemTime::now(),
             started: Instant::now(),
             ready: AtomicBool::new(false),
@@ -171,12 +174,22 @@ impl Daemon {
         self.monitor.stats().ok()?.queue.shared
     }
 
-    /// Adds to the history what has happened since the last call. May wait for the disk.
-    pub(super) fn observe(&self) {
-        let snapshot = self.snapshot();
+    /// Adds to the history what has happened since the last call.
+    pub(crate) fn observe(&self, snapshot: &Snapshot) {
         let submitted = self.input.counts().events;
         let totals = Totals::of(Instant::now(), submitted, &snapshot.stats);
         self.history.observe(totals, Timestamp::now());
+    }
+
+    /// The alerts that hold now.
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        let alerts = self.alerts.lock();
+        alerts.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_alerts(&self, now: Vec<Alert>) {
+        let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        *alerts = now;
     }
 
     /// The state without the queue's counters; never waits for the disk.

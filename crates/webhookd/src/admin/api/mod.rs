@@ -1,5 +1,6 @@
 //! `/api/v1`: inspects and repairs, in JSON.
 
+mod alerts;
 mod attempts;
 mod config;
 mod dead_letters;
@@ -28,6 +29,7 @@ pub(super) fn add(routes: Routes) -> Routes {
         .get("/api/v1/session", session::show)
         .get("/api/v1/status", status::show)
         .get("/api/v1/history", history::show)
+        .get("/api/v1/alerts", alerts::list)
         .get("/api/v1/workers", workers::list)
         .get("/api/v1/targets", targets::list)
         .get("/api/v1/targets/{name}", targets::show)

@@ -37,11 +37,23 @@ fn encode(daemon: &Daemon, snapshot: &Snapshot) -> prometheus::Result<String> {
 }
 
 /// All families.
-fn gather(daemon: &Daemon, snapshot: &Snapshot) -> Vec<MetricFamily> {
+pub(super) fn gather(daemon: &Daemon, snapshot: &Snapshot) -> Vec<MetricFamily> {
     let mut families = Families::default();
     targets::add(&mut families, &snapshot.stats);
     queue::add(&mut families, daemon, snapshot);
     program::add(&mut families, daemon, snapshot);
     streams::add(&mut families, daemon);
     families.finish()
+}
+
+/// A family of gauges, with the labels of each.
+#[cfg(test)]
+pub(super) fn gauge(name: &str, samples: &[(&[(&str, &str)], f64)]) -> MetricFamily {
+    let mut found = family::Samples::default();
+    for (labels, value) in samples {
+        found.value(labels, *value);
+    }
+    let mut families = Families::default();
+    families.gauge(name, "A figure.", found);
+    families.finish().remove(0)
 }

@@ -63,6 +63,7 @@ pub(super) struct Runtime {
     /// The admin API: it shows the shutdown.
     server: Server,
     background: BackgroundTasks,
+    figures: Periodic,
     progress: Option<Periodic>,
     /// Logs the lines that it has left out.
     console: Console,
@@ -206,6 +207,7 @@ impl Runtime {
                 opened.start(dispatcher.submitter(), &stats, &console, inputs)
             })
             .transpose()?;
+        let figures = admin::watch(Arc::clone(&daemon))?;
         let background = BackgroundTasks::start(&daemon, &console, reload, Arc::clone(&signals))?;
         Ok(Runtime {
             signals,
@@ -217,6 +219,7 @@ impl Runtime {
             dispatcher,
             server,
             background,
+            figures,
             progress,
             console,
             acks,
@@ -310,6 +313,7 @@ impl Runtime {
         }
         self.server.shutdown(HTTP_GRACE);
         self.background.stop();
+        self.figures.stop();
         if let Some(progress) = self.progress {
             progress.stop();
         }
