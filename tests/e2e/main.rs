@@ -24,6 +24,7 @@ mod kubernetes;
 mod logs;
 mod metrics;
 mod monitoring;
+mod notices;
 mod notify;
 mod only_changes;
 mod packaging;

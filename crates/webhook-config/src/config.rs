@@ -4,6 +4,7 @@ use crate::diagnostic::{Diagnostics, LoadError};
 use crate::file::{self, ConfigText, FileContent};
 use crate::input::{InputFilter, InputName, Inputs};
 use crate::limits::{self, BuildError};
+use crate::name::TargetName;
 use crate::queue::QueueSettings;
 use crate::show::ShownConfig;
 use crate::source::Source;
@@ -20,6 +21,7 @@ pub struct Config {
     queue: QueueSettings,
     max_event_bytes: usize,
     sources: Vec<Source>,
+    notices: Option<TargetName>,
 }
 
 /// A configuration, and the warnings about its file.
@@ -84,7 +86,8 @@ impl Config {
         &self.targets
     }
 
-    /// The inputs by name: the default one, whose name is empty, and then the named ones.
+    /// The inputs by name: the default one, whose name is empty, the named ones, and
+    /// [`InputName::NOTICES`] if there are [notices](Config::notices).
     pub fn inputs(&self) -> impl Iterator<Item = (&str, &Schema)> {
         self.inputs.iter()
     }
@@ -120,6 +123,13 @@ impl Config {
         &self.sources
     }
 
+    /// The target that webhookd's own events are sent to: a reliable one of [the
+    /// targets](Config::targets).
+    #[must_use]
+    pub fn notices(&self) -> Option<&TargetName> {
+        self.notices.as_ref()
+    }
+
     /// All values in force, defaults included, to be serialized as a configuration file. Secrets
     /// are masked.
     ///
@@ -134,6 +144,7 @@ impl Config {
             &self.queue,
             self.max_event_bytes,
             &self.sources,
+            self.notices(),
         )
     }
 }
@@ -146,6 +157,7 @@ impl Loaded {
             queue,
             max_event_bytes,
             sources,
+            notices,
         } = content;
         Loaded {
             config: Config {
@@ -154,6 +166,7 @@ impl Loaded {
                 queue,
                 max_event_bytes,
                 sources,
+                notices,
             },
             warnings,
         }
@@ -256,6 +269,7 @@ impl ConfigBuilder {
             queue,
             max_event_bytes,
             sources: Vec::new(),
+            notices: None,
         })
     }
 }

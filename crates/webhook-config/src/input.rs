@@ -4,7 +4,8 @@ use crate::name::{InvalidName, TargetName};
 use std::fmt;
 use webhook_event::Schema;
 
-/// The name of an input besides the default one: like a [`TargetName`], and not `default`.
+/// The name of an input besides the default one: like a [`TargetName`], and neither `default` nor
+/// `notices`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InputName(String);
 
@@ -18,22 +19,29 @@ pub enum InvalidInputName {
     /// It is `default`.
     #[error("`default` is the input that `events` configures")]
     Default,
+    /// It is `notices`.
+    #[error("`notices` is the input of webhookd's own events")]
+    Notices,
 }
 
 impl InputName {
     /// The name by which a list of inputs names the default one.
     pub const DEFAULT: &str = "default";
+    /// The name of the input of webhookd's own events, which exists with the key `notices`.
+    pub const NOTICES: &str = "notices";
 
     /// Checks a text and makes it a name.
     ///
     /// # Errors
-    /// When it is no valid name for a target either, or is [`Self::DEFAULT`].
+    /// When it is no valid name for a target either, or is [`Self::DEFAULT`] or
+    /// [`Self::NOTICES`].
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidInputName> {
         let name = TargetName::new(name)?;
-        if name.as_str() == Self::DEFAULT {
-            return Err(InvalidInputName::Default);
+        match name.as_str() {
+            Self::DEFAULT => Err(InvalidInputName::Default),
+            Self::NOTICES => Err(InvalidInputName::Notices),
+            name => Ok(InputName(name.to_owned())),
         }
-        Ok(InputName(name.as_str().to_owned()))
     }
 
     /// The name as text.
@@ -57,20 +65,24 @@ impl std::str::FromStr for InputName {
     }
 }
 
-/// The inputs of a configuration: the default one and the named ones.
+/// The inputs of a configuration: the default one, the named ones, and that of notices.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Inputs {
     pub(crate) default: Schema,
     /// With distinct names, in the order of the file.
     pub(crate) named: Vec<(InputName, Schema)>,
+    /// The schema of webhookd's own events, with the key `notices`.
+    pub(crate) notices: Option<Schema>,
 }
 
 impl Inputs {
-    /// The default input, whose name is empty, and the named ones.
+    /// The default input, whose name is empty, the named ones, and that of notices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Schema)> {
         let named = self.named.iter();
+        let notices = self.notices.iter();
         std::iter::once(("", &self.default))
             .chain(named.map(|(name, schema)| (name.as_str(), schema)))
+            .chain(notices.map(|schema| (InputName::NOTICES, schema)))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Schema> {
@@ -83,7 +95,7 @@ impl Inputs {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputFilter {
-    /// Every input.
+    /// Every input but that of notices ([`InputName::NOTICES`]).
     #[default]
     All,
     /// The inputs of these names; the default one has the empty name. An empty list accepts none.
@@ -113,7 +125,7 @@ impl InputFilter {
     #[must_use]
     pub fn accepts(&self, name: &str) -> bool {
         match self {
-            InputFilter::All => true,
+            InputFilter::All => name != InputName::NOTICES,
             InputFilter::Only(only) => only.iter().any(|it| it == name),
         }
     }
@@ -127,6 +139,7 @@ mod tests {
     fn a_named_input_is_not_the_default_one() {
         assert_eq!(InputName::new("slurm").unwrap().as_str(), "slurm");
         assert_eq!(InputName::new("default"), Err(InvalidInputName::Default));
+        assert_eq!(InputName::new("notices"), Err(InvalidInputName::Notices));
         assert!(matches!(
             InputName::new("a/b"),
             Err(InvalidInputName::Form(_))
@@ -139,6 +152,8 @@ mod tests {
         assert_eq!(filter, InputFilter::only(["nomad", ""]));
         assert!(filter.accepts("nomad") && filter.accepts("") && !filter.accepts("slurm"));
         assert!(InputFilter::All.accepts("slurm"));
+        assert!(!InputFilter::All.accepts("notices"));
+        assert!(InputFilter::only(["notices"]).accepts("notices"));
         assert!(!InputFilter::Only(Vec::new()).accepts(""));
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::file::{
     BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, InputFile, KubernetesFile,
-    PostgresFile, Presence, QueueFile, ReconnectFile, RetryFile, SigningFile, SourceFile,
-    StreamFile, TargetFile, TlsFile,
+    NoticesFile, PostgresFile, Presence, QueueFile, ReconnectFile, RetryFile, SigningFile,
+    SourceFile, StreamFile, TargetFile, TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -57,6 +57,7 @@ pub fn reference() -> String {
         ("`stream`", StreamFile::fields(), "Stream"),
         ("`kubernetes`", KubernetesFile::fields(), "Kubernetes"),
         ("`retry` of a source", ReconnectFile::fields(), "Reconnect"),
+        ("`notices`", NoticesFile::fields(), "Notices"),
     ] {
         section(title, &fields, &of(name), &mut text);
     }

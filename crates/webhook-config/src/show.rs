@@ -3,6 +3,7 @@
 use crate::breaker::BreakerPolicy;
 use crate::filter::{JobFilter, StatusFilter};
 use crate::input::{InputFilter, InputName, Inputs};
+use crate::name::TargetName;
 use crate::postgres::PostgresSettings;
 use crate::queue::QueueSettings;
 use crate::retry::RetryPolicy;
@@ -27,6 +28,13 @@ pub struct ShownConfig<'a> {
     max_event_bytes: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sources: Vec<ShownSource<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notices: Option<ShownNotices<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownNotices<'a> {
+    target: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,6 +137,7 @@ impl<'a> ShownConfig<'a> {
         queue: &QueueSettings,
         max_event_bytes: usize,
         sources: &'a [Source],
+        notices: Option<&'a TargetName>,
     ) -> ShownConfig<'a> {
         ShownConfig {
             targets: targets.iter().map(show_target).collect(),
@@ -137,6 +146,9 @@ impl<'a> ShownConfig<'a> {
             queue: show_queue(queue),
             max_event_bytes,
             sources: sources.iter().map(show_source).collect(),
+            notices: notices.map(|target| ShownNotices {
+                target: target.as_str(),
+            }),
         }
     }
 }

@@ -16,6 +16,7 @@ mod exit;
 mod http;
 mod log;
 mod messages;
+mod notices;
 mod notify;
 mod periodic;
 mod reload;

@@ -47,6 +47,7 @@ codes! {
     InvalidName "invalid-name" "The name of a target, an input, a source or a schema is not valid."
     DuplicateName "duplicate-name" "Two targets have the same name."
     UnknownInput "unknown-input" "There is no such input."
+    UnknownTarget "unknown-target" "There is no such target."
     NoInputs "no-inputs" "An empty list of inputs: nothing would ever be sent."
     InvalidSetting "invalid-setting" "A setting of an input, or a condition, cannot be used."
     NoTargets "no-targets" "The list of targets is empty."

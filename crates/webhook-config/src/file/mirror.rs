@@ -28,8 +28,8 @@ file_object! {
         /// The time-out for the response's status line in milliseconds, counted from the
         /// connection. If absent, the larger of `timeoutMsec` and 5000.
         response_timeout: Spanned<u64> = "responseTimeoutMsec", optional;
-        /// The names of the inputs whose events are sent; `"default"` is the one of `events`. Absent
-        /// or null means all. Only in an object of `targets`: at the top level, `inputs` has the
+        /// The names of the inputs whose events are sent; `"default"` is the one of `events`, and
+        /// `"notices"` that of webhookd's own events. Absent or null means all but `"notices"`. Only in an object of `targets`: at the top level, `inputs` has the
         /// inputs themselves.
         inputs: Spanned<Vec<Text>> = "inputs", default(null);
         /// The new states to send, as the scheduler writes them. Absent, null or a list with `"*"`
@@ -225,6 +225,16 @@ file_object! {
         max_count: Spanned<u64> = "maxCount", default(1_000_000);
         /// How long they are kept after they were given up, in milliseconds; at least 1.
         max_age: Spanned<u64> = "maxAgeMsec", default(2_592_000_000_u64);
+    }
+}
+
+file_object! {
+    /// Where the events about webhookd itself are sent.
+    struct NoticesFile {
+        /// The name of the target that gets them, a reliable one. It gets them besides the events of
+        /// its `inputs`: with `"inputs": []`, it gets them alone. Other targets get them only
+        /// if their `inputs` name `"notices"`. There are none about this target.
+        target: Text = "target", required;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The whole file as a type: the keys that apply to all targets.
 
 use super::input::{InputFile, InputsFile};
-use super::mirror::{QueueFile, TargetFile};
+use super::mirror::{NoticesFile, QueueFile, TargetFile};
 use super::object::file_object;
 use super::read::Spanned;
 use super::sources::SourceFile;
@@ -15,7 +15,7 @@ file_object! {
         /// The default input: events of standard input, of files, and of `POST /events`.
         events: InputFile = "events", optional;
         /// Inputs besides the default one, by name: 1 to 64 of the characters `A-Z a-z 0-9 _ -`, and
-        /// not `default`. Their events come by `POST /events/NAME` and `--events NAME=FILE`. At most
+        /// not `default` or `notices`. Their events come by `POST /events/NAME` and `--events NAME=FILE`. At most
         /// 64.
         inputs: InputsFile = "inputs", optional;
         /// The queue of undelivered events.
@@ -25,5 +25,8 @@ file_object! {
         /// Streams of events that webhookd reads, besides its command line's `--events` and
         /// `--listen`. They take effect at the next start.
         sources: Spanned<Vec<SourceFile>> = "sources", optional;
+        /// Sends events about webhookd itself to a target: a breaker opened, dead letters, a queue
+        /// that is nearly full. [operations.md](operations.md#notices) has their JSON.
+        notices: NoticesFile = "notices", optional;
     }
 }

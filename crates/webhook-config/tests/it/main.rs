@@ -6,6 +6,7 @@ mod aurora;
 mod bounds;
 mod diagnostics;
 mod inputs;
+mod notices;
 mod queue;
 mod ready_templates;
 mod reference;

@@ -20,6 +20,7 @@ const TRIMS: usize = 8;
 /// The running background tasks.
 pub(crate) struct BackgroundTasks {
     reload: ReloadThread,
+    notices: Periodic,
     housekeeping: Periodic,
     dead_letters: Periodic,
     /// A thread of its own, since the watchdog does not wait for the disk.
@@ -27,14 +28,14 @@ pub(crate) struct BackgroundTasks {
 }
 
 impl BackgroundTasks {
-    /// Starts the last thread, and takes the one that reloads: from now on the program is ready.
+    /// Starts the last threads, and takes those that reload and send notices: from now on the program is ready.
     ///
     /// # Errors
     /// The system refuses them.
     pub(crate) fn start(
         daemon: &Arc<Daemon>,
         console: &Console,
-        reload: ReloadThread,
+        (reload, notices): (ReloadThread, Periodic),
         signals: Arc<Signals>,
     ) -> Result<BackgroundTasks> {
         let log = console.limited_log().clone();
@@ -45,6 +46,7 @@ impl BackgroundTasks {
         notify::ready("running");
         Ok(BackgroundTasks {
             reload,
+            notices,
             housekeeping,
             dead_letters,
             disk_probe,
@@ -54,6 +56,7 @@ impl BackgroundTasks {
     /// Ends the threads.
     pub(crate) fn stop(self) {
         self.reload.stop();
+        self.notices.stop();
         self.dead_letters.stop();
         self.housekeeping.stop();
         self.disk_probe.stop();

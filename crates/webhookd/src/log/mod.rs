@@ -9,7 +9,7 @@ mod rate_limit;
 mod text;
 mod writer;
 
-pub(crate) use observer::LogObserver;
+pub(crate) use observer::{BreakerCauses, LogObserver};
 pub(crate) use rate_limit::RateLimitedLog;
 pub(crate) use text::printable;
 pub(crate) use writer::{LogWriter, dropped_lines, finish, finish_by, print};

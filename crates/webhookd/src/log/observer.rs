@@ -2,7 +2,8 @@
 
 use super::RateLimitedLog;
 use crate::delivery_log::DeliveryLogSender;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use webhook_dispatch::{AttemptRecord, BreakerCause, Incident, NextStep, Observer, webhook_id};
 
 /// Logs each incident; a successful delivery is not one.
@@ -10,16 +11,49 @@ use webhook_dispatch::{AttemptRecord, BreakerCause, Incident, NextStep, Observer
 pub(crate) struct LogObserver {
     log: RateLimitedLog,
     deliveries: Option<DeliveryLogSender>,
+    causes: BreakerCauses,
+}
+
+/// Why each target's breaker opened last, in words, for notices. It is written by the threads that
+/// deliver, under a lock that is held for an insertion only.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BreakerCauses(Arc<Mutex<HashMap<String, String>>>);
+
+impl BreakerCauses {
+    /// Notes why a target's breaker opened.
+    fn note(&self, target: &str, cause: String) {
+        let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        causes.insert(target.to_owned(), cause);
+    }
+
+    /// Why a target's breaker opened last.
+    pub(crate) fn of(&self, target: &str) -> Option<String> {
+        let causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        causes.get(target).cloned()
+    }
 }
 
 impl LogObserver {
     pub(crate) fn new(log: RateLimitedLog, deliveries: Option<DeliveryLogSender>) -> LogObserver {
-        LogObserver { log, deliveries }
+        let causes = BreakerCauses::default();
+        LogObserver {
+            log,
+            deliveries,
+            causes,
+        }
+    }
+
+    /// Why breakers opened.
+    pub(crate) fn causes(&self) -> BreakerCauses {
+        self.causes.clone()
     }
 }
 
 impl Observer for LogObserver {
     fn incident(&self, incident: &Incident<'_>) {
+        if let Incident::BreakerOpened { target, .. } = incident {
+            self.causes.note(target, incident.to_string());
+        }
         match incident {
             Incident::BreakerOpened {
                 target,

@@ -27,7 +27,7 @@ impl Inputs {
         Inputs { control, stats }
     }
 
-    /// The names of all inputs but the default one.
+    /// The names of all inputs for events from outside but the default one.
     pub(crate) fn names(&self) -> Vec<String> {
         names(&self.control.config()).map(str::to_owned).collect()
     }
@@ -38,7 +38,7 @@ impl Inputs {
     /// There is no such input. The error names the existing ones.
     pub(crate) fn find(&self, name: &str) -> Result<NamedInput, String> {
         let config = self.control.config();
-        if config.input(name).is_none() {
+        if !is_open(&config, name) {
             return Err(unknown(&config, name));
         }
         let name = Arc::from(name);
@@ -50,10 +50,15 @@ impl Inputs {
     }
 }
 
-/// The names of all inputs but the default one.
+/// The names of all inputs for events from outside but the default one.
 fn names(config: &Config) -> impl Iterator<Item = &str> {
     let names = config.inputs().map(|(name, _)| name);
-    names.filter(|name| !name.is_empty())
+    names.filter(|name| !name.is_empty() && *name != InputName::NOTICES)
+}
+
+/// Whether the configuration has this input, and its events may come from outside.
+pub(crate) fn is_open(config: &Config, name: &str) -> bool {
+    name != InputName::NOTICES && config.input(name).is_some()
 }
 
 /// Says which inputs there are instead of one that there is not.

@@ -26,7 +26,9 @@ pub(crate) use documents::{Document, NotUnderstood, check_cloud_event, has_cloud
 pub(crate) use feeder::Feeder;
 pub(crate) use follow::Follower;
 pub(crate) use ingest::{IngestOptions, Listening, Opened};
-pub(crate) use inputs::{Inputs, shown as shown_input, unknown as unknown_input};
+pub(crate) use inputs::{
+    Inputs, is_open as is_open_input, shown as shown_input, unknown as unknown_input,
+};
 pub(crate) use line_file::LineFile;
 pub(crate) use rejects::Rejects;
 pub(crate) use stats::{InputCounts, InputStats, PerInput};

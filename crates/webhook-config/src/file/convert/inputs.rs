@@ -9,6 +9,8 @@ use crate::file::suggest::nearest;
 use crate::input::{InputFilter, InputName, Inputs, InvalidInputName};
 use crate::json::{Key, Kind, Span, Value};
 use crate::limits;
+use crate::name::TargetName;
+use serde_json::json;
 use webhook_event::{Condition, InvalidSchema, Schema};
 
 /// The inputs of the file, and where they are.
@@ -19,6 +21,8 @@ pub(super) struct FileInputs {
     is_whole: bool,
     /// Whether a target names an input that there is not.
     is_misnamed: bool,
+    /// The name of the target that gets the notices.
+    notices: Option<String>,
 }
 
 #[derive(Debug)]
@@ -64,6 +68,7 @@ pub(super) fn convert_inputs(
     }
     FileInputs {
         is_misnamed: false,
+        notices: None,
         is_whole: !is_bad && inputs.iter().all(|input| input.schema.is_some()),
         inputs,
     }
@@ -84,6 +89,9 @@ fn check_name(key: &Key, reader: &mut Reader) {
     let help = match InputName::new(key.text.as_str()) {
         Ok(_) => return,
         Err(InvalidInputName::Default) => "write it as `events`, beside `inputs`".to_owned(),
+        Err(InvalidInputName::Notices) => {
+            "webhookd's own events have this name; choose another one".to_owned()
+        }
         Err(error) => error.to_string(),
     };
     let message = format!("`{}` is not a name for an input", shorten(&key.text));
@@ -97,6 +105,12 @@ fn input(name: &str, span: Span, file: &InputFile, reader: &mut Reader) -> FileI
         schema,
         ..FileInput::bad(name)
     }
+}
+
+/// The schema of webhookd's own events: CloudEvents, whose key is the target that they are about.
+fn notices() -> Schema {
+    let settings = json!({ "schema": "cloudevents", "state": "/data/notice", "job": null });
+    Schema::from_json(&settings).expect("these settings are valid")
 }
 
 /// Reads the settings of an input. Each that cannot be used is reported, and left out to find the
@@ -137,24 +151,41 @@ fn warn_of_no_state(schema: &Schema, tree: &Value, reader: &mut Reader) {
 }
 
 impl FileInputs {
-    /// The inputs that a target takes.
+    /// Adds the input of notices, which the target of this name takes.
+    pub(super) fn add_notices(&mut self, target: String) {
+        self.inputs.push(FileInput {
+            schema: Some(notices()),
+            ..FileInput::bad(InputName::NOTICES)
+        });
+        self.notices = Some(target);
+    }
+
+    /// The inputs that the target of this name takes.
     pub(super) fn filter(
         &mut self,
+        target: Option<&TargetName>,
         list: Option<&Spanned<Vec<Text>>>,
         reader: &mut Reader,
     ) -> InputFilter {
+        let gets_notices =
+            target.is_some_and(|target| self.notices.as_deref() == Some(target.as_str()));
         let Some(list) = list else {
             self.inputs
                 .iter_mut()
                 .for_each(|input| input.is_taken = true);
-            return InputFilter::All;
+            return match gets_notices {
+                true => InputFilter::only(self.inputs.iter().map(|input| &input.name)),
+                false => InputFilter::All,
+            };
         };
-        if list.value.is_empty() {
+        if list.value.is_empty() && !gets_notices {
             let message = "an empty list of inputs: nothing is ever sent";
             let help = "remove `inputs` to take all";
             reader.warning(Code::NoInputs, &list.span, message, help);
         }
-        let filter = InputFilter::only(list.value.iter().map(|Text(name)| &name.value));
+        let listed = list.value.iter().map(|Text(name)| name.value.as_str());
+        let notices = gets_notices.then_some(InputName::NOTICES);
+        let filter = InputFilter::only(listed.chain(notices));
         for Text(name) in &list.value {
             self.is_misnamed |= !self.check_known(name, reader);
         }
@@ -180,6 +211,15 @@ impl FileInputs {
         };
         reader.error(Code::UnknownInput, &name.span, message, help);
         false
+    }
+
+    /// Whether a source may read this input. If not, that is reported.
+    pub(super) fn check_open(&self, name: &Spanned<String>, reader: &mut Reader) {
+        if self.check_known(name, reader) && name.value == InputName::NOTICES {
+            let message = "`notices` is the input of webhookd's own events";
+            let help = "name another input";
+            reader.error(Code::InvalidName, &name.span, message, help);
+        }
     }
 
     /// Whether a target with this filter gets no events but Aurora's, as Aurora writes them.
@@ -235,10 +275,10 @@ impl FileInputs {
         }
         let mut inputs = Inputs::default();
         for FileInput { name, schema, .. } in self.inputs {
-            if name.is_empty() {
-                inputs.default = schema?;
-            } else {
-                inputs.named.push((InputName::new(name).ok()?, schema?));
+            match name.as_str() {
+                "" => inputs.default = schema?,
+                InputName::NOTICES => inputs.notices = schema,
+                _ => inputs.named.push((InputName::new(name).ok()?, schema?)),
             }
         }
         Some(inputs)

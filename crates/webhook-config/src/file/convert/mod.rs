@@ -6,6 +6,7 @@ mod credentials;
 mod filters;
 mod headers;
 mod inputs;
+mod notices;
 mod queue;
 mod retry;
 mod sources;
@@ -26,6 +27,7 @@ use crate::source::Source;
 use crate::target::Target;
 use context::{number, opening};
 use inputs::convert_inputs;
+use notices::{check_target, convert_notices};
 use queue::convert_queue;
 use sources::convert_sources;
 use std::collections::HashSet;
@@ -43,6 +45,8 @@ pub(crate) struct FileContent {
     pub(crate) max_event_bytes: usize,
     /// With distinct names.
     pub(crate) sources: Vec<Source>,
+    /// A reliable one of the targets.
+    pub(crate) notices: Option<TargetName>,
 }
 
 /// Converts the file; `None` if something is wrong, which is then reported.
@@ -54,6 +58,13 @@ pub(crate) fn content(
     reader: &mut Reader,
 ) -> Option<FileContent> {
     let mut inputs = convert_inputs(file.events, file.inputs, reader);
+    let notices = match file.notices {
+        Slot::Given(file) => convert_notices(file, context, reader),
+        _ => None,
+    };
+    if let Some(notices) = &notices {
+        inputs.add_notices(notices.value.clone());
+    }
     let mut targets = Vec::new();
     match file.targets {
         Slot::Absent | Slot::Null(_) => {
@@ -76,6 +87,7 @@ pub(crate) fn content(
             }
         }
     }
+    let notices = notices.map(|name| check_target(&name, &targets, context, reader));
     let queue = convert_queue(file.queue, context, reader);
     let max_event_bytes = number(
         &file.max_event_bytes,
@@ -95,6 +107,7 @@ pub(crate) fn content(
         queue: queue?,
         max_event_bytes: max_event_bytes.unwrap_or(limits::DEFAULT_MAX_EVENT_BYTES),
         sources,
+        notices: notices.flatten(),
     })
 }
 

@@ -61,7 +61,7 @@ fn convert_source(
     let brace = opening(&file.span);
     let input = file.input.given().map(|Text(input)| input);
     if let Some(name) = &input {
-        inputs.check_known(name, reader);
+        inputs.check_open(name, reader);
     }
     let input = input.filter(|input| input.value != InputName::DEFAULT);
     let name = match file.name.given() {

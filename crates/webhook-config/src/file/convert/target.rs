@@ -76,7 +76,7 @@ pub(super) fn convert_target(
         "responseTimeoutMsec",
         reader,
     );
-    let taken = inputs.filter(file.inputs.as_given(), reader);
+    let taken = inputs.filter(name.as_ref(), file.inputs.as_given(), reader);
     let is_aurora = inputs.are_aurora(&taken);
     let filters = [
         (

@@ -3,7 +3,7 @@
 use crate::admin::AdminArgs;
 use crate::log::LogArgs;
 use crate::reload::ReloadArgs;
-use crate::sources::{IngestOptions, LineFile, unknown_input};
+use crate::sources::{IngestOptions, LineFile, is_open_input, unknown_input};
 use crate::units::parse_duration;
 use anyhow::{Result, bail};
 use std::ffi::OsStr;
@@ -191,7 +191,7 @@ impl EventsFile {
         let bytes = argument.as_os_str().as_bytes();
         let mut parts = bytes.splitn(2, |byte| *byte == b'=');
         let name = parts.next().and_then(|name| std::str::from_utf8(name).ok());
-        let named = name.filter(|name| !name.is_empty() && config.input(name).is_some());
+        let named = name.filter(|name| !name.is_empty() && is_open_input(config, name));
         match (named, parts.next()) {
             (Some(name), Some(path)) => EventsFile {
                 input: Arc::from(name),

@@ -11,6 +11,7 @@ use crate::delivery_log::DeliveryLog;
 use crate::http::Server;
 use crate::log::{self, LogObserver, LogWriter};
 use crate::messages::Message;
+use crate::notices;
 use crate::notify;
 use crate::periodic::Periodic;
 use crate::reload::{ConfigFile, Look, ReloadThread, Reloader};
@@ -208,7 +209,9 @@ impl Runtime {
             })
             .transpose()?;
         let figures = admin::watch(Arc::clone(&daemon))?;
-        let background = BackgroundTasks::start(&daemon, &console, reload, Arc::clone(&signals))?;
+        let notices = notices::start(&daemon, dispatcher.submitter(), observer.causes())?;
+        let threads = (reload, notices);
+        let background = BackgroundTasks::start(&daemon, &console, threads, Arc::clone(&signals))?;
         Ok(Runtime {
             signals,
             sources,
@@ -255,9 +258,8 @@ impl Runtime {
     }
 
     /// Stops all parts. Returns the summary, and whether the queue worked to the end and all
-    /// acknowledgements were written. After a
-    /// signal, `grace` bounds the shutdown. At the end of the input, with `drain`, it first waits
-    /// until no delivery has succeeded for as long as `grace`.
+    /// acknowledgements were written. After a signal, `grace` bounds the shutdown. At the end of the
+    /// input, with `drain`, it first waits until no delivery has succeeded for as long as `grace`.
     pub(super) fn stop(mut self, grace: Duration, drain: bool) -> (Summary, Result<()>) {
         let mut ending = Instant::now();
         let told = self.log_end(grace);
