@@ -283,6 +283,7 @@ fn every_answer_of_the_document_is_given_as_it_says() {
         ("listWaitingTasks", "PUT"),
         ("showTask", "PUT"),
         ("listDeadLetters", "PUT"),
+        ("groupDeadLetters", "PUT"),
         ("showDeadLetter", "PUT"),
         ("replayDeadLetters", "PUT"),
         ("dropDeadLetters", "PUT"),
@@ -402,6 +403,34 @@ fn test_deliveries(asker: &mut Asker) {
     );
 }
 
+fn group_dead_letters(asker: &mut Asker) {
+    let operation = "groupDeadLetters";
+    let all = asker
+        .get(operation, "200", "/api/v1/dead-letters/groups")
+        .json();
+    let group = &all["groups"][0];
+    for (member, value) in [
+        ("target", json!("audit")),
+        ("reason", json!("refused")),
+        ("status", json!(400)),
+        ("count", json!(2)),
+    ] {
+        assert_eq!(group[member], value, "{all}");
+    }
+    assert!(group["oldest"].as_u64() <= group["newest"].as_u64());
+    assert_eq!((&all["read"], &all["complete"]), (&json!(2), &json!(true)));
+    let path = "/api/v1/dead-letters/groups?task=two";
+    let one = asker.get(operation, "200", path).json();
+    assert_eq!(one["groups"][0]["count"], 1);
+    assert_eq!(one["read"], 2);
+    for bad in ["since=yesterday", "limit=1"] {
+        let path = format!("/api/v1/dead-letters/groups?{bad}");
+        asker.get(operation, "400", &path);
+    }
+    let path = "/api/v1/dead-letters/groups?target=unknown";
+    asker.get(operation, "404", path);
+}
+
 fn dead_letters(asker: &mut Asker) {
     let first = asker
         .get("listDeadLetters", "200", "/api/v1/dead-letters?limit=1")
@@ -438,6 +467,7 @@ fn dead_letters(asker: &mut Asker) {
         "/api/v1/queue/quarantined?cursor=x",
     );
 
+    group_dead_letters(asker);
     let id = one["id"].as_str().expect("it has an id").to_owned();
     let full = asker
         .get(

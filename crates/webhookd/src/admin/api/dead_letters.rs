@@ -15,8 +15,8 @@ use std::sync::Arc;
 use webhook_dispatch::{Control, parse_webhook_id};
 use webhook_queue::{EntryId, QueueError};
 
-/// Dead letters that are read for one page, at most.
-const MAX_READ: usize = 10_000;
+/// Dead letters that are read for one response, at most.
+pub(super) const MAX_READ: usize = 10_000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,7 +121,7 @@ fn page(
 
 /// The targets that a filter selects, by name. A target that the queue does not know is rejected,
 /// since a misspelled one would match nothing.
-fn targets(control: &Control, filter: &Filter) -> Result<Vec<String>, Problem> {
+pub(super) fn targets(control: &Control, filter: &Filter) -> Result<Vec<String>, Problem> {
     let statistics = control.queue_statistics();
     let known = statistics.map_err(|error| Problem::failed(&error))?.targets;
     let mut known: Vec<String> = known.into_iter().map(|known| known.target).collect();

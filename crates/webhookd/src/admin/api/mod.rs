@@ -4,6 +4,7 @@ mod alerts;
 mod attempts;
 mod config;
 mod dead_letters;
+mod groups;
 mod history;
 mod queue;
 mod request;
@@ -24,6 +25,7 @@ pub(super) const OPENAPI: &str = include_str!("../../../../../docs/openapi.yaml"
 
 /// Adds all routes of the API.
 pub(super) fn add(routes: Routes) -> Routes {
+    let groups = groups::Recent::default();
     routes
         .get("/api/v1/openapi.yaml", openapi)
         .get("/api/v1/session", session::show)
@@ -41,6 +43,9 @@ pub(super) fn add(routes: Routes) -> Routes {
         .post("/api/v1/targets/{name}/test", test_delivery::send)
         .get("/api/v1/tasks/{key}", tasks::show)
         .get("/api/v1/dead-letters", dead_letters::list)
+        .get("/api/v1/dead-letters/groups", move |daemon, query| {
+            groups.clone().list(daemon, query)
+        })
         .get("/api/v1/dead-letters/{id}", dead_letters::show)
         .post("/api/v1/dead-letters/replay", dead_letters::replay)
         .post("/api/v1/dead-letters/drop", dead_letters::drop_them)
