@@ -84,3 +84,65 @@ fn dead_letters_are_found_by_their_input_key_job_and_state() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["input"], "");
 }
+
+#[test]
+fn dead_letters_are_replayed_and_dropped_by_the_time_at_which_they_were_given_up() {
+    let receiver = Receiver::start(|request| match request.header("webhook-attempt").as_str() {
+        "1" if request.number < 3 => Reply::status(422),
+        _ => Reply::status(200),
+    });
+    let folder = Folder::new();
+    let config = folder.config(&json!({
+        "queue": { "dir": "queue" },
+        "targets": [{
+            "name": "audit", "targetURL": receiver.url(), "timeoutMsec": 30_000, "headers": {}
+        }],
+    }));
+    let process = Launch::with_config(&config)
+        .args(["--listen", "127.0.0.1:0", "--admin", "0"])
+        .spawn();
+    let url = process.listens();
+    let queue = folder.path().join("queue");
+    let admin = Admin::of(&process);
+    for number in 1..=3 {
+        post(&url, &[], event(&format!("task-{number}"), 1)).expect_status(200);
+        admin.wait_for("audit", "deadHeld", number);
+    }
+    // The first column is the time at which they were given up.
+    let listed = Launch::new()
+        .args(["dead-letters", "list", "--queue"])
+        .arg(&queue)
+        .run("")
+        .expect_code(0);
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    let times: Vec<&str> = (listed.lines().skip(1))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let died_at: Vec<u64> = (found(&queue, &[]).iter())
+        .map(|letter| letter["diedAt"].as_u64().expect("a time"))
+        .collect();
+    assert_eq!((times.len(), died_at.len()), (3, 3));
+    let change = |verb: &str, args: &[&str]| {
+        let ended = Launch::new()
+            .args(["dead-letters", verb, "--queue"])
+            .arg(&queue)
+            .args(args)
+            .run("")
+            .expect_code(0);
+        String::from_utf8(ended.stdout).expect("text")
+    };
+    // While it runs, by its admin API.
+    assert_eq!(
+        change("replay", &["--since", "2999-01-01"]),
+        "0 owed again\n"
+    );
+    let before = died_at.iter().filter(|at| **at < died_at[1]).count();
+    let expected = format!("{before} owed again\n");
+    assert_eq!(change("replay", &["--until", times[1]]), expected);
+    process.signal(Signal::TERM);
+    let _ended = process.wait();
+    // While it is stopped, in its files.
+    assert_eq!(change("drop", &["--until", times[1]]), "0 dropped\n");
+    let expected = format!("{} dropped\n", 3 - before);
+    assert_eq!(change("drop", &["--since", times[1]]), expected);
+}
