@@ -75,7 +75,7 @@ async function request(method, path, body) {
     throw new Away(error.message);
   }
   if (!answer.ok) throw new Refused(answer.status, parsed(text));
-  return answer.headers.get("Content-Type")?.includes("json") ? JSON.parse(text) : text;
+  return text && answer.headers.get("Content-Type")?.includes("json") ? JSON.parse(text) : text;
 }
 
 function parsed(text) {

@@ -91,7 +91,7 @@ function file(state) {
 function reloadResult({ answer, error }) {
   if (error) {
     const list = error.problem?.diagnostics;
-    return h("div", { "data-test": "reload-result" }, notice("bad", list ? "The file is not valid, and nothing was changed." : error.message), list && diagnosticsList(list));
+    return h("div", { class: "stack", "data-test": "reload-result" }, notice("bad", list ? "The file is not valid, and nothing was changed." : error.message), list && diagnosticsList(list));
   }
   const names = (label, list) => list.length > 0 && h("li", null, `${label}: ${list.join(", ")}`);
   const { changes } = answer;
@@ -102,7 +102,7 @@ function reloadResult({ answer, error }) {
     names("Inputs changed", changes.inputs),
     names("Takes effect at the next start", answer.restartNeeded),
   ].filter(Boolean);
-  return h("div", { "data-test": "reload-result" }, notice("good", "The file is in force.", lines.length ? h("ul", null, lines) : " Nothing changed."), diagnosticsList(answer.warnings));
+  return h("div", { class: "stack", "data-test": "reload-result" }, notice("good", "The file is in force.", lines.length ? h("ul", null, lines) : " Nothing changed."), diagnosticsList(answer.warnings));
 }
 
 function checkResult({ text, valid, diagnostics, error }) {
@@ -110,7 +110,7 @@ function checkResult({ text, valid, diagnostics, error }) {
   const errors = diagnostics.filter((it) => it.severity === "error").length;
   const warnings = diagnostics.length - errors;
   const words = valid ? `The file is valid${warnings ? `, with ${counted(warnings, "warning")}` : ""}.` : `The file is not valid: ${counted(errors, "error")}${warnings ? `, ${counted(warnings, "warning")}` : ""}.`;
-  return h("div", { "data-test": "validate-result" }, notice(valid ? "good" : "bad", words), inPlace(text, diagnostics));
+  return h("div", { class: "stack", "data-test": "validate-result" }, notice(valid ? "good" : "bad", words), inPlace(text, diagnostics));
 }
 
 const diagnosticsList = (list) => list.length > 0 && h("ul", { class: "diagnostics" }, list.map((it) => h("li", null, `${it.line}:${it.column} `, message(it))));

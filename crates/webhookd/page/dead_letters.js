@@ -8,7 +8,7 @@ import { preview } from "./letter.js";
 import { go, link } from "./router.js";
 import { reasonWords } from "./states.js";
 import { ago } from "./time.js";
-import { action, empty, notice, outside, section, table } from "./widgets.js";
+import { action, empty, notice, outside, section, table, targetLink } from "./widgets.js";
 
 const LETTERS_A_PAGE = 100;
 const GROUPS_REFRESH_MS = 4000;
@@ -17,7 +17,7 @@ const LETTERS = [
   { label: "Select" },
   { label: "Given up" },
   { label: "Reason" },
-  { label: "Task" },
+  { label: "Task", heading: true },
   { label: "State" },
   { label: "Job" },
   { label: "Target" },
@@ -108,9 +108,14 @@ export function deadLetters(page, { query }) {
       );
     }
     const all = Object.keys(filter).length ? "all that match" : "all";
+    const selectPage = () => {
+      for (const letter of letters) chosen.set(keyOf(letter), letter);
+      page.refresh();
+    };
     return h(
       "div",
       { class: "buttons" },
+      letters.length > 1 && h("button", { type: "button", on: { click: selectPage }, "data-test": "select-page" }, "Select page"),
       action(page, `Replay ${all}`, every(askToReplay), { test: "replay-all", disabled: !letters.length && !next }),
       action(page, `Drop ${all}`, every(askToDrop), { test: "drop-all", tone: "danger", disabled: !letters.length && !next }),
     );
@@ -156,7 +161,7 @@ export function deadLetters(page, { query }) {
         h("a", { href: link("tasks", [letter.task]) }, outside(letter.task, 60)),
         outside(letter.state, 30),
         outside(letter.job, 60),
-        h("a", { href: link("targets", [letter.target]) }, letter.target),
+        targetLink(letter.target),
         letter.attempts,
         bytes(letter.bytes),
       ],

@@ -8,7 +8,7 @@ import { bytes, counted } from "./format.js";
 import { link } from "./router.js";
 import { reasonWords } from "./states.js";
 import { ago } from "./time.js";
-import { action, block, copyButton, loading, notice, outside, pretty } from "./widgets.js";
+import { action, block, copyButton, loading, notice, outside, pretty, targetLink } from "./widgets.js";
 
 // Opens the preview of an event's dead letter for a target. `closed` is called if the user closes it.
 export function preview(page, id, target, closed) {
@@ -34,7 +34,7 @@ function content(page, letter, close) {
     page.reload();
   };
   const facts = [
-    ["Target", h("a", { href: link("targets", [letter.target]) }, letter.target)],
+    ["Target", targetLink(letter.target)],
     ["Task", h("a", { href: link("tasks", [letter.task]) }, outside(letter.task))],
     ["Job", outside(letter.job)],
     ["State", outside(letter.state)],
@@ -48,7 +48,7 @@ function content(page, letter, close) {
   const one = { letters: [letter], done };
   return h(
     "div",
-    { "data-test": "letter" },
+    { class: "stack", "data-test": "letter" },
     h("div", { class: "buttons" }, action(page, "Replay", () => askToReplay(one), { test: "letter-replay", tone: "primary" }), action(page, "Drop", () => askToDrop(one), { test: "letter-drop", tone: "danger" })),
     h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
     h("h3", null, "Last answer"),

@@ -96,7 +96,9 @@ async function poll() {
     if (!wantsToken) await load(asked);
   } finally {
     if (mine === round) {
+      const asksNow = wantsToken && !byId("token");
       show();
+      if (asksNow) byId("token").focus();
       if (!document.hidden) timer = setTimeout(poll, POLL_MS);
     }
   }
@@ -193,8 +195,8 @@ function tools() {
   };
   return [
     api.hasToken() && h("button", { key: "forget", type: "button", class: "small", "data-test": "forget-token", on: { click: forget } }, "Forget token"),
-    h("button", { key: "theme", type: "button", class: "small", "data-test": "theme", "aria-label": `Colours: ${theme()}. Change`, on: { click: other } }, `Theme: ${theme()}`),
-    h("button", { key: "keys", type: "button", class: "small", "data-test": "help", "aria-label": "Show the keys", on: { click: keyboard.showKeys } }, "?"),
+    h("button", { key: "theme", type: "button", class: "small", "data-test": "theme", on: { click: other } }, `Theme: ${theme()}`),
+    h("button", { key: "keys", type: "button", class: "small", "data-test": "help", title: "Keys", "aria-label": "? Keys", on: { click: keyboard.showKeys } }, "?"),
   ];
 }
 
@@ -206,7 +208,7 @@ function banner() {
     h(
       "div",
       null,
-      h("strong", { role: "alert" }, `webhookd does not answer since ${clock(awaySince)}`),
+      h("strong", { role: "alert" }, `webhookd has not answered since ${clock(awaySince)}`),
       " (",
       ago(awaySince),
       "). ",

@@ -8,7 +8,7 @@ import { getHistory, now } from "./history.js";
 import { link } from "./router.js";
 import { loadTargets, targetsTable } from "./targets_table.js";
 import { ago, duration, milliseconds } from "./time.js";
-import { icon, missing, section, tile } from "./widgets.js";
+import { icon, missing, section, targetLink, tile } from "./widgets.js";
 
 export function overview(page) {
   let targets, queue, history, sync;
@@ -47,7 +47,7 @@ export function overview(page) {
     return tile({
       name: "Oldest event owed",
       value: age == null ? "None" : duration(age),
-      note: age == null ? "Everything is delivered" : ["by ", h("a", { href: link("targets", [late.name]) }, late.name)],
+      note: age == null ? "Everything is delivered" : ["by ", targetLink(late.name)],
       test: "oldest",
     });
   }
@@ -82,7 +82,7 @@ export function overview(page) {
     return tile({
       name: "Commit and sync",
       value: failing ? "Failing" : milliseconds(sync),
-      note: failing ?? (sync == null ? "No commit yet" : "Mean of the last commits"),
+      note: failing ?? (sync == null ? "No commit yet" : "Mean per commit"),
       tone: failing ? "bad" : null,
       test: "sync",
     });

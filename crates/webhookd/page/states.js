@@ -65,8 +65,6 @@ const OUTCOMES = {
   unsendable: "cannot be sent",
 };
 
-export const OUTCOME_NAMES = Object.keys(OUTCOMES);
-
 export const outcomeWords = (outcome) => OUTCOMES[outcome] ?? outcome;
 
 // The tone of an outcome's colour.

@@ -107,7 +107,7 @@ export function target(page, { parts: [name], query }) {
         outside(it.reason),
         it.attempts,
         ago(it.nextTryAt),
-        counted(it.behind, "event"),
+        count(it.behind),
       ],
     }));
     return [

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { go, link } from "./router.js";
 import { stateOf } from "./states.js";
 import { loadTargets, targetsTable } from "./targets_table.js";
-import { empty } from "./widgets.js";
+import { empty, section } from "./widgets.js";
 
 export function targets(page, { query }) {
   let all = [];
@@ -15,7 +15,7 @@ export function targets(page, { query }) {
     return [
       filter(),
       shown.length
-        ? targetsTable(shown, "Targets that match")
+        ? section(all.length === shown.length ? "All targets" : `${shown.length} of ${all.length} targets`, { key: "targets" }, targetsTable(shown, "Targets that match"))
         : empty("No target matches.", h("a", { href: link("targets") }, "Show all targets"), "."),
     ];
   }

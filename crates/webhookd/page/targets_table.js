@@ -2,13 +2,12 @@
 
 import * as api from "./api.js";
 import { sparkline } from "./chart.js";
-import { h } from "./dom.js";
+import { cut, h } from "./dom.js";
 import { count, percent, rate } from "./format.js";
 import { getHistory, now, success } from "./history.js";
-import { link } from "./router.js";
 import { outcomeWords, stateOf } from "./states.js";
 import { ago, duration, milliseconds } from "./time.js";
-import { badge, outside, table } from "./widgets.js";
+import { badge, outside, table, targetLink } from "./widgets.js";
 
 // Targets that are asked for their last failure and next attempt in a round.
 const DETAILS_A_ROUND = 8;
@@ -76,7 +75,7 @@ function cells(target) {
   const { stats, series } = target;
   const state = stateOf(target);
   return [
-    h("a", { href: link("targets", [target.name]), "data-test": "target-link" }, target.name),
+    targetLink(target.name, { "data-test": "target-link" }),
     badge(state, { "data-test": "state", title: state.sentence.filter((it) => typeof it === "string").join("") }),
     [
       series && sparkline(series.rate, `Events delivered per second in the last hour, now ${rate(now(series.rate))}`),
@@ -99,7 +98,7 @@ function p({ series, stats }, name) {
 
 function lastError({ failure, hold, state }) {
   if (!failure) return outside(state === "held" ? hold.detail : null);
-  return [outside(errorOf(failure), 70), " ", h("span", { class: "muted" }, ago(failure.at))];
+  return [h("bdi", null, cut(errorOf(failure), 70)), " ", h("span", { class: "muted" }, ago(failure.at))];
 }
 
 // What went wrong with an attempt, in words.

@@ -36,7 +36,7 @@ export function testEvent(name) {
       h("p", { class: "muted" }, "It is sent at once, past the queue: it is not retried, and not counted. The receiver gets a real request."),
       h("div", { class: "buttons" }, h("button", { type: "submit", class: "primary", disabled: busy, "data-test": "test-send" }, busy ? "Sending …" : "Send")),
     ),
-    h("div", { "aria-live": "polite", "data-test": "test-result" }, failure && notice("bad", failure.message), result && exchange(result)),
+    h("div", { class: "stack", "aria-live": "polite", "data-test": "test-result" }, failure && notice("bad", failure.message), result && exchange(result)),
   ];
 
   const dialog = open(`Send a test event to ${name}`, content());

@@ -2,6 +2,7 @@
 
 import { cut, h } from "./dom.js";
 import { count } from "./format.js";
+import { link } from "./router.js";
 
 // Characters of a text from outside that are shown in a row.
 const SHORT = 120;
@@ -79,18 +80,20 @@ export const tile = ({ name, value, note, extra, test, tone }) =>
     h("dd", null, h("strong", null, value), note && h("span", { class: "note" }, note), extra),
   );
 
-// Rows of `{ key, cells, test, name, tone }` below `columns` of `{ label, end }`. On a narrow screen each
-// row becomes a list of labels and values, so the roles are explicit.
+// Rows of `{ key, cells, test, name, tone }` below `columns` of `{ label, end, heading }`; the first
+// column heads a row unless another is to. On a narrow screen each row becomes a list of labels and
+// values, so the roles are explicit.
 export function table({ caption, columns, rows, test }) {
+  const heading = Math.max(0, columns.findIndex((it) => it.heading));
   const head = columns.map(({ label, end }) =>
     h("th", { role: "columnheader", scope: "col", class: end ? "end" : null }, label),
   );
   const cell = (content, index) =>
     h(
-      index === 0 ? "th" : "td",
+      index === heading ? "th" : "td",
       {
-        role: index === 0 ? "rowheader" : "cell",
-        scope: index === 0 ? "row" : null,
+        role: index === heading ? "rowheader" : "cell",
+        scope: index === heading ? "row" : null,
         class: columns[index].end ? "end" : null,
         "data-label": columns[index].label || null,
       },
@@ -135,6 +138,9 @@ export const missing = (path) =>
   );
 
 export const loading = () => h("p", { class: "muted loading" }, "Loading …");
+
+// A target's name, which leads to its view.
+export const targetLink = (name, props = {}) => h("a", { href: link("targets", [name]), class: name.length > ONE_WORD ? null : "name", ...props }, name);
 
 // A button for an action that changes something. It is disabled with a read-only token.
 export const action = (page, label, click, { test, tone, disabled } = {}) =>

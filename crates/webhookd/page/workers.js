@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { h } from "./dom.js";
 import { count, counted } from "./format.js";
 import { duration } from "./time.js";
-import { badge, empty, missing, notice, outside, table } from "./widgets.js";
+import { badge, empty, missing, notice, outside, section, table } from "./widgets.js";
 
 const COLUMNS = [{ label: "Worker" }, { label: "Slots", end: true }, { label: "Lease renewed" }, { label: "Lag", end: true }];
 
@@ -36,7 +36,7 @@ export function workers() {
     return [
       shared && !shared.reachable ? notice("bad", "The database cannot be reached. Accepted events are in it, and are delivered when it is back.") : null,
       shared && h("p", { class: "lead" }, `${counted(shared.slots, "slot")} in ${shared.database}; `, shared.unclaimedSlots ? h("strong", { class: "bad" }, `${counted(shared.unclaimedSlots, "slot has", "slots have")} no worker, and nothing of them is delivered.`) : "each has a worker."),
-      list.length ? table({ caption: "Workers with a lease", columns: COLUMNS, rows, test: "workers" }) : empty("No worker has a lease.", "The log of each worker says why it has none."),
+      list.length ? section("Workers with a lease", {}, table({ caption: "Workers with a lease", columns: COLUMNS, rows, test: "workers" })) : empty("No worker has a lease.", "The log of each worker says why it has none."),
     ];
   }
 

@@ -16,12 +16,18 @@ macro_rules! files {
 }
 
 const INDEX: &str = include_str!("../../page/index.html");
-const FILES: [(&str, &str); 28] = files! {
+const FILES: [(&str, &str); 29] = files! {
     "alerts.js" "api.js" "attempts.js" "bulk.js" "chart.js" "config.js" "dead_letters.js" "dialog.js"
     "dom.js" "format.js" "history.js" "icon.svg" "keyboard.js" "letter.js" "main.js" "overview.js"
-    "page.css" "router.js" "states.js" "target.js" "targets.js" "targets_table.js" "task.js"
+    "page.css" "router.js" "runbook.js" "states.js" "target.js" "targets.js" "targets_table.js" "task.js"
     "test_event.js" "theme.js" "time.js" "widgets.js" "workers.js"
 };
+
+/// The runbook of the alerts.
+const RUNBOOK: (&str, &str) = (
+    "operations.md",
+    include_str!("../../../../docs/operations.md"),
+);
 
 /// Where the files are served.
 const PREFIX: &str = "/page/";
@@ -51,7 +57,8 @@ pub(super) fn index() -> Response {
 
 /// A file of the page.
 pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
-    let found = FILES.iter().find(|(known, _)| *known == name);
+    let mut files = FILES.iter().chain([&RUNBOOK]);
+    let found = files.find(|(known, _)| *known == name);
     let (name, content) =
         found.ok_or_else(|| Problem::not_found(format!("the page has no file {name:?}")))?;
     Ok(respond(content_type(name), content))
@@ -69,6 +76,7 @@ fn content_type(name: &str) -> &'static str {
     match name.rsplit_once('.') {
         Some((_, "css")) => "text/css; charset=utf-8",
         Some((_, "svg")) => "image/svg+xml",
+        Some((_, "md")) => "text/markdown; charset=utf-8",
         _ => "text/javascript; charset=utf-8",
     }
 }
@@ -190,6 +198,7 @@ mod tests {
             ("main.js", "text/javascript; charset=utf-8"),
             ("page.css", "text/css; charset=utf-8"),
             ("icon.svg", "image/svg+xml"),
+            ("operations.md", "text/markdown; charset=utf-8"),
         ] {
             let response = file(Path(name.to_owned())).await.unwrap();
             assert_eq!(response.headers()[CONTENT_TYPE], kind);
