@@ -503,10 +503,10 @@ fn dead_letters(asker: &mut Asker) {
     }
     let one = json!({ "id": id }).to_string();
     let replayed = asker.json("replayDeadLetters", "200", "", &one).json();
-    assert_eq!(replayed, json!({ "replayed": 1 }));
+    assert_eq!(replayed, json!({ "replayed": 1, "more": false }));
     asker.admin.wait_for("audit", "deadHeld", 2);
     let dropped = asker.json("dropDeadLetters", "200", "", &one).json();
-    assert_eq!(dropped, json!({ "dropped": 1 }));
+    assert_eq!(dropped, json!({ "dropped": 1, "more": false }));
     asker.admin.wait_for("audit", "deadHeld", 1);
 }
 
@@ -730,6 +730,7 @@ fn the_transcripts_of_the_documentation_are_what_is_answered() {
     {
         let path = path
             .replace("{name}", "audit")
+            .replace("{file}", "main.js")
             .replace("{id}", "evt_00000000000000000000000000000000");
         let url = format!("http://localhost:9480{path}");
         let mut words = found.iter().flat_map(|it| it.command.split_whitespace());

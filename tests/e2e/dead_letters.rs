@@ -20,6 +20,76 @@ fn found(queue: &Path, args: &[&str]) -> Vec<Value> {
 }
 
 #[test]
+fn dead_letters_are_replayed_and_dropped_in_parts() {
+    let receiver = Receiver::always(Reply::status(422));
+    let folder = Folder::new();
+    let config = folder.config(&json!({
+        "queue": { "dir": "queue" },
+        "targets": [{
+            "name": "audit", "targetURL": receiver.url(), "timeoutMsec": 30_000, "headers": {}
+        }],
+    }));
+    let mut process = Launch::with_config(&config).args(["--admin", "0"]).spawn();
+    for number in 1..=6 {
+        process.write(event("one", number) + "\n");
+    }
+    let admin = Admin::of(&process);
+    admin.wait_for("audit", "deadHeld", 6);
+    let ask = |verb: &str, body: Value| {
+        let path = format!("/api/v1/dead-letters/{verb}");
+        admin.post(&path, &body.to_string())
+    };
+    let changed = |verb, body| ask(verb, body).expect_status(200).json();
+    assert_eq!(
+        changed("drop", json!({ "all": true, "limit": 2 })),
+        json!({ "dropped": 2, "more": true })
+    );
+    let left = admin.get("/api/v1/dead-letters")["deadLetters"].take();
+    let (id, entry) = (
+        left[1]["id"].as_str().expect("it has an id"),
+        &left[1]["entry"],
+    );
+    let shown = admin.get(&format!(
+        "/api/v1/dead-letters/{id}?target=audit&entry={entry}"
+    ));
+    assert_eq!(shown["deadLetters"][0]["entry"], *entry);
+    for other in [
+        format!("entry={}", left[2]["entry"]),
+        "target=other".to_owned(),
+    ] {
+        let path = format!("/api/v1/dead-letters/{id}?{other}");
+        admin.ask("GET", &path, &[], "").expect_status(404);
+    }
+    assert_eq!(
+        changed(
+            "drop",
+            json!({ "target": "audit", "entries": [entry, u64::MAX] })
+        ),
+        json!({ "dropped": 1, "more": false })
+    );
+    assert_eq!(
+        changed("drop", json!({ "target": "audit", "limit": 2 })),
+        json!({ "dropped": 2, "more": true })
+    );
+    for bad in [
+        json!({ "entries": [1] }),
+        json!({ "target": "audit", "entries": [1], "task": "one" }),
+        json!({ "target": "audit", "entries": [1], "limit": 1 }),
+        json!({ "all": true, "limit": 0 }),
+    ] {
+        ask("drop", bad).expect_status(400);
+    }
+    let last = &left[3]["entry"];
+    assert_eq!(
+        changed("replay", json!({ "target": "audit", "entries": [last] })),
+        json!({ "replayed": 1, "more": false })
+    );
+    receiver.wait_for_requests(7);
+    process.signal(Signal::TERM);
+    let _ended = process.wait();
+}
+
+#[test]
 fn dead_letters_are_found_by_their_input_key_job_and_state() {
     let receiver = Receiver::always(Reply::status(422));
     let folder = Folder::new();

@@ -2,9 +2,8 @@
 
 use super::super::answer::{Changed, Json, blocking, changed};
 use super::super::problem::Problem;
-use super::queue::Dropped;
 use super::request::{Body, Query, finish, json, limit};
-use super::selection::{KNOWN, Selection, take_filter};
+use super::selection::{Chosen, KNOWN, Selection, take_filter};
 use crate::daemon::Daemon;
 use crate::dead_letters::{Filter, Letter, matching};
 use axum::extract::{Path, Query as Parts, State};
@@ -13,7 +12,7 @@ use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use webhook_dispatch::{Control, parse_webhook_id};
-use webhook_queue::{EntryId, QueueError};
+use webhook_queue::{DeadLetter, EntryId, QueueError};
 
 /// Dead letters that are read for one response, at most.
 pub(super) const MAX_READ: usize = 10_000;
@@ -34,6 +33,13 @@ pub(super) struct Full {
 #[derive(Serialize)]
 pub(super) struct Replayed {
     replayed: u64,
+    more: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Dropped {
+    dropped: u64,
+    more: bool,
 }
 
 pub(super) async fn list(
@@ -68,6 +74,12 @@ impl Cursor {
             Problem::bad_request(format!("{text:?} is not a cursor of an earlier page"))
         })
     }
+}
+
+fn parse_entry(text: &str) -> Result<EntryId, Problem> {
+    let detail =
+        || Problem::bad_request(format!("entry={text:?} is not the entry of a dead letter"));
+    text.parse().map(EntryId).map_err(|_| detail())
 }
 
 fn page(
@@ -146,19 +158,30 @@ pub(super) fn targets(control: &Control, filter: &Filter) -> Result<Vec<String>,
 pub(super) async fn show(
     State(daemon): State<Arc<Daemon>>,
     Path(id): Path<String>,
+    Parts(mut query): Parts<Query>,
 ) -> Result<Json<Full>, Problem> {
+    let target = query.remove("target");
+    let entry = query.remove("entry");
+    let entry = entry.as_deref().map(parse_entry).transpose()?;
+    finish(&query, "target, entry")?;
     let Some(wanted) = parse_webhook_id(&id) else {
         let detail = format!("{id:?} is not a webhook-id: evt_ and 32 hexadecimal digits");
         return Err(Problem::bad_request(detail));
     };
     let found = blocking(move || {
         let mut found = Vec::new();
-        let read = daemon.control.dead_letters(None, None, &mut |letter| {
+        let after = entry.and_then(|EntryId(entry)| Some(EntryId(entry.checked_sub(1)?)));
+        let mut visit = |letter: DeadLetter<'_>| {
+            if entry.is_some_and(|entry| letter.owed.entry != entry) {
+                return ControlFlow::Break(());
+            }
             if letter.owed.id == wanted {
                 found.push(Letter::with_event(&letter));
             }
             ControlFlow::Continue(())
-        });
+        };
+        let control = &daemon.control;
+        let read = control.dead_letters(target.as_deref(), after, &mut visit);
         read.map(|()| found)
     });
     let dead_letters = found.await?.map_err(|error| Problem::failed(&error))?;
@@ -176,11 +199,12 @@ pub(super) async fn replay(
 ) -> Result<Changed<Replayed>, Problem> {
     let selection: Selection = json(&headers, body)?;
     let shown = selection.to_string();
-    let filter = selection.filter()?;
-    let replayed = blocking(move || change(&daemon.control, &filter, Control::replay)).await??;
+    let chosen = selection.chosen()?;
+    let (replayed, more) =
+        blocking(move || change(&daemon.control, &chosen, Control::replay)).await??;
     Ok(changed(
         format!("replayed {replayed} dead letters of {shown}"),
-        Replayed { replayed },
+        Replayed { replayed, more },
     ))
 }
 
@@ -191,45 +215,58 @@ pub(super) async fn drop_them(
 ) -> Result<Changed<Dropped>, Problem> {
     let selection: Selection = json(&headers, body)?;
     let shown = selection.to_string();
-    let filter = selection.filter()?;
+    let chosen = selection.chosen()?;
     let dropped = blocking({
         let daemon = Arc::clone(&daemon);
-        move || change(&daemon.control, &filter, Control::drop_dead_letters)
+        move || change(&daemon.control, &chosen, Control::drop_dead_letters)
     });
-    let dropped = dropped.await??;
+    let (dropped, more) = dropped.await??;
     daemon.note_dropped(dropped);
     Ok(changed(
         format!("dropped {dropped} dead letters of {shown}"),
-        Dropped { dropped },
+        Dropped { dropped, more },
     ))
 }
 
-/// Changes all that match, a thousand at a time. Returns their number.
+/// Changes what was chosen, a thousand at a time. Returns the number, and whether the limit was reached
+/// before all that match were seen.
 fn change(
     control: &Control,
-    filter: &Filter,
+    chosen: &Chosen,
     apply: impl Fn(&Control, &str, &[EntryId]) -> Result<u64, QueueError>,
-) -> Result<u64, Problem> {
+) -> Result<(u64, bool), Problem> {
+    let filter = &chosen.filter;
+    let mut left = chosen.limit;
     let mut changed = 0;
     let failed = |changed: u64, error: &QueueError| {
         let problem = Problem::failed(error);
         problem.with("changed", changed)
     };
     for target in targets(control, filter)? {
+        if let Some(entries) = &chosen.entries {
+            changed += apply(control, &target, entries).map_err(|it| failed(changed, &it))?;
+            continue;
+        }
         let mut after = None;
         loop {
-            let (entries, last) = matching(filter, |visit| {
+            let (mut entries, last) = matching(filter, |visit| {
                 control.dead_letters(Some(&target), after, visit)
             })
             .map_err(|it| failed(changed, &it))?;
+            let is_over = entries.len() > left;
+            entries.truncate(left);
+            left -= entries.len();
             changed += apply(control, &target, &entries).map_err(|it| failed(changed, &it))?;
+            if is_over {
+                return Ok((changed, true));
+            }
             if last.is_none() {
                 break;
             }
             after = last;
         }
     }
-    Ok(changed)
+    Ok((changed, false))
 }
 
 #[cfg(test)]

@@ -4,10 +4,15 @@ use super::super::problem::Problem;
 use super::request::Query;
 use crate::dead_letters::{Filter, FilterText};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
+use webhook_queue::EntryId;
 
 /// Characters of a selection in the log, at most.
 const LONGEST_SHOWN: usize = 512;
+
+/// Dead letters that a request names by their entries, and that it changes with a `limit`, at most.
+const MOST: usize = 10_000;
 
 /// The body of a request that changes dead letters.
 #[derive(Debug, Deserialize, Serialize)]
@@ -31,11 +36,52 @@ pub(super) struct Selection {
     since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<BTreeSet<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<usize>,
+}
+
+/// What a request changes.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) filter: Filter,
+    /// These alone, of the target in the filter.
+    pub(super) entries: Option<Vec<EntryId>>,
+    pub(super) limit: usize,
 }
 
 impl Selection {
+    /// What to change, and how many.
+    pub(super) fn chosen(mut self) -> Result<Chosen, Problem> {
+        let limit = self.limit.take();
+        if limit.is_some_and(|limit| !(1..=MOST).contains(&limit)) {
+            let detail = format!("limit is a number from 1 to {MOST}");
+            return Err(Problem::bad_request(detail));
+        }
+        let entries = self.entries.take();
+        let has_target = self.target.is_some();
+        let filter = self.filter()?;
+        if let Some(entries) = &entries {
+            if !has_target || filter.pairs().len() > 1 || limit.is_some() {
+                return Err(Problem::bad_request(
+                    "entries are those of one target: say which, and nothing else",
+                ));
+            }
+            if entries.len() > MOST {
+                let detail = format!("entries has more than {MOST} numbers");
+                return Err(Problem::bad_request(detail));
+            }
+        }
+        Ok(Chosen {
+            filter,
+            entries: entries.map(|it| it.into_iter().map(EntryId).collect()),
+            limit: limit.unwrap_or(usize::MAX),
+        })
+    }
+
     /// The filter; an empty one for `all`.
-    pub(super) fn filter(self) -> Result<Filter, Problem> {
+    fn filter(self) -> Result<Filter, Problem> {
         let all = self.all;
         let filter = parse(FilterText {
             target: self.target,
