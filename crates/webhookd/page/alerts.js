@@ -27,9 +27,17 @@ export function alerts(page, { query }) {
 
   function render() {
     if (!list) return missing("/alerts");
-    if (!list.length) return empty("No alert holds.", "The conditions are those of docs/monitoring/alerts.yml. For notices of them, let Prometheus evaluate that file, or set notices in the configuration.");
+    if (!list.length)
+      return empty(
+        "No alert holds.",
+        "The conditions are those of docs/monitoring/alerts.yml. For notices of them, let Prometheus evaluate that file, or set notices in the configuration.",
+      );
     const rows = list.flatMap((it) => [row(it), it.name === query.open && detail(it)].filter(Boolean));
-    return section("Alerts that hold now", {}, table({ caption: "Alerts that hold now", columns: COLUMNS, rows, test: "alerts" }));
+    return section(
+      "Alerts that hold now",
+      {},
+      table({ caption: "Alerts that hold now", columns: COLUMNS, rows, test: "alerts" }),
+    );
   }
 
   const row = (it) => ({
@@ -42,13 +50,22 @@ export function alerts(page, { query }) {
       ago(it.since),
       it.name === query.open
         ? h("a", { href: link("alerts"), "data-test": "runbook-link" }, "Hide")
-        : h("a", { href: link("alerts", [], { open: it.name }), "data-test": "runbook-link" }, "Show what to do"),
+        : h(
+            "a",
+            { href: link("alerts", [], { open: it.name }), "data-test": "runbook-link" },
+            "Show what to do",
+          ),
     ],
   });
 
   const detail = (it) => ({
     key: `${it.name}-${it.summary}-steps`,
-    detail: h("div", { class: "runbook", "data-test": "runbook" }, steps ?? h("p", null, "See ", h("code", null, it.runbook), "."), h("p", { class: "muted" }, `From ${it.runbook}`)),
+    detail: h(
+      "div",
+      { class: "runbook", "data-test": "runbook" },
+      steps ?? h("p", null, "See ", h("code", null, it.runbook), "."),
+      h("p", { class: "muted" }, `From ${it.runbook}`),
+    ),
   });
 
   return { title: "Alerts", load, render };

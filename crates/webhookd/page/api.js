@@ -15,7 +15,10 @@ export class Refused extends Error {
   }
   // Whether this version of webhookd does not have the path at all.
   get isUnknownPath() {
-    return (this.status === 404 && this.message.startsWith("there is no /")) || this.message.startsWith('"groups" is not');
+    return (
+      (this.status === 404 && this.message.startsWith("there is no /")) ||
+      this.message.startsWith('"groups" is not')
+    );
   }
 }
 
@@ -59,6 +62,11 @@ export function query(parts) {
   return filled.length ? `?${new URLSearchParams(filled)}` : "";
 }
 
+let serverDate = null;
+
+// The time of webhookd's machine, to the second, or a second later.
+export const serverTime = () => new Date(new Date(serverDate ?? Date.now()).getTime() + 1000).toISOString();
+
 async function request(method, path, body) {
   const headers = {};
   const token = sessionStorage.getItem(TOKEN);
@@ -70,6 +78,7 @@ async function request(method, path, body) {
   let answer, text;
   try {
     answer = await fetch(path, options);
+    serverDate = answer.headers.get("Date");
     text = await answer.text();
   } catch (error) {
     throw new Away(error.message);

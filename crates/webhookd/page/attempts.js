@@ -49,5 +49,8 @@ export function answer(attempt) {
   if (attempt.outcome === "2xx") return h("span", { class: "muted" }, "–");
   const error = attempt.error && h("div", null, outside(errorOf(attempt), 200));
   if (attempt.answer == null) return error ?? h("span", { class: "muted" }, "–");
-  return [error, h("details", { "data-test": "answer" }, h("summary", null, "Answer"), block(attempt.answer))];
+  return [
+    error,
+    h("details", { "data-test": "answer" }, h("summary", null, "Answer"), block(attempt.answer)),
+  ];
 }

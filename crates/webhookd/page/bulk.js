@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { confirm } from "./dialog.js";
 import { count, counted } from "./format.js";
 
+// Dead letters that one request changes.
+const PART = 1000;
 // Dead letters that are counted without groups, at most.
 const PAGE = 1000;
 
@@ -28,7 +30,10 @@ export const inWords = (filter) =>
 // How many match, in words.
 export function amount(groups, filter, letters, next) {
   const found = total(groups);
-  if (found !== null) return groups.complete ? `${counted(found, "event")} match${found === 1 ? "es" : ""}.` : `More than ${count(found)} events match.`;
+  if (found !== null)
+    return groups.complete
+      ? `${counted(found, "event")} match${found === 1 ? "es" : ""}.`
+      : `More than ${count(found)} events match.`;
   return next ? `The first ${count(letters.length)}.` : counted(letters.length, "event");
 }
 
@@ -79,27 +84,41 @@ function ask({ letters, filter, done, path, member, verb, past, note, danger }) 
       if (!number && exact) return { question: "No dead letter matches any more." };
       const many = `${exact ? "" : "more than "}${counted(number, "dead letter")}`;
       const which = letters ? "" : ` (${inWords(filter)})`;
-      return { question: `${verb} ${many}${which}?`, note, label: `${verb} ${many}`, total: exact ? number : null };
+      return {
+        question: `${verb} ${many}${which}?`,
+        note,
+        label: `${verb} ${many}`,
+        total: exact ? number : null,
+      };
     },
     run: async (progress) => {
-      const changed = letters ? await changeThese(letters, path, member, progress) : await changeAll(filter, path, member);
+      const changed = letters
+        ? await changeThese(letters, path, member, progress)
+        : await changeAll(filter, path, member, progress);
       done();
       return `${counted(changed, "event")} ${changed === 1 ? "was" : "were"} ${past}.`;
     },
   });
 }
 
-// One request for each event.
+// One request for each target.
 async function changeThese(letters, path, member, progress) {
   let changed = 0;
-  for (const { id, target } of letters) {
-    const answer = await api.post(path, { id, target });
+  for (const [target, own] of Map.groupBy(letters, (it) => it.target)) {
+    const answer = await api.post(path, { target, entries: own.map((it) => it.entry) });
     progress((changed += answer[member]));
   }
   return changed;
 }
 
-async function changeAll(filter, path, member) {
-  const which = Object.keys(filter).length ? filter : { all: true };
-  return (await api.post(path, which))[member];
+// Repeats a request for the next part until nothing is left. What is given up again meanwhile is not
+// matched again.
+async function changeAll(filter, path, member, progress) {
+  const which = { ...filter, until: filter.until ?? api.serverTime(), limit: PART };
+  let changed = 0;
+  for (;;) {
+    const answer = await api.post(path, which);
+    progress((changed += answer[member]));
+    if (!answer.more) return changed;
+  }
 }

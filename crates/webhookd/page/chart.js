@@ -10,7 +10,13 @@ export function sparkline(values, label) {
   const known = values ?? [];
   return h(
     "svg",
-    { class: "spark", viewBox: `0 0 ${POINTS} 40`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    {
+      class: "spark",
+      viewBox: `0 0 ${POINTS} 40`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": label,
+    },
     lines(known, 40, highest([known])),
   );
 }
@@ -19,7 +25,9 @@ export function sparkline(values, label) {
 export function chart({ title, series, history, show, cursor, moved }) {
   const top = highest(series.map((it) => it.values)) || 1;
   const at = cursor ?? POINTS - 1;
-  const moment = new Date(new Date(history.until).getTime() - (POINTS - 1 - at) * history.intervalSeconds * 1000);
+  const moment = new Date(
+    new Date(history.until).getTime() - (POINTS - 1 - at) * history.intervalSeconds * 1000,
+  );
   const move = (event) => {
     const box = event.currentTarget.getBoundingClientRect();
     const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
@@ -35,7 +43,13 @@ export function chart({ title, series, history, show, cursor, moved }) {
       h("strong", null, title),
       h("span", { class: "muted" }, cursor == null ? "now" : clock(moment)),
       series.map((it) =>
-        h("span", { class: "legend" }, h("i", { class: `line ${it.tone}` }), `${it.name} `, h("b", null, show(valueAt(it.values, at)))),
+        h(
+          "span",
+          { class: "legend" },
+          h("i", { class: `line ${it.tone}` }),
+          `${it.name} `,
+          h("b", null, show(valueAt(it.values, at))),
+        ),
       ),
     ),
     h(
@@ -56,7 +70,11 @@ export function chart({ title, series, history, show, cursor, moved }) {
         cursor != null && h("line", { class: "cursor", x1: cursor, x2: cursor, y1: 0, y2: 100 }),
       ),
     ),
-    h("div", { class: "axis x" }, ["60 min ago", "30 min", "now"].map((it) => h("span", null, it))),
+    h(
+      "div",
+      { class: "axis x" },
+      ["60 min ago", "30 min", "now"].map((it) => h("span", null, it)),
+    ),
   );
 }
 
@@ -77,7 +95,9 @@ export function shares(parts, label, show) {
     h(
       "ul",
       { class: "legends" },
-      parts.map((part) => h("li", null, h("i", { class: `box ${part.tone}` }), `${part.name} `, h("b", null, show(part.value)))),
+      parts.map((part) =>
+        h("li", null, h("i", { class: `box ${part.tone}` }), `${part.name} `, h("b", null, show(part.value))),
+      ),
     ),
   );
 }
@@ -108,7 +128,10 @@ function lines(values, height, top, tone = "accent") {
     run.push(`${first + index},${y.toFixed(1)}`);
   });
   return runs.map((points) => [
-    h("path", { class: `area ${tone}`, d: `M${points[0].split(",")[0]},${height}L${points.join("L")}V${height}Z` }),
+    h("path", {
+      class: `area ${tone}`,
+      d: `M${points[0].split(",")[0]},${height}L${points.join("L")}V${height}Z`,
+    }),
     h("path", { class: `line ${tone}`, d: `M${points.join("L")}${points.length === 1 ? "h1" : ""}` }),
   ]);
 }

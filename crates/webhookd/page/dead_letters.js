@@ -35,7 +35,9 @@ const GROUPS = [
 ];
 
 export function deadLetters(page, { query }) {
-  const filter = Object.fromEntries(FIELDS.map(({ name }) => [name, query[name]]).filter(([, value]) => value));
+  const filter = Object.fromEntries(
+    FIELDS.map(({ name }) => [name, query[name]]).filter(([, value]) => value),
+  );
   const chosen = new Map();
   let letters, groups, names, next, dialog;
 
@@ -51,13 +53,14 @@ export function deadLetters(page, { query }) {
     names = targets.map((it) => it.name);
     const here = new Set(letters.map(keyOf));
     for (const key of chosen.keys()) if (!here.has(key)) chosen.delete(key);
-    if (query.preview && !dialog) dialog = preview(page, query.preview, query.of, closed);
+    if (query.preview && !dialog) dialog = preview(page, query, closed);
   }
 
   // Takes the preview out of the address.
   const closed = () => {
     dialog = null;
-    if (location.hash.includes("preview=")) go("dead-letters", [], { ...query, preview: null, of: null });
+    if (location.hash.includes("preview="))
+      go("dead-letters", [], { ...query, preview: null, of: null, entry: null });
   };
 
   function render() {
@@ -76,7 +79,13 @@ export function deadLetters(page, { query }) {
       test: "group-row",
       cells: [
         reasonWords(it.reason),
-        it.status ? h("a", { href: link("dead-letters", [], { ...filter, target: it.target, status: it.status }) }, String(it.status)) : h("span", { class: "muted" }, "none"),
+        it.status
+          ? h(
+              "a",
+              { href: link("dead-letters", [], { ...filter, target: it.target, status: it.status }) },
+              String(it.status),
+            )
+          : h("span", { class: "muted" }, "none"),
         h("a", { href: link("dead-letters", [], { ...filter, target: it.target }) }, it.target),
         count(it.count),
         ago(it.oldest),
@@ -84,8 +93,15 @@ export function deadLetters(page, { query }) {
       ],
     }));
     return [
-      groups.complete ? null : h("p", { class: "muted" }, `Of the first ${count(groups.read)} that were read; there are more.`),
-      table({ caption: "Dead letters by reason, last answer and target", columns: GROUPS, rows, test: "groups" }),
+      groups.complete
+        ? null
+        : h("p", { class: "muted" }, `Of the first ${count(groups.read)} that were read; there are more.`),
+      table({
+        caption: "Dead letters by reason, last answer and target",
+        columns: GROUPS,
+        rows,
+        test: "groups",
+      }),
     ];
   }
 
@@ -102,7 +118,15 @@ export function deadLetters(page, { query }) {
       return h(
         "div",
         { class: "buttons" },
-        h("button", { type: "button", on: { click: () => (chosen.clear(), page.refresh()) }, "data-test": "select-none" }, "Select none"),
+        h(
+          "button",
+          {
+            type: "button",
+            on: { click: () => (chosen.clear(), page.refresh()) },
+            "data-test": "select-none",
+          },
+          "Select none",
+        ),
         action(page, `Replay ${many}`, these(askToReplay), { test: "replay-selected", tone: "primary" }),
         action(page, `Drop ${many}`, these(askToDrop), { test: "drop-selected", tone: "danger" }),
       );
@@ -115,17 +139,32 @@ export function deadLetters(page, { query }) {
     return h(
       "div",
       { class: "buttons" },
-      letters.length > 1 && h("button", { type: "button", on: { click: selectPage }, "data-test": "select-page" }, "Select page"),
-      action(page, `Replay ${all}`, every(askToReplay), { test: "replay-all", disabled: !letters.length && !next }),
-      action(page, `Drop ${all}`, every(askToDrop), { test: "drop-all", tone: "danger", disabled: !letters.length && !next }),
+      letters.length > 1 &&
+        h("button", { type: "button", on: { click: selectPage }, "data-test": "select-page" }, "Select page"),
+      action(page, `Replay ${all}`, every(askToReplay), {
+        test: "replay-all",
+        disabled: !letters.length && !next,
+      }),
+      action(page, `Drop ${all}`, every(askToDrop), {
+        test: "drop-all",
+        tone: "danger",
+        disabled: !letters.length && !next,
+      }),
     );
   }
 
   function lettersTable() {
     if (!letters.length && !next) {
       return Object.keys(filter).length
-        ? empty(`No dead letter matches: ${inWords(filter)}.`, h("a", { href: link("dead-letters") }, "Remove the filter"), " to see all.")
-        : empty("There are no dead letters.", "An event that a receiver refuses, or that fails until it is too old, is kept here. It can be replayed once the receiver is mended.");
+        ? empty(
+            `No dead letter matches: ${inWords(filter)}.`,
+            h("a", { href: link("dead-letters") }, "Remove the filter"),
+            " to see all.",
+          )
+        : empty(
+            "There are no dead letters.",
+            "An event that a receiver refuses, or that fails until it is too old, is kept here. It can be replayed once the receiver is mended.",
+          );
     }
     return [
       letters.length
@@ -136,7 +175,12 @@ export function deadLetters(page, { query }) {
         { class: "pages" },
         h("span", { class: "muted" }, amount(groups, filter, letters, next)),
         query.cursor && h("a", { href: link("dead-letters", [], { ...filter }) }, "First page"),
-        next && h("a", { href: link("dead-letters", [], { ...filter, cursor: next }), "data-test": "next-page" }, "Next page"),
+        next &&
+          h(
+            "a",
+            { href: link("dead-letters", [], { ...filter, cursor: next }), "data-test": "next-page" },
+            "Next page",
+          ),
       ),
     ];
   }
@@ -155,7 +199,13 @@ export function deadLetters(page, { query }) {
       test: "letter-row",
       tone: chosen.has(key) ? "chosen" : null,
       cells: [
-        h("input", { type: "checkbox", checked: chosen.has(key), "aria-label": label, "data-test": "select", on: { change: toggle } }),
+        h("input", {
+          type: "checkbox",
+          checked: chosen.has(key),
+          "aria-label": label,
+          "data-test": "select",
+          on: { change: toggle },
+        }),
         ago(letter.diedAt),
         reason(letter),
         h("a", { href: link("tasks", [letter.task]) }, outside(letter.task, 60)),
@@ -171,7 +221,15 @@ export function deadLetters(page, { query }) {
   const reason = (letter) => [
     h(
       "a",
-      { href: link("dead-letters", [], { ...query, preview: letter.id, of: letter.target }), "data-test": "preview" },
+      {
+        href: link("dead-letters", [], {
+          ...query,
+          preview: letter.id,
+          of: letter.target,
+          entry: letter.entry,
+        }),
+        "data-test": "preview",
+      },
       reasonWords(letter.reason),
       letter.status ? `, ${letter.status}` : "",
     ),
@@ -201,7 +259,14 @@ function filterForm(filter, names) {
             h("option", { value: "", selected: !filter.target }, "Any"),
             names.map((it) => h("option", { key: it, value: it, selected: it === filter.target }, it)),
           )
-        : h("input", { name, value: filter[name] ?? "", placeholder: hint, autocomplete: "off", spellcheck: "false", "data-test": `filter-${name}` }),
+        : h("input", {
+            name,
+            value: filter[name] ?? "",
+            placeholder: hint,
+            autocomplete: "off",
+            spellcheck: "false",
+            "data-test": `filter-${name}`,
+          }),
     );
   return h(
     "form",
@@ -211,7 +276,9 @@ function filterForm(filter, names) {
       "div",
       { class: "buttons" },
       h("button", { type: "submit", class: "primary", "data-test": "filter-apply" }, "Filter"),
-      Object.keys(filter).length ? h("a", { class: "button", href: link("dead-letters"), "data-test": "filter-clear" }, "Clear") : null,
+      Object.keys(filter).length
+        ? h("a", { class: "button", href: link("dead-letters"), "data-test": "filter-clear" }, "Clear")
+        : null,
     ),
   );
 }

@@ -19,17 +19,32 @@ export function confirm({ title, prepare, danger, run }) {
       h("div", { class: "buttons" }, buttons),
     );
   const close = (label) =>
-    h("button", { key: "close", type: "button", "data-test": "dialog-close", on: { click: () => dialog.close() } }, label);
+    h(
+      "button",
+      { key: "close", type: "button", "data-test": "dialog-close", on: { click: () => dialog.close() } },
+      label,
+    );
   const failed = (error) =>
-    show(h("p", { class: "notice bad", "data-test": "dialog-error" }, `It failed: ${error.message}`), close("Close"));
+    show(
+      h("p", { class: "notice bad", "data-test": "dialog-error" }, `It failed: ${error.message}`),
+      close("Close"),
+    );
 
   const act = async (plan) => {
     busy = true;
     const progress = (done) => {
       const most = Math.max(plan.total ?? 0, done);
       show([
-        h("progress", { "aria-label": title, max: most || null, value: plan.total == null ? undefined : String(done) }),
-        h("p", { "data-test": "progress" }, plan.total == null ? "Working …" : `${count(done)} of ${count(most)}`),
+        h("progress", {
+          "aria-label": title,
+          max: most || null,
+          value: plan.total == null ? undefined : String(done),
+        }),
+        h(
+          "p",
+          { "data-test": "progress" },
+          plan.total == null ? "Working …" : `${count(done)} of ${count(most)}`,
+        ),
       ]);
     };
     progress(0);
@@ -50,9 +65,17 @@ export function confirm({ title, prepare, danger, run }) {
   show(h("p", { class: "muted" }, "Counting …"), close("Cancel"));
   dialog.showModal();
   Promise.resolve(prepare()).then((plan) => {
-    const start = { key: "start", type: "button", class: danger ? "danger" : "primary", "data-test": "dialog-confirm" };
+    const start = {
+      key: "start",
+      type: "button",
+      class: danger ? "danger" : "primary",
+      "data-test": "dialog-confirm",
+    };
     show(
-      [h("p", { "data-test": "dialog-question" }, plan.question), plan.note && h("p", { class: "muted" }, plan.note)],
+      [
+        h("p", { "data-test": "dialog-question" }, plan.question),
+        plan.note && h("p", { class: "muted" }, plan.note),
+      ],
       close("Cancel"),
       plan.label && h("button", { ...start, on: { click: () => act(plan) } }, plan.label),
     );
@@ -68,7 +91,16 @@ export function open(title, content, closed) {
   const show = (content) =>
     render(
       dialog,
-      h("div", { class: "heading" }, h("h2", { id: "dialog-title" }, title), h("button", { type: "button", "data-test": "dialog-close", on: { click: () => dialog.close() } }, "Close")),
+      h(
+        "div",
+        { class: "heading" },
+        h("h2", { id: "dialog-title" }, title),
+        h(
+          "button",
+          { type: "button", "data-test": "dialog-close", on: { click: () => dialog.close() } },
+          "Close",
+        ),
+      ),
       content,
     );
   dialog.addEventListener("close", () => {

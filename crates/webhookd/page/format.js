@@ -19,8 +19,8 @@ export function rate(value) {
 export function percent(share) {
   if (share == null || Number.isNaN(share)) return "–";
   const shown = share * 100;
-  if (shown > 99.9 && shown < 100) return "99.9 %";
-  if (shown > 0 && shown < 0.1) return "0.1 %";
+  if (shown > 99.9 && shown < 100) return "> 99.9 %";
+  if (shown > 0 && shown < 0.1) return "< 0.1 %";
   return `${Number(shown.toFixed(shown < 10 || shown > 99 ? 1 : 0))} %`;
 }
 

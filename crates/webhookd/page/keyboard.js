@@ -42,6 +42,16 @@ export function listen() {
 export function showKeys() {
   const views = Object.entries(VIEWS).map(([key, [, name]]) => [["g", key], name]);
   const keys = [[["/"], "Find a task"], ...views, [["?"], "Show the keys"], [["Esc"], "Close a dialog"]];
-  const row = ([sequence, name]) => h("div", null, h("dt", null, sequence.map((key) => h("kbd", null, key))), h("dd", null, name));
+  const row = ([sequence, name]) =>
+    h(
+      "div",
+      null,
+      h(
+        "dt",
+        null,
+        sequence.map((key) => h("kbd", null, key)),
+      ),
+      h("dd", null, name),
+    );
   open("Keys", h("dl", { class: "keys" }, keys.map(row)));
 }

@@ -10,13 +10,15 @@ import { reasonWords } from "./states.js";
 import { ago } from "./time.js";
 import { action, block, copyButton, loading, notice, outside, pretty, targetLink } from "./widgets.js";
 
-// Opens the preview of an event's dead letter for a target. `closed` is called if the user closes it.
-export function preview(page, id, target, closed) {
+// Opens the dead letter that the address names. `closed` is called if the user closes it.
+export function preview(page, { preview: id, of: target, entry }, closed) {
   let left = false;
   const dialog = open("Dead letter", loading(), () => left || closed());
   const fill = async () => {
-    const { deadLetters } = await api.get(`/dead-letters/${encodeURIComponent(id)}${api.query({ target })}`);
-    const letter = deadLetters.find((it) => it.target === target) ?? deadLetters[0];
+    const { deadLetters } = await api.get(
+      `/dead-letters/${encodeURIComponent(id)}${api.query({ target, entry })}`,
+    );
+    const letter = deadLetters[0];
     dialog.show(content(page, letter, () => dialog.close()));
   };
   fill().catch((error) => dialog.show(notice("bad", error.message)));
@@ -49,11 +51,27 @@ function content(page, letter, close) {
   return h(
     "div",
     { class: "stack", "data-test": "letter" },
-    h("div", { class: "buttons" }, action(page, "Replay", () => askToReplay(one), { test: "letter-replay", tone: "primary" }), action(page, "Drop", () => askToDrop(one), { test: "letter-drop", tone: "danger" })),
-    h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
+    h(
+      "div",
+      { class: "buttons" },
+      action(page, "Replay", () => askToReplay(one), { test: "letter-replay", tone: "primary" }),
+      action(page, "Drop", () => askToDrop(one), { test: "letter-drop", tone: "danger" }),
+    ),
+    h(
+      "dl",
+      { class: "facts" },
+      facts.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))),
+    ),
     h("h3", null, "Last answer"),
-    letter.response == null ? h("p", { class: "muted" }, "There was no answer.") : block(letter.response, { test: "letter-answer" }),
-    h("div", { class: "heading" }, h("h3", null, `Event, ${bytes(letter.bytes)}`), copyButton(letter.event, "the event")),
+    letter.response == null
+      ? h("p", { class: "muted" }, "There was no answer.")
+      : block(letter.response, { test: "letter-answer" }),
+    h(
+      "div",
+      { class: "heading" },
+      h("h3", null, `Event, ${bytes(letter.bytes)}`),
+      copyButton(letter.event, "the event"),
+    ),
     block(pretty(letter.event), { test: "letter-event" }),
   );
 }

@@ -82,7 +82,8 @@ function navigate() {
   show();
   if (isOther) {
     scrollTo(0, 0);
-    if (document.activeElement !== document.body && document.activeElement.id !== "search-text") byId("view").focus({ preventScroll: true });
+    if (document.activeElement !== document.body && document.activeElement.id !== "search-text")
+      byId("view").focus({ preventScroll: true });
   }
   poll();
 }
@@ -126,11 +127,10 @@ async function load(asked) {
       wantsToken = true;
       wasWrong = api.hasToken();
       api.forgetToken();
-    } else if (error instanceof api.Refused) {
-      answered();
-      failure = error;
     } else {
-      throw error;
+      if (error instanceof api.Refused) answered();
+      else console.error(error);
+      if (asked === view) failure = error;
     }
   }
 }
@@ -159,7 +159,11 @@ function show() {
 
 function content() {
   const failed = failure && notice("bad", h("p", { "data-test": "failure" }, failure.message));
-  return [h("h1", { key: "title" }, view.heading ?? view.title), failed, isLoaded ? view.render() : failed ? null : loading()];
+  return [
+    h("h1", { key: "title" }, view.heading ?? view.title),
+    failed,
+    isLoaded ? view.render() : failed ? null : loading(),
+  ];
 }
 
 function navItem([name, label]) {
@@ -179,7 +183,10 @@ function badges() {
   const ready = status.ready
     ? badge({ word: "Ready", icon: "ok", tone: "good" }, { "data-test": "ready" })
     : badge({ word: "Not ready", icon: "broken", tone: "bad" }, { "data-test": "ready" });
-  return [ready, page.readOnly && badge({ word: "Read only", icon: "info", tone: "quiet" }, { "data-test": "read-only" })];
+  return [
+    ready,
+    page.readOnly && badge({ word: "Read only", icon: "info", tone: "quiet" }, { "data-test": "read-only" }),
+  ];
 }
 
 function tools() {
@@ -194,9 +201,30 @@ function tools() {
     show();
   };
   return [
-    api.hasToken() && h("button", { key: "forget", type: "button", class: "small", "data-test": "forget-token", on: { click: forget } }, "Forget token"),
-    h("button", { key: "theme", type: "button", class: "small", "data-test": "theme", on: { click: other } }, `Theme: ${theme()}`),
-    h("button", { key: "keys", type: "button", class: "small", "data-test": "help", title: "Keys", "aria-label": "? Keys", on: { click: keyboard.showKeys } }, "?"),
+    api.hasToken() &&
+      h(
+        "button",
+        { key: "forget", type: "button", class: "small", "data-test": "forget-token", on: { click: forget } },
+        "Forget token",
+      ),
+    h(
+      "button",
+      { key: "theme", type: "button", class: "small", "data-test": "theme", on: { click: other } },
+      `Theme: ${theme()}`,
+    ),
+    h(
+      "button",
+      {
+        key: "keys",
+        type: "button",
+        class: "small",
+        "data-test": "help",
+        title: "Keys",
+        "aria-label": "? Keys",
+        on: { click: keyboard.showKeys },
+      },
+      "?",
+    ),
   ];
 }
 
@@ -233,7 +261,14 @@ function tokenForm() {
     h("h1", null, "webhookd asks for a token"),
     wasWrong && notice("bad", h("p", { "data-test": "token-wrong" }, "webhookd does not accept this token.")),
     h("label", { for: "token" }, "Token"),
-    h("input", { id: "token", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": "token-help" }),
+    h("input", {
+      id: "token",
+      type: "password",
+      autocomplete: "off",
+      spellcheck: "false",
+      required: true,
+      "aria-describedby": "token-help",
+    }),
     h(
       "p",
       { id: "token-help", class: "muted" },
@@ -250,7 +285,14 @@ function tokenForm() {
 function showMessages() {
   render(
     byId("messages"),
-    messages.map(({ text, tone, key }) => h("div", { key, class: `notice ${tone}`, "data-test": "message" }, icon(tone === "good" ? "ok" : "broken"), h("div", null, text))),
+    messages.map(({ text, tone, key }) =>
+      h(
+        "div",
+        { key, class: `notice ${tone}`, "data-test": "message" },
+        icon(tone === "good" ? "ok" : "broken"),
+        h("div", null, text),
+      ),
+    ),
   );
 }
 

@@ -16,7 +16,12 @@ export function overview(page) {
 
   async function load() {
     let vars;
-    [targets, queue, history, vars] = await Promise.all([loadTargets(page), api.get("/queue"), getHistory(), api.getRoot("/vars.json")]);
+    [targets, queue, history, vars] = await Promise.all([
+      loadTargets(page),
+      api.get("/queue"),
+      getHistory(),
+      api.getRoot("/vars.json"),
+    ]);
     sync = syncTime(vars);
   }
 
@@ -35,14 +40,31 @@ export function overview(page) {
     return [
       readiness(page.status),
       page.alerts?.length ? alertsLine(page.alerts) : null,
-      h("dl", { class: "tiles", key: "tiles" }, oldest(), owed(), used(), commit(), flow("In", "in"), flow("Out", "out")),
+      h(
+        "dl",
+        { class: "tiles", key: "tiles" },
+        oldest(),
+        owed(),
+        used(),
+        commit(),
+        flow("In", "in"),
+        flow("Out", "out"),
+      ),
       history ? null : missing("/history"),
-      section("Targets", { test: "targets-section", key: "targets" }, targetsTable(targets, "Targets and their state")),
+      section(
+        "Targets",
+        { test: "targets-section", key: "targets" },
+        targetsTable(targets, "Targets and their state"),
+      ),
     ];
   }
 
   function oldest() {
-    const late = targets.reduce((most, it) => ((it.stats.oldestPendingAgeSeconds ?? -1) > (most?.stats.oldestPendingAgeSeconds ?? -1) ? it : most), null);
+    const late = targets.reduce(
+      (most, it) =>
+        (it.stats.oldestPendingAgeSeconds ?? -1) > (most?.stats.oldestPendingAgeSeconds ?? -1) ? it : most,
+      null,
+    );
     const age = late?.stats.oldestPendingAgeSeconds;
     return tile({
       name: "Oldest event owed",
@@ -59,7 +81,9 @@ export function overview(page) {
       name: "Deliveries owed",
       value: count(pending),
       note: dead ? h("a", { href: link("dead-letters") }, counted(dead, "dead letter")) : "No dead letters",
-      extra: history && sparkline(history.series.pending, `Deliveries owed in the last hour, now ${count(pending)}`),
+      extra:
+        history &&
+        sparkline(history.series.pending, `Deliveries owed in the last hour, now ${count(pending)}`),
       test: "owed",
     });
   }
@@ -106,12 +130,28 @@ export function overview(page) {
 // Whether events can be accepted, and if not, why.
 function readiness(status) {
   const since = ["webhookd ", status.version, ", started ", ago(status.startedAt), "."];
-  if (status.ready) return h("p", { class: "lead", key: "readiness", "data-test": "readiness" }, "Events are accepted. ", h("span", { class: "muted" }, since));
+  if (status.ready)
+    return h(
+      "p",
+      { class: "lead", key: "readiness", "data-test": "readiness" },
+      "Events are accepted. ",
+      h("span", { class: "muted" }, since),
+    );
   return h(
     "div",
     { class: "notice bad", key: "readiness", "data-test": "readiness" },
     icon("broken"),
-    h("div", null, h("strong", null, "Events are not accepted."), h("ul", null, status.reasons.map((it) => h("li", null, it.detail))), since),
+    h(
+      "div",
+      null,
+      h("strong", null, "Events are not accepted."),
+      h(
+        "ul",
+        null,
+        status.reasons.map((it) => h("li", null, it.detail)),
+      ),
+      since,
+    ),
   );
 }
 
@@ -126,7 +166,10 @@ function alertsLine(alerts) {
       null,
       h("a", { href: link("alerts") }, counted(alerts.length, "alert")),
       ": ",
-      alerts.slice(0, 3).map((it) => it.summary).join("; "),
+      alerts
+        .slice(0, 3)
+        .map((it) => it.summary)
+        .join("; "),
       alerts.length > 3 ? " …" : ".",
     ),
   );

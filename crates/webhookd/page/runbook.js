@@ -14,7 +14,12 @@ export async function runbook(anchor) {
   return blocks(lines.slice(start + 1, length < 0 ? undefined : start + 1 + length));
 }
 
-const slug = (heading) => heading.replace(/^#+ /, "").toLowerCase().replace(/[^\w\- ]/g, "").replaceAll(" ", "-");
+const slug = (heading) =>
+  heading
+    .replace(/^#+ /, "")
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, "")
+    .replaceAll(" ", "-");
 
 // Paragraphs, lists and code. A table is shown as its text.
 function blocks(section) {
@@ -46,8 +51,15 @@ function textBlock(open) {
   if (open[0].startsWith("|")) return h("pre", { tabindex: "0" }, open.join("\n"));
   const marker = open[0].match(/^(- |\d+\. )/);
   if (!marker) return h("p", null, inline(open.join(" ")));
-  const items = open.join("\n").split(/^(?:- |\d+\. )/m).slice(1);
-  return h(marker[1] === "- " ? "ul" : "ol", null, items.map((item) => h("li", null, inline(item.replace(/\s*\n\s*/g, " ")))));
+  const items = open
+    .join("\n")
+    .split(/^(?:- |\d+\. )/m)
+    .slice(1);
+  return h(
+    marker[1] === "- " ? "ul" : "ol",
+    null,
+    items.map((item) => h("li", null, inline(item.replace(/\s*\n\s*/g, " ")))),
+  );
 }
 
 // Code and emphasis; of a link, its text.

@@ -12,22 +12,52 @@ export function stateOf(target) {
   const tasks = counted(target.stats.waitingTasks, "task");
   switch (target.state) {
     case "paused":
-      return state("Paused", "pause", "warn", "An operator paused it. Its events wait in the queue until it is resumed.");
+      return state(
+        "Paused",
+        "pause",
+        "warn",
+        "An operator paused it. Its events wait in the queue until it is resumed.",
+      );
     case "stopped":
-      return state("Stopped by 410", "stop", "bad", "The receiver answered 410 Gone. Its events are kept; restart the target when the receiver is back.");
+      return state(
+        "Stopped by 410",
+        "stop",
+        "bad",
+        "The receiver answered 410 Gone. Its events are kept; restart the target when the receiver is back.",
+      );
     case "held":
       return held(target.hold);
     case "breaker-open":
-      return state("Breaker open", "broken", "bad", "The receiver cannot be reached or fails. It gets an attempt now and then, and its events wait.");
+      return state(
+        "Breaker open",
+        "broken",
+        "bad",
+        "The receiver cannot be reached or fails. It gets an attempt now and then, and its events wait.",
+      );
     case "half-open":
-      return state("Probing", "retry", "warn", "The receiver failed. An attempt is under way to see whether it works again.");
+      return state(
+        "Probing",
+        "retry",
+        "warn",
+        "The receiver failed. An attempt is under way to see whether it works again.",
+      );
     default:
   }
   if (isOverShare(target)) {
-    return state("Over its share", "full", "bad", "It is owed as many bytes of the queue as it may be. New events are not stored for it.");
+    return state(
+      "Over its share",
+      "full",
+      "bad",
+      "It is owed as many bytes of the queue as it may be. New events are not stored for it.",
+    );
   }
   if (target.state === "retrying") {
-    return state("Retrying", "retry", "warn", `${tasks} ${target.stats.waitingTasks === 1 ? "waits" : "wait"} for the next attempt. Other tasks are delivered.`);
+    return state(
+      "Retrying",
+      "retry",
+      "warn",
+      `${tasks} ${target.stats.waitingTasks === 1 ? "waits" : "wait"} for the next attempt. Other tasks are delivered.`,
+    );
   }
   if (target.state === "ok") return state("OK", "ok", "good", "Events are delivered as they come.");
   return state(target.state, "info", "warn", "");
@@ -38,16 +68,29 @@ const state = (word, icon, tone, ...sentence) => ({ word, icon, tone, sentence }
 function held(hold) {
   const until = dateOf(hold?.until);
   if (until) {
-    return state(`Held until ${clock(until)}`, "clock", "warn", "The receiver asked for a pause with Retry-After. It ends ", ago(until), ".");
+    return state(
+      `Held until ${clock(until)}`,
+      "clock",
+      "warn",
+      "The receiver asked for a pause with Retry-After. It ends ",
+      ago(until),
+      ".",
+    );
   }
-  return state("Held", "clock", "bad", `${hold?.detail ?? "The receiver refuses the events of all tasks"}. Events are kept, and one a second is sent until one is delivered.`);
+  return state(
+    "Held",
+    "clock",
+    "bad",
+    `${hold?.detail ?? "The receiver refuses the events of all tasks"}. Events are kept, and one a second is sent until one is delivered.`,
+  );
 }
 
 // Whether it missed events for its quota since the last look, or within the last minute.
 function isOverShare({ name, stats }) {
   const seen = overQuota.get(name);
   if (!seen || stats.overQuota < seen.count) overQuota.set(name, { count: stats.overQuota, at: -Infinity });
-  else if (stats.overQuota > seen.count) overQuota.set(name, { count: stats.overQuota, at: performance.now() });
+  else if (stats.overQuota > seen.count)
+    overQuota.set(name, { count: stats.overQuota, at: performance.now() });
   return performance.now() - overQuota.get(name).at < OVER_SHARE_MS;
 }
 

@@ -13,7 +13,7 @@ import { testEvent } from "./test_event.js";
 import { ago, duration, milliseconds } from "./time.js";
 import { action, badge, block, empty, missing, outside, section, table, tile } from "./widgets.js";
 
-const ATTEMPTS_A_PAGE = 50;
+const ATTEMPTS_A_PAGE = 20;
 const STUCK_TASKS = 50;
 
 export function target(page, { parts: [name], query }) {
@@ -35,14 +35,28 @@ export function target(page, { parts: [name], query }) {
     const state = stateOf(shown);
     return [
       h("p", { class: "lead" }, badge(state, { "data-test": "state" }), " ", state.sentence),
-      h("p", { class: "muted" }, shown.delivery === "reliable" ? "Reliable" : "Best effort", " · ", outside(shown.url)),
+      h(
+        "p",
+        { class: "muted" },
+        shown.delivery === "reliable" ? "Reliable" : "Best effort",
+        " · ",
+        outside(shown.url),
+      ),
       actions(),
-      h("dl", { class: "tiles", key: "tiles" }, tiles(shown.stats)),
+      h("dl", { class: "tiles low", key: "tiles" }, tiles(shown.stats)),
       section("Stuck tasks", { test: "stuck", key: "stuck" }, stuck()),
-      section("Last attempts", { aside: attemptFilter(), test: "last-attempts", key: "attempts" }, lastAttempts()),
+      section(
+        "Last attempts",
+        { aside: attemptFilter(), test: "last-attempts", key: "attempts" },
+        lastAttempts(),
+      ),
       section("The last hour", { test: "charts", key: "charts" }, charts()),
       section("Attempts since the start", { key: "outcomes" }, outcomes()),
-      section("Settings in force", { key: "settings" }, block(JSON.stringify(shown.settings, null, 2), { test: "settings" })),
+      section(
+        "Settings in force",
+        { key: "settings" },
+        block(JSON.stringify(shown.settings, null, 2), { test: "settings" }),
+      ),
     ];
   }
 
@@ -76,9 +90,19 @@ export function target(page, { parts: [name], query }) {
       shown.paused
         ? action(page, "Resume", () => run("resume", "is resumed"), { test: "resume", tone: "primary" })
         : action(page, "Pause", pause, { test: "pause" }),
-      action(page, "Retry now", () => run("restart", "is restarted: its waiting tasks are tried now"), { test: "restart" }),
+      action(page, "Retry now", () => run("restart", "is restarted: its waiting tasks are tried now"), {
+        test: "restart",
+      }),
       action(page, "Send a test event", () => testEvent(name), { test: "send-test" }),
-      h("a", { class: "button", href: link("dead-letters", [], { target: name }), "data-test": "dead-letters-link" }, counted(shown.stats.deadHeld, "dead letter")),
+      h(
+        "a",
+        {
+          class: "button",
+          href: link("dead-letters", [], { target: name }),
+          "data-test": "dead-letters-link",
+        },
+        counted(shown.stats.deadHeld, "dead letter"),
+      ),
     );
   }
 
@@ -86,7 +110,12 @@ export function target(page, { parts: [name], query }) {
     const { p50, p99 } = stats.attemptSeconds;
     const ms = (seconds) => milliseconds(seconds == null ? null : seconds * 1000);
     return [
-      tile({ name: "Owed", value: count(stats.pending), note: `oldest ${duration(stats.oldestPendingAgeSeconds)}`, test: "pending" }),
+      tile({
+        name: "Owed",
+        value: count(stats.pending),
+        note: `oldest ${duration(stats.oldestPendingAgeSeconds)}`,
+        test: "pending",
+      }),
       tile({ name: "In flight", value: count(stats.inFlight), note: "attempts under way" }),
       tile({ name: "Waiting tasks", value: count(stats.waitingTasks), note: "for their next attempt" }),
       tile({ name: "Delivered", value: count(stats.delivered), note: "since the start" }),
@@ -97,8 +126,18 @@ export function target(page, { parts: [name], query }) {
 
   function stuck() {
     if (!waiting) return missing(`/targets/${name}/waiting`);
-    if (!waiting.waiting.length) return empty("No task is stuck.", "A task whose attempt fails appears here, with the events that wait behind it.");
-    const columns = [{ label: "Task" }, { label: "Reason" }, { label: "Attempts", end: true }, { label: "Next try" }, { label: "Behind it", end: true }];
+    if (!waiting.waiting.length)
+      return empty(
+        "No task is stuck.",
+        "A task whose attempt fails appears here, with the events that wait behind it.",
+      );
+    const columns = [
+      { label: "Task" },
+      { label: "Reason" },
+      { label: "Attempts", end: true },
+      { label: "Next try" },
+      { label: "Behind it", end: true },
+    ];
     const rows = waiting.waiting.map((it) => ({
       key: it.key,
       test: "stuck-row",
@@ -111,30 +150,60 @@ export function target(page, { parts: [name], query }) {
       ],
     }));
     return [
-      table({ caption: "Tasks that wait for their next attempt, the longest wait first", columns, rows, test: "stuck-tasks" }),
+      table({
+        caption: "Tasks that wait for their next attempt, the longest wait first",
+        columns,
+        rows,
+        test: "stuck-tasks",
+      }),
       waiting.more && h("p", { class: "muted" }, `More tasks wait; these are the first ${STUCK_TASKS}.`),
     ];
   }
 
   function attemptFilter() {
     const outcome = query.outcome ?? "";
-    const choices = [["", "All"], ["failed", "Failed"], ["delivered", "Delivered"]];
+    const choices = [
+      ["", "All"],
+      ["failed", "Failed"],
+      ["delivered", "Delivered"],
+    ];
     if (outcome && !choices.some(([value]) => value === outcome)) choices.push([outcome, outcome]);
     return h(
       "div",
       { class: "choices", role: "group", "aria-label": "Which attempts" },
       choices.map(([value, label]) =>
-        h("a", { key: value, href: link("targets", [name], { ...query, after: null, outcome: value }), "aria-current": outcome === value ? "true" : null, "data-test": `attempts-${value || "all"}` }, label),
+        h(
+          "a",
+          {
+            key: value,
+            href: link("targets", [name], { ...query, after: null, outcome: value }),
+            "aria-current": outcome === value ? "true" : null,
+            "data-test": `attempts-${value || "all"}`,
+          },
+          label,
+        ),
       ),
     );
   }
 
   function lastAttempts() {
     if (!attempts) return missing(`/targets/${name}/attempts`);
-    const key = query.key && h("p", null, "Of task ", outside(query.key), ". ", h("a", { href: link("targets", [name], { ...query, key: null }) }, "Show all tasks"));
+    const key =
+      query.key &&
+      h(
+        "p",
+        null,
+        "Of task ",
+        outside(query.key),
+        ". ",
+        h("a", { href: link("targets", [name], { ...query, key: null }) }, "Show all tasks"),
+      );
     if (!attempts.attempts.length) {
       const all = h("a", { href: link("targets", [name]) }, "Show all attempts");
-      const next = query.outcome || query.key || query.after ? [all, "."] : "Send a test event to see what the receiver answers.";
+      const next =
+        query.outcome || query.key || query.after
+          ? [all, "."]
+          : "Send a test event to see what the receiver answers.";
       return [key, empty("No attempt to show.", next)];
     }
     return [
@@ -144,7 +213,12 @@ export function target(page, { parts: [name], query }) {
         "div",
         { class: "pages" },
         query.after && h("a", { href: link("targets", [name], { ...query, after: null }) }, "Newest"),
-        attempts.next != null && h("a", { href: link("targets", [name], { ...query, after: attempts.next }), "data-test": "older" }, "Older"),
+        attempts.next != null &&
+          h(
+            "a",
+            { href: link("targets", [name], { ...query, after: attempts.next }), "data-test": "older" },
+            "Older",
+          ),
       ),
     ];
   }
@@ -161,17 +235,42 @@ export function target(page, { parts: [name], query }) {
     return h(
       "div",
       { class: "charts" },
-      chart({ ...common, title: "Per second", show: rate, series: [{ name: "delivered", values: series.rate, tone: "good" }, { name: "failed attempts", values: series.failed, tone: "bad" }] }),
-      chart({ ...common, title: "Answer time", show: milliseconds, series: [{ name: "p50", values: inMilliseconds(series.p50), tone: "accent" }, { name: "p99", values: inMilliseconds(series.p99), tone: "second" }] }),
+      chart({
+        ...common,
+        title: "Per second",
+        show: rate,
+        series: [
+          { name: "delivered", values: series.rate, tone: "good" },
+          { name: "failed attempts", values: series.failed, tone: "bad" },
+        ],
+      }),
+      chart({
+        ...common,
+        title: "Answer time",
+        show: milliseconds,
+        series: [
+          { name: "p50", values: inMilliseconds(series.p50), tone: "accent" },
+          { name: "p99", values: inMilliseconds(series.p99), tone: "second" },
+        ],
+      }),
     );
   }
 
   function outcomes() {
     const all = Object.entries(shown.stats.attempts).filter(([, number]) => number > 0);
-    if (!all.length) return empty("No attempt yet.", "An event that matches the target's filters is sent at once.");
+    if (!all.length)
+      return empty("No attempt yet.", "An event that matches the target's filters is sent at once.");
     const total = all.reduce((sum, [, number]) => sum + number, 0);
-    const parts = all.map(([outcome, value]) => ({ name: `${outcome} ${outcomeWords(outcome)}`, value, tone: outcomeTone(outcome) }));
-    return shares(parts, `Outcomes of ${count(total)} attempts`, (value) => `${count(value)} (${percent(value / total)})`);
+    const parts = all.map(([outcome, value]) => ({
+      name: `${outcome}: ${outcomeWords(outcome)}`,
+      value,
+      tone: outcomeTone(outcome),
+    }));
+    return shares(
+      parts,
+      `Outcomes of ${count(total)} attempts`,
+      (value) => `${count(value)} (${percent(value / total)})`,
+    );
   }
 
   return { title: name, heading: ["Target ", outside(name)], load, render };

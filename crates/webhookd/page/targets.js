@@ -11,11 +11,17 @@ export function targets(page, { query }) {
   const wanted = { name: query.name ?? "", state: query.state ?? "" };
 
   function render() {
-    const shown = all.filter((it) => it.name.includes(wanted.name) && (!wanted.state || it.state === wanted.state));
+    const shown = all.filter(
+      (it) => it.name.includes(wanted.name) && (!wanted.state || it.state === wanted.state),
+    );
     return [
       filter(),
       shown.length
-        ? section(all.length === shown.length ? "All targets" : `${shown.length} of ${all.length} targets`, { key: "targets" }, targetsTable(shown, "Targets that match"))
+        ? section(
+            all.length === shown.length ? "All targets" : `${shown.length} of ${all.length} targets`,
+            { key: "targets" },
+            targetsTable(shown, "Targets that match"),
+          )
         : empty("No target matches.", h("a", { href: link("targets") }, "Show all targets"), "."),
     ];
   }
@@ -28,7 +34,17 @@ export function targets(page, { query }) {
     return h(
       "div",
       { class: "filter", key: "filter" },
-      h("label", null, "Name contains", h("input", { type: "search", value: wanted.name, "data-test": "filter-name", on: { change: change("name") } })),
+      h(
+        "label",
+        null,
+        "Name contains",
+        h("input", {
+          type: "search",
+          value: wanted.name,
+          "data-test": "filter-name",
+          on: { change: change("name") },
+        }),
+      ),
       h(
         "label",
         null,

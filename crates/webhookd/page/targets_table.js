@@ -34,16 +34,28 @@ export async function loadTargets(page) {
   const changed = targets.filter((target) => details.get(target.name)?.mark !== mark(target));
   await Promise.all(changed.slice(0, DETAILS_A_ROUND).map(loadDetails));
   announceChanges(page, targets);
-  return targets.map((target) => ({ ...target, series: history?.targets?.[target.name], ...details.get(target.name) }));
+  return targets.map((target) => ({
+    ...target,
+    series: history?.targets?.[target.name],
+    ...details.get(target.name),
+  }));
 }
 
 // Changes when a target's last failure or next attempt may have changed.
 function mark({ state, stats }) {
-  return [failures(stats), stats.waitingTasks, state, stats.waitingTasks && Math.floor(Date.now() / 10_000)].join();
+  return [
+    failures(stats),
+    stats.waitingTasks,
+    state,
+    stats.waitingTasks && Math.floor(Date.now() / 10_000),
+  ].join();
 }
 
 function failures({ attempts }) {
-  return Object.entries(attempts).reduce((sum, [outcome, number]) => sum + (outcome === "2xx" ? 0 : number), 0);
+  return Object.entries(attempts).reduce(
+    (sum, [outcome, number]) => sum + (outcome === "2xx" ? 0 : number),
+    0,
+  );
 }
 
 async function loadDetails(target) {
@@ -52,7 +64,11 @@ async function loadDetails(target) {
     failures(target.stats) ? api.getOptional(`${path}/attempts?outcome=failed&limit=1`) : null,
     target.stats.waitingTasks ? api.getOptional(`${path}/waiting?limit=1`) : null,
   ]);
-  details.set(target.name, { mark: mark(target), failure: failed?.attempts[0], next: waiting?.waiting[0]?.nextTryAt });
+  details.set(target.name, {
+    mark: mark(target),
+    failure: failed?.attempts[0],
+    next: waiting?.waiting[0]?.nextTryAt,
+  });
 }
 
 function announceChanges(page, targets) {
@@ -67,7 +83,12 @@ function announceChanges(page, targets) {
 }
 
 export function targetsTable(targets, caption) {
-  const rows = targets.map((target) => ({ key: target.name, name: target.name, test: "target-row", cells: cells(target) }));
+  const rows = targets.map((target) => ({
+    key: target.name,
+    name: target.name,
+    test: "target-row",
+    cells: cells(target),
+  }));
   return table({ caption, columns: COLUMNS, rows, test: "targets" });
 }
 
@@ -76,9 +97,13 @@ function cells(target) {
   const state = stateOf(target);
   return [
     targetLink(target.name, { "data-test": "target-link" }),
-    badge(state, { "data-test": "state", title: state.sentence.filter((it) => typeof it === "string").join("") }),
+    badge(state, {
+      "data-test": "state",
+      title: state.sentence.filter((it) => typeof it === "string").join(""),
+    }),
     [
-      series && sparkline(series.rate, `Events delivered per second in the last hour, now ${rate(now(series.rate))}`),
+      series &&
+        sparkline(series.rate, `Events delivered per second in the last hour, now ${rate(now(series.rate))}`),
       h("span", { class: "figure" }, series ? rate(now(series.rate)) : "–"),
     ],
     h("span", { title: "Of the attempts in the last 5 minutes" }, percent(success(series))),
@@ -102,4 +127,5 @@ function lastError({ failure, hold, state }) {
 }
 
 // What went wrong with an attempt, in words.
-export const errorOf = (attempt) => attempt.error ?? `${attempt.status ?? ""} ${outcomeWords(attempt.outcome)}`.trim();
+export const errorOf = (attempt) =>
+  attempt.error ?? `${attempt.status ?? ""} ${outcomeWords(attempt.outcome)}`.trim();

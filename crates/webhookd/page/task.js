@@ -25,22 +25,61 @@ export function task(page, { parts }) {
   }
 
   function render() {
-    if (!key) return empty("Which task?", "Type its id into the field at the top; / moves the cursor there. Task ids in the other views lead here, too.");
-    const id = h("p", { class: "taskid", key: "id" }, key.length > HEADING ? block(key, { length: 400, test: "task-id" }) : null, copyButton(key, "the id"));
-    if (isTooLong) return [id, empty("This id is too long to be looked up.", "It does not fit into a request. Its stuck events, attempts and dead letters are in the views of the targets.")];
+    if (!key)
+      return empty(
+        "Which task?",
+        "Type its id into the field at the top; / moves the cursor there. Task ids in the other views lead here, too.",
+      );
+    const id = h(
+      "p",
+      { class: "taskid", key: "id" },
+      key.length > HEADING ? block(key, { length: 400, test: "task-id" }) : null,
+      copyButton(key, "the id"),
+    );
+    if (isTooLong)
+      return [
+        id,
+        empty(
+          "This id is too long to be looked up.",
+          "It does not fit into a request. Its stuck events, attempts and dead letters are in the views of the targets.",
+        ),
+      ];
     if (!found) return [id, missing("/tasks/{key}")];
-    const known = found.targets.filter((it) => it.pending.length || it.inFlight || it.attempts.length || it.deadLetters.length);
+    const known = found.targets.filter(
+      (it) => it.pending.length || it.inFlight || it.attempts.length || it.deadLetters.length,
+    );
     if (!known.length) {
-      return [id, empty("Nothing is known of this task.", "It is owed to no target, has no dead letter, and is not among the last attempts of any. Check the id, or the filters of the targets in the configuration.")];
+      return [
+        id,
+        empty(
+          "Nothing is known of this task.",
+          "It is owed to no target, has no dead letter, and is not among the last attempts of any. Check the id, or the filters of the targets in the configuration.",
+        ),
+      ];
     }
     return [
       id,
       h("p", { class: "lead", "data-test": "task-summary" }, summary(known)),
-      known.map((it) => section(it.target, { key: it.target, test: "task-target", aside: h("a", { href: link("targets", [it.target], { key }) }, "Its attempts") }, timeline(it))),
+      known.map((it) =>
+        section(
+          it.target,
+          {
+            key: it.target,
+            test: "task-target",
+            aside: h("a", { href: link("targets", [it.target], { key }) }, "Its attempts"),
+          },
+          timeline(it),
+        ),
+      ),
     ];
   }
 
-  return { title: key ? `Task ${key.slice(0, HEADING)}` : "Task", heading: key ? ["Task ", outside(key, HEADING)] : "Task", load, render };
+  return {
+    title: key ? `Task ${key.slice(0, HEADING)}` : "Task",
+    heading: key ? ["Task ", outside(key, HEADING)] : "Task",
+    load,
+    render,
+  };
 }
 
 function summary(targets) {
@@ -51,7 +90,9 @@ function summary(targets) {
   const failed = sum((it) => it.attempts.length) - delivered;
   const dead = sum((it) => it.deadLetters.length);
   return [
-    owed ? `${more ? "More than " : ""}${counted(owed, "delivery is", "deliveries are")} owed` : "Nothing is owed",
+    owed
+      ? `${more ? "More than " : ""}${counted(owed, "delivery is", "deliveries are")} owed`
+      : "Nothing is owed",
     targets.some((it) => it.inFlight) ? ", an attempt is under way" : "",
     `. Of the last attempts, ${count(delivered)} succeeded and ${count(failed)} failed.`,
     dead ? ` ${counted(dead, "event is a dead letter", "events are dead letters")}.` : "",
@@ -68,11 +109,23 @@ function timeline(target) {
   return h(
     "ol",
     { class: "timeline" },
-    target.inFlight && h("li", { key: "now" }, badge({ word: "Attempt under way", icon: "retry", tone: "quiet" })),
-    target.nextTryAt && h("li", { key: "next" }, badge({ word: "Next try", icon: "clock", tone: "quiet" }), " ", ago(target.nextTryAt)),
+    target.inFlight &&
+      h("li", { key: "now" }, badge({ word: "Attempt under way", icon: "retry", tone: "quiet" })),
+    target.nextTryAt &&
+      h(
+        "li",
+        { key: "next" },
+        badge({ word: "Next try", icon: "clock", tone: "quiet" }),
+        " ",
+        ago(target.nextTryAt),
+      ),
     later.toReversed().map((it) => entry(`p${it.id}`, "pending", owed(it))),
     target.pendingMore && h("li", { class: "muted" }, "More events wait behind these."),
-    past.map((it) => (it.kind === "dead" ? entry(`d${it.entry}`, "dead", given(it)) : entry(`a${it.number}`, "attempt", tried(it)))),
+    past.map((it) =>
+      it.kind === "dead"
+        ? entry(`d${it.entry}`, "dead", given(it))
+        : entry(`a${it.number}`, "attempt", tried(it)),
+    ),
   );
 }
 
@@ -82,14 +135,30 @@ const owed = (it) => [
   badge({ word: "Owed", icon: "clock", tone: "warn" }),
   " ",
   outside(it.state, 40),
-  h("span", { class: "muted" }, " accepted ", ago(it.acceptedAt), it.attempts ? `, ${counted(it.attempts, "attempt")}` : "", it.notBefore ? [", not before ", ago(it.notBefore)] : "", it.reason ? [": ", outside(it.reason)] : ""),
+  h(
+    "span",
+    { class: "muted" },
+    " accepted ",
+    ago(it.acceptedAt),
+    it.attempts ? `, ${counted(it.attempts, "attempt")}` : "",
+    it.notBefore ? [", not before ", ago(it.notBefore)] : "",
+    it.reason ? [": ", outside(it.reason)] : "",
+  ),
 ];
 
 const tried = (it) => [
   outcome(it),
   " ",
   outside(it.state, 40),
-  h("span", { class: "muted" }, " attempt ", String(it.attempt), ", ", ago(it.at), `, ${milliseconds(it.milliseconds)}`),
+  h(
+    "span",
+    { class: "muted" },
+    " attempt ",
+    String(it.attempt),
+    ", ",
+    ago(it.at),
+    `, ${milliseconds(it.milliseconds)}`,
+  ),
   it.outcome === "2xx" ? null : h("div", null, answer(it)),
 ];
 
@@ -97,6 +166,27 @@ const given = (it) => [
   badge({ word: "Dead letter", icon: "stop", tone: "bad" }),
   " ",
   outside(it.state, 40),
-  h("span", { class: "muted" }, " ", ago(it.diedAt), ": ", reasonWords(it.reason), it.status ? `, ${it.status}` : "", ". "),
-  h("a", { href: link("dead-letters", [], { task: it.task, target: it.target, preview: it.id, of: it.target }) }, "Preview and replay"),
+  h(
+    "span",
+    { class: "muted" },
+    " ",
+    ago(it.diedAt),
+    ": ",
+    reasonWords(it.reason),
+    it.status ? `, ${it.status}` : "",
+    ". ",
+  ),
+  h(
+    "a",
+    {
+      href: link("dead-letters", [], {
+        task: it.task,
+        target: it.target,
+        preview: it.id,
+        of: it.target,
+        entry: it.entry,
+      }),
+    },
+    "Preview and replay",
+  ),
 ];

@@ -21,7 +21,9 @@ export function testEvent(name) {
       result = await api.postText(`/targets/${encodeURIComponent(name)}/test`, text || undefined);
     } catch (error) {
       result = null;
-      failure = error.isUnknownPath ? new Error("This webhookd cannot send test events over its API; use webhookd send.") : error;
+      failure = error.isUnknownPath
+        ? new Error("This webhookd cannot send test events over its API; use webhookd send.")
+        : error;
     }
     busy = false;
     dialog.show(content());
@@ -33,10 +35,27 @@ export function testEvent(name) {
       { on: { submit: send } },
       h("label", { for: "test-event" }, "Event (empty: an example)"),
       h("textarea", { id: "test-event", rows: 5, spellcheck: "false", placeholder: "{ … }" }),
-      h("p", { class: "muted" }, "It is sent at once, past the queue: it is not retried, and not counted. The receiver gets a real request."),
-      h("div", { class: "buttons" }, h("button", { type: "submit", class: "primary", disabled: busy, "data-test": "test-send" }, busy ? "Sending …" : "Send")),
+      h(
+        "p",
+        { class: "muted" },
+        "It is sent at once, past the queue: it is not retried, and not counted. The receiver gets a real request.",
+      ),
+      h(
+        "div",
+        { class: "buttons" },
+        h(
+          "button",
+          { type: "submit", class: "primary", disabled: busy, "data-test": "test-send" },
+          busy ? "Sending …" : "Send",
+        ),
+      ),
     ),
-    h("div", { class: "stack", "aria-live": "polite", "data-test": "test-result" }, failure && notice("bad", failure.message), result && exchange(result)),
+    h(
+      "div",
+      { class: "stack", "aria-live": "polite", "data-test": "test-result" },
+      failure && notice("bad", failure.message),
+      result && exchange(result),
+    ),
   ];
 
   const dialog = open(`Send a test event to ${name}`, content());
@@ -45,7 +64,13 @@ export function testEvent(name) {
 function exchange({ request, answer, error, milliseconds: time }) {
   return [
     error && notice("bad", error),
-    h("h3", null, answer ? `Answer: ${answer.status} after ${milliseconds(time)}` : `No answer after ${milliseconds(time)}`),
+    h(
+      "h3",
+      null,
+      answer
+        ? `Answer: ${answer.status} after ${milliseconds(time)}`
+        : `No answer after ${milliseconds(time)}`,
+    ),
     answer && [block(headerLines(answer.headers)), block(pretty(answer.body ?? ""))],
     h("h3", null, "Request"),
     block([`${request.method} ${request.url}`, headerLines(request.headers)].join("\n")),

@@ -26,7 +26,9 @@ export function duration(seconds) {
 export function milliseconds(value) {
   if (value == null) return "–";
   if (value >= 10_000) return duration(value / 1000);
-  return value >= 1000 ? `${(value / 1000).toFixed(1)} s` : `${Number(value.toPrecision(value < 10 ? 2 : 3))} ms`;
+  return value >= 1000
+    ? `${(value / 1000).toFixed(1)} s`
+    : `${Number(value.toPrecision(value < 10 ? 2 : 3))} ms`;
 }
 
 // A date from RFC 3339 or epoch milliseconds; null if there is none.
@@ -53,6 +55,7 @@ export function ago(moment) {
   const date = dateOf(moment);
   if (!date) return "–";
   const seconds = (Date.now() - date.getTime()) / 1000;
-  const words = Math.abs(seconds) < 1 ? "now" : seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
+  const words =
+    Math.abs(seconds) < 1 ? "now" : seconds < 0 ? `in ${duration(-seconds)}` : `${duration(seconds)} ago`;
   return h("time", { datetime: date.toISOString(), tabindex: "0", "data-exact": exact(date) }, words);
 }

@@ -43,7 +43,12 @@ export function block(text, { length = 4000, test } = {}) {
     "div",
     { "data-test": test },
     h("pre", { tabindex: "0" }, cut(text, length)),
-    h("details", null, h("summary", null, `All ${count(text.length)} characters`), h("pre", { tabindex: "0" }, text)),
+    h(
+      "details",
+      null,
+      h("summary", null, `All ${count(text.length)} characters`),
+      h("pre", { tabindex: "0" }, text),
+    ),
   );
 }
 
@@ -64,12 +69,20 @@ export function copyButton(text, what) {
     setTimeout(() => delete button.dataset.copied, 1500);
   };
   // Browsers have a clipboard for secure pages only.
-  return navigator.clipboard && h("button", { type: "button", class: "small copy", on: { click: copy } }, `Copy ${what}`);
+  return (
+    navigator.clipboard &&
+    h("button", { type: "button", class: "small copy", on: { click: copy } }, `Copy ${what}`)
+  );
 }
 
 // A section with its heading; `aside` stands beside the heading.
 export const section = (title, { aside, test, key } = {}, ...content) =>
-  h("section", { "data-test": test, key }, h("div", { class: "heading" }, h("h2", null, title), aside), content);
+  h(
+    "section",
+    { "data-test": test, key },
+    h("div", { class: "heading" }, h("h2", null, title), aside),
+    content,
+  );
 
 // A figure with its name, and a line of explanation.
 export const tile = ({ name, value, note, extra, test, tone }) =>
@@ -84,7 +97,10 @@ export const tile = ({ name, value, note, extra, test, tone }) =>
 // column heads a row unless another is to. On a narrow screen each row becomes a list of labels and
 // values, so the roles are explicit.
 export function table({ caption, columns, rows, test }) {
-  const heading = Math.max(0, columns.findIndex((it) => it.heading));
+  const heading = Math.max(
+    0,
+    columns.findIndex((it) => it.heading),
+  );
   const head = columns.map(({ label, end }) =>
     h("th", { role: "columnheader", scope: "col", class: end ? "end" : null }, label),
   );
@@ -114,7 +130,9 @@ export function table({ caption, columns, rows, test }) {
           h(
             "tr",
             { role: "row", key: row.key, class: row.tone, "data-test": row.test, "data-name": row.name },
-            row.detail ? h("td", { role: "cell", class: "detail", colspan: columns.length }, row.detail) : row.cells.map(cell),
+            row.detail
+              ? h("td", { role: "cell", class: "detail", colspan: columns.length }, row.detail)
+              : row.cells.map(cell),
           ),
         ),
       ),
@@ -124,9 +142,15 @@ export function table({ caption, columns, rows, test }) {
 
 // What is said where there is nothing, and what to do next.
 export const empty = (title, ...next) =>
-  h("div", { class: "empty", "data-test": "empty" }, h("p", null, h("strong", null, title)), h("p", null, next));
+  h(
+    "div",
+    { class: "empty", "data-test": "empty" },
+    h("p", null, h("strong", null, title)),
+    h("p", null, next),
+  );
 
-export const notice = (tone, ...content) => h("div", { class: `notice ${tone}` }, icon(tone === "info" ? "info" : "broken"), h("div", null, content));
+export const notice = (tone, ...content) =>
+  h("div", { class: `notice ${tone}` }, icon(tone === "info" ? "info" : "broken"), h("div", null, content));
 
 // For a part of the page that this webhookd has no endpoint for.
 export const missing = (path) =>
@@ -134,13 +158,20 @@ export const missing = (path) =>
     "div",
     { class: "notice info", "data-test": "missing" },
     icon("info"),
-    h("div", null, "This webhookd does not have ", h("code", null, `GET /api/v1${path}`), ". A newer one shows it here."),
+    h(
+      "div",
+      null,
+      "This webhookd does not have ",
+      h("code", null, `GET /api/v1${path}`),
+      ". A newer one shows it here.",
+    ),
   );
 
 export const loading = () => h("p", { class: "muted loading" }, "Loading …");
 
 // A target's name, which leads to its view.
-export const targetLink = (name, props = {}) => h("a", { href: link("targets", [name]), class: name.length > ONE_WORD ? null : "name", ...props }, name);
+export const targetLink = (name, props = {}) =>
+  h("a", { href: link("targets", [name]), class: name.length > ONE_WORD ? null : "name", ...props }, name);
 
 // A button for an action that changes something. It is disabled with a read-only token.
 export const action = (page, label, click, { test, tone, disabled } = {}) =>

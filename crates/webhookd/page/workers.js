@@ -6,7 +6,12 @@ import { count, counted } from "./format.js";
 import { duration } from "./time.js";
 import { badge, empty, missing, notice, outside, section, table } from "./widgets.js";
 
-const COLUMNS = [{ label: "Worker" }, { label: "Slots", end: true }, { label: "Lease renewed" }, { label: "Lag", end: true }];
+const COLUMNS = [
+  { label: "Worker" },
+  { label: "Slots", end: true },
+  { label: "Lease renewed" },
+  { label: "Lag", end: true },
+];
 
 export function workers() {
   let list, shared;
@@ -20,7 +25,10 @@ export function workers() {
   function render() {
     if (!list) return missing("/workers");
     if (!list.length && !shared) {
-      return empty("One process delivers.", "The queue is in a directory of this machine. To share the work among several machines, put the queue into PostgreSQL: docs/scale-out.md.");
+      return empty(
+        "One process delivers.",
+        "The queue is in a directory of this machine. To share the work among several machines, put the queue into PostgreSQL: docs/scale-out.md.",
+      );
     }
     const rows = list.map((it) => ({
       key: it.name,
@@ -34,9 +42,32 @@ export function workers() {
       ],
     }));
     return [
-      shared && !shared.reachable ? notice("bad", "The database cannot be reached. Accepted events are in it, and are delivered when it is back.") : null,
-      shared && h("p", { class: "lead" }, `${counted(shared.slots, "slot")} in ${shared.database}; `, shared.unclaimedSlots ? h("strong", { class: "bad" }, `${counted(shared.unclaimedSlots, "slot has", "slots have")} no worker, and nothing of them is delivered.`) : "each has a worker."),
-      list.length ? section("Workers with a lease", {}, table({ caption: "Workers with a lease", columns: COLUMNS, rows, test: "workers" })) : empty("No worker has a lease.", "The log of each worker says why it has none."),
+      shared && !shared.reachable
+        ? notice(
+            "bad",
+            "The database cannot be reached. Accepted events are in it, and are delivered when it is back.",
+          )
+        : null,
+      shared &&
+        h(
+          "p",
+          { class: "lead" },
+          `${counted(shared.slots, "slot")} in ${shared.database}; `,
+          shared.unclaimedSlots
+            ? h(
+                "strong",
+                { class: "bad" },
+                `${counted(shared.unclaimedSlots, "slot has", "slots have")} no worker, and nothing of them is delivered.`,
+              )
+            : "each has a worker.",
+        ),
+      list.length
+        ? section(
+            "Workers with a lease",
+            {},
+            table({ caption: "Workers with a lease", columns: COLUMNS, rows, test: "workers" }),
+          )
+        : empty("No worker has a lease.", "The log of each worker says why it has none."),
     ];
   }
 

@@ -16,11 +16,12 @@ macro_rules! files {
 }
 
 const INDEX: &str = include_str!("../../page/index.html");
-const FILES: [(&str, &str); 29] = files! {
-    "alerts.js" "api.js" "attempts.js" "bulk.js" "chart.js" "config.js" "dead_letters.js" "dialog.js"
-    "dom.js" "format.js" "history.js" "icon.svg" "keyboard.js" "letter.js" "main.js" "overview.js"
-    "page.css" "router.js" "runbook.js" "states.js" "target.js" "targets.js" "targets_table.js" "task.js"
-    "test_event.js" "theme.js" "time.js" "widgets.js" "workers.js"
+const FILES: [(&str, &str); 33] = files! {
+    "alerts.js" "api.js" "attempts.js" "base.css" "bulk.js" "chart.js" "config.js"
+    "dead_letters.js" "dialog.js" "dom.js" "format.js" "forms.css" "history.js" "icon.svg"
+    "keyboard.js" "letter.js" "main.js" "overview.js" "parts.css" "router.js" "runbook.js"
+    "states.js" "tables.css" "target.js" "targets.js" "targets_table.js" "task.js"
+    "test_event.js" "theme.js" "time.js" "views.css" "widgets.js" "workers.js"
 };
 
 /// The runbook of the alerts.
@@ -196,7 +197,7 @@ mod tests {
     async fn files_have_their_type_and_the_policy() {
         for (name, kind) in [
             ("main.js", "text/javascript; charset=utf-8"),
-            ("page.css", "text/css; charset=utf-8"),
+            ("base.css", "text/css; charset=utf-8"),
             ("icon.svg", "image/svg+xml"),
             ("operations.md", "text/markdown; charset=utf-8"),
         ] {
