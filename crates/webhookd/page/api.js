@@ -15,10 +15,7 @@ export class Refused extends Error {
   }
   // Whether this version of webhookd does not have the path at all.
   get isUnknownPath() {
-    return (
-      (this.status === 404 && this.message.startsWith("there is no /")) ||
-      this.message.startsWith('"groups" is not')
-    );
+    return this.status === 404 && this.message.startsWith("there is no /");
   }
 }
 

@@ -19,6 +19,9 @@ const COLUMNS = [
   { label: "Answer" },
 ];
 
+// The log of attempts keeps the beginning of a long key, with … at its end.
+const isCut = (key) => key.length > 300 && key.endsWith("…");
+
 export function attemptsTable(attempts, caption) {
   const rows = attempts.map((attempt) => ({
     key: `${attempt.target}-${attempt.number}`,
@@ -26,7 +29,9 @@ export function attemptsTable(attempts, caption) {
     cells: [
       ago(attempt.at),
       outcome(attempt),
-      h("a", { href: link("tasks", [attempt.key]) }, outside(attempt.key, 60)),
+      isCut(attempt.key)
+        ? outside(attempt.key, 60)
+        : h("a", { href: link("tasks", [attempt.key]) }, outside(attempt.key, 60)),
       outside(attempt.state, 30),
       attempt.attempt,
       milliseconds(attempt.milliseconds),

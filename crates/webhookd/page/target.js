@@ -15,6 +15,8 @@ import { action, badge, block, empty, missing, outside, section, table, tile } f
 
 const ATTEMPTS_A_PAGE = 20;
 const STUCK_TASKS = 50;
+// As many events behind a stuck one are counted.
+const COUNTED_BEHIND = 100;
 
 export function target(page, { parts: [name], query }) {
   const path = `/targets/${encodeURIComponent(name)}`;
@@ -134,6 +136,7 @@ export function target(page, { parts: [name], query }) {
     const columns = [
       { label: "Task" },
       { label: "Reason" },
+      { label: "Accepted" },
       { label: "Attempts", end: true },
       { label: "Next try" },
       { label: "Behind it", end: true },
@@ -144,9 +147,10 @@ export function target(page, { parts: [name], query }) {
       cells: [
         h("a", { href: link("tasks", [it.key]) }, outside(it.key, 80)),
         outside(it.reason),
+        ago(it.acceptedAt),
         it.attempts,
-        ago(it.nextTryAt),
-        count(it.behind),
+        it.nextTryAt ? ago(it.nextTryAt) : "now",
+        it.behind < COUNTED_BEHIND ? count(it.behind) : `${COUNTED_BEHIND} or more`,
       ],
     }));
     return [

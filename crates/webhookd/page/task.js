@@ -7,7 +7,7 @@ import { count, counted } from "./format.js";
 import { link } from "./router.js";
 import { reasonWords } from "./states.js";
 import { ago, dateOf, milliseconds } from "./time.js";
-import { badge, block, copyButton, empty, missing, outside, section } from "./widgets.js";
+import { badge, block, copyButton, empty, missing, notice, outside, section } from "./widgets.js";
 
 // Characters of a task id that are shown in the heading.
 const HEADING = 80;
@@ -60,6 +60,11 @@ export function task(page, { parts }) {
     return [
       id,
       h("p", { class: "lead", "data-test": "task-summary" }, summary(known)),
+      found.deadLettersComplete === false &&
+        notice(
+          "info",
+          "There are more dead letters than are searched for a task; some of its own may be missing.",
+        ),
       known.map((it) =>
         section(
           it.target,
