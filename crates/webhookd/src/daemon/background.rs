@@ -28,7 +28,8 @@ pub(crate) struct BackgroundTasks {
 }
 
 impl BackgroundTasks {
-    /// Starts the last threads, and takes those that reload and send notices: from now on the program is ready.
+    /// Starts the last threads, and takes those that reload and send notices: from now on the program
+    /// is ready.
     ///
     /// # Errors
     /// The system refuses them.
