@@ -730,6 +730,7 @@ fn the_transcripts_of_the_documentation_are_what_is_answered() {
     {
         let path = path
             .replace("{name}", "audit")
+            .replace("{key}", "one")
             .replace("{file}", "main.js")
             .replace("{id}", "evt_00000000000000000000000000000000");
         let url = format!("http://localhost:9480{path}");
