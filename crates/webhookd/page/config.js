@@ -86,8 +86,8 @@ export function config(page) {
       h(
         "div",
         { class: "buttons" },
-        h("button", { type: "submit", "data-test": "validate-submit" }, "Check"),
-        h("span", { class: "muted" }, "Nothing is changed."),
+        h("button", { type: "submit", "data-test": "validate-submit", disabled: page.readOnly }, "Check"),
+        h("span", { class: "muted" }, page.readOnly ? "A read-only token cannot check." : "Nothing is changed."),
       ),
     );
   }
