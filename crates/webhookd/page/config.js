@@ -87,7 +87,11 @@ export function config(page) {
         "div",
         { class: "buttons" },
         h("button", { type: "submit", "data-test": "validate-submit", disabled: page.readOnly }, "Check"),
-        h("span", { class: "muted" }, page.readOnly ? "A read-only token cannot check." : "Nothing is changed."),
+        h(
+          "span",
+          { class: "muted" },
+          page.readOnly ? "A read-only token cannot check." : "Nothing is changed.",
+        ),
       ),
     );
   }

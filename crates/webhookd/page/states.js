@@ -81,7 +81,7 @@ function held(hold) {
     "Held",
     "clock",
     "bad",
-    `${hold?.detail ?? "The receiver refuses the events of all tasks"}. Events are kept, and one a second is sent until one is delivered.`,
+    `The receiver ${hold?.detail ?? "refuses the events of all tasks"}. Events are kept, and one a second is sent until one is delivered.`,
   );
 }
 

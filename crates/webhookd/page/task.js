@@ -106,7 +106,6 @@ function summary(targets) {
 
 // What is to come, then what was, newest first.
 function timeline(target) {
-  const later = target.pending.map((it) => ({ ...it, kind: "pending", time: it.notBefore ?? it.acceptedAt }));
   const past = [
     ...target.attempts.map((it) => ({ ...it, kind: "attempt", time: it.at })),
     ...target.deadLetters.map((it) => ({ ...it, kind: "dead", time: it.diedAt })),
@@ -124,8 +123,8 @@ function timeline(target) {
         " ",
         ago(target.nextTryAt),
       ),
-    later.toReversed().map((it) => entry(`p${it.id}`, "pending", owed(it))),
     target.pendingMore && h("li", { class: "muted" }, "More events wait behind these."),
+    target.pending.toReversed().map((it) => entry(`p${it.id}`, "pending", owed(it))),
     past.map((it) =>
       it.kind === "dead"
         ? entry(`d${it.entry}`, "dead", given(it))
@@ -146,7 +145,7 @@ const owed = (it) => [
     " accepted ",
     ago(it.acceptedAt),
     it.attempts ? `, ${counted(it.attempts, "attempt")}` : "",
-    it.notBefore ? [", not before ", ago(it.notBefore)] : "",
+    dateOf(it.notBefore) > new Date() ? [", not before ", ago(it.notBefore)] : "",
     it.reason ? [": ", outside(it.reason)] : "",
   ),
 ];

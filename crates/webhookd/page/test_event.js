@@ -71,7 +71,10 @@ function exchange({ request, answer, error, milliseconds: time }) {
         ? `Answer: ${answer.status} after ${milliseconds(time)}`
         : `No answer after ${milliseconds(time)}`,
     ),
-    answer && [block(headerLines(answer.headers)), block(pretty(answer.body ?? ""))],
+    answer && [
+      answer.headers.length > 0 && block(headerLines(answer.headers)),
+      block(pretty(answer.body ?? "")),
+    ],
     h("h3", null, "Request"),
     block([`${request.method} ${request.url}`, headerLines(request.headers)].join("\n")),
     block(pretty(request.body ?? "")),
