@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod admin_listeners;
 mod answers;
 mod attempts;
 mod backpressure;

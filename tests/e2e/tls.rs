@@ -62,13 +62,13 @@ for request in seen:
 "#;
 
 /// An authority of our own, in a folder.
-struct Authority {
+pub(crate) struct Authority {
     folder: Folder,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -94,13 +94,13 @@ impl Authority {
             .write(&format!("{name}-key.pem"), key.serialize_pem());
     }
 
-    fn issue_for_hosts(&self, name: &str, hosts: &[&str]) {
+    pub(crate) fn issue_for_hosts(&self, name: &str, hosts: &[&str]) {
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
         let params = CertificateParams::new(hosts).expect("names of hosts");
         self.issue(name, |own| own.subject_alt_names = params.subject_alt_names);
     }
 
-    fn path(&self, file: &str) -> String {
+    pub(crate) fn path(&self, file: &str) -> String {
         let path = self.folder.path().join(file);
         path.to_str().expect("its path is text").to_owned()
     }

@@ -80,8 +80,8 @@ const RULES: &[Rule] = &[
         name: "webhookd",
         may_use: "anyhow axum base64 clap clap_complete clap_mangen crossbeam-channel fastrand \
                   flate2 hmac-sha256 http-body-util hyper hyper-util indicatif jiff \
-                  listenfd memchr prometheus ratatui rustix sd-notify serde serde_json \
-                  signal-hook standardwebhooks strsim subtle tokio tracing \
+                  listenfd memchr prometheus ratatui rustix rustls sd-notify serde serde_json \
+                  signal-hook standardwebhooks strsim subtle tokio tokio-rustls tracing \
                   tracing-subscriber ureq webhook-config webhook-dispatch webhook-event \
                   webhook-model webhook-queue webhook-queue-postgres",
         must_not_reach: &[],

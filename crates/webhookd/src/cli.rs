@@ -31,7 +31,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Run(commands::run::RunArgs),
+    Run(Box<commands::run::RunArgs>),
     Check(commands::check::CheckArgs),
     Config(commands::config_show::ConfigArgs),
     Schema(commands::schema::SchemaArgs),
@@ -63,7 +63,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return print_error(&error, unusable),
     };
     let ended = match command {
-        Command::Run(args) => commands::run::run(args),
+        Command::Run(args) => commands::run::run(*args),
         Command::Check(args) => commands::check::run(args),
         Command::Config(args) => commands::config_show::run(args),
         Command::Schema(args) => commands::schema::run(args),

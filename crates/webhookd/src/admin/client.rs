@@ -1,7 +1,8 @@
 //! The client of the admin API.
 
+use super::options::UNIX;
 use crate::auth::Tokens;
-use crate::http::connect_in;
+use crate::http::{connect_in, split_path};
 use anyhow::{Context, Result, anyhow, bail};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -33,6 +34,8 @@ enum Address {
     Tcp(String),
     /// The socket in the queue's directory.
     Local(PathBuf),
+    /// A socket at this path.
+    Unix(PathBuf),
 }
 
 /// Sends requests to a running program.
@@ -60,17 +63,21 @@ struct Problem {
 }
 
 impl Client {
-    /// A client for an address: `http://HOST:PORT`, `HOST:PORT`, or a port of this machine.
+    /// A client for an address: `http://HOST:PORT`, `HOST:PORT`, a port of this machine, or
+    /// `unix:PATH`.
     ///
     /// # Errors
     /// The address is not valid, or the token cannot be read.
     pub(crate) fn at(address: &str, token_file: Option<&Path>) -> Result<Client> {
-        let authority = authority(address)?;
+        let address = match address.strip_prefix(UNIX) {
+            Some(path) => Address::Unix(PathBuf::from(path)),
+            None => Address::Tcp(authority(address)?),
+        };
         let token = match token_file {
             Some(file) => Tokens::read_one(file)?.authorization(),
             None => None,
         };
-        Client::new(Address::Tcp(authority), token)
+        Client::new(address, token)
     }
 
     /// A client for the program that has a queue open.
@@ -157,6 +164,10 @@ impl Client {
             let stream: Box<dyn Stream> = match &self.address {
                 Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await?),
                 Address::Local(queue) => Box::new(connect_in(queue, SOCKET)?),
+                Address::Unix(path) => {
+                    let (directory, name) = split_path(path)?;
+                    Box::new(connect_in(directory, name)?)
+                }
             };
             anyhow::Ok(stream)
         };
@@ -182,7 +193,7 @@ impl Client {
     fn host(&self) -> &str {
         match &self.address {
             Address::Tcp(authority) => authority,
-            Address::Local(_) => "localhost",
+            Address::Local(_) | Address::Unix(_) => "localhost",
         }
     }
 }
@@ -191,6 +202,7 @@ impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
             Address::Tcp(authority) => write!(f, "webhookd at {authority}"),
+            Address::Unix(path) => write!(f, "webhookd at {UNIX}{}", path.display()),
             Address::Local(queue) => write!(f, "the webhookd that uses {}", queue.display()),
         }
     }
@@ -236,12 +248,13 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
 /// The `HOST:PORT` of an address.
 fn authority(address: &str) -> Result<String> {
-    let wanted = || format!("--admin {address:?}: write http://HOST:PORT, HOST:PORT or PORT");
+    let wanted =
+        || format!("--admin {address:?}: write http://HOST:PORT, HOST:PORT, PORT or unix:PATH");
     let address = address.trim_end_matches('/');
     let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
     if scheme == "https" {
         bail!(
-            "{}; webhookd has no TLS here, so use a tunnel or proxy",
+            "{}; commands use no TLS here, so use --queue on its machine, a tunnel or a proxy",
             wanted()
         );
     }

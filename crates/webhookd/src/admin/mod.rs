@@ -22,7 +22,7 @@ mod vars;
 pub(crate) use options::AdminArgs;
 
 use crate::daemon::{Daemon, INTERVAL};
-use crate::http::{Limits, Listener, Reserve, Server};
+use crate::http::{Limits, Listener, Reserve, Server, ServerTls};
 use crate::periodic::Periodic;
 use alerts::Evaluator;
 use anyhow::Result;
@@ -63,14 +63,20 @@ pub(crate) fn watch(daemon: Arc<Daemon>) -> Result<Periodic> {
     })
 }
 
-/// Serves the admin API at the address of `--admin`, if there is one.
+/// Serves the admin API at the address of `--admin`, if there is one, with `tls` if there is any.
 ///
 /// # Errors
 /// The address is not valid or in use, or the token cannot be read.
-pub(crate) fn listen(server: &mut Server, args: &AdminArgs, daemon: &Arc<Daemon>) -> Result<()> {
+pub(crate) fn listen(
+    server: &mut Server,
+    args: &AdminArgs,
+    tls: Option<&Arc<ServerTls>>,
+    daemon: &Arc<Daemon>,
+) -> Result<()> {
     for (listener, guard) in args.open()? {
-        tracing::info!("the admin API listens on {listener}");
-        serve(server, listener, guard, daemon)?;
+        let shown = args.shown(&listener);
+        tracing::info!("the admin API listens on {shown}");
+        serve(server, (listener, tls.cloned()), guard, daemon)?;
     }
     Ok(())
 }
@@ -81,17 +87,17 @@ pub(crate) fn listen(server: &mut Server, args: &AdminArgs, daemon: &Arc<Daemon>
 /// The socket cannot be made.
 pub(crate) fn listen_in(server: &mut Server, queue: &Path, daemon: &Arc<Daemon>) -> Result<()> {
     let listener = Listener::bind_in(queue, client::SOCKET)?;
-    serve(server, listener, Guard::open(), daemon)
+    serve(server, (listener, None), Guard::open(), daemon)
 }
 
 fn serve(
     server: &mut Server,
-    listener: Listener,
+    (listener, tls): (Listener, Option<Arc<ServerTls>>),
     guard: Guard,
     daemon: &Arc<Daemon>,
 ) -> Result<()> {
     let router: Router = routes().guarded(guard, Arc::clone(daemon));
-    server.serve(listener, LIMITS, TowerToHyperService::new(router))
+    server.serve(listener, tls, LIMITS, TowerToHyperService::new(router))
 }
 
 /// All routes.

@@ -2,10 +2,14 @@
 
 use super::guard::{Guard, TokenFiles};
 use crate::auth::Tokens;
-use crate::http::{Listener, listen};
+use crate::http::{Listener, ServerTls, listen};
 use anyhow::{Context, Result, bail};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the path of a Unix socket follows.
+pub(super) const UNIX: &str = "unix:";
 
 /// The admin API
 #[derive(Clone, Debug, clap::Args)]
@@ -15,7 +19,8 @@ pub(crate) struct AdminArgs {
     ///
     /// It has metrics for Prometheus, probes, and endpoints to inspect and repair. The Unix socket
     /// admin.sock in the queue's directory serves the same to this user only. `systemd` stands for
-    /// every socket that systemd passes as `admin`, `fd:NAME` for one passed under another name.
+    /// every socket that systemd passes as `admin`, `fd:NAME` for one passed under another name, and
+    /// `unix:PATH` for a Unix socket at a path, which this user alone can open.
     #[arg(long, value_name = "[HOST:]PORT")]
     admin: Option<String>,
 
@@ -32,6 +37,21 @@ pub(crate) struct AdminArgs {
     #[arg(long, value_name = "FILE", requires = "admin_token_file")]
     admin_readonly_token_file: Option<PathBuf>,
 
+    /// Serve the admin API over TLS, with the certificate in this file, in PEM
+    ///
+    /// The certificates that lead to its authority follow it. A reload reads the file again.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "admin",
+        requires = "admin_tls_key"
+    )]
+    admin_tls_cert: Option<PathBuf>,
+
+    /// The private key of --admin-tls-cert, in PEM
+    #[arg(long, value_name = "FILE", requires = "admin_tls_cert")]
+    admin_tls_key: Option<PathBuf>,
+
     /// Accept requests whose Host is this name, too
     ///
     /// Otherwise Host must be localhost or the address itself: a web page whose name was made to
@@ -41,6 +61,12 @@ pub(crate) struct AdminArgs {
 }
 
 impl AdminArgs {
+    /// Whether it is a Unix socket of this program.
+    fn is_unix(&self) -> bool {
+        let address = self.admin.as_ref();
+        address.is_some_and(|address| address.starts_with(UNIX))
+    }
+
     /// Opens the listeners, each with its guard.
     ///
     /// # Errors
@@ -62,7 +88,9 @@ impl AdminArgs {
             }
         }
         let passed = address == "systemd" || address.starts_with("fd:");
-        let listeners = if passed || address.contains(':') {
+        let listeners = if let Some(path) = address.strip_prefix(UNIX) {
+            vec![Listener::bind_path(Path::new(path)).context("--admin")?]
+        } else if passed || address.contains(':') {
             listen(address, "--admin", "admin")?
         } else {
             vec![Listener::bind(&format!("127.0.0.1:{address}"), "--admin")?]
@@ -76,13 +104,42 @@ impl AdminArgs {
             .collect()
     }
 
+    /// The certificate and key, read from their files.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub(crate) fn tls(&self) -> Result<Option<Arc<ServerTls>>> {
+        let (Some(certificate), Some(key)) = (&self.admin_tls_cert, &self.admin_tls_key) else {
+            return Ok(None);
+        };
+        let tls = ServerTls::open(certificate, key).context("--admin-tls-cert")?;
+        Ok(Some(Arc::new(tls)))
+    }
+
+    /// Where a listener is, for the log.
+    pub(super) fn shown(&self, listener: &Listener) -> String {
+        let address = self.admin.as_deref().unwrap_or_default();
+        if self.is_unix() {
+            return address.to_owned();
+        }
+        let shown = listener.to_string();
+        match &self.admin_tls_cert {
+            Some(_) => shown.replacen("http://", "https://", 1),
+            None => shown,
+        }
+    }
+
     fn guard(&self, listener: &Listener) -> Result<Guard> {
+        if matches!(listener, Listener::Unix(_)) && self.admin_tls_cert.is_some() {
+            bail!("--admin-tls-cert is for an address; a Unix socket has no TLS");
+        }
         let bound = match listener {
             Listener::Tcp(listener) => listener.local_addr()?.ip(),
             // Its permissions were set by the program that made it; a token may be required, too.
             Listener::Unix(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
-        let is_open = matches!(listener, Listener::Unix(_)) || !bound.is_loopback();
+        let is_passed = matches!(listener, Listener::Unix(_)) && !self.is_unix();
+        let is_open = is_passed || !bound.is_loopback();
         if is_open && self.admin_token_file.is_none() {
             tracing::warn!(
                 "the admin API on {listener} is open to all that can connect: set \

@@ -9,6 +9,7 @@ mod origin;
 mod peer;
 mod server;
 mod socket;
+mod tls;
 mod watched;
 
 pub(crate) use activity::Activity;
@@ -17,4 +18,5 @@ pub(crate) use listener::listen;
 pub(crate) use origin::{Hosts, is_cross_origin, is_cross_site, is_foreign_fetch};
 pub(crate) use peer::Peer;
 pub(crate) use server::Server;
-pub(crate) use socket::{Listener, connect_in};
+pub(crate) use socket::{Listener, connect_in, split_path};
+pub(crate) use tls::ServerTls;

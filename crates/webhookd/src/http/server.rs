@@ -4,6 +4,7 @@ use super::activity::{ConnectionSlot, Connections};
 use super::answered::Answered;
 use super::limits::{Limits, OutOfReserve};
 use super::socket::{AsyncListener, Listener, Stream};
+use super::tls::ServerTls;
 use super::watched::Watched;
 use anyhow::{Context, Result};
 use hyper::Request;
@@ -49,13 +50,14 @@ impl Server {
         })
     }
 
-    /// Serves the connections of `listener`.
+    /// Serves the connections of `listener`, with `tls` if there is any.
     ///
     /// # Errors
     /// The listener cannot be used.
     pub(crate) fn serve<S, B>(
         &mut self,
         listener: Listener,
+        tls: Option<Arc<ServerTls>>,
         limits: Limits,
         service: S,
     ) -> Result<()>
@@ -73,7 +75,7 @@ impl Server {
             .into_async()
             .with_context(|| format!("cannot listen on {shown}"))?;
         let stop = self.stop.subscribe();
-        let accepting = accept(listener, limits, service, stop);
+        let accepting = accept((listener, tls), limits, service, stop);
         self.listening.push(self.runtime.spawn(accepting));
         Ok(())
     }
@@ -110,7 +112,7 @@ impl Server {
 }
 
 async fn accept<S, B>(
-    listener: AsyncListener,
+    (listener, tls): (AsyncListener, Option<Arc<ServerTls>>),
     limits: Limits,
     service: S,
     mut stop: watch::Receiver<bool>,
@@ -139,8 +141,9 @@ where
             Ok((stream, slot)) => {
                 let watcher = watched.watcher();
                 let (service, stop) = (service.clone(), stop.clone());
+                let opened = (stream, tls.clone());
                 tokio::spawn(serve_connection(
-                    stream, slot, limits, service, watcher, stop,
+                    opened, slot, limits, service, watcher, stop,
                 ));
             }
             // Most likely out of descriptors, so one is freed.
@@ -153,7 +156,7 @@ where
 }
 
 async fn serve_connection<S, B>(
-    stream: Stream,
+    (mut stream, tls): (Stream, Option<Arc<ServerTls>>),
     slot: ConnectionSlot,
     limits: Limits,
     service: S,
@@ -176,6 +179,18 @@ async fn serve_connection<S, B>(
         _ = stop.wait_for(|stop| *stop) => return,
     }
     let peer = stream.peer();
+    if let Some(tls) = tls {
+        let handshake = tokio::time::timeout(limits.head_timeout, stream.into_tls(&tls));
+        stream = tokio::select! {
+            secured = handshake => match secured {
+                Ok(Ok(stream)) => stream,
+                // The peer was too slow, or speaks no TLS that is understood.
+                _ => return,
+            },
+            () = activity.over(&limits) => return,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+    }
     let slot = &slot;
     let service = service_fn(move |mut request: Request<Incoming>| {
         let activity = Arc::clone(&slot.activity);

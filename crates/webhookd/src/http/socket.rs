@@ -1,18 +1,20 @@
 //! Sockets: a TCP port or a Unix socket, to listen on and to connect to.
 
 use super::peer::Peer;
-use anyhow::{Context, Result};
+use super::tls::ServerTls;
+use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags, open};
 use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// Connections that may wait to be accepted, if the system allows as many. A peer beyond them tries
 /// again after a second.
@@ -60,6 +62,27 @@ impl Listener {
         Ok(Listener::Unix(listener))
     }
 
+    /// Listens on a socket at a path, for this user alone. A socket that is left from before is
+    /// replaced.
+    ///
+    /// # Errors
+    /// Another process listens there, there is something else than a socket, or the socket cannot
+    /// be made.
+    pub(crate) fn bind_path(path: &Path) -> Result<Listener> {
+        let (directory, name) = split_path(path)?;
+        let shown = path.display();
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                bail!("{shown} is not a socket: remove it, or name another path");
+            }
+            Ok(_) if connect(directory, name).is_ok() => {
+                let error = io::Error::from(io::ErrorKind::AddrInUse);
+                Err(error).with_context(|| format!("another process listens on {shown}"))
+            }
+            _ => Listener::bind_in(directory, name),
+        }
+    }
+
     pub(super) fn into_async(self) -> io::Result<AsyncListener> {
         Ok(match self {
             Listener::Tcp(listener) => {
@@ -79,10 +102,25 @@ impl Listener {
 /// # Errors
 /// No process listens there, or that of another user does.
 pub(crate) fn connect_in(directory: &Path, name: &str) -> Result<UnixStream> {
-    let directory = open_directory(directory)?;
-    let stream = std::os::unix::net::UnixStream::connect(short_path(&directory, name))?;
+    let stream = connect(directory, name)?;
     stream.set_nonblocking(true)?;
     Ok(UnixStream::from_std(stream)?)
+}
+
+fn connect(directory: &Path, name: &str) -> io::Result<std::os::unix::net::UnixStream> {
+    let directory = open_directory(directory)?;
+    std::os::unix::net::UnixStream::connect(short_path(&directory, name))
+}
+
+/// The directory and the name of a socket.
+///
+/// # Errors
+/// The path names no file.
+pub(crate) fn split_path(path: &Path) -> Result<(&Path, &str)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.with_context(|| format!("{} names no socket", path.display()))?;
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    Ok((directory.unwrap_or(Path::new(".")), name))
 }
 
 fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
@@ -133,20 +171,40 @@ impl AsyncListener {
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
+    /// Secures a TCP connection: waits for the peer's part of the handshake.
+    ///
+    /// # Errors
+    /// The handshake failed, or it is no TCP connection.
+    pub(super) async fn into_tls(self, tls: &ServerTls) -> io::Result<Stream> {
+        match self {
+            Stream::Tcp(stream) => {
+                let stream = tls.acceptor().accept(stream).await?;
+                Ok(Stream::Tls(Box::new(stream)))
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Waits until there is something to read, or the peer has closed its side.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.readable().await,
             Stream::Unix(stream) => stream.readable().await,
+            Stream::Tls(stream) => stream.get_ref().0.readable().await,
         }
     }
 
     pub(super) fn peer(&self) -> Peer {
         match self {
             Stream::Tcp(stream) => stream.peer_addr().map_or(Peer::Unknown, Peer::Tcp),
+            Stream::Tls(stream) => {
+                let address = stream.get_ref().0.peer_addr();
+                address.map_or(Peer::Unknown, Peer::Tcp)
+            }
             Stream::Unix(stream) => stream
                 .peer_cred()
                 .map_or(Peer::Unknown, |peer| Peer::Local {
@@ -162,6 +220,7 @@ macro_rules! either {
         match $stream.get_mut() {
             Stream::Tcp($inner) => $call,
             Stream::Unix($inner) => $call,
+            Stream::Tls($inner) => $call,
         }
     };
 }
@@ -197,6 +256,7 @@ impl AsyncWrite for Stream {
         match self {
             Stream::Tcp(stream) => stream.is_write_vectored(),
             Stream::Unix(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 

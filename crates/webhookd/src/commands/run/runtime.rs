@@ -20,7 +20,7 @@ use crate::sources::{
     Acks, Feeder, Follower, InputStats, Inputs, Listening, Opened, Rejects, Report, Stream,
 };
 use crate::summary::Summary;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
 use indicatif::HumanBytes;
 use std::ops::ControlFlow;
@@ -126,16 +126,21 @@ impl Runtime {
         log_start(config.queue(), &dispatcher.monitor(), is_short);
         let progress = show_progress(&console, dispatcher.monitor(), &stats)?;
         let reloader = Arc::new(Reloader::new(file, look, dispatcher.control()));
+        let admin_tls = args.admin.tls()?;
         let reload_keys = opened.as_ref().map(Opened::reload_keys);
         let of_files = files.iter().map(|file| Arc::clone(&file.input));
         let needed: Vec<Arc<str>> = of_files.chain(streams.iter().map(Stream::input)).collect();
         let log_to_reopen = deliveries.clone();
+        let reloaded_tls = admin_tls.clone();
         reloader.also(move |config| {
             if let Some(deliveries) = &log_to_reopen {
                 deliveries.reopen();
             }
             if let Some(gone) = needed.iter().find(|name| config.input(name).is_none()) {
                 bail!("a source reads the input {gone}, which the file no longer has");
+            }
+            if let Some(tls) = &reloaded_tls {
+                tls.reload().context("the certificate of --admin")?;
             }
             reload_keys.as_ref().map_or(Ok(()), |reload| reload())
         });
@@ -150,7 +155,7 @@ impl Runtime {
         if has_queue {
             admin::listen_in(&mut server, &directory, &daemon)?;
         }
-        admin::listen(&mut server, &args.admin, &daemon)?;
+        admin::listen(&mut server, &args.admin, admin_tls.as_ref(), &daemon)?;
 
         let (sender, messages) = crossbeam_channel::unbounded();
         let reload = ReloadThread::start(Arc::clone(&reloader), args.reload.watch)?;

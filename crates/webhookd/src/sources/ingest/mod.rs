@@ -142,7 +142,7 @@ impl Opened {
                 let (ingest, hosts) = (Arc::clone(&ingest), hosts.clone());
                 async move { Ok::<_, Infallible>(ingest.answer(request, hosts.as_deref()).await) }
             });
-            server.serve(listener, limits, service)?;
+            server.serve(listener, None, limits, service)?;
         }
         Ok(Listening { server })
     }
