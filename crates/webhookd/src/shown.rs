@@ -5,7 +5,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{Result, Write};
-use webhook_config::Target;
+use webhook_config::{SecretMask, Target};
 
 /// A target whose requests are shown.
 #[derive(Clone, Copy)]
@@ -77,21 +77,11 @@ impl<'a> Shown<'a> {
 
     /// A text of the receiver, which may repeat the secrets of the request.
     pub(crate) fn answer(&self, text: &[u8]) -> String {
-        let mut text = String::from_utf8_lossy(text).into_owned();
-        for header in self.target.header_list() {
-            let value = header.value().to_str().unwrap_or_default();
-            if self.secrets || header.shown() == value {
-                continue;
-            }
-            // A credential follows its scheme, and may be repeated alone.
-            let credential = value.rsplit(' ').next().unwrap_or_default();
-            for secret in [value, credential] {
-                if !secret.is_empty() {
-                    text = text.replace(secret, header.shown());
-                }
-            }
+        let text = String::from_utf8_lossy(text);
+        match self.secrets {
+            true => text.into_owned(),
+            false => SecretMask::of(self.target).apply(&text).into_owned(),
         }
-        text
     }
 
     pub(crate) fn url(&self) -> String {

@@ -147,7 +147,7 @@ impl Tested {
                     .collect(),
                 body: shown.answer(&answer.body),
             }),
-            error: Some(shown.answer(delivery.detail.as_bytes())).filter(|it| !it.is_empty()),
+            error: Some(delivery.detail.clone()).filter(|it| !it.is_empty()),
             milliseconds: delivery.took.as_secs_f64() * 1e3,
         }
     }
