@@ -40,6 +40,7 @@ export function deadLetters(page, { query }) {
   );
   const chosen = new Map();
   let letters, groups, names, next, dialog;
+  let isOver = false;
 
   async function load() {
     const { cursor } = query;
@@ -53,11 +54,18 @@ export function deadLetters(page, { query }) {
     names = targets.map((it) => it.name);
     const here = new Set(letters.map(keyOf));
     for (const key of chosen.keys()) if (!here.has(key)) chosen.delete(key);
-    if (query.preview && !dialog) dialog = preview(page, query, closed);
+    if (query.preview && !dialog && !isOver) dialog = preview(page, query, closed);
   }
+
+  // A load that ends later opens no preview.
+  const leave = () => {
+    isOver = true;
+    dialog?.leave();
+  };
 
   // Takes the preview out of the address.
   const closed = () => {
+    isOver = true;
     dialog = null;
     if (location.hash.includes("preview="))
       go("dead-letters", [], { ...query, preview: null, of: null, entry: null });
@@ -236,7 +244,7 @@ export function deadLetters(page, { query }) {
     letter.detail && h("div", { class: "muted" }, outside(letter.detail, 90)),
   ];
 
-  return { title: "Dead letters", load, render, leave: () => dialog?.leave() };
+  return { title: "Dead letters", load, render, leave };
 }
 
 const keyOf = (letter) => `${letter.target}:${letter.entry}`;

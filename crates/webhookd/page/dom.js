@@ -98,7 +98,7 @@ function listen(node, event) {
 
 // The text with each control, format and bidirectional character written as \u{…}, so that text from
 // outside can neither hide nor reorder anything.
-function visible(text, keepLines = false) {
+export function visible(text, keepLines = false) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (unseen) =>
     keepLines && (unseen === "\n" || unseen === "\t") ? unseen : escaped(unseen),
   );

@@ -1,7 +1,7 @@
 // Starts the page: shows the view of the address, polls, and says when webhookd does not answer.
 
 import * as api from "./api.js";
-import { h, render } from "./dom.js";
+import { h, render, visible } from "./dom.js";
 import * as keyboard from "./keyboard.js";
 import { current, go, link } from "./router.js";
 import { nextTheme, theme } from "./theme.js";
@@ -72,17 +72,19 @@ function navigate() {
   const address = current();
   const known = VIEWS.find(([name]) => name === address.view);
   if (!known) return go("overview");
+  const focused = document.activeElement;
   const isOther = viewName !== location.hash.split("?")[0];
   viewName = location.hash.split("?")[0];
   view?.leave?.();
   view = known[2](page, address);
   failure = null;
   isLoaded = false;
-  document.title = `${view.title} · webhookd`;
+  document.title = visible(`${view.title} · webhookd`);
   show();
   if (isOther) {
     scrollTo(0, 0);
-    if (document.activeElement !== document.body && document.activeElement.id !== "search-text")
+    // A link that had the focus may be gone from the document by now.
+    if (focused !== document.body && focused.id !== "search-text")
       byId("view").focus({ preventScroll: true });
   }
   poll();
