@@ -29,6 +29,7 @@ mod notices;
 mod notify;
 mod only_changes;
 mod packaging;
+mod page;
 mod postgres;
 mod queue_copy;
 mod queue_files;

@@ -4,11 +4,11 @@
 //! and [`Client`] sends them.
 
 use crate::packages::skip;
-use crate::{Client, DEADLINE, Folder, Launch, Process};
+use crate::{Client, DEADLINE, Folder, Launch, Process, Signal};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Keeps Chromium from what needs a display, a sandbox (which root cannot have) or other machines,
@@ -79,14 +79,7 @@ impl Browser {
         let folder = Folder::new();
         let home = folder.path().to_str().expect("a temporary path is text");
         let profile = format!("--user-data-dir={home}/profile");
-        let driver = Launch::of(driver).arg("--port=0").env("HOME", home).spawn();
-        let seen = driver.progress.wait(DEADLINE, |seen| {
-            port(&seen.stdout).is_some() || seen.status.is_some()
-        });
-        let port = port(&seen.stdout);
-        let said = String::from_utf8_lossy(&seen.stdout).into_owned();
-        drop(seen);
-        let port = port.unwrap_or_else(|| panic!("chromedriver does not start: {said}"));
+        let (driver, port) = start(&driver, home);
         let script = "trap '' TERM INT; read _; kill -KILL $0";
         let guard = Launch::of("sh").args(["-c", script, &driver.id().to_string()]);
         let mut browser = Browser {
@@ -316,6 +309,27 @@ fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = std::env::split_paths(&path).map(|folder| folder.join(name));
     found.find(|program| program.is_file())
+}
+
+/// Starts the driver; its port. It may choose one that is free for IPv6 alone, and ends then.
+fn start(driver: &Path, home: &str) -> (Process, u16) {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let driver = Launch::of(driver).arg("--port=0").env("HOME", home);
+        let driver = driver.spawn();
+        let seen = driver.progress.wait(DEADLINE, |seen| {
+            port(&seen.stdout).is_some() || seen.status.is_some()
+        });
+        let port = port(&seen.stdout);
+        drop(seen);
+        if let Some(port) = port {
+            return (driver, port);
+        }
+        driver.signal(Signal::KILL);
+        let said = String::from_utf8_lossy(&driver.wait().stdout).into_owned();
+        let is_passing = said.contains("port not available") && Instant::now() < deadline;
+        assert!(is_passing, "chromedriver does not start: {said}");
+    }
 }
 
 /// The port that the driver tells.
