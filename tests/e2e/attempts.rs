@@ -132,7 +132,8 @@ fn a_task_shows_what_is_owed_and_why_and_a_stuck_one_what_waits_behind_it() {
     let receiver =
         Receiver::start(
             |request| match String::from_utf8_lossy(&request.body).contains("stuck") {
-                true => Reply::status(503),
+                // Unlike a 5xx, it lets no retry be made before its time.
+                true => Reply::status(404),
                 false => Reply::status(200),
             },
         );
@@ -163,7 +164,7 @@ fn a_task_shows_what_is_owed_and_why_and_a_stuck_one_what_waits_behind_it() {
     assert_eq!(waiting["more"], false);
     for (member, value) in [
         ("key", json!("stuck")),
-        ("reason", json!("the receiver answered 503")),
+        ("reason", json!("the receiver answered 404")),
         ("attempts", json!(1)),
         ("behind", json!(2)),
     ] {
@@ -177,7 +178,7 @@ fn a_task_shows_what_is_owed_and_why_and_a_stuck_one_what_waits_behind_it() {
     assert_eq!(of_audit["target"], "audit");
     assert_eq!(of_audit["pending"].as_array().map(Vec::len), Some(3));
     let first = &of_audit["pending"][0];
-    assert_eq!(first["reason"], "the receiver answered 503");
+    assert_eq!(first["reason"], "the receiver answered 404");
     assert_eq!(first["state"], "RUNNING");
     assert!(of_audit["nextTryAt"].is_string(), "{task:#}");
     assert_eq!(of_audit["inFlight"], false);
