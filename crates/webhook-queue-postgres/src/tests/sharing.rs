@@ -424,9 +424,9 @@ fn a_worker_that_stalls_under_load_repeats_what_was_under_way_at_most() {
     }
     wait_for("the loss", || stalled.lost() == 1);
     stage.wait_for_deliveries(300);
-    let keys = usize::try_from(KEYS).expect("it is small") * 2;
+    let queues: Vec<_> = workers.iter().map(|it| it.queue.clone()).collect();
     let (repeated, fenced) = stage.end(workers);
-    assert!(repeated <= keys && fenced <= keys, "{repeated} {fenced}");
+    assert_were_under_way(repeated, fenced, &queues);
 }
 
 #[test]
@@ -443,7 +443,17 @@ fn a_crash_of_the_server_under_load_loses_nothing() {
         stage.postgres.terminate_connections();
         stage.wait_for_deliveries(100);
     }
-    let keys = usize::try_from(KEYS).expect("it is small") * 2;
-    let (repeated, _) = stage.end(workers);
-    assert!(repeated <= keys, "{repeated}");
+    let queues: Vec<_> = workers.iter().map(|it| it.queue.clone()).collect();
+    let (repeated, fenced) = stage.end(workers);
+    assert_were_under_way(repeated, fenced, &queues);
+}
+
+/// An event is repeated only if the claim ended under which it was delivered, so that its settlement
+/// was fenced. Each time that a worker loses its lease, one delivery of each key can be under way. A
+/// busy machine, or a server that starts slowly, costs more leases than one.
+fn assert_were_under_way(repeated: usize, fenced: usize, queues: &[Arc<PostgresQueue>]) {
+    let losses: u64 = queues.iter().map(|it| it.worker.lease.lost()).sum();
+    let under_way = KEYS * queues.len() as u64 * losses.max(1);
+    assert!(repeated <= fenced, "{repeated} of {fenced}");
+    assert!(fenced as u64 <= under_way, "{fenced} at {losses} losses");
 }
