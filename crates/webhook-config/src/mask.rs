@@ -2,6 +2,9 @@
 
 use crate::secret::MASK;
 use crate::target::Target;
+use crate::url::percent_decoded;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -21,16 +24,20 @@ impl SecretMask {
         let mut values: Vec<String> = hidden.map(|it| it.text().to_owned()).collect();
         let proxy = target.proxy().and_then(|proxy| proxy.authorization());
         values.extend(proxy.and_then(|value| value.to_str().ok().map(str::to_owned)));
-        // A receiver may quote the token without its scheme: `Bearer TOKEN`.
-        let tokens = values.iter().filter_map(|value| value.rsplit_once(' '));
-        let tokens: Vec<String> = tokens.map(|(_, token)| token.to_owned()).collect();
-        values.extend(tokens);
+        let parts: Vec<String> = values.iter().flat_map(|value| credentials(value)).collect();
+        values.extend(parts);
         let template = target.template().into_iter();
         values.extend(template.flat_map(|it| it.secret_texts().map(str::to_owned)));
-        values.extend(target.url().secret_texts().map(str::to_owned));
+        for text in target.url().secret_texts() {
+            values.push(text.to_owned());
+            values.extend(String::from_utf8(percent_decoded(text)));
+        }
+        let escaped: Vec<String> = values.iter().map(|value| in_json(value)).collect();
+        values.extend(escaped);
         values.retain(|secret| secret.len() >= SHORTEST);
         // One that contains another is masked before it.
-        values.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        values.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        values.dedup();
         SecretMask(values)
     }
 
@@ -47,6 +54,32 @@ impl SecretMask {
     }
 }
 
+/// What a receiver may quote of a header's value: the token without its scheme, as of `Bearer TOKEN`,
+/// and the user name and password of `Basic`, decoded.
+fn credentials(value: &str) -> Vec<String> {
+    let Some((scheme, token)) = value.rsplit_once(' ') else {
+        return Vec::new();
+    };
+    let mut found = vec![token.to_owned()];
+    if scheme.eq_ignore_ascii_case("Basic")
+        && let Ok(bytes) = STANDARD.decode(token)
+        && let Ok(pair) = String::from_utf8(bytes)
+    {
+        found.extend(
+            pair.split_once(':')
+                .map(|(_, password)| password.to_owned()),
+        );
+        found.push(pair);
+    }
+    found
+}
+
+/// A text as it is within a string of JSON.
+fn in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
 impl fmt::Debug for SecretMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretMask({})", self.0.len())
@@ -59,10 +92,11 @@ mod tests {
 
     #[test]
     fn a_text_that_quotes_the_request_shows_no_secret_of_the_target() {
-        let url = "https://hooks.example.com/services/a1B2c3D4e5F6g7H8i9J0/in?token=hunter22";
+        let url = "https://hooks.example.com/services/a1B2c3D4e5F6g7H8i9J0/in?token=hunter%2F22";
         let target = Target::builder(TargetUrl::parse(url).unwrap())
             .header("Authorization", "Bearer s3cr3t-of-mine")
             .header("X-Team", "infrastructure")
+            .header("X-Api-Key", r#"quo"ted\key"#)
             .proxy(ProxyUrl::parse("http://user:hunter2@proxy:3128").ok())
             .build()
             .unwrap();
@@ -81,12 +115,15 @@ mod tests {
                 "POST /services/a1B2c3D4e5F6g7H8i9J0/in",
                 "POST /services/***/in",
             ),
-            ("?token=hunter22", "?token=***"),
+            ("?token=hunter%2F22", "?token=***"),
+            ("the token hunter/22 is unknown", "the token *** is unknown"),
+            (r#"{"key": "quo\"ted\\key"}"#, r#"{"key": "***"}"#),
             ("Basic dXNlcjpodW50ZXIy", "***"),
+            ("user:hunter2 and hunter2", "*** and ***"),
         ] {
             assert_eq!(mask.apply(text), masked);
         }
-        assert_eq!(format!("{mask:?}"), "SecretMask(6)");
+        assert_eq!(format!("{mask:?}"), "SecretMask(11)");
     }
 
     #[test]
