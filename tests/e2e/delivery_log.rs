@@ -122,10 +122,17 @@ fn a_delivery_log_that_is_not_read_keeps_no_event_from_its_receiver() {
 fn a_delivery_log_that_cannot_be_written_is_an_error_at_the_start() {
     let folder = Folder::new();
     let config = folder.config(&config("http://127.0.0.1:1/"));
+    let fifo = folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("there is mkfifo").success());
     for (args, expected) in [
         (
             &["--delivery-log", "missing/log"][..],
             "cannot write the delivery log to missing/log",
+        ),
+        (
+            &["--delivery-log", fifo.to_str().expect("it is UTF-8")],
+            "no process reads the FIFO of the delivery log",
         ),
         (
             &["--acks", "-", "--delivery-log", "-"],

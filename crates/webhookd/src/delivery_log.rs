@@ -6,9 +6,12 @@
 use crate::attempt_json::AttemptJson;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -132,10 +135,22 @@ impl DeliveryLogSender {
     }
 }
 
-/// Opens a file to append to it.
+/// Opens a file to append to it. A FIFO must have a reader, which is not waited for.
 fn open(path: &Path) -> Result<File> {
-    let file = File::options().create(true).append(true).open(path);
-    file.with_context(|| format!("cannot write the delivery log to {}", path.display()))
+    let failed = || format!("cannot write the delivery log to {}", path.display());
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = File::options();
+    options.create(true).append(true).custom_flags(flags);
+    let file = match options.open(path) {
+        Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+            return Err(error).with_context(failed).context(
+                "no process reads the FIFO of the delivery log: start its reader before webhookd",
+            );
+        }
+        opened => opened.with_context(failed)?,
+    };
+    fcntl_setfl(&file, OFlags::APPEND).with_context(failed)?;
+    Ok(file)
 }
 
 /// The state of the thread.
