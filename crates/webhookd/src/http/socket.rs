@@ -4,6 +4,7 @@ use super::peer::Peer;
 use super::tls::ServerTls;
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::fmt;
 use std::fs::Permissions;
 use std::io;
@@ -75,7 +76,7 @@ impl Listener {
             Ok(found) if !found.file_type().is_socket() => {
                 bail!("{shown} is not a socket: remove it, or name another path");
             }
-            Ok(_) if connect(directory, name).is_ok() => {
+            Ok(_) if !is_left_over(directory, name) => {
                 let error = io::Error::from(io::ErrorKind::AddrInUse);
                 Err(error).with_context(|| format!("another process listens on {shown}"))
             }
@@ -102,14 +103,23 @@ impl Listener {
 /// # Errors
 /// No process listens there, or that of another user does.
 pub(crate) fn connect_in(directory: &Path, name: &str) -> Result<UnixStream> {
-    let stream = connect(directory, name)?;
-    stream.set_nonblocking(true)?;
-    Ok(UnixStream::from_std(stream)?)
+    Ok(UnixStream::from_std(connect(directory, name)?.into())?)
 }
 
-fn connect(directory: &Path, name: &str) -> io::Result<std::os::unix::net::UnixStream> {
+/// Whether no process listens on a socket that exists. One that this user may not connect to, or whose
+/// backlog is full, has a listener.
+fn is_left_over(directory: &Path, name: &str) -> bool {
+    connect(directory, name).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Connects, and does not wait for a listener whose backlog is full.
+fn connect(directory: &Path, name: &str) -> io::Result<OwnedFd> {
     let directory = open_directory(directory)?;
-    std::os::unix::net::UnixStream::connect(short_path(&directory, name))
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(short_path(&directory, name))?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket)
 }
 
 /// The directory and the name of a socket.
@@ -118,7 +128,8 @@ fn connect(directory: &Path, name: &str) -> io::Result<std::os::unix::net::UnixS
 /// The path names no file.
 pub(crate) fn split_path(path: &Path) -> Result<(&Path, &str)> {
     let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.with_context(|| format!("{} names no socket", path.display()))?;
+    let name =
+        name.with_context(|| format!("{path:?} names no socket: write unix:DIRECTORY/NAME"))?;
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     Ok((directory.unwrap_or(Path::new(".")), name))
 }
@@ -272,5 +283,37 @@ impl AsyncWrite for Stream {
         context: &mut task::Context<'_>,
     ) -> task::Poll<io::Result<()>> {
         either!(self, inner => Pin::new(inner).poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_with_a_full_backlog_keeps_its_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let Listener::Unix(listener) = Listener::bind_path(&path).unwrap() else {
+            panic!("it is a Unix socket");
+        };
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(connection) = connect(folder.path(), "api.sock") {
+            waiting.push(connection);
+            assert!(waiting.len() < 100, "the backlog is not bounded");
+        }
+        let error = Listener::bind_path(&path).unwrap_err();
+        assert!(error.to_string().contains("another process listens on"));
+        drop(listener);
+        assert!(Listener::bind_path(&path).is_ok(), "it is left over");
+    }
+
+    #[test]
+    fn a_path_without_a_name_is_rejected_with_what_to_write() {
+        for path in ["", "..", "/"] {
+            let error = split_path(Path::new(path)).unwrap_err().to_string();
+            assert!(error.contains("write unix:DIRECTORY/NAME"), "{error}");
+        }
     }
 }
