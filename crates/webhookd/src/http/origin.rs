@@ -21,7 +21,7 @@ impl Hosts {
     /// Whether a request's `Host` is one of these. Another name was made to resolve to this address
     /// (DNS rebinding). HTTP/1.0 has no `Host`.
     pub(crate) fn accept(&self, headers: &HeaderMap) -> bool {
-        headers.get(HOST).is_none_or(|host| self.knows(host))
+        headers.get_all(HOST).iter().all(|host| self.knows(host))
     }
 
     fn knows(&self, host: &HeaderValue) -> bool {
@@ -59,25 +59,27 @@ pub(crate) fn is_cross_origin(headers: &HeaderMap) -> bool {
             .or_else(|| origin.strip_prefix(b"https://"));
         authority.is_some() && authority == headers.get(HOST).map(HeaderValue::as_bytes)
     };
-    headers.get(ORIGIN).is_some_and(|origin| !same(origin))
+    headers.get_all(ORIGIN).iter().any(|origin| !same(origin))
 }
 
 /// Whether a browser says that a page of another site sent a request.
 pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site");
-    site.is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"))
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    sites.any(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"))
 }
 
 /// Whether a browser says that a page of another origin sent a request. A request without a page
 /// has `none`.
 pub(crate) fn is_foreign_fetch(headers: &HeaderMap) -> bool {
     let own = |site: &HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
-    headers.get("sec-fetch-site").is_some_and(|site| !own(site))
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    sites.any(|site| !own(site))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderName;
 
     #[test]
     fn with_local_hosts_only_names_of_the_public_dns_are_refused() {
@@ -104,5 +106,29 @@ mod tests {
             assert_eq!(hosts.accept(&host_header), is_accepted, "{host}");
         }
         assert!(hosts.accept(&HeaderMap::new()), "HTTP/1.0 has no Host");
+    }
+
+    #[test]
+    fn a_header_that_is_repeated_must_be_good_each_time() {
+        let hosts = Hosts {
+            bound: "127.0.0.1".parse().unwrap(),
+            names: Vec::new(),
+            local_hosts: false,
+        };
+        let repeated = |name: &'static str, values: [&'static str; 2]| {
+            let name = HeaderName::from_static(name);
+            let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("localhost"))]);
+            headers.remove(&name);
+            for value in values {
+                headers.append(&name, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        let host = repeated("host", ["localhost", "evil.example.com"]);
+        assert!(!hosts.accept(&host));
+        let origin = repeated("origin", ["http://localhost", "http://evil.example.com"]);
+        assert!(is_cross_origin(&origin));
+        let site = repeated("sec-fetch-site", ["same-origin", "cross-site"]);
+        assert!(is_foreign_fetch(&site) && is_cross_site(&site));
     }
 }
