@@ -3,8 +3,7 @@
 import { h } from "./dom.js";
 import { bytes } from "./format.js";
 import { link } from "./router.js";
-import { outcomeTone, outcomeWords } from "./states.js";
-import { errorOf } from "./targets_table.js";
+import { beyondStatus, outcomeTone, outcomeWords } from "./states.js";
 import { ago, milliseconds } from "./time.js";
 import { badge, block, outside, table } from "./widgets.js";
 
@@ -18,6 +17,9 @@ const COLUMNS = [
   { label: "Size", end: true },
   { label: "Answer" },
 ];
+
+// Characters of an answer that are seen before it is opened.
+const SUMMARY = 48;
 
 // The log of attempts keeps the beginning of a long key, with … at its end.
 const isCut = (key) => key.length > 300 && key.endsWith("…");
@@ -52,10 +54,16 @@ export function outcome(attempt) {
 // What the receiver answered to a failed attempt, and why it failed.
 export function answer(attempt) {
   if (attempt.outcome === "2xx") return h("span", { class: "muted" }, "–");
-  const error = attempt.error && h("div", null, outside(errorOf(attempt), 200));
+  const words = beyondStatus(attempt.status, attempt.error);
+  const error = words && h("div", null, outside(words, 200));
   if (attempt.answer == null) return error ?? h("span", { class: "muted" }, "–");
   return [
     error,
-    h("details", { "data-test": "answer" }, h("summary", null, "Answer"), block(attempt.answer)),
+    h(
+      "details",
+      { "data-test": "answer" },
+      h("summary", null, "Answer: ", outside(attempt.answer, SUMMARY)),
+      block(attempt.answer),
+    ),
   ];
 }

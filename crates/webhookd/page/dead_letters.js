@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { bytes, count } from "./format.js";
 import { preview } from "./letter.js";
 import { go, link } from "./router.js";
-import { reasonWords } from "./states.js";
+import { beyondStatus, reasonWords } from "./states.js";
 import { ago } from "./time.js";
 import { action, empty, notice, outside, section, table, targetLink } from "./widgets.js";
 
@@ -241,10 +241,16 @@ export function deadLetters(page, { query }) {
       reasonWords(letter.reason),
       letter.status ? `, ${letter.status}` : "",
     ),
-    letter.detail && h("div", { class: "muted" }, outside(letter.detail, 90)),
+    said(letter),
   ];
 
   return { title: "Dead letters", load, render, leave };
+}
+
+// What went wrong, or what the receiver answered if its status says that.
+function said({ status, detail, response }) {
+  const words = beyondStatus(status, detail) || response;
+  return words && h("div", { class: "muted" }, outside(words, 60));
 }
 
 const keyOf = (letter) => `${letter.target}:${letter.entry}`;

@@ -6,7 +6,7 @@ import { open } from "./dialog.js";
 import { h } from "./dom.js";
 import { bytes, counted } from "./format.js";
 import { link } from "./router.js";
-import { reasonWords } from "./states.js";
+import { beyondStatus, reasonWords } from "./states.js";
 import { ago } from "./time.js";
 import { action, block, copyButton, loading, notice, outside, pretty, targetLink } from "./widgets.js";
 
@@ -35,6 +35,7 @@ function content(page, letter, close) {
     close();
     page.reload();
   };
+  const detail = beyondStatus(letter.status, letter.detail);
   const facts = [
     ["Target", targetLink(letter.target)],
     ["Task", h("a", { href: link("tasks", [letter.task]) }, outside(letter.task))],
@@ -45,8 +46,8 @@ function content(page, letter, close) {
     ["Given up", ago(letter.diedAt)],
     ["Attempts", counted(letter.attempts, "attempt")],
     ["Reason", [reasonWords(letter.reason), letter.status ? `, ${letter.status}` : ""]],
-    ["Detail", outside(letter.detail, 500)],
-  ];
+    detail && ["Detail", outside(detail, 500)],
+  ].filter(Boolean);
   const one = { letters: [letter], done };
   return h(
     "div",

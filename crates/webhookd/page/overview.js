@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { bytes, count, counted, percent, rate } from "./format.js";
 import { getHistory, now } from "./history.js";
 import { link } from "./router.js";
-import { loadTargets, targetsTable } from "./targets_table.js";
+import { loadTargets, statesSummary, targetsTable } from "./targets_table.js";
 import { ago, duration, milliseconds } from "./time.js";
 import { icon, missing, section, targetLink, tile } from "./widgets.js";
 
@@ -53,7 +53,7 @@ export function overview(page) {
       history ? null : missing("/history"),
       section(
         "Targets",
-        { test: "targets-section", key: "targets" },
+        { aside: statesSummary(targets), test: "targets-section", key: "targets" },
         targetsTable(targets, "Targets and their state"),
       ),
     ];

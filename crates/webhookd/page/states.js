@@ -56,7 +56,7 @@ export function stateOf(target) {
       "Retrying",
       "retry",
       "warn",
-      `${tasks} ${target.stats.waitingTasks === 1 ? "waits" : "wait"} for the next attempt. Other tasks are delivered.`,
+      `${tasks} ${target.stats.waitingTasks === 1 ? "waits" : "wait"} for the next attempt. They do not hold up the others.`,
     );
   }
   if (target.state === "ok") return state("OK", "ok", "good", "Events are delivered as they come.");
@@ -115,6 +115,10 @@ export function outcomeTone(outcome) {
   if (outcome === "2xx") return "good";
   return outcome === "4xx" || outcome === "3xx" ? "warn" : "bad";
 }
+
+// The words of a failure, unless they say the status alone, which is shown beside them.
+export const beyondStatus = (status, words) =>
+  words === `the receiver answered ${status}` ? null : words;
 
 // Why there was no further attempt for a dead letter.
 const REASONS = {

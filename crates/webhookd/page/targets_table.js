@@ -82,6 +82,14 @@ function announceChanges(page, targets) {
   if (changes.length) page.announce(changes.join(" "));
 }
 
+// How many targets are in each state, in words.
+export function statesSummary(targets) {
+  const numbers = new Map();
+  for (const { word } of targets.map(stateOf)) numbers.set(word, (numbers.get(word) ?? 0) + 1);
+  const parts = [...numbers].map(([word, number]) => `${count(number)} ${word}`);
+  return h("span", { class: "muted" }, parts.join(" · "));
+}
+
 export function targetsTable(targets, caption) {
   const rows = targets.map((target) => ({
     key: target.name,
@@ -123,7 +131,7 @@ function p({ series, stats }, name) {
 
 function lastError({ failure, hold, state }) {
   if (!failure) return outside(state === "held" ? hold.detail : null);
-  return [h("bdi", null, cut(errorOf(failure), 70)), " ", h("span", { class: "muted" }, ago(failure.at))];
+  return [h("bdi", null, cut(errorOf(failure), 70)), ", ", h("span", { class: "muted" }, ago(failure.at))];
 }
 
 // What went wrong with an attempt, in words.

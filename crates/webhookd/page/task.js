@@ -145,7 +145,7 @@ const owed = (it) => [
     " accepted ",
     ago(it.acceptedAt),
     it.attempts ? `, ${counted(it.attempts, "attempt")}` : "",
-    dateOf(it.notBefore) > new Date() ? [", not before ", ago(it.notBefore)] : "",
+    dateOf(it.notBefore) > new Date() ? [", next try ", ago(it.notBefore)] : "",
     it.reason ? [": ", outside(it.reason)] : "",
   ),
 ];
