@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use testkit::{Answer, Folder, Launch, Messages, Receiver, Reply, Signal, free_port, has_curl};
+use testkit::{Answer, Folder, Launch, Messages, Receiver, Reply, Signal, has_curl};
 
 /// The status of a GET by curl, which trusts this authority alone; `None` without an answer.
 fn get(url: &str, authority: &str) -> Option<String> {
@@ -88,14 +88,8 @@ fn the_admin_api_is_served_on_a_unix_socket_at_a_path() {
     let path = folder.path().join("api.sock");
     let address = format!("unix:{}", path.display());
     let launch = |queue: &str| {
-        let port = free_port();
         Launch::with_config(&config)
-            .args([
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-                "--admin",
-                &address,
-            ])
+            .args(["--listen", "127.0.0.1:0", "--admin", &address])
             .args(["--queue", queue])
     };
     let process = launch("one").spawn();

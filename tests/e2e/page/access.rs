@@ -1,7 +1,8 @@
 //! Who may see and change what: tokens, and pages of other sites.
 
 use super::{Page, marked, target};
-use serde_json::json;
+use crate::tls::Authority;
+use serde_json::{Value, json};
 use testkit::{Browser, Folder, Receiver, Reply};
 
 /// A folder with a token in a file.
@@ -115,4 +116,59 @@ fn the_page_of_another_origin_changes_nothing() {
         assert!(refused.count() >= 1, "{console:?}");
     }
     assert_eq!(page.admin.get("/api/v1/targets/audit")["paused"], false);
+}
+
+#[test]
+fn the_page_of_another_origin_cannot_frame_it() {
+    let receiver = Receiver::always(Reply::status(200));
+    let Some(page) = Page::open(&[target("audit", &receiver.url())], &[]) else {
+        return;
+    };
+    let browser = &page.browser;
+    browser.wait_for_text(&marked("target-row"), "audit");
+    let framing = format!(
+        "<!doctype html><title>another</title><iframe src=\"{}\" onload=\"document.title = 'loaded'\">",
+        page.admin.url()
+    );
+    let html = Reply::status(200).header("Content-Type", "text/html");
+    let other = Receiver::always(html.body(framing));
+    browser.console();
+    browser.open(&other.url());
+    browser.wait_for("document.title === 'loaded'");
+    let tree = browser.devtools("Page.getFrameTree", json!({}));
+    let frame = &tree["frameTree"]["childFrames"][0]["frame"];
+    assert_eq!(frame["unreachableUrl"], page.admin.url(), "{tree}");
+    let console = browser.console();
+    let is_refused = |line: &String| line.contains("frame-ancestors 'none'");
+    assert!(console.iter().any(is_refused), "{console:?}");
+}
+
+#[test]
+fn the_page_is_served_over_tls() {
+    let receiver = Receiver::always(Reply::status(200));
+    let authority = Authority::new();
+    authority.issue_for_hosts("server", &["127.0.0.1"]);
+    let (certificate, key) = (
+        authority.path("server.pem"),
+        authority.path("server-key.pem"),
+    );
+    let options = ["--admin-tls-cert", &certificate, "--admin-tls-key", &key];
+    let Some(page) = Page::open(&[target("audit", &receiver.url())], &options) else {
+        return;
+    };
+    let browser = &page.browser;
+    assert!(browser.location().starts_with("https://127.0.0.1:"));
+    page.event("one", 1);
+    browser.click(&marked("target-link"), "audit");
+    browser.wait_for_text(&marked("attempt-row"), "one");
+    browser.click(&marked("pause"), "Pause");
+    browser.click(&marked("dialog-confirm"), "Pause");
+    browser.wait_for_text(&marked("state"), "Paused");
+    let insecure = "return performance.getEntriesByType('resource')
+        .map(it => it.name).filter(it => !it.startsWith('https:'))";
+    assert_eq!(
+        browser.script(insecure, json!([])),
+        Value::from([""; 0].to_vec())
+    );
+    page.expect_no_errors();
 }

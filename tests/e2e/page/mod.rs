@@ -1,11 +1,14 @@
 //! The page that the admin API serves, in a real browser.
 
 mod access;
+mod addresses;
 mod away;
+mod config;
 mod hostile;
 mod keyboard;
 mod recovery;
 mod views;
+mod workers;
 
 use serde_json::{Value, json};
 use testkit::{Admin, Browser, Folder, Launch, Process, event, post};

@@ -91,6 +91,8 @@ impl Browser {
         };
         let options: Vec<&str> = OPTIONS.into_iter().chain([&*profile]).collect();
         let capabilities = json!({
+            // The authorities of tests are known to no browser.
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": { "binary": chromium, "args": options },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         });

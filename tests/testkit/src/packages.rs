@@ -15,7 +15,8 @@ const AXE: &str = "axe-core@4.14.1";
 /// There is no npm, or no registry that has it.
 pub fn axe() -> Result<String, String> {
     let folder = installed("npm", AXE, |folder| {
-        let npm = "install --ignore-scripts --no-audit --no-fund --no-package-lock --prefix";
+        let npm = "install --ignore-scripts --no-audit --no-fund --no-package-lock \
+                   --fetch-timeout=60000 --fetch-retries=1 --prefix";
         execute(
             Command::new("npm")
                 .args(npm.split(' '))
