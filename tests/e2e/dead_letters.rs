@@ -20,6 +20,52 @@ fn found(queue: &Path, args: &[&str]) -> Vec<Value> {
 }
 
 #[test]
+fn dead_letters_of_a_removed_target_are_replayed_in_parts_and_wait_for_it() {
+    let receiver = Receiver::always(Reply::status(422));
+    let folder = Folder::new();
+    let config = |names: &[&str]| {
+        let targets = names.iter().map(|name| {
+            json!({
+                "name": name, "targetURL": receiver.url(), "timeoutMsec": 30_000, "headers": {}
+            })
+        });
+        let targets: Vec<Value> = targets.collect();
+        folder.config(&json!({ "queue": { "dir": "queue" }, "targets": targets }))
+    };
+    let run = |names: &[&str]| {
+        let process = Launch::with_config(&config(names))
+            .args(["--admin", "0", "--listen", "127.0.0.1:0"])
+            .spawn();
+        let admin = Admin::of(&process);
+        (process, admin)
+    };
+    let (process, admin) = run(&["audit", "removed"]);
+    for number in 1..=3 {
+        post(&process.listens(), &[], event("one", number)).expect_status(200);
+    }
+    admin.wait_for("removed", "deadHeld", 3);
+    process.signal(Signal::TERM);
+    let _ended = process.wait();
+    let (process, admin) = run(&["audit"]);
+    for (replayed, more) in [(2, true), (1, false)] {
+        let body = json!({ "target": "removed", "limit": 2 }).to_string();
+        let answer = admin.post("/api/v1/dead-letters/replay", &body);
+        let expected = json!({ "replayed": replayed, "more": more });
+        assert_eq!(answer.expect_status(200).json(), expected);
+    }
+    let queue = admin.get("/api/v1/queue");
+    let targets = queue["targets"].as_array().expect("it is a list");
+    let found = targets.iter().find(|it| it["name"] == "removed");
+    let found = found.expect("it is known");
+    assert_eq!(
+        (&found["pending"], &found["deadLetters"]),
+        (&json!(3), &json!(0))
+    );
+    process.signal(Signal::TERM);
+    let _ended = process.wait();
+}
+
+#[test]
 fn dead_letters_are_replayed_and_dropped_in_parts() {
     let receiver = Receiver::always(Reply::status(422));
     let folder = Folder::new();

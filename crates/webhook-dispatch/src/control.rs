@@ -156,12 +156,13 @@ impl Control {
 
     /// Makes dead letters of a target pending again, under their old ids and as if never attempted.
     /// Returns how many were found. They are sent before those of their task's events that have not
-    /// been read from the queue yet.
+    /// been read from the queue yet. Those of a target that is not in the configuration wait until it
+    /// is.
     ///
     /// # Errors
     /// The queue failed, and nothing was replayed.
     pub fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
-        let (Some(queue), Some(handle)) = (self.queue(), self.handle(target)) else {
+        let Some(queue) = self.queue() else {
             return Ok(0);
         };
         if let Some(news) = self.router.storage().and_then(|it| it.news.as_ref()) {
@@ -170,6 +171,9 @@ impl Control {
             news.counts.update();
             return found;
         }
+        let Some(handle) = self.handle(target) else {
+            return queue.replay(target, entries);
+        };
         let mut keys: HashSet<Box<[u8]>> = HashSet::new();
         for &entry in entries {
             let before = entry.0.checked_sub(1).map(EntryId);
