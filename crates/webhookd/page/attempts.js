@@ -53,10 +53,10 @@ export function outcome(attempt) {
 
 // What the receiver answered to a failed attempt, and why it failed.
 export function answer(attempt) {
-  if (attempt.outcome === "2xx") return h("span", { class: "muted" }, "–");
+  if (attempt.outcome === "2xx") return outside(null);
   const words = beyondStatus(attempt.status, attempt.error);
   const error = words && h("div", null, outside(words, 200));
-  if (attempt.answer == null) return error ?? h("span", { class: "muted" }, "–");
+  if (attempt.answer == null) return error ?? outside(null);
   return [
     error,
     h(

@@ -6,49 +6,40 @@ import { cut, h } from "./dom.js";
 import { count, percent, rate } from "./format.js";
 import { getHistory, now, success } from "./history.js";
 import { outcomeWords, stateOf } from "./states.js";
-import { ago, duration, milliseconds } from "./time.js";
+import { ago, dateOf, duration, milliseconds } from "./time.js";
 import { badge, outside, table, targetLink } from "./widgets.js";
 
-// Targets that are asked for their last failure and next attempt in a round.
-const DETAILS_A_ROUND = 8;
+// Targets that are asked for their last failure in a round.
+const FAILURES_A_ROUND = 8;
 
+// What says most about a target that fails comes first: a narrow window cuts the last columns.
 const COLUMNS = [
   { label: "Target" },
   { label: "State" },
-  { label: "Rate", end: true },
-  { label: "Success", end: true },
-  { label: "p50 / p99", end: true },
-  { label: "Owed", end: true },
-  { label: "Oldest", end: true },
   { label: "Last error" },
   { label: "Next try" },
+  { label: "Owed", end: true },
+  { label: "Oldest", end: true },
+  { label: "Success", end: true },
+  { label: "Rate", end: true },
+  { label: "p50 / p99", end: true },
 ];
 
-// Details of targets by name: the last failure, and when the task that waits longest is tried.
-const details = new Map();
+// The last failures of targets by name, and how many there were by then.
+const lastFailures = new Map();
 const words = new Map();
 
-// All targets, with history and details.
+// All targets, with history and last failure.
 export async function loadTargets(page) {
   const [{ targets }, history] = await Promise.all([api.get("/targets"), getHistory()]);
-  const changed = targets.filter((target) => details.get(target.name)?.mark !== mark(target));
-  await Promise.all(changed.slice(0, DETAILS_A_ROUND).map(loadDetails));
+  const changed = targets.filter(({ name, stats }) => lastFailures.get(name)?.number !== failures(stats));
+  await Promise.all(changed.slice(0, FAILURES_A_ROUND).map(loadFailure));
   announceChanges(page, targets);
   return targets.map((target) => ({
     ...target,
     series: history?.targets?.[target.name],
-    ...details.get(target.name),
+    failure: lastFailures.get(target.name)?.failure,
   }));
-}
-
-// Changes when a target's last failure or next attempt may have changed.
-function mark({ state, stats }) {
-  return [
-    failures(stats),
-    stats.waitingTasks,
-    state,
-    stats.waitingTasks && Math.floor(Date.now() / 10_000),
-  ].join();
 }
 
 function failures({ attempts }) {
@@ -58,17 +49,11 @@ function failures({ attempts }) {
   );
 }
 
-async function loadDetails(target) {
-  const path = `/targets/${encodeURIComponent(target.name)}`;
-  const [failed, waiting] = await Promise.all([
-    failures(target.stats) ? api.getOptional(`${path}/attempts?outcome=failed&limit=1`) : null,
-    target.stats.waitingTasks ? api.getOptional(`${path}/waiting?limit=1`) : null,
-  ]);
-  details.set(target.name, {
-    mark: mark(target),
-    failure: failed?.attempts[0],
-    next: waiting?.waiting[0]?.nextTryAt,
-  });
+async function loadFailure({ name, stats }) {
+  const number = failures(stats);
+  const path = `/targets/${encodeURIComponent(name)}/attempts?outcome=failed&limit=1`;
+  const failed = number ? await api.getOptional(path) : null;
+  lastFailures.set(name, { number, failure: failed?.attempts[0] });
 }
 
 function announceChanges(page, targets) {
@@ -85,7 +70,10 @@ function announceChanges(page, targets) {
 // How many targets are in each state, in words.
 export function statesSummary(targets) {
   const numbers = new Map();
-  for (const { word } of targets.map(stateOf)) numbers.set(word, (numbers.get(word) ?? 0) + 1);
+  for (const target of targets) {
+    const [word] = stateOf(target).word.split(" until ");
+    numbers.set(word, (numbers.get(word) ?? 0) + 1);
+  }
   const parts = [...numbers].map(([word, number]) => `${count(number)} ${word}`);
   return h("span", { class: "muted" }, parts.join(" · "));
 }
@@ -109,17 +97,17 @@ function cells(target) {
       "data-test": "state",
       title: state.sentence.filter((it) => typeof it === "string").join(""),
     }),
+    lastError(target),
+    nextTry(target),
+    count(stats.pending),
+    duration(stats.oldestPendingAgeSeconds),
+    h("span", { title: "Of the attempts in the last 5 minutes" }, percent(success(series))),
     [
       series &&
         sparkline(series.rate, `Events delivered per second in the last hour, now ${rate(now(series.rate))}`),
       h("span", { class: "figure" }, series ? rate(now(series.rate)) : "–"),
     ],
-    h("span", { title: "Of the attempts in the last 5 minutes" }, percent(success(series))),
     `${milliseconds(p(target, "p50"))} / ${milliseconds(p(target, "p99"))}`,
-    count(stats.pending),
-    duration(stats.oldestPendingAgeSeconds),
-    lastError(target),
-    ago(target.hold?.until ?? target.next),
   ];
 }
 
@@ -129,9 +117,16 @@ function p({ series, stats }, name) {
   return seconds == null ? null : seconds * 1000;
 }
 
+// When the target gets its next attempt, if that is known.
+function nextTry({ state, hold, stats }) {
+  const at = dateOf(hold?.until ?? (state === "retrying" ? stats.nextRetryAt : null));
+  return at && at < new Date() ? "now" : ago(at);
+}
+
 function lastError({ failure, hold, state }) {
   if (!failure) return outside(state === "held" ? hold.detail : null);
-  return [h("bdi", null, cut(errorOf(failure), 70)), ", ", h("span", { class: "muted" }, ago(failure.at))];
+  const words = errorOf(failure).replace(/^the receiver /, "");
+  return [h("bdi", null, cut(words, 70)), ", ", h("span", { class: "muted" }, ago(failure.at))];
 }
 
 // What went wrong with an attempt, in words.

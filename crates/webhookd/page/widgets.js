@@ -28,9 +28,14 @@ export const icon = (name) =>
 export const badge = ({ word, icon: name, tone }, props = {}) =>
   h("span", { class: `badge ${tone}`, ...props }, icon(name), h("span", null, word));
 
+const NONE = "–";
+
+// What a cell without a value has.
+const none = () => h("span", { class: "none muted" }, NONE);
+
 // A text from outside, cut for display. The view of the thing itself shows it whole.
 export function outside(text, length = SHORT) {
-  if (text == null || text === "") return h("span", { class: "muted" }, "–");
+  if (text == null || text === "") return none();
   const title = text.length > length ? cut(text, 1000) : null;
   return h("bdi", { class: text.length > ONE_WORD ? "outside" : "outside short", title }, cut(text, length));
 }
@@ -113,7 +118,7 @@ export function table({ caption, columns, rows, test }) {
         class: columns[index].end ? "end" : null,
         "data-label": columns[index].label || null,
       },
-      h("div", null, content),
+      h("div", null, content === NONE ? none() : content),
     );
   return h(
     "div",

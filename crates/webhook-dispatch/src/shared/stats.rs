@@ -69,6 +69,8 @@ pub struct TargetStats {
     pub in_flight: u64,
     /// Tasks that wait for a retry.
     pub waiting_tasks: u64,
+    /// When the first of them is attempted again, epoch milliseconds.
+    pub next_retry_at: Option<u64>,
     /// Events in memory.
     pub in_memory: u64,
     /// Its circuit breaker.
@@ -262,6 +264,8 @@ pub(crate) struct Counters {
     pub(crate) pending: AtomicI64,
     pub(crate) in_flight: AtomicU64,
     pub(crate) waiting_tasks: AtomicU64,
+    /// Epoch milliseconds; 0 while no task waits.
+    pub(crate) next_retry_at: AtomicU64,
     pub(crate) in_memory: AtomicU64,
     attempts: [AtomicU64; Outcome::ALL.len()],
     dead: [AtomicU64; Reason::ALL.len()],
@@ -288,6 +292,7 @@ impl Counters {
             pending: AtomicI64::new(0),
             in_flight: AtomicU64::new(0),
             waiting_tasks: AtomicU64::new(0),
+            next_retry_at: AtomicU64::new(0),
             in_memory: AtomicU64::new(0),
             attempts: Default::default(),
             dead: Default::default(),
@@ -326,7 +331,8 @@ impl Counters {
 
     /// Resets the figures of what is in memory: the worker has ended.
     pub(crate) fn clear_memory(&self) {
-        for figure in [&self.in_flight, &self.waiting_tasks, &self.in_memory] {
+        let figures = [&self.in_flight, &self.waiting_tasks, &self.in_memory];
+        for figure in figures.into_iter().chain([&self.next_retry_at]) {
             figure.store(0, Ordering::Relaxed);
         }
     }
@@ -417,6 +423,7 @@ impl Counters {
             oldest_pending_age: oldest_pending_age.filter(|_| pending > 0),
             in_flight: get(&self.in_flight),
             waiting_tasks: get(&self.waiting_tasks),
+            next_retry_at: Some(get(&self.next_retry_at)).filter(|at| *at > 0),
             in_memory: get(&self.in_memory),
             breaker,
             hold: hold.map(|hold| Hold::clone(&hold)),

@@ -23,7 +23,7 @@ use self::sender::Report;
 use self::senders::Senders;
 use self::wakeup::WakeReasons;
 use crate::delivery::{Endpoint, Verdict};
-use crate::shared::clock::Moment;
+use crate::shared::clock::{Moment, epoch_ms};
 use crate::shared::event_summary::EventSummary;
 use crate::shared::stats::add;
 use crate::shared::{
@@ -557,6 +557,11 @@ impl Worker {
         set(&counters.in_flight, self.state.outstanding());
         set(&counters.waiting_tasks, self.state.waiting());
         set(&counters.in_memory, self.state.held() + self.events.len());
+        let next_retry = self.state.next_wake().map_or(0, |at| {
+            let in_time = at.saturating_duration_since(self.clock.now());
+            epoch_ms(self.clock.wall() + in_time)
+        });
+        counters.next_retry_at.store(next_retry, Ordering::Relaxed);
         let gate = &self.state.gate;
         let hold = gate.current_hold(self.clock.now());
         counters.set_gate(gate.state(), hold, gate.is_held(), gate.is_paused());

@@ -3,6 +3,7 @@
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
 use super::super::states::{breaker_name, target_state};
+use crate::attempt_json::moment;
 use crate::daemon::{Daemon, Snapshot};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -72,6 +73,7 @@ struct StatsJson {
     oldest_pending_age_seconds: Option<f64>,
     in_flight: u64,
     waiting_tasks: u64,
+    next_retry_at: Option<String>,
     in_memory: u64,
     attempt_seconds: LatencyJson,
     delivery_seconds: LatencyJson,
@@ -219,6 +221,7 @@ impl StatsJson {
             oldest_pending_age_seconds: target.oldest_pending_age.map(|age| age.as_secs_f64()),
             in_flight: target.in_flight,
             waiting_tasks: target.waiting_tasks,
+            next_retry_at: target.next_retry_at.and_then(moment),
             in_memory: target.in_memory,
             attempt_seconds: LatencyJson::new(&target.attempt_latency),
             delivery_seconds: LatencyJson::new(&target.delivery_latency),
