@@ -10,6 +10,8 @@ use std::fmt;
 
 /// Shorter secrets are not looked for: they occur in texts that have nothing to do with them.
 const SHORTEST: usize = 4;
+/// Bytes of a secret's beginning that are masked at the end of a text, at least.
+const SHORTEST_BEGINNING: usize = 8;
 
 /// The secrets that requests to a target carry: values of headers, parts of the URL, secrets of the
 /// template, and the credentials for the proxy.
@@ -41,7 +43,8 @@ impl SecretMask {
         SecretMask(values)
     }
 
-    /// The text with `***` in place of each secret. Without one, it is borrowed.
+    /// The text with `***` in place of each secret, and of the beginning of one at its end, where the
+    /// text may have been cut. Without one, it is borrowed.
     #[must_use]
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut masked = Cow::Borrowed(text);
@@ -49,6 +52,12 @@ impl SecretMask {
             if masked.contains(secret) {
                 masked = Cow::Owned(masked.replace(secret, MASK));
             }
+        }
+        let cut = self.0.iter().filter_map(|it| cut_secret(&masked, it)).max();
+        if let Some(length) = cut {
+            let mut shorter = masked.into_owned();
+            shorter.truncate(shorter.len() - length);
+            masked = Cow::Owned(shorter + MASK);
         }
         masked
     }
@@ -72,6 +81,12 @@ fn credentials(value: &str) -> Vec<String> {
         found.push(pair);
     }
     found
+}
+
+/// The length of the longest beginning of a secret that a text ends with.
+fn cut_secret(text: &str, secret: &str) -> Option<usize> {
+    let mut lengths = (SHORTEST_BEGINNING..secret.len()).rev();
+    lengths.find(|&length| secret.is_char_boundary(length) && text.ends_with(&secret[..length]))
 }
 
 /// A text as it is within a string of JSON.
@@ -120,6 +135,12 @@ mod tests {
             (r#"{"key": "quo\"ted\\key"}"#, r#"{"key": "***"}"#),
             ("Basic dXNlcjpodW50ZXIy", "***"),
             ("user:hunter2 and hunter2", "*** and ***"),
+            (
+                "cut: Authorization: Bearer s3cr3t",
+                "cut: Authorization: ***",
+            ),
+            ("s3cr3t-of-mine, s3cr3t-of", "***, ***"),
+            ("the team infra", "the team infra"),
         ] {
             assert_eq!(mask.apply(text), masked);
         }
