@@ -9,6 +9,7 @@ import { reasonWords } from "./states.js";
 import { ago, dateOf, milliseconds } from "./time.js";
 import { badge, block, copyButton, empty, missing, notice, outside, section } from "./widgets.js";
 
+const WORKERS_REFRESH_MS = 10_000;
 // Characters of a task id that are shown in the heading.
 const HEADING = 80;
 // Characters of an id in an address, at most: webhookd reads 16 KiB of a request's head.
@@ -23,6 +24,25 @@ export function task(page, { parts }) {
   async function load() {
     if (key && !isTooLong) found = await api.getOptional(`/tasks/${encodeURIComponent(key)}`);
   }
+
+  // The number of other workers of a shared queue.
+  let others = 0;
+
+  async function loadOthers() {
+    const workers = (await api.getKept("/workers", WORKERS_REFRESH_MS))?.workers ?? [];
+    others = Math.max(0, workers.length - 1);
+  }
+
+  const ofOthers = () =>
+    others > 0 &&
+    notice(
+      "info",
+      h(
+        "p",
+        { "data-test": "others" },
+        `${counted(others, "other worker shares", "other workers share")} the queue. The events that another worker owes, and its attempts, are on that worker's page only.`,
+      ),
+    );
 
   function render() {
     if (!key)
@@ -51,8 +71,9 @@ export function task(page, { parts }) {
     if (!known.length) {
       return [
         id,
+        ofOthers(),
         empty(
-          "Nothing is known of this task.",
+          others ? "This worker has nothing of this task." : "Nothing is known of this task.",
           "It is owed to no target, has no dead letter, and is not among the last attempts of any. Check the id, or the filters of the targets in the configuration.",
         ),
       ];
@@ -60,6 +81,7 @@ export function task(page, { parts }) {
     return [
       id,
       h("p", { class: "lead", "data-test": "task-summary" }, summary(known)),
+      ofOthers(),
       found.deadLettersComplete === false &&
         notice(
           "info",
@@ -82,7 +104,7 @@ export function task(page, { parts }) {
   return {
     title: key ? `Task ${key.slice(0, HEADING)}` : "Task",
     heading: key ? ["Task ", outside(key, HEADING)] : "Task",
-    load,
+    load: () => Promise.all([load(), loadOthers()]),
     render,
   };
 }

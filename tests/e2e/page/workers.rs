@@ -35,6 +35,10 @@ fn two_workers_are_shown_with_their_slots_and_lag_and_one_that_ends_goes_away() 
         "{cells}.filter(([, slots, lease, lag]) => slots === '32' \
          && /^\\d+ m?s ago$/.test(lease) && /^\\d/.test(lag)).length === 2"
     ));
+    // Of a task, each worker has what it delivers itself.
+    browser.open(&format!("{}#/tasks/task-1", workers[0].admin.url()));
+    browser.wait_for_text(&marked("others"), "1 other worker shares the queue");
+    browser.open(&format!("{}#/workers", workers[0].admin.url()));
     let [one, other] = workers;
     other.process.signal(Signal::KILL);
     browser.wait_for(&format!("{cells}.map(it => it[1]).join() === '64'"));
