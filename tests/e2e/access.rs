@@ -1,4 +1,4 @@
-//! Who is let in, who is not, and who hears of it.
+//! Which requests the admin API and the ingest accept, and how a rejected one is logged.
 
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -251,7 +251,7 @@ fn a_reload_exchanges_a_token_or_says_that_it_did_not() {
 }
 
 #[test]
-fn a_socket_that_somebody_else_made_asks_for_the_token_as_well() {
+fn a_socket_that_another_program_made_requires_the_token_as_well() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();
     let config = folder.config(&config(&receiver.url()));

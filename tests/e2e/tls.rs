@@ -216,7 +216,7 @@ fn tunnel() -> (String, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     let address = listener.local_addr().expect("a listener has an address");
     let thread = std::thread::spawn(move || {
-        let (near, _) = listener.accept().expect("somebody connects");
+        let (near, _) = listener.accept().expect("a client connects");
         let mut reader = BufReader::new(&near);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

@@ -112,7 +112,7 @@ impl Signals {
     /// Begins an orderly shutdown, as the first signal does.
     pub(crate) fn request_end(&self) {
         if !self.end_requested.swap(true, Ordering::SeqCst) {
-            // A byte that waits there is as good.
+            // If the pipe is full, it is readable already.
             let _written = (&self.end_writer).write(&[0]);
         }
     }

@@ -43,7 +43,7 @@ pub(crate) enum Command {
 /// Which lanes a worker reports.
 #[derive(Debug)]
 pub(crate) enum Inspection {
-    /// So many whose first event has failed.
+    /// Up to this many lanes whose first event has failed.
     Stuck(usize),
     /// Those of these keys in the queue.
     Keys(Box<[Arc<[u8]>]>),

@@ -7,7 +7,7 @@ use serde::Serialize;
 pub(crate) struct Alert {
     pub(crate) name: &'static str,
     pub(crate) severity: &'static str,
-    /// What is the matter, in a sentence.
+    /// Describes the condition, in a sentence.
     pub(crate) summary: String,
     /// What to do: a heading of the documentation.
     pub(crate) runbook: String,

@@ -76,12 +76,12 @@ impl Figures {
         figures
     }
 
-    /// The samples of a figure whose value is such.
+    /// The samples of a figure whose value satisfies `is`.
     pub(super) fn are(&self, name: &str, is: impl Fn(f64) -> bool) -> Samples {
         matching(self.values.get(name), is)
     }
 
-    /// The sum of the increases of counters in the last quarter of an hour, where it is such.
+    /// The sum of the increases of counters in the last quarter of an hour, if it satisfies `is`.
     pub(super) fn increased(&self, names: &[&str], is: impl Fn(f64) -> bool) -> Samples {
         let mut sums: BTreeMap<Labels, f64> = BTreeMap::new();
         let samples = names.iter().filter_map(|name| self.increases.get(*name));
@@ -91,7 +91,7 @@ impl Figures {
         sums.into_iter().filter(|(_, value)| is(*value)).collect()
     }
 
-    /// Two figures with the same labels, where they are such. The value is the first one's.
+    /// Two figures with the same labels, if they satisfy `are`. The value is the first one's.
     pub(super) fn both(&self, [a, b]: [&str; 2], are: impl Fn(f64, f64) -> bool) -> Samples {
         let second = self.values.get(b);
         let mut samples = self.are(a, |_| true);
@@ -102,7 +102,7 @@ impl Figures {
         samples
     }
 
-    /// The 99th percentile of the duration of commits in the last five minutes, if it is such.
+    /// The 99th percentile of the duration of commits in the last five minutes, if it satisfies `is`.
     pub(super) fn commit_p99(&self, is: impl Fn(f64) -> bool) -> Samples {
         let found = self.commit_p99.filter(|value| is(*value));
         found
@@ -180,8 +180,8 @@ fn prune<T>(window: &mut VecDeque<(Instant, T)>, now: Instant, length: Duration)
     }
 }
 
-/// A quantile of what was added to a histogram since, within a bucket as if its values were spread
-/// evenly.
+/// A quantile of the values added to a histogram since `before`, which are taken as spread evenly
+/// within a bucket.
 fn quantile(q: f64, now: &Buckets, before: Option<&Buckets>) -> Option<f64> {
     let added = |index: usize| {
         let before = before.and_then(|before| before.get(index));
