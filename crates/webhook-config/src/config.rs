@@ -6,6 +6,7 @@ use crate::input::{InputFilter, InputName, Inputs};
 use crate::limits::{self, BuildError};
 use crate::name::TargetName;
 use crate::queue::QueueSettings;
+use crate::retention::{most_retained, retained};
 use crate::show::ShownConfig;
 use crate::source::Source;
 use crate::target::Target;
@@ -256,6 +257,13 @@ impl ConfigBuilder {
         limits::DEAD_LETTER_COUNT.check("queue.deadLetters.maxCount", count)?;
         let age = letters.max_age();
         limits::RETRY_MSEC.check_duration("queue.deadLetters.maxAgeMsec", age)?;
+        let (sum, most) = (
+            retained(targets.iter().filter_map(Target::retain)),
+            most_retained(&queue),
+        );
+        if sum > most {
+            return Err(BuildError::Retained { sum, most });
+        }
         limits::LAST_STATES.check("queue.maxLastStates", queue.max_last_states())?;
         if let Some(postgres) = queue.postgres() {
             limits::SLOTS.check("queue.postgres.slots", postgres.slots().into())?;

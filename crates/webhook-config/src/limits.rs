@@ -28,6 +28,17 @@ pub enum BuildError {
         /// The most that is allowed.
         most: u64,
     },
+    /// What is kept of the targets' deliveries may take too much of the queue.
+    #[error(
+        "retain.maxBytes of all targets is {sum} in all, and {most} are left for it: at most half \
+         of queue.maxBytes, less queue.deadLetters.maxBytes"
+    )]
+    Retained {
+        /// The bytes of all targets.
+        sum: u64,
+        /// The most that is allowed.
+        most: u64,
+    },
     /// The format is `template`, and there is no template.
     #[error("the format is \"template\", and there is no template")]
     NoTemplate,

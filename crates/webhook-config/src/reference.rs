@@ -2,8 +2,8 @@
 
 use crate::file::{
     BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, InputFile, KubernetesFile,
-    NoticesFile, PostgresFile, Presence, QueueFile, ReconnectFile, RetryFile, SigningFile,
-    SourceFile, StreamFile, TargetFile, TlsFile,
+    NoticesFile, PostgresFile, Presence, QueueFile, ReconnectFile, RetainFile, RetryFile,
+    SigningFile, SourceFile, StreamFile, TargetFile, TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -32,6 +32,7 @@ pub fn reference() -> String {
         &of("Breaker"),
         &mut text,
     );
+    section("`retain`", &RetainFile::fields(), &of("Retain"), &mut text);
     section(
         "`signing`",
         &SigningFile::fields(),

@@ -64,6 +64,7 @@ struct ShownTarget<'a> {
     window: NonZeroUsize,
     max_per_second: Option<NonZeroU32>,
     max_owed_bytes: Option<u64>,
+    retain: Option<ShownRetain>,
     max_response_bytes: u64,
     max_connection_age_msec: u64,
     signing: Option<ShownSigning>,
@@ -73,6 +74,13 @@ struct ShownTarget<'a> {
 
 #[derive(Debug)]
 struct ShownInputs<'a>(&'a Inputs);
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownRetain {
+    max_age_msec: u64,
+    max_bytes: u64,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -203,6 +211,10 @@ fn show_target<'a>(target: &'a Target) -> ShownTarget<'a> {
         window: target.window(),
         max_per_second: target.max_per_second(),
         max_owed_bytes: target.max_owed_bytes(),
+        retain: target.retain().map(|retain| ShownRetain {
+            max_age_msec: msec(retain.max_age()),
+            max_bytes: retain.max_bytes(),
+        }),
         max_response_bytes: target.max_response_bytes(),
         max_connection_age_msec: msec(target.max_connection_age()),
         signing,

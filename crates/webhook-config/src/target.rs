@@ -8,6 +8,7 @@ use crate::input::InputFilter;
 use crate::limits::{self, BuildError};
 use crate::name::TargetName;
 use crate::proxy::ProxyUrl;
+use crate::retention::Retention;
 use crate::retry::RetryPolicy;
 use crate::secret::SecretSource;
 use crate::signing::Signing;
@@ -47,6 +48,7 @@ pub struct Target {
     max_connection_age: Duration,
     max_per_second: Option<NonZeroU32>,
     max_owed_bytes: Option<u64>,
+    retain: Option<Retention>,
     signing: Option<Signing>,
     tls: Tls,
     proxy: Option<ProxyUrl>,
@@ -80,6 +82,7 @@ impl Target {
             max_connection_age: limits::DEFAULT_MAX_CONNECTION_AGE,
             max_per_second: None,
             max_owed_bytes: None,
+            retain: None,
             signing: None,
             tls: Tls::default(),
             proxy: None,
@@ -237,6 +240,12 @@ impl Target {
         self.max_owed_bytes
     }
 
+    /// What is kept of its deliveries; nothing if not set.
+    #[must_use]
+    pub fn retain(&self) -> Option<&Retention> {
+        self.retain.as_ref()
+    }
+
     /// How its deliveries are signed.
     #[must_use]
     pub fn signing(&self) -> Option<&Signing> {
@@ -328,6 +337,8 @@ impl TargetBuilder {
         /// The most bytes of the queue that events owed to it may take; 16 TiB at most. If not
         /// set, as many as are free, if there are several reliable targets.
         max_owed_bytes: Option<u64>
+        /// What is kept of its deliveries; nothing if not set, and of a best-effort target.
+        retain: Option<Retention>
         /// How its deliveries are signed; unsigned if not set.
         signing: Option<Signing>
         /// The certificates that its TLS connections trust and present.
@@ -394,6 +405,9 @@ impl TargetBuilder {
             Delivery::BestEffort => limits::DEFAULT_WINDOW_BEST_EFFORT,
             _ => limits::DEFAULT_WINDOW_RELIABLE,
         });
+        if target.delivery == Delivery::BestEffort {
+            target.retain = None;
+        }
         limits::TIMEOUT_MSEC.check_duration("timeoutMsec", target.connect_timeout)?;
         limits::TIMEOUT_MSEC.check_duration("responseTimeoutMsec", target.response_timeout)?;
         limits::TIMEOUT_MSEC.check_duration("maxConnectionAgeMsec", target.max_connection_age)?;
@@ -408,6 +422,10 @@ impl TargetBuilder {
         }
         if let Some(bytes) = target.max_owed_bytes {
             limits::OWED_BYTES.check("maxOwedBytes", bytes)?;
+        }
+        if let Some(retain) = &target.retain {
+            limits::OWED_BYTES.check("retain.maxBytes", retain.max_bytes())?;
+            limits::RETRY_MSEC.check_duration("retain.maxAgeMsec", retain.max_age())?;
         }
         limits::MAX_BODY_BYTES.check("maxBodyBytes", target.max_body_bytes as u64)?;
         if target.format == Format::Template && target.template.is_none() {

@@ -83,6 +83,9 @@ file_object! {
         /// or null, as many as are still free, if there are several reliable targets: one that
         /// accepts nothing takes half of the queue, two take a third each.
         max_owed_bytes: Spanned<u64> = "maxOwedBytes", default(null);
+        /// What is kept of the deliveries to this target, so that they can be sent again to a receiver
+        /// that has lost them (`webhookd dead-letters replay --delivered`). Null means nothing.
+        retain: RetainFile = "retain", default(null);
         /// The most bytes of a response's body that are read; 1 to 67108864.
         max_response_bytes: Spanned<u64> = "maxResponseBytes", default(65_536);
         /// The age in milliseconds at which a connection is replaced by a new one before the next
@@ -97,6 +100,19 @@ file_object! {
         /// of the environment are ignored. A target with `https` is reached through a tunnel by
         /// CONNECT; requests to one with `http` go to the proxy in absolute form.
         proxy: ProxyText = "proxy", default(null);
+    }
+}
+
+file_object! {
+    /// What is kept of a target's deliveries. Those over a bound are removed, the oldest first; while
+    /// less than an eighth of the queue is free, none is kept. All targets' `maxBytes`, together with
+    /// `queue.deadLetters.maxBytes`, may be at most half of `queue.maxBytes`: the other half is for
+    /// what is owed.
+    struct RetainFile {
+        /// How long a delivery is kept, in milliseconds; at least 1.
+        max_age: Spanned<u64> = "maxAgeMsec", default(86_400_000);
+        /// The most bytes of the queue that they may take; 1 to 17592186044416.
+        max_bytes: Spanned<u64> = "maxBytes", required;
     }
 }
 

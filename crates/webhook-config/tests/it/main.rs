@@ -10,6 +10,7 @@ mod notices;
 mod queue;
 mod ready_templates;
 mod reference;
+mod retention;
 mod round_trip;
 mod schema;
 mod secrets;

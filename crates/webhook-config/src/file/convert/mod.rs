@@ -8,6 +8,7 @@ mod headers;
 mod inputs;
 mod notices;
 mod queue;
+mod retain;
 mod retry;
 mod sources;
 mod target;
@@ -29,6 +30,7 @@ use context::{number, opening};
 use inputs::convert_inputs;
 use notices::{check_target, convert_notices};
 use queue::convert_queue;
+use retain::check_retained;
 use sources::convert_sources;
 use std::collections::HashSet;
 use target::convert_target;
@@ -66,8 +68,10 @@ pub(crate) fn content(
         inputs.add_notices(notices.value.clone());
     }
     let mut targets = Vec::new();
+    let mut retained = Vec::new();
     match file.targets {
         Slot::Absent | Slot::Null(_) => {
+            retained.extend(retain::place(&target.retain));
             targets.push(convert_target(target, &mut inputs, context, reader));
         }
         Slot::Bad => {}
@@ -83,6 +87,7 @@ pub(crate) fn content(
             }
             check_names(&list.value, reader);
             for target in list.value {
+                retained.extend(retain::place(&target.retain));
                 targets.push(convert_target(target, &mut inputs, context, reader));
             }
         }
@@ -101,10 +106,12 @@ pub(crate) fn content(
         _ => Vec::new(),
     };
     let inputs = inputs.finish(reader);
+    let (targets, queue) = (targets.into_iter().collect::<Option<Vec<_>>>()?, queue?);
+    check_retained(&targets, &queue, &retained, reader);
     Some(FileContent {
-        targets: targets.into_iter().collect::<Option<_>>()?,
+        targets,
         inputs: inputs?,
-        queue: queue?,
+        queue,
         max_event_bytes: max_event_bytes.unwrap_or(limits::DEFAULT_MAX_EVENT_BYTES),
         sources,
         notices: notices.flatten(),

@@ -6,6 +6,7 @@ use super::credentials::{convert_signing, convert_tls};
 use super::filters::{jobs, statuses};
 use super::headers::convert_headers;
 use super::inputs::{FileInputs, conditions};
+use super::retain::convert_retain;
 use super::retry::convert_retry;
 use super::template::{cloud_events, template};
 use crate::delivery::{Delivery, Format};
@@ -161,6 +162,17 @@ pub(super) fn convert_target(
         "maxOwedBytes",
         reader,
     );
+    if let (Delivery::BestEffort, Slot::Given(retain)) = (delivery, &file.retain) {
+        let message = "`retain` has no effect: a best-effort target is not in the queue";
+        let help = "remove it, or set `delivery` to \"reliable\"";
+        reader.warning(Code::Ineffective, &opening(&retain.span), message, help);
+    }
+    let retain = match file.retain {
+        Slot::Given(retain) if delivery == Delivery::Reliable => {
+            Some(convert_retain(retain, context, reader)?)
+        }
+        _ => None,
+    };
     let max_response_bytes = number(
         &file.max_response_bytes,
         limits::MAX_RESPONSE_BYTES,
@@ -240,6 +252,7 @@ pub(super) fn convert_target(
         .breaker(breaker)
         .max_per_second(max_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)))
         .max_owed_bytes(max_owed_bytes)
+        .retain(retain)
         .signing(signing)
         .tls(tls)
         .proxy(proxy);
