@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use webhook_config::Config;
 use webhook_queue::{
-    DeadLetter, EntryId, Quarantined, Queue, QueueError, Statistics, Verification,
+    DeadLetter, EntryId, Quarantined, Queue, QueueError, Statistics, Verification, target_of_kept,
 };
 
 /// Dead letters read from one snapshot of the queue. While a snapshot is held, the queue cannot
@@ -154,10 +154,10 @@ impl Control {
         tasks::owed(&*queue, &handle, &keys, limit)
     }
 
-    /// Makes dead letters of a target pending again, under their old ids and as if never attempted.
-    /// Returns how many were found. They are sent before those of their task's events that have not
-    /// been read from the queue yet. Those of a target that is not in the configuration wait until it
-    /// is.
+    /// Makes dead letters of a target pending again, under their old ids and as if never attempted; or
+    /// what is kept of its deliveries, by the [name](webhook_queue::kept_name) of these. Returns how
+    /// many were found. They are sent before those of their task's events that have not been read from
+    /// the queue yet. Those of a target that is not in the configuration wait until it is.
     ///
     /// # Errors
     /// The queue failed, and nothing was replayed.
@@ -171,7 +171,8 @@ impl Control {
             news.counts.update();
             return found;
         }
-        let Some(handle) = self.handle(target) else {
+        let owed_by = target_of_kept(target).unwrap_or(target);
+        let Some(handle) = self.handle(owed_by) else {
             return queue.replay(target, entries);
         };
         let mut keys: HashSet<Box<[u8]>> = HashSet::new();
@@ -193,7 +194,8 @@ impl Control {
     }
 
     /// Visits the dead letters of one target, or of all, by target name and then in the order
-    /// accepted, until `visit` breaks. Each target's letters up to the entry `after` are skipped.
+    /// accepted, until `visit` breaks. What is kept of a target's deliveries is visited by its
+    /// [name](webhook_queue::kept_name) alone. Each target's letters up to the entry `after` are skipped.
     /// To read in pages, name one target, break when a page is full, and continue after its last
     /// entry.
     ///
@@ -208,10 +210,11 @@ impl Control {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
+        if let Some(target) = target {
+            return self.dead_letters_of(target, after, visit).map(drop);
+        }
         for of in self.queue_statistics()?.targets {
-            if target.is_none_or(|target| target == of.target)
-                && self.dead_letters_of(&of.target, after, visit)?.is_break()
-            {
+            if self.dead_letters_of(&of.target, after, visit)?.is_break() {
                 break;
             }
         }
@@ -271,7 +274,8 @@ impl Control {
         Ok(show.is_none())
     }
 
-    /// Deletes dead letters of a target. Returns how many were found. Blocks until that is durable.
+    /// Deletes dead letters of a target, or kept deliveries by their
+    /// [name](webhook_queue::kept_name). Returns how many were found. Blocks until that is durable.
     ///
     /// # Errors
     /// The queue failed, and nothing was deleted.
@@ -314,7 +318,7 @@ impl Control {
         }
         let known = self.queue_statistics()?.targets;
         let dead = known.iter().find(|known| known.target == target);
-        let dead = dead.map_or(0, |known| known.dead);
+        let dead = dead.map_or(0, |known| known.dead + known.kept);
         let mut known: Vec<String> = known.into_iter().map(|known| known.target).collect();
         match self.queue() {
             Some(queue) if known.iter().any(|known| known == target) => {

@@ -6,7 +6,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
-use webhook_queue::{Claim, DeadLetter, DeadLetterLimits, EntryId, Owed, QueueError, TargetHold};
+use webhook_queue::{
+    Claim, DeadLetter, DeadLetterLimits, EntryId, Owed, QueueError, Quotas, TargetHold, kept_name,
+    target_of_kept,
+};
 
 use crate::connection::{Connection, Session};
 use crate::database::Database;
@@ -29,11 +32,15 @@ pub(crate) struct DeadLetters {
     targets: Arc<Targets>,
     list: String,
     replay: String,
+    /// Makes kept deliveries dead letters of their target, in a transaction that replays these.
+    unkeep: String,
+    lock_head: String,
     drop_dead: String,
     drop_target: String,
     hold: String,
     expired: String,
     oldest: String,
+    oldest_kept: String,
     lock: String,
 }
 
@@ -50,16 +57,35 @@ impl DeadLetters {
                        WHERE before < $4 ORDER BY entry",
             ),
             replay: sql("SELECT {schema}.replay($1, $2)"),
+            lock_head: sql("SELECT FROM {schema}.head FOR UPDATE"),
+            unkeep: sql(
+                "WITH head AS MATERIALIZED (SELECT segment FROM {schema}.head), \
+                 moved AS ( \
+                     UPDATE {schema}.dead SET target = $2 \
+                     WHERE target = $1 AND entry = ANY ($3) RETURNING bytes \
+                 ), sums AS ( \
+                     SELECT count(*) AS count, sum(bytes)::int8 AS bytes FROM moved \
+                 ) \
+                 SELECT {schema}.append_change(segment, nextval('{schema}.entry'), c.target, 0::int8, \
+                     0::int8, c.sign * count, c.sign * bytes, NULL, NULL) \
+                 FROM sums, head, unnest(ARRAY[$1::int2, $2::int2], ARRAY[-1, 1]) AS c (target, sign) \
+                 WHERE count > 0",
+            ),
             drop_dead: sql("SELECT {schema}.drop_dead($1, $2)"),
             drop_target: sql("SELECT removed, is_gone FROM {schema}.drop_target($1, $2)"),
             hold: sql("SELECT hold_until, hold_note FROM {schema}.target \
                        WHERE name = $1 AND hold_until IS NOT NULL"),
             expired: sql("SELECT target, array_agg(entry) FROM ( \
                               SELECT target, entry FROM {schema}.dead WHERE died_at < $1 \
-                              ORDER BY died_at LIMIT $2) AS expired \
+                              AND target <> ALL ($3) ORDER BY died_at LIMIT $2) AS expired \
                           GROUP BY target"),
             oldest: sql("SELECT entry, bytes + length(note) FROM {schema}.dead \
                          WHERE target = $1 ORDER BY entry LIMIT $2"),
+            oldest_kept: sql("SELECT entry FROM ( \
+                    SELECT *, sum(bytes) OVER (ORDER BY entry) - bytes AS before FROM ( \
+                        SELECT entry, died_at, bytes FROM {schema}.dead WHERE target = $1 \
+                        ORDER BY entry LIMIT $4) AS kept) AS kept \
+                 WHERE died_at < $2 OR before < $3"),
             lock: sql("SELECT pg_try_advisory_xact_lock(hashtextextended('trim {schema}', 0))"),
             database,
             targets,
@@ -76,9 +102,11 @@ impl DeadLetters {
     ) -> Result<(), QueueError> {
         connection.run("read", |session| self.targets.reload(session))?;
         for (name, id) in self.targets.all().iter() {
-            if target.is_some_and(|target| target != &**name) {
+            let of = target_of_kept(name);
+            if target.map_or(of.is_some(), |target| target != &**name) {
                 continue;
             }
+            let shown = of.unwrap_or(name);
             let mut after = after.map_or(-1, |after| after.0.cast_signed());
             loop {
                 let page = connection.run("read", |session| {
@@ -89,7 +117,7 @@ impl DeadLetters {
                 };
                 after = last.get(0);
                 for row in &page {
-                    if visit(self.letter(name, row)).is_break() {
+                    if visit(self.letter(shown, row)).is_break() {
                         return Ok(());
                     }
                 }
@@ -127,7 +155,21 @@ impl DeadLetters {
         target: &str,
         entries: &[EntryId],
     ) -> Result<u64, QueueError> {
-        self.in_steps(connection, &self.replay, target, entries)
+        let Some(owed_by) = target_of_kept(target) else {
+            return self.in_steps(connection, target, entries, |session, id, step| {
+                session.query_one(&self.replay, &[&id, &step])
+            });
+        };
+        let Some(owed_by) = self.id(connection, owed_by)? else {
+            return Ok(0);
+        };
+        self.in_steps(connection, target, entries, |session, id, step| {
+            session.transaction(|session| {
+                session.query(&self.lock_head, &[])?;
+                session.query(&self.unkeep, &[&id, &owed_by, &step])?;
+                session.query_one(&self.replay, &[&owed_by, &step])
+            })
+        })
     }
 
     /// As [`Queue::drop_dead`](webhook_queue::Queue::drop_dead).
@@ -137,15 +179,17 @@ impl DeadLetters {
         target: &str,
         entries: &[EntryId],
     ) -> Result<u64, QueueError> {
-        self.in_steps(connection, &self.drop_dead, target, entries)
+        self.in_steps(connection, target, entries, |session, id, step| {
+            session.query_one(&self.drop_dead, &[&id, &step])
+        })
     }
 
     fn in_steps(
         &self,
         connection: &mut Connection,
-        statement: &str,
         target: &str,
         entries: &[EntryId],
+        change: impl Fn(&mut Session, TargetId, &Vec<i64>) -> Result<Row, Failure>,
     ) -> Result<u64, QueueError> {
         let Some(id) = self.id(connection, target)? else {
             return Ok(0);
@@ -153,9 +197,7 @@ impl DeadLetters {
         let mut found = 0;
         for step in entries.chunks(AT_ONCE) {
             let step: Vec<i64> = step.iter().map(|it| it.0.cast_signed()).collect();
-            let row = connection.run("change", |session| {
-                session.query_one(statement, &[&id, &step])
-            });
+            let row = connection.run("change", |session| change(session, id, &step));
             match row {
                 Ok(row) => found += row.get::<_, i64>(0).unsigned_abs(),
                 Err(error) if found == 0 => return Err(error),
@@ -171,6 +213,11 @@ impl DeadLetters {
         connection: &mut Connection,
         target: &str,
     ) -> Result<u64, QueueError> {
+        let kept = self.drop_one(connection, &kept_name(target))?;
+        Ok(kept + self.drop_one(connection, target)?)
+    }
+
+    fn drop_one(&self, connection: &mut Connection, target: &str) -> Result<u64, QueueError> {
         let Some(id) = self.id(connection, target)? else {
             return Ok(0);
         };
@@ -217,14 +264,21 @@ impl DeadLetters {
     pub(crate) fn trim(
         &self,
         connection: &mut Connection,
-        limits: &DeadLetterLimits,
+        quotas: &Quotas,
         now: u64,
         log: &Log,
         mut follow: impl FnMut(&mut Session) -> Result<(), Failure>,
     ) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
-        let age = i64::try_from(limits.max_age.as_millis()).unwrap_or(i64::MAX);
-        let oldest = self.database.to_server(now).saturating_sub(age);
-        if !self.are_exceeded(limits, log) && limits.max_age == std::time::Duration::MAX {
+        let limits = &quotas.dead_letters;
+        let oldest = |limits: &DeadLetterLimits| {
+            let age = i64::try_from(limits.max_age.as_millis()).unwrap_or(i64::MAX);
+            self.database.to_server(now).saturating_sub(age)
+        };
+        let kept = self.kept(quotas, log);
+        if kept.is_empty()
+            && !self.are_exceeded(limits, log)
+            && limits.max_age == std::time::Duration::MAX
+        {
             return Ok(Vec::new());
         }
         let removed = connection.run("change", |session| {
@@ -233,13 +287,21 @@ impl DeadLetters {
                     return Ok(BTreeMap::new());
                 }
                 let most = AT_ONCE as i64;
-                let expired = session.query(&self.expired, &[&oldest, &most])?;
+                let all: Vec<TargetId> = self.kept_ids();
+                let expired = session.query(&self.expired, &[&oldest(limits), &most, &all])?;
                 let mut gone: BTreeMap<TargetId, Vec<i64>> =
                     expired.iter().map(|row| (row.get(0), row.get(1))).collect();
                 if gone.is_empty() && self.are_exceeded(limits, log) {
                     follow(session)?;
                     self.targets.reload(session)?;
                     gone = self.over_limits(session, limits, log)?;
+                }
+                for (id, limits, over) in &kept {
+                    let oldest = limits.as_ref().map_or(i64::MAX, oldest);
+                    let rows = session.query(&self.oldest_kept, &[id, &oldest, over, &most])?;
+                    if !rows.is_empty() {
+                        gone.insert(*id, rows.iter().map(|row| row.get(0)).collect());
+                    }
                 }
                 let mut removed = BTreeMap::new();
                 for (target, entries) in gone {
@@ -271,7 +333,35 @@ impl DeadLetters {
             let totals = log.totals(id);
             (id, (number(totals.dead), number(totals.dead_bytes)))
         };
-        self.targets.all().values().map(|id| of(*id)).collect()
+        let all = self.targets.all();
+        let dead = all
+            .iter()
+            .filter(|(name, _)| target_of_kept(name).is_none());
+        dead.map(|(_, id)| of(*id)).collect()
+    }
+
+    /// The second names of targets.
+    fn kept_ids(&self) -> Vec<TargetId> {
+        let all = self.targets.all();
+        let kept = all
+            .iter()
+            .filter(|(name, _)| target_of_kept(name).is_some());
+        kept.map(|(_, id)| *id).collect()
+    }
+
+    /// The second names under which deliveries are kept, with their bounds, if they have any, and the
+    /// bytes over these.
+    fn kept(&self, quotas: &Quotas, log: &Log) -> Vec<(TargetId, Option<DeadLetterLimits>, i64)> {
+        let log = log.read();
+        let all = self.targets.all();
+        let kept = all.iter().filter_map(|(name, &id)| {
+            let target = target_of_kept(name)?;
+            let totals = log.totals(id);
+            let limits = quotas.retained.get(target).copied();
+            let max = limits.map_or(0, |it| i64::try_from(it.max_bytes).unwrap_or(i64::MAX));
+            (totals.dead > 0).then_some((id, limits, totals.dead_bytes - max))
+        });
+        kept.collect()
     }
 
     /// Letters to remove: the oldest of the target that has most bytes first, up to a bound.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use webhook_queue::{
     Claim, CommitResult, DeadLetter, EntryId, Event, News, Owed, Queue, QueueError, Quotas,
-    Settlement, SharedStatistics, SlotGuard, Statistics, TargetHold, TargetStatistics,
+    Settlement, SharedStatistics, SlotGuard, Statistics, TargetHold, TargetStatistics, merge_kept,
 };
 
 use crate::connection::Connection;
@@ -120,13 +120,13 @@ impl Queue for PostgresQueue {
     }
 
     fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
-        let limits = self.flusher.quotas().dead_letters;
+        let quotas = self.flusher.quotas();
         let mut connection = self.connection();
         let follower = &self.worker.follower;
         let follow = |session: &mut _| follower.follow(session);
         let removed =
             self.dead_letters
-                .trim(&mut connection, &limits, now, &self.worker.log, follow)?;
+                .trim(&mut connection, &quotas, now, &self.worker.log, follow)?;
         if !removed.is_empty() {
             self.follow(&mut connection);
         }
@@ -246,8 +246,10 @@ impl Queue for PostgresQueue {
                 owed_bytes: number(totals.owed_bytes),
                 dead: number(totals.dead),
                 dead_bytes: number(totals.dead_bytes),
+                ..TargetStatistics::default()
             });
         }
+        statistics.targets = merge_kept(statistics.targets);
         Ok(statistics)
     }
 }

@@ -233,6 +233,15 @@ pub enum SettlementResult {
 pub enum Settled {
     /// Delivered: the entry is owed no longer.
     Delivered,
+    /// Delivered: the entry is owed no longer, and is kept within the bounds of
+    /// [`Quotas::retained`](crate::Quotas::retained), to be replayed. If the queue has
+    /// [little room](crate::has_room_to_keep) left, it is not kept.
+    Kept {
+        /// Attempts made.
+        attempts: u32,
+        /// When it was delivered, epoch milliseconds.
+        delivered_at: u64,
+    },
     /// Given up: the entry is kept as a dead letter.
     Dead {
         /// Attempts made.
@@ -309,16 +318,16 @@ pub struct Owed<'a> {
     pub claim: Claim,
 }
 
-/// A dead letter, borrowed from the queue.
+/// A dead letter or a kept delivery, borrowed from the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
-    /// The target that it could not be delivered to.
+    /// The target that it could not be delivered to, or was delivered to.
     pub target: &'a str,
     /// The event, with the number of attempts made.
     pub owed: Owed<'a>,
-    /// When it was given up, epoch milliseconds.
+    /// When it was given up or delivered, epoch milliseconds.
     pub died_at: u64,
-    /// The reason, in the caller's own encoding.
+    /// The reason, in the caller's own encoding; empty for a delivery.
     pub note: &'a [u8],
 }
 

@@ -10,6 +10,7 @@ mod duplicates;
 mod entry;
 mod error;
 mod group_writer;
+mod kept;
 mod last_states;
 mod memory_queue;
 mod queue;
@@ -31,6 +32,7 @@ pub use group_writer::{
     Appended, Committed, Distribution, GroupWriter, Limits, Refused, Sequence, WhenFull,
     WriterHandle, WriterStatistics,
 };
+pub use kept::{has_room_to_keep, kept_name, merge_kept, target_of_kept};
 pub use last_states::LastStates;
 pub use memory_queue::MemoryQueue;
 pub use queue::{Queue, Statistics, TargetStatistics, Verify};

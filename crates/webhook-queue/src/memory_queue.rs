@@ -5,9 +5,10 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    Accepted, Claim, CommitResult, DeadLetter, DuplicateWindow, EntryId, Event, LastState,
-    LastStates, Owed, Quarantined, Queue, QueueError, Quotas, RecentKeys, Settled, Settlement,
-    SettlementResult, Statistics, TargetHold, TargetStatistics, Verification, Verify,
+    Accepted, Claim, CommitResult, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event,
+    LastState, LastStates, Owed, Quarantined, Queue, QueueError, Quotas, RecentKeys, Settled,
+    Settlement, SettlementResult, Statistics, TargetHold, TargetStatistics, Verification, Verify,
+    has_room_to_keep, kept_name, merge_kept, target_of_kept,
 };
 
 /// Bytes counted for an event besides its key, body and attributes.
@@ -228,7 +229,7 @@ impl State {
         EntryId(self.last)
     }
 
-    fn settle(&mut self, settlement: &Settlement) -> SettlementResult {
+    fn settle(&mut self, settlement: &Settlement, has_room: bool) -> SettlementResult {
         let (seq, target) = (settlement.entry.0, &*settlement.target);
         if let Settled::Held { until, note } = &settlement.outcome {
             let (until, note) = (*until, note.clone());
@@ -242,8 +243,23 @@ impl State {
         if !matches!(self.standing(seq, target), Some(Standing::Owed { .. })) {
             return SettlementResult::NotOwed;
         }
+        if let Settled::Kept {
+            attempts,
+            delivered_at,
+        } = settlement.outcome
+            && has_room
+        {
+            let kept = Standing::Dead {
+                attempts,
+                died_at: delivered_at,
+                note: Vec::new(),
+            };
+            self.add(seq, &kept_name(target).into(), kept);
+        }
         let standing = match &settlement.outcome {
-            Settled::Delivered | Settled::Dropped | Settled::Held { .. } => None,
+            Settled::Kept { .. } | Settled::Delivered | Settled::Dropped | Settled::Held { .. } => {
+                None
+            }
             Settled::Dead {
                 attempts,
                 died_at,
@@ -263,6 +279,18 @@ impl State {
         };
         self.set(seq, target, standing);
         SettlementResult::Applied
+    }
+
+    /// Adds a standing to a stored event.
+    fn add(&mut self, seq: u64, target: &Arc<str>, new: Standing) {
+        if let Some(stored) = self.events.get_mut(&seq) {
+            let owed = self.targets.entry(Arc::clone(target)).or_default();
+            if matches!(new, Standing::Owed { .. }) {
+                *owed += Stored::cost(&stored.event);
+            }
+            self.bytes += new.size();
+            stored.standings.insert(Arc::clone(target), new);
+        }
     }
 
     /// Replaces the standing of an event at a target, if it has one there.
@@ -289,16 +317,49 @@ impl State {
         }
     }
 
-    /// Replaces the standing of the dead letters among `entries`; how many there are.
-    fn replace_dead(&mut self, target: &str, entries: &[EntryId], new: Option<&Standing>) -> u64 {
+    /// Removes the dead letters among `entries`, or makes them owed again; how many there are.
+    fn take_dead(&mut self, target: &str, entries: &[EntryId], is_owed: bool) -> u64 {
+        let to = Arc::from(target_of_kept(target).unwrap_or(target));
         let mut found = 0;
         for &EntryId(seq) in entries {
-            if let Some(Standing::Dead { .. }) = self.standing(seq, target) {
-                self.set(seq, target, new.cloned());
-                found += 1;
+            let Some(Standing::Dead { .. }) = self.standing(seq, target) else {
+                continue;
+            };
+            if !is_owed {
+                self.set(seq, target, None);
+            } else if *to == *target {
+                self.set(seq, target, Some(Standing::NEW));
+            } else {
+                self.add(seq, &to, Standing::NEW);
+                self.set(seq, target, None);
             }
+            found += 1;
         }
         found
+    }
+
+    /// Removes the oldest kept deliveries of a target that are over its bounds. Those of a second name
+    /// without bounds are all over them.
+    fn trim_kept(&mut self, name: &str, limits: Option<&DeadLetterLimits>, now: u64) -> u64 {
+        let mut kept = Vec::new();
+        for (seq, stored) in self.of_target(name, None) {
+            if let Some(Standing::Dead { died_at, .. }) = stored.standings.get(name) {
+                kept.push((seq, *died_at, Stored::cost(&stored.event)));
+            }
+        }
+        let (mut count, mut bytes) = (kept.len() as u64, kept.iter().map(|it| it.2).sum());
+        let mut removed = 0;
+        for (seq, at, cost) in kept {
+            let is_over = |limits: &DeadLetterLimits| {
+                limits.are_exceeded(count, bytes) || limits.has_expired(at, now)
+            };
+            if limits.is_none_or(is_over) {
+                self.set(seq, name, None);
+                (count, bytes) = (count - 1, bytes - cost);
+                removed += 1;
+            }
+        }
+        removed
     }
 
     fn standing(&self, seq: u64, target: &str) -> Option<&Standing> {
@@ -404,7 +465,18 @@ impl Queue for MemoryQueue {
         let free = self.max_bytes.saturating_sub(state.bytes + need);
         let over_quota = self.over_quota(&state, appends, free, &dropped)?;
         let state = Arc::make_mut(&mut state);
-        let settled = settlements.iter().map(|it| state.settle(it)).collect();
+        let has_room = has_room_to_keep(state.bytes, self.max_bytes);
+        let settle = |it| state.settle(it, has_room);
+        let settled = settlements.iter().map(settle).collect();
+        let quotas = self.quotas();
+        for settlement in settlements {
+            if let Settled::Kept { delivered_at, .. } = settlement.outcome
+                && let Some(limits) = quotas.retained.get(&settlement.target)
+            {
+                let name = kept_name(&settlement.target);
+                state.trim_kept(&name, Some(limits), delivered_at);
+            }
+        }
         let mut append = |(event, mut over_quota): (&Event, Vec<Arc<str>>)| {
             if let Some(first) = repeated(&recent, event) {
                 return Accepted::Duplicate(first);
@@ -448,7 +520,8 @@ impl Queue for MemoryQueue {
     }
 
     fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
-        let limits = self.quotas().dead_letters;
+        let quotas = self.quotas();
+        let limits = quotas.dead_letters;
         let mut state = self.lock();
         let mut letters: BTreeMap<Arc<str>, Vec<(u64, u64)>> = BTreeMap::new();
         let mut gone: Vec<(Arc<str>, u64)> = Vec::new();
@@ -457,6 +530,9 @@ impl Queue for MemoryQueue {
                 let Standing::Dead { died_at, note, .. } = standing else {
                     continue;
                 };
+                if target_of_kept(name).is_some() {
+                    continue;
+                }
                 if limits.has_expired(*died_at, now) {
                     gone.push((name.clone(), seq));
                 } else {
@@ -480,6 +556,17 @@ impl Queue for MemoryQueue {
         for (name, seq) in gone {
             Arc::make_mut(&mut state).set(seq, &name, None);
             *removed.entry(name).or_default() += 1;
+        }
+        let names: Vec<Arc<str>> = state.targets.keys().cloned().collect();
+        for name in names {
+            let Some(target) = target_of_kept(&name) else {
+                continue;
+            };
+            let limits = quotas.retained.get(target);
+            let count = Arc::make_mut(&mut state).trim_kept(&name, limits, now);
+            if count > 0 {
+                removed.insert(name, count);
+            }
         }
         Ok(removed.into_iter().collect())
     }
@@ -525,7 +612,8 @@ impl Queue for MemoryQueue {
     ) -> Result<(), QueueError> {
         let snapshot = self.snapshot();
         for name in snapshot.targets.keys() {
-            if target.is_some_and(|target| target != &**name) {
+            let of = target_of_kept(name);
+            if target.map_or(of.is_some(), |target| target != &**name) {
                 continue;
             }
             for (seq, stored) in snapshot.of_target(name, after) {
@@ -539,7 +627,7 @@ impl Queue for MemoryQueue {
                 };
                 let owed = stored.owed(seq, *attempts, 0);
                 let letter = DeadLetter {
-                    target: name,
+                    target: of.unwrap_or(name),
                     owed,
                     died_at: *died_at,
                     note,
@@ -554,24 +642,28 @@ impl Queue for MemoryQueue {
 
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         let mut state = self.lock();
-        Ok(Arc::make_mut(&mut state).replace_dead(target, entries, Some(&Standing::NEW)))
+        Ok(Arc::make_mut(&mut state).take_dead(target, entries, true))
     }
 
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         let mut state = self.lock();
-        Ok(Arc::make_mut(&mut state).replace_dead(target, entries, None))
+        Ok(Arc::make_mut(&mut state).take_dead(target, entries, false))
     }
 
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
         let mut state = self.lock();
         let state = Arc::make_mut(&mut state);
-        state.targets.remove(target);
         state.holds.remove(target);
-        let entries: Vec<u64> = state.of_target(target, None).map(|(seq, _)| seq).collect();
-        for &seq in &entries {
-            state.set(seq, target, None);
+        let mut dropped = 0;
+        for name in [&kept_name(target), target] {
+            state.targets.remove(name);
+            let entries: Vec<u64> = state.of_target(name, None).map(|(seq, _)| seq).collect();
+            for &seq in &entries {
+                state.set(seq, name, None);
+            }
+            dropped += entries.len() as u64;
         }
-        Ok(entries.len() as u64)
+        Ok(dropped)
     }
 
     fn hold(&self, target: &str) -> Result<Option<TargetHold>, QueueError> {
@@ -608,7 +700,7 @@ impl Queue for MemoryQueue {
             of
         };
         Ok(Statistics {
-            targets: state.targets.keys().map(of).collect(),
+            targets: merge_kept(state.targets.keys().map(of).collect()),
             events: state.events.len() as u64,
             bytes: state.bytes,
             max_bytes: self.max_bytes,

@@ -24,6 +24,10 @@ pub struct TargetStatistics {
     pub dead: u64,
     /// Bytes that they take, counted likewise.
     pub dead_bytes: u64,
+    /// Deliveries that are kept, see [`Settled::Kept`](crate::Settled::Kept).
+    pub kept: u64,
+    /// Bytes that they take, counted likewise.
+    pub kept_bytes: u64,
 }
 
 /// What a queue holds.
@@ -112,9 +116,10 @@ pub trait Queue: Send + Sync + 'static {
     /// none is, since the queue has no room then for any target.
     fn set_quotas(&self, quotas: Quotas);
 
-    /// Removes some of the dead letters over the bounds of the quotas, if there are any; `now` is
-    /// epoch milliseconds. Returns how many were removed of each target, once that is durable. When
-    /// it returns none, the bounds are kept.
+    /// Removes some of the dead letters and of the kept deliveries over the bounds of the quotas, if
+    /// there are any; `now` is epoch milliseconds. Returns how many were removed of each target, once
+    /// that is durable, those of kept deliveries under their own [name](crate::kept_name). When it
+    /// returns none, the bounds are kept.
     ///
     /// # Errors
     /// Nothing was removed.
@@ -166,7 +171,9 @@ pub trait Queue: Send + Sync + 'static {
     ) -> Result<(), QueueError>;
 
     /// Visits the dead letters after `after`, of one target or of all, until `visit` breaks:
-    /// ordered by the target's name, and for one target in the order accepted.
+    /// ordered by the target's name, and for one target in the order accepted. The deliveries to a
+    /// target that are kept are visited by their [name](crate::kept_name) alone, as if they were
+    /// letters of the target.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -178,7 +185,8 @@ pub trait Queue: Send + Sync + 'static {
     ) -> Result<(), QueueError>;
 
     /// Makes dead letters owed again, under their old ids and handles, as if never attempted,
-    /// even if the target is over its quota. Returns how many were found, once the change is durable. A queue with little room may work in
+    /// even if the target is over its quota; kept deliveries, if `target` is their
+    /// [name](crate::kept_name). Returns how many were found, once the change is durable. A queue with little room may work in
     /// steps, each durable; if a later step fails, it returns the count of those before, and the
     /// call can be repeated.
     ///
@@ -186,15 +194,15 @@ pub trait Queue: Send + Sync + 'static {
     /// Nothing was changed.
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
 
-    /// Removes dead letters. Returns how many were found, once the change is durable. It may work in
+    /// Removes dead letters, or kept deliveries by their name. Returns how many were found, once the change is durable. It may work in
     /// steps, as [`replay`](Queue::replay).
     ///
     /// # Errors
     /// Nothing was changed.
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
 
-    /// Removes a target, the entries that it is owed and its dead letters. Returns how many entries
-    /// were removed. It may work in steps, each durable; events appended for the target meanwhile
+    /// Removes a target, the entries that it is owed, its dead letters and what is kept of its
+    /// deliveries. Returns how many entries were removed. It may work in steps, each durable; events appended for the target meanwhile
     /// may stay.
     ///
     /// # Errors

@@ -22,6 +22,10 @@ pub struct Quotas {
     pub owed: BTreeMap<Arc<str>, Option<u64>>,
     /// How many dead letters are kept.
     pub dead_letters: DeadLetterLimits,
+    /// How many deliveries are kept of each target whose deliveries are; the oldest are removed first.
+    /// Those of other targets are removed by the next
+    /// [`trim_dead_letters`](crate::Queue::trim_dead_letters).
+    pub retained: BTreeMap<Arc<str>, DeadLetterLimits>,
 }
 
 impl Quotas {
@@ -42,7 +46,7 @@ impl Quotas {
     }
 }
 
-/// The bounds of the dead letters of all targets together. Letters over a bound are removed, the
+/// The bounds of the dead letters of all targets together, or of one target's kept deliveries. Letters over a bound are removed, the
 /// oldest of the target that has most bytes of them first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(

@@ -364,10 +364,19 @@ fn quotas(config: &Config) -> Quotas {
     let targets = config.targets().iter();
     let reliable = targets.filter(|target| target.delivery() == Delivery::Reliable);
     let dead_letters = config.queue().dead_letters();
+    let retained = config.targets().iter().filter_map(|target| {
+        let limits = target.retain().map(|retain| DeadLetterLimits {
+            max_bytes: retain.max_bytes(),
+            max_age: retain.max_age(),
+            ..DeadLetterLimits::default()
+        })?;
+        Some((Arc::from(target.name().as_str()), limits))
+    });
     Quotas {
         owed: reliable
             .map(|target| (Arc::from(target.name().as_str()), target.max_owed_bytes()))
             .collect(),
+        retained: retained.collect(),
         dead_letters: DeadLetterLimits {
             max_bytes: config.queue().max_dead_letter_bytes(),
             max_count: dead_letters.max_count(),

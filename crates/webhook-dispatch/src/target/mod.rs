@@ -60,6 +60,8 @@ pub(crate) struct TargetState {
     policy: RetryPolicy,
     breaker: BreakerPolicy,
     reliable: bool,
+    /// Whether its deliveries are kept.
+    retains: bool,
     pub(crate) backlog: Backlog,
     pub(crate) gate: Gate,
     /// The limit of outstanding attempts after a delivery.
@@ -103,6 +105,7 @@ impl TargetState {
             policy: target.retry().clone(),
             breaker: *target.breaker(),
             reliable,
+            retains: target.retain().is_some(),
             backlog: Backlog::new(reliable, bounds, retry::longest_wait(target.retry())),
             gate: Gate::new(target, now),
             limit: outstanding_limit(target),
@@ -120,6 +123,7 @@ impl TargetState {
     pub(crate) fn reconfigure(&mut self, target: &Target, now: Instant) {
         self.policy = target.retry().clone();
         self.breaker = *target.breaker();
+        self.retains = target.retain().is_some();
         self.slots.set_concurrency(target.concurrency().get());
         self.limit = outstanding_limit(target);
         self.limit_after_failure = limit_after_failure(target);
@@ -307,14 +311,16 @@ impl TargetState {
         let decision = match attempt.result.verdict {
             Verdict::Delivered => {
                 self.wake_after_delivery(attempt);
+                let delivery = tried(attempt);
+                let outcome = match self.retains {
+                    false => Settled::Delivered,
+                    true => Settled::Kept {
+                        attempts: delivery.attempts,
+                        delivered_at: at.epoch_ms(),
+                    },
+                };
                 Decision {
-                    settlement: Some(self.settle(
-                        lane,
-                        &tried(attempt),
-                        Settled::Delivered,
-                        &attempt.guard,
-                        at,
-                    )),
+                    settlement: Some(self.settle(lane, &delivery, outcome, &attempt.guard, at)),
                     settled: true,
                     ..Decision::default()
                 }

@@ -23,6 +23,8 @@ pub(super) struct Answer {
     verdicts: Option<String>,
     first_ids: Vec<Option<Uuid>>,
     previous: Vec<Option<Vec<u8>>>,
+    /// What the statement changed besides.
+    pub(super) kept: Vec<Flush>,
 }
 
 /// A committed group.
@@ -92,6 +94,7 @@ impl Answer {
             verdicts: row.get(9),
             first_ids: row.get::<_, Option<_>>(10).unwrap_or_default(),
             previous: row.get::<_, Option<_>>(11).unwrap_or_default(),
+            kept: Vec::new(),
         }
     }
 

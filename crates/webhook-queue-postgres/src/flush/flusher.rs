@@ -9,6 +9,7 @@ use webhook_queue::{Event, QueueError, Quotas, Settled, Settlement};
 use super::admission::Usage;
 use super::answer::{Answer, Appends, Committed};
 use super::group::{Group, window};
+use super::keeping;
 use super::known::Known;
 use super::unresolved::Unresolved;
 use crate::connection::{Connection, Parameter, Session};
@@ -16,6 +17,7 @@ use crate::database::Database;
 use crate::failure::{self, Failure};
 use crate::follower::Follower;
 use crate::log::Log;
+use crate::parameters::Array;
 use crate::targets::Targets;
 
 /// How long a call is repeated whose connection was lost, before its outcome counts as unknown.
@@ -39,6 +41,8 @@ pub(crate) struct Flusher {
 #[derive(Debug)]
 struct Statements {
     flush: String,
+    /// As `flush`, of a group whose deliveries are kept.
+    keep: String,
     writer: String,
 }
 
@@ -65,13 +69,15 @@ impl Flusher {
         connection: Connection,
     ) -> Flusher {
         let parameters = (3..=41).map(|at| format!(", ${at}")).collect::<String>();
+        let flush = format!(
+            "SELECT number, count, total_target, owed, owed_bytes, dead, dead_bytes, \
+             fenced, not_owed, verdicts, first_ids, previous \
+             FROM {}.flush($1, $2{parameters})",
+            database.schema
+        );
         let statements = Statements {
-            flush: format!(
-                "SELECT number, count, total_target, owed, owed_bytes, dead, dead_bytes, \
-                 fenced, not_owed, verdicts, first_ids, previous \
-                 FROM {}.flush($1, $2{parameters})",
-                database.schema
-            ),
+            keep: database.sql(&keeping::STATEMENT.replace("{flush}", &flush)),
+            flush,
             writer: database.sql("SELECT nextval('{schema}.writer_id')"),
         };
         Flusher {
@@ -163,17 +169,24 @@ impl Flusher {
             .iter()
             .filter(|it| matches!(it.outcome, Settled::Held { .. }));
         let held: Vec<_> = held.map(|it| &it.target).collect();
+        let kept = keeping::kept_names(settlements, || self.usage());
         for is_last in [false, true] {
             let names = events.iter().flat_map(|it| it.targets.iter());
-            let names = names.chain(held.iter().copied());
+            let names = names.chain(held.iter().copied()).chain(kept.values());
             self.targets.create(&mut state.connection, names)?;
             let names = self.targets.all();
             let mut group = Group::new(&self.database, &names, events, &over_quota);
-            group.settle(&self.database, &names, &self.log.read(), settlements);
+            let log = self.log.read();
+            group.settle(&self.database, &names, &log, settlements, &kept);
+            group.kept.bound(&names, (&log, &self.quotas()), &kept);
+            drop(log);
             match self.call(state, &group, events, &over_quota)? {
                 Ok(answer) => {
                     let committed = answer.committed(&group, events, &over_quota, settlements);
-                    self.log.change(|log| log.apply_own(&answer.flush(&group)));
+                    self.log.change(|log| {
+                        log.apply_own(&answer.flush(&group));
+                        answer.kept.iter().for_each(|it| log.apply_own(it));
+                    });
                     return Ok(committed);
                 }
                 Err(failure) => {
@@ -254,8 +267,26 @@ impl Flusher {
         group.with_parameters(window(&self.database), |parameters| {
             let mut all: Vec<Parameter<'_>> = vec![&writer, &n];
             all.extend_from_slice(parameters);
-            let row = session.query_one(&self.statements.flush, &all)?;
-            Ok(Answer::new(&row))
+            let kept = &group.kept;
+            if kept.at.is_empty() {
+                let row = session.query_one(&self.statements.flush, &all)?;
+                return Ok(Answer::new(&row));
+            }
+            let keep: [Parameter<'_>; 8] = [
+                &Array(&kept.at),
+                &Array(&kept.target),
+                &Array(&kept.attempts),
+                &Array(&kept.delivered_at),
+                &Array(&kept.bounded),
+                &Array(&kept.oldest),
+                &Array(&kept.over),
+                &kept.most,
+            ];
+            all.extend(keep);
+            let row = session.query_one(&self.statements.keep, &all)?;
+            let mut answer = Answer::new(&row);
+            answer.kept = keeping::changes(&row);
+            Ok(answer)
         })
     }
 

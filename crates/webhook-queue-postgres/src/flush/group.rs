@@ -9,6 +9,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use webhook_queue::{Claim, Event, Settled, Settlement, SettlementResult};
 
 use super::admission::{cost, targets};
+use super::keeping::Kept;
 use crate::connection::Parameter;
 use crate::database::Database;
 use crate::log::{LogState, TargetId};
@@ -40,6 +41,8 @@ pub(super) struct Group<'e> {
     dead_attempts: Vec<i32>,
     died_at: Vec<i64>,
     notes: Vec<&'e [u8]>,
+    /// What is kept of the settled entries, if anything is.
+    pub(super) kept: Kept,
     pub(super) attempted: Vec<i64>,
     pub(super) attempted_target: Vec<TargetId>,
     pub(super) attempted_fresh: Vec<bool>,
@@ -188,6 +191,7 @@ impl<'e> Group<'e> {
         names: &BTreeMap<Arc<str>, TargetId>,
         log: &LogState,
         settlements: &'e [Settlement],
+        kept: &BTreeMap<Arc<str>, Arc<str>>,
     ) {
         let mut claims: HashMap<Claim, i16> = HashMap::new();
         let mut ends: HashMap<(i64, TargetId), usize> = HashMap::new();
@@ -243,6 +247,20 @@ impl<'e> Group<'e> {
                     self.dead_attempts.push(attempts.cast_signed());
                     self.died_at.push(database.to_server(*died_at));
                     self.notes.push(note);
+                }
+                if let Settled::Kept {
+                    attempts,
+                    delivered_at,
+                } = settlement.outcome
+                    && let Some(name) = kept.get(&settlement.target)
+                    && let Some(&name) = names.get(name)
+                {
+                    let kept = &mut self.kept;
+                    kept.at
+                        .push(i32::try_from(self.settled.len()).unwrap_or(i32::MAX));
+                    kept.target.push(name);
+                    kept.attempts.push(attempts.cast_signed());
+                    kept.delivered_at.push(database.to_server(delivered_at));
                 }
                 self.settled.len() - 1
             });

@@ -7,6 +7,7 @@ mod admission;
 mod answer;
 mod flusher;
 mod group;
+mod keeping;
 mod known;
 mod unresolved;
 

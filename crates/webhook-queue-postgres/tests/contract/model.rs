@@ -41,7 +41,7 @@ impl Tested for InPostgres<'_> {
         // It also knows targets that nothing was stored for, or nothing is any more.
         let (mut targets, mut owed) = (Vec::new(), Vec::new());
         for ((name, pending, _, dead), of_target) in view.targets.into_iter().zip(view.owed) {
-            if pending > 0 || dead > 0 {
+            if pending > 0 || dead != [0; 2] {
                 // The time of the oldest is read now and then.
                 targets.push((name, pending, None, dead));
                 owed.push(of_target);

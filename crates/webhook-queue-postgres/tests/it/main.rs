@@ -5,5 +5,6 @@ mod commits;
 mod opening;
 mod outcomes;
 mod proxy;
+mod retained;
 mod support;
 mod tls;

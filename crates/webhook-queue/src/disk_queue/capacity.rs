@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::pieces::PIECE;
 use super::record;
 use super::tables::Tables;
-use crate::{DuplicateWindow, Event, LastState, QueueError};
+use crate::{DuplicateWindow, Event, LastState, QueueError, has_room_to_keep};
 
 /// The smallest queue.
 const MIN_BYTES: u64 = 1 << 20;
@@ -144,6 +144,15 @@ impl Capacity {
             used: self.charged(tables, txn)?,
             max: self.room(),
         })
+    }
+
+    /// Whether deliveries are kept. Keeping one takes no more than was charged for its settlement.
+    pub(super) fn has_room_to_keep(
+        &self,
+        tables: &Tables,
+        txn: &RoTxn<'_, AnyTls>,
+    ) -> heed::Result<bool> {
+        Ok(has_room_to_keep(self.charged(tables, txn)?, self.room()))
     }
 
     /// Whether the note of a dead letter fits: notes may use half of the reserve.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use heed::{AnyTls, RoTxn, RwTxn};
 
-use super::capacity::Capacity;
 use super::cost;
 use super::fault::{Fault, damage};
+use super::kept::{Keeping, Kept};
 use super::known;
 use super::pieces;
 use super::record::{self, Dead};
@@ -15,11 +15,18 @@ use super::removal::Removal;
 use super::states;
 use super::tables::Tables;
 use super::target_rows::{Names, TargetRows};
-use crate::{DeadLetterLimits, DuplicateWindow, EntryId, Settled, Settlement, SettlementResult};
+use crate::{
+    DeadLetterLimits, DuplicateWindow, EntryId, Quotas, Settled, Settlement, SettlementResult,
+    target_of_kept,
+};
 
 /// The first dead letters of a target that are looked at for their age. They are in the order
 /// accepted, which is nearly that of their ages.
 const OLDEST: usize = 64;
+
+/// How many kept deliveries are trimmed for each dead letter: there are as many as deliveries, and the
+/// commits that keep others remove most of them.
+const KEPT_PER_LETTER: usize = 8;
 
 /// The key of the next entry's number in `meta`.
 pub(super) const NEXT: &[u8] = b"next";
@@ -31,6 +38,8 @@ pub(super) struct Change<'q> {
     pub(super) txn: RwTxn<'q>,
     pub(super) rows: TargetRows<'q>,
     pub(super) removal: Removal<'q>,
+    /// What the transaction keeps of deliveries.
+    kept: Kept<'q>,
 }
 
 impl<'q> Change<'q> {
@@ -45,6 +54,7 @@ impl<'q> Change<'q> {
             txn: tables.env.write_txn()?,
             rows: TargetRows::new(tables, names),
             removal: Removal::new(tables, identity),
+            kept: Kept::new(tables),
         })
     }
 
@@ -86,13 +96,11 @@ impl<'q> Change<'q> {
     }
 
     /// Applies a settlement; without effect if the target is not owed the entry. Of deliveries,
-    /// [`find_not_owed`](Change::find_not_owed) tells later whether it was. `notes` says whether the
-    /// notes of dead letters are kept, if there is room for them.
+    /// [`find_not_owed`](Change::find_not_owed) tells later whether it was.
     pub(super) fn settle(
         &mut self,
         settlement: &Settlement,
-        capacity: &Capacity,
-        notes: bool,
+        keeping: Keeping<'_>,
     ) -> heed::Result<SettlementResult> {
         use SettlementResult::{Applied, NotOwed};
         let Some(index) = self.rows.find(&self.txn, &settlement.target)? else {
@@ -120,6 +128,22 @@ impl<'q> Change<'q> {
         let Tables { owed, dead, .. } = self.tables;
         match &settlement.outcome {
             Settled::Delivered | Settled::Dropped | Settled::Held { .. } => {}
+            Settled::Kept {
+                attempts,
+                delivered_at,
+            } => {
+                let Some(cost) = owed.get(&self.txn, &key)?.map(record::cost_of_owed) else {
+                    return Ok(NotOwed);
+                };
+                owed.delete(&mut self.txn, &key)?;
+                row.remove_owed(1, u64::from(cost));
+                let delivery = (seq, *attempts, *delivered_at);
+                let target = (&settlement.target, index);
+                let (txn, rows) = (&mut self.txn, &mut self.rows);
+                if !self.kept.keep(txn, rows, target, delivery, keeping)? {
+                    self.removal.release(seq);
+                }
+            }
             Settled::Attempted {
                 attempts,
                 not_before,
@@ -141,7 +165,8 @@ impl<'q> Change<'q> {
                 owed.delete(&mut self.txn, &key)?;
                 row.remove_owed(1, u64::from(cost));
                 // If there is no room for the note, the settlement is made without it.
-                let fits = notes && capacity.fits_note(self.tables, &self.txn, note.len())?;
+                let capacity = keeping.capacity;
+                let fits = keeping.all && capacity.fits_note(self.tables, &self.txn, note.len())?;
                 let value = Dead {
                     attempts: *attempts,
                     died_at: *died_at,
@@ -153,6 +178,12 @@ impl<'q> Change<'q> {
             }
         }
         Ok(Applied)
+    }
+
+    /// Removes the oldest kept deliveries over the bounds of the targets that some were added to.
+    pub(super) fn trim_kept(&mut self, quotas: &Quotas) -> heed::Result<()> {
+        let (txn, rows, removal) = (&mut self.txn, &mut self.rows, &mut self.removal);
+        self.kept.trim_all(txn, rows, removal, quotas)
     }
 
     /// Removes what was delivered or dropped, and corrects the results of those that were not owed.
@@ -179,11 +210,13 @@ impl<'q> Change<'q> {
         Ok(())
     }
 
-    /// Makes dead letters owed again; how many there were.
+    /// Makes dead letters or kept deliveries owed again; how many there were.
     pub(super) fn replay(&mut self, target: &str, entries: &[EntryId]) -> heed::Result<u64> {
         let mut found = 0;
+        let to = Arc::from(target_of_kept(target).unwrap_or(target));
         for &entry in entries {
-            if let Some(index) = self.take_dead(target, entry)? {
+            if self.take_dead(target, entry)?.is_some() {
+                let index = self.rows.find_or_add(&self.txn, &to)?;
                 let cost = cost::of_event(self.tables, &self.txn, entry.0)?;
                 let (number, row) = self.rows.at(index);
                 row.add_owed(cost);
@@ -208,13 +241,16 @@ impl<'q> Change<'q> {
         Ok(found)
     }
 
-    /// Removes up to `limit` dead letters over the bounds. Returns how many of each target.
+    /// Removes up to `limit` dead letters over the bounds, and [`KEPT_PER_LETTER`] times as many kept
+    /// deliveries of each target.
+    /// Returns how many of each target.
     pub(super) fn trim_dead(
         &mut self,
-        limits: &DeadLetterLimits,
+        quotas: &Quotas,
         now: u64,
         limit: usize,
     ) -> heed::Result<Vec<(Arc<str>, u64)>> {
+        let limits = &quotas.dead_letters;
         let mut removed: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         let mut indices = Vec::new();
         for name in self.rows.names() {
@@ -222,6 +258,9 @@ impl<'q> Change<'q> {
                 indices.push((name, index));
             }
         }
+        let (kept, indices): (Vec<_>, Vec<_>) = indices
+            .into_iter()
+            .partition(|(name, _)| target_of_kept(name).is_some());
         let mut left = limit;
         for (name, index) in &indices {
             let number = self.rows.at(*index).0;
@@ -248,6 +287,17 @@ impl<'q> Change<'q> {
             let Some(seq) = first else { break };
             self.drop_one(name, seq, &mut removed)?;
             left -= 1;
+        }
+        for (name, index) in kept {
+            let limits = target_of_kept(&name).and_then(|target| quotas.retained.get(target));
+            let (txn, rows, removal) = (&mut self.txn, &mut self.rows, &mut self.removal);
+            let bound = (limit * KEPT_PER_LETTER, OLDEST);
+            let count = self
+                .kept
+                .trim(txn, rows, removal, (index, limits), now, bound)?;
+            if count > 0 {
+                removed.insert(name, count);
+            }
         }
         Ok(removed.into_iter().collect())
     }

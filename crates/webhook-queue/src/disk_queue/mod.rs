@@ -7,6 +7,7 @@ mod cost;
 mod directory;
 mod fault;
 mod files;
+mod kept;
 mod known;
 mod offline;
 mod opening;
@@ -31,6 +32,7 @@ use self::capacity::Capacity;
 use self::change::Change;
 use self::directory::Directory;
 use self::fault::Fault;
+use self::kept::Keeping;
 use self::pieces::PIECE;
 use self::read::Snapshot;
 use self::tables::Tables;
@@ -38,9 +40,9 @@ use self::target_rows::Names;
 use self::verification::Depth;
 use crate::duplicates::{body_hash, fingerprint};
 use crate::{
-    CommitResult, DeadLetter, DeadLetterLimits, DuplicateWindow, EntryId, Event, Owed, Quarantined,
-    Queue, QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics, Verification,
-    Verify,
+    CommitResult, DeadLetter, DuplicateWindow, EntryId, Event, Owed, Quarantined, Queue,
+    QueueError, Quotas, Settlement, Statistics, TargetHold, TargetStatistics, Verification, Verify,
+    kept_name, merge_kept, target_of_kept,
 };
 
 pub use self::offline::{Compaction, compact, verify, verify_tables, was_left_open};
@@ -387,23 +389,28 @@ impl DiskQueue {
 }
 
 impl DiskQueue {
-    /// Whether there are dead letters over the bounds.
-    fn has_excess_dead(&self, limits: &DeadLetterLimits, now: u64) -> Result<bool, QueueError> {
+    /// Whether there are dead letters or kept deliveries over the bounds.
+    fn has_excess_dead(&self, quotas: &Quotas, now: u64) -> Result<bool, QueueError> {
         self.read(|snapshot| {
             let tables = snapshot.tables;
             let rows = target_rows::read_rows(tables, &snapshot.txn)?;
-            let count = rows.values().map(|row| row.dead).sum();
-            let bytes = rows.values().map(|row| row.dead_bytes).sum();
-            if limits.are_exceeded(count, bytes) {
-                return Ok(true);
-            }
-            for (&number, row) in &rows {
-                let expired = || change::expired(tables, &snapshot.txn, number, limits, now);
-                if row.dead > 0 && !expired()?.is_empty() {
+            let (mut count, mut bytes) = (0, 0);
+            for (&number, row) in rows.iter().filter(|(_, row)| row.dead > 0) {
+                let limits = match target_of_kept(&row.name) {
+                    None => {
+                        (count, bytes) = (count + row.dead, bytes + row.dead_bytes);
+                        &quotas.dead_letters
+                    }
+                    Some(target) => match quotas.retained.get(target) {
+                        Some(limits) if !limits.are_exceeded(row.dead, row.dead_bytes) => limits,
+                        _ => return Ok(true),
+                    },
+                };
+                if !change::expired(tables, &snapshot.txn, number, limits, now)?.is_empty() {
                     return Ok(true);
                 }
             }
-            Ok(false)
+            Ok(quotas.dead_letters.are_exceeded(count, bytes))
         })
     }
 }
@@ -445,12 +452,18 @@ impl Queue for DiskQueue {
             max_states: self.max_states,
             quotas: &quotas,
         };
-        let commit = |notes| {
+        let commit = |all| {
             self.change("commit to", |change| {
+                let keeping = Keeping {
+                    capacity: &self.capacity,
+                    quotas: &quotas,
+                    all,
+                };
                 let mut settled = Vec::with_capacity(settlements.len());
                 for settlement in settlements {
-                    settled.push(change.settle(settlement, &self.capacity, notes)?);
+                    settled.push(change.settle(settlement, keeping)?);
                 }
+                change.trim_kept(&quotas)?;
                 let accepted = append::append(change, appends, &bounds)?;
                 change.find_not_owed(settlements, &mut settled)?;
                 Ok(CommitResult { accepted, settled })
@@ -468,14 +481,14 @@ impl Queue for DiskQueue {
     }
 
     fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
-        let limits = lock(&self.quotas).dead_letters;
-        if !self.has_excess_dead(&limits, now)? {
+        let quotas = lock(&self.quotas).clone();
+        if !self.has_excess_dead(&quotas, now)? {
             return Ok(Vec::new());
         }
         let mut limit = TRIMMED_AT_ONCE;
         loop {
             let trimmed = self.change("remove dead letters of", |change| {
-                Ok(change.trim_dead(&limits, now, limit)?)
+                Ok(change.trim_dead(&quotas, now, limit)?)
             });
             match trimmed {
                 // A transaction copies each page that it changes.
@@ -546,10 +559,12 @@ impl Queue for DiskQueue {
         let names = self.names();
         self.read(|snapshot| {
             for (name, number) in by_name(&names) {
-                if target.is_some_and(|target| target != name) {
+                let of = target_of_kept(name);
+                if target.map_or(of.is_some(), |target| target != name) {
                     continue;
                 }
-                let visited = snapshot.dead_letters((name, number), after, visit)?;
+                let shown = (of.unwrap_or(name), number);
+                let visited = snapshot.dead_letters(shown, after, visit)?;
                 if visited.is_break() {
                     break;
                 }
@@ -571,22 +586,26 @@ impl Queue for DiskQueue {
     }
 
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
-        let (mut dropped, mut limit) = (0, DROPPED_AT_ONCE);
-        loop {
-            let done = self.change("forget a target of", |change| {
-                Ok(change.drop_target(target, limit)?)
-            });
-            match done {
-                Ok((count, all)) => {
-                    dropped += count;
-                    if all {
-                        return Ok(dropped);
+        let mut dropped = 0;
+        for name in [&kept_name(target), target] {
+            let mut limit = DROPPED_AT_ONCE;
+            loop {
+                let done = self.change("forget a target of", |change| {
+                    Ok(change.drop_target(name, limit)?)
+                });
+                match done {
+                    Ok((count, all)) => {
+                        dropped += count;
+                        if all {
+                            break;
+                        }
                     }
+                    Err(QueueError::Full { .. }) if limit > 1 => limit /= 2,
+                    Err(error) => return Err(error),
                 }
-                Err(QueueError::Full { .. }) if limit > 1 => limit /= 2,
-                Err(error) => return Err(error),
             }
         }
+        Ok(dropped)
     }
 
     fn verifier(&self) -> Option<&dyn Verify> {
@@ -640,10 +659,11 @@ impl Queue for DiskQueue {
                     owed_bytes: row.owed_bytes,
                     dead: row.dead,
                     dead_bytes: row.dead_bytes,
+                    ..TargetStatistics::default()
                 });
             }
             Ok(Statistics {
-                targets,
+                targets: merge_kept(targets),
                 events: tables.events.len(txn)?,
                 bytes: tables.used(txn)?,
                 max_bytes: self.capacity.max,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use webhook_queue::{
     Committed, EntryId, Event, GroupWriter, LastState, Limits, Queue, Settled, Settlement,
-    SettlementResult,
+    SettlementResult, kept_name,
 };
 
 use crate::support::{self, event, number};
@@ -154,6 +154,10 @@ fn settle(
                 died_at: 9,
                 note: b"x".repeat(100),
             },
+            _ if is_kept(number) => Settled::Kept {
+                attempts: 2,
+                delivered_at: 9,
+            },
             _ => Settled::Delivered,
         };
         let Some(guard) = queue.guard(claim) else {
@@ -167,6 +171,11 @@ fn settle(
             guard,
         });
     }
+}
+
+/// Whether the deliveries of an event are kept.
+fn is_kept(number: u64) -> bool {
+    number.is_multiple_of(3)
 }
 
 /// What child processes have acknowledged.
@@ -270,10 +279,21 @@ impl Acknowledged {
                     std::ops::ControlFlow::Continue(())
                 })
                 .unwrap();
+            let mut kept = BTreeSet::new();
+            let mut visit = |letter: webhook_queue::DeadLetter<'_>| {
+                assert!(is_kept(number(letter.owed.id)) && letter.owed.attempts == 2);
+                kept.insert(letter.owed.entry.0);
+                std::ops::ControlFlow::Continue(())
+            };
+            let name = kept_name(target);
+            queue.dead_letters(Some(&name), None, &mut visit).unwrap();
+            assert!(kept.is_disjoint(&owed_entries) && kept.is_disjoint(&dead));
             for (number, entry) in appended {
                 let name = (target.to_owned(), *entry);
                 if settled.contains(&name) {
                     assert!(!owed_entries.contains(entry), "{number} is owed again");
+                    let is_kept = is_kept(*number) && !dead.contains(entry);
+                    assert_eq!(kept.contains(entry), is_kept, "{number} is kept, or not");
                 } else if !asked.contains(&name) {
                     assert!(owed_entries.contains(entry), "{number} is lost");
                 }

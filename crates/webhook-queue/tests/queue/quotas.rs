@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use webhook_queue::{
     Accepted, DeadLetterLimits, DiskQueue, EntryId, Event, MemoryQueue, Options, Queue, QueueError,
-    Quotas, Settled, Settlement, SlotGuard, verify,
+    Quotas, Settled, Settlement, SlotGuard, kept_name, verify,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -261,4 +261,169 @@ fn what_targets_use_is_known_after_reopening() {
     drop(queue);
     let queue = DiskQueue::open(dir.path(), &options).unwrap();
     assert_eq!(queue.statistics().unwrap(), before);
+}
+
+/// Delivers events of `target` one at a time, each at the time of its number, and keeps them.
+fn deliver(queue: &dyn Queue, target: &str, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        let entry = append(queue, &event(number, b"k", 1000, [target]))
+            .unwrap()
+            .entry()
+            .unwrap();
+        let kept = Settlement {
+            outcome: Settled::Kept {
+                attempts: 1,
+                delivered_at: number,
+            },
+            ..delivered(target, entry)
+        };
+        queue.commit(&[], &[kept]).unwrap();
+    }
+}
+
+fn retained(target: &str, limits: DeadLetterLimits) -> Quotas {
+    Quotas {
+        retained: [(target.into(), limits)].into(),
+        ..Quotas::default()
+    }
+}
+
+fn statistics_of(queue: &dyn Queue, target: &str) -> webhook_queue::TargetStatistics {
+    let targets = queue.statistics().unwrap().targets;
+    targets.into_iter().find(|of| of.target == target).unwrap()
+}
+
+#[test]
+fn each_commit_removes_the_oldest_kept_deliveries_over_the_bounds() {
+    with_each(|queue| {
+        let limits = DeadLetterLimits {
+            max_bytes: 50_000,
+            max_age: Duration::from_millis(100),
+            ..DeadLetterLimits::default()
+        };
+        queue.set_quotas(retained("a", limits));
+        deliver(queue, "b", 0..3);
+        let mut most = 0;
+        for number in 0..200 {
+            deliver(queue, "a", number..number + 1);
+            let of = statistics_of(queue, "a");
+            assert!(of.kept_bytes <= 50_000 && of.kept >= 1);
+            most = most.max(of.kept_bytes);
+            assert_eq!((of.pending, of.dead, of.dead_bytes), (0, 0, 0));
+        }
+        assert!(most > 45_000, "{most}");
+        let kept = letters(queue, &kept_name("a"));
+        assert!(kept.iter().copied().eq(200 - kept.len() as u64..200));
+        // An idle time later, the rest are too old.
+        deliver(queue, "a", 250..251);
+        deliver(queue, "a", 400..402);
+        assert_eq!(letters(queue, &kept_name("a")), [400, 401]);
+        // What is kept is no dead letter, and of no dead letters is it taken away.
+        assert!(support::dead(queue, None, None).is_empty());
+        assert_eq!(statistics_of(queue, "b").kept, 3);
+    });
+}
+
+#[test]
+fn a_larger_delivery_than_all_that_may_be_kept_is_not_kept() {
+    with_each(|queue| {
+        let limits = DeadLetterLimits {
+            max_bytes: 500,
+            ..DeadLetterLimits::default()
+        };
+        queue.set_quotas(retained("a", limits));
+        deliver(queue, "a", 0..1);
+        let statistics = queue.statistics().unwrap();
+        assert_eq!((statistics.events, statistics.targets[0].kept), (0, 0));
+    });
+}
+
+#[test]
+fn a_trim_removes_kept_deliveries_that_are_too_old_and_those_of_targets_that_keep_none() {
+    with_each(|queue| {
+        deliver(queue, "a", 0..300);
+        deliver(queue, "b", 300..340);
+        with_letters(queue, &[("a", 340..345)]);
+        let limits = DeadLetterLimits {
+            max_age: Duration::from_millis(100),
+            ..DeadLetterLimits::default()
+        };
+        queue.set_quotas(retained("b", limits));
+        let mut removed: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        loop {
+            let some = queue.trim_dead_letters(420).unwrap();
+            if some.is_empty() {
+                break;
+            }
+            for (name, count) in some {
+                *removed.entry(name).or_default() += count;
+            }
+        }
+        let expected = [(kept_name("a").into(), 300), (kept_name("b").into(), 20)];
+        assert_eq!(removed, expected.into());
+        assert_eq!(letters(queue, "a").len(), 5);
+        assert!(letters(queue, &kept_name("b")).into_iter().eq(320..340));
+    });
+}
+
+#[test]
+fn deliveries_are_not_kept_while_little_room_is_left() {
+    with_each(|queue| {
+        let mut number = 0;
+        loop {
+            number += 1;
+            if append(queue, &event(number, b"k", 1000, ["a"])).is_err() {
+                break;
+            }
+        }
+        // The rest of the room.
+        while append(queue, &event(number, b"k", 0, ["a"])).is_ok() {
+            number += 1;
+        }
+        let entries = support::handles(queue, "a");
+        let keep = |entry: &EntryId| Settlement {
+            outcome: Settled::Kept {
+                attempts: 1,
+                delivered_at: 1,
+            },
+            ..delivered("a", *entry)
+        };
+        let before = queue.statistics().unwrap();
+        // Each frees its room, until there is enough to keep the next.
+        for entry in &entries {
+            queue.commit(&[], &[keep(entry)]).unwrap();
+        }
+        let after = statistics_of(queue, "a");
+        assert_eq!(after.pending, 0);
+        assert!(after.kept < before.targets[0].pending, "all were kept");
+        assert!(append(queue, &event(number, b"k", 0, ["a"])).is_ok());
+    });
+}
+
+#[test]
+fn a_kept_delivery_is_owed_again_and_kept_again() {
+    with_each(|queue| {
+        deliver(queue, "a", 0..10);
+        let entries: Vec<EntryId> = (4..=6).map(EntryId).collect();
+        assert_eq!(queue.replay("a", &entries).unwrap(), 0);
+        assert_eq!(queue.replay(&kept_name("a"), &entries).unwrap(), 3);
+        assert_eq!(support::handles(queue, "a"), entries);
+        assert_eq!(statistics_of(queue, "a").kept, 7);
+        let again = entries.iter().map(|entry| Settlement {
+            outcome: Settled::Kept {
+                attempts: 1,
+                delivered_at: 50,
+            },
+            ..delivered("a", *entry)
+        });
+        let again: Vec<_> = again.collect();
+        queue.commit(&[], &again).unwrap();
+        let kept = support::dead(queue, Some(&kept_name("a")), None);
+        assert!(kept.iter().map(|it| number(it.owed.id)).eq(0..10));
+        assert_eq!(kept[3].died_at, 50);
+        assert_eq!(queue.drop_dead(&kept_name("a"), &entries).unwrap(), 3);
+        assert_eq!(queue.drop_target("a").unwrap(), 7);
+        let statistics = queue.statistics().unwrap();
+        assert_eq!((statistics.events, statistics.targets.len()), (0, 0));
+    });
 }

@@ -7,7 +7,7 @@ use crate::support::{self, DeadView, OwedView, View, event};
 use proptest::prelude::*;
 use webhook_queue::{
     Accepted, Claim, EntryId, Event, EventId, LastState, MemoryQueue, Queue, Settled, Settlement,
-    SettlementResult, SlotGuard,
+    SettlementResult, SlotGuard, kept_name,
 };
 
 /// A queue that is compared with the one in memory.
@@ -43,11 +43,11 @@ pub(crate) enum Step {
         settlements: Vec<(usize, usize, Outcome)>,
     },
     Replay {
-        target: usize,
+        target: String,
         entries: Vec<usize>,
     },
     DropDead {
-        target: usize,
+        target: String,
         entries: Vec<usize>,
     },
     DropTarget(usize),
@@ -70,14 +70,24 @@ pub(crate) struct Append {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Delivered,
+    Kept(u32),
     Dropped,
     Dead(u32, usize),
     Attempted(u32, u64),
 }
 
+/// That of a target's dead letters, or of the deliveries to it that are kept.
+fn name(target: &str, kept: bool) -> String {
+    match kept {
+        true => kept_name(target),
+        false => target.to_owned(),
+    }
+}
+
 /// A step of a test.
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let target = || 0..TARGETS.len();
+    let name = || (target(), any::<bool>()).prop_map(|(at, kept)| name(TARGETS[at], kept));
     let entry = || 0..60_usize;
     let append = (
         0..5_u8,
@@ -101,6 +111,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         });
     let outcome = prop_oneof![
         3 => Just(Outcome::Delivered),
+        2 => any::<u32>().prop_map(Outcome::Kept),
         1 => Just(Outcome::Dropped),
         2 => (any::<u32>(), 0..3000_usize).prop_map(|(n, note)| Outcome::Dead(n, note)),
         2 => (any::<u32>(), any::<u64>()).prop_map(|(n, at)| Outcome::Attempted(n, at)),
@@ -110,8 +121,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (prop::collection::vec(append, 0..6), prop::collection::vec(settlement, 0..8))
             .prop_map(|(appends, settlements)| Step::Commit { appends, settlements }),
-        1 => (target(), entries()).prop_map(|(target, entries)| Step::Replay { target, entries }),
-        1 => (target(), entries()).prop_map(|(target, entries)| Step::DropDead { target, entries }),
+        1 => (name(), entries()).prop_map(|(target, entries)| Step::Replay { target, entries }),
+        1 => (name(), entries()).prop_map(|(target, entries)| Step::DropDead { target, entries }),
         1 => target().prop_map(Step::DropTarget),
         2 => Just(Step::Reopen),
     ]
@@ -191,13 +202,11 @@ pub(crate) fn compare(tested: &mut impl Tested, memory: &MemoryQueue, steps: &[S
                 in_memory.extend(handles(&modelled.accepted));
             }
             Step::Replay { target, entries } => {
-                let target = TARGETS[*target];
                 let replayed = tested.queue().replay(target, &chosen(&in_tested, entries));
                 let modelled = memory.replay(target, &chosen(&in_memory, entries));
                 assert_eq!(replayed.unwrap(), modelled.unwrap());
             }
             Step::DropDead { target, entries } => {
-                let target = TARGETS[*target];
                 let dropped = tested
                     .queue()
                     .drop_dead(target, &chosen(&in_tested, entries));
@@ -283,6 +292,10 @@ impl Outcome {
         };
         match *self {
             Outcome::Delivered => Settled::Delivered,
+            Outcome::Kept(count) => Settled::Kept {
+                attempts: count >> unused_bits,
+                delivered_at: 8 * unit,
+            },
             Outcome::Dropped => Settled::Dropped,
             Outcome::Dead(count, note) => Settled::Dead {
                 attempts: count >> unused_bits,

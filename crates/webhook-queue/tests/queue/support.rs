@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use webhook_queue::{
-    EntryId, Event, EventId, Owed, Queue, QueueError, Settled, Settlement, SlotGuard,
+    EntryId, Event, EventId, Owed, Queue, QueueError, Settled, Settlement, SlotGuard, kept_name,
 };
 
 /// An event whose id, time and body are derived from its number.
@@ -155,12 +155,14 @@ impl DeadView {
 /// All that a queue shows of what it holds, but for bytes and handles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
-    pub(crate) targets: Vec<(String, u64, Option<u64>, u64)>,
+    /// Of each target what is pending, when the oldest was accepted, and what is dead and kept.
+    pub(crate) targets: Vec<(String, u64, Option<u64>, [u64; 2])>,
     pub(crate) events: u64,
     pub(crate) corrupt: u64,
     pub(crate) last_states: u64,
     pub(crate) owed: Vec<Vec<OwedView>>,
     pub(crate) dead: Vec<DeadView>,
+    pub(crate) kept: Vec<DeadView>,
 }
 
 impl View {
@@ -173,11 +175,10 @@ impl View {
             let rounded = owed.drain(..).map(|owed| owed.rounding_times(unit));
             *owed = rounded.collect();
         }
-        let rounded = self
-            .dead
-            .drain(..)
-            .map(|letter| letter.rounding_times(unit));
-        self.dead = rounded.collect();
+        for letters in [&mut self.dead, &mut self.kept] {
+            let rounded = letters.drain(..).map(|letter| letter.rounding_times(unit));
+            *letters = rounded.collect();
+        }
         self
     }
 
@@ -190,9 +191,16 @@ impl View {
                 .map(|of| owed(queue, &of.target, None))
                 .collect(),
             dead: dead(queue, None, None),
+            kept: targets
+                .iter()
+                .flat_map(|of| dead(queue, Some(&kept_name(&of.target)), None))
+                .collect(),
             targets: targets
                 .into_iter()
-                .map(|of| (of.target, of.pending, of.oldest_accepted_at, of.dead))
+                .map(|of| {
+                    let oldest = of.oldest_accepted_at;
+                    (of.target, of.pending, oldest, [of.dead, of.kept])
+                })
                 .collect(),
             events: statistics.events,
             corrupt: statistics.corrupt,
