@@ -39,6 +39,7 @@ mod refused;
 mod reload;
 mod remote_repair;
 mod repair;
+mod retention;
 mod retry;
 mod rotation;
 mod runbook;

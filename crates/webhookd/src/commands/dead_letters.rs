@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use webhook_dispatch::parse_webhook_id;
 
-/// List, show, replay or drop events that were given up
+/// List, show, replay or drop events that were given up, or that were delivered and are kept
 ///
 /// Works while webhookd runs, by its admin API or in its database, and while it is stopped.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,12 +44,17 @@ enum DeadLettersCommand {
         /// Its webhook-id, evt_…
         id: String,
 
+        /// A delivery that is kept by the target's `retain`, instead of a dead letter
+        #[arg(long)]
+        delivered: bool,
+
         #[command(flatten)]
         selector: QueueSelector,
     },
     /// Put dead letters back into the queue, with their ids and in their order
     ///
-    /// They are delivered at once, or when webhookd runs next, as if they had not been tried yet.
+    /// They are delivered at once, or when webhookd runs next, as if they had not been tried yet. With
+    /// --delivered, the receiver gets again what it has had, under the same webhook-id.
     Replay {
         #[command(flatten)]
         selector: QueueSelector,
@@ -82,7 +87,11 @@ pub(crate) fn run(args: DeadLettersArgs) -> Result<ExitCode> {
             filter,
             format,
         } => list(&selector.open()?, &filter, format),
-        DeadLettersCommand::Show { id, selector } => show(&selector.open()?, &id),
+        DeadLettersCommand::Show {
+            id,
+            delivered,
+            selector,
+        } => show(&selector.open()?, &id, &Filter::all(delivered)),
         DeadLettersCommand::Replay {
             selector,
             filter,
@@ -100,7 +109,7 @@ fn list(access: &Access, filter: &Filter, format: OutputFormat) -> Result<ExitCo
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
     if format == OutputFormat::Text {
-        written = listing::head(&mut out);
+        written = listing::head(&mut out, filter);
     }
     let mut visit = |letter: Letter| {
         written = match format {
@@ -125,16 +134,19 @@ fn list(access: &Access, filter: &Filter, format: OutputFormat) -> Result<ExitCo
     }
 }
 
-fn show(access: &Access, id: &str) -> Result<ExitCode> {
+fn show(access: &Access, id: &str, filter: &Filter) -> Result<ExitCode> {
     let Some(wanted) = parse_webhook_id(id) else {
         bail!("{id:?} is not a webhook-id: evt_ and 32 hexadecimal digits");
     };
     let letters = match access {
-        Access::Opened(queue) => opened::find(&**queue, wanted)?,
-        Access::Running(client) => running::find(client, wanted)?,
+        Access::Opened(queue) => opened::find(&**queue, wanted, filter)?,
+        Access::Running(client) => running::find(client, wanted, filter)?,
     };
     if letters.is_empty() {
-        bail!("no dead letter has the webhook-id {id}");
+        match filter.is_of_delivered() {
+            false => bail!("no dead letter has the webhook-id {id}"),
+            true => bail!("no kept delivery has the webhook-id {id}"),
+        }
     }
     let mut out = output();
     for letter in &letters {

@@ -2,14 +2,15 @@
 
 use super::moment::parse_moment;
 use super::status::Status;
+use std::borrow::Cow;
 use webhook_config::{InputFilter, JobPattern};
 use webhook_dispatch::{
     FailureRecord, event_attributes, event_key, parse_webhook_id, rfc3339, webhook_id,
 };
-use webhook_queue::{DeadLetter, EventId};
+use webhook_queue::{DeadLetter, EventId, kept_name};
 
 /// Matches dead letters for which all of this is true.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Which ones (all of these must be true)")]
 pub(crate) struct Filter {
     /// With this target
@@ -50,6 +51,12 @@ pub(crate) struct Filter {
     /// Given up before this time
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     until: Option<u64>,
+
+    /// Deliveries that are kept by the target's `retain`, instead of dead letters
+    ///
+    /// --since and --until are of the time of delivery.
+    #[arg(long)]
+    delivered: bool,
 }
 
 /// The text of a filter, each part as on the command line.
@@ -63,6 +70,7 @@ pub(crate) struct FilterText {
     pub(crate) status: Option<String>,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
+    pub(crate) delivered: bool,
 }
 
 /// Parses a part, if there is one; an error names it.
@@ -87,16 +95,43 @@ impl Filter {
             status: part("status", text.status, parse_statuses)?.unwrap_or_default(),
             since: part("since", text.since, parse_moment)?,
             until: part("until", text.until, parse_moment)?,
+            delivered: text.delivered,
         })
+    }
+
+    /// The filter that matches all dead letters, or all kept deliveries.
+    pub(crate) fn all(delivered: bool) -> Filter {
+        Filter {
+            delivered,
+            ..Filter::default()
+        }
     }
 
     pub(crate) fn target(&self) -> Option<&str> {
         self.target.as_deref()
     }
 
-    /// Whether it has no parts, and matches everything.
+    /// Whether it is of kept deliveries, and not of dead letters.
+    pub(crate) fn is_of_delivered(&self) -> bool {
+        self.delivered
+    }
+
+    /// The name under which the queue has the letters of a target that it is of.
+    pub(crate) fn name_of<'t>(&self, target: &'t str) -> Cow<'t, str> {
+        match self.delivered {
+            false => Cow::Borrowed(target),
+            true => Cow::Owned(kept_name(target)),
+        }
+    }
+
+    /// Whether it has no parts, and matches all that it is of.
     pub(crate) fn is_empty(&self) -> bool {
-        self.pairs().is_empty()
+        self.parts() == 0
+    }
+
+    /// How many parts it has.
+    pub(crate) fn parts(&self) -> usize {
+        self.pairs().len() - usize::from(self.delivered)
     }
 
     /// Its parts, as parameters of the admin API.
@@ -111,6 +146,7 @@ impl Filter {
             status,
             since,
             until,
+            delivered,
         } = self;
         let time = |at: u64| i64::try_from(at).ok().and_then(rfc3339);
         let statuses: Vec<String> = status.iter().map(Status::to_string).collect();
@@ -123,6 +159,7 @@ impl Filter {
             ("status", (!statuses.is_empty()).then(|| statuses.join(","))),
             ("since", since.and_then(time)),
             ("until", until.and_then(time)),
+            ("delivered", delivered.then(|| "true".to_owned())),
         ];
         pairs
             .into_iter()
@@ -130,6 +167,7 @@ impl Filter {
             .collect()
     }
 
+    /// Whether a letter matches that was read under its [name](Filter::name_of).
     pub(crate) fn matches(&self, letter: &DeadLetter<'_>) -> bool {
         let owed = &letter.owed;
         self.target

@@ -1,5 +1,6 @@
 //! A dead letter as JSON, for the commands and the admin API.
 
+use super::Filter;
 use serde::{Deserialize, Serialize};
 use webhook_dispatch::{FailureRecord, event_attributes, event_key, webhook_id};
 use webhook_queue::DeadLetter;
@@ -23,6 +24,9 @@ pub(crate) struct Letter {
     pub(crate) state: Option<String>,
     pub(crate) accepted_at: u64,
     pub(crate) died_at: u64,
+    /// Whether it is a kept delivery, made at `died_at`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) delivered: bool,
     pub(crate) attempts: u32,
     pub(crate) bytes: usize,
     #[serde(flatten)]
@@ -33,8 +37,8 @@ pub(crate) struct Letter {
 }
 
 impl Letter {
-    /// Converts a dead letter without its event.
-    pub(crate) fn of(letter: &DeadLetter<'_>) -> Letter {
+    /// Converts a letter that a filter is of, without its event.
+    pub(crate) fn of(letter: &DeadLetter<'_>, filter: &Filter) -> Letter {
         let attributes = event_attributes(&letter.owed).unwrap_or_default();
         Letter {
             target: letter.target.to_owned(),
@@ -46,6 +50,7 @@ impl Letter {
             state: attributes.state,
             accepted_at: letter.owed.accepted_at,
             died_at: letter.died_at,
+            delivered: filter.is_of_delivered(),
             attempts: letter.owed.attempts,
             bytes: letter.owed.body.len(),
             note: FailureRecord::from_note(letter.note).ok(),
@@ -53,11 +58,11 @@ impl Letter {
         }
     }
 
-    /// Converts a dead letter with its event.
-    pub(crate) fn with_event(letter: &DeadLetter<'_>) -> Letter {
+    /// Converts a letter with its event.
+    pub(crate) fn with_event(letter: &DeadLetter<'_>, filter: &Filter) -> Letter {
         Letter {
             event: Some(String::from_utf8_lossy(letter.owed.body).into_owned()),
-            ..Letter::of(letter)
+            ..Letter::of(letter, filter)
         }
     }
 }

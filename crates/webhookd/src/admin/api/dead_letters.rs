@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use webhook_dispatch::{Control, parse_webhook_id};
-use webhook_queue::{DeadLetter, EntryId, QueueError};
+use webhook_queue::{EntryId, QueueError, kept_name};
 
 /// Dead letters that are read for one response, at most.
 pub(super) const MAX_READ: usize = 10_000;
@@ -99,7 +99,8 @@ fn page(
             _ => None,
         };
         let mut last = None;
-        let read = control.dead_letters(Some(&target), after, &mut |letter| {
+        let name = filter.name_of(&target);
+        let read = control.dead_letters(Some(&name), after, &mut |letter| {
             if found.len() == limit || count == MAX_READ {
                 next = Some(last.unwrap_or(letter.owed.entry));
                 return ControlFlow::Break(());
@@ -107,7 +108,7 @@ fn page(
             count += 1;
             last = Some(letter.owed.entry);
             if filter.matches(&letter) {
-                found.push(Letter::of(&letter));
+                found.push(Letter::of(&letter, filter));
             }
             ControlFlow::Continue(())
         });
@@ -163,28 +164,44 @@ pub(super) async fn show(
     let target = query.remove("target");
     let entry = query.remove("entry");
     let entry = entry.as_deref().map(parse_entry).transpose()?;
-    finish(&query, "target, entry")?;
+    let filter = take_filter(&mut query)?;
+    if !filter.is_empty() {
+        let detail = "the parameters here are: target, entry, delivered";
+        return Err(Problem::bad_request(detail));
+    }
+    finish(&query, "target, entry, delivered")?;
     let Some(wanted) = parse_webhook_id(&id) else {
         let detail = format!("{id:?} is not a webhook-id: evt_ and 32 hexadecimal digits");
         return Err(Problem::bad_request(detail));
     };
     let found = blocking(move || {
+        let control = &daemon.control;
+        let names = match (target, filter.is_of_delivered()) {
+            (Some(target), _) => vec![Some(filter.name_of(&target).into_owned())],
+            (None, false) => vec![None],
+            (None, true) => {
+                let targets = control.queue_statistics()?.targets.into_iter();
+                targets.map(|it| Some(kept_name(&it.target))).collect()
+            }
+        };
         let mut found = Vec::new();
         let after = entry.and_then(|EntryId(entry)| Some(EntryId(entry.checked_sub(1)?)));
-        let mut visit = |letter: DeadLetter<'_>| {
-            if entry.is_some_and(|entry| letter.owed.entry != entry) {
-                return ControlFlow::Break(());
-            }
-            if letter.owed.id == wanted {
-                found.push(Letter::with_event(&letter));
-            }
-            ControlFlow::Continue(())
-        };
-        let control = &daemon.control;
-        let read = control.dead_letters(target.as_deref(), after, &mut visit);
-        read.map(|()| found)
+        for name in names {
+            control.dead_letters(name.as_deref(), after, &mut |letter| {
+                if entry.is_some_and(|entry| letter.owed.entry != entry) {
+                    return ControlFlow::Break(());
+                }
+                if letter.owed.id == wanted {
+                    found.push(Letter::with_event(&letter, &filter));
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(found)
     });
-    let dead_letters = found.await?.map_err(|error| Problem::failed(&error))?;
+    let dead_letters = found
+        .await?
+        .map_err(|error: QueueError| Problem::failed(&error))?;
     if dead_letters.is_empty() {
         let detail = format!("no dead letter has the webhook-id {id}");
         return Err(Problem::not_found(detail));
@@ -200,10 +217,11 @@ pub(super) async fn replay(
     let selection: Selection = json(&headers, body)?;
     let shown = selection.to_string();
     let chosen = selection.chosen()?;
+    let what = chosen.what();
     let (replayed, more) =
         blocking(move || change(&daemon.control, &chosen, Control::replay)).await??;
     Ok(changed(
-        format!("replayed {replayed} dead letters of {shown}"),
+        format!("replayed {replayed} {what} of {shown}"),
         Replayed { replayed, more },
     ))
 }
@@ -216,14 +234,18 @@ pub(super) async fn drop_them(
     let selection: Selection = json(&headers, body)?;
     let shown = selection.to_string();
     let chosen = selection.chosen()?;
+    let what = chosen.what();
+    let is_of_delivered = chosen.filter.is_of_delivered();
     let dropped = blocking({
         let daemon = Arc::clone(&daemon);
         move || change(&daemon.control, &chosen, Control::drop_dead_letters)
     });
     let (dropped, more) = dropped.await??;
-    daemon.note_dropped(dropped);
+    if !is_of_delivered {
+        daemon.note_dropped(dropped);
+    }
     Ok(changed(
-        format!("dropped {dropped} dead letters of {shown}"),
+        format!("dropped {dropped} {what} of {shown}"),
         Dropped { dropped, more },
     ))
 }
@@ -243,6 +265,7 @@ fn change(
         problem.with("changed", changed)
     };
     for target in targets(control, filter)? {
+        let target = filter.name_of(&target);
         if let Some(entries) = &chosen.entries {
             changed += apply(control, &target, entries).map_err(|it| failed(changed, &it))?;
             continue;

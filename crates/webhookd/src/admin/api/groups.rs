@@ -33,7 +33,7 @@ struct Groups {
 #[derive(Clone, Debug, Serialize)]
 struct Group {
     target: String,
-    /// `unknown` if the note cannot be read.
+    /// `unknown` if the note cannot be read, `delivered` for kept deliveries.
     reason: &'static str,
     /// That of the receiver's last response, if it responded.
     status: Option<u16>,
@@ -88,7 +88,8 @@ fn group(control: &Control, filter: &Filter) -> Result<Groups, Problem> {
     let mut found: BTreeMap<Key, Group> = BTreeMap::new();
     let (mut read, mut complete) = (0, true);
     for target in targets(control, filter)? {
-        let visited = control.dead_letters(Some(&target), None, &mut |letter| {
+        let name = filter.name_of(&target);
+        let visited = control.dead_letters(Some(&name), None, &mut |letter| {
             if read == MAX_READ {
                 complete = false;
                 return ControlFlow::Break(());
@@ -96,7 +97,11 @@ fn group(control: &Control, filter: &Filter) -> Result<Groups, Problem> {
             read += 1;
             if filter.matches(&letter) {
                 let note = FailureRecord::from_note(letter.note).ok();
-                let reason = note.as_ref().map_or("unknown", |note| note.reason.name());
+                let reason = match &note {
+                    Some(note) => note.reason.name(),
+                    None if filter.is_of_delivered() => "delivered",
+                    None => "unknown",
+                };
                 let status = note.and_then(|note| note.status);
                 let at = letter.died_at;
                 let key = (target.clone(), reason, status);

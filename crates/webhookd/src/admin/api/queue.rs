@@ -52,6 +52,9 @@ struct QueuedTarget {
     dead_letters: u64,
     owed_bytes: u64,
     dead_letter_bytes: u64,
+    /// Deliveries that are kept.
+    kept: u64,
+    kept_bytes: u64,
 }
 
 pub(super) async fn show(State(daemon): State<Arc<Daemon>>) -> Result<Json<QueueJson>, Problem> {
@@ -92,6 +95,8 @@ fn queue(daemon: &Daemon) -> Result<QueueJson, Problem> {
                 dead_letters: target.dead,
                 owed_bytes: target.owed_bytes,
                 dead_letter_bytes: target.dead_bytes,
+                kept: target.kept,
+                kept_bytes: target.kept_bytes,
             })
             .collect(),
     })

@@ -36,6 +36,8 @@ pub(super) struct Selection {
     since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    delivered: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<BTreeSet<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +53,16 @@ pub(super) struct Chosen {
     pub(super) limit: usize,
 }
 
+impl Chosen {
+    /// What is changed, for the log.
+    pub(super) fn what(&self) -> &'static str {
+        match self.filter.is_of_delivered() {
+            false => "dead letters",
+            true => "kept deliveries",
+        }
+    }
+}
+
 impl Selection {
     /// What to change, and how many.
     pub(super) fn chosen(mut self) -> Result<Chosen, Problem> {
@@ -63,7 +75,7 @@ impl Selection {
         let has_target = self.target.is_some();
         let filter = self.filter()?;
         if let Some(entries) = &entries {
-            if !has_target || filter.pairs().len() > 1 || limit.is_some() {
+            if !has_target || filter.parts() > 1 || limit.is_some() {
                 return Err(Problem::bad_request(
                     "entries are those of one target: say which, and nothing else",
                 ));
@@ -92,6 +104,7 @@ impl Selection {
             status: self.status,
             since: self.since,
             until: self.until,
+            delivered: self.delivered,
         })?;
         match (all, filter.is_empty()) {
             (Some(true), true) | (None, false) => Ok(filter),
@@ -116,12 +129,21 @@ impl fmt::Display for Selection {
 }
 
 /// The parameters of a filter in a query.
-pub(super) const KNOWN: &str = "target, id, input, task, job, status, since, until";
+pub(super) const KNOWN: &str = "target, id, input, task, job, status, since, until, delivered";
 
 /// Takes the filter out of a query.
 pub(super) fn take_filter(query: &mut Query) -> Result<Filter, Problem> {
     let mut take = |name: &str| query.remove(name);
+    let delivered = match take("delivered").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            let detail = format!("delivered={other:?} is neither true nor false");
+            return Err(Problem::bad_request(detail));
+        }
+    };
     parse(FilterText {
+        delivered,
         target: take("target"),
         id: take("id"),
         input: take("input"),

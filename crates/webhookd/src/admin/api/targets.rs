@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use webhook_dispatch::{Control, Latencies, TargetStats, rfc3339};
+use webhook_queue::TargetStatistics;
 
 #[derive(Serialize)]
 pub(super) struct Targets {
@@ -69,6 +70,9 @@ struct StatsJson {
     attempts: BTreeMap<&'static str, u64>,
     dead: BTreeMap<&'static str, u64>,
     dead_held: u64,
+    /// Deliveries that are kept.
+    kept: u64,
+    kept_bytes: u64,
     pending: u64,
     oldest_pending_age_seconds: Option<f64>,
     in_flight: u64,
@@ -193,14 +197,14 @@ impl TargetJson {
                 until: hold.until.and_then(|at| rfc3339(i64::try_from(at).ok()?)),
                 detail: hold.detail.clone(),
             }),
-            stats: StatsJson::new(target, held.map_or(0, |queued| queued.dead)),
+            stats: StatsJson::new(target, held),
             settings: shown,
         }
     }
 }
 
 impl StatsJson {
-    fn new(target: &TargetStats, dead_held: u64) -> StatsJson {
+    fn new(target: &TargetStats, held: Option<&TargetStatistics>) -> StatsJson {
         let attempts = target.attempts.iter();
         let dead = target.dead.iter();
         StatsJson {
@@ -216,7 +220,9 @@ impl StatsJson {
             dead_letters_removed: target.dead_letters_removed,
             attempts: attempts.map(|(it, count)| (it.name(), *count)).collect(),
             dead: dead.map(|(it, count)| (it.name(), *count)).collect(),
-            dead_held,
+            dead_held: held.map_or(0, |held| held.dead),
+            kept: held.map_or(0, |held| held.kept),
+            kept_bytes: held.map_or(0, |held| held.kept_bytes),
             pending: target.pending,
             oldest_pending_age_seconds: target.oldest_pending_age.map(|age| age.as_secs_f64()),
             in_flight: target.in_flight,

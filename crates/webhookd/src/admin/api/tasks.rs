@@ -7,7 +7,7 @@ use super::request::{Query, finish, limit};
 use super::targets::unknown;
 use crate::attempt_json::{AttemptJson, moment};
 use crate::daemon::Daemon;
-use crate::dead_letters::Letter;
+use crate::dead_letters::{Filter, Letter};
 use axum::extract::{Path, Query as Parts, State};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -167,6 +167,7 @@ impl DeadLettersOfKey {
             complete: true,
         };
         let mut read = 0;
+        let all = Filter::all(false);
         daemon.control.dead_letters(None, None, &mut |letter| {
             if read == LETTERS_READ {
                 letters.complete = false;
@@ -175,7 +176,7 @@ impl DeadLettersOfKey {
             read += 1;
             if event_key(letter.owed.key) == key.as_bytes() {
                 let of = letters.found.entry(letter.target.to_owned());
-                of.or_default().push(Letter::of(&letter));
+                of.or_default().push(Letter::of(&letter, &all));
             }
             ControlFlow::Continue(())
         })?;

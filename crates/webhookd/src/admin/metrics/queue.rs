@@ -42,7 +42,7 @@ fn add_content(families: &mut Families, queue: &Statistics) {
     ] {
         families.gauge(name, help, Samples::one(value as f64));
     }
-    let figures: [Figure; 3] = [
+    let figures: [Figure; 5] = [
         (
             "webhookd_queue_dead_letters",
             "Dead letters in the queue, also of removed targets.",
@@ -57,6 +57,16 @@ fn add_content(families: &mut Families, queue: &Statistics) {
             "webhookd_queue_owed_bytes",
             "Bytes that events owed to a target take, also to removed targets.",
             |target| target.owed_bytes,
+        ),
+        (
+            "webhookd_kept_events",
+            "Deliveries that are kept, to be sent again if need be.",
+            |target| target.kept,
+        ),
+        (
+            "webhookd_kept_bytes",
+            "Bytes that kept deliveries take.",
+            |target| target.kept_bytes,
         ),
     ];
     for (name, help, figure) in figures {

@@ -1,20 +1,24 @@
 //! Prints dead letters.
 
-use crate::dead_letters::Letter;
+use crate::dead_letters::{Filter, Letter};
 use std::io::{Result, Write};
 use webhook_dispatch::rfc3339;
 
-pub(super) fn head(out: &mut impl Write) -> Result<()> {
+pub(super) fn head(out: &mut impl Write, filter: &Filter) -> Result<()> {
+    let at = match filter.is_of_delivered() {
+        false => "GIVEN UP",
+        true => "DELIVERED",
+    };
     writeln!(
         out,
         "{:<24} {:<36} {:<12} {:<11} {:>8} {:<18} TASK",
-        "GIVEN UP", "ID", "TARGET", "STATE", "ATTEMPTS", "REASON"
+        at, "ID", "TARGET", "STATE", "ATTEMPTS", "REASON"
     )
 }
 
 pub(super) fn line(out: &mut impl Write, letter: &Letter) -> Result<()> {
     let reason = letter.note.as_ref().map_or_else(
-        || "?".to_owned(),
+        || if letter.delivered { "-" } else { "?" }.to_owned(),
         |note| match note.status {
             Some(status) => format!("{} ({status})", note.reason.name()),
             None => note.reason.name().to_owned(),
@@ -53,7 +57,12 @@ pub(super) fn full(out: &mut impl Write, letter: &Letter) -> Result<()> {
         writeln!(out, "state:    {}", legible(state))?;
     }
     writeln!(out, "accepted: {}", time(letter.accepted_at))?;
-    writeln!(out, "given up: {}", time(letter.died_at))?;
+    let what = if letter.delivered {
+        "delivered"
+    } else {
+        "given up"
+    };
+    writeln!(out, "{what}: {}", time(letter.died_at))?;
     writeln!(out, "attempts: {}", letter.attempts)?;
     if let Some(note) = &letter.note {
         writeln!(out, "reason:   {}", note.reason.name())?;

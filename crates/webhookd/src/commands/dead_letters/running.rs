@@ -53,8 +53,9 @@ pub(super) fn list(
 }
 
 /// The dead letters of one event, one for each target, with the event.
-pub(super) fn find(client: &Client, wanted: EventId) -> Result<Vec<Letter>> {
-    let path = format!("/api/v1/dead-letters/{}", webhook_id(wanted));
+pub(super) fn find(client: &Client, wanted: EventId, filter: &Filter) -> Result<Vec<Letter>> {
+    let parameters = query(filter.pairs());
+    let path = format!("/api/v1/dead-letters/{}{parameters}", webhook_id(wanted));
     let answer = client.send(Method::GET, &path, None)?;
     if answer.status == StatusCode::NOT_FOUND {
         return Ok(Vec::new());
@@ -69,7 +70,10 @@ pub(super) fn change(client: &Client, filter: &Filter, change: Change) -> Result
         .into_iter()
         .map(|(name, value)| (name.to_owned(), Value::from(value)))
         .collect();
-    if selection.is_empty() {
+    if filter.is_of_delivered() {
+        selection.insert("delivered".to_owned(), Value::from(true));
+    }
+    if filter.is_empty() {
         selection.insert("all".to_owned(), Value::from(true));
     }
     let path = format!("/api/v1/dead-letters/{}", change.verb());

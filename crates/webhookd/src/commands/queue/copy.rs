@@ -81,6 +81,7 @@ struct Copied {
 struct Counts {
     pending: u64,
     dead_letters: u64,
+    kept: u64,
 }
 
 /// Copies, and prints what was copied.
@@ -99,7 +100,7 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode> {
     for queue in [&source, &target] {
         check_unused(&**queue)?;
     }
-    check_counts(&*target, &copied)?;
+    check_counts(&*target, &mut copied)?;
     copied.quarantined = source.statistics()?.corrupt;
     target.close().context("cannot close the queue")?;
     let mut out = output();
@@ -121,7 +122,10 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode> {
 /// same order.
 fn copy(source: &dyn Queue, target: &dyn Queue) -> Result<Copied> {
     let statistics = source.statistics()?;
-    let entries = statistics.targets.iter().map(|it| it.pending + it.dead);
+    let entries = statistics
+        .targets
+        .iter()
+        .map(|it| it.pending + it.dead + it.kept);
     let bar = ProgressBar::new(entries.sum()).with_style(
         ProgressStyle::with_template("{bar:30} {pos} of {len} copied")
             .expect("the template is valid"),
@@ -299,19 +303,26 @@ fn copy_holds(source: &dyn Queue, target: &dyn Queue) -> Result<()> {
     Ok(())
 }
 
-/// Compares what was copied with what the target counts.
-fn check_counts(target: &dyn Queue, copied: &Copied) -> Result<()> {
+/// Compares what was copied with what the target counts. It keeps fewer deliveries if it has too little
+/// room.
+fn check_counts(target: &dyn Queue, copied: &mut Copied) -> Result<()> {
     let found = target.statistics()?.targets.into_iter();
     let found: BTreeMap<String, Counts> = found
         .map(|it| {
             let counts = Counts {
                 pending: it.pending,
                 dead_letters: it.dead,
+                kept: it.kept,
             };
             (it.target, counts)
         })
         .filter(|(_, counts)| *counts != Counts::default())
         .collect();
+    for (name, counts) in &mut copied.targets {
+        let kept = found.get(name).map_or(0, |found| found.kept);
+        counts.kept = counts.kept.min(kept);
+    }
+    copied.targets.retain(|_, it| *it != Counts::default());
     if found != copied.targets {
         bail!(
             "the queue that was copied to counts {found:?} and not {:?}: repeat the copy, into \
@@ -330,6 +341,7 @@ impl Copied {
             match state {
                 State::Owed { .. } => counts.pending += 1,
                 State::Dead { .. } => counts.dead_letters += 1,
+                State::Kept { .. } => counts.kept += 1,
             }
         }
     }
@@ -340,10 +352,14 @@ impl Copied {
             before => format!(", {before} of them by an earlier run"),
         };
         writeln!(out, "{} events are copied{before}", self.events)?;
-        writeln!(out, "{:<24} {:>12} {:>12}", "TARGET", "PENDING", "DEAD")?;
+        writeln!(
+            out,
+            "{:<24} {:>12} {:>12} {:>12}",
+            "TARGET", "PENDING", "DEAD", "KEPT"
+        )?;
         for (name, counts) in &self.targets {
-            let (pending, dead) = (counts.pending, counts.dead_letters);
-            writeln!(out, "{name:<24} {pending:>12} {dead:>12}")?;
+            let (pending, dead, kept) = (counts.pending, counts.dead_letters, counts.kept);
+            writeln!(out, "{name:<24} {pending:>12} {dead:>12} {kept:>12}")?;
         }
         Ok(())
     }

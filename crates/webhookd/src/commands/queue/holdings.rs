@@ -34,6 +34,9 @@ struct Holding {
     pending: u64,
     oldest_pending_age_seconds: Option<f64>,
     dead_letters: u64,
+    /// Deliveries that are kept.
+    kept: u64,
+    kept_bytes: u64,
 }
 
 /// An entry whose record is damaged.
@@ -69,6 +72,10 @@ struct TargetJson {
     pending: u64,
     oldest_pending_age_seconds: Option<f64>,
     dead_letters: u64,
+    #[serde(default)]
+    kept: u64,
+    #[serde(default)]
+    kept_bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +95,8 @@ impl Holdings {
                 .filter(|_| target.pending > 0)
                 .map(age),
             dead_letters: target.dead,
+            kept: target.kept,
+            kept_bytes: target.kept_bytes,
             name: target.target,
         });
         Ok(Holdings {
@@ -112,6 +121,8 @@ impl Holdings {
             pending: target.pending,
             oldest_pending_age_seconds: target.oldest_pending_age_seconds,
             dead_letters: target.dead_letters,
+            kept: target.kept,
+            kept_bytes: target.kept_bytes,
         });
         Ok(Holdings {
             events: told.events,
@@ -136,6 +147,15 @@ impl Holdings {
                 names.join(", ")
             );
         };
+        if !yes && found.kept > 0 {
+            bail!(
+                "{} pending events, {} dead letters and {} kept deliveries of {target:?} would be \
+                 deleted for good; confirm with --yes",
+                found.pending,
+                found.dead_letters,
+                found.kept
+            );
+        }
         if !yes {
             bail!(
                 "{} pending events and {} dead letters of {target:?} would be deleted for good; \
@@ -159,8 +179,8 @@ impl Holdings {
         }
         writeln!(
             out,
-            "{:<24} {:>12} {:>14} {:>12}",
-            "TARGET", "PENDING", "OLDEST", "DEAD"
+            "{:<24} {:>12} {:>14} {:>12} {:>12}",
+            "TARGET", "PENDING", "OLDEST", "DEAD", "KEPT"
         )?;
         for target in &self.targets {
             let oldest = target
@@ -168,8 +188,8 @@ impl Holdings {
                 .map_or_else(|| "-".to_owned(), |age| format!("{age:.1} s"));
             writeln!(
                 out,
-                "{:<24} {:>12} {:>14} {:>12}",
-                target.name, target.pending, oldest, target.dead_letters
+                "{:<24} {:>12} {:>14} {:>12} {:>12}",
+                target.name, target.pending, oldest, target.dead_letters, target.kept
             )?;
         }
         if let Some(shared) = &self.shared {

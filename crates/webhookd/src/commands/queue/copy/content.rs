@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use webhook_queue::{EntryId, Event, EventId, Owed, Queue, Settled};
+use webhook_queue::{EntryId, Event, EventId, Owed, Queue, Settled, kept_name};
 
 /// Events of one target that are read at once, at most.
 const PAGE: usize = 256;
@@ -22,6 +22,8 @@ pub(super) enum State {
         died_at: u64,
         note: Vec<u8>,
     },
+    /// Delivered, and kept.
+    Kept { attempts: u32, delivered_at: u64 },
 }
 
 /// An event, and what the queue has of it for each of its targets.
@@ -38,13 +40,20 @@ pub(super) struct Content<'q> {
     parts: Vec<Part>,
 }
 
-/// What one target is owed, or its dead letters.
+/// What one target is owed, its dead letters, or what is kept of its deliveries.
 struct Part {
     target: Arc<str>,
-    is_dead: bool,
+    kind: Kind,
     page: VecDeque<(EntryId, Event, State)>,
     after: Option<EntryId>,
     is_read: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Owed,
+    Dead,
+    Kept,
 }
 
 impl State {
@@ -58,8 +67,8 @@ impl State {
                     attempts: other, ..
                 },
             ) => attempts == other,
-            (State::Dead { .. }, _) => true,
-            (State::Owed { .. }, State::Dead { .. }) => false,
+            (State::Dead { .. } | State::Kept { .. }, _) => true,
+            (State::Owed { .. }, _) => false,
         }
     }
 
@@ -82,6 +91,13 @@ impl State {
                 died_at,
                 note,
             },
+            State::Kept {
+                attempts,
+                delivered_at,
+            } => Settled::Kept {
+                attempts,
+                delivered_at,
+            },
         }
     }
 }
@@ -93,9 +109,9 @@ impl<'q> Content<'q> {
         let statistics = queue.statistics().context("cannot read the queue")?;
         let targets = statistics.targets.iter().map(|it| Arc::from(&*it.target));
         let parts = targets.flat_map(|target: Arc<str>| {
-            [false, true].map(|is_dead| Part {
+            [Kind::Owed, Kind::Dead, Kind::Kept].map(|kind| Part {
                 target: Arc::clone(&target),
-                is_dead,
+                kind,
                 page: VecDeque::new(),
                 after: None,
                 is_read: false,
@@ -155,8 +171,8 @@ impl Part {
                 false => ControlFlow::Break(()),
             }
         };
-        let read = match self.is_dead {
-            false => queue.owed(&self.target, self.after, &mut |owed| {
+        let read = match self.kind {
+            Kind::Owed => queue.owed(&self.target, self.after, &mut |owed| {
                 let (attempts, not_before) = (owed.attempts, owed.not_before);
                 take(
                     &owed,
@@ -166,7 +182,7 @@ impl Part {
                     },
                 )
             }),
-            true => queue.dead_letters(Some(&self.target), self.after, &mut |letter| {
+            Kind::Dead => queue.dead_letters(Some(&self.target), self.after, &mut |letter| {
                 let state = State::Dead {
                     attempts: letter.owed.attempts,
                     died_at: letter.died_at,
@@ -174,6 +190,16 @@ impl Part {
                 };
                 take(&letter.owed, state)
             }),
+            Kind::Kept => {
+                let name = kept_name(&self.target);
+                queue.dead_letters(Some(&name), self.after, &mut |letter| {
+                    let state = State::Kept {
+                        attempts: letter.owed.attempts,
+                        delivered_at: letter.died_at,
+                    };
+                    take(&letter.owed, state)
+                })
+            }
         };
         read.context("cannot read the queue")?;
         self.after = page.back().map(|(entry, ..)| *entry).or(self.after);
