@@ -21,6 +21,13 @@ export const FIELDS = [
   { name: "id", label: "Webhook id", words: "id", rare: true },
 ];
 
+// What a filter is of: dead letters, or the deliveries that targets with `retain` keep.
+export const whatOf = (filter) => (filter.delivered ? "kept delivery" : "dead letter");
+export const manyOf = (filter) => (filter.delivered ? "kept deliveries" : "dead letters");
+
+// The parts of a filter in use.
+export const partsOf = (filter) => Object.keys(filter).filter((name) => name !== "delivered");
+
 // A filter as a sentence part: target audit, status 5xx.
 export const inWords = (filter) =>
   FIELDS.filter(({ name }) => filter[name])
@@ -41,11 +48,10 @@ const total = (groups) => (groups ? groups.groups.reduce((sum, it) => sum + it.c
 
 // How many match, as { number, exact }.
 async function matches(filter) {
-  const names = Object.keys(filter);
-  if (names.every((name) => name === "target")) {
+  if (partsOf(filter).every((name) => name === "target")) {
     const { targets } = await api.get("/queue");
     const own = targets.filter((it) => !filter.target || it.name === filter.target);
-    return { number: own.reduce((sum, it) => sum + it.deadLetters, 0), exact: true };
+    return { number: own.reduce((sum, it) => sum + (filter.delivered ? it.kept : it.deadLetters), 0), exact: true };
   }
   const groups = await api.getOptional(`/dead-letters/groups${api.query(filter)}`);
   if (groups) return { number: total(groups), exact: groups.complete };
@@ -60,7 +66,10 @@ export const askToReplay = (what) =>
     member: "replayed",
     verb: "Replay",
     past: "put back into the queue",
-    note: "They keep their ids, and are sent before the other queued events of their tasks.",
+    note: ({ delivered }) =>
+      delivered
+        ? "The receiver has had these events and gets them again, under the same ids: one that remembers ids ignores them. They are sent before the other queued events of their tasks."
+        : "They keep their ids, and are sent before the other queued events of their tasks.",
   });
 
 export const askToDrop = (what) =>
@@ -70,23 +79,25 @@ export const askToDrop = (what) =>
     member: "dropped",
     verb: "Drop",
     past: "deleted",
-    note: "They are deleted for good. This cannot be undone.",
+    note: () => "They are deleted for good. This cannot be undone.",
     danger: true,
   });
 
 // Asks, and changes either `letters` or all that match `filter`.
 function ask({ letters, filter, done, path, member, verb, past, note, danger }) {
+  const of = { delivered: letters ? letters[0].delivered : filter.delivered };
   confirm({
-    title: `${verb} dead letters`,
+    title: `${verb} ${manyOf(of)}`,
     danger,
     prepare: async () => {
       const { number, exact } = letters ? { number: letters.length, exact: true } : await matches(filter);
-      if (!number && exact) return { question: "No dead letter matches any more." };
-      const many = `${exact ? "" : "more than "}${counted(number, "dead letter")}`;
+      if (!number && exact) return { question: `No ${whatOf(of)} matches any more.` };
+      const things = number === 1 ? whatOf(of) : manyOf(of);
+      const many = `${exact ? "" : "more than "}${count(number)} ${things}`;
       const which = letters ? "" : ` (${inWords(filter)})`;
       return {
         question: `${verb} ${many}${which}?`,
-        note,
+        note: note(of),
         label: `${verb} ${many}`,
         total: exact ? number : null,
       };
@@ -105,7 +116,8 @@ function ask({ letters, filter, done, path, member, verb, past, note, danger }) 
 async function changeThese(letters, path, member, progress) {
   let changed = 0;
   for (const [target, own] of Map.groupBy(letters, (it) => it.target)) {
-    const answer = await api.post(path, { target, entries: own.map((it) => it.entry) });
+    const entries = own.map((it) => it.entry);
+    const answer = await api.post(path, { target, entries, delivered: own[0].delivered });
     progress((changed += answer[member]));
   }
   return changed;
@@ -114,7 +126,8 @@ async function changeThese(letters, path, member, progress) {
 // Repeats a request for the next part until nothing is left. What is given up again meanwhile is not
 // matched again.
 async function changeAll(filter, path, member, progress) {
-  const which = { ...filter, until: filter.until ?? api.serverTime(), limit: PART };
+  const delivered = filter.delivered ? true : undefined;
+  const which = { ...filter, delivered, until: filter.until ?? api.serverTime(), limit: PART };
   let changed = 0;
   for (;;) {
     const answer = await api.post(path, which);

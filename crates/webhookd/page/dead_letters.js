@@ -1,7 +1,16 @@
-// Dead letters: why events were given up, and their replay or removal.
+// Dead letters, and deliveries that are kept: why events were given up, and their replay or removal.
 
 import * as api from "./api.js";
-import { FIELDS, amount, askToDrop, askToReplay, inWords } from "./bulk.js";
+import {
+  FIELDS,
+  amount,
+  askToDrop,
+  askToReplay,
+  inWords,
+  manyOf,
+  partsOf,
+  whatOf,
+} from "./bulk.js";
 import { h } from "./dom.js";
 import { bytes, count } from "./format.js";
 import { preview } from "./letter.js";
@@ -13,9 +22,9 @@ import { action, empty, notice, outside, section, table, targetLink } from "./wi
 const LETTERS_A_PAGE = 100;
 const GROUPS_REFRESH_MS = 4000;
 
-const LETTERS = [
+const lettersOf = ({ delivered }) => [
   { label: "Select" },
-  { label: "Given up" },
+  { label: delivered ? "Delivered" : "Given up" },
   { label: "Reason" },
   { label: "Task", heading: true },
   { label: "State" },
@@ -36,8 +45,11 @@ const GROUPS = [
 
 export function deadLetters(page, { query }) {
   const filter = Object.fromEntries(
-    FIELDS.map(({ name }) => [name, query[name]]).filter(([, value]) => value),
+    [...FIELDS, { name: "delivered" }]
+      .map(({ name }) => [name, query[name]])
+      .filter(([, value]) => value),
   );
+  const [what, many] = [whatOf(filter), manyOf(filter)];
   const chosen = new Map();
   let letters, groups, names, next, dialog;
   let isOver = false;
@@ -80,8 +92,8 @@ export function deadLetters(page, { query }) {
   }
 
   function groupsTable() {
-    if (!groups) return h("p", { class: "muted" }, "This webhookd does not group dead letters.");
-    if (!groups.groups.length) return h("p", { class: "muted" }, "No dead letter matches.");
+    if (!groups) return h("p", { class: "muted" }, `This webhookd does not group ${many}.`);
+    if (!groups.groups.length) return h("p", { class: "muted" }, `No ${what} matches.`);
     const rows = groups.groups.map((it) => ({
       key: `${it.target}-${it.reason}-${it.status}`,
       test: "group-row",
@@ -105,7 +117,7 @@ export function deadLetters(page, { query }) {
         ? null
         : h("p", { class: "muted" }, `Of the first ${count(groups.read)} that were read; there are more.`),
       table({
-        caption: "Dead letters by reason, last answer and target",
+        caption: `${capital(many)} by reason, last answer and target`,
         columns: GROUPS,
         rows,
         test: "groups",
@@ -121,7 +133,7 @@ export function deadLetters(page, { query }) {
     };
     const every = (ask) => () => ask({ filter, groups, done });
     const these = (ask) => () => ask({ letters: some, done });
-    const many = `${count(some.length)} selected`;
+    const number = `${count(some.length)} selected`;
     if (some.length) {
       return h(
         "div",
@@ -135,11 +147,11 @@ export function deadLetters(page, { query }) {
           },
           "Select none",
         ),
-        action(page, `Replay ${many}`, these(askToReplay), { test: "replay-selected", tone: "primary" }),
-        action(page, `Drop ${many}`, these(askToDrop), { test: "drop-selected", tone: "danger" }),
+        action(page, `Replay ${number}`, these(askToReplay), { test: "replay-selected", tone: "primary" }),
+        action(page, `Drop ${number}`, these(askToDrop), { test: "drop-selected", tone: "danger" }),
       );
     }
-    const all = Object.keys(filter).length ? "all that match" : "all";
+    const all = partsOf(filter).length ? "all that match" : "all";
     const selectPage = () => {
       for (const letter of letters) chosen.set(keyOf(letter), letter);
       page.refresh();
@@ -163,11 +175,17 @@ export function deadLetters(page, { query }) {
 
   function lettersTable() {
     if (!letters.length && !next) {
-      return Object.keys(filter).length
+      if (partsOf(filter).length) {
+        return empty(
+          `No ${what} matches: ${inWords(filter)}.`,
+          h("a", { href: link("dead-letters", [], { delivered: filter.delivered }) }, "Remove the filter"),
+          " to see all.",
+        );
+      }
+      return filter.delivered
         ? empty(
-            `No dead letter matches: ${inWords(filter)}.`,
-            h("a", { href: link("dead-letters") }, "Remove the filter"),
-            " to see all.",
+            "No deliveries are kept.",
+            "Set `retain` of a target in webhook.json, and what is delivered to it from then on can be sent again to a receiver that has lost its data.",
           )
         : empty(
             "There are no dead letters.",
@@ -176,8 +194,8 @@ export function deadLetters(page, { query }) {
     }
     return [
       letters.length
-        ? table({ caption: "Dead letters", columns: LETTERS, rows: letters.map(letterRow), test: "letters" })
-        : notice("info", "No dead letter of this page matches; there are more pages."),
+        ? table({ caption: capital(many), columns: lettersOf(filter), rows: letters.map(letterRow), test: "letters" })
+        : notice("info", `No ${what} of this page matches; there are more pages.`),
       h(
         "div",
         { class: "pages" },
@@ -238,13 +256,13 @@ export function deadLetters(page, { query }) {
         }),
         "data-test": "preview",
       },
-      reasonWords(letter.reason),
+      letter.delivered ? "Delivered" : reasonWords(letter.reason),
       letter.status ? `, ${letter.status}` : "",
     ),
     said(letter),
   ];
 
-  return { title: "Dead letters", load, render, leave };
+  return { title: filter.delivered ? "Delivered events kept" : "Dead letters", load, render, leave };
 }
 
 // What went wrong, or what the receiver answered if its status says that.
@@ -253,6 +271,7 @@ function said({ status, detail, response }) {
   return words && h("div", { class: "muted" }, outside(words, 60));
 }
 
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
 const keyOf = (letter) => `${letter.target}:${letter.entry}`;
 
 function filterForm(filter, names) {
@@ -285,6 +304,17 @@ function filterForm(filter, names) {
   return h(
     "form",
     { class: "filter", key: "filter", "aria-label": "Filter", on: { submit } },
+    h(
+      "label",
+      { key: "delivered" },
+      "Show",
+      h(
+        "select",
+        { name: "delivered", "data-test": "filter-delivered" },
+        h("option", { value: "", selected: !filter.delivered }, "Dead letters"),
+        h("option", { value: "true", selected: !!filter.delivered }, "Delivered events kept"),
+      ),
+    ),
     FIELDS.filter(({ rare, name }) => !rare || filter[name]).map(field),
     h(
       "div",

@@ -11,12 +11,12 @@ import { ago } from "./time.js";
 import { action, block, copyButton, loading, notice, outside, pretty, targetLink } from "./widgets.js";
 
 // Opens the dead letter that the address names. `closed` is called if the user closes it.
-export function preview(page, { preview: id, of: target, entry }, closed) {
+export function preview(page, { preview: id, of: target, entry, delivered }, closed) {
   let left = false;
-  const dialog = open("Dead letter", loading(), () => left || closed());
+  const dialog = open(delivered ? "Delivered event" : "Dead letter", loading(), () => left || closed());
   const fill = async () => {
     const { deadLetters } = await api.get(
-      `/dead-letters/${encodeURIComponent(id)}${api.query({ target, entry })}`,
+      `/dead-letters/${encodeURIComponent(id)}${api.query({ target, entry, delivered })}`,
     );
     const letter = deadLetters[0];
     dialog.show(content(page, letter, () => dialog.close()));
@@ -43,9 +43,9 @@ function content(page, letter, close) {
     ["State", outside(letter.state)],
     ["Webhook id", h("code", null, letter.id)],
     ["Accepted", ago(letter.acceptedAt)],
-    ["Given up", ago(letter.diedAt)],
+    [letter.delivered ? "Delivered" : "Given up", ago(letter.diedAt)],
     ["Attempts", counted(letter.attempts, "attempt")],
-    ["Reason", [reasonWords(letter.reason), letter.status ? `, ${letter.status}` : ""]],
+    !letter.delivered && ["Reason", [reasonWords(letter.reason), letter.status ? `, ${letter.status}` : ""]],
     detail && ["Detail", outside(detail, 500)],
   ].filter(Boolean);
   const one = { letters: [letter], done };
@@ -63,10 +63,12 @@ function content(page, letter, close) {
       { class: "facts" },
       facts.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))),
     ),
-    h("h3", null, "Last answer"),
-    letter.response == null
-      ? h("p", { class: "muted" }, "There was no answer.")
-      : block(letter.response, { test: "letter-answer" }),
+    !letter.delivered && [
+      h("h3", null, "Last answer"),
+      letter.response == null
+        ? h("p", { class: "muted" }, "There was no answer.")
+        : block(letter.response, { test: "letter-answer" }),
+    ],
     h(
       "div",
       { class: "heading" },

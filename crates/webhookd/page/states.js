@@ -126,6 +126,7 @@ const REASONS = {
   "attempts-exhausted": "All attempts failed",
   "too-old": "Too old",
   unsendable: "Cannot be sent",
+  delivered: "Delivered",
 };
 
 export const reasonWords = (reason) => REASONS[reason] ?? reason ?? "Unknown";

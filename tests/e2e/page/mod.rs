@@ -5,6 +5,7 @@ mod addresses;
 mod away;
 mod config;
 mod hostile;
+mod kept;
 mod keyboard;
 mod recovery;
 mod views;
