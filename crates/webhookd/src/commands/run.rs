@@ -1,6 +1,7 @@
 //! `webhookd run`: reads events and delivers them.
 
 mod args;
+mod deliveries;
 mod runtime;
 mod state_dir;
 

@@ -3,6 +3,7 @@
 
 mod activity;
 mod answered;
+mod connections;
 mod limits;
 mod listener;
 mod origin;

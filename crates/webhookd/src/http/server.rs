@@ -1,7 +1,7 @@
 //! The runtime and the loop that accepts connections.
 
-use super::activity::{ConnectionSlot, Connections};
 use super::answered::Answered;
+use super::connections::{ConnectionSlot, Connections};
 use super::limits::{Limits, OutOfReserve};
 use super::socket::{AsyncListener, Listener, Stream};
 use super::tls::ServerTls;

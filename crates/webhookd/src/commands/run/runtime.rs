@@ -1,12 +1,11 @@
 //! The running program: starts its parts, waits for the end, and stops them.
 
 use super::args::{EventsFile, RunArgs};
+use super::deliveries::{has_queue, start_dispatcher};
 use super::state_dir::StateDir;
 use crate::admin;
-use crate::commands;
 use crate::console::{Console, chain, complain};
 use crate::daemon::{BackgroundTasks, Daemon, epoch_ms};
-use crate::database;
 use crate::delivery_log::DeliveryLog;
 use crate::http::Server;
 use crate::log::{self, LogObserver, LogWriter};
@@ -27,17 +26,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
-use webhook_config::{Config, Delivery, QueueSettings};
+use webhook_config::{Config, QueueSettings};
 use webhook_dispatch::{Dispatcher, Monitor, Stats};
 use webhook_queue::QueueError;
-use webhook_queue_postgres::Role;
 
 /// Threads that serve the admin API.
 const HTTP_THREADS: usize = 2;
 /// How long HTTP requests under way may take to end, once all deliveries have ended.
 const HTTP_GRACE: Duration = Duration::from_secs(1);
-/// How often a queue is tried again that another program has open.
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is tried again to save a deleted queue.
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
 /// How long dead letters may be read for the exit status.
@@ -364,12 +360,6 @@ impl Runtime {
     }
 }
 
-/// Whether a target needs the queue.
-fn has_queue(config: &Config) -> bool {
-    let mut targets = config.targets().iter();
-    targets.any(|target| target.delivery() == Delivery::Reliable)
-}
-
 /// Saves what a deleted queue holds, and tries again while that fails, up to `longest`.
 fn save_queue(daemon: &Daemon, longest: Duration) -> Result<(), QueueError> {
     let deadline = Instant::now() + longest;
@@ -430,60 +420,6 @@ fn log_end(cause: &str, grace: Duration, daemon: &Daemon) {
         "{cause}: ending; waiting up to {grace:?} for deliveries: pending {pending}, in flight \
          {in_flight}"
     );
-}
-
-/// Starts the deliveries, once no other program has the queue open and its database can be reached.
-///
-/// # Errors
-/// The queue or a target's settings cannot be used, or the wait is over, or a signal has ended it.
-fn start_dispatcher(
-    config: &Config,
-    observer: &Arc<LogObserver>,
-    longest: Duration,
-    signals: &Signals,
-) -> Result<Dispatcher> {
-    let deadline = Instant::now() + longest;
-    let mut waits = false;
-    loop {
-        let error = match try_to_start(config, observer, signals) {
-            Err(error) if Instant::now() < deadline => error,
-            result => return result,
-        };
-        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
-        let waiting = causes.find(|cause| {
-            matches!(
-                cause,
-                QueueError::Locked { .. } | QueueError::Unavailable { .. }
-            )
-        });
-        let Some(cause) = waiting else {
-            return Err(error);
-        };
-        if !std::mem::replace(&mut waits, true) {
-            tracing::info!("{}; waiting for it up to {longest:?}", chain(cause));
-        }
-        if signals.pause(LOCK_PAUSE) {
-            return Err(error);
-        }
-    }
-}
-
-fn try_to_start(
-    config: &Config,
-    observer: &Arc<LogObserver>,
-    signals: &Signals,
-) -> Result<Dispatcher> {
-    let builder = Dispatcher::builder(config.clone()).observer(observer.clone());
-    let settings = config.queue();
-    let builder = match settings.postgres() {
-        _ if !has_queue(config) => builder,
-        Some(postgres) => builder.queue(database::open(settings, postgres, Role::Worker)?),
-        None => {
-            commands::queue::check_unclosed(settings.dir(), signals)?;
-            builder
-        }
-    };
-    Ok(builder.start()?)
 }
 
 /// Whether dead letters of this run are still kept, or were dropped by an operator instead of being

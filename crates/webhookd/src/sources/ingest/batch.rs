@@ -1,8 +1,7 @@
 //! Several events in one body, one per line.
 
-use super::answer::{
-    Answer, Complaint, Settled, beginning, is_false, is_passing, json_held, over_quota,
-};
+use super::answer::{Answer, Complaint, is_passing, json_held};
+use super::batch_answer::{Answered, AnsweredStop, Done};
 use super::body::Pieces;
 use super::budget::{Budget, Held};
 use super::charset::Charset;
@@ -11,11 +10,9 @@ use super::request_ids::LineId;
 use crate::sources::documents::{Document, NotUnderstood};
 use crate::sources::splitter::{Line, Splitter};
 use hyper::StatusCode;
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use webhook_dispatch::webhook_id;
 
 /// Lines of one body, at most.
 const MOST_LINES: usize = 100_000;
@@ -55,63 +52,10 @@ enum State {
     Refused(Complaint),
 }
 
-/// The result of a line.
-struct Done {
-    line: u64,
-    result: Result<Settled, Complaint>,
-}
-
 /// Why reading has stopped, and at which line.
 struct Stopped {
     line: u64,
     why: Complaint,
-}
-
-#[derive(Serialize)]
-struct Answered<'a> {
-    accepted: usize,
-    refused: usize,
-    lines: Vec<AnsweredLine<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stopped: Option<AnsweredStop<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum AnsweredLine<'a> {
-    Accepted {
-        line: u64,
-        id: String,
-        targets: usize,
-        reliable: usize,
-        #[serde(rename = "overQuota", skip_serializing_if = "Vec::is_empty")]
-        over_quota: Vec<&'a str>,
-        #[serde(skip_serializing_if = "is_false")]
-        duplicate: bool,
-        #[serde(skip_serializing_if = "is_false")]
-        ignored: bool,
-    },
-    /// It was not understood, and is kept as a reject.
-    Kept {
-        line: u64,
-        unknown: bool,
-        error: &'a str,
-    },
-    Refused {
-        line: u64,
-        status: u16,
-        error: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        byte: Option<usize>,
-        retry: bool,
-    },
-}
-
-/// The line from which on nothing was read.
-#[derive(Serialize)]
-struct AnsweredStop<'a> {
-    line: u64,
-    error: &'a str,
 }
 
 /// The memory that a body of lines needs. All of it is reserved before the body is read.
@@ -470,34 +414,6 @@ impl<'a> Batch<'a> {
                 line: stopped.line,
                 error: &stopped.why.error,
             }),
-        }
-    }
-}
-
-impl Done {
-    fn answered(&self) -> AnsweredLine<'_> {
-        match &self.result {
-            Ok(Settled::Kept(why)) => AnsweredLine::Kept {
-                line: self.line,
-                unknown: true,
-                error: beginning(why),
-            },
-            Ok(Settled::Accepted(receipt)) => AnsweredLine::Accepted {
-                line: self.line,
-                id: webhook_id(receipt.id),
-                targets: receipt.targets,
-                reliable: receipt.reliable,
-                over_quota: over_quota(receipt),
-                duplicate: receipt.duplicate,
-                ignored: receipt.ignored || receipt.unchanged,
-            },
-            Err(why) => AnsweredLine::Refused {
-                line: self.line,
-                status: why.status.as_u16(),
-                error: beginning(&why.error),
-                byte: why.byte,
-                retry: why.may_retry(),
-            },
         }
     }
 }

@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod batch;
+mod batch_answer;
 mod body;
 mod budget;
 mod charset;
