@@ -81,6 +81,65 @@ fn the_admin_api_is_served_over_tls_with_a_certificate_that_a_reload_reads_again
 }
 
 #[test]
+fn commands_reach_the_admin_api_over_tls_if_they_trust_its_authority() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let config = folder.config(&reliable(&receiver.url()));
+    let (own, other) = (Authority::new(), Authority::new());
+    own.issue_for_hosts("server", &["127.0.0.1"]);
+    let token = folder.write("token", "sesame\n");
+    let process = Launch::with_config(&config)
+        .args(["--listen", "127.0.0.1:0", "--admin", "0"])
+        .arg("--admin-token-file")
+        .arg(&token)
+        .args(["--admin-tls-cert", &own.path("server.pem")])
+        .args(["--admin-tls-key", &own.path("server-key.pem")])
+        .spawn();
+    let url = process.told_url("the admin API listens on ");
+    let list = |url: &str, more: &[&str]| {
+        let launch = Launch::new().args(["targets", "list", "--admin", url]);
+        launch
+            .arg("--admin-token-file")
+            .arg(&token)
+            .args(more)
+            .run("")
+    };
+    let (ca, foreign) = (own.path("ca.pem"), other.path("ca.pem"));
+    let listed = list(&url, &["--admin-ca-file", &ca]).expect_code(0);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("reliable"), "{listed}");
+    let localhost = url.replace("127.0.0.1", "localhost");
+    for (url, more, said) in [
+        (
+            url.as_str(),
+            &["--admin-ca-file", foreign.as_str()][..],
+            "invalid peer certificate",
+        ),
+        (&localhost, &["--admin-ca-file", &ca], "not valid for name"),
+        (&url, &[], "--admin-ca-file FILE"),
+        (
+            &url.replace("https", "http"),
+            &["--admin-ca-file", &ca],
+            "https://HOST:PORT",
+        ),
+        (
+            &url,
+            &["--admin-ca-file", token.to_str().expect("a text")],
+            "no certificate in PEM",
+        ),
+    ] {
+        let ended = list(url, more);
+        assert!(
+            !ended.status.success() && ended.stderr.contains(said),
+            "{said} in {}",
+            ended.stderr
+        );
+    }
+    process.signal(Signal::TERM);
+    let _ended = process.wait().expect_code(0);
+}
+
+#[test]
 fn the_admin_api_is_served_on_a_unix_socket_at_a_path() {
     let receiver = Receiver::always(Reply::status(200));
     let folder = Folder::new();

@@ -2,7 +2,7 @@
 
 use super::options::UNIX;
 use crate::auth::Tokens;
-use crate::http::{connect_in, split_path};
+use crate::http::{ClientTls, connect_in, split_path};
 use anyhow::{Context, Result, anyhow, bail};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -31,7 +31,7 @@ pub(super) const SOCKET: &str = "admin.sock";
 #[derive(Clone, Debug)]
 enum Address {
     /// `HOST:PORT`.
-    Tcp(String),
+    Tcp(String, Option<ClientTls>),
     /// The socket in the queue's directory.
     Local(PathBuf),
     /// A socket at this path.
@@ -63,15 +63,33 @@ struct Problem {
 }
 
 impl Client {
-    /// A client for an address: `http://HOST:PORT`, `HOST:PORT`, a port of this machine, or
-    /// `unix:PATH`.
+    /// A client for an address: `http://HOST:PORT`, `https://HOST:PORT`, `HOST:PORT`, a port of this
+    /// machine, or `unix:PATH`. The files have its token, and the authorities of its certificate.
     ///
     /// # Errors
-    /// The address is not valid, or the token cannot be read.
-    pub(crate) fn at(address: &str, token_file: Option<&Path>) -> Result<Client> {
-        let address = match address.strip_prefix(UNIX) {
-            Some(path) => Address::Unix(PathBuf::from(path)),
-            None => Address::Tcp(authority(address)?),
+    /// The address is not valid, or a file cannot be read.
+    pub(crate) fn at(
+        address: &str,
+        token_file: Option<&Path>,
+        ca_file: Option<&Path>,
+    ) -> Result<Client> {
+        let (plain, is_tls) = match address.strip_prefix("https://") {
+            Some(rest) => (rest, true),
+            None => (address, false),
+        };
+        let tls = match (is_tls, ca_file) {
+            (true, Some(file)) => Some(ClientTls::trusting(file).context("--admin-ca-file")?),
+            (true, None) => bail!(
+                "--admin {address}: name the authority of its certificate by --admin-ca-file FILE; \
+                 those that a system trusts are in a file, too, such as \
+                 /etc/ssl/certs/ca-certificates.crt"
+            ),
+            (false, Some(_)) => bail!("--admin-ca-file is for an address https://HOST:PORT"),
+            (false, None) => None,
+        };
+        let address = match plain.strip_prefix(UNIX) {
+            Some(path) if !is_tls => Address::Unix(PathBuf::from(path)),
+            _ => Address::Tcp(authority(plain)?, tls),
         };
         let token = match token_file {
             Some(file) => Tokens::read_one(file)?.authorization(),
@@ -162,7 +180,13 @@ impl Client {
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response> {
         let connecting = async {
             let stream: Box<dyn Stream> = match &self.address {
-                Address::Tcp(authority) => Box::new(TcpStream::connect(authority).await?),
+                Address::Tcp(authority, tls) => {
+                    let stream = TcpStream::connect(authority).await?;
+                    match tls {
+                        Some(tls) => Box::new(tls.connect(authority, stream).await?),
+                        None => Box::new(stream),
+                    }
+                }
                 Address::Local(queue) => Box::new(connect_in(queue, SOCKET)?),
                 Address::Unix(path) => {
                     let (directory, name) = split_path(path)?;
@@ -192,7 +216,7 @@ impl Client {
 
     fn host(&self) -> &str {
         match &self.address {
-            Address::Tcp(authority) => authority,
+            Address::Tcp(authority, _) => authority,
             Address::Local(_) | Address::Unix(_) => "localhost",
         }
     }
@@ -201,7 +225,8 @@ impl Client {
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
-            Address::Tcp(authority) => write!(f, "webhookd at {authority}"),
+            Address::Tcp(authority, None) => write!(f, "webhookd at {authority}"),
+            Address::Tcp(authority, Some(_)) => write!(f, "webhookd at https://{authority}"),
             Address::Unix(path) => write!(f, "webhookd at {UNIX}{}", path.display()),
             Address::Local(queue) => write!(f, "the webhookd that uses {}", queue.display()),
         }
@@ -246,18 +271,16 @@ impl Response {
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
-/// The `HOST:PORT` of an address.
+/// The `HOST:PORT` of an address without `https://`.
 fn authority(address: &str) -> Result<String> {
-    let wanted =
-        || format!("--admin {address:?}: write http://HOST:PORT, HOST:PORT, PORT or unix:PATH");
+    let wanted = || {
+        format!(
+            "--admin {address:?}: write http://HOST:PORT, https://HOST:PORT, HOST:PORT, PORT or \
+             unix:PATH"
+        )
+    };
     let address = address.trim_end_matches('/');
     let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
-    if scheme == "https" {
-        bail!(
-            "{}; commands use no TLS here, so use --queue on its machine, a tunnel or a proxy",
-            wanted()
-        );
-    }
     if scheme != "http" || rest.is_empty() || rest.contains(['/', '@', '?', '#', ' ']) {
         bail!("{}", wanted());
     }

@@ -21,6 +21,12 @@ pub(crate) struct QueueSelector {
     #[arg(long, value_name = "FILE", requires = "admin")]
     admin_token_file: Option<PathBuf>,
 
+    /// The authority, in PEM, that signed the certificate of an address https://HOST:PORT
+    ///
+    /// Those that a system trusts are in a file, too, such as /etc/ssl/certs/ca-certificates.crt.
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    admin_ca_file: Option<PathBuf>,
+
     /// The schema in the database of --queue
     #[arg(long, value_name = "NAME", requires = "queue", conflicts_with_all = ["webhook_config", "admin"])]
     schema: Option<SchemaName>,
@@ -40,7 +46,7 @@ struct Which {
     #[arg(long, value_name = "PATH")]
     webhook_config: Option<PathBuf>,
 
-    /// The --admin address of a running webhookd: http://HOST:PORT, HOST:PORT or PORT
+    /// The --admin address of a running webhookd: [http[s]://]HOST:PORT, PORT or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
 }
@@ -120,7 +126,8 @@ impl QueueSelector {
     /// The address is not valid, or the configuration cannot be read.
     pub(crate) fn running(&self) -> Result<Option<Client>> {
         if let Some(address) = &self.which.admin {
-            return Client::at(address, self.admin_token_file.as_deref()).map(Some);
+            let (token, ca) = (&self.admin_token_file, &self.admin_ca_file);
+            return Client::at(address, token.as_deref(), ca.as_deref()).map(Some);
         }
         let settings = self.settings()?;
         if settings.dir() == Path::new("") {

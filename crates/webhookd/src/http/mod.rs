@@ -3,6 +3,7 @@
 
 mod activity;
 mod answered;
+mod client_tls;
 mod connections;
 mod limits;
 mod listener;
@@ -14,6 +15,7 @@ mod tls;
 mod watched;
 
 pub(crate) use activity::Activity;
+pub(crate) use client_tls::ClientTls;
 pub(crate) use limits::{Limits, OutOfReserve, Reserve, affordable, raise_descriptors};
 pub(crate) use listener::listen;
 pub(crate) use origin::{Hosts, is_cross_origin, is_cross_site, is_foreign_fetch};

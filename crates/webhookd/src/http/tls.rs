@@ -51,17 +51,8 @@ impl ServerTls {
 }
 
 fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
-    let bytes = |path: &Path| {
-        let failed = || format!("cannot read {}", path.display());
-        webhook_config::read_file(path, MAX_FILE).with_context(failed)
-    };
+    let chain = certificates(certificate)?;
     let shown = certificate.display();
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes(certificate)?)
-        .collect::<Result<_, _>>()
-        .with_context(|| format!("{shown} is not PEM"))?;
-    if chain.is_empty() {
-        bail!("{shown} holds no certificate in PEM");
-    }
     let private = PrivateKeyDer::from_pem_slice(&bytes(key)?)
         .with_context(|| format!("{} holds no private key in PEM", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -74,4 +65,24 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
         .with_context(|| format!("{} and {shown} cannot be used", key.display()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The certificates of a file in PEM; at least one.
+///
+/// # Errors
+/// The file cannot be read, or holds none.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let shown = path.display();
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes(path)?)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{shown} is not PEM"))?;
+    if found.is_empty() {
+        bail!("{shown} holds no certificate in PEM");
+    }
+    Ok(found)
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let failed = || format!("cannot read {}", path.display());
+    webhook_config::read_file(path, MAX_FILE).with_context(failed)
 }
