@@ -101,7 +101,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "hot-paths",
-        may_use: "anyhow hashbrown serde_json slab tempfile webhook-event webhook-model \
+        may_use: "anyhow hashbrown serde serde_json slab tempfile webhook-event webhook-model \
                   webhook-queue",
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },

@@ -12,12 +12,29 @@
 )]
 #[path = "../../../crates/webhook-dispatch/src/target/lanes/mod.rs"]
 mod lanes;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "private modules of webhook-dispatch, of which a part is used here"
+)]
+#[path = "../../../crates/webhook-dispatch/src/shared"]
+mod shared {
+    pub(crate) mod attempt_log;
+    pub(crate) mod attempt_record;
+    pub(crate) mod event_summary;
+    pub(crate) mod outcome;
+}
 
 use anyhow::{Context, Result, bail, ensure};
 use lanes::{Bounds, Content, Delivery, Kind, Lanes, Offered};
+use shared::attempt_log::{ATTEMPTS_KEPT, AttemptLog};
+use shared::attempt_record::AttemptRecord;
+use shared::event_summary::EventSummary;
+use shared::outcome::Outcome;
+use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use webhook_event::Schema;
 use webhook_model::{EventHeader, TaskStateChange};
 use webhook_queue::{
@@ -46,6 +63,7 @@ const TASKS: u64 = 500;
 type Path = fn(u64) -> Result<()>;
 
 const PATHS: &[(&str, Path)] = &[
+    ("attempt", attempt),
     ("encode", encode),
     ("fields", fields),
     ("header", header),
@@ -105,6 +123,35 @@ fn fields(times: u64) -> Result<()> {
         for (schema, event) in &samples {
             black_box(schema.read(black_box(event))?);
         }
+    }
+    Ok(())
+}
+
+/// Summarizes an event whose fields are read, and adds its delivery to a log that is full.
+fn attempt(times: u64) -> Result<()> {
+    let header = EventHeader::read(event()?.as_bytes())?;
+    let key = b"www-data-devel-indexer-2-1-e1a971d4-907a-4c90-86f2-88b684d4eca8";
+    let log = AttemptLog::new();
+    for number in 0..ATTEMPTS_KEPT as u64 + times {
+        let summary: Arc<[u8]> = EventSummary::of_header(black_box(&header))
+            .as_slice()
+            .into();
+        let record = AttemptRecord {
+            number: 0,
+            started_at: number,
+            id: EventId([7; 16]),
+            key: key.into(),
+            key_bytes: key.len(),
+            summary: Cow::Borrowed(&summary),
+            attempt: 1,
+            outcome: Outcome::Success,
+            status: Some(200),
+            error: Cow::Borrowed(""),
+            took: Duration::from_millis(1),
+            bytes: 3_500,
+            response: Cow::Borrowed(""),
+        };
+        black_box(log.add(black_box(&record)));
     }
     Ok(())
 }
