@@ -146,12 +146,38 @@ impl Control {
         let (Some(queue), Some(handle)) = (self.queue(), handle) else {
             return Ok(OwedOfTask::default());
         };
+        tasks::owed(&*queue, &handle, &self.keys_of_task(key), limit)
+    }
+
+    /// Visits the dead letters of a task, of the inputs in the configuration, until `visit` breaks. Looks
+    /// at up to `most` entries of the queue for each input, by the index of keys where the queue has
+    /// one. Returns whether there can be no others. Blocks.
+    ///
+    /// # Errors
+    /// The queue cannot be read.
+    pub fn dead_letters_of_task(
+        &self,
+        key: &str,
+        most: usize,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, QueueError> {
+        let mut are_all = true;
+        if let Some(queue) = self.queue() {
+            for key in self.keys_of_task(key) {
+                are_all &= queue.dead_letters_of_key(&key, most, visit)?;
+            }
+        }
+        Ok(are_all)
+    }
+
+    /// The keys of a task in the queue: one for each input.
+    fn keys_of_task(&self, key: &str) -> Vec<Arc<[u8]>> {
         let config = self.config();
         let named = config.inputs().map(|(name, _)| queue_key(name, key));
         let mut keys: Vec<Arc<[u8]>> = named.chain([queue_key("", key)]).collect();
         keys.sort();
         keys.dedup();
-        tasks::owed(&*queue, &handle, &keys, limit)
+        keys
     }
 
     /// Makes dead letters of a target pending again, under their old ids and as if never attempted; or

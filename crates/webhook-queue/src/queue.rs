@@ -184,6 +184,32 @@ pub trait Queue: Send + Sync + 'static {
         visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError>;
 
+    /// Visits the dead letters of a key, of all targets, until `visit` breaks. Looks at up to `most`
+    /// entries of the queue, and returns whether there are no others that might be of the key.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    fn dead_letters_of_key(
+        &self,
+        key: &[u8],
+        most: usize,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, QueueError> {
+        let (mut seen, mut are_all) = (0, true);
+        self.dead_letters(None, None, &mut |letter| {
+            if seen == most {
+                are_all = false;
+                return ControlFlow::Break(());
+            }
+            seen += 1;
+            match letter.owed.key == key {
+                true => visit(letter),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+        Ok(are_all)
+    }
+
     /// Makes dead letters owed again, under their old ids and handles, as if never attempted,
     /// even if the target is over its quota; kept deliveries, if `target` is their
     /// [name](crate::kept_name). Returns how many were found, once the change is durable. A queue with little room may work in

@@ -30,6 +30,9 @@ export const forgetToken = () => {
 export const get = (path) => request("GET", `/api/v1${path}`);
 export const getRoot = (path) => request("GET", path);
 export const post = (path, body) => request("POST", `/api/v1${path}`, body && JSON.stringify(body));
+// What a POST finds that changes nothing.
+export const find = (path, body) => request("POST", `/api/v1${path}`, JSON.stringify(body), true);
+export const findByText = (path, text) => request("POST", `/api/v1${path}`, text, true);
 export const postText = (path, text) => request("POST", `/api/v1${path}`, text);
 
 // As `get`, but null if this webhookd does not have the path.
@@ -64,14 +67,14 @@ let serverDate = null;
 // The time of webhookd's machine, to the second, or a second later.
 export const serverTime = () => new Date(new Date(serverDate ?? Date.now()).getTime() + 1000).toISOString();
 
-async function request(method, path, body) {
+async function request(method, path, body, reads = method === "GET") {
   const headers = {};
   const token = sessionStorage.getItem(TOKEN);
   if (token !== null) headers["Authorization"] = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const options = { method, headers, body, credentials: "omit", cache: "no-store", redirect: "error" };
   // A change may take long, and is not given up.
-  if (method === "GET") options.signal = AbortSignal.timeout(PATIENCE_MS);
+  if (reads) options.signal = AbortSignal.timeout(PATIENCE_MS);
   let answer, text;
   try {
     answer = await fetch(path, options);

@@ -6,8 +6,6 @@ import { count, counted } from "./format.js";
 
 // Dead letters that one request changes.
 const PART = 1000;
-// Dead letters that are counted without groups, at most.
-const PAGE = 1000;
 
 // The parts of a filter.
 export const FIELDS = [
@@ -34,29 +32,62 @@ export const inWords = (filter) =>
     .map(({ name, words }) => `${words} ${filter[name]}`)
     .join(", ") || "all";
 
-// How many match, in words.
-export function amount(groups, filter, letters, next) {
-  const found = total(groups);
-  if (found !== null)
-    return groups.complete
-      ? `${counted(found, "event")} match${found === 1 ? "es" : ""}.`
-      : `More than ${count(found)} events match.`;
-  return next ? `The first ${count(letters.length)}.` : counted(letters.length, "event");
+// The groups of dead letters as one: `{ groups, isWhole }`, after a part of them.
+function joined(all, part) {
+  const found = new Map(all.groups.map((it) => [keyOf(it), it]));
+  for (const it of part.groups) {
+    const other = found.get(keyOf(it));
+    found.set(
+      keyOf(it),
+      other
+        ? {
+            ...it,
+            count: other.count + it.count,
+            oldest: Math.min(other.oldest, it.oldest),
+            newest: Math.max(other.newest, it.newest),
+          }
+        : it,
+    );
+  }
+  return { groups: [...found.values()], isWhole: !part.next };
 }
 
-const total = (groups) => (groups ? groups.groups.reduce((sum, it) => sum + it.count, 0) : null);
+const keyOf = ({ target, reason, status }) => JSON.stringify([target, reason, status]);
 
-// How many match, as { number, exact }.
-async function matches(filter) {
-  if (partsOf(filter).every((name) => name === "target")) {
-    const { targets } = await api.get("/queue");
-    const own = targets.filter((it) => !filter.target || it.name === filter.target);
-    return { number: own.reduce((sum, it) => sum + (filter.delivered ? it.kept : it.deadLetters), 0), exact: true };
-  }
-  const groups = await api.getOptional(`/dead-letters/groups${api.query(filter)}`);
-  if (groups) return { number: total(groups), exact: groups.complete };
-  const page = await api.get(`/dead-letters${api.query({ ...filter, limit: PAGE })}`);
-  return { number: page.deadLetters.length, exact: page.next === null };
+// The groups of the first dead letters, as far as one request reads.
+export async function firstGroups(filter) {
+  return joined({ groups: [] }, await api.get(`/dead-letters/groups${api.query(filter)}`));
+}
+
+// The groups of all dead letters, read in parts.
+export async function allGroups(filter) {
+  let all = { groups: [] };
+  let cursor;
+  do {
+    const part = await api.get(`/dead-letters/groups${api.query({ ...filter, cursor })}`);
+    all = joined(all, part);
+    cursor = part.next;
+  } while (cursor);
+  return all;
+}
+
+const total = ({ groups }) => groups.reduce((sum, it) => sum + it.count, 0);
+
+// How many match, in words.
+export function amount(groups) {
+  const found = total(groups);
+  return groups.isWhole
+    ? `${counted(found, "event")} match${found === 1 ? "es" : ""}.`
+    : `${found ? "More" : "There may be more"} than ${counted(found, "event")} ${found ? "match" : "that match"}.`;
+}
+
+// How many match.
+async function matches(filter, until) {
+  if (partsOf(filter).some((name) => name !== "target"))
+    return total(await allGroups({ ...filter, until }));
+  const { targets } = await api.get("/queue");
+  const own = targets.filter((it) => !filter.target || it.name === filter.target);
+  return own.reduce((sum, it) => sum + (filter.delivered ? it.kept : it.deadLetters), 0);
 }
 
 export const askToReplay = (what) =>
@@ -86,26 +117,27 @@ export const askToDrop = (what) =>
 // Asks, and changes either `letters` or all that match `filter`.
 function ask({ letters, filter, done, path, member, verb, past, note, danger }) {
   const of = { delivered: letters ? letters[0].delivered : filter.delivered };
+  // What is given up from now on is neither counted nor changed.
+  const until = filter?.until ?? api.serverTime();
   confirm({
     title: `${verb} ${manyOf(of)}`,
     danger,
     prepare: async () => {
-      const { number, exact } = letters ? { number: letters.length, exact: true } : await matches(filter);
-      if (!number && exact) return { question: `No ${whatOf(of)} matches any more.` };
-      const things = number === 1 ? whatOf(of) : manyOf(of);
-      const many = `${exact ? "" : "more than "}${count(number)} ${things}`;
+      const number = letters ? letters.length : await matches(filter, until);
+      if (!number) return { question: `No ${whatOf(of)} matches any more.` };
+      const many = `${count(number)} ${number === 1 ? whatOf(of) : manyOf(of)}`;
       const which = letters ? "" : ` (${inWords(filter)})`;
       return {
         question: `${verb} ${many}${which}?`,
         note: note(of),
         label: `${verb} ${many}`,
-        total: exact ? number : null,
+        total: number,
       };
     },
     run: async (progress) => {
       const changed = letters
         ? await changeThese(letters, path, member, progress)
-        : await changeAll(filter, path, member, progress);
+        : await changeAll({ ...filter, until }, path, member, progress);
       done();
       return `${counted(changed, "event")} ${changed === 1 ? "was" : "were"} ${past}.`;
     },
@@ -123,11 +155,9 @@ async function changeThese(letters, path, member, progress) {
   return changed;
 }
 
-// Repeats a request for the next part until nothing is left. What is given up again meanwhile is not
-// matched again.
+// Repeats a request for the next part until nothing is left.
 async function changeAll(filter, path, member, progress) {
-  const delivered = filter.delivered ? true : undefined;
-  const which = { ...filter, delivered, until: filter.until ?? api.serverTime(), limit: PART };
+  const which = { ...filter, delivered: filter.delivered ? true : undefined, limit: PART };
   let changed = 0;
   for (;;) {
     const answer = await api.post(path, which);

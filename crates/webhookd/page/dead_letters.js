@@ -3,9 +3,11 @@
 import * as api from "./api.js";
 import {
   FIELDS,
+  allGroups,
   amount,
   askToDrop,
   askToReplay,
+  firstGroups,
   inWords,
   manyOf,
   partsOf,
@@ -20,7 +22,6 @@ import { ago } from "./time.js";
 import { action, empty, notice, outside, section, table, targetLink } from "./widgets.js";
 
 const LETTERS_A_PAGE = 100;
-const GROUPS_REFRESH_MS = 4000;
 
 const lettersOf = ({ delivered }) => [
   { label: "Select" },
@@ -53,13 +54,16 @@ export function deadLetters(page, { query }) {
   const chosen = new Map();
   let letters, groups, names, next, dialog;
   let isOver = false;
+  let isBusy = false;
+  // The groups of all, once they were asked for.
+  let whole = null;
 
   async function load() {
     const { cursor } = query;
     let targets, found;
     [{ deadLetters: letters, next }, found, { targets }] = await Promise.all([
       api.get(`/dead-letters${api.query({ ...filter, cursor, limit: LETTERS_A_PAGE })}`),
-      api.getKept(`/dead-letters/groups${api.query(filter)}`, GROUPS_REFRESH_MS),
+      whole ?? firstGroups(filter),
       api.get("/queue"),
     ]);
     groups = found;
@@ -91,9 +95,39 @@ export function deadLetters(page, { query }) {
     ];
   }
 
+  // Runs something that may read the whole queue in parts, once at a time.
+  async function search(run) {
+    isBusy = true;
+    page.refresh();
+    try {
+      await run();
+    } catch (error) {
+      page.say(error.message, "bad");
+    }
+    isBusy = false;
+    if (!isOver) page.refresh();
+  }
+
+  const countAll = () =>
+    search(async () => {
+      groups = whole = { ...(await allGroups(filter)), countedAt: new Date() };
+    });
+
+  // Goes to the next dead letters that match.
+  const searchOn = () =>
+    search(async () => {
+      let cursor = next;
+      while (cursor && !isOver) {
+        const found = await api.get(`/dead-letters${api.query({ ...filter, cursor, limit: 1 })}`);
+        if (found.deadLetters.length) return go("dead-letters", [], { ...filter, cursor });
+        cursor = found.next;
+      }
+      if (!isOver) page.say("No other dead letter matches.");
+    });
+
   function groupsTable() {
-    if (!groups) return h("p", { class: "muted" }, `This webhookd does not group ${many}.`);
-    if (!groups.groups.length) return h("p", { class: "muted" }, `No ${what} matches.`);
+    if (!groups.groups.length && groups.isWhole)
+      return h("p", { class: "muted" }, `No ${what} matches.`);
     const rows = groups.groups.map((it) => ({
       key: `${it.target}-${it.reason}-${it.status}`,
       test: "group-row",
@@ -113,15 +147,32 @@ export function deadLetters(page, { query }) {
       ],
     }));
     return [
-      groups.complete
-        ? null
-        : h("p", { class: "muted" }, `Of the first ${count(groups.read)} that were read; there are more.`),
-      table({
-        caption: `${capital(many)} by reason, last answer and target`,
-        columns: GROUPS,
-        rows,
-        test: "groups",
-      }),
+      groups.isWhole
+        ? groups.countedAt && h("p", { class: "muted" }, "All, counted ", ago(groups.countedAt), ".")
+        : h(
+            "p",
+            { class: "muted" },
+            `Of the first ${many}; there are more. `,
+            h(
+              "button",
+              {
+                type: "button",
+                class: "small",
+                disabled: isBusy,
+                "data-test": "count-all",
+                on: { click: countAll },
+              },
+              isBusy ? "Counting …" : "Count all",
+            ),
+          ),
+      rows.length
+        ? table({
+            caption: `${capital(many)} by reason, last answer and target`,
+            columns: GROUPS,
+            rows,
+            test: "groups",
+          })
+        : null,
     ];
   }
 
@@ -129,9 +180,10 @@ export function deadLetters(page, { query }) {
     const some = [...chosen.values()];
     const done = () => {
       chosen.clear();
+      whole = null;
       page.reload();
     };
-    const every = (ask) => () => ask({ filter, groups, done });
+    const every = (ask) => () => ask({ filter, done });
     const these = (ask) => () => ask({ letters: some, done });
     const number = `${count(some.length)} selected`;
     if (some.length) {
@@ -195,18 +247,26 @@ export function deadLetters(page, { query }) {
     return [
       letters.length
         ? table({ caption: capital(many), columns: lettersOf(filter), rows: letters.map(letterRow), test: "letters" })
-        : notice("info", `No ${what} of this page matches; there are more pages.`),
+        : notice("info", `None of the ${many} read for this page matches; there are more.`),
       h(
         "div",
         { class: "pages" },
-        h("span", { class: "muted" }, amount(groups, filter, letters, next)),
+        h("span", { class: "muted" }, amount(groups)),
         query.cursor && h("a", { href: link("dead-letters", [], { ...filter }) }, "First page"),
-        next &&
-          h(
-            "a",
-            { href: link("dead-letters", [], { ...filter, cursor: next }), "data-test": "next-page" },
-            "Next page",
-          ),
+        next && letters.length
+          ? h(
+              "a",
+              { href: link("dead-letters", [], { ...filter, cursor: next }), "data-test": "next-page" },
+              "Next page",
+            )
+          : null,
+        next && !letters.length
+          ? h(
+              "button",
+              { type: "button", disabled: isBusy, "data-test": "search-on", on: { click: searchOn } },
+              isBusy ? "Searching …" : "Search on",
+            )
+          : null,
       ),
     ];
   }

@@ -15,8 +15,6 @@ import { action, badge, block, empty, missing, outside, section, table, tile } f
 
 const ATTEMPTS_A_PAGE = 20;
 const STUCK_TASKS = 50;
-// As many events behind a stuck one are counted.
-const COUNTED_BEHIND = 100;
 
 export function target(page, { parts: [name], query }) {
   const path = `/targets/${encodeURIComponent(name)}`;
@@ -150,7 +148,7 @@ export function target(page, { parts: [name], query }) {
         ago(it.acceptedAt),
         it.attempts,
         it.nextTryAt ? ago(it.nextTryAt) : "now",
-        it.behind < COUNTED_BEHIND ? count(it.behind) : `${COUNTED_BEHIND} or more`,
+        it.behindMore ? `more than ${count(it.behind)}` : count(it.behind),
       ],
     }));
     return [

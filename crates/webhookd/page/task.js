@@ -7,22 +7,19 @@ import { count, counted } from "./format.js";
 import { link } from "./router.js";
 import { reasonWords } from "./states.js";
 import { ago, dateOf, milliseconds } from "./time.js";
-import { badge, block, copyButton, empty, missing, notice, outside, section } from "./widgets.js";
+import { badge, block, copyButton, empty, notice, outside, section } from "./widgets.js";
 
 const WORKERS_REFRESH_MS = 10_000;
 // Characters of a task id that are shown in the heading.
 const HEADING = 80;
-// Characters of an id in an address, at most: webhookd reads 16 KiB of a request's head.
-const LONGEST_ASKED = 12_000;
 
 export function task(page, { parts }) {
   // A task id may have slashes that the address shows as they are.
   const key = parts.join("/");
-  const isTooLong = encodeURIComponent(key).length > LONGEST_ASKED;
   let found;
 
   async function load() {
-    if (key && !isTooLong) found = await api.getOptional(`/tasks/${encodeURIComponent(key)}`);
+    if (key) found = await api.find("/tasks", { key });
   }
 
   // The number of other workers of a shared queue.
@@ -56,15 +53,6 @@ export function task(page, { parts }) {
       key.length > HEADING ? block(key, { length: 400, test: "task-id" }) : null,
       copyButton(key, "the id"),
     );
-    if (isTooLong)
-      return [
-        id,
-        empty(
-          "This id is too long to be looked up.",
-          "It does not fit into a request. Its stuck events, attempts and dead letters are in the views of the targets.",
-        ),
-      ];
-    if (!found) return [id, missing("/tasks/{key}")];
     const known = found.targets.filter(
       (it) => it.pending.length || it.inFlight || it.attempts.length || it.deadLetters.length,
     );

@@ -45,7 +45,7 @@ impl Figures {
         let faults = self.faults.iter().map(|fault| format!("BROKEN {fault}\n"));
         let mut text: String = rows.chain(aims).chain(faults).collect();
         if self.faults.is_empty() {
-            text.push_str("PASS  nothing lost, altered or out of order\n");
+            text.push_str("PASS  no promise was broken\n");
         }
         text
     }

@@ -4,6 +4,7 @@
 //! *Architecture invariant*: nothing that ships depends on this crate, and it drives webhookd from
 //! outside, by testkit.
 
+mod admin;
 mod compare;
 mod figures;
 mod machine;

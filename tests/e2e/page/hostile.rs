@@ -57,7 +57,7 @@ fn hostile_task_ids_and_answers_are_shown_as_text() {
             let row = format!("{} a[href*='#/tasks/']", marked("letter-row"));
             browser.click(&row, part);
             browser.wait_for_text("h1", part);
-            browser.wait_until_gone("main", "Loading");
+            browser.wait_for_text(&marked("task-summary"), "1 event is a dead letter");
             check(part);
             page.go("dead-letters");
             let row = format!(

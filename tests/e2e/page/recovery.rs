@@ -162,3 +162,36 @@ fn a_task_is_found_by_its_id_with_what_became_of_it() {
     browser.wait_for_text("main", "unknown");
     page.expect_no_errors();
 }
+
+#[test]
+fn more_dead_letters_than_one_request_reads_are_counted_searched_and_replayed() {
+    const LETTERS: u64 = 300;
+    let (receiver, status) = receiver(404);
+    let mut target = target("audit", &receiver.url());
+    target["retry"] = serde_json::json!({ "maxAttempts": 1 });
+    let Some(page) = Page::open(&[target], &[]) else {
+        return;
+    };
+    for number in 1..LETTERS {
+        page.event(&format!("build-{number}"), 1);
+    }
+    page.event("last", 1);
+    page.admin.wait_for("audit", "deadHeld", LETTERS);
+    status.store(200, Ordering::SeqCst);
+    page.go("dead-letters");
+    let browser = &page.browser;
+    browser.wait_for_text(&marked("group-row"), "250");
+    browser.click(&marked("count-all"), "Count all");
+    browser.wait_for_text(&marked("group-row"), "300");
+
+    browser.fill(&marked("filter-task"), "last");
+    browser.click(&marked("filter-apply"), "");
+    browser.click(&marked("search-on"), "Search on");
+    browser.wait_for_text(&marked("letter-row"), "last");
+    browser.click(&marked("replay-all"), "");
+    browser.wait_for_text(&marked("dialog-question"), "Replay 1 dead letter");
+    browser.click(&marked("dialog-confirm"), "Replay");
+    browser.wait_for_text(&marked("dialog-result"), "1 event was put back");
+    page.admin.wait_for("audit", "delivered", 1);
+    page.expect_no_errors();
+}

@@ -12,7 +12,7 @@ use webhook_queue::{EventId, Owed, Queue, QueueError};
 /// How long a worker may take to report its tasks. It does not block, so it takes far less.
 const REPORT_TIME: Duration = Duration::from_secs(2);
 /// Events that are counted behind all stuck tasks of a page.
-const COUNTED: usize = 2_000;
+const COUNTED: usize = 1_000;
 /// Events that are counted behind one of them.
 const COUNTED_OF_ONE: usize = 100;
 
@@ -31,6 +31,8 @@ pub struct StuckTask {
     pub next_try_at: Option<u64>,
     /// Events behind it. At most 100 are counted of a task, and fewer if many tasks are shown.
     pub behind: usize,
+    /// Whether there are more behind it than were counted.
+    pub behind_more: bool,
 }
 
 /// Stuck tasks of a target, those first whose event was accepted first.
@@ -100,6 +102,7 @@ pub(super) fn stuck(
     }
     for (task, found) in tasks.iter_mut().zip(found) {
         task.behind = found.saturating_sub(1);
+        task.behind_more = found > most;
     }
     Ok(StuckTasks { tasks, more })
 }
@@ -151,6 +154,7 @@ impl StuckTask {
             attempts: report.attempts,
             next_try_at: report.next_try_at,
             behind: 0,
+            behind_more: false,
         }
     }
 }

@@ -573,6 +573,23 @@ impl Queue for DiskQueue {
         })
     }
 
+    fn dead_letters_of_key(
+        &self,
+        key: &[u8],
+        most: usize,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, QueueError> {
+        let names = self.names();
+        let hash = record::key_hash(self.identity(), key);
+        self.read(|snapshot| {
+            let rows = target_rows::read_rows(snapshot.tables, &snapshot.txn)?;
+            let mut targets = by_name(&names);
+            let has_dead = |number: &u32| rows.get(number).is_some_and(|row| row.dead > 0);
+            targets.retain(|(name, number)| target_of_kept(name).is_none() && has_dead(number));
+            snapshot.dead_letters_of_key(&targets, (key, hash), most, visit)
+        })
+    }
+
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
         self.change_in_parts("replay dead letters of", entries, |change, part| {
             change.replay(target, part)

@@ -61,6 +61,72 @@ impl<'q> Snapshot<'q> {
         (wanted, hash): (&[u8], u32),
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> heed::Result<()> {
+        let (tables, mut damaged) = (self.tables, Vec::new());
+        self.entries_of_hash(hash, &mut |seq| {
+            let key = record::target_key(target, seq);
+            let Some(value) = tables.owed.get(&self.txn, &key)? else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            let record = record_of(tables, &self.txn, seq)?;
+            let Some(event) = record::read_event(seq, &record) else {
+                damaged.push(seq);
+                return Ok(ControlFlow::Continue(()));
+            };
+            Ok(match event.key == wanted {
+                true => visit(with_attempts(event, value)),
+                false => ControlFlow::Continue(()),
+            })
+        })?;
+        self.damaged.append(&mut damaged);
+        Ok(())
+    }
+
+    /// Visits the dead letters of a key for these targets, and looks at up to `most` entries. Whether it
+    /// looked at all.
+    pub(super) fn dead_letters_of_key(
+        &mut self,
+        targets: &[(&str, u32)],
+        (wanted, hash): (&[u8], u32),
+        most: usize,
+        visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
+    ) -> heed::Result<bool> {
+        let (tables, mut damaged) = (self.tables, Vec::new());
+        let (mut looked, mut are_all) = (0, true);
+        self.entries_of_hash(hash, &mut |seq| {
+            for &(target, number) in targets {
+                if looked == most {
+                    are_all = false;
+                    return Ok(ControlFlow::Break(()));
+                }
+                looked += 1;
+                let key = record::target_key(number, seq);
+                let Some(value) = tables.dead.get(&self.txn, &key)? else {
+                    continue;
+                };
+                let record = record_of(tables, &self.txn, seq)?;
+                let Some(event) = record::read_event(seq, &record) else {
+                    damaged.push(seq);
+                    break;
+                };
+                if event.key != wanted {
+                    break;
+                }
+                if visit(letter(target, event, (&key, value))).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.damaged.append(&mut damaged);
+        Ok(are_all)
+    }
+
+    /// Visits the entries whose keys have this hash, in order, until `visit` breaks.
+    fn entries_of_hash(
+        &self,
+        hash: u32,
+        visit: &mut dyn FnMut(u64) -> heed::Result<ControlFlow<()>>,
+    ) -> heed::Result<()> {
         let mut next = Some(0);
         while let Some(from) = next {
             let low = record::by_key_key(hash, from);
@@ -78,16 +144,7 @@ impl<'q> Snapshot<'q> {
                     next = record::first_of_segment(segment + u64::from(behind));
                     break;
                 }
-                let key = record::target_key(target, seq);
-                let Some(value) = self.tables.owed.get(&self.txn, &key)? else {
-                    continue;
-                };
-                let record = record_of(self.tables, &self.txn, seq)?;
-                let Some(event) = record::read_event(seq, &record) else {
-                    self.damaged.push(seq);
-                    continue;
-                };
-                if event.key == wanted && visit(with_attempts(event, value)).is_break() {
+                if visit(seq)?.is_break() {
                     return Ok(());
                 }
             }
@@ -113,21 +170,11 @@ impl<'q> Snapshot<'q> {
                 continue;
             };
             let record = record_of(self.tables, &self.txn, seq)?;
-            let Some(mut owed) = record::read_event(seq, &record) else {
+            let Some(event) = record::read_event(seq, &record) else {
                 self.damaged.push(seq);
                 continue;
             };
-            // The event is what matters: if only the dead letter's own record is damaged, the
-            // letter is visited without attempts, time and note.
-            let dead = record::read_dead(key, value).unwrap_or_default();
-            owed.attempts = dead.attempts;
-            let letter = DeadLetter {
-                target: name,
-                owed,
-                died_at: dead.died_at,
-                note: dead.note,
-            };
-            if visit(letter).is_break() {
+            if visit(letter(name, event, (key, value))).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -199,6 +246,21 @@ fn first_after(after: Option<EntryId>) -> Option<u64> {
     after.map_or(Some(0), |after| after.0.checked_add(1))
 }
 
+/// A dead letter of an event, by its own record. The event is what matters: if only that record is
+/// damaged, the letter has no attempts, time and note.
+fn letter<'a>(target: &'a str, event: Owed<'a>, (key, value): (&[u8], &'a [u8])) -> DeadLetter<'a> {
+    let dead = record::read_dead(key, value).unwrap_or_default();
+    DeadLetter {
+        target,
+        owed: Owed {
+            attempts: dead.attempts,
+            ..event
+        },
+        died_at: dead.died_at,
+        note: dead.note,
+    }
+}
+
 fn with_attempts<'a>(event: Owed<'a>, value: &[u8]) -> Owed<'a> {
     let (attempts, not_before) = record::read_owed(value);
     Owed {
@@ -259,5 +321,54 @@ mod tests {
             ids
         };
         assert_eq!((ids(&pair[0]), ids(&pair[1])), (vec![0, 4], vec![1, 3, 5]));
+    }
+
+    #[test]
+    fn dead_letters_are_found_by_their_key_among_as_many_entries_as_are_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(8 << 20)).unwrap();
+        let events: Vec<Event> = (0..6_usize)
+            .map(|at| Event {
+                id: EventId([at as u8; 16]),
+                key: Arc::from(&[at as u8 % 2][..]),
+                body: [].into(),
+                accepted_at: 0,
+                targets: ["s".into(), "t".into()].into(),
+                attributes: [].into(),
+                idempotency_key: None,
+                last_state: None,
+            })
+            .collect();
+        let entries = queue.commit(&events, &[]).unwrap().accepted;
+        let dead =
+            [(2, "t"), (4, "t"), (3, "t"), (4, "s")].map(|(at, target): (usize, _)| Settlement {
+                target: Arc::from(target),
+                entry: entries[at].entry().unwrap(),
+                outcome: Settled::Dead {
+                    attempts: 1,
+                    died_at: 7,
+                    note: Vec::new(),
+                },
+                guard: SlotGuard::SOLE,
+            });
+        queue.commit(&[], &dead).unwrap();
+        let find = |key: u8, most| {
+            let mut found = Vec::new();
+            let mut visit = |letter: crate::DeadLetter<'_>| {
+                found.push((letter.owed.id.0[0], letter.target.to_owned()));
+                ControlFlow::Continue(())
+            };
+            let are_all = queue.dead_letters_of_key(&[key], most, &mut visit);
+            (found, are_all.unwrap())
+        };
+        let letter = |id, target: &str| (id, target.to_owned());
+        let all = vec![letter(2, "t"), letter(4, "s"), letter(4, "t")];
+        assert_eq!(find(0, usize::MAX), (all.clone(), true));
+        assert_eq!(find(1, usize::MAX), (vec![letter(3, "t")], true));
+        assert_eq!(find(2, usize::MAX), (vec![], true));
+        // Three events of the key, each looked for as a dead letter of two targets.
+        assert_eq!(find(0, 6), (all.clone(), true));
+        assert_eq!(find(0, 5), (all[..2].to_vec(), false));
+        assert_eq!(find(0, 3), (vec![], false));
     }
 }

@@ -253,19 +253,47 @@ pub(crate) fn dead(
     target: Option<&str>,
     after: Option<EntryId>,
 ) -> Vec<DeadView> {
-    patiently(|| {
+    let all = patiently(|| {
         let mut found = Vec::new();
         queue.dead_letters(target, after, &mut |letter| {
-            found.push(DeadView {
-                target: letter.target.into(),
-                owed: letter.owed.into(),
-                died_at: letter.died_at,
-                note: letter.note.to_vec(),
-            });
+            found.push(DeadView::of(&letter));
             ControlFlow::Continue(())
         })?;
         Ok(found)
-    })
+    });
+    if target.is_none() && after.is_none() {
+        check_keys(queue, &all);
+    }
+    all
+}
+
+/// Checks that each of these dead letters is found by its key, too, with the others of the key alone.
+fn check_keys(queue: &dyn Queue, all: &[DeadView]) {
+    for DeadView { owed, .. } in all {
+        let mut found = patiently(|| {
+            let mut found = Vec::new();
+            let are_all = queue.dead_letters_of_key(&owed.key, usize::MAX, &mut |letter| {
+                found.push(DeadView::of(&letter));
+                ControlFlow::Continue(())
+            })?;
+            assert!(are_all);
+            Ok(found)
+        });
+        found.sort_by(|one, other| one.target.cmp(&other.target));
+        let expected = all.iter().filter(|it| it.owed.key == owed.key);
+        assert!(found.iter().eq(expected), "{found:?}");
+    }
+}
+
+impl DeadView {
+    fn of(letter: &webhook_queue::DeadLetter<'_>) -> DeadView {
+        DeadView {
+            target: letter.target.into(),
+            owed: letter.owed.into(),
+            died_at: letter.died_at,
+            note: letter.note.to_vec(),
+        }
+    }
 }
 
 fn collect(found: &mut Vec<OwedView>) -> impl FnMut(Owed<'_>) -> ControlFlow<()> {

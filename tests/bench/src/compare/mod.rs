@@ -18,6 +18,7 @@ mod session;
 mod statistics;
 pub(crate) mod syslog_ng;
 
+use crate::admin::{self, AdminArgs};
 use crate::postgres::{self, PostgresArgs};
 use crate::receiver::Receiver;
 use crate::{Subject, say};
@@ -91,6 +92,7 @@ pub(crate) struct BenchArgs {
 /// Benchmarks of their own.
 #[derive(Debug, clap::Subcommand)]
 enum Other {
+    Admin(AdminArgs),
     Postgres(PostgresArgs),
 }
 
@@ -118,8 +120,10 @@ impl BenchArgs {
 
 /// Measures, writes the document, and prints the tables.
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
-    if let Some(Other::Postgres(postgres)) = &args.other {
-        return postgres::run(postgres, &args.subject);
+    match &args.other {
+        Some(Other::Admin(admin)) => return admin::run(admin, &args.subject),
+        Some(Other::Postgres(postgres)) => return postgres::run(postgres, &args.subject),
+        None => {}
     }
     let out = args.out();
     let results = if args.render {

@@ -18,6 +18,7 @@ use crate::{Subject, machine, say};
 use anyhow::{Context, Result};
 use machinery::Bench;
 use results::{QueueKind, Results};
+pub(crate) use server::Server;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;

@@ -18,7 +18,7 @@ pub(super) fn settings() -> [&'static str; 5] {
 
 /// A new server with an empty database.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     postgres: Postgres,
     /// Its first process.
     pid: u32,
@@ -33,7 +33,7 @@ pub(super) struct Counters {
 }
 
 impl Server {
-    pub(super) fn start() -> Result<Server> {
+    pub(crate) fn start() -> Result<Server> {
         let postgres = Postgres::start(&settings()).context("PostgreSQL is not installed")?;
         postgres.query("CREATE EXTENSION pg_stat_statements");
         let path = postgres.folder().join("data/postmaster.pid");
@@ -45,7 +45,7 @@ impl Server {
         })
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.postgres.url()
     }
 

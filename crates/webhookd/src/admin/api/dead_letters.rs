@@ -12,10 +12,12 @@ use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use webhook_dispatch::{Control, parse_webhook_id};
-use webhook_queue::{EntryId, QueueError, kept_name};
+use webhook_queue::{DeadLetter, EntryId, QueueError, kept_name};
 
-/// Dead letters that are read for one response, at most.
-pub(super) const MAX_READ: usize = 10_000;
+/// Dead letters that are read for one response, and bytes of their events: few enough for 5 ms of
+/// processor time, whatever the filter.
+const MAX_READ: usize = 250;
+const MAX_READ_BYTES: usize = 4 << 20;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,8 +49,7 @@ pub(super) async fn list(
     Parts(mut query): Parts<Query>,
 ) -> Result<Json<Page>, Problem> {
     let limit = limit(&mut query)?;
-    let cursor = query.remove("cursor");
-    let cursor = cursor.as_deref().map(Cursor::parse).transpose()?;
+    let cursor = Cursor::take(&mut query)?;
     let filter = take_filter(&mut query)?;
     finish(&query, &format!("{KNOWN}, limit, cursor"))?;
     let page = blocking(move || page(&daemon.control, &filter, cursor, limit)).await?;
@@ -57,12 +58,18 @@ pub(super) async fn list(
 
 /// The last dead letter that was read.
 #[derive(Debug, PartialEq, Eq)]
-struct Cursor {
+pub(super) struct Cursor {
     target: String,
     entry: EntryId,
 }
 
 impl Cursor {
+    /// Takes the cursor from a query.
+    pub(super) fn take(query: &mut Query) -> Result<Option<Cursor>, Problem> {
+        let cursor = query.remove("cursor");
+        cursor.as_deref().map(Cursor::parse).transpose()
+    }
+
     fn parse(text: &str) -> Result<Cursor, Problem> {
         let parsed = text.rsplit_once(':').and_then(|(target, entry)| {
             Some(Cursor {
@@ -88,53 +95,61 @@ fn page(
     cursor: Option<Cursor>,
     limit: usize,
 ) -> Result<Page, Problem> {
-    let failed = |error: QueueError| Problem::failed(&error);
     let mut found: Vec<Letter> = Vec::new();
-    let mut next = None;
-    let mut count = 0;
+    let next = read(control, filter, cursor, &mut |_, letter| {
+        if found.len() == limit {
+            return ControlFlow::Break(());
+        }
+        found.push(Letter::of(letter, filter));
+        ControlFlow::Continue(())
+    })?;
+    Ok(Page {
+        dead_letters: found,
+        next,
+    })
+}
+
+/// Visits the dead letters after a cursor that match, as many as are read for one response, or until
+/// `visit` does not take one. Returns the cursor of the next page, if there is one.
+pub(super) fn read(
+    control: &Control,
+    filter: &Filter,
+    cursor: Option<Cursor>,
+    visit: &mut dyn FnMut(&str, &DeadLetter<'_>) -> ControlFlow<()>,
+) -> Result<Option<String>, Problem> {
+    let (mut count, mut bytes) = (0, 0);
     for target in targets(control, filter)? {
-        let after = match &cursor {
+        let mut last = match &cursor {
             Some(cursor) if target < cursor.target => continue,
             Some(cursor) if target == cursor.target => Some(cursor.entry),
             _ => None,
         };
-        let mut last = None;
+        let mut next = None;
         let name = filter.name_of(&target);
-        let read = control.dead_letters(Some(&name), after, &mut |letter| {
-            if found.len() == limit || count == MAX_READ {
-                next = Some(last.unwrap_or(letter.owed.entry));
+        let read = control.dead_letters(Some(&name), last, &mut |letter| {
+            let is_over = count == MAX_READ || bytes >= MAX_READ_BYTES;
+            if is_over || filter.matches(&letter) && visit(&target, &letter).is_break() {
+                // If none of this target was read, the next page begins with its first.
+                let EntryId(first) = letter.owed.entry;
+                next = Some(last.unwrap_or(EntryId(first.saturating_sub(1))));
                 return ControlFlow::Break(());
             }
             count += 1;
+            bytes += letter.owed.body.len();
             last = Some(letter.owed.entry);
-            if filter.matches(&letter) {
-                found.push(Letter::of(&letter, filter));
-            }
             ControlFlow::Continue(())
         });
-        read.map_err(failed)?;
+        read.map_err(|error| Problem::failed(&error))?;
         if let Some(EntryId(entry)) = next {
-            // If no entry of this target was read, the next page begins with its first.
-            let entry = if last.is_none() {
-                entry.saturating_sub(1)
-            } else {
-                entry
-            };
-            return Ok(Page {
-                dead_letters: found,
-                next: Some(format!("{target}:{entry}")),
-            });
+            return Ok(Some(format!("{target}:{entry}")));
         }
     }
-    Ok(Page {
-        dead_letters: found,
-        next: None,
-    })
+    Ok(None)
 }
 
 /// The targets that a filter selects, by name. A target that the queue does not know is rejected,
 /// since a misspelled one would match nothing.
-pub(super) fn targets(control: &Control, filter: &Filter) -> Result<Vec<String>, Problem> {
+fn targets(control: &Control, filter: &Filter) -> Result<Vec<String>, Problem> {
     let statistics = control.queue_statistics();
     let known = statistics.map_err(|error| Problem::failed(&error))?.targets;
     let mut known: Vec<String> = known.into_iter().map(|known| known.target).collect();

@@ -25,7 +25,6 @@ pub(super) const OPENAPI: &str = include_str!("../../../../../docs/openapi.yaml"
 
 /// Adds all routes of the API.
 pub(super) fn add(routes: Routes) -> Routes {
-    let groups = groups::Recent::default();
     routes
         .get("/api/v1/openapi.yaml", openapi)
         .get("/api/v1/session", session::show)
@@ -42,10 +41,9 @@ pub(super) fn add(routes: Routes) -> Routes {
         .post("/api/v1/targets/{name}/restart", targets::restart)
         .post("/api/v1/targets/{name}/test", test_delivery::send)
         .get("/api/v1/tasks/{key}", tasks::show)
+        .post("/api/v1/tasks", tasks::find)
         .get("/api/v1/dead-letters", dead_letters::list)
-        .get("/api/v1/dead-letters/groups", move |daemon, query| {
-            groups.clone().list(daemon, query)
-        })
+        .get("/api/v1/dead-letters/groups", groups::list)
         .get("/api/v1/dead-letters/{id}", dead_letters::show)
         .post("/api/v1/dead-letters/replay", dead_letters::replay)
         .post("/api/v1/dead-letters/drop", dead_letters::drop_them)

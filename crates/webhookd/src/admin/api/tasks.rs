@@ -3,26 +3,35 @@
 
 use super::super::answer::{Json, blocking};
 use super::super::problem::Problem;
-use super::request::{Query, finish, limit};
+use super::request::{Body, Query, finish, json, limit};
 use super::targets::unknown;
 use crate::attempt_json::{AttemptJson, moment};
 use crate::daemon::Daemon;
 use crate::dead_letters::{Filter, Letter};
 use axum::extract::{Path, Query as Parts, State};
-use serde::Serialize;
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use webhook_dispatch::{
-    ATTEMPTS_KEPT, AttemptFilter, Outcome, OwedOfTask, PendingEvent, StuckTask, event_key,
-    webhook_id,
+    ATTEMPTS_KEPT, AttemptFilter, Outcome, OwedOfTask, PendingEvent, StuckTask, webhook_id,
 };
-use webhook_queue::QueueError;
+use webhook_queue::{DeadLetter, QueueError};
 
 /// Events of a task that are shown of each target.
 const SHOWN: usize = 100;
-/// Dead letters that are read for one answer: they have no index by key.
-const LETTERS_READ: usize = 2_000;
+/// Dead letters of a task that are shown.
+const LETTERS_SHOWN: usize = 200;
+/// Entries of the queue that are looked at for them, at most.
+const ENTRIES_READ: usize = 1_000;
+
+/// The body of a request for a task.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    key: String,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,12 +81,24 @@ struct WaitingJson {
     accepted_at: Option<String>,
     next_try_at: Option<String>,
     behind: usize,
+    behind_more: bool,
 }
 
 pub(super) async fn show(
     State(daemon): State<Arc<Daemon>>,
     Path(key): Path<String>,
 ) -> Result<Json<Task>, Problem> {
+    let found = blocking(move || task(&daemon, key)).await?;
+    found.map(Json::of).map_err(|error| Problem::failed(&error))
+}
+
+/// As [`show`], of a key in the body: one of any length and with any characters.
+pub(super) async fn find(
+    State(daemon): State<Arc<Daemon>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Task>, Problem> {
+    let Wanted { key } = json(&headers, body)?;
     let found = blocking(move || task(&daemon, key)).await?;
     found.map(Json::of).map_err(|error| Problem::failed(&error))
 }
@@ -162,25 +183,24 @@ struct DeadLettersOfKey {
 
 impl DeadLettersOfKey {
     fn read(daemon: &Daemon, key: &str) -> Result<DeadLettersOfKey, QueueError> {
-        let mut letters = DeadLettersOfKey {
-            found: HashMap::new(),
-            complete: true,
-        };
+        let mut found: HashMap<String, Vec<Letter>> = HashMap::new();
         let mut read = 0;
         let all = Filter::all(false);
-        daemon.control.dead_letters(None, None, &mut |letter| {
-            if read == LETTERS_READ {
-                letters.complete = false;
+        let mut visit = |letter: DeadLetter<'_>| {
+            if read == LETTERS_SHOWN {
                 return ControlFlow::Break(());
             }
             read += 1;
-            if event_key(letter.owed.key) == key.as_bytes() {
-                let of = letters.found.entry(letter.target.to_owned());
-                of.or_default().push(Letter::of(&letter, &all));
-            }
+            let of = found.entry(letter.target.to_owned());
+            of.or_default().push(Letter::of(&letter, &all));
             ControlFlow::Continue(())
-        })?;
-        Ok(letters)
+        };
+        let control = &daemon.control;
+        let are_all = control.dead_letters_of_task(key, ENTRIES_READ, &mut visit)?;
+        Ok(DeadLettersOfKey {
+            complete: are_all && read < LETTERS_SHOWN,
+            found,
+        })
     }
 }
 
@@ -240,6 +260,7 @@ impl WaitingJson {
             accepted_at: moment(task.accepted_at),
             next_try_at: task.next_try_at.and_then(moment),
             behind: task.behind,
+            behind_more: task.behind_more,
         }
     }
 }
