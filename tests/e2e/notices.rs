@@ -136,6 +136,30 @@ fn a_target_gets_a_notice_of_another_one_that_is_over_its_quota() {
 }
 
 #[test]
+fn a_target_gets_a_notice_of_the_only_other_one_whose_events_are_refused_for_its_quota() {
+    let down = Receiver::always(Reply::silence());
+    let notified = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut audit = target("audit", &down);
+    audit["maxOwedBytes"] = json!(20_000);
+    let config = folder.config(&json!({
+        "targets": [audit, ops(&notified)],
+        "notices": { "target": "ops" },
+    }));
+    let process = listening(&config);
+    let url = process.listens();
+    let padding = "x".repeat(3_000);
+    let is_refused = (0..100).any(|number| {
+        let body = event("one", number).replacen('{', &format!("{{\"padding\":\"{padding}\","), 1);
+        post(&url, &[], body).status != 200
+    });
+    assert!(is_refused, "20 KB are not 100 events");
+    let over = data(&wait_for(&notified, "over-quota"));
+    assert_eq!(over["target"], "audit");
+    end(process);
+}
+
+#[test]
 fn a_target_gets_a_notice_of_another_one_that_answers_410() {
     let gone = Receiver::always(Reply::status(410));
     let notified = Receiver::always(Reply::status(200));

@@ -77,6 +77,32 @@ fn a_target_that_is_down_misses_events_and_the_other_gets_all() {
 }
 
 #[test]
+fn a_single_target_whose_quota_blocks_the_queue_is_shown_until_something_is_settled() {
+    let down = Receiver::always(Reply::silence());
+    let folder = Folder::new();
+    let mut target = target("down", &down);
+    target["maxOwedBytes"] = json!(20_000);
+    let process = listening(&folder, &[target], &json!({ "whenFull": "reject" }));
+    let (url, admin) = (process.listens(), Admin::of(&process));
+    let blocks = || admin.get("/api/v1/targets/down")["blocksQueue"].take();
+    assert_eq!(blocks(), false);
+    let is_refused = (0..100).any(|number| post(&url, &[JSON], sized("one", number)).status == 503);
+    assert!(is_refused, "20 KB are not 100 events");
+    assert_eq!(blocks(), true);
+    let queue = admin.get("/api/v1/queue");
+    assert!(
+        queue["bytes"].as_u64() < queue["usableBytes"].as_u64(),
+        "{queue}"
+    );
+    assert!(
+        queue["usableBytes"].as_u64() < queue["maxBytes"].as_u64(),
+        "{queue}"
+    );
+    process.signal(Signal::TERM);
+    process.wait();
+}
+
+#[test]
 fn an_acknowledgement_names_the_targets_that_are_over_their_quotas() {
     let down = Receiver::always(Reply::silence());
     let good = Receiver::always(Reply::status(200));

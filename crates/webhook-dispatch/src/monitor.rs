@@ -1,9 +1,10 @@
 //! The public handle that reads a dispatcher's statistics.
 
 use crate::intake::Router;
-use crate::shared::clock::epoch_ms;
+use crate::shared::clock::Moment;
 use crate::shared::stats::get;
 use crate::shared::{AttemptFilter, AttemptPage, Stats};
+use crate::supervisor::quotas;
 use crate::worker::handle::TargetHandle;
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +44,30 @@ impl Monitor {
             Some(storage) => storage.queue.statistics()?,
             None => Statistics::default(),
         };
-        Ok(self.snapshot(queue))
+        let mut stats = self.snapshot(queue);
+        self.find_blocking(&mut stats);
+        Ok(stats)
+    }
+
+    /// Marks the targets whose quotas are why the queue refuses events: less of the quota is left than of
+    /// the queue.
+    fn find_blocking(&self, stats: &mut Stats) {
+        let is_blocked = || self.writer().is_some_and(|writer| writer.blocked);
+        if !self.is_full() && !is_blocked() {
+            return;
+        }
+        let quotas = quotas(&self.router.routing_table().config);
+        let queue = &stats.queue;
+        let free = queue.usable_bytes.saturating_sub(queue.bytes);
+        for target in &mut stats.targets {
+            let mut known = queue.targets.iter();
+            let known = known.find(|known| known.target == target.name && known.owed_bytes > 0);
+            let is_shared = quotas.owed.contains_key(&*target.name);
+            target.blocks_queue = known.filter(|_| is_shared).is_some_and(|known| {
+                let most = quotas.max_owed(&target.name, free);
+                most.saturating_sub(known.owed_bytes) < free
+            });
+        }
     }
 
     /// All statistics but the queue's, which are zeros, and the ages of pending events; for when
@@ -156,7 +180,8 @@ impl Monitor {
         if self.router.storage().is_none() {
             queue.last_states = self.router.last_states_in_memory();
         }
-        let now = epoch_ms(self.router.shared.clock.wall());
+        let at = Moment::of(&*self.router.shared.clock);
+        let now = at.epoch_ms();
         let routing_table = self.router.routing_table();
         let snapshot = |handle: &Arc<TargetHandle>| {
             let oldest = queue
@@ -167,7 +192,7 @@ impl Monitor {
                 .map(|at| Duration::from_millis(now.saturating_sub(at)));
             handle
                 .counters
-                .snapshot(&handle.name, handle.is_running(), oldest)
+                .snapshot(&handle.name, handle.is_running(), oldest, at)
         };
         Stats {
             targets: routing_table

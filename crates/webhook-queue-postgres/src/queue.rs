@@ -224,6 +224,7 @@ impl Queue for PostgresQueue {
         let mut statistics = Statistics {
             bytes: usage.bytes,
             max_bytes: usage.max_bytes,
+            usable_bytes: usage.max_bytes,
             last_states: states(&self.worker.log),
             shared: Some(SharedStatistics {
                 leases_lost: self.worker.lease.lost(),

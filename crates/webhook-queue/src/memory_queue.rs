@@ -704,6 +704,7 @@ impl Queue for MemoryQueue {
             events: state.events.len() as u64,
             bytes: state.bytes,
             max_bytes: self.max_bytes,
+            usable_bytes: self.max_bytes,
             corrupt: 0,
             last_states: self.last_states().len(),
             shared: None,

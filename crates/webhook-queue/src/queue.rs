@@ -41,6 +41,8 @@ pub struct Statistics {
     pub bytes: u64,
     /// Bytes that it may use.
     pub max_bytes: u64,
+    /// Bytes up to which it stores events. The rest is left for settling those that it holds.
+    pub usable_bytes: u64,
     /// Entries quarantined because their record does not match its checksum. No target is owed
     /// them, and no other count includes them.
     pub corrupt: u64,

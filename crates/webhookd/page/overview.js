@@ -89,12 +89,12 @@ export function overview(page) {
   }
 
   function used() {
-    const share = queue.maxBytes ? queue.bytes / queue.maxBytes : null;
+    const share = queue.usableBytes ? queue.bytes / queue.usableBytes : null;
     const label = `${percent(share)} of the queue is used`;
     return tile({
       name: "Queue used",
       value: percent(share),
-      note: `${bytes(queue.bytes)} of ${bytes(queue.maxBytes)}`,
+      note: `${bytes(queue.bytes)} of ${bytes(queue.usableBytes)} for events`,
       extra: h("meter", { min: 0, max: 1, high: 0.8, value: String(share ?? 0), "aria-label": label }),
       tone: share > 0.8 ? "warn" : null,
       test: "queue-used",

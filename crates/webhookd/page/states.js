@@ -28,12 +28,7 @@ export function stateOf(target) {
     case "held":
       return held(target.hold);
     case "breaker-open":
-      return state(
-        "Breaker open",
-        "broken",
-        "bad",
-        "The receiver cannot be reached or fails. It gets an attempt now and then, and its events wait.",
-      );
+      return breakerOpen(target.breakerOpenUntil);
     case "half-open":
       return state(
         "Probing",
@@ -65,6 +60,20 @@ export function stateOf(target) {
 
 const state = (word, icon, tone, ...sentence) => ({ word, icon, tone, sentence });
 
+function breakerOpen(at) {
+  const sentence = "The receiver cannot be reached or fails. Its events wait.";
+  const until = dateOf(at);
+  if (!until) return state("Breaker open", "broken", "bad", sentence);
+  return state(
+    `Breaker open until ${clock(until)}`,
+    "broken",
+    "bad",
+    `${sentence} The next attempt is made `,
+    ago(until),
+    ".",
+  );
+}
+
 function held(hold) {
   const until = dateOf(hold?.until);
   if (until) {
@@ -86,7 +95,8 @@ function held(hold) {
 }
 
 // Whether it missed events for its quota since the last look, or within the last minute.
-function isOverShare({ name, stats }) {
+function isOverShare({ name, stats, blocksQueue }) {
+  if (blocksQueue) return true;
   const seen = overQuota.get(name);
   if (!seen || stats.overQuota < seen.count) overQuota.set(name, { count: stats.overQuota, at: -Infinity });
   else if (stats.overQuota > seen.count)

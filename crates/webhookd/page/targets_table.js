@@ -59,7 +59,8 @@ async function loadFailure({ name, stats }) {
 function announceChanges(page, targets) {
   const changes = [];
   for (const target of targets) {
-    const { word } = stateOf(target);
+    // Without its time, which changes with each attempt.
+    const [word] = stateOf(target).word.split(" until ");
     const before = words.get(target.name);
     if (before && before !== word) changes.push(`Target ${target.name}: ${word}, was ${before}.`);
     words.set(target.name, word);

@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::shared::breaker_state::BreakerState;
+use crate::shared::clock::{Moment, epoch_ms};
 use crate::shared::hold::Hold;
 use crate::shared::input_stats::InputStats;
 use crate::shared::outcome::Outcome;
@@ -12,7 +13,7 @@ use hdrhistogram::Histogram;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A dispatcher's figures at one moment.
 #[derive(Clone, Debug)]
@@ -75,6 +76,11 @@ pub struct TargetStats {
     pub in_memory: u64,
     /// Its circuit breaker.
     pub breaker: BreakerState,
+    /// When an open breaker lets the next attempt through, epoch milliseconds.
+    pub breaker_open_until: Option<u64>,
+    /// Whether the queue refuses events because this target is owed as many bytes as it may be, and no
+    /// other target may take them.
+    pub blocks_queue: bool,
     /// Why it is held, if it is.
     pub hold: Option<Hold>,
     /// Whether an operator has paused it.
@@ -246,6 +252,14 @@ impl fmt::Debug for Latencies {
     }
 }
 
+/// What a target's gate lets through.
+#[derive(Clone, Debug)]
+struct GateState {
+    breaker: BreakerState,
+    open_until: Option<Instant>,
+    hold: Option<Arc<Hold>>,
+}
+
 /// A target's live counters.
 #[derive(Debug)]
 pub(crate) struct Counters {
@@ -269,7 +283,7 @@ pub(crate) struct Counters {
     pub(crate) in_memory: AtomicU64,
     attempts: [AtomicU64; Outcome::ALL.len()],
     dead: [AtomicU64; Reason::ALL.len()],
-    breaker: Mutex<(BreakerState, Option<Arc<Hold>>)>,
+    gate: Mutex<GateState>,
     /// Whether nothing is sent until an operator acts.
     held: AtomicBool,
     paused: AtomicBool,
@@ -296,7 +310,11 @@ impl Counters {
             in_memory: AtomicU64::new(0),
             attempts: Default::default(),
             dead: Default::default(),
-            breaker: Mutex::new((BreakerState::Closed, None)),
+            gate: Mutex::new(GateState {
+                breaker: BreakerState::Closed,
+                open_until: None,
+                hold: None,
+            }),
             held: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             latencies: Mutex::new((Latencies::new(), Latencies::new())),
@@ -365,13 +383,17 @@ impl Counters {
     /// Publishes a gate's state; `held` says that nothing is sent until an operator acts.
     pub(crate) fn set_gate(
         &self,
-        breaker: BreakerState,
+        (breaker, open_until): (BreakerState, Option<Instant>),
         hold: Option<&Arc<Hold>>,
         held: bool,
         paused: bool,
     ) {
-        let hold = hold.cloned();
-        *self.breaker.lock().unwrap_or_else(PoisonError::into_inner) = (breaker, hold);
+        let state = GateState {
+            breaker,
+            open_until,
+            hold: hold.cloned(),
+        };
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = state;
         self.held.store(held, Ordering::SeqCst);
         self.paused.store(paused, Ordering::SeqCst);
     }
@@ -392,11 +414,13 @@ impl Counters {
         name: &str,
         worker_running: bool,
         oldest_pending_age: Option<Duration>,
+        at: Moment,
     ) -> TargetStats {
         let (attempt_latency, delivery_latency) = self.latencies().clone();
         let pending = self.pending();
-        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        let (breaker, hold) = breaker.clone();
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let gate = gate.clone();
+        let wall = |until: Instant| at.wall + until.saturating_duration_since(at.now);
         TargetStats {
             name: name.to_owned(),
             accepted: get(&self.accepted),
@@ -425,8 +449,10 @@ impl Counters {
             waiting_tasks: get(&self.waiting_tasks),
             next_retry_at: Some(get(&self.next_retry_at)).filter(|at| *at > 0),
             in_memory: get(&self.in_memory),
-            breaker,
-            hold: hold.map(|hold| Hold::clone(&hold)),
+            breaker: gate.breaker,
+            breaker_open_until: gate.open_until.map(|until| epoch_ms(wall(until))),
+            blocks_queue: false,
+            hold: gate.hold.map(|hold| Hold::clone(&hold)),
             paused: self.paused.load(Ordering::SeqCst),
             worker_running,
             attempt_latency,

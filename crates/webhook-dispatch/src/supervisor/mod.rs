@@ -360,7 +360,7 @@ impl Supervisor {
 }
 
 /// What the targets of a configuration may use of the queue.
-fn quotas(config: &Config) -> Quotas {
+pub(crate) fn quotas(config: &Config) -> Quotas {
     let targets = config.targets().iter();
     let reliable = targets.filter(|target| target.delivery() == Delivery::Reliable);
     let dead_letters = config.queue().dead_letters();

@@ -290,6 +290,15 @@ impl Breaker {
         self.recoveries
     }
 
+    /// When it admits the next attempt, while it is open.
+    #[must_use]
+    pub(crate) fn open_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Open { until: at } | State::Throttling { next: at } => Some(at),
+            State::Closed | State::Probing => None,
+        }
+    }
+
     /// The state for statistics.
     #[must_use]
     pub(crate) fn state(&self) -> BreakerState {

@@ -230,6 +230,11 @@ impl Gate {
         self.gone || self.paused
     }
 
+    /// When an open breaker admits the next attempt.
+    pub(crate) fn open_until(&self) -> Option<Instant> {
+        self.breaker.open_until().filter(|_| !self.gone)
+    }
+
     /// The state for statistics.
     pub(crate) fn state(&self) -> BreakerState {
         if self.gone {

@@ -564,7 +564,8 @@ impl Worker {
         counters.next_retry_at.store(next_retry, Ordering::Relaxed);
         let gate = &self.state.gate;
         let hold = gate.current_hold(self.clock.now());
-        counters.set_gate(gate.state(), hold, gate.is_held(), gate.is_paused());
+        let breaker = (gate.state(), gate.open_until());
+        counters.set_gate(breaker, hold, gate.is_held(), gate.is_paused());
     }
 
     /// Schedules a look for work at this time, even without a wake-up.

@@ -169,11 +169,20 @@ impl Capacity {
         used.saturating_add(pages(note as u64)) <= self.max - self.reserve / 2
     }
 
+    /// Bytes in use up to which appends are admitted, as long as what is owed stays the same.
+    pub(super) fn usable(&self, tables: &Tables, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
+        Ok(self.room().saturating_sub(to_settle(tables, txn)?))
+    }
+
     /// Bytes in use, plus those that settling all owed entries may add.
     fn charged(&self, tables: &Tables, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
-        let to_settle = tables.owed.len(txn)?.saturating_mul(SETTLEMENT);
-        Ok(tables.used(txn)?.saturating_add(to_settle))
+        Ok(tables.used(txn)?.saturating_add(to_settle(tables, txn)?))
     }
+}
+
+/// Bytes that settling all owed entries may add.
+fn to_settle(tables: &Tables, txn: &RoTxn<'_, AnyTls>) -> heed::Result<u64> {
+    Ok(tables.owed.len(txn)?.saturating_mul(SETTLEMENT))
 }
 
 /// An upper bound of the bytes that an event takes.
@@ -312,6 +321,8 @@ mod tests {
             matches!(full, QueueError::Full { used, max } if (used, max) == (charged, 3 * MIB))
         );
         let free = 3 * MIB - charged;
+        let statistics = queue.statistics().unwrap();
+        assert_eq!(statistics.usable_bytes - statistics.bytes, free);
         let admit = |events: &[Event]| capacity.admit(tables, txn, events.iter().map(size)).ok();
         assert_eq!(admit(&[]), Some(free));
         assert_eq!(admit(&[event]), Some(free - (136 + 32) * 5 / 4 - 80 - 224));

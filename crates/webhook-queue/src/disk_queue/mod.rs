@@ -684,6 +684,7 @@ impl Queue for DiskQueue {
                 events: tables.events.len(txn)?,
                 bytes: tables.used(txn)?,
                 max_bytes: self.capacity.max,
+                usable_bytes: self.capacity.usable(tables, txn)?,
                 corrupt: tables.aside.len(txn)? + waiting,
                 last_states: match &tables.states {
                     Some(states) => states.states.len(txn)?,

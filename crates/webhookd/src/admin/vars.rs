@@ -70,6 +70,10 @@ fn vars(daemon: &Daemon, snapshot: &Snapshot) -> BTreeMap<String, Value> {
     let queue = &snapshot.stats.queue;
     put("webhookd_queue_bytes".into(), queue.bytes.into());
     put("webhookd_queue_max_bytes".into(), queue.max_bytes.into());
+    put(
+        "webhookd_queue_usable_bytes".into(),
+        queue.usable_bytes.into(),
+    );
     put("webhookd_queue_events".into(), queue.events.into());
     put("webhookd_queue_quarantined".into(), queue.corrupt.into());
     if let Some(writer) = &snapshot.writer {

@@ -61,11 +61,14 @@ struct Targets {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Target {
     name: String,
     url: String,
     delivery: String,
     state: String,
+    #[serde(default)]
+    breaker_open_until: Option<String>,
     hold: Option<Hold>,
     stats: Figures,
 }
@@ -144,6 +147,9 @@ fn list(selector: &QueueSelector, format: OutputFormat) -> Result<()> {
                 |at| format!("until {at}"),
             );
             writeln!(out, "  held {until}: {detail}")?;
+        }
+        if let Some(until) = target.breaker_open_until {
+            writeln!(out, "  its breaker is open until {until}")?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use webhook_dispatch::{BreakerState, Stats};
 
 /// How long after a notice that was not queued another one is tried.
 const RETRY: Duration = Duration::from_secs(60);
-/// The percentage of its bound from which a queue is nearly full, as in the alert
+/// The percentage of what it can use from which a queue is nearly full, as in the alert
 /// WebhookdQueueNearlyFull.
 const NEARLY_FULL: u64 = 80;
 
@@ -15,7 +15,7 @@ const NEARLY_FULL: u64 = 80;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Figures {
     queue_bytes: u64,
-    queue_max_bytes: u64,
+    queue_usable_bytes: u64,
     reload_failures: u64,
     targets: Vec<TargetFigures>,
 }
@@ -58,7 +58,7 @@ impl Figures {
         };
         Figures {
             queue_bytes: stats.queue.bytes,
-            queue_max_bytes: stats.queue.max_bytes,
+            queue_usable_bytes: stats.queue.usable_bytes,
             reload_failures,
             targets: stats.targets.iter().map(target).collect(),
         }
@@ -66,7 +66,7 @@ impl Figures {
 
     fn is_nearly_full(&self) -> bool {
         let used = u128::from(self.queue_bytes) * 100;
-        used > u128::from(self.queue_max_bytes) * u128::from(NEARLY_FULL)
+        used > u128::from(self.queue_usable_bytes) * u128::from(NEARLY_FULL)
     }
 }
 
@@ -129,7 +129,7 @@ impl Watch {
         }
         let full = self.begun(Kind::QueueNearlyFull, None, figures.is_nearly_full());
         found.extend(full.map(|notice| {
-            let (used, most) = (figures.queue_bytes, figures.queue_max_bytes);
+            let (used, most) = (figures.queue_bytes, figures.queue_usable_bytes);
             notice.saying(format!("the queue is nearly full: {used} of {most} bytes"))
         }));
         let failures = self.grown(Kind::ReloadFailed, None, figures.reload_failures);
@@ -220,7 +220,7 @@ mod tests {
                 over_quota,
                 dead_letters,
             }],
-            queue_max_bytes: 100,
+            queue_usable_bytes: 100,
             ..Figures::default()
         }
     }

@@ -2,6 +2,10 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
+fn now() -> Moment {
+    Moment::of(&crate::shared::clock::SystemClock)
+}
+
 #[test]
 fn latencies_are_exact_to_about_one_per_cent() {
     let mut latencies = Latencies::new();
@@ -39,8 +43,8 @@ fn attempts_are_counted_as_aurora_counts_them() {
         counters.attempted(*outcome, MS);
     }
     let stats = Stats {
-        targets: vec![counters.snapshot("a", true, None)],
-        removed: vec![counters.snapshot("b", false, None)],
+        targets: vec![counters.snapshot("a", true, None, now())],
+        removed: vec![counters.snapshot("b", false, None, now())],
         inputs: Vec::new(),
         queue: webhook_queue::Statistics::default(),
     };
@@ -75,7 +79,7 @@ fn dead_letters_are_counted_by_reason() {
     counters.dead_lettered(Reason::TooOld);
     counters.dead_lettered(Reason::Refused);
     counters.dead_lettered(Reason::Unsendable);
-    let stats = counters.snapshot("a", true, None);
+    let stats = counters.snapshot("a", true, None, now());
     assert!(stats.dead.contains(&(Reason::TooOld, 2)));
     assert!(stats.dead.contains(&(Reason::AttemptsExhausted, 0)));
     assert!(stats.dead.contains(&(Reason::Unsendable, 1)));

@@ -175,7 +175,7 @@ mod tests {
             ),
             family("webhookd_breaker_state", &[(open, 1.0), (closed, 1.0)]),
             family("webhookd_queue_bytes", &[(&[], 90.0)]),
-            family("webhookd_queue_max_bytes", &[(&[], 100.0)]),
+            family("webhookd_queue_usable_bytes", &[(&[], 100.0)]),
             family("webhookd_follow_gaps_total", &[(&[], 1.0)]),
             family(
                 "webhookd_follow_last_gap_timestamp_seconds",

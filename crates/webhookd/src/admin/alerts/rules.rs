@@ -184,7 +184,7 @@ pub(super) const RULES: &[Rule] = &[
         name: "WebhookdQueueNearlyFull",
         severity: Severity::Warning,
         hold: minutes(5),
-        expr: "webhookd_queue_bytes / webhookd_queue_max_bytes > 0.8",
+        expr: "webhookd_queue_bytes / webhookd_queue_usable_bytes > 0.8",
         summary: "The queue is {percent} full",
         holds: |figures| nearly_full(figures),
     },
@@ -446,10 +446,10 @@ fn no_success(figures: &Figures) -> Samples {
 
 fn nearly_full(figures: &Figures) -> Samples {
     let used = figures.both(
-        ["webhookd_queue_bytes", "webhookd_queue_max_bytes"],
+        ["webhookd_queue_bytes", "webhookd_queue_usable_bytes"],
         |used, most| used / most > 0.8,
     );
-    let most = figures.are("webhookd_queue_max_bytes", |it| it > 0.0);
+    let most = figures.are("webhookd_queue_usable_bytes", |it| it > 0.0);
     let most = most.first().map_or(f64::INFINITY, |(_, most)| *most);
     let used = used.into_iter();
     used.map(|(labels, used)| (labels, used / most)).collect()

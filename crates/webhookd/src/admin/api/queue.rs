@@ -24,6 +24,7 @@ pub(super) struct QueueJson {
     events: u64,
     bytes: u64,
     max_bytes: u64,
+    usable_bytes: u64,
     quarantined: u64,
     writer: Option<WriterJson>,
     targets: Vec<QueuedTarget>,
@@ -81,6 +82,7 @@ fn queue(daemon: &Daemon) -> Result<QueueJson, Problem> {
         events: statistics.events,
         bytes: statistics.bytes,
         max_bytes: statistics.max_bytes,
+        usable_bytes: statistics.usable_bytes,
         quarantined: statistics.corrupt,
         writer: writer.map(WriterJson::new),
         targets: targets

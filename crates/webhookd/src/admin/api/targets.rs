@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use webhook_dispatch::{Control, Latencies, TargetStats, rfc3339};
+use webhook_dispatch::{Control, Latencies, TargetStats};
 use webhook_queue::TargetStatistics;
 
 #[derive(Serialize)]
@@ -20,6 +20,7 @@ pub(super) struct Targets {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct TargetJson {
     name: String,
     url: String,
@@ -27,6 +28,8 @@ pub(super) struct TargetJson {
     state: &'static str,
     paused: bool,
     breaker: &'static str,
+    breaker_open_until: Option<String>,
+    blocks_queue: bool,
     hold: Option<HoldJson>,
     stats: StatsJson,
     settings: Box<RawValue>,
@@ -192,9 +195,11 @@ impl TargetJson {
             state: target_state(target),
             paused: target.paused,
             breaker: breaker_name(target.breaker),
+            breaker_open_until: target.breaker_open_until.and_then(moment),
+            blocks_queue: target.blocks_queue,
             hold: target.hold.as_ref().map(|hold| HoldJson {
                 reason: hold.reason.name(),
-                until: hold.until.and_then(|at| rfc3339(i64::try_from(at).ok()?)),
+                until: hold.until.and_then(moment),
                 detail: hold.detail.clone(),
             }),
             stats: StatsJson::new(target, held),

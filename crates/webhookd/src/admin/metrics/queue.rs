@@ -33,6 +33,11 @@ fn add_content(families: &mut Families, queue: &Statistics) {
             "Bytes that may be in use.",
             queue.max_bytes,
         ),
+        (
+            "webhookd_queue_usable_bytes",
+            "Bytes in use up to which events are stored; the rest is left for settling them.",
+            queue.usable_bytes,
+        ),
         ("webhookd_queue_events", "Events stored.", queue.events),
         (
             "webhookd_queue_quarantined_records",

@@ -155,6 +155,7 @@ pub(super) mod tests {
             name: name.to_owned(),
             paused: false,
             state: "ok".to_owned(),
+            breaker_open_until: None,
             hold: None,
             stats: Figures {
                 accepted: delivered + pending,

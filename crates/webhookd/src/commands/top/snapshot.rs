@@ -53,6 +53,9 @@ pub(super) struct Queue {
     pub(super) events: u64,
     pub(super) bytes: u64,
     pub(super) max_bytes: u64,
+    /// 0 from an earlier version.
+    #[serde(default)]
+    pub(super) usable_bytes: u64,
     pub(super) quarantined: u64,
     pub(super) writer: Option<Writer>,
 }
@@ -65,10 +68,13 @@ pub(super) struct Writer {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) paused: bool,
     pub(super) state: String,
+    #[serde(default)]
+    pub(super) breaker_open_until: Option<String>,
     #[serde(default)]
     pub(super) hold: Option<Hold>,
     pub(super) stats: Figures,

@@ -145,6 +145,12 @@ fn state_line(board: &Board) -> Line<'_> {
                 "; {name} is held until {until}: {detail}"
             )));
         }
+        if let Some(until) = &target.breaker_open_until {
+            let name = &target.name;
+            spans.push(Span::raw(format!(
+                "; the breaker of {name} is open until {until}"
+            )));
+        }
     }
     for stream in status.streams.iter().filter(|it| !it.connected) {
         let (name, why) = (
@@ -163,12 +169,16 @@ fn queue_line(queue: &Queue) -> Line<'_> {
         return Line::raw("no queue: every target is best-effort");
     }
     let size = |bytes: u64| indicatif::HumanBytes(bytes).to_string();
-    let fill = queue.bytes as f64 / (queue.max_bytes as f64).max(1.0);
+    let usable = match queue.usable_bytes {
+        0 => queue.max_bytes,
+        usable => usable,
+    };
+    let fill = queue.bytes as f64 / (usable as f64).max(1.0);
     let mut text = format!(
         "queue: {} events, {} of {} ({:.0} %)",
         queue.events,
         size(queue.bytes),
-        size(queue.max_bytes),
+        size(usable),
         fill * 100.0
     );
     if let Some(shared) = &queue.shared {
@@ -365,6 +375,7 @@ pager                  ok                 0.0 1234567890   1m 01s        0
     fn problems_are_shown() {
         let mut board = board();
         board.now.targets[0].state = "breaker-open".to_owned();
+        board.now.targets[0].breaker_open_until = Some("2026-11-30T10:00:00Z".to_owned());
         board.now.targets[1].state = "paused".to_owned();
         board.now.queue.quarantined = 2;
         board.now.status.ready = false;
@@ -380,6 +391,8 @@ pager                  ok                 0.0 1234567890   1m 01s        0
         }
         board.error = None;
         assert!(as_text(&board, 124).contains("NOT READY"));
+        let open = "the breaker of audit is open until 2026-11-30T10:00:00Z";
+        assert!(as_text(&board, 240).contains(open));
     }
 
     #[test]
