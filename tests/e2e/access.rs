@@ -328,6 +328,43 @@ fn the_read_only_token_reads_all_and_changes_nothing_and_each_attempt_is_logged(
         "{detail}"
     );
     admin.ask("POST", &pause, &[], "").expect_status(401);
+    // It finds tasks and checks texts, and is told nothing about the files that they name.
+    let json_type = "Content-Type: application/json";
+    let find = |header| {
+        admin.ask(
+            "POST",
+            "/api/v1/tasks",
+            &[header, json_type],
+            r#"{"key":".."}"#,
+        )
+    };
+    assert_eq!(find(reader).expect_status(200).json()["key"], "..");
+    find("Authorization: Bearer wrong").expect_status(401);
+    let mut told = Vec::new();
+    for (name, exists) in [("write", true), ("missing", false)] {
+        let mut target = self::config("http://127.0.0.1:1/");
+        target["headers"] = json!({ "Authorization": { "file": name } });
+        let check = |header| {
+            let path = "/api/v1/config/validate";
+            admin
+                .ask("POST", path, &[header], &target.to_string())
+                .expect_status(200)
+                .json()
+        };
+        let blind = check(reader);
+        assert_eq!(
+            (&blind["valid"], &blind["secretsRead"]),
+            (&json!(true), &json!(false))
+        );
+        told.push(blind.to_string().replace(name, "NAME"));
+        let seeing = check(writer);
+        assert_eq!(
+            (&seeing["valid"], &seeing["secretsRead"]),
+            (&json!(exists), &json!(true))
+        );
+        assert!(!seeing.to_string().contains("sesame"), "{seeing}");
+    }
+    assert_eq!(told[0], told[1]);
     let foreign = "Sec-Fetch-Site: same-site";
     admin
         .ask("POST", &pause, &[writer, foreign], "")
@@ -365,6 +402,10 @@ fn the_read_only_token_reads_all_and_changes_nothing_and_each_attempt_is_logged(
         lines.filter_map(result).collect()
     };
     assert_eq!(results("by an operator ("), ["204 No Content"], "{said}");
+    assert!(
+        !said.contains("config/validate by") && !said.contains("tasks by"),
+        "{said}"
+    );
     let rejected = ["403 Forbidden", "401 Unauthorized", "403 Forbidden"];
     assert_eq!(results("from "), rejected, "{said}");
 

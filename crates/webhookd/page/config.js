@@ -72,7 +72,7 @@ export function config(page) {
       event.preventDefault();
       const text = document.getElementById("config-text").value;
       try {
-        checked = { text, ...(await api.postText("/config/validate", text)) };
+        checked = { text, ...(await api.findByText("/config/validate", text)) };
       } catch (error) {
         checked = { text, error };
       }
@@ -86,11 +86,13 @@ export function config(page) {
       h(
         "div",
         { class: "buttons" },
-        h("button", { type: "submit", "data-test": "validate-submit", disabled: page.readOnly }, "Check"),
+        h("button", { type: "submit", "data-test": "validate-submit" }, "Check"),
         h(
           "span",
           { class: "muted" },
-          page.readOnly ? "A read-only token cannot check." : "Nothing is changed.",
+          page.readOnly
+            ? "Nothing is changed. Files and variables that it names are not read with a read-only token."
+            : "Nothing is changed.",
         ),
       ),
     );

@@ -79,6 +79,15 @@ fn with_the_read_only_token_everything_is_seen_and_nothing_can_be_changed() {
         let expression = format!("document.querySelector('[data-test={button}]').disabled");
         browser.wait_for(&expression);
     }
+    // What is looked up by a POST can be looked up.
+    browser.click(&marked("nav-tasks"), "");
+    browser.fill("#search-text", "..");
+    browser.press("\u{e007}");
+    browser.wait_for_text("main", "Nothing is known of this task.");
+    browser.click(&marked("nav-config"), "");
+    browser.fill("#config-text", "{\"targets\": 7}");
+    browser.click(&marked("validate-submit"), "Check");
+    browser.wait_for_text(&marked("validate"), "targets");
     let refused = browser.script(
         "return fetch('/api/v1/targets/audit/pause', { method: 'POST', headers: \
          { Authorization: 'Bearer ' + Object.values(sessionStorage)[0] } }).then(it => it.status)",

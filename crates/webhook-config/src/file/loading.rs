@@ -56,6 +56,17 @@ impl ConfigText {
         })
     }
 
+    /// A text as if it were read from a file in `dir`; diagnostics show `name` as its file.
+    #[must_use]
+    pub fn of(dir: &Path, name: &str, bytes: &[u8]) -> ConfigText {
+        ConfigText {
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+            bytes: bytes.to_vec(),
+            world_readable: false,
+        }
+    }
+
     /// Its bytes, of which a fingerprint can be made.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Paths that are not guarded: a probe sends no token, and any `Host`.
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
 
+/// POSTs that change nothing: their bodies are what is asked for.
+const READING: [&str; 2] = ["/api/v1/config/validate", "/api/v1/tasks"];
+
 /// Headers of every response.
 const HARDENED: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -149,7 +152,7 @@ pub(super) async fn check(
         None => Ok(Credential::None),
         Some(rules) => rules.check(&request),
     };
-    let action = (!is_read(request.method())).then(|| Action::of(&request));
+    let action = (!is_get(request.method())).then(|| Action::of(&request));
     let credential = match (checked, &guard.0) {
         (Ok(credential), _) => credential,
         (Err(problem), rules) => {
@@ -163,6 +166,7 @@ pub(super) async fn check(
         }
     };
     request.extensions_mut().insert(credential.access());
+    let action = action.filter(|_| changes(&request));
     let pending = action.map(|action| action.begin(credential.name()));
     let response = next.run(request).await;
     if let Some(pending) = pending {
@@ -171,14 +175,19 @@ pub(super) async fn check(
     response
 }
 
-/// Whether a request changes nothing.
-fn is_read(method: &Method) -> bool {
+fn is_get(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Whether a request may change something.
+fn changes(request: &Request) -> bool {
+    let is_reading = request.method() == Method::POST && READING.contains(&request.uri().path());
+    !is_get(request.method()) && !is_reading
 }
 
 impl Rules {
     fn check(&self, request: &Request) -> Result<Credential, Problem> {
-        let reads = is_read(request.method());
+        let reads = is_get(request.method());
         if reads && OPEN.contains(&request.uri().path()) {
             return Ok(Credential::None);
         }
@@ -188,7 +197,7 @@ impl Rules {
             return Ok(Credential::None);
         }
         let credential = self.authenticate(headers)?;
-        if !reads && credential.access() == Access::Read {
+        if changes(request) && credential.access() == Access::Read {
             let detail = "this token only reads: a change needs the token of --admin-token-file";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
@@ -253,7 +262,16 @@ mod tests {
     }
 
     fn check(rules: &Rules, method: &str, headers: &[(&str, &str)]) -> Result<Credential, u16> {
-        let mut request = Request::builder().method(method).uri("/metrics");
+        check_at(rules, method, "/metrics", headers)
+    }
+
+    fn check_at(
+        rules: &Rules,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Credential, u16> {
+        let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -282,6 +300,10 @@ mod tests {
                 assert_eq!(status, is_rejected.then_some(403), "{method} {site:?}");
             }
             assert_eq!(check(&rules, "GET", &headers), Ok(Credential::None));
+            for path in READING {
+                let status = check_at(&rules, "POST", path, &headers).err();
+                assert_eq!(status, is_rejected.then_some(403), "{path} {site:?}");
+            }
         }
     }
 
@@ -300,6 +322,20 @@ mod tests {
                 read: Some(file("read", "two")),
             },
         );
+        for (path, allowed) in READING
+            .map(|path| (path, Ok(Credential::ReadOnlyToken)))
+            .into_iter()
+            .chain([
+                ("/api/v1/tasks/one", Err(403)),
+                ("/api/v1/reload", Err(403)),
+            ])
+        {
+            let two = [("authorization", "Bearer two")];
+            assert_eq!(check_at(&rules, "POST", path, &two), allowed, "{path}");
+            assert_eq!(check_at(&rules, "DELETE", path, &two), Err(403));
+            let none = check_at(&rules, "POST", path, &[]);
+            assert_eq!(none, Err(401), "{path}");
+        }
         let check = |method, token: &str| {
             let token = format!("Bearer {token}");
             check(&rules, method, &[("authorization", &token)])

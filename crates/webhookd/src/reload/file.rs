@@ -56,6 +56,20 @@ impl ConfigFile {
         self.override_queue(Config::parse_in(dir, &name, text))
     }
 
+    /// Parses a text as if it were the file, without the files and environment variables that it names.
+    ///
+    /// # Errors
+    /// It is not valid.
+    pub(crate) fn check_without_secrets(&self, text: &[u8]) -> Result<Diagnostics, Diagnostics> {
+        let name = self.path.display().to_string();
+        let dir = self.path.parent().unwrap_or(Path::new(""));
+        let found = ConfigText::of(dir, &name, text).check_without_secrets();
+        match found.has_errors() {
+            false => Ok(found),
+            true => Err(found),
+        }
+    }
+
     fn override_queue(
         &self,
         loaded: Result<Loaded, LoadError>,

@@ -1,6 +1,7 @@
 //! `/api/v1/config` and `/api/v1/reload`: shows, checks and reloads the configuration.
 
 use super::super::answer::{Json, blocking};
+use super::super::guard::Access;
 use super::super::problem::Problem;
 use super::request::{Body, bytes};
 use crate::daemon::Daemon;
@@ -40,8 +41,11 @@ pub(super) struct Shown {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Validation {
     valid: bool,
+    /// Whether the files and variables that the text names were read.
+    secrets_read: bool,
     diagnostics: Diagnostics,
 }
 
@@ -98,20 +102,28 @@ pub(super) async fn show(State(daemon): State<Arc<Daemon>>) -> Result<Json<Shown
     Ok(Json::of(shown))
 }
 
+/// Checks a text. The files and variables that it names are used for a token that may also reload
+/// alone: whether one exists, or what it holds, is told to no other.
 pub(super) async fn validate(
     State(daemon): State<Arc<Daemon>>,
+    Extension(access): Extension<Access>,
     body: Body,
 ) -> Result<Json<Validation>, Problem> {
     let text = bytes(body)?;
-    let checked = blocking(move || daemon.reloader.file().check(&text)).await?;
-    Ok(Json::of(match checked {
-        Ok((_, diagnostics)) => Validation {
-            valid: true,
-            diagnostics,
-        },
-        Err(diagnostics) => Validation {
-            valid: false,
-            diagnostics,
-        },
+    let checked = blocking(move || {
+        let file = daemon.reloader.file();
+        match access {
+            Access::Write => file.check(&text).map(|(_, warnings)| warnings),
+            Access::Read => file.check_without_secrets(&text),
+        }
+    });
+    let (valid, diagnostics) = match checked.await? {
+        Ok(warnings) => (true, warnings),
+        Err(errors) => (false, errors),
+    };
+    Ok(Json::of(Validation {
+        valid,
+        secrets_read: access == Access::Write,
+        diagnostics,
     }))
 }
