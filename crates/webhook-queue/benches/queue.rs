@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use webhook_queue::{
-    Accepted, DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, SlotGuard,
-    compact,
+    Accepted, DeadLetterLimits, DiskQueue, EntryId, Event, EventId, Options, Queue, Quotas,
+    Settled, Settlement, SlotGuard, compact,
 };
 
 const GROUP: usize = 256;
@@ -59,9 +59,10 @@ fn main() {
     report("bare append-only file", &setting, bare, bare);
     for targets in [1, 3, 10] {
         let queue = DiskQueue::open(dir.path().join(targets.to_string()), &options()).unwrap();
-        let took = steady(&queue, &setting, targets, 0);
+        let took = steady(&queue, &setting, targets, 0, &Settled::Delivered);
         report(&format!("queue, {targets} targets"), &setting, took, bare);
     }
+    keeping(dir.path(), &setting);
     if setting.backlog > 0 {
         backlog(&dir.path().join("backlog"), &setting, bare);
     }
@@ -105,7 +106,13 @@ fn bare(dir: &Path, setting: &Setting) -> Duration {
 }
 
 /// Each commit appends a group and settles the previous one; each key is used ten times.
-fn steady(queue: &DiskQueue, setting: &Setting, targets: usize, first: u64) -> Duration {
+fn steady(
+    queue: &DiskQueue,
+    setting: &Setting,
+    targets: usize,
+    first: u64,
+    outcome: &Settled,
+) -> Duration {
     let names: Arc<[Arc<str>]> = (0..targets)
         .map(|at| format!("target-{at}").into())
         .collect();
@@ -115,7 +122,11 @@ fn steady(queue: &DiskQueue, setting: &Setting, targets: usize, first: u64) -> D
         let events = group_of(setting, first + (group * GROUP) as u64, &names);
         let settlements: Vec<Settlement> = before
             .drain(..)
-            .flat_map(|entry| names.iter().map(move |target| delivered(target, entry)))
+            .flat_map(|entry| {
+                names
+                    .iter()
+                    .map(move |it| settled(it, entry, outcome.clone()))
+            })
             .collect();
         let accepted = queue.commit(&events, &settlements).unwrap().accepted;
         before.extend(accepted.iter().filter_map(Accepted::entry));
@@ -145,13 +156,65 @@ fn group_of(setting: &Setting, first: u64, names: &Arc<[Arc<str>]>) -> Vec<Event
         .collect()
 }
 
-fn delivered(target: &Arc<str>, entry: EntryId) -> Settlement {
+fn settled(target: &Arc<str>, entry: EntryId, outcome: Settled) -> Settlement {
     Settlement {
         target: target.clone(),
         entry,
-        outcome: Settled::Delivered,
+        outcome,
         guard: SlotGuard::SOLE,
     }
+}
+
+/// The processor time of an event whose delivery is kept, beside one whose delivery is not, in turns.
+/// The kept deliveries are at their bound, so that each removes another.
+fn keeping(dir: &Path, setting: &Setting) {
+    const ROUNDS: u64 = 5;
+    let kept = Settled::Kept {
+        attempts: 1,
+        delivered_at: 1,
+    };
+    let [without, with] = ["delivered", "kept"].map(|name| {
+        let queue = DiskQueue::open(dir.join(name), &options()).unwrap();
+        queue.set_quotas(Quotas {
+            retained: [(
+                "target-0".into(),
+                DeadLetterLimits {
+                    max_bytes: (setting.events * setting.body / 4) as u64,
+                    ..DeadLetterLimits::default()
+                },
+            )]
+            .into(),
+            ..Quotas::default()
+        });
+        queue
+    });
+    let cost = |queue: &DiskQueue, round: u64, outcome: &Settled| {
+        let begun = processor_time();
+        steady(queue, setting, 1, round * setting.events as u64, outcome);
+        (processor_time() - begun) / setting.events as f64
+    };
+    for round in 0..=ROUNDS {
+        let plain = cost(&without, round, &Settled::Delivered);
+        let keeps = cost(&with, round, &kept);
+        // The first round fills both.
+        if round > 0 {
+            println!(
+                "{:<28} {plain:>6.1} us of processor time an event, {keeps:.1} kept: {:.2}",
+                "keeping deliveries",
+                keeps / plain
+            );
+        }
+    }
+    let kept = with.statistics().unwrap().targets[0].kept;
+    println!("{:<28} {kept} kept", "");
+}
+
+/// Microseconds that all threads of this process have run, to 10 ms.
+fn processor_time() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.map(|it| it.parse::<f64>().unwrap()).sum::<f64>() * 1e4
 }
 
 /// Builds a backlog, reopens it, appends and settles with it present, reads by key, drains it,
@@ -192,7 +255,7 @@ fn backlog(dir: &Path, setting: &Setting, bare: Duration) {
         begun.elapsed().as_secs_f64() * 1e3,
         statistics.targets[0].pending
     );
-    let took = steady(&queue, setting, 1, all.events as u64);
+    let took = steady(&queue, setting, 1, all.events as u64, &Settled::Delivered);
     report("going on beside it", setting, took, bare);
 
     let events = group_of(&all, 12_800, &names);
@@ -245,7 +308,7 @@ fn backlog(dir: &Path, setting: &Setting, bare: Duration) {
             let mut bytes = 0;
             let mut visit = |owed: webhook_queue::Owed<'_>| {
                 bytes += owed.body.len();
-                settlements.push(delivered(&names[0], owed.entry));
+                settlements.push(settled(&names[0], owed.entry, Settled::Delivered));
                 match settlements.len() {
                     GROUP => ControlFlow::Break(()),
                     _ => ControlFlow::Continue(()),
