@@ -2,6 +2,7 @@
 //! name.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use heed::RwTxn;
@@ -44,6 +45,8 @@ struct KeptOfTarget {
     row: usize,
     /// How many were added.
     added: usize,
+    /// Whether all that was kept before was within the bounds.
+    was_within: bool,
     /// When the last of them was delivered, epoch milliseconds.
     now: u64,
 }
@@ -75,20 +78,27 @@ impl<'q> Kept<'q> {
         if !has_room || !keeping.all {
             return Ok(false);
         }
-        let found = self.targets.get(&index).map(|it| it.row);
-        let row_index = match found {
-            Some(row) => row,
-            None => {
-                let name = kept_name(target).into();
-                rows.find_or_add(txn, &name)?
+        let of_target = match self.targets.entry(index) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(none) => {
+                let row = rows.find_or_add(txn, &kept_name(target).into())?;
+                let limits = keeping.quotas.retained.get(target);
+                let bytes = rows.at(row).1.dead_bytes;
+                none.insert(KeptOfTarget {
+                    target: Arc::clone(target),
+                    row,
+                    added: 0,
+                    was_within: limits.is_none_or(|limits| bytes <= limits.max_bytes),
+                    now: 0,
+                })
             }
         };
-        let (number, row) = rows.at(row_index);
-        let limits = keeping.quotas.retained.get(target);
-        if limits.is_some_and(|limits| row.dead_bytes > limits.max_bytes) {
+        of_target.now = of_target.now.max(delivered_at);
+        if !of_target.was_within {
             // The bound became smaller, and is not reached yet.
             return Ok(false);
         }
+        let (number, row) = rows.at(of_target.row);
         let key = record::target_key(*number, seq);
         let value = record::dead_value(
             &key,
@@ -100,14 +110,7 @@ impl<'q> Kept<'q> {
         );
         row.add_dead(cost::of_dead(self.tables, txn, seq, value.len())?);
         self.tables.dead.put(txn, &key, &value)?;
-        let of_target = self.targets.entry(index).or_insert(KeptOfTarget {
-            target: Arc::clone(target),
-            row: row_index,
-            added: 0,
-            now: 0,
-        });
         of_target.added += 1;
-        of_target.now = of_target.now.max(delivered_at);
         Ok(true)
     }
 

@@ -325,6 +325,46 @@ fn each_commit_removes_the_oldest_kept_deliveries_over_the_bounds() {
 }
 
 #[test]
+fn a_commit_of_many_deliveries_keeps_the_last_ones() {
+    with_each(|queue| {
+        let limits = DeadLetterLimits {
+            max_bytes: 50_000,
+            ..DeadLetterLimits::default()
+        };
+        queue.set_quotas(retained("a", limits));
+        for first in (0..100).step_by(20) {
+            let events: Vec<Event> = (first..first + 20)
+                .map(|number| event(number, b"k", 1000, ["a"]))
+                .collect();
+            let accepted = queue.commit(&events, &[]).unwrap().accepted;
+            let keep = |it: Accepted| Settlement {
+                outcome: Settled::Kept {
+                    attempts: 1,
+                    delivered_at: first,
+                },
+                ..delivered("a", it.entry().unwrap())
+            };
+            let kept: Vec<Settlement> = accepted.into_iter().map(keep).collect();
+            queue.commit(&[], &kept).unwrap();
+        }
+        let kept = letters(queue, &kept_name("a"));
+        assert!(statistics_of(queue, "a").kept_bytes > 45_000);
+        assert!(kept.iter().copied().eq(100 - kept.len() as u64..100));
+        // A lower bound holds after a few commits, each of which removes some.
+        queue.set_quotas(retained(
+            "a",
+            DeadLetterLimits {
+                max_bytes: 5_000,
+                ..limits
+            },
+        ));
+        deliver(queue, "a", 100..102);
+        assert!(statistics_of(queue, "a").kept_bytes <= 5_000);
+        assert_eq!(letters(queue, &kept_name("a")).last(), Some(&101));
+    });
+}
+
+#[test]
 fn a_larger_delivery_than_all_that_may_be_kept_is_not_kept() {
     with_each(|queue| {
         let limits = DeadLetterLimits {
