@@ -16,8 +16,9 @@ use tracing_subscriber::fmt::MakeWriter;
 const BUFFER_BYTES: usize = 1 << 20;
 /// How long the end of the program waits for the rest to be written.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
-/// The same when the time for the shutdown is over: enough for a reader that keeps up.
-const LATE_FLUSH_TIME: Duration = Duration::from_millis(100);
+/// The same when the time for the shutdown is over: enough for a reader that keeps up, and for the
+/// thread that writes, on a busy machine.
+const LATE_FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// The one writer of the process, once the log is installed.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
