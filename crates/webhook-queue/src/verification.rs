@@ -15,6 +15,8 @@ pub struct Verification {
     pub owed: u64,
     /// Dead letters, over all targets.
     pub dead: u64,
+    /// Deliveries that are kept, over all targets.
+    pub kept: u64,
     /// Entries quarantined earlier because their record was damaged.
     pub quarantined: u64,
     /// Damaged records, the first thousand. A damaged event is quarantined when it is next read.

@@ -13,7 +13,7 @@ use super::record;
 use super::states;
 use super::tables::{Table, Tables};
 use super::target_rows::{Rows, read_rows};
-use crate::{QueueError, Verification};
+use crate::{QueueError, Verification, target_of_kept};
 
 /// The most events, and bytes of events, that are read from one snapshot: while it is held, no
 /// freed space is reused.
@@ -175,7 +175,7 @@ fn check_holders(
         let shares = u64::from(record::read_shares(Some(item?.1)));
         counted = counted.saturating_add(shares).saturating_sub(1);
     }
-    let held = found.owed + found.dead;
+    let held = found.owed + found.dead + found.kept;
     if counted != held {
         found.disagree(format!(
             "the events count {counted} entries at targets, and there are {held}"
@@ -271,7 +271,13 @@ fn check_targets(
         }
     }
     found.owed = counts.values().map(|[owed, _]| owed).sum();
-    found.dead = counts.values().map(|[_, dead]| dead).sum();
+    for (number, [_, dead]) in &counts {
+        let row = rows.get(number);
+        match row.and_then(|row| target_of_kept(&row.name)) {
+            None => found.dead += dead,
+            Some(_) => found.kept += dead,
+        }
+    }
     for (number, [owed, dead]) in &counts {
         match rows.get(number) {
             None => found.disagree(format!(

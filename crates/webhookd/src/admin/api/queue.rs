@@ -126,6 +126,7 @@ pub(super) struct VerificationJson {
     events: u64,
     owed: u64,
     dead_letters: u64,
+    kept: u64,
     quarantined: u64,
     damaged: Vec<Damaged>,
     damaged_count: u64,
@@ -177,6 +178,7 @@ impl VerificationJson {
             events: found.events,
             owed: found.owed,
             dead_letters: found.dead,
+            kept: found.kept,
             quarantined: found.quarantined,
             damaged: damaged
                 .map(|corrupt| Damaged {

@@ -17,6 +17,8 @@ pub(super) struct Findings {
     events: u64,
     owed: u64,
     dead_letters: u64,
+    #[serde(default)]
+    kept: u64,
     quarantined: u64,
     damaged: Vec<Damaged>,
     damaged_count: u64,
@@ -52,6 +54,7 @@ impl Findings {
             events: found.events,
             owed: found.owed,
             dead_letters: found.dead,
+            kept: found.kept,
             quarantined: found.quarantined,
             damaged: damaged.collect(),
             damaged_count: found.corrupt_count,
@@ -71,8 +74,8 @@ impl Findings {
     pub(super) fn write(&self, out: &mut impl Write) -> Result<ExitCode> {
         writeln!(
             out,
-            "{} events read; {} entries owed, {} dead letters, {} quarantined",
-            self.events, self.owed, self.dead_letters, self.quarantined
+            "{} events read; {} entries owed, {} dead letters, {} deliveries kept, {} quarantined",
+            self.events, self.owed, self.dead_letters, self.kept, self.quarantined
         )?;
         Quarantined::write(out, &self.records)?;
         for damaged in &self.damaged {
