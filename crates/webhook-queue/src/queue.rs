@@ -214,24 +214,24 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Makes dead letters owed again, under their old ids and handles, as if never attempted,
     /// even if the target is over its quota; kept deliveries, if `target` is their
-    /// [name](crate::kept_name). Returns how many were found, once the change is durable. A queue with little room may work in
-    /// steps, each durable; if a later step fails, it returns the count of those before, and the
-    /// call can be repeated.
+    /// [name](crate::kept_name). Returns how many were found, once the change is durable. A queue
+    /// with little room may work in steps, each durable; if a later step fails, it returns the count
+    /// of those before, and the call can be repeated.
     ///
     /// # Errors
     /// Nothing was changed.
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
 
-    /// Removes dead letters, or kept deliveries by their name. Returns how many were found, once the change is durable. It may work in
-    /// steps, as [`replay`](Queue::replay).
+    /// Removes dead letters, or kept deliveries by their name. Returns how many were found, once the
+    /// change is durable. It may work in steps, as [`replay`](Queue::replay).
     ///
     /// # Errors
     /// Nothing was changed.
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError>;
 
     /// Removes a target, the entries that it is owed, its dead letters and what is kept of its
-    /// deliveries. Returns how many entries were removed. It may work in steps, each durable; events appended for the target meanwhile
-    /// may stay.
+    /// deliveries. Returns how many entries were removed. It may work in steps, each durable; events
+    /// appended for the target meanwhile may stay.
     ///
     /// # Errors
     /// Some entries may have been removed, the others are unchanged. The call can be repeated.

@@ -46,8 +46,8 @@ impl Quotas {
     }
 }
 
-/// The bounds of the dead letters of all targets together, or of one target's kept deliveries. Letters over a bound are removed, the
-/// oldest of the target that has most bytes of them first.
+/// The bounds of the dead letters of all targets together, or of one target's kept deliveries. Letters
+/// over a bound are removed, the oldest of the target that has most bytes of them first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
