@@ -387,11 +387,16 @@ fn where_nothing_runs_it_is_said() {
         );
     }
     let _works = output(&["queue", "stats", "--queue", &queue]);
-    for bad in ["nowhere", "https://box:1", ""] {
+    for (bad, help) in [
+        ("nowhere", "HOST:PORT"),
+        ("ftp://box:1", "HOST:PORT"),
+        ("", "HOST:PORT"),
+        ("https://box:1", "--admin-ca-file"),
+    ] {
         let said = command(&["targets", "list", "--admin", bad])
             .expect_code(2)
             .stderr;
-        assert!(said.contains("HOST:PORT"), "{bad}: {said}");
+        assert!(said.contains(help), "{bad}: {said}");
     }
 }
 

@@ -46,7 +46,7 @@ struct Which {
     #[arg(long, value_name = "PATH")]
     webhook_config: Option<PathBuf>,
 
-    /// The --admin address of a running webhookd: [http[s]://]HOST:PORT, PORT or unix:PATH
+    /// The --admin address of a running webhookd: HOST:PORT, https://HOST:PORT, PORT or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
 }
