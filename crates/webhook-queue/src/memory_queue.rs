@@ -402,16 +402,18 @@ impl Verify for MemoryQueue {
 
     fn verify(&self) -> Result<Verification, QueueError> {
         let state = self.snapshot();
-        let count = |is: fn(&Standing) -> bool| {
-            let standings = state.events.values().flat_map(|of| of.standings.values());
-            standings.filter(|standing| is(standing)).count() as u64
-        };
-        Ok(Verification {
+        let mut found = Verification {
             events: state.events.len() as u64,
-            owed: count(|standing| matches!(standing, Standing::Owed { .. })),
-            dead: count(|standing| matches!(standing, Standing::Dead { .. })),
             ..Verification::default()
-        })
+        };
+        for (name, standing) in state.events.values().flat_map(|of| &of.standings) {
+            match standing {
+                Standing::Owed { .. } => found.owed += 1,
+                Standing::Dead { .. } if target_of_kept(name).is_some() => found.kept += 1,
+                Standing::Dead { .. } => found.dead += 1,
+            }
+        }
+        Ok(found)
     }
 }
 
