@@ -349,8 +349,8 @@ impl DeadLetters {
         kept.map(|(_, id)| *id).collect()
     }
 
-    /// The second names under which deliveries are kept, with their bounds, if they have any, and the
-    /// bytes over these.
+    /// The second names under which deliveries are kept, with their bounds, if they have any, and
+    /// the bytes over these.
     fn kept(&self, quotas: &Quotas, log: &Log) -> Vec<(TargetId, Option<DeadLetterLimits>, i64)> {
         let log = log.read();
         let all = self.targets.all();

@@ -69,15 +69,16 @@ pub trait Queue: Send + Sync + 'static {
     /// ([`Fenced`](crate::SettlementResult::Fenced)), and the rest of its group is.
     ///
     /// An event whose idempotency key is known is a duplicate: it is not stored, and takes no room.
-    /// An idempotency key is known from its event on, also to later events of the same commit, for as long as
-    /// the queue's [`DuplicateWindow`](crate::DuplicateWindow) says. It stays known over crashes
-    /// and whatever the outcome of the event. A failed commit leaves none of its keys known.
+    /// An idempotency key is known from its event on, also to later events of the same commit, for
+    /// as long as the queue's [`DuplicateWindow`](crate::DuplicateWindow) says. It stays known over
+    /// crashes and whatever the outcome of the event. A failed commit leaves none of its keys
+    /// known.
     ///
     /// An event with a [`LastState`](crate::LastState) that is its key's last one is dropped
-    /// ([`Unchanged`](crate::Accepted::Unchanged)). Otherwise its state becomes the last one, also if it has no targets,
-    /// and that counts for later events of the same commit. A duplicate and an event that is over the
-    /// quotas of all its targets change no state. The number of last states is bounded: those that were
-    /// not changed for longest are forgotten.
+    /// ([`Unchanged`](crate::Accepted::Unchanged)). Otherwise its state becomes the last one, also
+    /// if it has no targets, and that counts for later events of the same commit. A duplicate and
+    /// an event that is over the quotas of all its targets change no state. The number of last
+    /// states is bounded: those that were not changed for longest are forgotten.
     ///
     /// # Errors
     /// Nothing was stored or applied, with two exceptions, where the storage cannot tell:
@@ -113,15 +114,15 @@ pub trait Queue: Send + Sync + 'static {
     /// is owed already stay.
     ///
     /// An event is stored for those of its targets that are within their quotas
-    /// ([`over_quota`](crate::Accepted::over_quota) names the others). If there is none, it is not stored:
-    /// [`OverQuota`](crate::Accepted::OverQuota) if another target is within its quota, and [`QueueError::Full`] if
-    /// none is, since the queue has no room then for any target.
+    /// ([`over_quota`](crate::Accepted::over_quota) names the others). If there is none, it is not
+    /// stored: [`OverQuota`](crate::Accepted::OverQuota) if another target is within its quota, and
+    /// [`QueueError::Full`] if none is, since the queue has no room then for any target.
     fn set_quotas(&self, quotas: Quotas);
 
-    /// Removes some of the dead letters and of the kept deliveries over the bounds of the quotas, if
-    /// there are any; `now` is epoch milliseconds. Returns how many were removed of each target, once
-    /// that is durable, those of kept deliveries under their own [name](crate::kept_name). When it
-    /// returns none, the bounds are kept.
+    /// Removes some of the dead letters and of the kept deliveries over the bounds of the quotas,
+    /// if there are any; `now` is epoch milliseconds. Returns how many were removed of each target,
+    /// once that is durable, those of kept deliveries under their own [name](crate::kept_name).
+    /// When it returns none, the bounds are kept.
     ///
     /// # Errors
     /// Nothing was removed.
@@ -147,8 +148,8 @@ pub trait Queue: Send + Sync + 'static {
     }
 
     /// Visits the entries after `after` that `target` is owed, in order, until `visit` breaks; of a
-    /// shared queue those of the slots that this process has a claim to. Slots claimed since the target
-    /// was last read from the beginning (`after` is `None`) are left out until it is again.
+    /// shared queue those of the slots that this process has a claim to. Slots claimed since the
+    /// target was last read from the beginning (`after` is `None`) are left out until it is again.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -260,9 +261,9 @@ pub trait Queue: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Makes sure that the next opening finds everything that the queue holds, also if its files were
-    /// deleted while it was open. Ends all claims to a shared queue, so that other processes go on at
-    /// once. To be called when nothing more will be changed.
+    /// Makes sure that the next opening finds everything that the queue holds, also if its files
+    /// were deleted while it was open. Ends all claims to a shared queue, so that other processes
+    /// go on at once. To be called when nothing more will be changed.
     ///
     /// # Errors
     /// What the queue holds is lost when the process ends. The call can be repeated.

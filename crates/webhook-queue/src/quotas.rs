@@ -22,8 +22,8 @@ pub struct Quotas {
     pub owed: BTreeMap<Arc<str>, Option<u64>>,
     /// How many dead letters are kept.
     pub dead_letters: DeadLetterLimits,
-    /// How many deliveries are kept of each target whose deliveries are; the oldest are removed first.
-    /// Those of other targets are removed by the next
+    /// How many deliveries are kept of each target whose deliveries are; the oldest are removed
+    /// first. Those of other targets are removed by the next
     /// [`trim_dead_letters`](crate::Queue::trim_dead_letters).
     pub retained: BTreeMap<Arc<str>, DeadLetterLimits>,
 }
@@ -46,8 +46,8 @@ impl Quotas {
     }
 }
 
-/// The bounds of the dead letters of all targets together, or of one target's kept deliveries. Letters
-/// over a bound are removed, the oldest of the target that has most bytes of them first.
+/// The bounds of the dead letters of all targets together, or of one target's kept deliveries.
+/// Letters over a bound are removed, the oldest of the target that has most bytes of them first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

@@ -24,8 +24,8 @@ use crate::{
 /// accepted, which is nearly that of their ages.
 const OLDEST: usize = 64;
 
-/// How many kept deliveries are trimmed for each dead letter: there are as many as deliveries, and the
-/// commits that keep others remove most of them.
+/// How many kept deliveries are trimmed for each dead letter: there are as many as deliveries, and
+/// the commits that keep others remove most of them.
 const KEPT_PER_LETTER: usize = 8;
 
 /// The key of the next entry's number in `meta`.
@@ -241,9 +241,8 @@ impl<'q> Change<'q> {
         Ok(found)
     }
 
-    /// Removes up to `limit` dead letters over the bounds, and [`KEPT_PER_LETTER`] times as many kept
-    /// deliveries of each target.
-    /// Returns how many of each target.
+    /// Removes up to `limit` dead letters over the bounds, and [`KEPT_PER_LETTER`] times as many
+    /// kept deliveries of each target. Returns how many of each target.
     pub(super) fn trim_dead(
         &mut self,
         quotas: &Quotas,
