@@ -13,6 +13,12 @@ pub enum Format {
     CloudEventsBinary,
     /// The event in a CloudEvents 1.0 envelope.
     CloudEventsStructured,
+    /// The event in a line.
+    Ndjson,
+    /// The event in a JSON array.
+    JsonArray,
+    /// The event in a CloudEvents 1.0 envelope, in a JSON array.
+    CloudEventsBatch,
     /// What the target's template makes of the event.
     Template,
 }
@@ -24,6 +30,9 @@ impl Format {
         Format::KafkaRestV2,
         Format::CloudEventsBinary,
         Format::CloudEventsStructured,
+        Format::Ndjson,
+        Format::JsonArray,
+        Format::CloudEventsBatch,
         Format::Template,
     ];
 
@@ -35,8 +44,20 @@ impl Format {
             Format::KafkaRestV2 => "kafka-rest-v2",
             Format::CloudEventsBinary => "cloudevents-binary",
             Format::CloudEventsStructured => "cloudevents-structured",
+            Format::Ndjson => "ndjson",
+            Format::JsonArray => "json-array",
+            Format::CloudEventsBatch => "cloudevents-batch",
             Format::Template => "template",
         }
+    }
+
+    /// Whether the body of a request can hold several events.
+    #[must_use]
+    pub fn can_batch(self) -> bool {
+        matches!(
+            self,
+            Format::KafkaRestV2 | Format::Ndjson | Format::JsonArray | Format::CloudEventsBatch
+        )
     }
 }
 

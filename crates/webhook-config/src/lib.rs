@@ -15,6 +15,7 @@
 //! `webhook-event` for the settings of inputs, and knows nothing about delivery.
 
 mod aurora;
+mod batch;
 mod breaker;
 mod config;
 mod delivery;
@@ -47,6 +48,7 @@ mod target;
 mod tls;
 mod url;
 
+pub use batch::BatchPolicy;
 pub use breaker::BreakerPolicy;
 pub use config::{Config, ConfigBuilder, Loaded};
 pub use delivery::{Delivery, Format};

@@ -1,5 +1,6 @@
 //! The range and the default of each number, and the error of an invalid value.
 
+use crate::delivery::Delivery;
 use crate::header::InvalidHeader;
 use crate::input::InputName;
 use crate::name::TargetName;
@@ -38,6 +39,20 @@ pub enum BuildError {
         sum: u64,
         /// The most that is allowed.
         most: u64,
+    },
+    /// The target has batches, and its format holds one event in a request.
+    #[error("a request of the format {format:?} holds one event, and the target has batches")]
+    NoBatchFormat {
+        /// The format's name.
+        format: &'static str,
+    },
+    /// A batch may take too much of the window.
+    #[error("batch.maxEvents is {max_events}, and may be a quarter of window ({window}) at most")]
+    BatchOverWindow {
+        /// The most events of a batch.
+        max_events: usize,
+        /// The target's window.
+        window: usize,
     },
     /// The format is `template`, and there is no template.
     #[error("the format is \"template\", and there is no template")]
@@ -94,6 +109,20 @@ pub(crate) const CONCURRENCY: Limits = Limits {
 pub(crate) const WINDOW: Limits = Limits {
     least: 1,
     most: 1 << 20,
+};
+/// The id of a batch and its event ids are made again for each attempt.
+pub(crate) const BATCH_EVENTS: Limits = Limits {
+    least: 1,
+    most: 1000,
+};
+/// A quarter of the 16 MiB of events that a target has in memory, so that retried batches leave room.
+pub(crate) const BATCH_BYTES: Limits = Limits {
+    least: 1 << 10,
+    most: 4 << 20,
+};
+pub(crate) const BATCH_WAIT_MSEC: Limits = Limits {
+    least: 0,
+    most: 60_000,
 };
 pub(crate) const MAX_RESPONSE_BYTES: Limits = Limits {
     least: 1,
@@ -169,18 +198,30 @@ pub(crate) const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not 0");
 /// Settled events stay in the window until they are synced; this leaves room for the next ones to
 /// be sent meanwhile.
-pub(crate) const DEFAULT_WINDOW_RELIABLE: NonZeroUsize =
-    NonZeroUsize::new(4096).expect("4096 is not 0");
+const DEFAULT_WINDOW_RELIABLE: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not 0");
 /// A best-effort target does not wait for the disk, and a window that fits a processor's cache is
-/// faster.
-pub(crate) const DEFAULT_WINDOW_BEST_EFFORT: NonZeroUsize =
-    NonZeroUsize::new(256).expect("256 is not 0");
+/// faster. With batches, its senders need more events at once.
+const DEFAULT_WINDOW_BEST_EFFORT: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
 pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
 /// Room for a whole event of the greatest size by default, and as much around it.
 pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 2 << 20;
 pub(crate) const DEFAULT_MAX_EVENT_BYTES: usize = 1 << 20;
 /// A shorter connect time-out only suits receivers in the same data centre.
 pub(crate) const SHORT_TIMEOUT_MSEC: u64 = 100;
+
+/// The most events of a batch under this window: retries take a quarter of it, so a larger batch could not
+/// be retried.
+pub(crate) fn most_batched(window: usize) -> usize {
+    window / 4
+}
+
+/// The window if none is given.
+pub(crate) fn default_window(delivery: Delivery, has_batches: bool) -> NonZeroUsize {
+    match delivery {
+        Delivery::BestEffort if !has_batches => DEFAULT_WINDOW_BEST_EFFORT,
+        _ => DEFAULT_WINDOW_RELIABLE,
+    }
+}
 
 impl Limits {
     pub(crate) fn contains(self, number: u64) -> bool {

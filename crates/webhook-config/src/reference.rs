@@ -1,9 +1,9 @@
 //! The reference of the file's keys as Markdown tables.
 
 use crate::file::{
-    BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, InputFile, KubernetesFile,
-    NoticesFile, PostgresFile, Presence, QueueFile, ReconnectFile, RetainFile, RetryFile,
-    SigningFile, SourceFile, StreamFile, TargetFile, TlsFile,
+    BatchFile, BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, InputFile,
+    KubernetesFile, NoticesFile, PostgresFile, Presence, QueueFile, ReconnectFile, RetainFile,
+    RetryFile, SigningFile, SourceFile, StreamFile, TargetFile, TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -25,6 +25,7 @@ pub fn reference() -> String {
     );
     section("An input", &InputFile::fields(), &of("Input"), &mut text);
     section("A target", &TargetFile::fields(), &of("Target"), &mut text);
+    section("`batch`", &BatchFile::fields(), &of("Batch"), &mut text);
     section("`retry`", &RetryFile::fields(), &of("Retry"), &mut text);
     section(
         "`breaker`",

@@ -1,5 +1,6 @@
 //! The configuration in force, defaults included, as a file.
 
+use crate::batch::BatchPolicy;
 use crate::breaker::BreakerPolicy;
 use crate::filter::{JobFilter, StatusFilter};
 use crate::input::{InputFilter, InputName, Inputs};
@@ -57,6 +58,7 @@ struct ShownTarget<'a> {
     max_body_bytes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     cloud_events: Option<&'a Value>,
+    batch: Option<ShownBatch>,
     delivery: &'static str,
     retry: ShownRetry,
     breaker: ShownBreaker,
@@ -74,6 +76,14 @@ struct ShownTarget<'a> {
 
 #[derive(Debug)]
 struct ShownInputs<'a>(&'a Inputs);
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownBatch {
+    max_events: NonZeroUsize,
+    max_bytes: NonZeroUsize,
+    max_wait_msec: u64,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -204,6 +214,7 @@ fn show_target<'a>(target: &'a Target) -> ShownTarget<'a> {
             .map(|template| masked("", template.source())),
         max_body_bytes: target.max_body_bytes(),
         cloud_events: Some(target.cloud_events().written()).filter(|written| !written.is_null()),
+        batch: target.batch().map(show_batch),
         delivery: target.delivery().name(),
         retry: show_retry(target.retry()),
         breaker: show_breaker(target.breaker()),
@@ -242,6 +253,14 @@ fn masked(name: &str, template: &Value) -> Value {
             .map(|(name, value)| (name.clone(), masked(name, value)))
             .collect(),
         scalar => scalar.clone(),
+    }
+}
+
+fn show_batch(batch: &BatchPolicy) -> ShownBatch {
+    ShownBatch {
+        max_events: batch.max_events(),
+        max_bytes: batch.max_bytes(),
+        max_wait_msec: msec(batch.max_wait()),
     }
 }
 

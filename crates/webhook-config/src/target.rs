@@ -1,5 +1,6 @@
 //! A receiver of events and the settings of its deliveries.
 
+use crate::batch::BatchPolicy;
 use crate::breaker::BreakerPolicy;
 use crate::delivery::{Delivery, Format};
 use crate::filter::{JobFilter, StatusFilter};
@@ -39,6 +40,7 @@ pub struct Target {
     template: Option<Template>,
     max_body_bytes: usize,
     cloud_events: CloudEventTemplate,
+    batch: Option<BatchPolicy>,
     delivery: Delivery,
     retry: RetryPolicy,
     breaker: BreakerPolicy,
@@ -73,11 +75,12 @@ impl Target {
             template: None,
             max_body_bytes: limits::DEFAULT_MAX_BODY_BYTES,
             cloud_events: CloudEventTemplate::default(),
+            batch: None,
             delivery: Delivery::Reliable,
             retry: RetryPolicy::default(),
             breaker: BreakerPolicy::default(),
             concurrency: limits::DEFAULT_CONCURRENCY,
-            window: limits::DEFAULT_WINDOW_RELIABLE,
+            window: limits::default_window(Delivery::Reliable, false),
             max_response_bytes: limits::DEFAULT_MAX_RESPONSE_BYTES,
             max_connection_age: limits::DEFAULT_MAX_CONNECTION_AGE,
             max_per_second: None,
@@ -185,6 +188,12 @@ impl Target {
         &self.cloud_events
     }
 
+    /// How many events share a request; each has its own if not set.
+    #[must_use]
+    pub fn batch(&self) -> Option<&BatchPolicy> {
+        self.batch.as_ref()
+    }
+
     /// The guarantee of a delivery.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
@@ -227,7 +236,7 @@ impl Target {
         self.max_connection_age
     }
 
-    /// The most attempts started in a second.
+    /// The most attempts started in a second; one of a batch counts once for each of its events.
     #[must_use]
     pub fn max_per_second(&self) -> Option<NonZeroU32> {
         self.max_per_second
@@ -319,6 +328,9 @@ impl TargetBuilder {
         max_body_bytes: usize
         /// The templates of a CloudEvent's `source` and `type`; defaults by the event if not set.
         cloud_events: CloudEventTemplate
+        /// How many events share a request; each has its own if not set. The format must have room for
+        /// several events, and `max_events` may be a quarter of the window.
+        batch: Option<BatchPolicy>
         /// The guarantee of a delivery.
         delivery: Delivery
         /// When a failed delivery is retried.
@@ -362,7 +374,7 @@ impl TargetBuilder {
     }
 
     /// The most of its events that are in memory; 1048576 at most. If not set, 4096, and 256 for a
-    /// best-effort target.
+    /// best-effort target without batches.
     pub fn window(mut self, window: NonZeroUsize) -> Self {
         self.window = Some(window);
         self
@@ -401,10 +413,8 @@ impl TargetBuilder {
         target.response_timeout = self
             .response_timeout
             .unwrap_or_else(|| target.connect_timeout.max(limits::DEFAULT_RESPONSE_TIMEOUT));
-        target.window = self.window.unwrap_or(match target.delivery {
-            Delivery::BestEffort => limits::DEFAULT_WINDOW_BEST_EFFORT,
-            _ => limits::DEFAULT_WINDOW_RELIABLE,
-        });
+        let default_window = limits::default_window(target.delivery, target.batch.is_some());
+        target.window = self.window.unwrap_or(default_window);
         if target.delivery == Delivery::BestEffort {
             target.retain = None;
         }
@@ -427,6 +437,9 @@ impl TargetBuilder {
             limits::OWED_BYTES.check("retain.maxBytes", retain.max_bytes())?;
             limits::RETRY_MSEC.check_duration("retain.maxAgeMsec", retain.max_age())?;
         }
+        if let Some(batch) = &target.batch {
+            check_batch(batch, &target)?;
+        }
         limits::MAX_BODY_BYTES.check("maxBodyBytes", target.max_body_bytes as u64)?;
         if target.format == Format::Template && target.template.is_none() {
             return Err(BuildError::NoTemplate);
@@ -434,4 +447,19 @@ impl TargetBuilder {
         target.header_map = header_map(&target.headers);
         Ok(target)
     }
+}
+
+fn check_batch(batch: &BatchPolicy, target: &Target) -> Result<(), BuildError> {
+    let (max_events, window) = (batch.max_events().get(), target.window.get());
+    limits::BATCH_EVENTS.check("batch.maxEvents", max_events as u64)?;
+    limits::BATCH_BYTES.check("batch.maxBytes", batch.max_bytes().get() as u64)?;
+    limits::BATCH_WAIT_MSEC.check_duration("batch.maxWaitMsec", batch.max_wait())?;
+    if !target.format.can_batch() {
+        let format = target.format.name();
+        return Err(BuildError::NoBatchFormat { format });
+    }
+    if max_events > limits::most_batched(window) {
+        return Err(BuildError::BatchOverWindow { max_events, window });
+    }
+    Ok(())
 }

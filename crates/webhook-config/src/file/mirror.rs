@@ -49,7 +49,10 @@ file_object! {
         /// starts.
         initial_events: bool = "initialEvents", default(true);
         /// The format of the body: the event, byte for byte as accepted (`aurora`), a Kafka REST v2
-        /// record with the event's key, a CloudEvents 1.0 event, or what `template` makes of it.
+        /// record with the event's key, a CloudEvents 1.0 event, the event in a line (`ndjson`), in a
+        /// JSON array, or in an array of CloudEvents, or what `template` makes of it. Those with room
+        /// for several events allow `batch`: `kafka-rest-v2`, `ndjson`, `json-array` and
+        /// `cloudevents-batch`.
         format: FormatText = "format", default("aurora");
         /// The body as JSON, with `"format": "template"`: strings with values in braces
         /// (`"{/task/status}"`, `"{state}"`), and objects that stand for values (`{"$at":
@@ -63,6 +66,9 @@ file_object! {
         /// example `{"source": "/slurm/{/partition}", "type": "com.example.{state}"}`. Either may
         /// be absent. An event that came in as a CloudEvent keeps its own.
         cloud_events: CloudEventsFile = "cloudEvents", optional;
+        /// How many events share a request; `{}` means the defaults. Null means that each event has a
+        /// request of its own.
+        batch: BatchFile = "batch", default(null);
         /// `reliable`: queued on disk and retried; kept as a dead letter if it is given up.
         /// `best-effort`: one attempt, nothing on disk, so that an event is lost if the receiver
         /// closes the kept connection as the request is sent.
@@ -74,9 +80,10 @@ file_object! {
         /// The most concurrent attempts; 1 to 4096.
         concurrency: Spanned<u64> = "concurrency", default(16);
         /// The most events of this target that are in memory; 1 to 1048576. If absent, 4096, and
-        /// 256 for `best-effort`.
+        /// 256 for `best-effort` without `batch`.
         window: Spanned<u64> = "window", optional;
-        /// The most attempts started in a second; 1 to 1000000. Null means no bound.
+        /// The most attempts started in a second; 1 to 1000000. One of a batch counts once for each of
+        /// its events. Null means no bound.
         max_per_second: Spanned<u64> = "maxPerSecond", default(null);
         /// The most bytes of the queue that events owed to this target may take; 1 to
         /// 17592186044416. Over it, the target gets no new events, and other targets do. If absent
@@ -100,6 +107,22 @@ file_object! {
         /// of the environment are ignored. A target with `https` is reached through a tunnel by
         /// CONNECT; requests to one with `http` go to the proxy in absolute form.
         proxy: ProxyText = "proxy", default(null);
+    }
+}
+
+file_object! {
+    /// Several events in one request. A request is sent at once while no other is under way; else an
+    /// event waits for others, until a bound is reached. [wire-format.md](wire-format.md#batches) says what a
+    /// receiver gets.
+    struct BatchFile {
+        /// The most events in a request; 1 to 1000, and at most a quarter of `window`.
+        max_events: Spanned<u64> = "maxEvents", default(100);
+        /// The most bytes of the events in a request, without what the format adds; 1024 to 4194304.
+        /// A longer event is sent alone.
+        max_bytes: Spanned<u64> = "maxBytes", default(1_048_576);
+        /// The longest wait for more events while other requests are under way, in milliseconds; 0 to
+        /// 60000.
+        max_wait: Spanned<u64> = "maxWaitMsec", default(5);
     }
 }
 

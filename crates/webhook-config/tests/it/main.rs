@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod aurora;
+mod batches;
 mod bounds;
 mod diagnostics;
 mod inputs;

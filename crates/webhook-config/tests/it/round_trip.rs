@@ -6,9 +6,9 @@ use serde_json::json;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_config::{
-    BreakerPolicy, Config, DeadLetterSettings, Delivery, Format, InputFilter, InputName, JobFilter,
-    PostgresSettings, PostgresUrl, QueueSettings, RetryPolicy, SchemaName, SslMode, StatusFilter,
-    Target, TargetName, TargetUrl, WhenFull,
+    BatchPolicy, BreakerPolicy, Config, DeadLetterSettings, Delivery, Format, InputFilter,
+    InputName, JobFilter, PostgresSettings, PostgresUrl, QueueSettings, RetryPolicy, SchemaName,
+    SslMode, StatusFilter, Target, TargetName, TargetUrl, WhenFull,
 };
 use webhook_event::{Condition, Schema, Template};
 use webhook_model::ScheduleStatus;
@@ -99,6 +99,7 @@ prop_compose! {
         breaker in (1u64..1_000_000, 1u32..=1000),
         max_owed_bytes in prop::option::of(1u64..=16 << 40),
         rate in prop::option::of(1u32..=1_000_000),
+        batch in prop::option::of((1usize..=1000, 1usize << 10..=4 << 20, 0u64..=60_000)),
     ) -> Target {
         let jobs = jobs.map(|patterns| patterns.iter().map(|it| it.parse().unwrap()).collect());
         let mut builder = Target::builder(TargetUrl::parse(&url).unwrap())
@@ -124,6 +125,11 @@ prop_compose! {
             .max_connection_age(Duration::from_millis(timeouts.2))
             .max_owed_bytes(max_owed_bytes)
             .max_per_second(rate.and_then(NonZeroU32::new));
+        if let Some((events, bytes, wait)) = batch.filter(|_| format.can_batch() && sizes.1 >= 4) {
+            let size = |number| NonZeroUsize::new(number).unwrap();
+            let (events, wait) = (events.min(sizes.1 / 4), Duration::from_millis(wait));
+            builder = builder.batch(Some(BatchPolicy::new(size(events), size(bytes), wait)));
+        }
         for (name, value) in headers {
             builder = builder.header(&name, value.trim());
         }

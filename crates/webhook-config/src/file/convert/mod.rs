@@ -1,5 +1,6 @@
 //! Converts the mirror into types that are valid by construction.
 
+mod batch;
 mod breaker;
 mod context;
 mod credentials;

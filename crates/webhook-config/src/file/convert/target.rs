@@ -1,5 +1,6 @@
 //! Converts a target.
 
+use super::batch::convert_batch;
 use super::breaker::convert_breaker;
 use super::context::{Context, number, opening, required};
 use super::credentials::{convert_signing, convert_tls};
@@ -232,6 +233,11 @@ pub(super) fn convert_target(
         "maxBodyBytes",
         reader,
     );
+    let batch = file.batch.as_given().map(|batch| {
+        let window = window.and_then(non_zero);
+        let window = window.unwrap_or(limits::default_window(delivery, true));
+        convert_batch(batch, format, window.get(), reader)
+    });
     let cloud_events = match file.cloud_events.as_given() {
         Some(tree) => cloud_events(&tree.0, format, reader)?,
         None => CloudEventTemplate::default(),
@@ -247,6 +253,7 @@ pub(super) fn convert_target(
         .initial_events(file.initial_events.given().unwrap_or(true))
         .format(format)
         .cloud_events(cloud_events)
+        .batch(batch)
         .delivery(delivery)
         .retry(retry)
         .breaker(breaker)

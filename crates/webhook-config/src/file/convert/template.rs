@@ -64,7 +64,7 @@ pub(super) fn cloud_events(
 ) -> Option<CloudEventTemplate> {
     if !matches!(
         format,
-        Format::CloudEventsBinary | Format::CloudEventsStructured
+        Format::CloudEventsBinary | Format::CloudEventsStructured | Format::CloudEventsBatch
     ) {
         let message = format!(
             "`cloudEvents` has no effect: `format` is {:?}",
