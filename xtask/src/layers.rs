@@ -71,8 +71,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "webhook-dispatch",
-        may_use: "base64 crossbeam-channel fastrand getrandom hashbrown hdrhistogram http httparse \
-                  httpdate jiff rustix serde serde_json slab standardwebhooks testkit \
+        may_use: "base64 crossbeam-channel fastrand getrandom hashbrown hdrhistogram hmac-sha256 http \
+                  httparse httpdate jiff rustix serde serde_json slab standardwebhooks testkit \
                   thiserror ureq webhook-config webhook-event webhook-model webhook-queue",
         must_not_reach: &[ASYNC_RUNTIMES, "curl hyper isahc reqwest tokio-postgres"],
     },

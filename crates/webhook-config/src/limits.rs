@@ -202,7 +202,9 @@ const DEFAULT_WINDOW_RELIABLE: NonZeroUsize = NonZeroUsize::new(4096).expect("40
 /// A best-effort target does not wait for the disk, and a window that fits a processor's cache is
 /// faster. With batches, its senders need more events at once.
 const DEFAULT_WINDOW_BEST_EFFORT: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
-pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
+const DEFAULT_MAX_RESPONSE_BYTES: u64 = 65_536;
+/// Room for what a Kafka REST receipt says of a record, the reason of its failure included.
+const RESPONSE_BYTES_AN_EVENT: u64 = 512;
 /// Room for a whole event of the greatest size by default, and as much around it.
 pub(crate) const DEFAULT_MAX_BODY_BYTES: usize = 2 << 20;
 pub(crate) const DEFAULT_MAX_EVENT_BYTES: usize = 1 << 20;
@@ -221,6 +223,11 @@ pub(crate) fn default_window(delivery: Delivery, has_batches: bool) -> NonZeroUs
         Delivery::BestEffort if !has_batches => DEFAULT_WINDOW_BEST_EFFORT,
         _ => DEFAULT_WINDOW_RELIABLE,
     }
+}
+
+/// The bytes of a response that are read if no bound is given, with so many events in a request.
+pub(crate) fn default_response_bytes(events: usize) -> u64 {
+    DEFAULT_MAX_RESPONSE_BYTES.max(RESPONSE_BYTES_AN_EVENT * events as u64)
 }
 
 impl Limits {

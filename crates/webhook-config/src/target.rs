@@ -81,7 +81,7 @@ impl Target {
             breaker: BreakerPolicy::default(),
             concurrency: limits::DEFAULT_CONCURRENCY,
             window: limits::default_window(Delivery::Reliable, false),
-            max_response_bytes: limits::DEFAULT_MAX_RESPONSE_BYTES,
+            max_response_bytes: limits::default_response_bytes(1),
             max_connection_age: limits::DEFAULT_MAX_CONNECTION_AGE,
             max_per_second: None,
             max_owed_bytes: None,
@@ -94,6 +94,7 @@ impl Target {
             target,
             response_timeout: None,
             window: None,
+            max_response_bytes: None,
             header_error: None,
         }
     }
@@ -293,6 +294,7 @@ pub struct TargetBuilder {
     target: Target,
     response_timeout: Option<Duration>,
     window: Option<NonZeroUsize>,
+    max_response_bytes: Option<u64>,
     header_error: Option<BuildError>,
 }
 
@@ -339,8 +341,6 @@ impl TargetBuilder {
         breaker: BreakerPolicy
         /// The most concurrent attempts; 16 if not set, 4096 at most.
         concurrency: NonZeroUsize
-        /// The most bytes of a response's body that are read; 65536 if not set, 64 MiB at most.
-        max_response_bytes: u64
         /// The age at which a connection is replaced by a new one before the next request; 300 s
         /// if not set, 1 ms to 2147483647 ms.
         max_connection_age: Duration
@@ -380,6 +380,13 @@ impl TargetBuilder {
         self
     }
 
+    /// The most bytes of a response's body that are read; 64 MiB at most. If not set, 65536, or 512 for
+    /// each event of a batch.
+    pub fn max_response_bytes(mut self, max_response_bytes: u64) -> Self {
+        self.max_response_bytes = Some(max_response_bytes);
+        self
+    }
+
     /// Adds a header; [`Self::build`] fails if it cannot be sent.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match Header::new(name, value, SecretSource::Literal) {
@@ -415,6 +422,10 @@ impl TargetBuilder {
             .unwrap_or_else(|| target.connect_timeout.max(limits::DEFAULT_RESPONSE_TIMEOUT));
         let default_window = limits::default_window(target.delivery, target.batch.is_some());
         target.window = self.window.unwrap_or(default_window);
+        let events = target.batch.map_or(1, |batch| batch.max_events().get());
+        target.max_response_bytes = self
+            .max_response_bytes
+            .unwrap_or_else(|| limits::default_response_bytes(events));
         if target.delivery == Delivery::BestEffort {
             target.retain = None;
         }

@@ -119,7 +119,7 @@ mod worker;
 pub use crate::control::{Control, OwedOfTask, PendingEvent, RepairError, StuckTask, StuckTasks};
 pub use crate::delivery::{
     CLOUD_EVENT_TYPE, GENERIC_CLOUD_EVENT_TYPE, RESPONSE_KEPT, Verdict, WEBHOOK_ATTEMPT,
-    WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, classify,
+    WEBHOOK_EVENT_IDS, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, classify,
 };
 pub use crate::dispatcher::{Dispatcher, DispatcherBuilder, ShutdownReport, StartError};
 pub use crate::http::HttpConnector;

@@ -1,7 +1,7 @@
 //! A test delivery that bypasses the queue.
 
 use crate::delivery::{
-    AttemptInfo, AttemptResult, EventParts, RequestTemplate, Verdict, masked_body,
+    AttemptInfo, AttemptResult, EventParts, RequestEvent, RequestTemplate, Verdict, masked_body,
 };
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Connector, Request, TransportError};
@@ -112,9 +112,7 @@ fn request(
     let id = EventIds::new().map_err(TestDeliveryError::Id)?.next();
     let at = epoch_ms(SystemClock.wall());
     let info = AttemptInfo {
-        id,
         attempt: 1,
-        accepted_at: at,
         started_at: at,
     };
     let mut lines = HeaderLines::new();
@@ -123,8 +121,13 @@ fn request(
         key: event.key.as_bytes(),
         attributes: event.stored.as_deref().unwrap_or_default(),
     };
+    let sent = RequestEvent {
+        parts,
+        id,
+        accepted_at: at,
+    };
     let body = template
-        .prepare(parts, &info, &mut lines)
+        .prepare(&[sent], &info, &mut lines)
         .map_err(|error| TestDeliveryError::Unsendable {
             target: target.name().to_string(),
             detail: error.message,
@@ -170,7 +173,7 @@ pub fn attempt_once(
         verdict,
         detail,
         ..
-    } = AttemptResult::of(target.format(), &SecretMask::of(target), &result);
+    } = AttemptResult::of(target.format(), &SecretMask::of(target), 1, &result);
     Ok(TestDelivery {
         id: request.id,
         headers: request.headers,

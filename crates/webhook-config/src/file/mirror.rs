@@ -93,8 +93,9 @@ file_object! {
         /// What is kept of the deliveries to this target, so that they can be sent again to a receiver
         /// that has lost them (`webhookd dead-letters replay --delivered`). Null means nothing.
         retain: RetainFile = "retain", default(null);
-        /// The most bytes of a response's body that are read; 1 to 67108864.
-        max_response_bytes: Spanned<u64> = "maxResponseBytes", default(65_536);
+        /// The most bytes of a response's body that are read; 1 to 67108864. If absent, 65536, or with
+        /// `batch` 512 for each event of `maxEvents`, if that is more.
+        max_response_bytes: Spanned<u64> = "maxResponseBytes", optional;
         /// The age in milliseconds at which a connection is replaced by a new one before the next
         /// request; 1 to 2147483647. A connection is also replaced when the receiver's name no
         /// longer has its address, which is looked up every 30 s.

@@ -83,7 +83,7 @@ fn only_formats_with_room_for_several_events_have_batches() {
 }
 
 #[test]
-fn a_batch_takes_a_quarter_of_the_window_at_most() {
+fn a_batch_takes_a_quarter_of_the_window_at_most_and_its_receipt_is_read_whole() {
     let with = |keys: &str| file(&format!(r#""format": "json-array", {keys}"#));
     assert!(parse(&with(r#""window": 40, "batch": {"maxEvents": 10}"#)).is_ok());
     for (keys, words) in [
@@ -112,6 +112,14 @@ fn a_batch_takes_a_quarter_of_the_window_at_most() {
         }
         assert_eq!(errors(&with(keys)), ["out-of-range"]);
     }
+    let responses = |batch: &str| {
+        let config = parse(&with(&format!(r#""batch": {batch}"#)))
+            .unwrap()
+            .config;
+        config.targets()[0].max_response_bytes()
+    };
+    assert_eq!(responses("{}"), 65_536);
+    assert_eq!(responses(r#"{"maxEvents": 1000}"#), 512_000);
     let text = with(r#""delivery": "best-effort", "batch": {}"#);
     let config = parse(&text).unwrap().config;
     assert_eq!(config.targets()[0].window().get(), 4096);

@@ -18,6 +18,10 @@ pub(crate) struct AttemptResult {
     pub(crate) retry_after: Option<Vec<u8>>,
     /// The first KiB of a failure's response.
     pub(crate) response: String,
+    /// Whether each event of the request was taken, if a 2xx answer says that some were and others failed;
+    /// else empty.
+    #[expect(dead_code, reason = "a worker sends one event at a time")]
+    pub(crate) taken: Vec<bool>,
     /// Whether the attempt was aborted because the transport was stopped.
     pub(crate) stopped: bool,
     /// Whether a kept connection was closed before any byte of an answer.
@@ -25,23 +29,30 @@ pub(crate) struct AttemptResult {
 }
 
 impl AttemptResult {
-    /// Classifies an answer, by the target's format, or a transport error. `mask` hides
-    /// the target's secrets in its texts.
+    /// Classifies an answer to a request of so many events, by the target's format, or a transport error.
+    /// `mask` hides the target's secrets in its texts.
     pub(crate) fn of(
         format: Format,
         mask: &SecretMask,
+        events: usize,
         result: &Result<Answer, TransportError>,
     ) -> AttemptResult {
-        let (outcome, verdict) = classify(result);
-        let found = match result {
-            Err(error) => Err((outcome, verdict, error.message.clone())),
-            Ok(answer) if verdict == Verdict::Delivered => format::check_response(format, answer),
-            Ok(answer) => {
-                let detail = format!("the receiver answered {}", answer.status);
-                Err((outcome, verdict, detail))
+        let (mut outcome, mut verdict) = classify(result);
+        let mut taken = Vec::new();
+        let detail = match result {
+            Err(error) => error.message.clone(),
+            Ok(answer) if verdict == Verdict::Delivered => {
+                match format::check_response(format, answer, events) {
+                    Ok(()) => String::new(),
+                    Err(failed) => {
+                        (outcome, verdict) = (Outcome::RecordError, Verdict::Failed);
+                        taken = failed.taken;
+                        failed.detail
+                    }
+                }
             }
+            Ok(answer) => format!("the receiver answered {}", answer.status),
         };
-        let (outcome, verdict, detail) = found.err().unwrap_or((outcome, verdict, String::new()));
         let answer = result.as_ref().ok();
         let failure = answer.filter(|_| verdict != Verdict::Delivered);
         let is = |kind| result.as_ref().is_err_and(|error| error.kind == kind);
@@ -52,6 +63,7 @@ impl AttemptResult {
             status: answer.map(|answer| answer.status),
             retry_after: failure.and_then(|answer| answer.retry_after.clone()),
             response: failure.map_or_else(String::new, |answer| excerpt(mask, &answer.body)),
+            taken,
             stopped: is(TransportErrorKind::Stopped),
             stale: is(TransportErrorKind::Stale),
         }
@@ -66,6 +78,7 @@ impl AttemptResult {
             status: None,
             retry_after: None,
             response: String::new(),
+            taken: Vec::new(),
             stopped: false,
             stale: false,
         }

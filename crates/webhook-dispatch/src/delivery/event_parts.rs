@@ -1,8 +1,18 @@
-//! The parts of an event that its requests are made of.
+//! The events of a request, and the parts of them that it is made of.
 
 use std::borrow::Cow;
 use webhook_event::Attributes;
 use webhook_model::{EventHeader, StatusName};
+use webhook_queue::EventId;
+
+/// One event of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestEvent<'a> {
+    pub(crate) parts: EventParts<'a>,
+    pub(crate) id: EventId,
+    /// When the event was accepted, epoch milliseconds.
+    pub(crate) accepted_at: u64,
+}
 
 /// An event, borrowed for one attempt.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,29 +1,28 @@
 //! The formats of a request's body: the event as accepted, an envelope around it, or what a
 //! template makes of it.
 //!
-//! `kafka-rest-v2` is the produce request of Confluent's REST proxy, v2, keyed by the event's key so
-//! that a task's events share a partition. The CloudEvents formats follow CloudEvents 1.0's HTTP
-//! binding: in binary mode the event is the body and its attributes are `ce-` headers; in structured
-//! mode the event is the member `data`.
+//! The CloudEvents formats follow CloudEvents 1.0's HTTP binding: in binary mode the event is the body
+//! and its attributes are `ce-` headers; in structured mode the event is the member `data`, and in
+//! batched mode the body is an array of such. The formats with [`Format::can_batch`] take any number of
+//! events, all others one.
 
 mod cloud_event;
+mod kafka;
 #[cfg(test)]
 mod tests;
 
 pub use self::cloud_event::{CLOUD_EVENT_TYPE, GENERIC_CLOUD_EVENT_TYPE};
+pub(crate) use self::kafka::FailedReceipt;
 
-use crate::delivery::event_parts::EventParts;
-use crate::delivery::outcome::Verdict;
+use crate::delivery::event_parts::{EventParts, RequestEvent};
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::Answer;
-use crate::shared::Outcome;
+use crate::shared::event_ids::WebhookIdText;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
 use std::borrow::Cow;
 use webhook_config::{Format, Target};
 use webhook_event::{RenderError, TemplateFields};
-use webhook_model::EventHeader;
 
 /// Adds the format's headers that all events share, unless they are configured.
 pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
@@ -33,6 +32,8 @@ pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
             "application/vnd.kafka.json.v2+json"
         }
         Format::CloudEventsStructured => "application/cloudevents+json; charset=UTF-8",
+        Format::CloudEventsBatch => "application/cloudevents-batch+json; charset=UTF-8",
+        Format::Ndjson => "application/x-ndjson",
         _ => "application/json",
     };
     or_insert(headers, CONTENT_TYPE, content_type);
@@ -44,31 +45,55 @@ pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
     }
 }
 
-/// Encodes an event, and adds the format's headers for it.
+/// Encodes the events of a request, and adds the format's headers for them.
 ///
 /// # Errors
-/// No body can be made of the event.
+/// No body can be made of an event.
 pub(crate) fn encode<'a>(
     target: &Target,
-    event: EventParts<'a>,
-    id: &str,
-    accepted_at: u64,
+    events: &[RequestEvent<'a>],
+    headers: &mut HeaderLines,
+) -> Result<Cow<'a, [u8]>, String> {
+    let body = match target.format() {
+        Format::KafkaRestV2 => Ok(kafka::records(events).into()),
+        Format::Ndjson => Ok(lines(events).into()),
+        Format::JsonArray => array(events, 1, |event, body| {
+            body.extend_from_slice(event.parts.body);
+            Ok(())
+        }),
+        Format::CloudEventsBatch => array(events, cloud_event::AROUND, |event, body| {
+            cloud_event::write(target, event, body)
+        }),
+        format => match events {
+            [event] => encode_one(format, target, event, headers),
+            _ => return Err(format!("a body in {:?} holds one event", format.name())),
+        },
+    };
+    body.map_err(|error| error.to_string())
+}
+
+/// Encodes an event in a format with room for one.
+fn encode_one<'a>(
+    format: Format,
+    target: &Target,
+    event: &RequestEvent<'a>,
     headers: &mut HeaderLines,
 ) -> Result<Cow<'a, [u8]>, RenderError> {
-    match target.format() {
-        Format::KafkaRestV2 => Ok(kafka_record(event)),
-        Format::CloudEventsBinary => cloud_event::binary(target, event, id, accepted_at, headers),
-        Format::CloudEventsStructured => cloud_event::structured(target, event, id, accepted_at),
+    match format {
+        Format::CloudEventsBinary => cloud_event::binary(target, event, headers),
+        Format::CloudEventsStructured => cloud_event::structured(target, event),
         Format::Template => match target.template() {
             Some(template) => {
+                let parts = event.parts;
                 let render = |fields: &TemplateFields<'_>| {
-                    template.render(event.body, fields, target.max_body_bytes())
+                    template.render(parts.body, fields, target.max_body_bytes())
                 };
-                with_fields(event, id, render).map(Cow::Owned)
+                let id = WebhookIdText::new(event.id);
+                with_fields(parts, id.as_str(), render).map(Cow::Owned)
             }
-            None => Ok(event.body.into()),
+            None => Ok(event.parts.body.into()),
         },
-        _ => Ok(event.body.into()),
+        _ => Ok(event.parts.body.into()),
     }
 }
 
@@ -95,71 +120,59 @@ fn with_fields<R>(
     })
 }
 
-/// Checks the body of a 2xx answer, if the format has one that reports failures.
+/// Checks the body of a 2xx answer to a request of so many events, if the format has one that reports
+/// failures.
 pub(crate) fn check_response(
     format: Format,
     answer: &Answer,
-) -> Result<(), (Outcome, Verdict, String)> {
+    events: usize,
+) -> Result<(), FailedReceipt> {
     // Strimzi's bridge answers 204, which has no body, to a request with `?async=true`.
     if format != Format::KafkaRestV2 || answer.status == 204 {
         return Ok(());
     }
-    let failed = |why: String| Err((Outcome::RecordError, Verdict::Failed, why));
-    let receipt: KafkaReceipt = match serde_json::from_slice(&answer.body) {
-        Ok(receipt) => receipt,
-        Err(error) => return failed(format!("the answer is not a Kafka REST receipt: {error}")),
-    };
-    if receipt.offsets.is_empty() {
-        return failed("the answer names no offset for the record".to_owned());
-    }
-    for offset in receipt.offsets {
-        let why = offset.error.or(offset.message);
-        match (offset.error_code, why) {
-            (None, None) => {}
-            (None, Some(why)) => return failed(format!("the record was rejected: {why}")),
-            (Some(code), why) => {
-                let why = why.unwrap_or_default();
-                return failed(format!("the record was rejected: error_code {code}: {why}"));
+    kafka::check_receipt(answer, events)
+}
+
+/// The events as lines. A line break within an event is white space between its values, and becomes a
+/// space.
+fn lines(events: &[RequestEvent<'_>]) -> Vec<u8> {
+    let mut body = with_room(events, 1);
+    for event in events {
+        let start = body.len();
+        body.extend_from_slice(event.parts.body);
+        for byte in &mut body[start..] {
+            if matches!(*byte, b'\n' | b'\r') {
+                *byte = b' ';
             }
         }
+        body.push(b'\n');
     }
-    Ok(())
+    body
 }
 
-#[derive(Deserialize)]
-struct KafkaReceipt {
-    #[serde(default)]
-    offsets: Vec<Offset>,
+/// A JSON array of what `write` adds for each event.
+fn array<'a>(
+    events: &[RequestEvent<'a>],
+    around: usize,
+    write: impl Fn(&RequestEvent<'a>, &mut Vec<u8>) -> Result<(), RenderError>,
+) -> Result<Cow<'a, [u8]>, RenderError> {
+    let mut body = with_room(events, around);
+    body.push(b'[');
+    for (at, event) in events.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        write(event, &mut body)?;
+    }
+    body.push(b']');
+    Ok(body.into())
 }
 
-#[derive(Deserialize)]
-struct Offset {
-    #[serde(default)]
-    error_code: Option<i64>,
-    /// The reason, as Confluent's proxy names it.
-    #[serde(default)]
-    error: Option<String>,
-    /// The reason, as Strimzi's bridge names it.
-    #[serde(default)]
-    message: Option<String>,
-}
-
-fn kafka_record(event: EventParts<'_>) -> Cow<'_, [u8]> {
-    let key = if event.attributes.is_empty() {
-        let header = EventHeader::read(event.body).ok();
-        header.and_then(|header| header.task_id)
-    } else {
-        Some(String::from_utf8_lossy(event.key)).filter(|key| !key.is_empty())
-    };
-    let event = event.body;
-    let key = serde_json::to_string(&key).expect("a string is always JSON");
-    let mut body = Vec::with_capacity(event.len() + key.len() + 40);
-    body.extend_from_slice(br#"{"records":[{"key":"#);
-    body.extend_from_slice(key.as_bytes());
-    body.extend_from_slice(br#","value":"#);
-    body.extend_from_slice(event);
-    body.extend_from_slice(b"}]}");
-    body.into()
+/// A buffer for these events, with so many bytes around each.
+fn with_room(events: &[RequestEvent<'_>], around: usize) -> Vec<u8> {
+    let sizes = events.iter().map(|event| event.parts.body.len() + around);
+    Vec::with_capacity(sizes.sum::<usize>() + 2)
 }
 
 fn or_insert(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

@@ -1,14 +1,16 @@
 //! The headers of an attempt. Headers that all attempts share are written once.
 
+use crate::delivery::RequestEvent;
 use crate::delivery::format;
-use crate::delivery::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+use crate::delivery::sign::{
+    WEBHOOK_ATTEMPT, WEBHOOK_EVENT_IDS, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP,
+};
 use crate::http::header_lines::HeaderLines;
 use crate::shared::DEFAULT_USER_AGENT;
 use crate::shared::event_ids::WebhookIdText;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderName, HeaderValue};
-use webhook_config::Target;
-use webhook_queue::EventId;
+use webhook_config::{Format, Target};
 
 /// The time of the request in epoch milliseconds, a header of Aurora since 0.16.
 const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
@@ -16,11 +18,8 @@ const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
 /// The parts of a request that differ for each attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttemptInfo {
-    pub(crate) id: EventId,
     /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
-    /// When the event was accepted, epoch milliseconds.
-    pub(crate) accepted_at: u64,
     /// When the attempt began, epoch milliseconds.
     pub(crate) started_at: u64,
 }
@@ -30,14 +29,19 @@ pub(crate) struct AttemptInfo {
 pub(crate) struct Headers {
     /// The headers that all attempts share.
     prepared: HeaderLines,
+    /// Whether the body of a batch has no ids of its events.
+    lists_ids: bool,
 }
+
+/// Ids on a line of `webhook-event-ids`: 3,700 bytes, since receivers bound a line to 8 KiB or more.
+const IDS_ON_A_LINE: usize = 100;
 
 impl Headers {
     pub(crate) fn new(target: &Target) -> Headers {
         let mut headers = target.headers().clone();
         // The configuration cannot set headers that differ for each event. `Timestamp` is sent
         // after a configured one, as Aurora did.
-        for name in [WEBHOOK_ID, WEBHOOK_ATTEMPT] {
+        for name in [WEBHOOK_ID, WEBHOOK_EVENT_IDS, WEBHOOK_ATTEMPT] {
             headers.remove(name);
         }
         if target.signing().is_some() {
@@ -53,21 +57,37 @@ impl Headers {
             .or_insert(HeaderValue::from_static("*/*"));
         Headers {
             prepared: HeaderLines::from(&headers),
+            lists_ids: matches!(target.format(), Format::Ndjson | Format::JsonArray),
         }
     }
 
-    /// Writes the headers of an attempt, without those that its format and signature add.
-    pub(crate) fn write(&self, info: &AttemptInfo, id: &WebhookIdText, lines: &mut HeaderLines) {
+    /// Writes the headers of an attempt, without those that its format and signature add. `id` is that of
+    /// the request.
+    pub(crate) fn write(
+        &self,
+        events: &[RequestEvent<'_>],
+        info: &AttemptInfo,
+        id: &WebhookIdText,
+        lines: &mut HeaderLines,
+    ) {
         lines.copy(&self.prepared);
         lines.push_number(&TIMESTAMP, info.started_at);
         lines.push_text(&WEBHOOK_ID, id.as_str());
         lines.push_number(&WEBHOOK_ATTEMPT, u64::from(info.attempt));
+        if self.lists_ids && events.len() > 1 {
+            for events in events.chunks(IDS_ON_A_LINE) {
+                let ids: Vec<_> = events.iter().map(|it| WebhookIdText::new(it.id)).collect();
+                let ids: Vec<&str> = ids.iter().map(WebhookIdText::as_str).collect();
+                lines.push_text(&WEBHOOK_EVENT_IDS, &ids.join(","));
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::EventParts;
     use webhook_config::TargetUrl;
     use webhook_queue::EventId;
 
@@ -77,15 +97,18 @@ mod tests {
             target = target.header(name, value);
         }
         let info = AttemptInfo {
-            id: EventId([0xab; 16]),
             attempt,
-            accepted_at: 1,
             started_at: 1_699_900_000_000,
         };
         let prepared = Headers::new(&target.build().unwrap());
-        let id = WebhookIdText::new(info.id);
+        let event = RequestEvent {
+            parts: EventParts::default(),
+            id: EventId([0xab; 16]),
+            accepted_at: 1,
+        };
+        let id = WebhookIdText::new(event.id);
         let mut written = HeaderLines::new();
-        prepared.write(&info, &id, &mut written);
+        prepared.write(&[event], &info, &id, &mut written);
         let mut lines: Vec<String> = written
             .iter()
             .map(|(name, value)| format!("{name}: {}", std::str::from_utf8(value).unwrap()))
@@ -119,6 +142,7 @@ mod tests {
             ("Accept", "nothing"),
             ("Timestamp", "noon"),
             ("Webhook-Id", "mine"),
+            ("Webhook-Event-Ids", "mine"),
         ];
         let lines = headers(&configured, 1);
         for line in [

@@ -12,7 +12,7 @@ mod sign;
 
 pub(crate) use self::attempt_result::AttemptResult;
 pub(crate) use self::endpoint::Endpoint;
-pub(crate) use self::event_parts::EventParts;
+pub(crate) use self::event_parts::{EventParts, RequestEvent};
 pub use self::excerpt::RESPONSE_KEPT;
 pub(crate) use self::excerpt::legible;
 pub(crate) use self::format::masked_body;
@@ -20,4 +20,6 @@ pub use self::format::{CLOUD_EVENT_TYPE, GENERIC_CLOUD_EVENT_TYPE};
 pub(crate) use self::headers::AttemptInfo;
 pub use self::outcome::{Verdict, classify};
 pub(crate) use self::request_template::RequestTemplate;
-pub use self::sign::{WEBHOOK_ATTEMPT, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+pub use self::sign::{
+    WEBHOOK_ATTEMPT, WEBHOOK_EVENT_IDS, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP,
+};

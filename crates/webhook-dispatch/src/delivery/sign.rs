@@ -6,12 +6,15 @@ use http::HeaderName;
 use standardwebhooks::Webhook;
 use webhook_config::Signing;
 
-/// The header with an event's id, the same over retries, restarts and targets.
+/// The header with the id of a request's event, or of its batch: the same over retries, restarts and
+/// targets.
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 /// The header with the time of the attempt, in seconds since the epoch.
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 /// The header with one signature for each secret, separated by spaces.
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// The headers with the ids of a batch's events, in the order of the body, if the body has none.
+pub const WEBHOOK_EVENT_IDS: HeaderName = HeaderName::from_static("webhook-event-ids");
 /// The header with the number of the attempt, from 1.
 pub const WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static("webhook-attempt");
 

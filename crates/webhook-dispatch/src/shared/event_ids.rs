@@ -1,4 +1,4 @@
-//! The ids of events: `webhook-id` in requests.
+//! The ids of events and of batches: `webhook-id` in requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use webhook_queue::EventId;
@@ -31,21 +31,45 @@ impl EventIds {
     }
 }
 
+/// The id of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchId([u8; 16]);
+
+/// The id of a batch of these events in this order: the same over retries, restarts and workers, and another
+/// one for any other events or order.
+pub(crate) fn batch_id(events: impl Iterator<Item = EventId>) -> BatchId {
+    let mut hash = hmac_sha256::Hash::new();
+    for event in events {
+        hash.update(event.0);
+    }
+    let hash = hash.finalize();
+    BatchId(*hash.first_chunk().expect("a hash has 32 bytes"))
+}
+
 /// An event's id as receivers see it in `webhook-id`: `evt_` and 32 hexadecimal digits.
 #[must_use]
 pub fn webhook_id(id: EventId) -> String {
     WebhookIdText::new(id).as_str().to_owned()
 }
 
-/// The text of [`webhook_id`], without an allocation.
+/// The text of a `webhook-id`, without an allocation: [`webhook_id`] of an event; `bat_` and 32 hexadecimal
+/// digits of a batch.
 #[derive(Debug)]
 pub(crate) struct WebhookIdText([u8; 36]);
 
 impl WebhookIdText {
     pub(crate) fn new(id: EventId) -> WebhookIdText {
+        WebhookIdText::hex(*b"evt_00000000000000000000000000000000", id.0)
+    }
+
+    pub(crate) fn of_batch(id: BatchId) -> WebhookIdText {
+        WebhookIdText::hex(*b"bat_00000000000000000000000000000000", id.0)
+    }
+
+    /// Replaces the zeros by the digits of an id.
+    fn hex(mut text: [u8; 36], id: [u8; 16]) -> WebhookIdText {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = *b"evt_00000000000000000000000000000000";
-        for (digits, byte) in text[4..].chunks_exact_mut(2).zip(id.0) {
+        for (digits, byte) in text[4..].chunks_exact_mut(2).zip(id) {
             digits[0] = HEX[usize::from(byte >> 4)];
             digits[1] = HEX[usize::from(byte & 15)];
         }
@@ -87,5 +111,18 @@ mod tests {
             parse_webhook_id("evt_+0000000000000000000000000000000"),
             None
         );
+    }
+
+    #[test]
+    fn a_batch_has_an_id_of_its_own_events_in_their_order() {
+        let of = |ids: &[u8]| batch_id(ids.iter().map(|id| EventId([*id; 16])));
+        assert_eq!(of(&[1, 2]), of(&[1, 2]));
+        for others in [&[2, 1][..], &[1], &[1, 2, 3], &[1, 3]] {
+            assert_ne!(of(&[1, 2]), of(others));
+        }
+        // SHA-256 of the ids, so that other workers and versions agree.
+        let text = WebhookIdText::of_batch(of(&[1, 2]));
+        assert_eq!(text.as_str(), "bat_f03f702d6016a19c16ff011ea60a8f81");
+        assert_eq!(parse_webhook_id(text.as_str()), None);
     }
 }

@@ -1,6 +1,6 @@
 //! A sender: a thread that makes a target's attempts, one at a time, and blocks on each.
 
-use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, EventParts, Verdict};
+use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, EventParts, RequestEvent, Verdict};
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Request, Transport, TransportError};
 use crate::shared::clock::epoch_ms;
@@ -173,7 +173,7 @@ fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job
     let result = catch_unwind(AssertUnwindSafe(|| {
         let result = send(number, endpoint, state, &job.due, started_at);
         let (target, mask) = (endpoint.target(), &endpoint.template.mask);
-        AttemptResult::of(target.format(), mask, &result)
+        AttemptResult::of(target.format(), mask, 1, &result)
     }));
     let mut result = result.unwrap_or_else(|panic| {
         // The transport's state is unknown after a panic.
@@ -204,17 +204,19 @@ fn send(
         None => transport.insert(endpoint.transport(number)?),
     };
     let info = AttemptInfo {
-        id: due.delivery.id,
         attempt: due.delivery.attempts.saturating_add(1),
-        accepted_at: due.delivery.accepted_at,
         started_at,
     };
-    let event = EventParts {
-        body: &due.content.body,
-        key: event_key(&due.key),
-        attributes: due.content.attributes(),
+    let event = RequestEvent {
+        parts: EventParts {
+            body: &due.content.body,
+            key: event_key(&due.key),
+            attributes: due.content.attributes(),
+        },
+        id: due.delivery.id,
+        accepted_at: due.delivery.accepted_at,
     };
-    let body = endpoint.template.prepare(event, &info, lines)?;
+    let body = endpoint.template.prepare(&[event], &info, lines)?;
     transport.send(Request {
         headers: lines,
         body: &body,

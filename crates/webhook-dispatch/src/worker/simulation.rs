@@ -250,7 +250,7 @@ impl<'a> Simulation<'a> {
                 due,
                 permit,
                 guard: SlotGuard::SOLE,
-                result: AttemptResult::of(Format::Aurora, &SecretMask::default(), &result),
+                result: AttemptResult::of(Format::Aurora, &SecretMask::default(), 1, &result),
                 started_at: 0,
                 took,
             };

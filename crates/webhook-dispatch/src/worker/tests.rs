@@ -619,6 +619,7 @@ impl World {
                 status: Some(status),
                 retry_after: (how == How::RetryAfter).then(|| b"1".to_vec()),
                 response: String::new(),
+                taken: Vec::new(),
                 stopped: false,
                 stale: false,
             },

@@ -2,8 +2,9 @@
 //!
 //! An event that came in as a CloudEvent is stored in the JSON format. It keeps its own attributes.
 
-use crate::delivery::event_parts::EventParts;
+use crate::delivery::event_parts::{EventParts, RequestEvent};
 use crate::http::header_lines::HeaderLines;
+use crate::shared::event_ids::WebhookIdText;
 use crate::shared::rfc3339;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +23,9 @@ pub const CLOUD_EVENT_TYPE: &str = "org.apache.aurora.task.state-change";
 /// The `type` of the CloudEvents of all other events.
 pub const GENERIC_CLOUD_EVENT_TYPE: &str = "webhookd.task.state-change";
 
+/// The usual bytes of an envelope around an event.
+pub(super) const AROUND: usize = 400;
+
 /// The headers with a CloudEvent's attributes in binary mode.
 pub(super) const ATTRIBUTES: [HeaderName; 6] = [
     HeaderName::from_static("ce-specversion"),
@@ -35,15 +39,15 @@ pub(super) const ATTRIBUTES: [HeaderName; 6] = [
 /// Makes the body of a CloudEvent in binary mode, and adds its attributes.
 pub(super) fn binary<'a>(
     target: &Target,
-    event: EventParts<'a>,
-    id: &str,
-    accepted_at: u64,
+    event: &RequestEvent<'a>,
     headers: &mut HeaderLines,
 ) -> Result<Cow<'a, [u8]>, RenderError> {
-    if let Some(own) = OwnAttributes::of(event) {
+    if let Some(own) = OwnAttributes::of(event.parts) {
         return Ok(own.binary(target, headers));
     }
-    let about = About::of(target, event, id, accepted_at)?;
+    let id = WebhookIdText::new(event.id);
+    let id = id.as_str();
+    let about = About::of(target, event.parts, id, event.accepted_at)?;
     let values = [
         Some("1.0"),
         Some(id),
@@ -57,20 +61,44 @@ pub(super) fn binary<'a>(
             push_escaped(headers, name, value);
         }
     }
-    Ok(event.body.into())
+    Ok(event.parts.body.into())
 }
 
 /// Makes the body of a CloudEvent in structured mode.
 pub(super) fn structured<'a>(
     target: &Target,
-    event: EventParts<'a>,
-    id: &str,
-    accepted_at: u64,
+    event: &RequestEvent<'a>,
 ) -> Result<Cow<'a, [u8]>, RenderError> {
-    if OwnAttributes::of(event).is_some() {
-        return Ok(event.body.into());
+    if OwnAttributes::of(event.parts).is_some() {
+        return Ok(event.parts.body.into());
     }
-    let about = About::of(target, event, id, accepted_at)?;
+    let mut body = Vec::with_capacity(event.parts.body.len() + AROUND);
+    write_envelope(target, event, &mut body)?;
+    Ok(body.into())
+}
+
+/// Adds an event to a batch.
+pub(super) fn write(
+    target: &Target,
+    event: &RequestEvent<'_>,
+    body: &mut Vec<u8>,
+) -> Result<(), RenderError> {
+    if OwnAttributes::of(event.parts).is_some() {
+        body.extend_from_slice(event.parts.body);
+        return Ok(());
+    }
+    write_envelope(target, event, body)
+}
+
+/// Adds an event in an envelope of its attributes.
+fn write_envelope(
+    target: &Target,
+    event: &RequestEvent<'_>,
+    body: &mut Vec<u8>,
+) -> Result<(), RenderError> {
+    let id = WebhookIdText::new(event.id);
+    let id = id.as_str();
+    let about = About::of(target, event.parts, id, event.accepted_at)?;
     let attributes = Attributes {
         specversion: "1.0",
         id,
@@ -80,13 +108,13 @@ pub(super) fn structured<'a>(
         time: &about.time,
         datacontenttype: "application/json",
     };
-    let mut body = serde_json::to_vec(&attributes).expect("a struct of strings is always JSON");
+    serde_json::to_writer(&mut *body, &attributes).expect("a struct of strings is always JSON");
     // The bytes are copied: a parser might change the digits of numbers.
     body.pop();
     body.extend_from_slice(br#","data":"#);
-    body.extend_from_slice(event.body);
+    body.extend_from_slice(event.parts.body);
     body.push(b'}');
-    Ok(body.into())
+    Ok(())
 }
 
 #[derive(Serialize)]

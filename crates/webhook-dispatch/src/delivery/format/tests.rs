@@ -3,6 +3,7 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 use webhook_config::{TargetBuilder, TargetUrl};
 use webhook_event::{CloudEventTemplate, Template};
+use webhook_queue::EventId;
 
 const EVENT: &str = r#"{"task":{"assignedTask":{"taskId":"www-data-prod-hello-0-\u00fc","task":{"job":{"role":"www-data","environment":"prod","name":"hello world"}}},"status":"RUNNING","taskEvents":[{"timestamp":1451606400007,"status":"RUNNING"}]},"oldState":{"value":"STARTING"}}"#;
 
@@ -16,12 +17,26 @@ fn target(format: Format) -> TargetBuilder {
     }
 }
 
+/// An event of a request.
+fn numbered(number: u128, parts: EventParts<'_>) -> RequestEvent<'_> {
+    RequestEvent {
+        parts,
+        id: EventId(number.to_be_bytes()),
+        accepted_at: 1_000,
+    }
+}
+
 /// The request for an event: its headers, an empty line, and its body.
-fn requested(target: &Target, event: EventParts<'_>) -> String {
+fn requested(target: &Target, parts: EventParts<'_>) -> String {
+    requested_together(target, &[numbered(1, parts)])
+}
+
+/// The request for some events.
+fn requested_together(target: &Target, events: &[RequestEvent<'_>]) -> String {
     let mut headers = target.headers().clone();
     prepare(target.format(), &mut headers);
     let mut headers = HeaderLines::from(&headers);
-    let encoded = encode(target, event, "evt_1", 1_000, &mut headers).unwrap();
+    let encoded = encode(target, events, &mut headers).unwrap();
     let mut text = String::new();
     let mut lines: Vec<String> = headers
         .iter()
@@ -86,7 +101,7 @@ fn binary_cloudevents_have_their_attributes_in_headers_and_the_event_in_the_body
     let (head, body) = text.split_once("\n\n").unwrap();
     assert_eq!(body, EVENT);
     expect![[r#"
-        ce-id: evt_1
+        ce-id: evt_00000000000000000000000000000001
         ce-source: /aurora/jobs/www-data/prod/hello%2520world
         ce-specversion: 1.0
         ce-subject: www-data-prod-hello-0-%C3%BC
@@ -105,7 +120,7 @@ fn structured_cloudevents_hold_the_event_byte_for_byte() {
         "content-type: application/cloudevents+json; charset=UTF-8"
     );
     let attributes = body.strip_suffix(&format!(r#","data":{EVENT}}}"#)).unwrap();
-    expect![[r#"{"specversion":"1.0","id":"evt_1","source":"/aurora/jobs/www-data/prod/hello%20world","type":"org.apache.aurora.task.state-change","subject":"www-data-prod-hello-0-ü","time":"2016-01-01T00:00:00.007Z","datacontenttype":"application/json""#]]
+    expect![[r#"{"specversion":"1.0","id":"evt_00000000000000000000000000000001","source":"/aurora/jobs/www-data/prod/hello%20world","type":"org.apache.aurora.task.state-change","subject":"www-data-prod-hello-0-ü","time":"2016-01-01T00:00:00.007Z","datacontenttype":"application/json""#]]
         .assert_eq(attributes);
 }
 
@@ -117,7 +132,7 @@ fn an_event_without_a_task_id_or_a_time_has_no_subject_and_the_time_of_its_accep
         expect![[r#"
             content-type: application/cloudevents+json; charset=UTF-8
 
-            {"specversion":"1.0","id":"evt_1","source":"/aurora/jobs///","type":"org.apache.aurora.task.state-change","time":"1970-01-01T00:00:01Z","datacontenttype":"application/json","data":{"task":{"assignedTask":{"taskId":""}}}}"#]],
+            {"specversion":"1.0","id":"evt_00000000000000000000000000000001","source":"/aurora/jobs///","type":"org.apache.aurora.task.state-change","time":"1970-01-01T00:00:01Z","datacontenttype":"application/json","data":{"task":{"assignedTask":{"taskId":""}}}}"#]],
     );
 }
 
@@ -138,80 +153,7 @@ fn configured_attributes_are_replaced() {
     headers.insert("ce-id", HeaderValue::from_static("configured"));
     let text = sent(Format::CloudEventsBinary, EVENT, headers);
     assert_eq!(text.matches("ce-id").count(), 1, "{text}");
-    assert!(text.contains("ce-id: evt_1\n"), "{text}");
-}
-
-fn receipt(body: &str) -> Result<(), (Outcome, Verdict, String)> {
-    let answer = Answer {
-        status: 200,
-        retry_after: None,
-        body: body.as_bytes().to_vec(),
-        complete: true,
-    };
-    check_response(Format::KafkaRestV2, &answer)
-}
-
-#[test]
-fn a_record_with_an_offset_was_accepted() {
-    let accepted = r#"{"offsets":[{"partition":1,"offset":100,"error_code":null,"error":null}],"key_schema_id":null}"#;
-    assert_eq!(receipt(accepted), Ok(()));
-    assert_eq!(
-        receipt(r#"{"offsets":[{"partition":1,"offset":100}]}"#),
-        Ok(())
-    );
-}
-
-#[test]
-fn a_2xx_whose_body_reports_a_failed_record_is_a_failure() {
-    for body in [
-        r#"{"offsets":[{"partition":null,"offset":null,"error_code":50003,"error":"timed out"}]}"#,
-        r#"{"offsets":[{"offset":1},{"error_code":1}]}"#,
-        r#"{"offsets":[{"error":"broken"}]}"#,
-        r#"{"offsets":[{"message":"broken"}]}"#,
-        r#"{"offsets":[]}"#,
-        r"{}",
-        "",
-        "<html>",
-        r#"{"offsets":[{"error_code":null"#,
-    ] {
-        let (outcome, verdict, detail) = receipt(body).unwrap_err();
-        assert_eq!((outcome, verdict), (Outcome::RecordError, Verdict::Failed));
-        assert!(!detail.is_empty());
-    }
-}
-
-#[test]
-fn the_reason_of_a_failed_record_is_told_in_either_dialect() {
-    for name in ["error", "message"] {
-        let body = format!(r#"{{"offsets":[{{"error_code":500,"{name}":"too large"}}]}}"#);
-        let (_, _, detail) = receipt(&body).unwrap_err();
-        assert_eq!(detail, "the record was rejected: error_code 500: too large");
-    }
-}
-
-#[test]
-fn a_204_needs_no_receipt() {
-    let answer = Answer {
-        status: 204,
-        retry_after: None,
-        body: Vec::new(),
-        complete: true,
-    };
-    assert_eq!(check_response(Format::KafkaRestV2, &answer), Ok(()));
-}
-
-#[test]
-fn the_body_of_an_answer_counts_for_kafka_alone() {
-    let answer = Answer {
-        status: 200,
-        retry_after: None,
-        body: Vec::new(),
-        complete: true,
-    };
-    for &format in Format::ALL {
-        let accepted = check_response(format, &answer).is_ok();
-        assert_eq!(accepted, format != Format::KafkaRestV2);
-    }
+    assert!(text.contains("ce-id: evt_0000"), "{text}");
 }
 
 const SLURM: &str = r#"{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}"#;
@@ -234,12 +176,12 @@ fn an_event_of_another_scheduler_has_its_own_attributes() {
     expect![[r#"
         content-type: application/cloudevents+json; charset=UTF-8
 
-        {"specversion":"1.0","id":"evt_1","source":"/slurm/jobs/long%20run/al%2Fice","type":"webhookd.task.state-change","subject":"17","time":"2016-01-01T00:00:00.007Z","datacontenttype":"application/json","data":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&target, slurm(ATTRIBUTES)));
+        {"specversion":"1.0","id":"evt_00000000000000000000000000000001","source":"/slurm/jobs/long%20run/al%2Fice","type":"webhookd.task.state-change","subject":"17","time":"2016-01-01T00:00:00.007Z","datacontenttype":"application/json","data":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&target, slurm(ATTRIBUTES)));
     // Of the default input, without a job and a time.
     expect![[r#"
         content-type: application/cloudevents+json; charset=UTF-8
 
-        {"specversion":"1.0","id":"evt_1","source":"/jobs","type":"webhookd.task.state-change","subject":"17","time":"1970-01-01T00:00:01Z","datacontenttype":"application/json","data":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&target, slurm(r#"{"state":"FAILED"}"#)));
+        {"specversion":"1.0","id":"evt_00000000000000000000000000000001","source":"/jobs","type":"webhookd.task.state-change","subject":"17","time":"1970-01-01T00:00:01Z","datacontenttype":"application/json","data":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&target, slurm(r#"{"state":"FAILED"}"#)));
 }
 
 #[test]
@@ -355,11 +297,11 @@ fn a_template_makes_the_body() {
     expect![[r#"
         content-type: application/json
 
-        {"text":"17 FAILED  long run/al/ice evt_1 2016-01-01T00:00:00.007Z slurm","whole":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&built, slurm(ATTRIBUTES)));
+        {"text":"17 FAILED  long run/al/ice evt_00000000000000000000000000000001 2016-01-01T00:00:00.007Z slurm","whole":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}"#]].assert_eq(&requested(&built, slurm(ATTRIBUTES)));
     let aurora = EventParts { body: br#"{"task":{"assignedTask":{"taskId":"t","task":{"job":{"role":"r","environment":"e","name":"n"}}},"status":"LOST"},"oldState":{"value":"RUNNING"}}"#, ..EventParts::default() };
     let text = requested(&built, aurora);
     assert!(
-        text.contains(r#""text":"t LOST RUNNING r/e/n evt_1  ""#),
+        text.contains(r#""text":"t LOST RUNNING r/e/n evt_00000000000000000000000000000001  ""#),
         "{text}"
     );
 }
@@ -377,8 +319,8 @@ fn a_body_over_the_bound_cannot_be_sent() {
         body: event.as_bytes(),
         ..EventParts::default()
     };
-    let error = encode(&target, parts, "evt_1", 0, &mut HeaderLines::new()).unwrap_err();
-    assert_eq!(error.to_string(), "the body is longer than 1024 bytes");
+    let error = encode(&target, &[numbered(1, parts)], &mut HeaderLines::new()).unwrap_err();
+    assert_eq!(error, "the body is longer than 1024 bytes");
 }
 
 #[test]
@@ -394,4 +336,112 @@ fn a_record_is_keyed_by_the_events_key() {
         ..slurm(ATTRIBUTES)
     };
     assert!(requested(&target, keyless).contains(r#"{"records":[{"key":null,"#));
+}
+
+const HOSTILE: &str = "{\"task\":{},\r\n \"x\": \"a\\nb\"}\n";
+
+#[test]
+fn a_line_of_ndjson_has_one_event_whatever_white_space_it_has() {
+    let parts = |body: &'static str| EventParts {
+        body: body.as_bytes(),
+        ..EventParts::default()
+    };
+    let target = target(Format::Ndjson).build().unwrap();
+    let several = [
+        numbered(1, parts(HOSTILE)),
+        numbered(2, parts("{\"n\": 1.50}")),
+    ];
+    expect![[r#"
+        content-type: application/x-ndjson
+
+        {"task":{},   "x": "a\nb"} 
+        {"n": 1.50}
+    "#]]
+    .assert_eq(&requested_together(&target, &several));
+    assert!(requested(&target, parts("{}")).ends_with("\n\n{}\n"));
+}
+
+#[test]
+fn a_json_array_holds_the_events_byte_for_byte() {
+    let parts = |body: &'static str| EventParts {
+        body: body.as_bytes(),
+        ..EventParts::default()
+    };
+    let target = target(Format::JsonArray).build().unwrap();
+    let several = [
+        numbered(1, parts(HOSTILE)),
+        numbered(2, parts("{\"n\": 1.50}")),
+    ];
+    let text = requested_together(&target, &several);
+    let expected = format!("content-type: application/json\n\n[{HOSTILE},{{\"n\": 1.50}}]");
+    assert_eq!(text, expected);
+    assert!(requested(&target, parts("{}")).ends_with("\n\n[{}]"));
+}
+
+#[test]
+fn a_batch_of_cloudevents_is_an_array_of_structured_ones() {
+    let own = r#"{"specversion":"1.0","id":"own","source":"/s","type":"t","data": {"n": 1.50}}"#;
+    let own = EventParts {
+        body: own.as_bytes(),
+        key: b"k",
+        attributes: br#"{"input":"ce"}"#,
+    };
+    let aurora = EventParts {
+        body: EVENT.as_bytes(),
+        ..EventParts::default()
+    };
+    let of = |format| target(format).build().unwrap();
+    let (batched, structured) = (
+        of(Format::CloudEventsBatch),
+        of(Format::CloudEventsStructured),
+    );
+    let events = [
+        numbered(1, aurora),
+        numbered(2, own),
+        numbered(3, slurm(ATTRIBUTES)),
+    ];
+    let bodies: Vec<String> = events
+        .iter()
+        .map(|event| {
+            let text = requested_together(&structured, &[*event]);
+            text.split_once("\n\n").unwrap().1.to_owned()
+        })
+        .collect();
+    assert!(bodies[2].contains(r#""id":"evt_00000000000000000000000000000003""#));
+    assert_eq!(
+        requested_together(&batched, &events),
+        format!(
+            "content-type: application/cloudevents-batch+json; charset=UTF-8\n\n[{}]",
+            bodies.join(",")
+        )
+    );
+    let one = requested(&batched, aurora);
+    assert!(one.ends_with(&format!("\n\n[{}]", bodies[0])), "{one}");
+}
+
+#[test]
+fn a_request_to_kafka_has_a_record_for_each_event() {
+    let target = target(Format::KafkaRestV2).build().unwrap();
+    let aurora = EventParts {
+        body: br#"{"task":{"assignedTask":{"taskId":"a"}}}"#,
+        ..EventParts::default()
+    };
+    let events = [numbered(1, aurora), numbered(2, slurm(ATTRIBUTES))];
+    let text = requested_together(&target, &events);
+    expect![[r#"{"records":[{"key":"a","value":{"task":{"assignedTask":{"taskId":"a"}}}},{"key":"17","value":{"jobid":17,"partition":"long run","state":"FAILED","n":1.50}}]}"#]]
+        .assert_eq(text.split_once("\n\n").unwrap().1);
+}
+
+#[test]
+fn a_format_without_room_for_several_events_refuses_them() {
+    let parts = EventParts {
+        body: EVENT.as_bytes(),
+        ..EventParts::default()
+    };
+    for &format in Format::ALL {
+        let target = target(format).build().unwrap();
+        let several = [numbered(1, parts), numbered(2, parts)];
+        let encoded = encode(&target, &several, &mut HeaderLines::new());
+        assert_eq!(encoded.is_ok(), format.can_batch(), "{encoded:?}");
+    }
 }
