@@ -95,8 +95,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "bench",
-        may_use: "anyhow bytes clap http http-body-util hyper hyper-util plotters postgres \
-                  reqwest rustix serde serde_json tempfile testkit tokio",
+        may_use: "anyhow bytes clap http http-body-util hyper hyper-util memchr plotters \
+                  postgres reqwest rustix serde serde_json tempfile testkit tokio",
         must_not_reach: &[],
     },
     Rule {

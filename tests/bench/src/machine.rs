@@ -5,9 +5,6 @@ use std::fs::read_to_string;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A machine that does more than this beside is not idle.
-const IDLE: f64 = 0.3;
-
 /// The machine in one line: figures without it say nothing.
 pub(crate) fn describe() -> String {
     let parts = parts().map(|(name, value)| format!("{name} {value}"));
@@ -87,11 +84,4 @@ pub(crate) fn version(program: &str, argument: &str) -> Option<String> {
     let output = command.arg(argument).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().next().map(|line| line.trim().to_owned())
-}
-
-/// What speaks against the figures, if anything.
-pub(crate) fn warning() -> Option<String> {
-    let load = load();
-    let busy: f64 = load.split(' ').next()?.parse().ok()?;
-    (busy > IDLE).then(|| format!("the machine was not idle: its load average was {load}"))
 }

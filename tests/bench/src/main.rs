@@ -9,6 +9,7 @@ mod compare;
 mod figures;
 mod machine;
 mod measure;
+mod other_load;
 mod postgres;
 mod receiver;
 mod tool;

@@ -19,10 +19,12 @@ pub(crate) struct Receiver {
     pub(crate) url: String,
 }
 
-/// The requests of a measurement.
+/// The events of a measurement.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Expected {
-    pub(crate) requests: u64,
+    pub(crate) events: u64,
+    /// Whether a body holds an event in each line, and not one event.
+    pub(crate) lines: bool,
     /// How long each answer takes.
     pub(crate) delay_ms: u64,
     /// Bodies have stamps, and the latency counts after this many.
@@ -65,15 +67,16 @@ impl Receiver {
         let skip = expected
             .warm_up
             .map_or("-".to_owned(), |skip| skip.to_string());
+        let bodies = if expected.lines { "lines" } else { "event" };
         let Expected {
-            requests, delay_ms, ..
+            events, delay_ms, ..
         } = expected;
-        let said: String = self.ask(&format!("begin {requests} {delay_ms} {skip}"))?;
+        let said: String = self.ask(&format!("begin {events} {delay_ms} {skip} {bodies}"))?;
         ensure!(said == "begun", "the receiver said {said}");
         Ok(())
     }
 
-    /// Waits for the goal, for a while; how many came.
+    /// Waits for the goal, for a while; how many events came.
     pub(crate) fn wait(&mut self, longest: Duration) -> Result<u64> {
         self.ask(&format!("await {}", longest.as_millis()))
     }

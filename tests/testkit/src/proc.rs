@@ -51,7 +51,11 @@ fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
+/// Ticks of the system's clock in a second, in which it counts processor time.
+pub fn ticks_per_second() -> u64 {
+    rustix::param::clock_ticks_per_second().max(1)
+}
+
 fn ticks(ticks: u64) -> Duration {
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    Duration::from_secs_f64(ticks as f64 / per_second as f64)
+    Duration::from_secs_f64(ticks as f64 / ticks_per_second() as f64)
 }

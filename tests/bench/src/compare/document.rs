@@ -6,6 +6,7 @@ use super::part::Part;
 use super::plot::{Bar, Line, bars, lines};
 use super::results::{Dimension, Point, Results, Sample};
 use super::statistics::{Spread, exponent, growth, shown};
+use crate::postgres;
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,13 +37,22 @@ pub(super) fn tables(results: &Results) -> String {
         aim_table(results),
         rate_table(results),
         latency_table(results),
+        memory_table(results),
+        postgres_table(results),
     ] {
         text.push_str(&table);
         text.push('\n');
     }
     for dimension in &results.scale {
-        text.push_str(&format!("{}\n{}\n", dimension.name, scale_table(dimension)));
-        text.push_str(&format!("{}\n\n", verdict(dimension)));
+        let parts = [
+            dimension.name.clone(),
+            scale_table(dimension),
+            verdict(dimension),
+        ];
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            text.push_str(part);
+            text.push('\n');
+        }
     }
     text
 }
@@ -67,6 +77,8 @@ fn rendered(results: &Results) -> String {
         ("aims", aim_table(results)),
         ("rates", rate_table(results)),
         ("latency", latency_table(results)),
+        ("memory", memory_table(results)),
+        ("postgres", postgres_table(results)),
         ("scale", scale_sections(results)),
         ("machine", table("what | which", machine)),
         ("rounds", results.rounds.to_string()),
@@ -77,14 +89,14 @@ fn rendered(results: &Results) -> String {
     ];
     let mut text = TEMPLATE.to_owned();
     for (name, value) in values {
-        text = text.replace(&format!("{{{{{name}}}}}"), value.trim_end());
+        text = text.replace(&format!("{{{{{name}}}}}"), value.trim());
     }
     text
 }
 
 fn aim_table(results: &Results) -> String {
     let rows = aims(results).into_iter().map(|aim| {
-        let verdict = aim.verdict().to_owned();
+        let verdict = aim.verdict().text().to_owned();
         vec![aim.name.clone(), aim.wanted(), aim.found(), verdict]
     });
     table("aim | wanted | measured: median (min to max) | ", rows)
@@ -97,33 +109,87 @@ fn middle(spread: Option<Spread>) -> String {
 
 fn rate_table(results: &Results) -> String {
     let rows = Part::RATES.iter().filter_map(|&part| {
-        let mut row = vec![part.title().to_owned()];
-        if let Some(why) = results.skipped.get(&part) {
-            row.push(why.clone());
-            row.resize(6, String::new());
+        let why = results.skipped.get(&part).or(results.failed.get(&part));
+        if let Some(why) = why {
+            let mut row = vec![part.title().to_owned(), why.clone()];
+            row.resize(9, String::new());
             return Some(row);
         }
+        let mut row = vec![name(results, part)];
         row.push(results.spread(part, |sample| sample.rate)?.text(""));
-        row.push(middle(results.ratio(part, Part::Bare)));
-        row.push(middle(results.spread(part, |sample| sample.sender_us)));
+        let (rate, cost) = (Sample::rate, Sample::sender_us);
+        row.push(middle(results.ratio(part, Part::Bare, rate)));
+        row.push(middle(results.spread(part, cost)));
+        let beside = results.ratio(part, Part::Bare, cost);
+        row.push(beside.map_or("–".to_owned(), |spread| spread.text("")));
         row.push(middle(results.spread(part, |sample| sample.receiver_us)));
+        let feeder = results.spread(part, |sample| sample.feeder_us);
+        row.push(middle(feeder.filter(|spread| spread.max > 0.0)));
         row.push(middle(results.spread(part, |sample| sample.peak_mib)));
+        row.push(middle(results.spread(part, |sample| sample.other_load)));
         Some(row)
     });
     table(
-        "sender | requests/s: median (min to max) | of the ceiling | processor µs each | \
-         the receiver's | RssAnon MiB, at most",
+        "sender | events/s: median (min to max) | of bare sockets | processor µs each | beside \
+         bare sockets: median (min to max) | the receiver's | the feeder's | RssAnon MiB, at most \
+         | other load, %",
         rows,
     )
 }
 
+/// The title, with the number of events in a request where there are several.
+fn name(results: &Results, part: Part) -> String {
+    let title = part.title();
+    match results.spread(part, |sample| sample.per_request) {
+        Some(events) if events.max > 1.0 => format!("{title} (mean {:.0})", events.median),
+        _ => title.to_owned(),
+    }
+}
+
 fn latency_table(results: &Results) -> String {
     let rows = results.latencies.iter().map(|latency| {
-        let mut row = vec![latency.part.title().to_owned(), shown(latency.rate)];
-        row.extend((0..5).map(|which| middle(latency.spread(which))));
+        let mut row = vec![latency.part.title().to_owned()];
+        row.push(format!(
+            "{} (1/{:.0})",
+            shown(latency.rate),
+            1.0 / latency.share
+        ));
+        row.extend(
+            (0..5).map(|which| middle(latency.spread(|paced| f64::from(paced.added_us[which])))),
+        );
+        row.push(middle(latency.spread(|paced| paced.sender_us)));
+        row.push(middle(latency.cost_ratio()));
+        row.push(middle(latency.spread(|paced| paced.other_load)));
         row
     });
-    table("µs | events/s | p50 | p90 | p99 | p99.9 | most", rows)
+    table(
+        "µs added | events/s (of the highest rate) | p50 | p90 | p99 | p99.9 | most | processor µs \
+         each | beside the highest rate | other load, %",
+        rows,
+    )
+}
+
+fn memory_table(results: &Results) -> String {
+    let targets = results.memory.first().map(|memory| memory.targets as f64);
+    let figures = [
+        results.memory(|memory| memory.idle_mib),
+        results.memory(|memory| memory.loaded_mib),
+    ];
+    let row = targets.map(|targets| {
+        let text = |spread: Option<Spread>| spread.map_or("–".to_owned(), |it| it.text(""));
+        let figures = figures.map(text);
+        [vec![shown(targets)], figures.to_vec()].concat()
+    });
+    table("targets | RssAnon MiB, idle | under load", row.into_iter())
+}
+
+fn postgres_table(results: &Results) -> String {
+    let skipped = results.skipped.get(&Part::Postgres);
+    let why = skipped.or(results.failed.get(&Part::Postgres));
+    let why = why.map_or("Not measured in this run.\n".to_owned(), |why| {
+        format!("{why}\n")
+    });
+    results.postgres.as_ref().map_or(why, postgres::tables)
 }
 
 fn scale_sections(results: &Results) -> String {
@@ -151,20 +217,25 @@ fn scale_table(dimension: &Dimension) -> String {
             shown(1e6 / sample.rate),
             shown(sample.sender_us),
             shown(sample.peak_mib),
+            shown(sample.other_load),
         ]
     });
     let has_second = dimension.points.iter().any(|point| point.beside.is_some());
     let answers = if has_second { "answers after" } else { "" };
     let head = format!(
         "{} | {answers} | deliveries/s | µs each, by the clock | processor µs each | \
-         RssAnon MiB, at most",
+         RssAnon MiB, at most | other load, %",
         dimension.name
     );
     table(&head, rows)
 }
 
-/// Whether the cost of all n grows worse than n log n, by its ends, and the power that fits.
+/// Whether the cost of all n grows worse than n log n, by its ends, and the power that fits; of
+/// what there are n of, and not of how many are under way at once.
 fn verdict(dimension: &Dimension) -> String {
+    if ["concurrency", "connections", "ingest tasks"].contains(&&*dimension.name) {
+        return String::new();
+    }
     let lines = besides(dimension).into_iter().filter_map(|beside| {
         let points = total_cost(dimension, beside);
         let (grew, allowed) = growth(&points)?;
@@ -241,7 +312,7 @@ fn drawn(results: &Results) -> Vec<(String, String)> {
 }
 
 fn scale_plot_name(dimension: &Dimension) -> String {
-    format!("scale-{}.svg", dimension.name)
+    format!("scale-{}.svg", dimension.name.replace(' ', "-"))
 }
 
 fn scale_plot(dimension: &Dimension) -> String {

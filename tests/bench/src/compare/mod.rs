@@ -5,10 +5,14 @@
 //! within a run. The document is written from what was measured and from nothing else.
 
 mod aims;
+mod connections;
 mod document;
 mod drain;
+mod ingest;
 mod latency;
+mod memory;
 mod part;
+mod plan;
 mod plot;
 mod results;
 mod rounds;
@@ -24,6 +28,7 @@ use crate::receiver::Receiver;
 use crate::{Subject, say};
 use anyhow::{Context, Result};
 use part::Part;
+use plan::Plan;
 use results::Results;
 use session::Session;
 use std::path::{Path, PathBuf};
@@ -36,9 +41,13 @@ pub(crate) const TASKS: u32 = 5_000;
 /// Measure everything side by side, and write docs/benchmarks.md
 ///
 /// Builds the released webhookd and the programs that it is compared with, and measures them in
-/// turns. What is installed of wrk and syslog-ng is measured, too. A whole run writes the
+/// turns. wrk, syslog-ng and PostgreSQL are measured if they are installed. A whole run writes the
 /// document, its plots and its figures into the folder of --out; with --quick, or with only some
 /// of the parts, they go into target/bench.
+///
+/// The aims are ratios within a round: of processor time beside that of bare sockets, and of
+/// rates. An aim is met if the median of the rounds meets it, missed within the spread if only
+/// some rounds meet it, and missed if even the best round misses it.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_precedence_over_arg = true)]
 pub(crate) struct BenchArgs {
@@ -77,7 +86,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Exit 1 when an aim is missed
+    /// Exit 1 when even the best round misses an aim, or when a part fails
     #[arg(long)]
     check: bool,
 
@@ -143,10 +152,15 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         results.minutes,
         written.display()
     ));
-    let missed = aims::aims(&results)
-        .iter()
-        .any(|aim| aim.met() == Some(false));
-    Ok(if args.check && missed {
+    let missed = aims::missed(&results);
+    for aim in &missed {
+        say(&format!("MISSED {aim}"));
+    }
+    for (part, why) in &results.failed {
+        say(&format!("FAILED {}: {why}", part.title()));
+    }
+    let is_good = missed.is_empty() && results.failed.is_empty();
+    Ok(if args.check && !is_good {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -169,7 +183,7 @@ fn measure(args: &BenchArgs) -> Result<Results> {
         webhookd,
         folder,
     };
-    let plan = rounds::Plan {
+    let plan = Plan {
         parts: args.wanted(),
         quick: args.quick,
         rounds: args.rounds.unwrap_or(if args.quick { 1 } else { 5 }),

@@ -20,9 +20,11 @@ pub(super) enum Part {
     BestEffort,
     /// webhookd, every event on disk first
     Durable,
-    /// webhookd over HTTP, an event in each request, durable
+    /// webhookd, durable, up to 100 events in a request to a receiver of NDJSON
+    Batches,
+    /// webhookd over HTTP by 64 connections, an event in each request, durable
     Ingest,
-    /// webhookd over HTTP, 64 events in each request, durable
+    /// webhookd over HTTP by 64 connections, 64 events in each request, durable
     IngestBatch,
     /// syslog-ng's http() destination, from memory
     SyslogNg,
@@ -30,10 +32,16 @@ pub(super) enum Part {
     SyslogNgDisk,
     /// webhookd: a backlog delivered from disk
     Drain,
-    /// Submit to wire, at half the highest rate
+    /// Submit to wire, at half and at a tenth of the highest rate
     Latency,
+    /// Memory of 1,000 targets, idle and under load
+    Memory,
+    /// HTTP ingest by 1 to 512 connections, and of one task to 1,000
+    Connections,
     /// Cost as targets, tasks, backlog, bodies and the receiver's latency grow
     Scale,
+    /// One worker and two on a PostgreSQL server of their own
+    Postgres,
 }
 
 impl Part {
@@ -45,6 +53,7 @@ impl Part {
         Part::Reqwest,
         Part::BestEffort,
         Part::Durable,
+        Part::Batches,
         Part::Ingest,
         Part::IngestBatch,
         Part::Drain,
@@ -61,13 +70,17 @@ impl Part {
             Part::Reqwest => "reqwest, 64 in flight",
             Part::BestEffort => "webhookd, best-effort",
             Part::Durable => "webhookd, durable",
+            Part::Batches => "webhookd, durable, batches of 100",
             Part::Ingest => "webhookd, HTTP ingest, durable",
             Part::IngestBatch => "webhookd, HTTP ingest by 64, durable",
             Part::SyslogNg => "syslog-ng http()",
             Part::SyslogNgDisk => "syslog-ng http(), disk buffer",
             Part::Drain => "webhookd, drain from disk",
             Part::Latency => "latency added",
+            Part::Memory => "memory of 1,000 targets",
+            Part::Connections => "connections of the HTTP ingest",
             Part::Scale => "scale",
+            Part::Postgres => "workers on PostgreSQL",
         }
     }
 
@@ -75,7 +88,12 @@ impl Part {
     pub(super) fn is_ours(self) -> bool {
         matches!(
             self,
-            Part::BestEffort | Part::Durable | Part::Ingest | Part::IngestBatch | Part::Drain
+            Part::BestEffort
+                | Part::Durable
+                | Part::Batches
+                | Part::Ingest
+                | Part::IngestBatch
+                | Part::Drain
         )
     }
 }

@@ -2,27 +2,17 @@
 
 use super::drain::Backlog;
 use super::part::Part;
-use super::results::{Latency, Results, Sample};
+use super::plan::Plan;
+use super::results::{Dimension, Latency, Results, Sample};
 use super::scale::{self, Scale};
 use super::session::Session;
-use super::{latency, senders};
+use super::{connections, latency, memory, senders};
 use crate::figures::median;
-use crate::{machine, say};
+use crate::{machine, other_load, postgres, say};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
-
-/// What is to be measured.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) parts: Vec<Part>,
-    pub(super) quick: bool,
-    pub(super) rounds: u32,
-    /// How long one measurement takes, about.
-    pub(super) seconds: f64,
-    pub(super) backlog: u64,
-}
 
 /// Events by which it is found out how many a part can take.
 const PROBE: u64 = 10_000;
@@ -31,41 +21,10 @@ const AT_MOST: u64 = 500_000;
 /// Those whose latency is measured.
 const LATENCIES: [Part; 2] = [Part::BestEffort, Part::Durable];
 
-impl Plan {
-    fn has(&self, part: Part) -> bool {
-        self.parts.contains(&part)
-    }
-
-    /// Parts with a rate, but the drain, whose size is given.
-    fn rates(&self) -> Vec<Part> {
-        let mut rates: Vec<_> = Part::RATES.to_vec();
-        rates.retain(|part| *part != Part::Drain && self.has(*part));
-        rates
-    }
-
-    /// Minutes that it takes, about.
-    fn minutes(&self) -> f64 {
-        let rounds = f64::from(self.rounds);
-        let mut seconds = self.rates().len() as f64 * (rounds * (self.seconds + 1.5) + 2.0);
-        if self.has(Part::Drain) {
-            let backlog = self.backlog as f64;
-            seconds += backlog / 15_000.0 + rounds * (backlog / 25_000.0 + 3.0);
-        }
-        if self.has(Part::Latency) {
-            seconds += rounds * 2.0 * (self.seconds + 2.0);
-        }
-        if self.has(Part::Scale) {
-            seconds += if self.quick { 45.0 } else { 420.0 };
-        }
-        seconds / 60.0
-    }
-}
-
 /// Measures all that the plan has.
 pub(super) fn run(mut session: Session, plan: &Plan) -> Result<Results> {
     let mut results = Results {
         machine: machine::lines(&session.webhookd),
-        warnings: machine::warning().into_iter().collect(),
         quick: plan.quick,
         rounds: plan.rounds,
         threads: session.threads,
@@ -76,47 +35,48 @@ pub(super) fn run(mut session: Session, plan: &Plan) -> Result<Results> {
     for (name, value) in &results.machine {
         say(&format!("{name}: {value}"));
     }
-    for warning in &results.warnings {
-        say(&format!("warning: {warning}"));
-    }
-    say(&format!(
-        "it takes about {:.0} minutes\n",
-        plan.minutes().ceil()
-    ));
+    let mut plan = plan.clone();
+    plan.parts.retain(|part| {
+        let Some(why) = senders::missing(&session, *part) else {
+            return true;
+        };
+        say(&format!("{}: {why}", part.title()));
+        results.skipped.insert(*part, why);
+        false
+    });
+    let minutes = plan.minutes().ceil();
+    say(&format!("it takes about {minutes:.0} minutes\n"));
     let begun = Instant::now();
     senders::capture_head(&mut session).context("webhookd delivers nothing")?;
 
-    let mut rates = plan.rates();
-    rates.retain(|part| match senders::missing(&session, *part) {
-        None => true,
-        Some(why) => {
-            say(&format!("{}: {why}", part.title()));
-            results.skipped.insert(*part, why);
-            false
-        }
-    });
-    let probes = rates.len() as u64;
-    let (drain, rounds) = (u64::from(plan.has(Part::Drain)), u64::from(plan.rounds));
     let mut run = Run {
         session: &mut session,
-        plan,
+        plan: &plan,
         results,
         done: 0,
-        steps: probes
-            + rounds * (probes + drain)
-            + drain
-            + 2 * rounds * u64::from(plan.has(Part::Latency))
-            + u64::from(plan.has(Part::Scale)) * scale::STEPS,
+        steps: plan.steps(),
         events: BTreeMap::new(),
     };
+    let rates = plan.rates();
     run.rates(rates);
     if plan.has(Part::Latency) {
         run.latencies();
     }
+    if plan.has(Part::Memory) {
+        run.memory();
+    }
+    if plan.has(Part::Connections) {
+        run.connections();
+    }
     if plan.has(Part::Scale) {
         run.scale();
     }
+    if plan.has(Part::Postgres) {
+        run.postgres();
+    }
     let mut results = run.results;
+    let loads = results.other_loads();
+    results.warnings.extend(other_load::warning(&loads));
     results.minutes = begun.elapsed().as_secs_f64() / 60.0;
     Ok(results)
 }
@@ -149,7 +109,7 @@ impl Run<'_> {
         }
         for round in 1..=self.plan.rounds {
             for &part in &parts {
-                if self.results.skipped.contains_key(&part) {
+                if self.results.failed.contains_key(&part) {
                     self.done += 1;
                     continue;
                 }
@@ -162,15 +122,7 @@ impl Run<'_> {
                 };
                 if let Some(sample) = sample {
                     self.results.samples.entry(part).or_default().push(sample);
-                    self.say(&format!(
-                        "round {round}: {:34} {:>9.0}/s  {:5.1} us of processor each, the \
-                         receiver's {:4.1}; {:.0} MiB",
-                        part.title(),
-                        sample.rate,
-                        sample.sender_us,
-                        sample.receiver_us,
-                        sample.peak_mib
-                    ));
+                    self.say(&format!("round {round}: {}", told(part, &sample)));
                 }
             }
             parts.reverse();
@@ -184,17 +136,16 @@ impl Run<'_> {
     fn latencies(&mut self) {
         let mut latencies = Vec::new();
         for part in LATENCIES {
-            let known = self.results.values(part, |sample| sample.rate);
-            let most = if known.is_empty() {
-                self.rate(part, PROBE).map(|sample| sample.rate)
-            } else {
-                Some(median(&known))
+            let Some((highest, highest_us)) = self.highest(part) else {
+                continue;
             };
-            latencies.push(Latency {
+            latencies.extend([latency::HALF, latency::TENTH].map(|share| Latency {
                 part,
-                rate: (most.unwrap_or(2_000.0) / 2.0).round(),
+                share,
+                rate: (highest * share).round(),
+                highest_us,
                 rounds: Vec::new(),
-            });
+            }));
         }
         for round in 1..=self.plan.rounds {
             for latency in &mut latencies {
@@ -202,47 +153,103 @@ impl Run<'_> {
                 let measured = self.attempt(Part::Latency, |session| {
                     latency::measure(session, part, rate, seconds)
                 });
-                let Some((figures, warning)) = measured else {
+                let Some((paced, warning)) = measured else {
                     continue;
                 };
                 self.results.warnings.extend(warning);
-                latency.rounds.push(figures);
-                let [p50, p90, p99, p999, most] = figures;
+                latency.rounds.push(paced);
+                let [p50, p90, p99, p999, most] = paced.added_us;
                 self.say(&format!(
                     "round {round}: {} at {rate:.0}/s: p50 {p50} us, p90 {p90}, p99 {p99}, \
-                     p99.9 {p999}, most {most}",
-                    part.title()
+                     p99.9 {p999}, most {most}; {:.1} us of processor each; other load {:.0} %",
+                    part.title(),
+                    paced.sender_us,
+                    paced.other_load
                 ));
             }
             latencies.reverse();
         }
-        latencies.sort_by_key(|latency| latency.part);
+        latencies.sort_by_key(|latency| (latency.part, latency.rate.to_bits()));
         self.results.latencies = latencies;
+    }
+
+    /// The highest rate of a part, and its processor time for each event there.
+    fn highest(&mut self, part: Part) -> Option<(f64, f64)> {
+        if !self.results.samples.contains_key(&part) {
+            let probe = self.rate(part, PROBE)?;
+            let sample = self.rate(part, fitting(probe.rate * self.plan.seconds))?;
+            return Some((sample.rate, sample.sender_us));
+        }
+        let known = |pick| median(&self.results.values(part, pick));
+        Some((
+            known(|sample| sample.rate),
+            known(|sample| sample.sender_us),
+        ))
+    }
+
+    fn memory(&mut self) {
+        let events = self.plan.events_each();
+        for round in 1..=self.plan.few() {
+            let measured = self.attempt(Part::Memory, |session| memory::measure(session, events));
+            let Some(memory) = measured else { continue };
+            self.say(&format!(
+                "round {round}: {}: {:.0} MiB idle, {:.0} MiB under load",
+                Part::Memory.title(),
+                memory.idle_mib,
+                memory.loaded_mib
+            ));
+            self.results.memory.push(memory);
+        }
+    }
+
+    fn connections(&mut self) {
+        let (quick, rounds) = (self.plan.quick, self.plan.few());
+        let measured = self.points(Part::Connections, |session, tell| {
+            connections::measure(session, quick, rounds, tell)
+        });
+        self.results.scale.extend(measured);
     }
 
     fn scale(&mut self) {
         let drained = self.results.samples.get(&Part::Drain);
-        let drained = drained.and_then(|samples| {
-            let mut samples = samples.clone();
-            samples.sort_by(|one, other| one.rate.total_cmp(&other.rate));
-            Some((self.plan.backlog, *samples.get(samples.len() / 2)?))
-        });
-        let (quick, mut done, steps) = (self.plan.quick, self.done, self.steps);
-        let mut tell = |line: &str| {
-            done += 1;
-            say(&format!("{done}/{steps} scale: {line}"));
-        };
-        let measured = self.attempt(Part::Scale, |session| {
+        let drained = drained.map(|samples| (self.plan.backlog, scale::middle(samples.clone())));
+        let (quick, rounds) = (self.plan.quick, self.plan.few());
+        let measured = self.points(Part::Scale, |session, tell| {
             let mut scale = Scale {
                 session,
                 quick,
-                rounds: if quick { 1 } else { 3 },
+                rounds,
                 drained,
-                tell: &mut tell,
+                tell,
             };
             scale.measure()
         });
-        self.results.scale = measured.unwrap_or_default();
+        self.results.scale.extend(measured);
+    }
+
+    /// Measures dimensions, and shows each of their points as a step.
+    fn points(
+        &mut self,
+        part: Part,
+        measure: impl FnOnce(&mut Session, &mut dyn FnMut(&str)) -> Result<Vec<Dimension>>,
+    ) -> Vec<Dimension> {
+        let (mut done, steps) = (self.done, self.steps);
+        let mut tell = |line: &str| {
+            done += 1;
+            say(&format!("{done}/{steps} {line}"));
+        };
+        let measured = self.attempt(part, |session| measure(session, &mut tell));
+        self.done = done;
+        measured.unwrap_or_default()
+    }
+
+    fn postgres(&mut self) {
+        let (quick, rounds) = (self.plan.quick, self.plan.few());
+        self.results.postgres = self.attempt(Part::Postgres, |session| {
+            let parent = session.folder.path().to_owned();
+            let threads = u32::try_from(session.threads).context("too many threads")?;
+            postgres::side_by_side(&session.webhookd, &parent, threads, quick, rounds)
+        });
     }
 
     fn say(&self, line: &str) {
@@ -267,9 +274,38 @@ impl Run<'_> {
         let short = format!("failed: {}", why.lines().next().unwrap_or_default());
         let results = &mut self.results;
         results.warnings.push(format!("{} {short}", part.title()));
-        results.skipped.insert(part, short);
+        results.failed.insert(part, short);
         None
     }
+}
+
+/// A sample in a line.
+fn told(part: Part, sample: &Sample) -> String {
+    let Sample {
+        rate,
+        sender_us,
+        receiver_us,
+        feeder_us,
+        peak_mib,
+        per_request,
+        other_load,
+        ..
+    } = sample;
+    let mut line = format!(
+        "{:36} {rate:>9.0}/s  {sender_us:5.1} us of processor each, the receiver's \
+         {receiver_us:4.1}",
+        part.title()
+    );
+    if *feeder_us > 0.0 {
+        line.push_str(&format!(", the feeder's {feeder_us:.1}"));
+    }
+    line.push_str(&format!(
+        "; {peak_mib:.0} MiB; other load {other_load:.0} %"
+    ));
+    if *per_request > 1.0 {
+        line.push_str(&format!("; {per_request:.1} events a request"));
+    }
+    line
 }
 
 /// A round number of events, so that few files of them are needed.
@@ -290,17 +326,5 @@ mod tests {
         for (wanted, expected) in [(10.0, 10_000), (90_000.0, 100_000), (1e9, AT_MOST)] {
             assert_eq!(fitting(wanted), expected);
         }
-    }
-
-    #[test]
-    fn a_whole_run_ends_within_twenty_five_minutes() {
-        let plan = Plan {
-            parts: <Part as clap::ValueEnum>::value_variants().to_vec(),
-            quick: false,
-            rounds: 5,
-            seconds: 3.0,
-            backlog: 1_000_000,
-        };
-        assert!(plan.minutes() < 25.0, "{}", plan.minutes());
     }
 }

@@ -2,12 +2,10 @@
 
 use super::TASKS;
 use super::drain::Backlog;
-use super::part::Part;
 use super::results::{Dimension, Point, Sample};
 use super::senders;
 use super::session::{Session, Task, write_events};
 use anyhow::Result;
-use serde_json::{Value, json};
 use std::sync::Arc;
 use testkit::load::Load;
 
@@ -18,7 +16,7 @@ pub(super) const STEPS: u64 = 33;
 pub(super) struct Scale<'a> {
     pub(super) session: &'a mut Session,
     pub(super) quick: bool,
-    /// Times that each point is measured; the one with the middle rate counts.
+    /// Times that each point is measured; the one with the middle processor time counts.
     pub(super) rounds: u32,
     /// The backlog whose drain has been measured, and its sample.
     pub(super) drained: Option<(u64, Sample)>,
@@ -152,21 +150,20 @@ impl Scale<'_> {
         let folder = self.session.subfolder()?;
         let file = folder.path().join("events.ndjson");
         write_events(&file, &shape.load, shape.events, shape.tasks)?;
-        let config = shape.config(self.session);
+        let config = senders::targets(self.session, shape.targets, shape.concurrency);
         let mut samples = Vec::new();
         for _ in 0..self.rounds {
             let own = self.session.subfolder()?;
             let sender = self.session.webhookd(own.path(), &config, Some(&file))?;
             let task = Task {
-                requests: shape.events * shape.targets,
+                events: shape.events * shape.targets,
                 body: shape.load.size(),
                 delay_ms: shape.delay_ms,
                 ..Task::default()
             };
             samples.push(self.session.measure(sender, task)?);
         }
-        samples.sort_by(|one, other| one.rate.total_cmp(&other.rate));
-        let (sample, &Shape { n, beside, .. }) = (samples[samples.len() / 2], shape);
+        let (sample, &Shape { n, beside, .. }) = (middle(samples), shape);
         let at = beside.map_or(String::new(), |ms| format!(" at {ms} ms"));
         (self.tell)(&format!(
             "{n}{at}: {:.0} deliveries/s, {:.1} us of processor each, {:.1} MiB",
@@ -176,17 +173,9 @@ impl Scale<'_> {
     }
 }
 
-impl Shape {
-    fn config(&self, session: &Session) -> Value {
-        let one = senders::config(session, Part::Durable);
-        let url = &session.receiver.url;
-        let targets = (0..self.targets).map(|number| {
-            let mut target = one.clone();
-            target["name"] = format!("t{number}").into();
-            target["targetURL"] = format!("{url}t{number}").into();
-            target["concurrency"] = self.concurrency.into();
-            target
-        });
-        json!({ "targets": targets.collect::<Vec<_>>() })
-    }
+/// The sample with the middle processor time.
+pub(super) fn middle(mut samples: Vec<Sample>) -> Sample {
+    samples.sort_by(|one, other| one.sender_us.total_cmp(&other.sender_us));
+    let middle = samples.len() / 2;
+    samples.get(middle).copied().unwrap_or_default()
 }

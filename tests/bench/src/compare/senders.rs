@@ -3,28 +3,28 @@
 use super::part::Part;
 use super::results::Sample;
 use super::session::{Ends, Session};
-use super::syslog_ng;
+use super::{ingest, syslog_ng};
 use crate::machine::version;
-use crate::receiver::{Expected, tool};
-use anyhow::{Context, Result, bail, ensure};
+use crate::receiver::tool;
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use testkit::Launch;
 use testkit::load::Label;
 
 /// Requests that hyper, reqwest and wrk have under way at once.
 const IN_FLIGHT: usize = 64;
-/// Connections that the events come in by, over HTTP: while one waits for its sync, others bring
-/// what the next sync takes.
-const FEEDERS: usize = 256;
-/// Events in a request of [`Part::IngestBatch`].
-const BATCH: u64 = 64;
+/// Events in a request of [`Part::Batches`], at most.
+const BATCH: u64 = 100;
 
 /// Measures one part once, with about so many events.
 pub(super) fn measure(session: &mut Session, part: Part, events: u64) -> Result<Sample> {
-    let events = events.div_ceil(BATCH) * BATCH;
+    match part {
+        Part::Ingest => return ingest::measure(session, ingest::SINGLE, events),
+        Part::IngestBatch => return ingest::measure(session, ingest::BY_64, events),
+        _ => {}
+    }
     let mut task = session.task(events);
     let folder = session.subfolder()?;
     let head = head_file(session);
@@ -37,7 +37,8 @@ pub(super) fn measure(session: &mut Session, part: Part, events: u64) -> Result<
             task.ends = Ends::AfterItsTime;
             wrk(session, folder.path(), events)?
         }
-        Part::BestEffort | Part::Durable => {
+        Part::BestEffort | Part::Durable | Part::Batches => {
+            task.lines = part == Part::Batches;
             let config = config(session, part);
             let file = session.events(events)?;
             session.webhookd(folder.path(), &config, Some(&file))?
@@ -48,9 +49,7 @@ pub(super) fn measure(session: &mut Session, part: Part, events: u64) -> Result<
             let disk = part == Part::SyslogNgDisk;
             syslog_ng::launch(session, folder.path(), &file, disk)?
         }
-        Part::Ingest => return ingest(session, folder.path(), events, 1),
-        Part::IngestBatch => return ingest(session, folder.path(), events, BATCH),
-        Part::Drain | Part::Latency | Part::Scale => bail!("{part:?} is no rate"),
+        _ => bail!("{part:?} is no rate"),
     };
     session.measure(sender, task)
 }
@@ -63,16 +62,30 @@ pub(super) fn missing(session: &Session, part: Part) -> Option<String> {
             Some("wrk is not installed".to_owned())
         }
         Part::SyslogNg | Part::SyslogNgDisk => syslog_ng::missing(),
-        Part::Ingest | Part::IngestBatch => {
-            let mut help = Command::new(&session.webhookd);
-            let help = help.args(["run", "--help"]).output();
-            let listens =
-                help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--listen"));
-            (!listens)
-                .then(|| "not supported by this build: webhookd run has no --listen".to_owned())
+        Part::Batches => {
+            let refused = refused(session, &config(session, part));
+            refused.map(|why| format!("not supported by this build: {why}"))
+        }
+        Part::Postgres => {
+            let server = testkit::Postgres::start(&[]);
+            server
+                .is_none()
+                .then(|| "PostgreSQL is not installed".to_owned())
         }
         _ => None,
     }
+}
+
+/// What the program says against a configuration, if anything.
+fn refused(session: &Session, config: &Value) -> Option<String> {
+    let file = session.folder.path().join("checked.json");
+    std::fs::write(&file, config.to_string()).ok()?;
+    let mut check = Command::new(&session.webhookd);
+    let output = check.arg("check").arg(&file).output().ok()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut lines = said.lines().filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("no reason was given");
+    (!output.status.success()).then(|| first.to_owned())
 }
 
 /// The configuration of one target.
@@ -81,16 +94,44 @@ pub(super) fn config(session: &Session, part: Part) -> Value {
         Part::BestEffort => "best-effort",
         _ => "reliable",
     };
-    json!({
+    let mut config = json!({
         "targetURL": session.receiver.url,
         "headers": { "Content-Type": "application/json" },
         "timeoutMsec": 5_000,
         "delivery": delivery,
         "concurrency": session.threads,
-    })
+    });
+    if part == Part::Batches {
+        config["format"] = "ndjson".into();
+        config["batch"] = json!({ "maxEvents": BATCH });
+        // The format sets the content type.
+        config["headers"] = json!({});
+    }
+    config
 }
 
-fn client(which: &str, address: &str, head: &Path, count: u64, at_once: usize) -> Result<Launch> {
+/// The configuration of so many targets.
+pub(super) fn targets(session: &Session, count: u64, concurrency: usize) -> Value {
+    let one = config(session, Part::Durable);
+    let url = &session.receiver.url;
+    let targets = (0..count).map(|number| {
+        let mut target = one.clone();
+        target["name"] = format!("t{number}").into();
+        target["targetURL"] = format!("{url}t{number}").into();
+        target["concurrency"] = concurrency.into();
+        target
+    });
+    json!({ "targets": targets.collect::<Vec<_>>() })
+}
+
+/// A client that posts so many requests, so many at once.
+pub(super) fn client(
+    which: &str,
+    address: &str,
+    head: &Path,
+    count: u64,
+    at_once: usize,
+) -> Result<Launch> {
     let (count, at_once) = (count.to_string(), at_once.to_string());
     let launch = tool(which)?.input(Stdio::null()).output(Stdio::null());
     let launch = launch.args([
@@ -146,45 +187,4 @@ fn wrk(session: &Session, folder: &Path, events: u64) -> Result<Launch> {
     let launch = Launch::of("wrk").args(["-t2", &connections, &format!("-d{seconds}s"), "-s"]);
     let launch = launch.arg(path).arg(&session.receiver.url);
     Ok(launch.input(Stdio::null()).output(Stdio::null()))
-}
-
-/// Events come in over HTTP and go out over HTTP.
-fn ingest(session: &mut Session, folder: &Path, events: u64, batch: u64) -> Result<Sample> {
-    let config = config(session, Part::Durable);
-    let webhookd = session.webhookd(folder, &config, None)?;
-    session.receiver.begin(Expected {
-        requests: events,
-        ..Expected::default()
-    })?;
-    let before = session.receiver.process.processor_time();
-    let webhookd = webhookd
-        .args(["--listen", "127.0.0.1:0"])
-        .watching_memory()
-        .spawn();
-    let url = webhookd.listens();
-    let address = url
-        .trim_start_matches("http://")
-        .split('/')
-        .next()
-        .unwrap_or_default();
-    let kind = if batch == 1 { "json" } else { "x-ndjson" };
-    let head = folder.join("head");
-    let text = format!(
-        "POST /events HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/{kind}\r\n\
-         Content-Length: 0\r\n\r\n"
-    );
-    std::fs::write(&head, text).context("cannot write a head")?;
-    let feeders = if batch == 1 { FEEDERS } else { IN_FLIGHT };
-    let feeder = client("bare", address, &head, events / batch, feeders)?;
-    let feeder = feeder.args(["--batch", &batch.to_string()]).spawn();
-    session.wait(&feeder, events)?;
-    let fed = feeder.wait_at_most(Duration::from_secs(30));
-    ensure!(
-        fed.status.success(),
-        "the feeder failed; it said:\n{}",
-        fed.stderr
-    );
-    let mut task = session.task(events);
-    task.ends = Ends::WhenTold;
-    session.finish(webhookd, before, task)
 }

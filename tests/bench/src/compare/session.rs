@@ -3,6 +3,7 @@
 use super::TASKS;
 use super::results::Sample;
 use crate::mib;
+use crate::other_load::LoadMeter;
 use crate::receiver::{Expected, Receiver};
 use crate::tool::receiver::Report;
 use anyhow::{Context, Result, ensure};
@@ -47,19 +48,29 @@ pub(super) enum Ends {
 /// One measurement.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Task {
-    /// Requests that are to arrive.
-    pub(super) requests: u64,
-    /// Bytes of each body.
+    /// Events that are to arrive.
+    pub(super) events: u64,
+    /// Bytes of each.
     pub(super) body: usize,
+    /// Whether a request holds several, a line each.
+    pub(super) lines: bool,
     pub(super) delay_ms: u64,
     pub(super) ends: Ends,
 }
 
+/// A measurement in progress.
+pub(super) struct Running {
+    task: Task,
+    load: LoadMeter,
+    /// The receiver's processor time at the start.
+    receiver: Duration,
+}
+
 impl Session {
     /// A task of so many events that end when all is delivered.
-    pub(super) fn task(&self, requests: u64) -> Task {
+    pub(super) fn task(&self, events: u64) -> Task {
         Task {
-            requests,
+            events,
             body: self.load.size(),
             ..Task::default()
         }
@@ -67,34 +78,39 @@ impl Session {
 
     /// Starts the sender and measures until all has arrived.
     pub(super) fn measure(&mut self, sender: Launch, task: Task) -> Result<Sample> {
-        let goal = match task.ends {
-            Ends::AfterItsTime => u64::MAX,
-            _ => task.requests,
-        };
+        let running = self.begin(task)?;
+        let sender = sender.watching_memory().spawn();
+        self.wait(&sender, task.goal())?;
+        self.finish(sender, Duration::ZERO, &running)
+    }
+
+    /// Counts from now on: the processes that are measured start after this.
+    pub(super) fn begin(&mut self, task: Task) -> Result<Running> {
         self.receiver.begin(Expected {
-            requests: goal,
+            events: task.goal(),
+            lines: task.lines,
             delay_ms: task.delay_ms,
             warm_up: None,
         })?;
-        let before = self.receiver.process.processor_time();
-        let sender = sender.watching_memory().spawn();
-        self.wait(&sender, goal)?;
-        self.finish(sender, before, task)
+        Ok(Running {
+            task,
+            load: LoadMeter::start(),
+            receiver: self.receiver.process.processor_time(),
+        })
     }
 
-    /// Waits for the sender's end, or ends it; the figures.
+    /// Waits for the sender's end, or ends it; the figures. `feeder` is the processor time of
+    /// the process that gave the sender its events, if there was one.
     pub(super) fn finish(
         &mut self,
         sender: Process,
-        before: Duration,
-        task: Task,
+        feeder: Duration,
+        running: &Running,
     ) -> Result<Sample> {
-        let receiver = self.receiver.process.processor_time() - before;
-        let mut used = sender.processor_time();
-        let mut peak = sender.take_peak_memory();
-        if task.ends == Ends::WhenTold {
-            sender.signal(Signal::TERM);
-            sender.has_ended(END);
+        let task = running.task;
+        let (used, peak, told) = if task.ends == Ends::WhenTold {
+            let (used, peak) = (sender.processor_time(), sender.take_peak_memory());
+            (used, peak, Some(sender))
         } else {
             let ended = sender.wait_at_most(END);
             let (status, said) = (ended.status, ended.stderr);
@@ -102,18 +118,28 @@ impl Session {
                 status.success(),
                 "the sender ended with {status}; it said:\n{said}"
             );
-            (used, peak) = (ended.processor, peak.max(ended.peak_memory));
+            (ended.processor, ended.peak_memory, None)
+        };
+        let receiver = self.receiver.process.processor_time() - running.receiver;
+        let other_load = running.load.other(used + receiver + feeder);
+        if let Some(sender) = told {
+            sender.signal(Signal::TERM);
+            sender.has_ended(END);
         }
         let report = self.receiver.report()?;
         check(&report, task)?;
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / report.requests.max(1) as f64;
+        let events = report.events.max(1) as f64;
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / events;
         let span = report.last_us.saturating_sub(report.first_us).max(1);
         Ok(Sample {
-            events: report.requests,
-            rate: report.requests as f64 * 1e6 / span as f64,
+            events: report.events,
+            rate: report.events as f64 * 1e6 / span as f64,
             sender_us: each(used),
             receiver_us: each(receiver),
+            feeder_us: each(feeder),
             peak_mib: mib(peak),
+            per_request: events / report.requests.max(1) as f64,
+            other_load,
         })
     }
 
@@ -132,7 +158,7 @@ impl Session {
             let silent = changed.elapsed();
             ensure!(
                 silent < SILENCE && !(ended && silent > Duration::from_secs(1)),
-                "{came} of {goal} requests came, and no more; the sender said:\n{}",
+                "{came} of {goal} events came, and no more; the sender said:\n{}",
                 sender.error_so_far()
             );
         }
@@ -195,19 +221,26 @@ pub(super) fn write_events(path: &Path, load: &Load, count: u64, tasks: u32) -> 
 
 fn check(report: &Report, task: Task) -> Result<()> {
     let Report {
-        requests,
-        bytes,
-        odd,
-        ..
+        events, bytes, odd, ..
     } = report;
     ensure!(
-        *odd == 0 && *bytes == requests * task.body as u64,
-        "bodies arrived that were not sent: {requests} requests of {bytes} bytes in all, {odd} odd"
+        *odd == 0 && *bytes == events * task.body as u64,
+        "bodies arrived that were not sent: {events} events of {bytes} bytes in all, {odd} odd"
     );
-    let expected = task.requests;
+    let expected = task.events;
     ensure!(
-        task.ends == Ends::AfterItsTime || *requests == expected,
-        "{requests} requests came, and {expected} were to come"
+        task.ends == Ends::AfterItsTime || *events == expected,
+        "{events} events came, and {expected} were to come"
     );
     Ok(())
+}
+
+impl Task {
+    /// The events that are waited for.
+    fn goal(&self) -> u64 {
+        match self.ends {
+            Ends::AfterItsTime => u64::MAX,
+            _ => self.events,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Medians, spreads, ratios round by round, and how a cost grows.
 
-use crate::figures::median;
+use crate::figures::{Bound, median};
 use serde::{Deserialize, Serialize};
 
 /// The middle of some values, and their ends.
@@ -21,6 +21,14 @@ impl Spread {
             min,
             max,
         })
+    }
+
+    /// The best of the values, by a bound: the greatest of a lower one, the least of an upper one.
+    pub(super) fn best(self, bound: Bound) -> f64 {
+        match bound {
+            Bound::AtLeast(_) => self.max,
+            Bound::AtMost(_) => self.min,
+        }
     }
 
     /// `0.71 (0.69 to 0.73)`, with the unit of the median.

@@ -5,6 +5,7 @@ use super::rates::PAIR;
 use super::results::{QueueKind, Sample};
 use super::workers::Workers;
 use super::{PostgresArgs, announce};
+use crate::other_load::LoadMeter;
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
 use testkit::Port;
@@ -73,6 +74,7 @@ pub(super) fn drain(bench: &mut Bench, args: &PostgresArgs) -> Result<Sample> {
     workers.stop();
 
     bench.begin(events)?;
+    let meter = LoadMeter::start();
     let used_before = [
         server.processor_time(),
         bench.receiver.process.processor_time(),
@@ -85,6 +87,9 @@ pub(super) fn drain(bench: &mut Bench, args: &PostgresArgs) -> Result<Sample> {
         server.processor_time(),
         bench.receiver.process.processor_time(),
     ];
+    let spent: [Duration; 2] =
+        std::array::from_fn(|index| used[index].saturating_sub(used_before[index]));
+    let other_load = meter.other(spent.iter().sum::<Duration>() + workers_time);
     let came = bench.receiver.report()?;
     workers.stop();
     let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(events);
@@ -94,16 +99,17 @@ pub(super) fn drain(bench: &mut Bench, args: &PostgresArgs) -> Result<Sample> {
         workers: PAIR,
         held_xmin: false,
         offered: None,
-        events: came.requests,
+        events: came.events,
         rate: f64::from(events) * 1e6 / span as f64,
         workers_us: each(workers_time),
-        server_us: each(used[0].saturating_sub(used_before[0])),
-        receiver_us: each(used[1].saturating_sub(used_before[1])),
+        server_us: each(spent[0]),
+        receiver_us: each(spent[1]),
         feeder_us: 0.0,
         server: Some(server.counts(before, events.into(), u64::from(events + WARM_UP))),
         accept_us: report.accept_us,
         deliver_us: came.latencies_us.unwrap_or_default(),
         repeated: came.repeated,
         out_of_order: came.out_of_order,
+        other_load,
     })
 }

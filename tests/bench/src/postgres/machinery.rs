@@ -5,6 +5,7 @@ use super::results::{QueueKind, Sample};
 use super::server::Server;
 use super::workers::Workers;
 use super::{PostgresArgs, announce};
+use crate::other_load::LoadMeter;
 use crate::receiver::{Expected, Receiver, tool};
 use crate::tool::feed;
 use crate::tool::skip_locked;
@@ -112,9 +113,9 @@ impl Bench {
     /// Expects so many events from now on.
     pub(super) fn begin(&mut self, events: u32) -> Result<()> {
         self.receiver.begin(Expected {
-            requests: events.into(),
-            delay_ms: 0,
+            events: events.into(),
             warm_up: Some(0),
+            ..Expected::default()
         })
     }
 
@@ -203,6 +204,7 @@ impl Bench {
             server_time(),
             self.receiver.process.processor_time(),
         ];
+        let meter = LoadMeter::start();
         let feeder = self.feeder(&workers.addresses, load)?;
         self.wait_for(events, &workers)?;
         let (fed, feeder_time) = fed(feeder)?;
@@ -212,12 +214,14 @@ impl Bench {
             server_time(),
             self.receiver.process.processor_time(),
         ];
+        let spent: [Duration; 3] =
+            std::array::from_fn(|index| used[index].saturating_sub(used_before[index]));
+        let other_load = meter.other(spent.iter().sum::<Duration>() + feeder_time);
         let report = self.receiver.report()?;
         workers.stop();
         ensure!(report.odd == 0, "{} bodies were altered", report.odd);
         let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(events);
-        let [workers_us, server_us, receiver_us] =
-            std::array::from_fn(|index| each(used[index].saturating_sub(used_before[index])));
+        let [workers_us, server_us, receiver_us] = spent.map(each);
         let span = report.last_us.saturating_sub(fed.first_us).max(1);
         let total = u64::from(events + WARM_UP);
         let counts = server.as_ref().zip(before);
@@ -226,7 +230,7 @@ impl Bench {
             workers: plan.workers,
             held_xmin: plan.holds_xmin,
             offered: load.rate,
-            events: report.requests,
+            events: report.events,
             rate: f64::from(events) * 1e6 / span as f64,
             workers_us,
             server_us,
@@ -237,6 +241,7 @@ impl Bench {
             deliver_us: report.latencies_us.unwrap_or_default(),
             repeated: report.repeated,
             out_of_order: report.out_of_order,
+            other_load,
         })
     }
 }

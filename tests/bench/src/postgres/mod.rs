@@ -15,11 +15,14 @@ mod server;
 mod workers;
 
 use crate::{Subject, machine, say};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use clap::{Args as _, FromArgMatches as _};
 use machinery::Bench;
-use results::{QueueKind, Results};
+pub(crate) use report::tables;
+use results::QueueKind;
+pub(crate) use results::Results;
 pub(crate) use server::Server;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -83,6 +86,16 @@ pub(crate) struct PostgresArgs {
     check: bool,
 }
 
+impl Default for PostgresArgs {
+    /// The arguments of a command line without options.
+    fn default() -> PostgresArgs {
+        let name = "postgres";
+        let command = PostgresArgs::augment_args(clap::Command::new(name));
+        let matches = command.get_matches_from([name]);
+        PostgresArgs::from_arg_matches(&matches).expect("no option is required")
+    }
+}
+
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Measurement {
@@ -129,16 +142,7 @@ pub(crate) fn run(args: &PostgresArgs, subject: &Subject) -> Result<ExitCode> {
     testkit::raise_descriptors();
     let started = Instant::now();
     let webhookd = subject.webhookd()?;
-    let mut results = Results {
-        machine: machine::lines(&webhookd),
-        settings: server::settings().map(str::to_owned).to_vec(),
-        threads: args.threads,
-        connections: args.connections,
-        batch: args.batch,
-        keys: machinery::KEYS,
-        body: crate::tool::numbered_load().size(),
-        ..Results::default()
-    };
+    let mut results = empty(args, &webhookd);
     let mut bench = Bench::new(args, webhookd, &subject.parent()?)?;
     if args.has(Measurement::Rates) {
         rates::rates(&mut bench, args, &mut results)?;
@@ -169,6 +173,44 @@ pub(crate) fn run(args: &PostgresArgs, subject: &Subject) -> Result<ExitCode> {
     Ok(figures.exit_code(args.check))
 }
 
+/// The rates of one worker and of two, beside the embedded queue, for `cargo xtask bench`.
+pub(crate) fn side_by_side(
+    webhookd: &Path,
+    parent: &Path,
+    threads: u32,
+    quick: bool,
+    rounds: u32,
+) -> Result<Results> {
+    let args = PostgresArgs {
+        quick,
+        rounds: Some(rounds),
+        events: (!quick).then_some(100_000),
+        queues: vec![QueueKind::Embedded, QueueKind::Postgres],
+        workers: vec![1, 2],
+        threads,
+        ..PostgresArgs::default()
+    };
+    let mut results = empty(&args, webhookd);
+    let mut bench = Bench::new(&args, webhookd.to_owned(), parent)?;
+    rates::rates(&mut bench, &args, &mut results)?;
+    let faults: Vec<String> = results.samples.iter().flat_map(|it| it.faults()).collect();
+    ensure!(faults.is_empty(), "{}", faults.join("; "));
+    Ok(results)
+}
+
+fn empty(args: &PostgresArgs, webhookd: &Path) -> Results {
+    Results {
+        machine: machine::lines(webhookd),
+        settings: server::settings().map(str::to_owned).to_vec(),
+        threads: args.threads,
+        connections: args.connections,
+        batch: args.batch,
+        keys: machinery::KEYS,
+        body: crate::tool::numbered_load().size(),
+        ..Results::default()
+    }
+}
+
 /// The workers whose rates are compared, in the order of the table.
 fn contestants(args: &PostgresArgs) -> Vec<(QueueKind, u32)> {
     let on_a_server = [QueueKind::Postgres, QueueKind::SkipLocked64];
@@ -186,7 +228,7 @@ fn announce(text: &str) {
     say(&format!("{text} (load {})", machine::load()));
 }
 
-fn in_folder(parent: &std::path::Path) -> Result<tempfile::TempDir> {
+fn in_folder(parent: &Path) -> Result<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("bench-")
         .tempdir_in(parent)

@@ -5,11 +5,11 @@ use super::results::{Group, QueueKind, Results, Sample};
 use crate::figures::{Bound, Figures};
 
 /// The tables, in Markdown.
-pub(super) fn tables(results: &Results) -> String {
+pub(crate) fn tables(results: &Results) -> String {
     let mut text = String::from(
         "\n| queue | workers | events/s | µs an event: workers | PostgreSQL | receiver | load \
-         generator | WAL bytes | dead tuples for 1,000 | statements | commits |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|\n",
+         generator | WAL bytes | dead tuples for 1,000 | statements | commits | other load, % |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let groups = results.groups();
     for group in groups.iter().filter(|group| !group.3) {
@@ -22,14 +22,18 @@ pub(super) fn tables(results: &Results) -> String {
             workers_us,
             server_us,
             receiver_us,
+            other_load,
             ..
         } = drain;
         text.push_str(&format!(
             "| {}, backlog of {events} | {} | {rate:.0} | {workers_us:.0} | {server_us:.0} | \
-             {receiver_us:.0} | | | | | |\n",
+             {receiver_us:.0} | | | | | | {other_load:.0} |\n",
             drain.queue.title(),
             drain.workers
         ));
+    }
+    if !groups.iter().any(|group| group.3) {
+        return text;
     }
     text.push_str(
         "\n| at half the rate | workers | events/s | accept p50 ms | p99 | delivery p50 ms | p99 \
@@ -56,7 +60,7 @@ fn rate_row(results: &Results, group: Group) -> String {
     });
     format!(
         "| {}{} | {workers} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {wal} | {dead} | \
-         {statements} | {commits} |\n",
+         {statements} | {commits} | {:.0} |\n",
         kind.title(),
         if held { ", xmin held" } else { "" },
         figure(|sample| sample.rate),
@@ -64,6 +68,7 @@ fn rate_row(results: &Results, group: Group) -> String {
         figure(|sample| sample.server_us),
         figure(|sample| sample.receiver_us),
         figure(|sample| sample.feeder_us),
+        figure(|sample| sample.other_load),
     )
 }
 

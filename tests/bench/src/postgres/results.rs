@@ -38,7 +38,7 @@ impl QueueKind {
 /// Everything of one run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Results {
+pub(crate) struct Results {
     /// The machine and the versions, line by line.
     pub(super) machine: Vec<(String, String)>,
     /// Lines of postgresql.conf.
@@ -85,6 +85,8 @@ pub(super) struct Sample {
     pub(super) deliver_us: [u32; 5],
     pub(super) repeated: u64,
     pub(super) out_of_order: u64,
+    /// What other processes took of the cores meanwhile, per cent.
+    pub(super) other_load: f64,
 }
 
 /// Counters of the server, for each event.
@@ -166,6 +168,12 @@ impl Results {
         self.median(group, |sample| {
             sample.server.as_ref().map_or(f64::NAN, pick)
         })
+    }
+
+    /// The other load during each measurement.
+    pub(crate) fn other_loads(&self) -> impl Iterator<Item = f64> {
+        let samples = self.samples.iter().chain(&self.drain);
+        samples.map(|sample| sample.other_load)
     }
 
     pub(super) fn rate(&self, group: Group) -> Option<f64> {

@@ -1,4 +1,5 @@
-//! The ceiling: blocking sockets, a thread for each, one write and one read for a request.
+//! The ceiling: blocking sockets, one write and one read for a request. It also posts events to
+//! webhookd.
 
 use super::requests::{ClientArgs, Requests};
 use anyhow::{Context, Result, bail, ensure};
@@ -10,17 +11,22 @@ use testkit::Messages;
 /// How long a sender waits after a 503.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Threads at most. Of more connections, each thread has several: it writes a request to each,
+/// and reads their answers then. A thread for each would cost two context switches a request.
+const THREADS: usize = 8;
+
 /// Sends, and fails when an answer is not a success.
 pub(super) fn run(args: &ClientArgs) -> Result<()> {
     let requests = Requests::new(args)?;
+    let threads = args.at_once.min(THREADS);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..args.at_once)
-            .map(|_| {
-                let thread = std::thread::Builder::new().stack_size(128 << 10);
-                let started = thread.spawn_scoped(scope, || send(args, &requests));
-                started.context("cannot start a thread")
+        let threads: Vec<_> = (0..threads)
+            .map(|index| {
+                let connections = (index..args.at_once).step_by(threads).count();
+                let requests = &requests;
+                scope.spawn(move || send(args, requests, connections))
             })
-            .collect::<Result<_>>()?;
+            .collect();
         for thread in threads {
             match thread.join() {
                 Ok(sent) => sent?,
@@ -31,26 +37,64 @@ pub(super) fn run(args: &ClientArgs) -> Result<()> {
     })
 }
 
-fn send(args: &ClientArgs, requests: &Requests) -> Result<()> {
-    let stream = TcpStream::connect(args.address).context("cannot connect")?;
-    stream.set_nodelay(true)?;
-    let mut answers = Messages::new(&stream);
-    let mut request = Vec::with_capacity(16 << 10);
-    while let Some(body) = requests.take() {
-        request.clear();
-        requests.head.write(body.len(), &mut request);
-        request.extend_from_slice(body);
+fn send(args: &ClientArgs, requests: &Requests, connections: usize) -> Result<()> {
+    let connections = (0..connections).map(|_| Connection::new(args));
+    let mut connections = connections.collect::<Result<Vec<_>>>()?;
+    loop {
+        let mut under_way = 0;
+        for connection in &mut connections {
+            let Some(body) = requests.take() else { break };
+            connection.write(requests, body)?;
+            under_way += 1;
+        }
+        if under_way == 0 {
+            return Ok(());
+        }
+        for connection in &mut connections[..under_way] {
+            connection.read()?;
+        }
+    }
+}
+
+struct Connection {
+    answers: Messages<TcpStream>,
+    request: Vec<u8>,
+}
+
+impl Connection {
+    fn new(args: &ClientArgs) -> Result<Connection> {
+        let stream = TcpStream::connect(args.address).context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        Ok(Connection {
+            answers: Messages::new(stream),
+            request: Vec::with_capacity(16 << 10),
+        })
+    }
+
+    fn write(&mut self, requests: &Requests, body: &[u8]) -> Result<()> {
+        self.request.clear();
+        requests.head.write(body.len(), &mut self.request);
+        self.request.extend_from_slice(body);
+        self.write_again()
+    }
+
+    fn write_again(&mut self) -> Result<()> {
+        let stream = self.answers.stream();
+        stream.write_all(&self.request).context("cannot send")
+    }
+
+    /// Reads the answer, and posts again what was not accepted.
+    fn read(&mut self) -> Result<()> {
         loop {
-            (&stream).write_all(&request).context("cannot send")?;
-            let answer = answers.next()?.context("closed without an answer")?;
+            let answer = self.answers.next()?.context("closed without an answer")?;
             if answer.head.starts_with(b"HTTP/1.1 2") {
-                break;
+                return Ok(());
             }
             let head = String::from_utf8_lossy(answer.head);
             ensure!(head.starts_with("HTTP/1.1 503"), "answered: {head}");
             // There is no room at the moment, and the event was not accepted.
             std::thread::sleep(PAUSE);
+            self.write_again()?;
         }
     }
-    Ok(())
 }

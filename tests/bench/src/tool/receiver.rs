@@ -1,9 +1,10 @@
 //! The receiver: testkit's server, a read and a write for a request.
 //!
 //! It prints its URL, and then answers each line of standard input with a line of JSON: `begin
-//! GOAL DELAY_MS SKIP` starts a count (with `-` for SKIP, stamps are not read) once the
-//! connections of the one before are gone, `await MS` waits for the goal and returns how many
-//! came, `report` returns all, and `head` returns the head of the count's first request.
+//! GOAL DELAY_MS SKIP BODIES` starts a count of events (with `-` for SKIP, stamps are not read;
+//! BODIES is `event` for an event a body, `lines` for an event a line) once the connections of
+//! the one before are gone, `await MS` waits for the goal and returns how many events came,
+//! `report` returns all, and `head` returns the head of the count's first request.
 //!
 //! With `--numbered` the bodies are [numbered events](super::numbered_load): their latency is
 //! always read, a repetition does not count as having come, and the order of each key is checked.
@@ -36,8 +37,12 @@ pub(crate) struct ReceiverArgs {
 
 #[derive(Debug, Default)]
 struct Count {
+    /// Events that are to come.
     goal: AtomicU64,
     delay_ms: AtomicU64,
+    /// Whether a body holds an event in each line, and not one event.
+    lines: AtomicBool,
+    events: AtomicU64,
     requests: AtomicU64,
     bytes: AtomicU64,
     odd: AtomicU64,
@@ -63,8 +68,9 @@ struct Details {
 /// What came since the last `begin`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
+    pub(crate) events: u64,
     pub(crate) requests: u64,
-    /// Of bodies.
+    /// Of the events.
     pub(crate) bytes: u64,
     /// Bodies that are no JSON object, or not those of the load.
     pub(crate) odd: u64,
@@ -106,17 +112,18 @@ pub(super) fn run(args: &ReceiverArgs) -> Result<()> {
         let line = line.context("standard input")?;
         let words: Vec<_> = line.split(' ').collect();
         match *words {
-            ["begin", goal, delay, skip] => {
+            ["begin", goal, delay, skip, bodies] => {
                 let asked = Instant::now();
                 while server.open_connections() > 0 && asked.elapsed() < CLOSING {
                     std::thread::sleep(Duration::from_millis(1));
                 }
+                count.lines.store(bodies == "lines", SeqCst);
                 count.begin(goal.parse()?, delay.parse()?, skip.parse().ok());
                 print(&"begun")?;
             }
             ["await", milliseconds] => {
                 count.wait(Duration::from_millis(milliseconds.parse()?));
-                print(&count.requests.load(SeqCst))?;
+                print(&count.events.load(SeqCst))?;
             }
             ["report"] => print(&count.report())?,
             ["head"] => print(&String::from_utf8_lossy(&count.details().head))?,
@@ -156,15 +163,15 @@ impl Count {
             (&self.first_us, 0),
             (&self.last_us, 0),
             (&self.requests, 0),
+            (&self.events, 0),
         ] {
             counter.store(value, SeqCst);
         }
     }
 
     fn wait(&self, longest: Duration) {
-        let is_reached = || {
-            self.requests.load(SeqCst) >= self.goal.load(SeqCst) && self.last_us.load(SeqCst) > 0
-        };
+        let is_reached =
+            || self.events.load(SeqCst) >= self.goal.load(SeqCst) && self.last_us.load(SeqCst) > 0;
         let waited = self
             .reached
             .wait_timeout_while(self.details(), longest, |_| !is_reached());
@@ -181,6 +188,7 @@ impl Count {
         Report {
             repeated,
             out_of_order,
+            events: self.events.load(SeqCst),
             requests: self.requests.load(SeqCst),
             bytes: self.bytes.load(SeqCst),
             odd: self.odd.load(SeqCst),
@@ -190,18 +198,28 @@ impl Count {
         }
     }
 
-    /// Counts a request; how many came before.
+    /// Counts a request; the number of its last event, from 0.
     fn note(&self, request: Message<'_>) -> u64 {
-        let body = request.body;
+        let (mut body, mut line_feeds) = (request.body, 0);
+        let mut events = 1;
+        if self.lines.load(Relaxed) {
+            // The line feed at the end may be left out.
+            body = body.strip_suffix(b"\n").unwrap_or(body);
+            line_feeds = memchr::memchr_iter(b'\n', body).count();
+            events += line_feeds as u64;
+        }
         if !(body.starts_with(b"{") && body.ends_with(b"}")) {
             self.odd.fetch_add(1, Relaxed);
         }
-        self.bytes.fetch_add(body.len() as u64, Relaxed);
+        self.requests.fetch_add(1, Relaxed);
+        self.bytes
+            .fetch_add((body.len() - line_feeds) as u64, Relaxed);
         if self.tally.is_some() {
             return self.note_numbered(request);
         }
-        let number = self.requests.fetch_add(1, SeqCst);
-        if number == 0 {
+        let first = self.events.fetch_add(events, SeqCst);
+        let number = first + events - 1;
+        if first == 0 {
             self.first_us.store(now_us(), SeqCst);
             self.details().head = request.head.to_vec();
         }
@@ -229,7 +247,7 @@ impl Count {
                 return u64::MAX;
             }
         };
-        let number = self.requests.fetch_add(1, SeqCst);
+        let number = self.events.fetch_add(1, SeqCst);
         let mut details = self.details();
         if number == 0 {
             self.first_us.store(now_us(), SeqCst);
@@ -248,5 +266,40 @@ impl Count {
             let _waiting = self.details();
             self.reached.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::Messages;
+
+    fn noted(lines: bool, bodies: &[&str]) -> Report {
+        let count = Count::default();
+        count.lines.store(lines, SeqCst);
+        count.begin(u64::MAX, 0, None);
+        for body in bodies {
+            let request = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+            let request = request + body;
+            let mut messages = Messages::new(request.as_bytes());
+            let request = messages.next().expect("it is whole");
+            let number = count.note(request.expect("there is one"));
+            assert_eq!(number + 1, count.events.load(SeqCst));
+        }
+        count.report()
+    }
+
+    #[test]
+    fn each_line_of_a_body_counts_as_an_event_with_a_line_feed_at_the_end_or_without() {
+        let report = noted(true, &["{1}\n{2}\n{3}\n", "{4}\n{5}", "{6}"]);
+        assert_eq!((report.events, report.requests), (6, 3));
+        assert_eq!((report.bytes, report.odd), (18, 0));
+    }
+
+    #[test]
+    fn a_body_that_is_to_be_one_event_counts_as_one_and_a_line_feed_at_its_end_is_odd() {
+        let report = noted(false, &["{1}", "{2}\n"]);
+        assert_eq!((report.events, report.requests, report.odd), (2, 2, 1));
+        assert_eq!(report.bytes, 7);
     }
 }

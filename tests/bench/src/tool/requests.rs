@@ -31,6 +31,9 @@ pub(crate) struct ClientArgs {
     /// Events in each body
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Tasks that the events are of, in turns, as far as all bodies have so many events
+    #[arg(long, default_value_t = TASKS)]
+    tasks: u32,
 }
 
 /// What a client sends.
@@ -47,7 +50,7 @@ impl Requests {
         let head = std::fs::read_to_string(&args.head)
             .with_context(|| format!("cannot read {}", args.head.display()))?;
         Ok(Requests {
-            bodies: bodies(args.batch),
+            bodies: bodies(args.batch, args.tasks),
             head: Head::new(&head).context("this is not the head of a request with a length")?,
             count: args.count,
             taken: AtomicU64::new(0),
@@ -62,10 +65,10 @@ impl Requests {
     }
 }
 
-fn bodies(batch: usize) -> Vec<Bytes> {
+fn bodies(batch: usize, tasks: u32) -> Vec<Bytes> {
     let load = Load::real();
     let events = (AT_MOST / load.size()) as u32;
-    let labels: Vec<_> = in_turns(0, TASKS, events).collect();
+    let labels: Vec<_> = in_turns(0, tasks, events).collect();
     let bodies = labels.chunks_exact(batch).map(|labels| {
         let mut body = Vec::new();
         for label in labels {
@@ -137,7 +140,7 @@ mod tests {
 
     #[test]
     fn one_event_is_a_body_without_its_line_feed_and_several_are_lines() {
-        let (one, two) = (&bodies(1)[0], &bodies(2)[0]);
+        let (one, two) = (&bodies(1, 3)[0], &bodies(2, 3)[0]);
         assert!(!one.contains(&b'\n'));
         assert_eq!(two.split(|byte| *byte == b'\n').next(), Some(&one[..]));
         assert_eq!(two.iter().filter(|byte| **byte == b'\n').count(), 2);
