@@ -55,6 +55,11 @@ impl Stop {
 }
 
 impl Postgres {
+    /// Why no server can be started here, if PostgreSQL is not installed.
+    pub fn missing() -> Option<String> {
+        Programs::find().err()
+    }
+
     /// Starts a server with these lines in its postgresql.conf. `None`, and a line on standard
     /// error, where PostgreSQL is not installed.
     ///

@@ -184,8 +184,8 @@ fn memory_table(results: &Results) -> String {
 }
 
 fn postgres_table(results: &Results) -> String {
-    let skipped = results.skipped.get(&Part::Postgres);
-    let why = skipped.or(results.failed.get(&Part::Postgres));
+    let skipped = results.skipped.get(&Part::Workers);
+    let why = skipped.or(results.failed.get(&Part::Workers));
     let why = why.map_or("Not measured in this run.\n".to_owned(), |why| {
         format!("{why}\n")
     });

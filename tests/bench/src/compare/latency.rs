@@ -14,6 +14,8 @@ use std::process::Stdio;
 use std::time::Duration;
 use testkit::Process;
 
+/// Those whose latency is measured.
+pub(super) const PARTS: [Part; 2] = [Part::BestEffort, Part::Durable];
 /// The shares of the highest rate.
 pub(super) const HALF: f64 = 0.5;
 pub(super) const TENTH: f64 = 0.1;

@@ -41,7 +41,7 @@ pub(super) enum Part {
     /// Cost as targets, tasks, backlog, bodies and the receiver's latency grow
     Scale,
     /// One worker and two on a PostgreSQL server of their own
-    Postgres,
+    Workers,
 }
 
 impl Part {
@@ -80,7 +80,7 @@ impl Part {
             Part::Memory => "memory of 1,000 targets",
             Part::Connections => "connections of the HTTP ingest",
             Part::Scale => "scale",
-            Part::Postgres => "workers on PostgreSQL",
+            Part::Workers => "workers on PostgreSQL",
         }
     }
 

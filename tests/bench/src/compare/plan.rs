@@ -1,7 +1,7 @@
 //! What is to be measured, how often, and how long it takes.
 
 use super::part::Part;
-use super::{connections, scale};
+use super::{connections, latency, scale};
 
 /// Times that the parts with many points, and those that repeat well, are measured at most.
 const FEW: u32 = 3;
@@ -60,7 +60,7 @@ impl Plan {
         if self.has(Part::Scale) {
             seconds += if self.quick { 45.0 } else { 420.0 };
         }
-        if self.has(Part::Postgres) {
+        if self.has(Part::Workers) {
             seconds += few * if self.quick { 15.0 } else { 30.0 };
         }
         seconds / 60.0
@@ -69,15 +69,17 @@ impl Plan {
     /// Steps that are counted while it runs.
     pub(super) fn steps(&self) -> u64 {
         let rates = self.rates().len() as u64;
+        // Their highest rate is measured for this, if it is not otherwise.
+        let more = latency::PARTS.iter().filter(|part| !self.has(**part));
         let (rounds, few) = (u64::from(self.rounds), u64::from(self.few()));
         let has = |part| u64::from(self.has(part));
         rates * (rounds + 1)
             + (rounds + 1) * has(Part::Drain)
-            + 4 * rounds * has(Part::Latency)
+            + (4 * rounds + 2 * more.count() as u64) * has(Part::Latency)
             + few * has(Part::Memory)
             + connections::STEPS * has(Part::Connections)
             + scale::STEPS * has(Part::Scale)
-            + has(Part::Postgres)
+            + has(Part::Workers)
     }
 }
 

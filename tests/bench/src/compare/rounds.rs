@@ -18,9 +18,6 @@ use std::time::Instant;
 const PROBE: u64 = 10_000;
 /// As many as one measurement has at most.
 const AT_MOST: u64 = 500_000;
-/// Those whose latency is measured.
-const LATENCIES: [Part; 2] = [Part::BestEffort, Part::Durable];
-
 /// Measures all that the plan has.
 pub(super) fn run(mut session: Session, plan: &Plan) -> Result<Results> {
     let mut results = Results {
@@ -71,7 +68,7 @@ pub(super) fn run(mut session: Session, plan: &Plan) -> Result<Results> {
     if plan.has(Part::Scale) {
         run.scale();
     }
-    if plan.has(Part::Postgres) {
+    if plan.has(Part::Workers) {
         run.postgres();
     }
     let mut results = run.results;
@@ -135,7 +132,7 @@ impl Run<'_> {
 
     fn latencies(&mut self) {
         let mut latencies = Vec::new();
-        for part in LATENCIES {
+        for part in latency::PARTS {
             let Some((highest, highest_us)) = self.highest(part) else {
                 continue;
             };
@@ -245,7 +242,7 @@ impl Run<'_> {
 
     fn postgres(&mut self) {
         let (quick, rounds) = (self.plan.quick, self.plan.few());
-        self.results.postgres = self.attempt(Part::Postgres, |session| {
+        self.results.postgres = self.attempt(Part::Workers, |session| {
             let parent = session.folder.path().to_owned();
             let threads = u32::try_from(session.threads).context("too many threads")?;
             postgres::side_by_side(&session.webhookd, &parent, threads, quick, rounds)

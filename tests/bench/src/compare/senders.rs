@@ -66,12 +66,7 @@ pub(super) fn missing(session: &Session, part: Part) -> Option<String> {
             let refused = refused(session, &config(session, part));
             refused.map(|why| format!("not supported by this build: {why}"))
         }
-        Part::Postgres => {
-            let server = testkit::Postgres::start(&[]);
-            server
-                .is_none()
-                .then(|| "PostgreSQL is not installed".to_owned())
-        }
+        Part::Workers => testkit::Postgres::missing(),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use crate::other_load::LoadMeter;
 use crate::receiver::{Expected, Receiver, tool};
 use crate::tool::feed;
 use crate::tool::skip_locked;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -156,11 +156,16 @@ impl Bench {
             if came > last {
                 (last, changed) = (came, Instant::now());
             }
-            ensure!(
-                changed.elapsed() < SILENCE,
-                "{came} of {events} events arrived, and no more; the workers said:\n{}",
-                workers.said()
-            );
+            if changed.elapsed() >= SILENCE {
+                let report = self.receiver.report()?;
+                bail!(
+                    "{came} of {events} events arrived, {} more than once and {} altered, and no \
+                     more came; the workers said:\n{}",
+                    report.repeated,
+                    report.odd,
+                    workers.said()
+                );
+            }
         }
     }
 
