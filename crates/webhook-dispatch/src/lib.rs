@@ -132,10 +132,10 @@ pub use crate::intake::{
 };
 pub use crate::monitor::{Monitor, Progress};
 pub use crate::shared::{
-    ATTEMPTS_KEPT, AttemptFilter, AttemptPage, AttemptRecord, AuroraCounters, BreakerCause,
-    BreakerState, ChannelObserver, Clock, Hold, HoldReason, Incident, InputStats, Latencies,
-    NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats, SystemClock, TargetStats,
-    event_attributes, event_key, parse_webhook_id, rfc3339, webhook_id,
+    ATTEMPTS_KEPT, AttemptFilter, AttemptPage, AttemptRecord, AuroraCounters, BatchId,
+    BreakerCause, BreakerState, ChannelObserver, Clock, Hold, HoldReason, Incident, InputStats,
+    Latencies, NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats, SystemClock,
+    TargetStats, event_attributes, event_key, parse_webhook_id, rfc3339, webhook_id,
 };
 pub use crate::supervisor::{ReloadError, Reloaded};
 pub use crate::target::FailureRecord;

@@ -2,6 +2,7 @@
 
 mod attempt_log;
 mod attempt_record;
+mod batch_id;
 mod breaker_state;
 mod channel_observer;
 pub(crate) mod clock;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use self::attempt_log::AttemptLog;
 pub use self::attempt_log::{ATTEMPTS_KEPT, AttemptFilter, AttemptPage};
 pub use self::attempt_record::AttemptRecord;
+pub use self::batch_id::BatchId;
 pub use self::breaker_state::{BreakerCause, BreakerState};
 pub use self::channel_observer::ChannelObserver;
 pub use self::clock::{Clock, SystemClock, rfc3339};

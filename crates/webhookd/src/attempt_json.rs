@@ -14,6 +14,7 @@ pub(crate) struct AttemptJson {
     job: Option<String>,
     state: Option<String>,
     attempt: u32,
+    batch: Option<BatchJson>,
     outcome: &'static str,
     status: Option<u16>,
     pub(crate) error: Option<String>,
@@ -22,6 +23,13 @@ pub(crate) struct AttemptJson {
     /// Left out in the delivery log; `null` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<Option<String>>,
+}
+
+/// The request of an attempt at several events.
+#[derive(Debug, Serialize)]
+struct BatchJson {
+    id: String,
+    events: u32,
 }
 
 impl AttemptJson {
@@ -37,6 +45,10 @@ impl AttemptJson {
             job,
             state,
             attempt: attempt.attempt,
+            batch: attempt.batch.map(|(id, events)| BatchJson {
+                id: id.to_string(),
+                events,
+            }),
             outcome: attempt.outcome.name(),
             status: attempt.status,
             error: filled(&attempt.error),

@@ -21,12 +21,13 @@ mod lanes;
 mod shared {
     pub(crate) mod attempt_log;
     pub(crate) mod attempt_record;
+    pub(crate) mod batch_id;
     pub(crate) mod event_summary;
     pub(crate) mod outcome;
 }
 
 use anyhow::{Context, Result, bail, ensure};
-use lanes::{Bounds, Content, Delivery, Kind, Lanes, Offered};
+use lanes::{BatchRoom, Bounds, Content, Delivery, Kind, Lanes, Offered};
 use shared::attempt_log::{ATTEMPTS_KEPT, AttemptLog};
 use shared::attempt_record::AttemptRecord;
 use shared::event_summary::EventSummary;
@@ -64,6 +65,7 @@ type Path = fn(u64) -> Result<()>;
 
 const PATHS: &[(&str, Path)] = &[
     ("attempt", attempt),
+    ("batch", batch),
     ("encode", encode),
     ("fields", fields),
     ("header", header),
@@ -144,6 +146,7 @@ fn attempt(times: u64) -> Result<()> {
             key_bytes: key.len(),
             summary: Cow::Borrowed(&summary),
             attempt: 1,
+            batch: None,
             outcome: Outcome::Success,
             status: Some(200),
             error: Cow::Borrowed(""),
@@ -156,38 +159,82 @@ fn attempt(times: u64) -> Result<()> {
     Ok(())
 }
 
-/// Offers an event to its lane, takes it and settles it, while others are in flight.
-fn lane(times: u64) -> Result<()> {
-    const IN_FLIGHT: u64 = 16;
-    let now = Instant::now();
-    let content = Content::copied(event()?.as_bytes(), &[]);
-    let keys: Vec<Arc<[u8]>> = (0..TASKS)
+/// A target's lanes, and the keys of its tasks.
+fn lanes() -> (Lanes, Vec<Arc<[u8]>>) {
+    let keys = (0..TASKS)
         .map(|task| Arc::from(format!("www-data-prod-hello-0-{task:032}").into_bytes()))
         .collect();
-    let mut lanes = Lanes::new(Bounds {
+    let lanes = Lanes::new(Bounds {
         window: 1_024,
         window_bytes: 16 << 20,
         per_lane: 64,
         lanes: 32_768,
     });
+    (lanes, keys)
+}
+
+/// Offers the event of this number to its lane.
+fn offer(
+    lanes: &mut Lanes,
+    keys: &[Arc<[u8]>],
+    content: &Content,
+    number: u64,
+    now: Instant,
+) -> Result<()> {
+    let key = &keys[usize::try_from(number % TASKS)?];
+    let delivery = Delivery {
+        entry: EntryId(number),
+        claim: Claim::SOLE,
+        id: EventId([7; 16]),
+        accepted_at: number,
+        attempts: 0,
+        early: 0,
+        recovered: 0,
+        failed_in: None,
+        submitted: Some(now),
+        first_attempt_at: None,
+        not_before: None,
+        batch: None,
+    };
+    let offered = lanes.offer(key, delivery, now, || Arc::clone(key), || content.clone());
+    ensure!(offered == Offered::Taken, "{offered:?}");
+    Ok(())
+}
+
+/// Offers as many events as a batch has, takes them together and settles them.
+fn batch(times: u64) -> Result<()> {
+    const EVENTS: u64 = 100;
+    let now = Instant::now();
+    let content = Content::copied(event()?.as_bytes(), &[]);
+    let (mut lanes, keys) = lanes();
+    let room = BatchRoom {
+        events: usize::try_from(EVENTS)?,
+        bytes: usize::MAX,
+    };
+    for batch in 0..times {
+        for number in 0..EVENTS {
+            offer(&mut lanes, &keys, &content, batch * EVENTS + number, now)?;
+        }
+        let first = lanes.take(Kind::First).context("it is ready")?;
+        let (rest, _) = lanes.gather(&first, false, room, |_| Some(SlotGuard::SOLE));
+        let batch = lanes::Batch::new(first, rest);
+        ensure!(batch.len() as u64 == EVENTS, "{} events", batch.len());
+        for due in black_box(&batch).iter() {
+            lanes.settled(due.lane, now);
+        }
+    }
+    Ok(())
+}
+
+/// Offers an event to its lane, takes it and settles it, while others are in flight.
+fn lane(times: u64) -> Result<()> {
+    const IN_FLIGHT: u64 = 16;
+    let now = Instant::now();
+    let content = Content::copied(event()?.as_bytes(), &[]);
+    let (mut lanes, keys) = lanes();
     let mut in_flight = std::collections::VecDeque::new();
     for number in 0..times + IN_FLIGHT {
-        let key = &keys[usize::try_from(number % TASKS)?];
-        let delivery = Delivery {
-            entry: EntryId(number),
-            claim: Claim::SOLE,
-            id: EventId([7; 16]),
-            accepted_at: number,
-            attempts: 0,
-            early: 0,
-            recovered: 0,
-            failed_in: None,
-            submitted: Some(now),
-            first_attempt_at: None,
-            not_before: None,
-        };
-        let offered = lanes.offer(key, delivery, now, || Arc::clone(key), || content.clone());
-        ensure!(offered == Offered::Taken, "{offered:?}");
+        offer(&mut lanes, &keys, &content, number, now)?;
         in_flight.push_back(lanes.take(Kind::First).context("it is ready")?);
         if in_flight.len() as u64 > IN_FLIGHT
             && let Some(due) = in_flight.pop_front()

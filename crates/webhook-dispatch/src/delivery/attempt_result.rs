@@ -20,7 +20,6 @@ pub(crate) struct AttemptResult {
     pub(crate) response: String,
     /// Whether each event of the request was taken, if a 2xx answer says that some were and others failed;
     /// else empty.
-    #[expect(dead_code, reason = "a worker sends one event at a time")]
     pub(crate) taken: Vec<bool>,
     /// Whether the attempt was aborted because the transport was stopped.
     pub(crate) stopped: bool,

@@ -7,6 +7,7 @@
 mod tests;
 
 use crate::shared::attempt_record::AttemptRecord;
+use crate::shared::batch_id::BatchId;
 use crate::shared::outcome::Outcome;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -66,8 +67,8 @@ struct Figures {
     bytes: u32,
     key_bytes: u32,
     attempt: u32,
-    /// Of key, summary, error and response.
-    lengths: [u16; 4],
+    /// Of key, summary, error, response and batch.
+    lengths: [u16; 5],
     /// 0 without an answer.
     status: u16,
     outcome: Outcome,
@@ -124,6 +125,7 @@ impl AttemptLog {
 impl Ring {
     fn add(&mut self, attempt: &AttemptRecord<'_>) -> u64 {
         self.last += 1;
+        let batch = attempt.batch.map(encode_batch);
         let texts = [
             &attempt.key[..attempt.key.len().min(KEY_KEPT)],
             Some(&*attempt.summary)
@@ -131,6 +133,7 @@ impl Ring {
                 .unwrap_or_default(),
             cut(&attempt.error),
             cut(&attempt.response),
+            batch.as_ref().map_or(&[][..], |batch| &batch[..]),
         ];
         let figures = Figures {
             started_at: attempt.started_at,
@@ -209,7 +212,7 @@ fn record(number: u64, figures: &Figures, texts: &[u8]) -> AttemptRecord<'static
         rest = after;
         text.to_vec()
     };
-    let [key, summary, error, response] = figures.lengths.map(&mut next);
+    let [key, summary, error, response, batch] = figures.lengths.map(&mut next);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_default();
     AttemptRecord {
         number,
@@ -219,6 +222,7 @@ fn record(number: u64, figures: &Figures, texts: &[u8]) -> AttemptRecord<'static
         key_bytes: usize::try_from(figures.key_bytes).unwrap_or(usize::MAX),
         summary: Cow::Owned(summary),
         attempt: figures.attempt,
+        batch: decode_batch(&batch),
         outcome: figures.outcome,
         status: Some(figures.status).filter(|status| *status != 0),
         error: Cow::Owned(text(error)),
@@ -226,6 +230,19 @@ fn record(number: u64, figures: &Figures, texts: &[u8]) -> AttemptRecord<'static
         bytes: usize::try_from(figures.bytes).unwrap_or(usize::MAX),
         response: Cow::Owned(text(response)),
     }
+}
+
+/// The id and the number of events of a batch.
+fn encode_batch((BatchId(id), events): (BatchId, u32)) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes[..16].copy_from_slice(&id);
+    bytes[16..].copy_from_slice(&events.to_le_bytes());
+    bytes
+}
+
+fn decode_batch(bytes: &[u8]) -> Option<(BatchId, u32)> {
+    let (id, events) = bytes.split_first_chunk()?;
+    Some((BatchId(*id), u32::from_le_bytes(events.try_into().ok()?)))
 }
 
 /// The beginning of a text that is kept.

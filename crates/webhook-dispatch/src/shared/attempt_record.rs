@@ -1,5 +1,6 @@
 //! An attempt as the log of attempts shows it.
 
+use crate::shared::batch_id::BatchId;
 use crate::shared::event_summary;
 use crate::shared::outcome::Outcome;
 use std::borrow::Cow;
@@ -24,6 +25,8 @@ pub struct AttemptRecord<'a> {
     pub(crate) summary: Cow<'a, [u8]>,
     /// The number of the attempt at the event, from 1.
     pub attempt: u32,
+    /// The request's id and number of events, if there were several.
+    pub batch: Option<(BatchId, u32)>,
     /// The class of its result.
     pub outcome: Outcome,
     /// The status of the answer, if there was one.

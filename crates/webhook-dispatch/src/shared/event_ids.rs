@@ -1,5 +1,6 @@
 //! The ids of events and of batches: `webhook-id` in requests.
 
+use crate::shared::batch_id::BatchId;
 use std::sync::atomic::{AtomicU64, Ordering};
 use webhook_queue::EventId;
 
@@ -30,10 +31,6 @@ impl EventIds {
         EventId(id)
     }
 }
-
-/// The id of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BatchId([u8; 16]);
 
 /// The id of a batch of these events in this order: the same over retries, restarts and workers, and another
 /// one for any other events or order.
@@ -123,6 +120,7 @@ mod tests {
         // SHA-256 of the ids, so that other workers and versions agree.
         let text = WebhookIdText::of_batch(of(&[1, 2]));
         assert_eq!(text.as_str(), "bat_f03f702d6016a19c16ff011ea60a8f81");
+        assert_eq!(text.as_str(), of(&[1, 2]).to_string());
         assert_eq!(parse_webhook_id(text.as_str()), None);
     }
 }

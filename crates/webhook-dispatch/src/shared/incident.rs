@@ -26,6 +26,8 @@ pub enum Incident<'a> {
         task: &'a str,
         /// The event's id.
         id: EventId,
+        /// How many other events of its batch failed alike.
+        others: usize,
         /// The number of the attempt, from 1.
         attempt: u32,
         /// The class of its result.
@@ -119,6 +121,7 @@ impl fmt::Display for Incident<'_> {
                 target,
                 task,
                 id,
+                others,
                 attempt,
                 detail,
                 follows,
@@ -127,8 +130,12 @@ impl fmt::Display for Incident<'_> {
                 let id = crate::shared::event_ids::webhook_id(*id);
                 write!(
                     f,
-                    "target {target}: attempt {attempt} of {id} (task {task:?}) failed: {detail}; "
+                    "target {target}: attempt {attempt} of {id} (task {task:?})"
                 )?;
+                if *others > 0 {
+                    write!(f, " and of {others} others of its batch")?;
+                }
+                write!(f, " failed: {detail}; ")?;
                 match follows {
                     NextStep::Retry(wait) => write!(f, "trying again in {wait:.1?}"),
                     NextStep::DeadLetter(reason) => {

@@ -60,8 +60,10 @@ pub struct TargetStats {
     pub over_quota: u64,
     /// Dead letters that were removed, since there were too many or they were too old.
     pub dead_letters_removed: u64,
-    /// Attempts, by outcome.
+    /// Attempts at events, by outcome.
     pub attempts: Vec<(Outcome, u64)>,
+    /// Requests of these attempts: fewer if events share one.
+    pub requests: u64,
     /// Events accepted and neither delivered nor given up.
     pub pending: u64,
     /// How long ago the oldest of them was accepted.
@@ -282,6 +284,7 @@ pub(crate) struct Counters {
     pub(crate) next_retry_at: AtomicU64,
     pub(crate) in_memory: AtomicU64,
     attempts: [AtomicU64; Outcome::ALL.len()],
+    requests: AtomicU64,
     dead: [AtomicU64; Reason::ALL.len()],
     gate: Mutex<GateState>,
     /// Whether nothing is sent until an operator acts.
@@ -309,6 +312,7 @@ impl Counters {
             next_retry_at: AtomicU64::new(0),
             in_memory: AtomicU64::new(0),
             attempts: Default::default(),
+            requests: AtomicU64::new(0),
             dead: Default::default(),
             gate: Mutex::new(GateState {
                 breaker: BreakerState::Closed,
@@ -321,13 +325,19 @@ impl Counters {
         }
     }
 
-    pub(crate) fn attempted(&self, outcome: Outcome, took: Duration) {
+    /// Counts a request, and its result.
+    pub(crate) fn requested(&self, outcome: Outcome, took: Duration) {
+        add(&self.requests, 1);
+        if outcome.is_answer() {
+            self.latencies().0.record(took);
+        }
+    }
+
+    /// Counts an attempt at an event.
+    pub(crate) fn attempted(&self, outcome: Outcome) {
         let index = Outcome::ALL.iter().position(|known| *known == outcome);
         if let Some(count) = index.and_then(|index| self.attempts.get(index)) {
             add(count, 1);
-        }
-        if outcome.is_answer() {
-            self.latencies().0.record(took);
         }
     }
 
@@ -443,6 +453,7 @@ impl Counters {
                 .copied()
                 .zip(self.attempts.iter().map(get))
                 .collect(),
+            requests: get(&self.requests),
             pending,
             oldest_pending_age: oldest_pending_age.filter(|_| pending > 0),
             in_flight: get(&self.in_flight),

@@ -1,19 +1,19 @@
 //! An attempt that was made.
 
 use crate::delivery::{AttemptResult, Verdict};
-use crate::shared::Outcome;
+use crate::shared::{BatchId, Outcome};
 use crate::target::breaker::Health;
 use crate::target::gate::Permit;
-use crate::target::lanes::Due;
+use crate::target::lanes::Batch;
 use std::time::Duration;
-use webhook_queue::SlotGuard;
 
 /// An attempt that was made, and its result.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    pub(crate) due: Due,
+    pub(crate) batch: Batch,
+    /// The id of its request, if it has several events.
+    pub(crate) batch_id: Option<BatchId>,
     pub(crate) permit: Permit,
-    pub(crate) guard: SlotGuard,
     pub(crate) result: AttemptResult,
     /// Epoch milliseconds.
     pub(crate) started_at: u64,
@@ -25,7 +25,11 @@ impl Attempt {
     pub(crate) fn health(&self) -> Health {
         match (self.result.verdict, self.result.outcome) {
             (Verdict::Delivered, _) => Health::Delivered,
-            (Verdict::Refused, _) => Health::Refused,
+            (Verdict::Refused, _) if self.batch.len() == 1 => Health::Refused,
+            // One event is the likely reason; it is refused alone later.
+            (Verdict::Refused, _) => Health::Answered,
+            // It took some of the events.
+            _ if self.result.taken.contains(&true) => Health::Delivered,
             _ if matches!(self.result.status, Some(408 | 429 | 503)) => Health::Unreachable,
             (_, Outcome::Timeout | Outcome::Connect | Outcome::Io) => Health::Unreachable,
             // A panic is a fault of this software, by the event perhaps; a record's error is one

@@ -7,7 +7,9 @@
 //! entry after the cursor is not known yet. So neither way overtakes the other.
 
 use crate::shared::clock::Moment;
-use crate::target::lanes::{Bounds, Content, Delivery, LaneId, LaneReport, Lanes, Offered};
+use crate::target::lanes::{
+    BatchTag, Bounds, Content, Delivery, LaneId, LaneReport, Lanes, Offered,
+};
 use crate::target::unsynced::{Synced, Unsynced};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -35,6 +37,8 @@ pub(crate) struct Backlog {
     reliable: bool,
     /// The longest time for which a stored event waits for its retry.
     longest_wait: Duration,
+    /// Whether stored events that are to be retried at the same time failed in one batch.
+    batches: bool,
     pub(super) lanes: Lanes,
     pub(crate) unsynced: Unsynced,
     /// The last entry that the lanes know.
@@ -70,6 +74,7 @@ impl Backlog {
         Backlog {
             reliable,
             longest_wait,
+            batches: false,
             lanes: Lanes::new(bounds),
             unsynced: Unsynced::new(bounds.window),
             cursor: None,
@@ -82,6 +87,11 @@ impl Backlog {
 
     pub(crate) fn set_longest_wait(&mut self, longest_wait: Duration) {
         self.longest_wait = longest_wait;
+    }
+
+    /// Sets whether the target has batches.
+    pub(crate) fn set_batches(&mut self, batches: bool) {
+        self.batches = batches;
     }
 
     pub(crate) fn set_window(&mut self, window: usize) {
@@ -152,6 +162,7 @@ impl Backlog {
             submitted: Some(live.submitted),
             first_attempt_at: None,
             not_before: None,
+            batch: None,
         };
         let (key, content) = (live.key, live.content);
         let shared_key = || Arc::clone(&key);
@@ -329,6 +340,7 @@ impl Backlog {
             first_attempt_at: None,
             // Longer only if the wall clock was set back since, which must not hold an event up.
             not_before: (!wait.is_zero()).then(|| at.now + wait.min(self.longest_wait)),
+            batch: BatchTag::new(owed.not_before).filter(|_| self.batches && owed.attempts > 0),
         }
     }
 }

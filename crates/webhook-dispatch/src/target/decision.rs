@@ -2,9 +2,9 @@
 
 use crate::shared::NextStep;
 use crate::target::gate::{Blocked, Permit};
-use crate::target::lanes::Due;
+use crate::target::lanes::{Batch, Due};
 use crate::target::state_change::StateChange;
-use webhook_queue::{Settlement, SlotGuard};
+use webhook_queue::Settlement;
 
 /// What to do next.
 #[derive(Debug)]
@@ -14,24 +14,63 @@ use webhook_queue::{Settlement, SlotGuard};
 )]
 pub(crate) enum Step {
     /// Make this attempt.
-    Attempt(Due, Permit, SlotGuard),
-    /// An event is ready, but the gate blocks it.
+    Attempt(Batch, Permit),
+    /// An event is ready, but the gate blocks it, or it waits for others of its batch.
     Blocked(Blocked),
     /// Nothing is ready, or enough is under way.
     Nothing,
 }
 
 /// The decision on an attempt's result.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Decision {
+    /// What follows for the attempt's first event.
+    pub(crate) first: EventDecision,
+    /// The same for its other events, in their order.
+    pub(crate) rest: Vec<EventDecision>,
+    /// Whether waiting jobs are recalled.
+    pub(crate) recall: bool,
+    /// The change of the target's state.
+    pub(crate) change: Option<StateChange>,
+}
+
+/// The decision on one event of an attempt.
+#[derive(Debug, Default)]
+pub(crate) struct EventDecision {
     /// The settlement or note for the queue.
     pub(crate) settlement: Option<Settlement>,
     /// What follows a failure; `None` after a success.
     pub(crate) follows: Option<NextStep>,
     /// Whether the event is settled: delivered or given up.
     pub(crate) settled: bool,
-    /// Whether waiting jobs are recalled.
-    pub(crate) recall: bool,
-    /// The change of the target's state.
-    pub(crate) change: Option<StateChange>,
+}
+
+impl Decision {
+    /// Decides on each event of a batch.
+    pub(crate) fn of(batch: &Batch, mut decide: impl FnMut(&Due) -> EventDecision) -> Decision {
+        let first = decide(&batch.first);
+        Decision {
+            first,
+            rest: batch.rest.iter().map(decide).collect(),
+            recall: false,
+            change: None,
+        }
+    }
+}
+
+impl Decision {
+    /// What follows for each event of the attempt, in their order.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &EventDecision> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+}
+
+impl IntoIterator for Decision {
+    type Item = EventDecision;
+    type IntoIter =
+        std::iter::Chain<std::iter::Once<EventDecision>, std::vec::IntoIter<EventDecision>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::once(self.first).chain(self.rest)
+    }
 }

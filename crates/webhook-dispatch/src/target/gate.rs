@@ -32,6 +32,8 @@ pub(crate) struct Permit {
     probe: Option<u64>,
     /// The gate's era when the permit was granted.
     era: u32,
+    /// How many events it is for.
+    events: u32,
 }
 
 /// Why an attempt may not start.
@@ -48,7 +50,7 @@ impl Gate {
         let per_second = target.max_per_second();
         Gate {
             breaker: Breaker::new(max_refusals(target)),
-            rate: per_second.map(|per_second| RateLimit::new(per_second, now)),
+            rate: per_second.map(|per_second| RateLimit::new(per_second, most_events(target), now)),
             max_refusals: max_refusals(target),
             hold: None,
             refusals: refusals(target),
@@ -58,8 +60,9 @@ impl Gate {
         }
     }
 
-    /// Asks for a permit. Use it for an attempt, or give it back by [`unused`](Self::unused).
-    pub(crate) fn ask(&mut self, now: Instant) -> Result<Permit, Blocked> {
+    /// Asks for a permit for so many events. Use it for an attempt, by [`use_for`](Self::use_for), or
+    /// give it back by [`unused`](Self::unused).
+    pub(crate) fn ask(&mut self, now: Instant, events: usize) -> Result<Permit, Blocked> {
         if self.gone || self.paused {
             return Err(Blocked::UntilChange);
         }
@@ -69,32 +72,45 @@ impl Gate {
             }
             self.hold = None;
         }
+        let mut events = u32::try_from(events).unwrap_or(u32::MAX);
         if let Some(rate) = &mut self.rate {
-            rate.take(now).map_err(Blocked::Until)?;
+            events = rate.take(now, events).map_err(Blocked::Until)?;
         }
         let blocked = match self.breaker.ask(now) {
-            Admission::Granted => return Ok(self.permit(None)),
-            Admission::Probe(number) => return Ok(self.permit(Some(number))),
+            Admission::Granted => return Ok(self.permit(None, events)),
+            Admission::Probe(number) => return Ok(self.permit(Some(number), events)),
             Admission::NotBefore(until) => Blocked::Until(until),
             Admission::Probing => Blocked::UntilChange,
         };
         if let Some(rate) = &mut self.rate {
-            rate.give_back();
+            rate.give_back(events);
         }
         Err(blocked)
     }
 
-    /// Counts an attempt that was made without a permit of its own into the rate.
-    pub(crate) fn charge(&mut self) {
+    /// Adjusts a permit to the number of events that the attempt has.
+    pub(crate) fn use_for(&mut self, mut permit: Permit, events: usize) -> Permit {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
         if let Some(rate) = &mut self.rate {
-            rate.charge();
+            rate.charge(events.saturating_sub(permit.events));
+            rate.give_back(permit.events.saturating_sub(events));
+        }
+        permit.events = events;
+        permit
+    }
+
+    /// Counts an attempt that was made without a permit of its own into the rate.
+    pub(crate) fn charge(&mut self, permit: Permit) {
+        if let Some(rate) = &mut self.rate {
+            rate.charge(permit.events);
         }
     }
 
-    fn permit(&self, probe: Option<u64>) -> Permit {
+    fn permit(&self, probe: Option<u64>, events: u32) -> Permit {
         Permit {
             probe,
             era: self.era,
+            events,
         }
     }
 
@@ -112,7 +128,7 @@ impl Gate {
         if let Some(rate) = &mut self.rate
             && permit.era == self.era
         {
-            rate.give_back();
+            rate.give_back(permit.events);
         }
     }
 
@@ -178,8 +194,10 @@ impl Gate {
         self.restart();
         self.era = self.era.wrapping_add(1);
         let per_second = target.max_per_second();
-        if self.rate.as_ref().map(RateLimit::per_second) != per_second {
-            self.rate = per_second.map(|per_second| RateLimit::new(per_second, now));
+        let most = most_events(target);
+        let limits = |rate: &RateLimit| (rate.per_second(), rate.most());
+        if self.rate.as_ref().map(limits) != per_second.map(|per_second| (per_second, most)) {
+            self.rate = per_second.map(|per_second| RateLimit::new(per_second, most, now));
         }
     }
 
@@ -245,6 +263,12 @@ impl Gate {
     }
 }
 
+/// The most events in an attempt.
+fn most_events(target: &Target) -> u32 {
+    let batch = target.batch().map_or(1, |batch| batch.max_events().get());
+    u32::try_from(batch).unwrap_or(u32::MAX)
+}
+
 fn refusals(target: &Target) -> Arc<Hold> {
     Arc::new(Hold {
         reason: HoldReason::Refusals,
@@ -305,22 +329,22 @@ mod tests {
         assert!(gate.current_hold(now + 2 * SECOND).is_some());
         assert!(gate.current_hold(now + 3 * SECOND).is_none());
         assert_eq!(
-            gate.ask(now + 2 * SECOND),
+            gate.ask(now + 2 * SECOND, 1),
             Err(Blocked::Until(now + 3 * SECOND))
         );
-        assert!(gate.ask(now + 3 * SECOND).is_ok());
+        assert!(gate.ask(now + 3 * SECOND, 1).is_ok());
     }
 
     #[test]
     fn an_attempt_that_the_breaker_blocks_does_not_count_into_the_rate() {
         let now = Instant::now();
         let mut gate = gate(Some(1), now);
-        let permit = gate.ask(now).unwrap();
+        let permit = gate.ask(now, 1).unwrap();
         open(&mut gate, permit, now, SECOND);
         for _ in 0..5 {
-            assert!(gate.ask(now + SECOND / 2).is_err());
+            assert!(gate.ask(now + SECOND / 2, 1).is_err());
         }
-        assert!(gate.ask(now + 2 * SECOND).is_ok(), "the probe");
+        assert!(gate.ask(now + 2 * SECOND, 1).is_ok(), "the probe");
     }
 
     #[test]
@@ -330,24 +354,24 @@ mod tests {
         assert!(gate.stop());
         assert!(!gate.stop(), "it was stopped before");
         assert_eq!(gate.state(), BreakerState::Stopped);
-        assert_eq!(gate.ask(now + 1_000 * SECOND), Err(Blocked::UntilChange));
+        assert_eq!(gate.ask(now + 1_000 * SECOND, 1), Err(Blocked::UntilChange));
         gate.restart();
         gate.pause(true);
         assert!(gate.is_held());
-        assert_eq!(gate.ask(now), Err(Blocked::UntilChange));
+        assert_eq!(gate.ask(now, 1), Err(Blocked::UntilChange));
         gate.pause(false);
-        assert!(gate.ask(now).is_ok());
+        assert!(gate.ask(now, 1).is_ok());
     }
 
     #[test]
     fn an_unused_permit_gives_its_probe_and_its_token_back() {
         let now = Instant::now();
         let mut gate = gate(Some(1), now);
-        let permit = gate.ask(now).unwrap();
+        let permit = gate.ask(now, 1).unwrap();
         open(&mut gate, permit, now, Duration::ZERO);
         let later = now + 2 * SECOND;
-        let probe = gate.ask(later).unwrap();
+        let probe = gate.ask(later, 1).unwrap();
         gate.unused(probe, later);
-        assert!(gate.ask(later).is_ok());
+        assert!(gate.ask(later, 1).is_ok());
     }
 }

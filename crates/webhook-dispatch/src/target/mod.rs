@@ -8,8 +8,10 @@
 pub(crate) mod attempt;
 pub(crate) mod backlog;
 mod breaker;
+mod composition;
 mod decision;
 mod failure_record;
+mod follow_up;
 pub(crate) mod gate;
 pub(crate) mod lanes;
 mod rate;
@@ -18,24 +20,22 @@ mod slots;
 mod state_change;
 pub(crate) mod unsynced;
 
-pub(crate) use self::decision::{Decision, Step};
+pub(crate) use self::decision::{Decision, EventDecision, Step};
 pub use self::failure_record::FailureRecord;
 pub(crate) use self::state_change::StateChange;
 
 use self::attempt::Attempt;
 use self::backlog::Backlog;
-use self::breaker::{Evidence, Health};
+use self::composition::Composition;
 use self::gate::{Gate, Permit};
-use self::lanes::{Bounds, Delivery, Kind, LaneId};
-use self::retry::{Next, Retry};
+use self::lanes::{Batch, BatchRoom, Bounds, Delivery, Due, Kind};
 use self::slots::Slots;
-use crate::delivery::Verdict;
 use crate::shared::clock::Moment;
-use crate::shared::{Hold, HoldReason, NextStep, Reason};
+use crate::shared::{Hold, HoldReason, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_config::{BreakerPolicy, RetryPolicy, Target};
-use webhook_queue::{Claim, EntryId, Settled, Settlement, SlotGuard};
+use webhook_queue::{Claim, Settlement, SlotGuard};
 
 /// Bytes of bodies that a target's lanes may hold; the channel to the worker may hold as many
 /// again.
@@ -49,9 +49,6 @@ const SCAN: Duration = Duration::from_secs(1);
 /// The smallest limit of jobs that wait for a sender: one that finds its next job waiting neither
 /// sleeps nor has to be woken.
 const WAITING_JOBS: usize = 64;
-/// Waiting events that a delivery lets be attempted early, if its event had failed before: while
-/// these are delivered, too, their number grows from one to the next.
-const EARLY_AFTER_RETRY: usize = 4;
 
 /// The state of one target: its events in memory, its gate, and how many attempts are outstanding.
 #[derive(Debug)]
@@ -73,6 +70,10 @@ pub(crate) struct TargetState {
     delivering: bool,
     /// Attempts handed out whose result is not known.
     slots: Slots,
+    /// The events of these attempts.
+    in_flight: usize,
+    /// How events are put together, if several may share an attempt.
+    composition: Option<Composition>,
     /// Whether the next probe is of the newest event instead of the oldest.
     probes_newest: bool,
     next_scan: Instant,
@@ -80,6 +81,8 @@ pub(crate) struct TargetState {
     hold_changed: Option<Hold>,
     /// Whether the claim of a ready event had ended.
     claim_ended: bool,
+    /// The number of attempts that were aborted.
+    aborted: u64,
 }
 
 impl TargetState {
@@ -100,7 +103,7 @@ impl TargetState {
         bounds: Bounds,
         now: Instant,
     ) -> TargetState {
-        TargetState {
+        let mut state = TargetState {
             name: Arc::from(target.name().as_str()),
             policy: target.retry().clone(),
             breaker: *target.breaker(),
@@ -112,11 +115,16 @@ impl TargetState {
             limit_after_failure: limit_after_failure(target),
             delivering: false,
             slots: Slots::new(target.concurrency().get()),
+            in_flight: 0,
+            composition: Composition::of(target),
             probes_newest: true,
             next_scan: now,
             hold_changed: None,
             claim_ended: false,
-        }
+            aborted: 0,
+        };
+        state.backlog.set_batches(state.composition.is_some());
+        state
     }
 
     /// Continues under other settings.
@@ -128,6 +136,8 @@ impl TargetState {
         self.limit = outstanding_limit(target);
         self.limit_after_failure = limit_after_failure(target);
         self.delivering = false;
+        self.composition = Composition::of(target);
+        self.backlog.set_batches(self.composition.is_some());
         self.backlog
             .set_longest_wait(retry::longest_wait(&self.policy));
         self.backlog.set_window(target.window().get());
@@ -181,19 +191,20 @@ impl TargetState {
         now: Instant,
         guard: impl Fn(Claim) -> Option<SlotGuard>,
     ) -> Step {
-        let mut limit = if self.delivering {
+        let limit = if self.delivering {
             self.limit
         } else {
             self.limit_after_failure
         };
+        let mut room = usize::MAX;
         if self.reliable {
-            limit = limit.min(self.backlog.unsynced.room());
+            room = self.backlog.unsynced.room().saturating_sub(self.in_flight);
         }
-        if self.slots.outstanding() >= limit {
+        if self.slots.outstanding() >= limit || room == 0 {
             return Step::Nothing;
         }
-        let lanes = &mut self.backlog.lanes;
         loop {
+            let lanes = &mut self.backlog.lanes;
             let (first, retry) = (lanes.has(Kind::First), lanes.has(Kind::Retry));
             let next = if self.gate.is_down() && first {
                 // A probe says most if its event is not known to fail.
@@ -204,27 +215,45 @@ impl TargetState {
             let Some(kind) = next else {
                 return Step::Nothing;
             };
-            let permit = match self.gate.ask(now) {
+            // Of a burst of failing tasks, the oldest events all fail.
+            let newest = self.gate.is_down() && self.probes_newest;
+            let (room, wanted) = match &mut self.composition {
+                None => (BatchRoom::ONE, 1),
+                Some(composition) => {
+                    let outstanding = self.slots.outstanding();
+                    if let Some(step) = composition.wait(kind, lanes, outstanding, now) {
+                        return step;
+                    }
+                    let room = composition.room(kind, room);
+                    (room, lanes.next_batch(kind, newest, room.events))
+                }
+            };
+            let permit = match self.gate.ask(now, wanted) {
                 Err(blocked) => return Step::Blocked(blocked),
                 Ok(permit) => permit,
             };
-            // Of a burst of failing tasks, the oldest events all fail.
-            let newest = self.gate.is_down() && self.probes_newest;
+            let lanes = &mut self.backlog.lanes;
             let due = if newest {
                 lanes.take_newest(kind)
             } else {
                 lanes.take(kind)
             };
-            let due = due.expect("a lane was ready just now");
-            let Some(guard) = guard(due.delivery.claim) else {
+            let mut due = due.expect("a lane was ready just now");
+            let Some(permission) = guard(due.delivery.claim) else {
                 self.gate.unused(permit, now);
                 lanes.forget(due.lane);
                 self.claim_ended = true;
                 continue;
             };
+            due.guard = permission;
+            let (rest, ended) = lanes.gather(&due, newest, room, &guard);
+            self.claim_ended |= ended;
+            let batch = Batch::new(due, rest);
+            let permit = self.gate.use_for(permit, batch.len());
             self.probes_newest = !newest;
             self.slots.take(kind, retry);
-            return Step::Attempt(due, permit, guard);
+            self.in_flight += batch.len();
+            return Step::Attempt(batch, permit);
         }
     }
 
@@ -249,11 +278,22 @@ impl TargetState {
         idle.then(|| self.gate.early_at()).flatten()
     }
 
-    /// Takes back an attempt that was not made: its event is the first of its lane again.
-    pub(crate) fn untried(&mut self, lane: LaneId, kind: Kind, permit: Permit, now: Instant) {
-        self.slots.give_back(kind);
+    /// Takes back an attempt that was not made: its events are the first of their lanes again.
+    pub(crate) fn untried(&mut self, batch: &Batch, permit: Permit, now: Instant) {
+        self.slots.give_back(batch.kind());
+        self.in_flight -= batch.len();
         self.gate.unused(permit, now);
-        self.backlog.lanes.untried(lane);
+        self.put_back(batch);
+    }
+
+    /// Puts the events of an attempt back to their lanes.
+    fn put_back(&mut self, batch: &Batch) {
+        let lanes = &mut self.backlog.lanes;
+        for due in batch.iter().rev() {
+            if lanes.is_in_flight(due.lane) {
+                lanes.untried(due.lane);
+            }
+        }
     }
 
     /// When the first waiting lane wakes.
@@ -275,240 +315,6 @@ impl TargetState {
     /// Events in memory.
     pub(crate) fn held(&self) -> usize {
         self.backlog.lanes.held()
-    }
-
-    /// Decides what follows from an attempt.
-    pub(crate) fn on_attempt(
-        &mut self,
-        attempt: &Attempt,
-        at: Moment,
-        retry: &dyn Retry,
-    ) -> Decision {
-        let lane = attempt.due.lane;
-        if attempt.result.stopped {
-            return self.aborted(attempt, at);
-        }
-        let delivered = attempt.result.verdict == Verdict::Delivered;
-        self.slots.ended(attempt.due.kind, delivered);
-        self.delivering = delivered;
-        if !self.reliable {
-            // One attempt, as Aurora made: `Retry-After` and 410 are ignored.
-            self.backlog.lanes.settled(lane, at.now);
-            return Decision {
-                settled: true,
-                follows: (!delivered).then_some(NextStep::Nothing),
-                ..Decision::default()
-            };
-        }
-        if attempt.result.verdict == Verdict::Unsendable {
-            // It says nothing about the receiver.
-            self.gate.unused(attempt.permit, at.now);
-            return self.give_up(attempt, Reason::Unsendable, at);
-        }
-        let failing = self.gate.is_failing();
-        let change = self.record(attempt, at.now, retry);
-        let asked = self.hold_as_asked(attempt, at);
-        let decision = match attempt.result.verdict {
-            Verdict::Delivered => {
-                self.wake_after_delivery(attempt);
-                let delivery = tried(attempt);
-                let outcome = match self.retains {
-                    false => Settled::Delivered,
-                    true => Settled::Kept {
-                        attempts: delivery.attempts,
-                        delivered_at: at.epoch_ms(),
-                    },
-                };
-                Decision {
-                    settlement: Some(self.settle(lane, &delivery, outcome, &attempt.guard, at)),
-                    settled: true,
-                    ..Decision::default()
-                }
-            }
-            Verdict::Refused if !self.gate.keeps_refused() => {
-                self.give_up(attempt, Reason::Refused, at)
-            }
-            Verdict::Gone if self.gate.is_current(attempt.permit) => self.stop(attempt),
-            _ => self.try_again(attempt, at, asked, retry),
-        };
-        if change == Some(StateChange::BreakerClosed) || delivered && failing {
-            self.backlog.lanes.wake_recovered(at.now);
-        }
-        let opened = matches!(change, Some(StateChange::BreakerOpened(..)));
-        Decision {
-            recall: decision.recall || opened || asked.is_some(),
-            change: decision.change.or(change),
-            ..decision
-        }
-    }
-
-    /// Lets the breaker know the result.
-    fn record(
-        &mut self,
-        attempt: &Attempt,
-        now: Instant,
-        retry: &dyn Retry,
-    ) -> Option<StateChange> {
-        let evidence = Evidence {
-            key: attempt.due.key_hash,
-            keys: self.backlog.lanes.len(),
-            failed_in: attempt.due.delivery.failed_in,
-        };
-        let (policy, breaker) = (&self.policy, &self.breaker);
-        let back_off = |openings| retry.breaker(policy, breaker, openings);
-        let health = attempt.health();
-        let idle = match health {
-            Health::Delivered => Duration::ZERO,
-            // Where back-offs are shorter, no event waits for so long.
-            _ => back_off(u32::MAX).max(breaker.max() / 5),
-        };
-        self.gate
-            .record(attempt.permit, health, &evidence, now, idle, back_off)
-    }
-
-    /// Attempts waiting events early, if the delivery shows that they may be delivered, too.
-    fn wake_after_delivery(&mut self, attempt: &Attempt) {
-        if attempt.due.kind == Kind::Retry {
-            self.backlog.lanes.wake_next(EARLY_AFTER_RETRY);
-        }
-    }
-
-    /// The dispatcher aborted the attempt. The event may have arrived or not: it stays pending, and
-    /// the attempt's number is not used again.
-    fn aborted(&mut self, attempt: &Attempt, at: Moment) -> Decision {
-        let delivery = tried(attempt);
-        self.untried(attempt.due.lane, attempt.due.kind, attempt.permit, at.now);
-        Decision {
-            settlement: self
-                .reliable
-                .then(|| self.note(&delivery, 0, &attempt.guard)),
-            ..Decision::default()
-        }
-    }
-
-    /// Holds all events of the target as long as `Retry-After` asks.
-    fn hold_as_asked(&mut self, attempt: &Attempt, at: Moment) -> Option<Duration> {
-        let heeded =
-            self.gate.is_current(attempt.permit) && attempt.result.verdict != Verdict::Gone;
-        let value = attempt.result.retry_after.as_deref().filter(|_| heeded)?;
-        let wait = retry::retry_after(value, at.wall, &self.policy)?;
-        let until = at.epoch_ms().saturating_add(millis(wait));
-        let status = attempt.result.status.unwrap_or_default();
-        let value = String::from_utf8_lossy(value);
-        let detail = format!("answered {status} with Retry-After: {value}");
-        self.hold(until, detail, at);
-        Some(wait)
-    }
-
-    /// Holds all events of the target until a time, epoch milliseconds.
-    pub(crate) fn hold(&mut self, until: u64, detail: String, at: Moment) {
-        // Longer only if the wall clock was set back since, which must not hold the target up.
-        let longest = retry::longest_wait(&self.policy);
-        let wait = Duration::from_millis(until.saturating_sub(at.epoch_ms())).min(longest);
-        let hold = Hold {
-            reason: HoldReason::RetryAfter,
-            until: Some(at.epoch_ms().saturating_add(millis(wait))),
-            detail,
-        };
-        let longer = self.gate.hold(at.now + wait, hold.clone());
-        if longer {
-            self.hold_changed = Some(hold);
-        }
-    }
-
-    /// The settlement that keeps a new hold, or the end of one, over a restart.
-    pub(crate) fn take_hold(&mut self) -> Option<Settlement> {
-        let hold = self.hold_changed.take()?;
-        let held = Settled::Held {
-            until: hold.until.unwrap_or(0),
-            note: hold.detail.into_bytes(),
-        };
-        Some(self.settlement(EntryId(0), held, &SlotGuard::SOLE))
-    }
-
-    /// The receiver answered 410: the target stops, and its events stay pending.
-    fn stop(&mut self, attempt: &Attempt) -> Decision {
-        let stopped = self.gate.stop();
-        let delivery = tried(attempt);
-        self.backlog.lanes.again(attempt.due.lane, delivery);
-        Decision {
-            settlement: Some(self.note(&delivery, 0, &attempt.guard)),
-            follows: Some(NextStep::Stop),
-            recall: stopped,
-            change: stopped.then_some(StateChange::Stopped),
-            ..Decision::default()
-        }
-    }
-
-    /// The attempt failed, and another may succeed.
-    fn try_again(
-        &mut self,
-        attempt: &Attempt,
-        at: Moment,
-        asked: Option<Duration>,
-        retry: &dyn Retry,
-    ) -> Decision {
-        let mut delivery = tried(attempt);
-        delivery.failed_in.get_or_insert(self.gate.recoveries());
-        let due_at = delivery.not_before;
-        let was_early =
-            due_at.is_some_and(|due_at| at.now.checked_sub(attempt.took) < Some(due_at));
-        // Neither an attempt to find out about the receiver, nor a refusal by a receiver that
-        // refuses all, uses up the event's attempts.
-        let counts = !was_early && attempt.result.verdict != Verdict::Refused;
-        delivery.early += u32::from(!counts);
-        let attempts = delivery.attempts.saturating_sub(delivery.early).max(1);
-        let age = Duration::from_millis(at.epoch_ms().saturating_sub(delivery.accepted_at));
-        let next = match retry.next(&self.policy, attempts, age, asked) {
-            Next::AttemptsExhausted if !counts => Next::After(Duration::ZERO),
-            next => next,
-        };
-        let wait = match next {
-            Next::AttemptsExhausted => {
-                return self.give_up(attempt, Reason::AttemptsExhausted, at);
-            }
-            Next::TooOld => return self.give_up(attempt, Reason::TooOld, at),
-            Next::After(wait) => wait,
-        };
-        // Its back-off goes on.
-        let wake = match due_at {
-            Some(due_at) if was_early => due_at.max(at.now + asked.unwrap_or_default()),
-            _ => at.now + wait,
-        };
-        let wait = wake.saturating_duration_since(at.now);
-        delivery.not_before = Some(wake);
-        self.backlog.lanes.retry(attempt.due.lane, delivery, wake);
-        let not_before = at.epoch_ms().saturating_add(millis(wait));
-        Decision {
-            settlement: Some(self.note(&delivery, not_before, &attempt.guard)),
-            follows: Some(NextStep::Retry(wait)),
-            ..Decision::default()
-        }
-    }
-
-    fn give_up(&mut self, attempt: &Attempt, reason: Reason, at: Moment) -> Decision {
-        let delivery = tried(attempt);
-        let record = FailureRecord {
-            reason,
-            outcome: Some(attempt.result.outcome),
-            status: attempt.result.status,
-            detail: attempt.result.detail.clone(),
-            response: attempt.result.response.clone(),
-            first_attempt_at: delivery.first_attempt_at,
-            last_attempt_at: Some(attempt.started_at),
-        };
-        Decision {
-            settlement: Some(self.give_up_as(
-                attempt.due.lane,
-                &delivery,
-                &record,
-                &attempt.guard,
-                at,
-            )),
-            follows: Some(NextStep::DeadLetter(reason)),
-            settled: true,
-            ..Decision::default()
-        }
     }
 
     /// Gives up an event older than `maxAgeMsec` while the breaker is not closed. While it is
@@ -547,7 +353,9 @@ impl TargetState {
             first_attempt_at: due.delivery.first_attempt_at,
             last_attempt_at: None,
         };
-        let settlement = self.give_up_as(due.lane, &due.delivery, &record, &guard, at);
+        let mut due = due;
+        due.guard = guard;
+        let settlement = self.give_up_as(&due, &due.delivery, &record, at);
         Some((due.delivery, settlement))
     }
 
@@ -556,87 +364,35 @@ impl TargetState {
         let scans = self.reliable && self.gate.is_down() && self.backlog.lanes.has_ready();
         scans.then_some(self.next_scan)
     }
-
-    fn give_up_as(
-        &mut self,
-        lane: LaneId,
-        delivery: &Delivery,
-        record: &FailureRecord,
-        guard: &SlotGuard,
-        at: Moment,
-    ) -> Settlement {
-        let dead = Settled::Dead {
-            attempts: delivery.attempts,
-            died_at: at.epoch_ms(),
-            note: record.to_note(),
-        };
-        self.settle(lane, delivery, dead, guard, at)
-    }
-
-    fn settle(
-        &mut self,
-        lane: LaneId,
-        delivery: &Delivery,
-        outcome: Settled,
-        guard: &SlotGuard,
-        at: Moment,
-    ) -> Settlement {
-        self.backlog.unsynced.settle(delivery.entry, delivery.claim);
-        self.backlog.lanes.settled(lane, at.now);
-        self.settlement(delivery.entry, outcome, guard)
-    }
-
-    /// Records in the queue how often an event was attempted, and when it may be again.
-    pub(crate) fn note(
-        &mut self,
-        delivery: &Delivery,
-        not_before: u64,
-        guard: &SlotGuard,
-    ) -> Settlement {
-        self.backlog.unsynced.note();
-        let attempts = delivery.attempts;
-        let noted = Settled::Attempted {
-            attempts,
-            not_before,
-        };
-        self.settlement(delivery.entry, noted, guard)
-    }
-
-    fn settlement(&self, entry: EntryId, outcome: Settled, guard: &SlotGuard) -> Settlement {
-        Settlement {
-            target: Arc::clone(&self.name),
-            entry,
-            outcome,
-            guard: guard.clone(),
-        }
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The delivery after an attempt.
-pub(crate) fn tried(attempt: &Attempt) -> Delivery {
-    let mut delivery = attempt.due.delivery;
-    if delivery.attempts == 0 {
-        delivery.first_attempt_at = Some(attempt.started_at);
-    }
-    delivery.attempts = delivery.attempts.saturating_add(1);
-    delivery
 }
 
 /// The limit of outstanding attempts: those under way, and some that wait for a sender.
 pub(crate) fn outstanding_limit(target: &Target) -> usize {
     let concurrency = target.concurrency().get();
-    match target.max_per_second() {
+    match (target.max_per_second(), target.batch()) {
         // A rate limit counts attempts when they are handed out, so none should wait.
-        Some(_) => concurrency,
-        None => concurrency + concurrency.max(WAITING_JOBS),
+        (Some(_), _) => concurrency,
+        // Full batches wait for a sender; others grow meanwhile.
+        (None, Some(_)) => concurrency * 2,
+        (None, None) => concurrency + concurrency.max(WAITING_JOBS),
     }
 }
 
 /// The limit after a failure: no more attempts wait than are under way.
 fn limit_after_failure(target: &Target) -> usize {
     outstanding_limit(target).min(target.concurrency().get() * 2)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The delivery of an event after an attempt.
+pub(crate) fn tried(due: &Due, attempt: &Attempt) -> Delivery {
+    let mut delivery = due.delivery;
+    if delivery.attempts == 0 {
+        delivery.first_attempt_at = Some(attempt.started_at);
+    }
+    delivery.attempts = delivery.attempts.saturating_add(1);
+    delivery
 }

@@ -22,19 +22,19 @@ use self::handle::{Command, Inspection, TargetHandle};
 use self::sender::Report;
 use self::senders::Senders;
 use self::wakeup::WakeReasons;
-use crate::delivery::{Endpoint, Verdict};
+use crate::delivery::Endpoint;
 use crate::shared::clock::{Moment, epoch_ms};
 use crate::shared::event_summary::EventSummary;
 use crate::shared::stats::add;
 use crate::shared::{
-    AttemptRecord, Clock, Incident, NextStep, Observer, Reason, event_key, shown_task,
+    AttemptRecord, Clock, Incident, NextStep, Observer, Outcome, Reason, event_key, shown_task,
 };
 use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::Blocked;
-use crate::target::lanes::{Delivery, LaneReport};
+use crate::target::lanes::{BatchTag, Delivery, Due, LaneReport};
 use crate::target::retry::Retry;
-use crate::target::{Decision, StateChange, Step, TargetState, tried};
+use crate::target::{Decision, EventDecision, StateChange, Step, TargetState, tried};
 use crossbeam_channel::{Receiver, Select};
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -186,22 +186,29 @@ impl Worker {
     fn take_report(&mut self, report: Report, at: Moment) {
         match report {
             Report::Attempted(attempt) => self.on_attempt(&attempt, at),
-            Report::MadeAgain(attempt) => {
-                let decision = Decision {
-                    follows: Some(NextStep::Retry(Duration::ZERO)),
-                    ..Decision::default()
-                };
-                self.state.gate.charge();
-                self.count(&attempt, &decision);
-                self.report_incidents(&attempt, &decision);
-                // After a crash during the next attempt, this one's number is not used again.
-                let note = self.state.note(&tried(&attempt), 0, &attempt.guard);
-                self.settle(note);
-            }
-            Report::Untried(lane, kind, permit) => {
-                self.state.untried(lane, kind, permit, at.now);
-            }
+            Report::MadeAgain(attempt) => self.on_made_again(&attempt),
+            Report::Untried(batch, permit) => self.state.untried(&batch, permit, at.now),
             Report::Ended(number) => self.senders.ended(number),
+        }
+    }
+
+    /// Counts an attempt over a stale connection, which is made again at once.
+    fn on_made_again(&mut self, attempt: &Attempt) {
+        let follows = |_: &Due| EventDecision {
+            follows: Some(NextStep::Retry(Duration::ZERO)),
+            ..EventDecision::default()
+        };
+        let decision = Decision::of(&attempt.batch, follows);
+        self.state.gate.charge(attempt.permit);
+        self.count(attempt, &decision);
+        self.report_incidents(attempt, &decision);
+        // After a crash during the next attempt, this one's number is not used again.
+        for due in attempt.batch.iter() {
+            let not_before = due.delivery.batch.map_or(0, BatchTag::get);
+            let note = self
+                .state
+                .note(&tried(due, attempt), not_before, &due.guard);
+            self.settle(note);
         }
     }
 
@@ -214,21 +221,37 @@ impl Worker {
             if decision.recall {
                 self.senders.recall();
             }
-            if decision.settled {
-                self.settled(&attempt.due.delivery, at);
-            }
         }
-        if let Some(settlement) = decision.settlement {
-            self.settle(settlement);
+        for (due, decision) in attempt.batch.iter().zip(decision) {
+            if decision.settled {
+                self.settled(&due.delivery, at);
+            }
+            if let Some(settlement) = decision.settlement {
+                self.settle(settlement);
+            }
         }
         self.store_hold();
     }
 
     fn count(&self, attempt: &Attempt, decision: &Decision) {
         let counters = &self.handle.counters;
-        counters.attempted(attempt.result.outcome, attempt.took);
-        self.log_attempt(attempt);
-        match decision.follows {
+        counters.requested(attempt.result.outcome, attempt.took);
+        for (due, decision) in attempt.batch.iter().zip(decision.events()) {
+            let is_delivered = decision.follows.is_none();
+            // Of a batch, the receiver may have taken a part.
+            let outcome = match is_delivered {
+                true => Outcome::Success,
+                false => attempt.result.outcome,
+            };
+            counters.attempted(outcome);
+            self.log_attempt(attempt, due, is_delivered);
+            self.count_next_step(decision.follows);
+        }
+    }
+
+    fn count_next_step(&self, follows: Option<NextStep>) {
+        let counters = &self.handle.counters;
+        match follows {
             None => add(&counters.delivered, 1),
             Some(NextStep::Retry(_)) => add(&counters.retried, 1),
             Some(NextStep::DeadLetter(reason)) => counters.dead_lettered(reason),
@@ -237,10 +260,10 @@ impl Worker {
         }
     }
 
-    /// Adds an attempt to the target's log.
-    fn log_attempt(&self, attempt: &Attempt) {
-        let (due, result) = (&attempt.due, &attempt.result);
-        let is_plain = result.verdict == Verdict::Delivered && due.delivery.attempts == 0;
+    /// Adds an attempt at an event to the target's log.
+    fn log_attempt(&self, attempt: &Attempt, due: &Due, is_delivered: bool) {
+        let result = &attempt.result;
+        let is_plain = is_delivered && due.delivery.attempts == 0;
         let content = &due.content;
         let known = content.summary.as_ref().or(content.attributes.as_ref());
         // Of a delivery from a backlog the body is not read, which takes a microsecond or two.
@@ -258,12 +281,16 @@ impl Worker {
             key_bytes: key.len(),
             summary: Cow::Borrowed(summary),
             attempt: due.delivery.attempts.saturating_add(1),
-            outcome: result.outcome,
+            batch: attempt.batch_id.map(|id| (id, attempt.batch.count())),
+            outcome: match is_delivered {
+                true => Outcome::Success,
+                false => result.outcome,
+            },
             status: result.status,
-            error: Cow::Borrowed(&result.detail),
+            error: Cow::Borrowed(if is_delivered { "" } else { &result.detail }),
             took: attempt.took,
             bytes: content.body.len(),
-            response: Cow::Borrowed(&result.response),
+            response: Cow::Borrowed(if is_delivered { "" } else { &result.response }),
         };
         record.number = self.handle.attempts.add(&record);
         self.observer.attempt(&self.handle.name, &record);
@@ -271,14 +298,23 @@ impl Worker {
 
     fn report_incidents(&self, attempt: &Attempt, decision: &Decision) {
         let target = &*self.handle.name;
-        if let Some(follows) = decision.follows
-            && (follows != NextStep::Stop || decision.change.is_some())
-        {
+        // Of the events of a batch that go on alike, the first is reported.
+        let mut reported = None;
+        for (index, (due, event)) in attempt.batch.iter().zip(decision.events()).enumerate() {
+            let Some(follows) = event.follows.filter(|follows| Some(*follows) != reported) else {
+                continue;
+            };
+            reported = Some(follows);
+            if follows == NextStep::Stop && decision.change.is_none() {
+                continue;
+            }
+            let behind = decision.events().skip(index + 1);
             self.observer.incident(&Incident::AttemptFailed {
                 target,
-                task: &shown_task(&attempt.due.key),
-                id: attempt.due.delivery.id,
-                attempt: attempt.due.delivery.attempts.saturating_add(1),
+                task: &shown_task(&due.key),
+                id: due.delivery.id,
+                others: behind.filter(|it| it.follows == Some(follows)).count(),
+                attempt: due.delivery.attempts.saturating_add(1),
                 outcome: attempt.result.outcome,
                 detail: &attempt.result.detail,
                 follows,
@@ -403,8 +439,7 @@ impl Worker {
 
     fn take_back(&mut self, now: Instant) {
         while let Some(job) = self.senders.take_back() {
-            let (lane, kind) = (job.due.lane, job.due.kind);
-            self.state.untried(lane, kind, job.permit, now);
+            self.state.untried(&job.batch, job.permit, now);
         }
     }
 
@@ -508,9 +543,9 @@ impl Worker {
                     }
                     break;
                 }
-                Step::Attempt(due, permit, guard) => {
+                Step::Attempt(batch, permit) => {
                     any = true;
-                    self.senders.hand_out(due, permit, guard);
+                    self.senders.hand_out(batch, permit);
                 }
             }
         }

@@ -4,10 +4,11 @@ use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, EventParts, RequestE
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Request, Transport, TransportError};
 use crate::shared::clock::epoch_ms;
-use crate::shared::event_key;
+use crate::shared::event_ids::batch_id;
+use crate::shared::{BatchId, event_key};
 use crate::target::attempt::Attempt;
 use crate::target::gate::Permit;
-use crate::target::lanes::{Due, Kind, LaneId};
+use crate::target::lanes::{Batch, Due};
 use crate::target::tried;
 use crate::worker::handle::TargetHandle;
 use crate::worker::wakeup::WakeReason;
@@ -17,7 +18,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use webhook_config::{Delivery, Target};
-use webhook_queue::SlotGuard;
 
 /// How long a sender waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(10);
@@ -28,9 +28,8 @@ const PLENTY: usize = 16;
 /// An attempt to be made.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) due: Due,
+    pub(crate) batch: Batch,
     pub(crate) permit: Permit,
-    pub(crate) guard: SlotGuard,
     /// The endpoint's number of recalls when the job was handed out.
     pub(crate) recalls: u64,
 }
@@ -43,7 +42,7 @@ pub(crate) enum Report {
     /// An attempt was made over a stale connection, and the next one follows at once.
     MadeAgain(Box<Attempt>),
     /// The job was not attempted.
-    Untried(LaneId, Kind, Permit),
+    Untried(Box<Batch>, Permit),
     /// The sender of this number has ended.
     Ended(usize),
 }
@@ -128,12 +127,13 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
             let mut attempt = attempt(number, endpoint, &mut state, job);
             if is_made_again(&attempt, endpoint.target()) && endpoint.is_current(recalls) {
                 let mut again = Job {
-                    due: attempt.due.clone(),
+                    batch: attempt.batch.clone(),
                     permit: attempt.permit,
-                    guard: attempt.guard.clone(),
                     recalls,
                 };
-                again.due.delivery = tried(&attempt);
+                for due in again.batch.iter_mut() {
+                    due.delivery = tried(due, &attempt);
+                }
                 if !job_queue.report(Report::MadeAgain(Box::new(attempt))) {
                     return;
                 }
@@ -142,12 +142,12 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
             }
             // Without a transport, nothing was sent.
             if attempt.result.stopped && state.transport.is_none() {
-                Report::Untried(attempt.due.lane, attempt.due.kind, attempt.permit)
+                Report::Untried(Box::new(attempt.batch), attempt.permit)
             } else {
                 Report::Attempted(Box::new(attempt))
             }
         } else {
-            Report::Untried(job.due.lane, job.due.kind, job.permit)
+            Report::Untried(Box::new(job.batch), job.permit)
         };
         if !job_queue.report(report) {
             return;
@@ -158,7 +158,7 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
 /// Whether the next attempt is made at once, without back-off: after one over a connection that the
 /// receiver had closed before the request came, which says nothing about the receiver.
 fn is_made_again(attempt: &Attempt, target: &Target) -> bool {
-    let attempts = attempt.due.delivery.attempts.saturating_add(1);
+    let attempts = attempt.batch.first.delivery.attempts.saturating_add(1);
     let most = target
         .retry()
         .max_attempts()
@@ -171,9 +171,9 @@ fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job
     let started = clock.now();
     let started_at = epoch_ms(clock.wall());
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let result = send(number, endpoint, state, &job.due, started_at);
+        let result = send(number, endpoint, state, &job.batch, started_at);
         let (target, mask) = (endpoint.target(), &endpoint.template.mask);
-        AttemptResult::of(target.format(), mask, 1, &result)
+        AttemptResult::of(target.format(), mask, job.batch.len(), &result)
     }));
     let mut result = result.unwrap_or_else(|panic| {
         // The transport's state is unknown after a panic.
@@ -182,9 +182,9 @@ fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job
     });
     result.stopped &= endpoint.is_stopping();
     Attempt {
-        due: job.due,
+        batch_id: id_of(&job.batch),
+        batch: job.batch,
         permit: job.permit,
-        guard: job.guard,
         result,
         started_at,
         took: clock.now().saturating_duration_since(started),
@@ -195,7 +195,7 @@ fn send(
     number: usize,
     endpoint: &Endpoint,
     state: &mut SenderState,
-    due: &Due,
+    batch: &Batch,
     started_at: u64,
 ) -> Result<Answer, TransportError> {
     let SenderState { transport, lines } = state;
@@ -204,10 +204,32 @@ fn send(
         None => transport.insert(endpoint.transport(number)?),
     };
     let info = AttemptInfo {
-        attempt: due.delivery.attempts.saturating_add(1),
+        attempt: batch.first.delivery.attempts.saturating_add(1),
         started_at,
     };
-    let event = RequestEvent {
+    let first = request_event(&batch.first);
+    let body = if batch.rest.is_empty() {
+        endpoint
+            .template
+            .prepare(std::slice::from_ref(&first), &info, lines)?
+    } else {
+        let events: Vec<_> = batch.iter().map(request_event).collect();
+        endpoint.template.prepare(&events, &info, lines)?
+    };
+    transport.send(Request {
+        headers: lines,
+        body: &body,
+    })
+}
+
+/// The id of a request of several events.
+fn id_of(batch: &Batch) -> Option<BatchId> {
+    let ids = batch.iter().map(|due| due.delivery.id);
+    (batch.len() > 1).then(|| batch_id(ids))
+}
+
+fn request_event(due: &Due) -> RequestEvent<'_> {
+    RequestEvent {
         parts: EventParts {
             body: &due.content.body,
             key: event_key(&due.key),
@@ -215,12 +237,7 @@ fn send(
         },
         id: due.delivery.id,
         accepted_at: due.delivery.accepted_at,
-    };
-    let body = endpoint.template.prepare(&[event], &info, lines)?;
-    transport.send(Request {
-        headers: lines,
-        body: &body,
-    })
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

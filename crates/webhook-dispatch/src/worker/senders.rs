@@ -3,7 +3,7 @@
 
 use crate::delivery::Endpoint;
 use crate::target::gate::Permit;
-use crate::target::lanes::Due;
+use crate::target::lanes::Batch;
 use crate::target::outstanding_limit;
 use crate::worker::handle::TargetHandle;
 use crate::worker::sender::{self, Job, JobQueue, Report, is_plenty};
@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use webhook_queue::SlotGuard;
 
 /// Above this number of senders in all, a target gets only its first one: a thread needs four
 /// memory mappings, and Linux aborts a process that needs more than 65,530.
@@ -80,12 +79,11 @@ impl Senders {
     }
 
     /// Hands out an attempt.
-    pub(crate) fn hand_out(&self, due: Due, permit: Permit, guard: SlotGuard) {
+    pub(crate) fn hand_out(&self, batch: Batch, permit: Permit) {
         let recalls = self.endpoint.recalls.load(Ordering::SeqCst);
         let job = Job {
-            due,
+            batch,
             permit,
-            guard,
             recalls,
         };
         self.jobs

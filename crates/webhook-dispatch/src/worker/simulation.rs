@@ -10,7 +10,7 @@ use crate::shared::clock::Moment;
 use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::{Blocked, Permit};
-use crate::target::lanes::{Content, Due};
+use crate::target::lanes::{Batch, Content};
 use crate::target::retry::{Next, Retry, breaker_wait, next_attempt};
 use crate::target::unsynced::Synced;
 use crate::target::{Step, TargetState};
@@ -74,9 +74,9 @@ struct Simulation<'a> {
     /// The time since the start.
     time: Duration,
     next_id: u128,
-    jobs: VecDeque<(Due, Permit)>,
+    jobs: VecDeque<(Batch, Permit)>,
     /// By the time of their end, and a number.
-    under_way: BTreeMap<(Duration, u64), (Due, Permit, Reply, Duration)>,
+    under_way: BTreeMap<(Duration, u64), (Batch, Permit, Reply, Duration)>,
     attempts: RefCell<Vec<Duration>>,
     started: u64,
     courses: HashMap<EventId, (String, Course)>,
@@ -197,9 +197,9 @@ impl<'a> Simulation<'a> {
                         blocked = Some(until);
                         break;
                     }
-                    Step::Attempt(due, permit, _) => {
+                    Step::Attempt(batch, permit) => {
                         busy = true;
-                        self.jobs.push_back((due, permit));
+                        self.jobs.push_back((batch, permit));
                     }
                 }
             }
@@ -213,15 +213,23 @@ impl<'a> Simulation<'a> {
 
     fn start_jobs(&mut self) {
         while self.under_way.len() < self.target.concurrency().get() {
-            let Some((due, permit)) = self.jobs.pop_front() else {
+            let Some((batch, permit)) = self.jobs.pop_front() else {
                 break;
             };
-            let task = std::str::from_utf8(&due.key).unwrap();
-            let reply = (self.receiver)(task, self.time);
+            let tasks = batch.iter();
+            let replies = tasks.map(|due| {
+                let task = std::str::from_utf8(&due.key).unwrap();
+                (self.receiver)(task, self.time)
+            });
+            // One event spoils its batch.
+            let reply = replies
+                .max_by_key(|reply| reply.0.unwrap_or(u16::MAX))
+                .unwrap();
             self.attempts.borrow_mut().push(self.time);
             self.started += 1;
             let key = (self.time + reply.1, self.started);
-            self.under_way.insert(key, (due, permit, reply, self.time));
+            self.under_way
+                .insert(key, (batch, permit, reply, self.time));
         }
     }
 
@@ -232,7 +240,7 @@ impl<'a> Simulation<'a> {
                 break;
             }
             any = true;
-            let (due, permit, Reply(status, took), started) = first.remove();
+            let (batch, permit, Reply(status, took), started) = first.remove();
             let result = match status {
                 Some(status) => Ok(Answer {
                     status,
@@ -247,10 +255,15 @@ impl<'a> Simulation<'a> {
             };
             assert_eq!(self.start + started + took, self.start + self.time);
             let attempt = Attempt {
-                due,
+                batch_id: None,
+                result: AttemptResult::of(
+                    Format::Aurora,
+                    &SecretMask::default(),
+                    batch.len(),
+                    &result,
+                ),
+                batch,
                 permit,
-                guard: SlotGuard::SOLE,
-                result: AttemptResult::of(Format::Aurora, &SecretMask::default(), 1, &result),
                 started_at: 0,
                 took,
             };
@@ -264,21 +277,23 @@ impl<'a> Simulation<'a> {
         let at = self.at();
         let decision = self.state.on_attempt(attempt, at, &self.retry);
         if decision.recall {
-            for (due, permit) in std::mem::take(&mut self.jobs) {
-                self.state.untried(due.lane, due.kind, permit, at.now);
+            for (batch, permit) in std::mem::take(&mut self.jobs) {
+                self.state.untried(&batch, permit, at.now);
             }
         }
-        let settlement = decision.settlement.unwrap();
-        let synced = match &settlement.outcome {
-            Settled::Attempted { .. } => Synced::Noted,
-            _ => Synced::Settled(settlement.entry),
-        };
-        if matches!(settlement.outcome, Settled::Delivered) {
-            let (_, course) = self.courses.get_mut(&attempt.due.delivery.id).unwrap();
-            course.delivered = Some(self.time);
+        for (due, decision) in attempt.batch.iter().zip(decision) {
+            let settlement = decision.settlement.unwrap();
+            let synced = match &settlement.outcome {
+                Settled::Attempted { .. } => Synced::Noted,
+                _ => Synced::Settled(settlement.entry),
+            };
+            if matches!(settlement.outcome, Settled::Delivered) {
+                let (_, course) = self.courses.get_mut(&due.delivery.id).unwrap();
+                course.delivered = Some(self.time);
+            }
+            self.queue.commit(&[], &[settlement]).unwrap();
+            self.state.backlog.synced(&[synced]);
         }
-        self.queue.commit(&[], &[settlement]).unwrap();
-        self.state.backlog.synced(&[synced]);
     }
 
     /// Submits an event of a new task at this rate, which is bad by this chance.

@@ -22,7 +22,7 @@ use crate::shared::{Outcome, ProgressNotifier};
 use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::Permit;
-use crate::target::lanes::{Bounds, Content, Due};
+use crate::target::lanes::{Batch, Bounds, Content, Due};
 use crate::target::retry::{Next, Retry, ceiling, next_attempt};
 use crate::target::unsynced::Synced;
 use crate::target::{Step, TargetState};
@@ -36,13 +36,15 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use webhook_config::{BreakerPolicy, RetryPolicy, Target, TargetUrl};
+use webhook_config::{BatchPolicy, BreakerPolicy, Format, RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
     Accepted, Claim, CommitResult, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Queue,
     QueueError, Quotas, Settled, Settlement, SlotGuard, Statistics,
 };
 
-const WINDOW: usize = 8;
+const WINDOW: usize = 12;
+/// The most events in a batch.
+const BATCH: usize = 3;
 const CHANNEL: usize = 3;
 const TASKS: u8 = 4;
 
@@ -344,6 +346,10 @@ enum How {
     FailedButArrived,
     RetryAfter,
     Refused,
+    TooLarge,
+    ServerError,
+    /// Of a batch, the events whose bit is set were taken, and the others failed.
+    PartlyTaken(u8),
     Untried,
 }
 
@@ -354,6 +360,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(How::FailedButArrived),
         1 => Just(How::RetryAfter),
         1 => Just(How::Refused),
+        1 => Just(How::TooLarge),
+        1 => Just(How::ServerError),
+        2 => any::<u8>().prop_map(How::PartlyTaken),
         1 => Just(How::Untried),
     ];
     prop_oneof![
@@ -381,7 +390,7 @@ struct World {
     handle: Arc<TargetHandle>,
     events: Receiver<LiveEvent>,
     state: TargetState,
-    under_way: Vec<(Due, Permit, SlotGuard)>,
+    under_way: Vec<(Batch, Permit)>,
     at: Moment,
     submitted: u32,
     arrived: HashMap<EventId, u32>,
@@ -397,14 +406,22 @@ struct World {
     crash_excuse: usize,
 }
 
-fn target() -> Target {
+fn target(batches: bool) -> Target {
     let ms = Duration::from_millis;
     let attempts = NonZeroU32::new(4);
     let policy = RetryPolicy::new(ms(10), ms(40), 2.0, ms(86_400_000), attempts).unwrap();
-    Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
+    let target = Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
         .window(NonZeroUsize::new(WINDOW).unwrap())
         .concurrency(NonZeroUsize::new(2).unwrap())
-        .retry(policy)
+        .retry(policy);
+    if !batches {
+        return target.build().unwrap();
+    }
+    let count = |count| NonZeroUsize::new(count).unwrap();
+    let batch = BatchPolicy::new(count(BATCH), count(1 << 10), ms(5));
+    target
+        .format(Format::Ndjson)
+        .batch(Some(batch))
         .build()
         .unwrap()
 }
@@ -427,8 +444,8 @@ fn incarnation(
 }
 
 impl World {
-    fn new(is_shared: bool) -> World {
-        let target = Arc::new(target());
+    fn new(is_shared: bool, batches: bool) -> World {
+        let target = Arc::new(target(batches));
         let at = Moment {
             now: Instant::now(),
             wall: UNIX_EPOCH + Duration::from_secs(1_000_000),
@@ -497,10 +514,11 @@ impl World {
             Op::Reclaim { delivered } => self.reclaim(delivered),
         }
         assert!(
-            self.state.held() <= WINDOW,
-            "the window bounds the events in memory"
+            self.state.held() <= WINDOW + BATCH,
+            "the window bounds the events in memory, but for a batch that is read as a whole"
         );
-        let unsynced = self.state.backlog.unsynced.len() + self.under_way.len();
+        let under_way: usize = self.under_way.iter().map(|(batch, _)| batch.len()).sum();
+        let unsynced = self.state.backlog.unsynced.len() + under_way;
         assert!(
             unsynced <= WINDOW,
             "a crash may deliver no more than that twice"
@@ -548,23 +566,35 @@ impl World {
         let (backlog, handle) = (&mut self.state.backlog, &self.handle);
         reader::read(backlog, &handle.name, &self.store, &handle.behind, at).unwrap();
         let guard = |claim| self.store.guard(claim);
-        while let Step::Attempt(due, permit, guard) = self.state.next(at.now, guard) {
-            self.check_order(&due);
-            self.under_way.push((due, permit, guard));
+        while let Step::Attempt(batch, permit) = self.state.next(at.now, guard) {
+            assert!(batch.len() <= self.target.batch().map_or(1, |_| BATCH));
+            self.check_batch(&batch);
+            self.under_way.push((batch, permit));
+        }
+    }
+
+    fn check_batch(&self, batch: &Batch) {
+        let mut before = HashSet::new();
+        let mut last = None;
+        for due in batch.iter() {
+            assert!(last < Some(due.delivery.entry), "in the order of the queue");
+            last = Some(due.delivery.entry);
+            self.check_order(due, &before);
+            before.insert(due.delivery.id);
         }
     }
 
     /// Checks that this event was accepted, no other of its task is under way, and all that were
-    /// accepted before it have arrived or were given up.
-    fn check_order(&self, due: &Due) {
+    /// accepted before it have arrived, were given up, or are in the same batch before it.
+    fn check_order(&self, due: &Due, in_batch: &HashSet<EventId>) {
         let id = due.delivery.id;
         assert_eq!(
             &due.content.body[..],
             &id.0[..],
             "the body is the event's own"
         );
-        for (other, ..) in &self.under_way {
-            assert_ne!(other.key, due.key, "two events of a task are under way");
+        for other in self.under_way.iter().flat_map(|(batch, _)| batch.iter()) {
+            assert_ne!(other.key, due.key, "two requests of a task are under way");
         }
         assert!(!self.settled.contains(&id), "{id:?} was settled already");
         let owed = self.owed();
@@ -573,7 +603,7 @@ impl World {
         let at = stored.iter().position(|(_, other)| *other == id);
         let at = at.unwrap_or_else(|| panic!("{id:?} is sent and was not accepted"));
         for &(task, before) in &stored[..at] {
-            if [task] == *due.key {
+            if [task] == *due.key && !in_batch.contains(&before) {
                 assert!(
                     self.arrived.contains_key(&before) || self.died.contains(&before),
                     "{id:?} is sent before {before:?} of its task is settled"
@@ -594,32 +624,45 @@ impl World {
     }
 
     fn finish(&mut self, which: usize, how: How) {
-        let (due, permit, guard) = self.under_way.swap_remove(which);
-        let id = due.delivery.id;
+        let (batch, permit) = self.under_way.swap_remove(which);
         if how == How::Untried {
-            self.state.untried(due.lane, due.kind, permit, self.at.now);
+            self.state.untried(&batch, permit, self.at.now);
             return;
         }
-        if matches!(how, How::Delivered | How::FailedButArrived) {
-            self.arrive(id);
+        let mut taken = Vec::new();
+        if let How::PartlyTaken(bits) = how
+            && batch.len() > 1
+        {
+            taken = (0..batch.len())
+                .map(|index| bits & 1 << index != 0)
+                .collect();
+        }
+        for (index, due) in batch.iter().enumerate() {
+            let is_taken = taken.get(index) == Some(&true);
+            if matches!(how, How::Delivered | How::FailedButArrived) || is_taken {
+                self.arrive(due.delivery.id);
+            }
         }
         let (outcome, verdict, status) = match how {
             How::Delivered => (Outcome::Success, Verdict::Delivered, 200),
             How::Refused => (Outcome::ClientError, Verdict::Refused, 422),
+            How::TooLarge => (Outcome::ClientError, Verdict::Refused, 413),
+            How::PartlyTaken(_) => (Outcome::RecordError, Verdict::Failed, 200),
+            How::ServerError => (Outcome::ServerError, Verdict::Failed, 500),
             _ => (Outcome::ServerError, Verdict::Failed, 503),
         };
         let attempt = Attempt {
-            due,
+            batch,
+            batch_id: None,
             permit,
-            guard,
             result: AttemptResult {
+                taken,
                 outcome,
                 verdict,
                 detail: String::new(),
                 status: Some(status),
                 retry_after: (how == How::RetryAfter).then(|| b"1".to_vec()),
                 response: String::new(),
-                taken: Vec::new(),
                 stopped: false,
                 stale: false,
             },
@@ -627,19 +670,22 @@ impl World {
             took: Duration::ZERO,
         };
         let decision = self.state.on_attempt(&attempt, self.at, &Longest);
-        if decision.settled {
-            if attempt.guard.claim() == self.store.claim() {
-                self.settled.insert(id);
+        for (due, decision) in attempt.batch.iter().zip(decision) {
+            let id = due.delivery.id;
+            if decision.settled {
+                if due.guard.claim() == self.store.claim() {
+                    self.settled.insert(id);
+                }
+                if decision.follows.is_some() {
+                    self.died.insert(id);
+                }
+            } else {
+                *self.excused.entry(id).or_default() += 1;
             }
-            if verdict != Verdict::Delivered {
-                self.died.insert(id);
-            }
-        } else {
-            *self.excused.entry(id).or_default() += 1;
+            let mut staged = self.store.staged.lock().unwrap();
+            assert!(decision.settlement.is_some(), "every decision is stored");
+            staged.settlements.extend(decision.settlement);
         }
-        let mut staged = self.store.staged.lock().unwrap();
-        assert!(decision.settlement.is_some(), "every decision is stored");
-        staged.settlements.extend(decision.settlement);
     }
 
     fn crash(&mut self, group: Option<bool>, arrived: u8) {
@@ -654,9 +700,11 @@ impl World {
             staged.unannounced.clear();
         }
         self.crash_excuse += WINDOW;
-        for (bit, (due, ..)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
+        for (bit, (batch, _)) in std::mem::take(&mut self.under_way).into_iter().enumerate() {
             if arrived & (1 << (bit % 8)) != 0 {
-                self.arrive(due.delivery.id);
+                for due in batch.iter() {
+                    self.arrive(due.delivery.id);
+                }
             }
         }
         self.settled.clear();
@@ -674,7 +722,8 @@ impl World {
         };
         fence.fetch_add(1, Ordering::SeqCst);
         let lost = self.store.staged.lock().unwrap().settlements.len();
-        self.crash_excuse += self.under_way.len() + lost;
+        let under_way: usize = self.under_way.iter().map(|(batch, _)| batch.len()).sum();
+        self.crash_excuse += under_way + lost;
         self.settled.clear();
         let name: Arc<str> = Arc::from(self.target.name().as_str());
         let mut owed = Vec::new();
@@ -799,8 +848,9 @@ proptest! {
     fn whatever_crashes_what_is_accepted_arrives_in_order_or_is_a_dead_letter(
         ops in proptest::collection::vec(op(), 1..250),
         is_shared: bool,
+        batches: bool,
     ) {
-        let mut world = World::new(is_shared);
+        let mut world = World::new(is_shared, batches);
         for op in ops {
             world.apply(op);
         }
@@ -816,4 +866,137 @@ proptest! {
         world.died.clear();
         world.check_all_arrived();
     }
+}
+
+/// A target with batches that is owed one event of each of these tasks.
+fn owed_batch(tasks: &[u8]) -> World {
+    let mut world = World::new(false, true);
+    for &task in tasks {
+        world.apply(Op::Submit { task });
+    }
+    world.apply(Op::Commit);
+    world.apply(Op::Announce(usize::MAX));
+    world.turn();
+    world
+}
+
+impl World {
+    /// The ids of the events of each batch under way.
+    fn batches(&self) -> Vec<Vec<u32>> {
+        let ids = |(batch, _): &(Batch, Permit)| {
+            let ids = batch.iter().map(|due| due.delivery.id.0);
+            ids.map(|id| u32::from_be_bytes(id[..4].try_into().unwrap()))
+                .collect()
+        };
+        self.under_way.iter().map(ids).collect()
+    }
+
+    /// Lets time pass until something is under way.
+    fn wait(&mut self) {
+        for _ in 0..10_000 {
+            self.store.commit();
+            self.store.announce(usize::MAX);
+            self.turn();
+            if !self.under_way.is_empty() {
+                return;
+            }
+            self.elapse(1);
+        }
+        panic!("nothing is attempted: {:#?}", self.state);
+    }
+}
+
+#[test]
+fn a_batch_that_failed_keeps_its_events_over_retries_and_restarts() {
+    let mut world = owed_batch(&[0, 1, 1]);
+    assert_eq!(world.batches(), [[1, 2, 3]]);
+    world.finish(0, How::Failed);
+    // It does not grow by events that come later.
+    world.apply(Op::Submit { task: 2 });
+    world.wait();
+    assert_eq!(world.batches(), [[4]]);
+    world.finish(0, How::Delivered);
+    world.wait();
+    assert_eq!(world.batches(), [[1, 2, 3]]);
+    world.finish(0, How::Failed);
+    world.store.commit();
+    world.crash(None, 0);
+    world.apply(Op::Submit { task: 0 });
+    world.wait();
+    if world.batches() == [[5]] {
+        world.finish(0, How::Delivered);
+        world.wait();
+    }
+    assert_eq!(world.batches(), [[1, 2, 3]]);
+    world.finish(0, How::Delivered);
+    world.drain();
+    world.check_all_arrived();
+}
+
+#[test]
+fn two_batches_that_fail_together_do_not_become_one() {
+    let mut world = owed_batch(&[0, 0, 1]);
+    for task in [2, 2] {
+        world.apply(Op::Submit { task });
+    }
+    world.apply(Op::Commit);
+    world.apply(Op::Announce(usize::MAX));
+    world.turn();
+    // Another request is under way, so they wait for others.
+    assert_eq!(world.batches(), [[1, 2, 3]]);
+    world.elapse(5);
+    world.turn();
+    assert_eq!(world.batches(), [vec![1, 2, 3], vec![4, 5]]);
+    world.finish(0, How::Failed);
+    world.finish(0, How::Failed);
+    for crash in [false, true] {
+        if crash {
+            world.store.commit();
+            world.crash(None, 0);
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            world.wait();
+            seen.extend(world.batches());
+            while !world.under_way.is_empty() {
+                world.finish(0, How::Failed);
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, [vec![1, 2, 3], vec![4, 5]], "after a crash: {crash}");
+    }
+}
+
+#[test]
+fn a_refused_batch_is_halved_until_the_refused_event_is_alone() {
+    for (poisoned, how) in [(1, How::Refused), (2, How::TooLarge), (3, How::ServerError)] {
+        let mut world = owed_batch(&[0, 1, 2]);
+        let mut sent = Vec::new();
+        while world.died.is_empty() {
+            world.wait();
+            let batch = world.batches().remove(0);
+            let how = match batch.contains(&poisoned) {
+                true => how,
+                false => How::Delivered,
+            };
+            sent.push(batch);
+            world.finish(0, how);
+        }
+        let died: Vec<_> = world.died.iter().map(|id| id.0[3]).collect();
+        assert_eq!(died, [poisoned as u8], "{how:?}: {sent:?}");
+        world.drain();
+        world.check_all_arrived();
+    }
+}
+
+#[test]
+fn events_that_were_taken_are_sent_again_only_behind_a_failed_one_of_their_task() {
+    let mut world = owed_batch(&[0, 1, 0]);
+    // The second event and the third were taken.
+    world.finish(0, How::PartlyTaken(0b110));
+    world.wait();
+    assert_eq!(world.batches(), [[1, 3]]);
+    world.finish(0, How::Delivered);
+    world.drain();
+    world.check_all_arrived();
 }

@@ -90,18 +90,21 @@ fn log_one_of_many(incident: &Incident<'_>) {
             target,
             task,
             id,
+            others,
             attempt,
             outcome,
             follows,
             ..
         } => {
             let id = webhook_id(*id);
+            let others = Some(*others).filter(|others| *others > 0);
             let outcome = outcome.name();
             let (next_step, reason, retry_in_seconds) = name(*follows);
             tracing::warn!(
                 target,
                 task,
                 id,
+                others,
                 attempt,
                 outcome,
                 next_step,

@@ -10,6 +10,10 @@ fn attempt(key: &str, outcome: Outcome, response: &str) -> AttemptRecord<'static
         key_bytes: key.len(),
         summary: Cow::Borrowed(b"\0LOST\0www/prod/hello"),
         attempt: 3,
+        batch: key
+            .len()
+            .is_multiple_of(2)
+            .then_some((BatchId([9; 16]), 100)),
         outcome,
         status: (outcome != Outcome::Timeout).then_some(503),
         error: Cow::Borrowed("the receiver answered 503"),
@@ -20,7 +24,8 @@ fn attempt(key: &str, outcome: Outcome, response: &str) -> AttemptRecord<'static
 }
 
 fn texts(attempt: &AttemptRecord<'_>) -> usize {
-    attempt.key.len() + attempt.summary.len() + attempt.error.len() + attempt.response.len()
+    let batch = attempt.batch.map_or(0, |_| 20);
+    batch + attempt.key.len() + attempt.summary.len() + attempt.error.len() + attempt.response.len()
 }
 
 fn all(log: &AttemptLog) -> Vec<AttemptRecord<'static>> {

@@ -40,7 +40,8 @@ fn every_latency_is_counted_however_short_or_long() {
 fn attempts_are_counted_as_aurora_counts_them() {
     let counters = Counters::new();
     for outcome in Outcome::ALL {
-        counters.attempted(*outcome, MS);
+        counters.requested(*outcome, MS);
+        counters.attempted(*outcome);
     }
     let stats = Stats {
         targets: vec![counters.snapshot("a", true, None, now())],

@@ -10,12 +10,18 @@
 //!
 //! Memory is bounded by [`Bounds`]: a waiting lane holds no bodies, and events that do not fit stay
 //! in the queue, to be read back by the task's key. Retries take at most a quarter of it.
+//!
+//! With batches, several events go into one attempt: the first ones of a lane, in order, and those
+//! of further lanes. The lanes of a batch that failed wait, wake and are read back together, under
+//! the batch's tag, so that its next attempt has the same events.
 
+mod batch;
 mod content;
 mod report;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::batch::{Batch, BatchRoom, BatchTag};
 pub(crate) use self::content::Content;
 pub(crate) use self::report::LaneReport;
 
@@ -25,7 +31,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_queue::{Claim, EntryId, EventId};
+use webhook_queue::{Claim, EntryId, EventId, SlotGuard};
 
 /// How many buffers of removed lanes are kept for reuse, and the largest capacity of each.
 const SPARE: usize = 64;
@@ -80,6 +86,8 @@ pub(crate) struct Delivery {
     pub(crate) first_attempt_at: Option<u64>,
     /// When its back-off has passed.
     pub(crate) not_before: Option<Instant>,
+    /// The batch in which it failed, whose next attempt has the same events.
+    pub(crate) batch: Option<BatchTag>,
 }
 
 /// The result of offering an event.
@@ -103,6 +111,8 @@ pub(crate) struct Due {
     pub(crate) key: Arc<[u8]>,
     pub(crate) delivery: Delivery,
     pub(crate) content: Content,
+    /// The permission to deliver it.
+    pub(crate) guard: SlotGuard,
 }
 
 /// Identifies a lane as long as the lane exists.
@@ -171,10 +181,16 @@ struct Lane {
     state: State,
     /// The first events with their bodies; the front one is the next, or is in flight.
     events: VecDeque<(Delivery, Content)>,
+    /// Bytes of their bodies.
+    bytes: usize,
+    /// How many of them are in flight.
+    in_flight: usize,
     /// Whether the queue holds more of this task's offered events than `events`.
     more: bool,
     /// The event that waits for its retry; the queue's copy may be older.
     waiting: Option<Delivery>,
+    /// The events behind it that failed in the same batch.
+    waiting_more: Vec<EntryId>,
 }
 
 impl Lane {
@@ -225,7 +241,10 @@ pub(crate) struct Lanes {
     ready: ByKind,
     /// Bytes of the bodies of ready retries.
     retry_bytes: usize,
-    waiting: BTreeSet<(Instant, LaneId)>,
+    /// Events, and bytes of their bodies, in the lanes that are ready for a first attempt.
+    ready_first: (usize, usize),
+    /// By the time of the retry. The lanes of a batch are neighbours.
+    waiting: BTreeSet<(Instant, Option<BatchTag>, LaneId)>,
     reading: ByKind,
     /// Events in memory.
     held: usize,
@@ -243,6 +262,7 @@ impl Lanes {
             spare: Vec::new(),
             ready: ByKind::default(),
             retry_bytes: 0,
+            ready_first: (0, 0),
             waiting: BTreeSet::new(),
             reading: ByKind::default(),
             held: 0,
@@ -268,6 +288,7 @@ impl Lanes {
                 .events
                 .back()
                 .is_none_or(|(last, _)| last.entry < delivery.entry);
+            lane.join_waiting(&delivery);
             if lane.more || !is_new || lane.events.len() >= self.bounds.per_lane {
                 // One that it does not have, or has under a claim that has ended, is read back.
                 lane.more |= is_new || !lane.holds(&delivery);
@@ -277,9 +298,15 @@ impl Lanes {
                 return Offered::Full;
             }
             let content = content();
+            let bytes = content.len();
             self.held += 1;
-            self.held_bytes += content.len();
+            self.held_bytes += bytes;
+            lane.bytes += bytes;
             lane.events.push_back((delivery, content));
+            if lane.state == State::Ready && lane.kind() == Some(Kind::First) {
+                self.ready_first.0 += 1;
+                self.ready_first.1 += bytes;
+            }
             return Offered::Taken;
         }
         if self.lanes.len() >= self.bounds.lanes || !room {
@@ -290,13 +317,15 @@ impl Lanes {
             // It failed under an earlier worker, whose reasons to wait may be gone.
             let soon = now + spread_of(&delivery);
             let at = delivery.not_before.map_or(now, |at| at.min(soon));
-            self.wait(id, delivery, at);
+            self.wait(id, delivery, Vec::new(), at);
             return Offered::Held;
         }
         let content = content();
         self.held += 1;
         self.held_bytes += content.len();
-        self.lanes[id.0].events.push_back((delivery, content));
+        let lane = &mut self.lanes[id.0];
+        lane.bytes = content.len();
+        lane.events.push_back((delivery, content));
         self.make_ready(id, VecDeque::push_back);
         Offered::Taken
     }
@@ -371,27 +400,29 @@ impl Lanes {
     /// The first event of a lane that is ready no more.
     fn taken(&mut self, id: LaneId, kind: Kind) -> Option<Due> {
         let lane = &mut self.lanes[id.0];
-        let (delivery, content) = lane.events.front()?;
-        if kind == Kind::Retry {
-            self.retry_bytes -= content.len();
+        match kind {
+            Kind::First => {
+                self.ready_first.0 -= lane.events.len();
+                self.ready_first.1 -= lane.bytes;
+            }
+            Kind::Retry => self.retry_bytes -= lane.first_bytes(),
         }
-        let due = Due {
-            lane: id,
-            key_hash: lane.hash,
-            kind,
-            key: Arc::clone(&lane.key),
-            delivery: *delivery,
-            content: content.clone(),
-        };
         lane.state = State::InFlight;
-        Some(due)
+        lane.in_flight = 0;
+        lane.take_next(id, kind)
     }
 
-    /// Puts the event in flight back: it was not attempted.
+    /// Puts the events in flight back: they were not attempted. Call it once for each lane of a
+    /// batch, the last lane first.
     pub(crate) fn untried(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::InFlight);
         self.make_ready(id, VecDeque::push_front);
+    }
+
+    /// Whether events of the lane are in flight.
+    pub(crate) fn is_in_flight(&self, id: LaneId) -> bool {
+        self.lanes[id.0].state == State::InFlight
     }
 
     /// Drops the events of a lane whose first one was taken: their claim has ended. The lane reads
@@ -403,28 +434,36 @@ impl Lanes {
         self.reading.first.push_back(id);
     }
 
-    /// Puts the event in flight back, with the attempt counted.
-    pub(crate) fn again(&mut self, id: LaneId, tried: Delivery) {
-        if let Some((delivery, _)) = self.lanes[id.0].events.front_mut() {
+    /// Counts the attempt at an event in flight, which is to be put back.
+    pub(crate) fn tried(&mut self, id: LaneId, tried: Delivery) {
+        let lane = &mut self.lanes[id.0];
+        let mut in_flight = lane.events.iter_mut().take(lane.in_flight);
+        if let Some((delivery, _)) = in_flight.find(|(it, _)| it.entry == tried.entry) {
             *delivery = tried;
         }
-        self.untried(id);
     }
 
-    /// Removes the event in flight: it was delivered or given up. The lane's next one may go.
+    /// Removes the first event in flight: it was delivered or given up. The lane's next one may go
+    /// once none of its events is in flight.
     pub(crate) fn settled(&mut self, id: LaneId, now: Instant) {
         let lane = &mut self.lanes[id.0];
         debug_assert_eq!(lane.state, State::InFlight);
         if let Some((_, content)) = lane.events.pop_front() {
             self.held -= 1;
             self.held_bytes -= content.len();
+            lane.bytes -= content.len();
+        }
+        lane.in_flight = lane.in_flight.saturating_sub(1);
+        if lane.in_flight > 0 {
+            return;
         }
         lane.waiting = None;
         if let Some(&(next, _)) = lane.events.front()
             && let Some(at) = next.not_before.filter(|at| *at > now)
         {
             // It failed before a replayed dead letter went ahead of it.
-            return self.wait(id, next, at);
+            let more = batch::same_batch(&next, lane.events.iter().skip(1));
+            return self.wait(id, next, more, at);
         }
         if !lane.events.is_empty() {
             self.make_ready(id, VecDeque::push_back);
@@ -436,20 +475,25 @@ impl Lanes {
         }
     }
 
-    /// Lets the lane wait until `at` after its event in flight failed. Its bodies are dropped.
+    /// Lets the lane wait until `at` after an event in flight failed. Its bodies are dropped. A
+    /// later event that failed in the same batch waits with it.
     pub(crate) fn retry(&mut self, id: LaneId, failed: Delivery, at: Instant) {
-        debug_assert_eq!(self.lanes[id.0].state, State::InFlight);
-        self.wait(id, failed, at);
+        let lane = &mut self.lanes[id.0];
+        if lane.state == State::InFlight {
+            self.wait(id, failed, Vec::new(), at);
+        } else {
+            lane.join_waiting(&failed);
+        }
     }
 
     /// When the first waiting lane wakes.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        self.waiting.first().map(|(at, _)| *at)
+        self.waiting.first().map(|(at, ..)| *at)
     }
 
     /// Wakes every lane whose retry is due, to be read back.
     pub(crate) fn wake(&mut self, now: Instant) {
-        while let Some(&(at, _)) = self.waiting.first() {
+        while let Some(&(at, ..)) = self.waiting.first() {
             if at > now {
                 break;
             }
@@ -457,15 +501,36 @@ impl Lanes {
         }
     }
 
-    /// Wakes this many lanes before their time, those first that are due next.
+    /// Wakes this many lanes or batches before their time, those first that are due next.
     pub(crate) fn wake_next(&mut self, most: usize) {
         for _ in 0..most {
-            let Some((_, id)) = self.waiting.pop_first() else {
+            let Some((_, batch, id)) = self.waiting.pop_first() else {
                 break;
             };
-            self.lanes[id.0].state = State::Reading;
-            self.reading.retry.push_back(id);
+            self.read_back(id);
+            while let Some(&(_, next, id)) = self.waiting.first()
+                && next == batch
+                && batch.is_some()
+            {
+                self.waiting.pop_first();
+                self.read_back(id);
+            }
         }
+    }
+
+    /// Lets a lane be read back whose retry is due.
+    fn read_back(&mut self, id: LaneId) {
+        self.lanes[id.0].state = State::Reading;
+        self.reading.retry.push_back(id);
+    }
+
+    /// Whether a batch waits that has this tag, at a time that comes to about the same.
+    pub(crate) fn has_batch(&self, tag: BatchTag, at: Instant) -> bool {
+        let near = Duration::from_millis(2);
+        let first = at.checked_sub(near).unwrap_or(at);
+        let from = self.waiting.range((first, None, LaneId(0))..);
+        let mut until = from.take_while(|(time, ..)| *time <= at + near);
+        until.any(|(_, batch, _)| *batch == Some(tag))
     }
 
     /// Makes all waiting lanes wake within a second, spread evenly.
@@ -488,18 +553,21 @@ impl Lanes {
         let lanes = &mut self.lanes;
         let woken: Vec<_> = self
             .waiting
-            .extract_if(.., |(_, id)| {
+            .extract_if(.., |(_, _, id)| {
                 let waiting = lanes[id.0].waiting.as_mut();
                 waiting.is_some_and(&mut wanted)
             })
             .collect();
         let count = u32::try_from(woken.len()).unwrap_or(u32::MAX).max(1);
         let step = (SPREAD / count).min(STEP);
-        let soon = woken.into_iter().zip(0..).map(|((at, id), n)| {
-            let soon = now + step * n;
-            (at.min(soon), id)
-        });
-        self.waiting.extend(soon);
+        let (mut number, mut last) = (0, None);
+        for (at, batch, id) in woken {
+            // The lanes of a batch stay together.
+            number += u32::from(batch.is_none() || batch != last);
+            last = batch;
+            let soon = now + step * (number - 1);
+            self.waiting.insert((at.min(soon), batch, id));
+        }
     }
 
     /// The next lanes to be read back from the queue together, as far as there is room, and how many
@@ -508,16 +576,26 @@ impl Lanes {
         let mut reads = Vec::new();
         let (mut first, mut retry) = (self.reading.first.iter(), self.reading.retry.iter());
         let (mut retries, mut room) = (0, self.bounds.window.saturating_sub(self.held));
+        // A batch is read as a whole, though it exceeds the bounds.
+        let mut begun = self.ready.retry.back().and_then(|id| {
+            let first = self.lanes[id.0].events.front();
+            first.and_then(|(first, _)| first.batch)
+        });
         while reads.len() < READ_TOGETHER {
-            if !(if reads.is_empty() {
-                self.has_room()
-            } else {
-                room > 0
-            }) {
+            let batch = retry.clone().next().and_then(|id| self.lanes[id.0].batch());
+            let goes_on = batch.is_some() && batch == begun;
+            let has_room = match reads.is_empty() {
+                true => self.has_room(),
+                false => room > 0,
+            };
+            if !has_room && !goes_on {
                 break;
             }
-            let retry_first = self.ready.retry.is_empty() && retries == 0;
-            let mut next_retry = || retry.next().filter(|_| self.has_room_for_retry(retries));
+            let retry_first = goes_on || self.ready.retry.is_empty() && retries == 0;
+            let mut next_retry = || {
+                let has_room = goes_on || self.has_room_for_retry(retries);
+                retry.next().filter(|_| has_room)
+            };
             let next = if retry_first {
                 next_retry().or_else(|| first.next())
             } else {
@@ -529,10 +607,13 @@ impl Lanes {
             let lane = &self.lanes[id.0];
             let most = match lane.reading_kind() {
                 Kind::First => self.bounds.per_lane.min(room).max(1),
-                // The events behind it wait for it.
-                Kind::Retry => 1,
+                // The events behind it wait for it, but for those of its batch.
+                Kind::Retry => 1 + lane.waiting_more.len(),
             };
-            retries += usize::from(lane.reading_kind() == Kind::Retry);
+            if lane.reading_kind() == Kind::Retry {
+                retries += 1;
+                begun = lane.batch();
+            }
             room = room.saturating_sub(most);
             reads.push((id, Arc::clone(&lane.key), most));
         }
@@ -560,6 +641,7 @@ impl Lanes {
         debug_assert_eq!(lane.state, State::Reading);
         lane.more = more;
         let waiting = lane.waiting.take();
+        let waiting_more = std::mem::take(&mut lane.waiting_more);
         let mut events = VecDeque::from(events);
         let Some((first, _)) = events.front_mut() else {
             // An operator deleted the events.
@@ -574,20 +656,24 @@ impl Lanes {
             // The lane's copy is newer than the queue's, unless another process had the entry.
             Some(waited) if (waited.entry, waited.claim) == (first.entry, first.claim) => {
                 *first = waited;
+                for (event, _) in events.iter_mut().skip(1) {
+                    if waiting_more.contains(&event.entry) {
+                        event.join(&waited);
+                    }
+                }
             }
             _ => {
                 if let Some(at) = first.not_before.filter(|at| *at > now) {
                     let first = *first;
-                    self.wait(id, first, at);
+                    let more = batch::same_batch(&first, events.iter().skip(1));
+                    self.wait(id, first, more, at);
                     return;
                 }
             }
         }
+        lane.bytes = events.iter().map(|(_, content)| content.len()).sum();
         self.held += events.len();
-        self.held_bytes += events
-            .iter()
-            .map(|(_, content)| content.len())
-            .sum::<usize>();
+        self.held_bytes += lane.bytes;
         lane.events = events;
         self.make_ready(id, VecDeque::push_back);
     }
@@ -683,22 +769,25 @@ impl Lanes {
         self.lanes[index].report(epoch_ms)
     }
 
-    /// Lets a lane wait. Its events are dropped, and read back from the queue later.
-    fn wait(&mut self, id: LaneId, delivery: Delivery, at: Instant) {
+    /// Lets a lane wait, with `more` events behind its first one of the same batch. Its events are
+    /// dropped, and read back from the queue later.
+    fn wait(&mut self, id: LaneId, delivery: Delivery, more: Vec<EntryId>, at: Instant) {
         let lane = &mut self.lanes[id.0];
         lane.state = State::Waiting;
         lane.waiting = Some(delivery);
-        self.waiting.insert((at, id));
+        lane.waiting_more = more;
+        self.waiting.insert((at, delivery.batch, id));
         self.drop_events(id);
     }
 
     /// Drops a lane's events, which the queue holds.
     fn drop_events(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id.0];
-        for (_, content) in std::mem::take(&mut lane.events) {
-            self.held -= 1;
-            self.held_bytes -= content.len();
-        }
+        self.held -= lane.events.len();
+        self.held_bytes -= lane.bytes;
+        lane.events = VecDeque::new();
+        lane.bytes = 0;
+        lane.in_flight = 0;
         lane.more = true;
     }
 
@@ -706,12 +795,16 @@ impl Lanes {
     fn make_ready(&mut self, id: LaneId, add: fn(&mut VecDeque<LaneId>, LaneId)) {
         let lane = &mut self.lanes[id.0];
         lane.state = State::Ready;
-        let Some((delivery, content)) = lane.events.front() else {
+        lane.in_flight = 0;
+        let Some(kind) = lane.kind() else {
             return;
         };
-        let kind = Kind::of(delivery);
-        if kind == Kind::Retry {
-            self.retry_bytes += content.len();
+        match kind {
+            Kind::First => {
+                self.ready_first.0 += lane.events.len();
+                self.ready_first.1 += lane.bytes;
+            }
+            Kind::Retry => self.retry_bytes += lane.first_bytes(),
         }
         add(self.ready.of_mut(kind), id);
     }
@@ -728,8 +821,11 @@ impl Lanes {
             hash,
             state: State::Reading,
             events: self.spare.pop().unwrap_or_default(),
+            bytes: 0,
+            in_flight: 0,
             more,
             waiting: None,
+            waiting_more: Vec::new(),
         });
         let lanes = &self.lanes;
         self.by_key.insert_unique(hash, at, |&at| lanes[at].hash);
@@ -749,7 +845,8 @@ impl Lanes {
     }
 }
 
-/// Spreads events that wake together over a second.
+/// Spreads events or batches that wake together over a second.
 fn spread_of(delivery: &Delivery) -> Duration {
-    Duration::from_millis(delivery.entry.0 % 1_000)
+    let number = delivery.batch.map_or(delivery.entry.0, BatchTag::get);
+    Duration::from_millis(number % 1_000)
 }

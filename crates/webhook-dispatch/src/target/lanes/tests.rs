@@ -274,6 +274,7 @@ fn delivery(entry: u64) -> Delivery {
         submitted: None,
         first_attempt_at: None,
         not_before: None,
+        batch: None,
     }
 }
 

@@ -71,6 +71,7 @@ struct StatsJson {
     over_quota: u64,
     dead_letters_removed: u64,
     attempts: BTreeMap<&'static str, u64>,
+    requests: u64,
     dead: BTreeMap<&'static str, u64>,
     dead_held: u64,
     /// Deliveries that are kept.
@@ -224,6 +225,7 @@ impl StatsJson {
             over_quota: target.over_quota,
             dead_letters_removed: target.dead_letters_removed,
             attempts: attempts.map(|(it, count)| (it.name(), *count)).collect(),
+            requests: target.requests,
             dead: dead.map(|(it, count)| (it.name(), *count)).collect(),
             dead_held: held.map_or(0, |held| held.dead),
             kept: held.map_or(0, |held| held.kept),

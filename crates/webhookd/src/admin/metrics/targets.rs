@@ -8,7 +8,7 @@ use webhook_dispatch::{BreakerState, HoldReason, Stats, TargetStats};
 type Figure<T> = (&'static str, &'static str, fn(&TargetStats) -> T);
 
 /// The counters of each target.
-const COUNTERS: [Figure<u64>; 11] = [
+const COUNTERS: [Figure<u64>; 12] = [
     (
         "webhookd_accepted_events_total",
         "Events accepted for the target.",
@@ -23,6 +23,11 @@ const COUNTERS: [Figure<u64>; 11] = [
         "webhookd_delivered_events_total",
         "Events delivered to the target.",
         |target| target.delivered,
+    ),
+    (
+        "webhookd_requests_total",
+        "Requests made of the target's receiver. Several events of a batch share one.",
+        |target| target.requests,
     ),
     (
         "webhookd_retries_total",
