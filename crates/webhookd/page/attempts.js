@@ -36,7 +36,7 @@ export function attemptsTable(attempts, caption) {
         : h("a", { href: link("tasks", [attempt.key]) }, outside(attempt.key, 60)),
       outside(attempt.state, 30),
       attempt.attempt,
-      milliseconds(attempt.milliseconds),
+      took(attempt),
       bytes(attempt.bytes),
       answer(attempt),
     ],
@@ -49,6 +49,14 @@ export function outcome(attempt) {
   const tone = outcomeTone(attempt.outcome);
   const word = [attempt.status, outcomeWords(attempt.outcome)].filter(Boolean).join(" ");
   return badge({ word, tone, icon: tone === "good" ? "ok" : "broken" }, { "data-test": "outcome" });
+}
+
+// How long the request took, and how many events it had.
+function took(attempt) {
+  const time = milliseconds(attempt.milliseconds);
+  if (attempt.batch == null) return time;
+  const title = `Request ${attempt.batch.id}`;
+  return h("span", { title }, time, ` for ${attempt.batch.events} events`);
 }
 
 // What the receiver answered to a failed attempt, and why it failed.

@@ -94,8 +94,9 @@ impl Backlog {
         self.batches = batches;
     }
 
-    pub(crate) fn set_window(&mut self, window: usize) {
-        self.lanes.set_window(window);
+    /// Changes how many events it may hold, and how many of one task. Events in memory stay there.
+    pub(crate) fn set_window(&mut self, window: usize, per_lane: usize) {
+        self.lanes.set_window(window, per_lane);
         self.unsynced.set_window(window);
     }
 

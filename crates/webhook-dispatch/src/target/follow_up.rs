@@ -123,15 +123,16 @@ impl TargetState {
             // The ids of the events are in the head.
             return true;
         }
-        let is_answer = match result.outcome {
+        let may_be_spoilt = match result.outcome {
             // The receiver asks for a pause.
             _ if matches!(result.status, Some(408 | 429 | 503)) => false,
             Outcome::Connect => false,
+            // The receiver has named the events that failed.
             Outcome::RecordError => result.taken.is_empty(),
             _ => true,
         };
         let attempts = attempt.batch.first.delivery.attempts.saturating_add(1);
-        is_answer && attempts >= HALVED_AFTER && !self.gate.is_down()
+        may_be_spoilt && attempts >= HALVED_AFTER && !self.gate.is_down()
     }
 
     /// Lets the breaker know the result.

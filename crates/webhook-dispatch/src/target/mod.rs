@@ -40,7 +40,7 @@ use webhook_queue::{Claim, Settlement, SlotGuard};
 /// Bytes of bodies that a target's lanes may hold; the channel to the worker may hold as many
 /// again.
 pub(crate) const WINDOW_BYTES: usize = 16 * 1024 * 1024;
-/// Events that one lane may hold in memory.
+/// Events that one lane may hold in memory, unless a batch has more.
 const PER_LANE: usize = 32;
 /// Tasks that may have a lane at once, most of them waiting for a retry without a body.
 const LANES: usize = 32_768;
@@ -90,8 +90,7 @@ impl TargetState {
         let bounds = Bounds {
             window: target.window().get(),
             window_bytes: WINDOW_BYTES,
-            // A best-effort target's events are not in the queue, to be read back from there.
-            per_lane: if reliable { PER_LANE } else { usize::MAX },
+            per_lane: per_lane(target, reliable),
             lanes: if reliable { LANES } else { usize::MAX },
         };
         TargetState::with_bounds(target, reliable, bounds, now)
@@ -140,7 +139,8 @@ impl TargetState {
         self.backlog.set_batches(self.composition.is_some());
         self.backlog
             .set_longest_wait(retry::longest_wait(&self.policy));
-        self.backlog.set_window(target.window().get());
+        let per_lane = per_lane(target, self.reliable);
+        self.backlog.set_window(target.window().get(), per_lane);
         self.end_hold();
         self.gate.reconfigure(target, now);
         self.backlog.lanes.wake_all(now);
@@ -363,6 +363,17 @@ impl TargetState {
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         let scans = self.reliable && self.gate.is_down() && self.backlog.lanes.has_ready();
         scans.then_some(self.next_scan)
+    }
+}
+
+/// Events that one lane may hold in memory.
+fn per_lane(target: &Target, reliable: bool) -> usize {
+    let batch = target.batch().map_or(1, |batch| batch.max_events().get());
+    // A best-effort target's events are not in the queue, to be read back from there.
+    if reliable {
+        PER_LANE.max(batch)
+    } else {
+        usize::MAX
     }
 }
 

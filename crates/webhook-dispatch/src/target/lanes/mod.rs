@@ -719,9 +719,10 @@ impl Lanes {
         self.lanes.len()
     }
 
-    /// Changes the window. Events in memory stay there.
-    pub(crate) fn set_window(&mut self, window: usize) {
+    /// Changes the window, and the events in it of one lane. Events in memory stay there.
+    pub(crate) fn set_window(&mut self, window: usize, per_lane: usize) {
         self.bounds.window = window;
+        self.bounds.per_lane = per_lane;
     }
 
     /// Whether no task has a lane.
