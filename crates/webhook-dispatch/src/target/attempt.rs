@@ -4,7 +4,7 @@ use crate::delivery::{AttemptResult, Verdict};
 use crate::shared::{BatchId, Outcome};
 use crate::target::breaker::Health;
 use crate::target::gate::Permit;
-use crate::target::lanes::Batch;
+use crate::target::lanes::{Batch, Delivery, Due};
 use std::time::Duration;
 
 /// An attempt that was made, and its result.
@@ -40,4 +40,19 @@ impl Attempt {
             _ => Health::Answered,
         }
     }
+}
+
+/// Whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The delivery of an event after an attempt.
+pub(crate) fn tried(due: &Due, attempt: &Attempt) -> Delivery {
+    let mut delivery = due.delivery;
+    if delivery.attempts == 0 {
+        delivery.first_attempt_at = Some(attempt.started_at);
+    }
+    delivery.attempts = delivery.attempts.saturating_add(1);
+    delivery
 }

@@ -17,30 +17,32 @@
 
 mod batch;
 mod content;
+mod delivery;
+mod lane;
 mod report;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
-pub(crate) use self::batch::{Batch, BatchRoom, BatchTag};
+pub(crate) use self::batch::{Batch, BatchRoom};
 pub(crate) use self::content::Content;
+pub(crate) use self::delivery::{BatchTag, Delivery, Due, Kind, LaneId};
 pub(crate) use self::report::LaneReport;
 
+use self::lane::{Lane, State, same_batch};
+use self::waiting::Waiting;
 use hashbrown::HashTable;
 use slab::Slab;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_queue::{Claim, EntryId, EventId, SlotGuard};
+use webhook_queue::{Claim, EntryId, SlotGuard};
 
 /// How many buffers of removed lanes are kept for reuse, and the largest capacity of each.
 const SPARE: usize = 64;
 /// Lanes that are read back together, at most.
 const READ_TOGETHER: usize = 64;
-/// The time over which lanes that wake together are spread.
-const SPREAD: Duration = Duration::from_secs(1);
-/// The longest time between two of them.
-const STEP: Duration = Duration::from_millis(5);
 /// How often recoveries of the receiver cut an event's back-off short. An event that still fails
 /// is likely the reason itself.
 const RECOVERIES: u8 = 3;
@@ -59,37 +61,6 @@ pub(crate) struct Bounds {
     pub(crate) lanes: usize,
 }
 
-/// One event on its way to one target, without its body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Delivery {
-    /// The number of its entry in the queue.
-    pub(crate) entry: EntryId,
-    /// The claim under which it was read.
-    pub(crate) claim: Claim,
-    /// Its `webhook-id`.
-    pub(crate) id: EventId,
-    /// When it was accepted, epoch milliseconds.
-    pub(crate) accepted_at: u64,
-    /// Attempts made.
-    pub(crate) attempts: u32,
-    /// How many of them were made before `not_before`, to find out whether the receiver works
-    /// again. They do not count towards `maxAttempts`. Forgotten at a restart.
-    pub(crate) early: u32,
-    /// How often a recovery of the receiver cut its back-off short; forgotten at a restart.
-    pub(crate) recovered: u8,
-    /// The breaker's number of recoveries at the first failure; `None` before it, and after a
-    /// restart.
-    pub(crate) failed_in: Option<u32>,
-    /// When it was submitted to this process; `None` if it was read from the queue.
-    pub(crate) submitted: Option<Instant>,
-    /// When it was first attempted, epoch milliseconds; unknown after a restart.
-    pub(crate) first_attempt_at: Option<u64>,
-    /// When its back-off has passed.
-    pub(crate) not_before: Option<Instant>,
-    /// The batch in which it failed, whose next attempt has the same events.
-    pub(crate) batch: Option<BatchTag>,
-}
-
 /// The result of offering an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offered {
@@ -99,41 +70,6 @@ pub(crate) enum Offered {
     Held,
     /// There is no room; offer it again.
     Full,
-}
-
-/// A lane's first event, to be attempted.
-#[derive(Clone, Debug)]
-pub(crate) struct Due {
-    pub(crate) lane: LaneId,
-    /// Identifies the key among those of the same lanes.
-    pub(crate) key_hash: u64,
-    pub(crate) kind: Kind,
-    pub(crate) key: Arc<[u8]>,
-    pub(crate) delivery: Delivery,
-    pub(crate) content: Content,
-    /// The permission to deliver it.
-    pub(crate) guard: SlotGuard,
-}
-
-/// Identifies a lane as long as the lane exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LaneId(usize);
-
-/// Whether a lane's first event was attempted before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    First,
-    Retry,
-}
-
-impl Kind {
-    pub(crate) fn of(delivery: &Delivery) -> Kind {
-        if delivery.attempts == 0 {
-            Kind::First
-        } else {
-            Kind::Retry
-        }
-    }
 }
 
 /// A queue of lanes of each kind.
@@ -163,70 +99,6 @@ impl ByKind {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Ready,
-    InFlight,
-    Waiting,
-    Reading,
-    /// To be read back once a settlement is synced.
-    Suspended,
-}
-
-#[derive(Debug)]
-struct Lane {
-    key: Arc<[u8]>,
-    /// The hash of `key`.
-    hash: u64,
-    state: State,
-    /// The first events with their bodies; the front one is the next, or is in flight.
-    events: VecDeque<(Delivery, Content)>,
-    /// Bytes of their bodies.
-    bytes: usize,
-    /// How many of them are in flight.
-    in_flight: usize,
-    /// Whether the queue holds more of this task's offered events than `events`.
-    more: bool,
-    /// The event that waits for its retry; the queue's copy may be older.
-    waiting: Option<Delivery>,
-    /// The events behind it that failed in the same batch.
-    waiting_more: Vec<EntryId>,
-}
-
-impl Lane {
-    /// Whether it has this event in memory, under the same claim.
-    fn holds(&self, delivery: &Delivery) -> bool {
-        let mut events = self.events.iter();
-        events.any(|(it, _)| (it.entry, it.claim) == (delivery.entry, delivery.claim))
-    }
-
-    /// Its first event, if it is in memory or waits for its retry.
-    fn first(&self) -> Option<&Delivery> {
-        let first = self.events.front().map(|(first, _)| first);
-        self.waiting.as_ref().or(first)
-    }
-
-    fn report(&self, epoch_ms: impl Fn(Instant) -> u64) -> Option<LaneReport> {
-        let first = self.first()?;
-        let waits = self.state == State::Waiting;
-        Some(LaneReport {
-            key: Arc::clone(&self.key),
-            accepted_at: first.accepted_at,
-            attempts: first.attempts,
-            in_flight: self.state == State::InFlight,
-            next_try_at: first.not_before.filter(|_| waits).map(epoch_ms),
-        })
-    }
-
-    /// The kind of its first event, while the lane is being read back.
-    fn reading_kind(&self) -> Kind {
-        match self.waiting {
-            Some(_) => Kind::Retry,
-            None => Kind::First,
-        }
-    }
-}
-
 /// The lanes of one target.
 #[derive(Debug)]
 pub(crate) struct Lanes {
@@ -243,8 +115,7 @@ pub(crate) struct Lanes {
     retry_bytes: usize,
     /// Events, and bytes of their bodies, in the lanes that are ready for a first attempt.
     ready_first: (usize, usize),
-    /// By the time of the retry. The lanes of a batch are neighbours.
-    waiting: BTreeSet<(Instant, Option<BatchTag>, LaneId)>,
+    waiting: Waiting,
     reading: ByKind,
     /// Events in memory.
     held: usize,
@@ -263,7 +134,7 @@ impl Lanes {
             ready: ByKind::default(),
             retry_bytes: 0,
             ready_first: (0, 0),
-            waiting: BTreeSet::new(),
+            waiting: Waiting::default(),
             reading: ByKind::default(),
             held: 0,
             held_bytes: 0,
@@ -462,7 +333,7 @@ impl Lanes {
             && let Some(at) = next.not_before.filter(|at| *at > now)
         {
             // It failed before a replayed dead letter went ahead of it.
-            let more = batch::same_batch(&next, lane.events.iter().skip(1));
+            let more = same_batch(&next, lane.events.iter().skip(1));
             return self.wait(id, next, more, at);
         }
         if !lane.events.is_empty() {
@@ -488,15 +359,12 @@ impl Lanes {
 
     /// When the first waiting lane wakes.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
-        self.waiting.first().map(|(at, ..)| *at)
+        self.waiting.next_wake()
     }
 
     /// Wakes every lane whose retry is due, to be read back.
     pub(crate) fn wake(&mut self, now: Instant) {
-        while let Some(&(at, ..)) = self.waiting.first() {
-            if at > now {
-                break;
-            }
+        while self.waiting.next_wake().is_some_and(|at| at <= now) {
             self.wake_next(1);
         }
     }
@@ -504,70 +372,35 @@ impl Lanes {
     /// Wakes this many lanes or batches before their time, those first that are due next.
     pub(crate) fn wake_next(&mut self, most: usize) {
         for _ in 0..most {
-            let Some((_, batch, id)) = self.waiting.pop_first() else {
-                break;
-            };
-            self.read_back(id);
-            while let Some(&(_, next, id)) = self.waiting.first()
-                && next == batch
-                && batch.is_some()
-            {
-                self.waiting.pop_first();
-                self.read_back(id);
+            for id in self.waiting.pop() {
+                self.lanes[id.0].state = State::Reading;
+                self.reading.retry.push_back(id);
             }
         }
     }
 
-    /// Lets a lane be read back whose retry is due.
-    fn read_back(&mut self, id: LaneId) {
-        self.lanes[id.0].state = State::Reading;
-        self.reading.retry.push_back(id);
-    }
-
-    /// Whether a batch waits that has this tag, at a time that comes to about the same.
+    /// Whether a batch of this tag waits, which was made of about this time.
     pub(crate) fn has_batch(&self, tag: BatchTag, at: Instant) -> bool {
-        let near = Duration::from_millis(2);
-        let first = at.checked_sub(near).unwrap_or(at);
-        let from = self.waiting.range((first, None, LaneId(0))..);
-        let mut until = from.take_while(|(time, ..)| *time <= at + near);
-        until.any(|(_, batch, _)| *batch == Some(tag))
+        self.waiting.has_batch(tag, at)
     }
 
     /// Makes all waiting lanes wake within a second, spread evenly.
     pub(crate) fn wake_all(&mut self, now: Instant) {
-        self.wake_where(now, |_| true);
+        self.waiting.wake_where(now, |_| true);
     }
 
     /// Makes waiting lanes wake within a second, since the receiver works again, but for those
     /// whose event has failed after several recoveries.
     pub(crate) fn wake_recovered(&mut self, now: Instant) {
-        self.wake_where(now, |delivery| {
+        let lanes = &mut self.lanes;
+        self.waiting.wake_where(now, |id| {
+            let Some(delivery) = &mut lanes[id.0].waiting else {
+                return false;
+            };
             let wakes = delivery.recovered < RECOVERIES;
             delivery.recovered += u8::from(wakes);
             wakes
         });
-    }
-
-    /// Makes waiting lanes whose event is `wanted` wake within a second, spread evenly.
-    fn wake_where(&mut self, now: Instant, mut wanted: impl FnMut(&mut Delivery) -> bool) {
-        let lanes = &mut self.lanes;
-        let woken: Vec<_> = self
-            .waiting
-            .extract_if(.., |(_, _, id)| {
-                let waiting = lanes[id.0].waiting.as_mut();
-                waiting.is_some_and(&mut wanted)
-            })
-            .collect();
-        let count = u32::try_from(woken.len()).unwrap_or(u32::MAX).max(1);
-        let step = (SPREAD / count).min(STEP);
-        let (mut number, mut last) = (0, None);
-        for (at, batch, id) in woken {
-            // The lanes of a batch stay together.
-            number += u32::from(batch.is_none() || batch != last);
-            last = batch;
-            let soon = now + step * (number - 1);
-            self.waiting.insert((at.min(soon), batch, id));
-        }
     }
 
     /// The next lanes to be read back from the queue together, as far as there is room, and how many
@@ -665,7 +498,7 @@ impl Lanes {
             _ => {
                 if let Some(at) = first.not_before.filter(|at| *at > now) {
                     let first = *first;
-                    let more = batch::same_batch(&first, events.iter().skip(1));
+                    let more = same_batch(&first, events.iter().skip(1));
                     self.wait(id, first, more, at);
                     return;
                 }
@@ -777,7 +610,7 @@ impl Lanes {
         lane.state = State::Waiting;
         lane.waiting = Some(delivery);
         lane.waiting_more = more;
-        self.waiting.insert((at, delivery.batch, id));
+        self.waiting.insert(at, delivery.batch, id);
         self.drop_events(id);
     }
 
@@ -808,6 +641,115 @@ impl Lanes {
             Kind::Retry => self.retry_bytes += lane.first_bytes(),
         }
         add(self.ready.of_mut(kind), id);
+    }
+
+    /// Events, and bytes of their bodies, that are ready for a first attempt.
+    pub(crate) fn ready_first(&self) -> (usize, usize) {
+        self.ready_first
+    }
+
+    /// How many events the next batch of this kind has, at most.
+    pub(crate) fn next_batch(&self, kind: Kind, newest: bool, most: usize) -> usize {
+        if kind == Kind::First {
+            return self.ready_first.0.min(most);
+        }
+        let ready = self.ready.of(kind);
+        let first = if newest { ready.back() } else { ready.front() };
+        let batch = first.and_then(|id| self.first_batch(*id));
+        let mut events = 0;
+        for index in 0..ready.len().min(most) {
+            let index = if newest {
+                ready.len() - 1 - index
+            } else {
+                index
+            };
+            let Some(&id) = ready.get(index) else { break };
+            if self.first_batch(id) != batch {
+                break;
+            }
+            let lane = self.lanes[id.0].events.iter();
+            events += lane.take_while(|(it, _)| it.batch == batch).count();
+        }
+        events.min(most)
+    }
+
+    /// Takes further events into the batch of `first`, which was taken: those behind it in its lane,
+    /// and those of the lanes that are ready next, as far as there is room. All were never
+    /// attempted, or failed in the same batch. `guard` gives permission to deliver an entry of a
+    /// claim. Also returns whether a claim had ended, whose lane is read back.
+    pub(crate) fn gather(
+        &mut self,
+        first: &Due,
+        newest: bool,
+        mut room: BatchRoom,
+        guard: impl Fn(Claim) -> Option<SlotGuard>,
+    ) -> (Vec<Due>, bool) {
+        let mut gathered = Vec::new();
+        let mut ended = false;
+        let (kind, batch) = (first.kind, first.delivery.batch);
+        if !room.take(first.content.len()) {
+            return (gathered, ended);
+        }
+        let mut lane = first.lane;
+        loop {
+            self.gather_lane(lane, kind, batch, &mut room, &guard, &mut gathered);
+            let ready = self.ready.of(kind);
+            let next = if newest { ready.back() } else { ready.front() };
+            let Some(&next) = next.filter(|id| self.first_batch(**id) == batch) else {
+                break;
+            };
+            let content = self.lanes[next.0].events.front();
+            if !content.is_some_and(|(_, content)| room.take(content.len())) {
+                break;
+            }
+            let taken = match newest {
+                true => self.take_newest(kind),
+                false => self.take(kind),
+            };
+            let Some(mut due) = taken else { break };
+            lane = due.lane;
+            match guard(due.delivery.claim) {
+                Some(guard) => {
+                    due.guard = guard;
+                    gathered.push(due);
+                }
+                None => {
+                    self.forget(lane);
+                    ended = true;
+                }
+            }
+        }
+        (gathered, ended)
+    }
+
+    /// Takes the events behind those in flight of a lane, as far as they may be in the same batch.
+    fn gather_lane(
+        &mut self,
+        id: LaneId,
+        kind: Kind,
+        batch: Option<BatchTag>,
+        room: &mut BatchRoom,
+        guard: &impl Fn(Claim) -> Option<SlotGuard>,
+        gathered: &mut Vec<Due>,
+    ) {
+        let lane = &mut self.lanes[id.0];
+        while let Some((delivery, content)) = lane.events.get(lane.in_flight)
+            && lane.in_flight > 0
+            && delivery.batch == batch
+            && Kind::of(delivery) == kind
+            && let Some(guard) = guard(delivery.claim)
+            && room.take(content.len())
+            && let Some(mut due) = lane.take_next(id, kind)
+        {
+            due.guard = guard;
+            gathered.push(due);
+        }
+    }
+
+    /// The batch of a lane's first event in memory.
+    fn first_batch(&self, id: LaneId) -> Option<BatchTag> {
+        let first = self.lanes[id.0].events.front();
+        first.and_then(|(first, _)| first.batch)
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<LaneId> {

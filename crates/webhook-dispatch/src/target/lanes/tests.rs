@@ -1,8 +1,10 @@
 //! Lanes against a naive model: a list of pending events, of which each task's first may go.
 
+use super::waiting::SPREAD;
 use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
+use webhook_queue::EventId;
 
 const BOUNDS: Bounds = Bounds {
     window: 6,
