@@ -59,9 +59,11 @@ impl Composition {
 
     /// The room of the next batch. One that failed before keeps its events.
     pub(super) fn room(&mut self, kind: Kind, most: usize) -> BatchRoom {
-        self.waits_since = None;
         let bytes = match kind {
-            Kind::First => self.accepted_bytes,
+            Kind::First => {
+                self.waits_since = None;
+                self.accepted_bytes
+            }
             Kind::Retry => self.policy.max_bytes().get(),
         };
         BatchRoom {

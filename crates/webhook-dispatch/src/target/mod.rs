@@ -224,7 +224,7 @@ impl TargetState {
             } else {
                 self.slots.next(first, retry)
             };
-            let Some(kind) = next else {
+            let Some(mut kind) = next else {
                 return Step::Nothing;
             };
             // Of a burst of failing tasks, the oldest events all fail.
@@ -234,7 +234,11 @@ impl TargetState {
                 Some(composition) => {
                     let outstanding = self.slots.outstanding();
                     if let Some(step) = composition.wait(kind, lanes, outstanding, now) {
-                        return step;
+                        // Retries do not wait with it.
+                        match self.slots.next(false, retry) {
+                            Some(retry) => kind = retry,
+                            None => return step,
+                        }
                     }
                     let room = composition.room(kind, room);
                     (room, lanes.next_batch(kind, newest, room.events))
