@@ -34,7 +34,7 @@ pub(super) fn measure(
             what: what.to_owned(),
         })
     };
-    let feeds = [(1, 5_000), (8, 20_000), (64, 60_000), (512, 60_000)];
+    let feeds = [(1, 3_000), (8, 20_000), (64, 60_000), (512, 60_000)];
     let feeds = feeds.map(|(connections, wholly)| {
         let feed = Feed {
             connections,

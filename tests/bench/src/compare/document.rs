@@ -174,13 +174,17 @@ fn memory_table(results: &Results) -> String {
     let figures = [
         results.memory(|memory| memory.idle_mib),
         results.memory(|memory| memory.loaded_mib),
+        results.memory(|memory| memory.other_load),
     ];
     let row = targets.map(|targets| {
         let text = |spread: Option<Spread>| spread.map_or("–".to_owned(), |it| it.text(""));
         let figures = figures.map(text);
         [vec![shown(targets)], figures.to_vec()].concat()
     });
-    table("targets | RssAnon MiB, idle | under load", row.into_iter())
+    table(
+        "targets | RssAnon MiB, idle | under load | other load, %",
+        row.into_iter(),
+    )
 }
 
 fn postgres_table(results: &Results) -> String {
@@ -198,12 +202,15 @@ fn scale_sections(results: &Results) -> String {
         let Dimension { name, what, .. } = dimension;
         let title = capital(name);
         text.push_str(&format!(
-            "### {title}\n\n{what}\n\n{}\n![cost of an event]({}/{})\n\n{}\n\n",
+            "### {title}\n\n{what}\n\n{}\n![cost of an event]({}/{})\n\n",
             scale_table(dimension),
             "benchmarks",
             scale_plot_name(dimension),
-            verdict(dimension),
         ));
+        let verdict = verdict(dimension);
+        if !verdict.is_empty() {
+            text.push_str(&format!("{verdict}\n\n"));
+        }
     }
     text
 }
@@ -296,7 +303,7 @@ fn drawn(results: &Results) -> Vec<(String, String)> {
     };
     let mut plots = Vec::new();
     if !results.samples.is_empty() {
-        let title = "Requests a second: median, least and most";
+        let title = "Events a second: median, least and most";
         let rates = bars(title, &all(|sample| sample.rate));
         let title = "Processor time of the sender for each event, µs";
         let costs = bars(title, &all(|sample| sample.sender_us));

@@ -84,7 +84,7 @@ fn the_document_holds_what_was_measured_and_what_was_not() {
         "| webhookd, durable | 10,000 (1/2) | 700 | 900 | 1,500 | 2,000 | 9,000 | 30.0 | 1.50 | 3.00 |",
         "wrk is not installed",
         "failed: gone",
-        "| 1,000 | 80.0 (80.0 to 80.0) | 150 (150 to 150) |",
+        "| 1,000 | 80.0 (80.0 to 80.0) | 150 (150 to 150) | 3.00 (3.00 to 3.00) |",
         "a fast one",
         "it grows no worse than n log n; it fits n^1.05",
         "(benchmarks/scale-tasks.svg)",
