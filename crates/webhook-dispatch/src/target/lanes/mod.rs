@@ -173,10 +173,18 @@ impl Lanes {
             self.held += 1;
             self.held_bytes += bytes;
             lane.bytes += bytes;
+            let in_batch = lane.first_bytes();
             lane.events.push_back((delivery, content));
-            if lane.state == State::Ready && lane.kind() == Some(Kind::First) {
-                self.ready_first.0 += 1;
-                self.ready_first.1 += bytes;
+            match lane.kind() {
+                Some(Kind::First) if lane.state == State::Ready => {
+                    self.ready_first.0 += 1;
+                    self.ready_first.1 += bytes;
+                }
+                // After a restart, it may be a further event of the batch that the first one is in.
+                Some(Kind::Retry) if lane.state == State::Ready => {
+                    self.retry_bytes += lane.first_bytes() - in_batch;
+                }
+                _ => {}
             }
             return Offered::Taken;
         }
