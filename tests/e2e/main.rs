@@ -6,6 +6,7 @@ mod admin_listeners;
 mod answers;
 mod attempts;
 mod backpressure;
+mod batches;
 mod cloud_events;
 mod cloud_events_in;
 mod config_check;

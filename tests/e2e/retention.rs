@@ -44,7 +44,7 @@ fn send(urls: &[&str], count: usize) {
 }
 
 /// Deliveries that are kept, as they are listed.
-fn kept(queue: &[&str]) -> Vec<Value> {
+pub(crate) fn kept(queue: &[&str]) -> Vec<Value> {
     let list = ["dead-letters", "list", "--delivered", "--format", "json"];
     let lines = output(&[&list[..], queue].concat());
     let parse = |line: &str| serde_json::from_str(line).expect("it is JSON");

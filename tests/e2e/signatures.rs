@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testkit::{Folder, Launch, Python, Receiver, Reply, Request, event, events, events_file};
 
 /// 24 and 64 bytes: the shortest and the longest secret there may be.
-const SECRETS: [&str; 2] = [
+pub(crate) const SECRETS: [&str; 2] = [
     "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
     "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==",
 ];
@@ -36,7 +36,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn given(request: &Request) -> Value {
+pub(crate) fn given(request: &Request) -> Value {
     let headers: serde_json::Map<_, _> = ["webhook-id", "webhook-timestamp", "webhook-signature"]
         .into_iter()
         .map(|name| (name.to_owned(), request.header(name).into()))
@@ -45,7 +45,7 @@ fn given(request: &Request) -> Value {
 }
 
 /// What the package says of each request under each secret.
-fn verdicts(python: &Python, secrets: &[&str], requests: &[Value]) -> Vec<Vec<String>> {
+pub(crate) fn verdicts(python: &Python, secrets: &[&str], requests: &[Value]) -> Vec<Vec<String>> {
     let input = json!({ "secrets": secrets, "requests": requests });
     let printed = python.run(VERIFIER, input.to_string());
     let verdicts: Vec<Vec<String>> = printed
@@ -154,6 +154,9 @@ fn what_is_signed_is_what_is_sent_in_every_format() {
         "kafka-rest-v2",
         "cloudevents-binary",
         "cloudevents-structured",
+        "cloudevents-batch",
+        "ndjson",
+        "json-array",
         "template",
     ] {
         let receiver = Receiver::always(

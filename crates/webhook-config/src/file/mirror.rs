@@ -113,7 +113,7 @@ file_object! {
 
 file_object! {
     /// Several events in one request. A request is sent at once while no other is under way; else an
-    /// event waits for others, until a bound is reached. [wire-format.md](wire-format.md#batches) says what a
+    /// event waits for others, until a bound is reached. [operations.md](operations.md#batches) says what a
     /// receiver gets.
     struct BatchFile {
         /// The most events in a request; 1 to 1000, and at most a quarter of `window`.
