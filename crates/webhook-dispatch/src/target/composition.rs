@@ -6,8 +6,8 @@ use crate::target::lanes::{BatchRoom, Kind, Lanes};
 use std::time::Instant;
 use webhook_config::{BatchPolicy, Target};
 
-/// A delivered batch adds this part of the most bytes to what a smaller batch than that may have, after
-/// the receiver refused a larger one.
+/// A delivered batch adds this part of the most events and bytes to what a smaller batch than that may
+/// have, after a larger one failed.
 const GROWTH: usize = 64;
 
 /// The batches of a target.
@@ -16,6 +16,9 @@ pub(super) struct Composition {
     policy: BatchPolicy,
     /// The number of senders.
     concurrency: usize,
+    /// Events that are likely to be taken together: few while many of them fail, so that these spoil no
+    /// batches of others.
+    accepted_events: usize,
     /// Bytes that the receiver takes, as far as is known from its 413s.
     accepted_bytes: usize,
     /// When the events that are ready began to wait for others.
@@ -29,6 +32,7 @@ impl Composition {
         Some(Composition {
             policy,
             concurrency: target.concurrency().get(),
+            accepted_events: policy.max_events().get(),
             accepted_bytes: policy.max_bytes().get(),
             waits_since: None,
         })
@@ -45,7 +49,7 @@ impl Composition {
         now: Instant,
     ) -> Option<Step> {
         let (events, bytes) = lanes.ready_first();
-        let is_full = events >= self.policy.max_events().get() || bytes >= self.accepted_bytes;
+        let is_full = events >= self.accepted_events || bytes >= self.accepted_bytes;
         if kind == Kind::Retry || is_full || outstanding == 0 {
             return None;
         }
@@ -59,15 +63,18 @@ impl Composition {
 
     /// The room of the next batch. One that failed before keeps its events.
     pub(super) fn room(&mut self, kind: Kind, most: usize) -> BatchRoom {
-        let bytes = match kind {
+        let (events, bytes) = match kind {
             Kind::First => {
                 self.waits_since = None;
-                self.accepted_bytes
+                (self.accepted_events, self.accepted_bytes)
             }
-            Kind::Retry => self.policy.max_bytes().get(),
+            Kind::Retry => (
+                self.policy.max_events().get(),
+                self.policy.max_bytes().get(),
+            ),
         };
         BatchRoom {
-            events: self.policy.max_events().get().min(most),
+            events: events.min(most),
             bytes,
         }
     }
@@ -76,6 +83,13 @@ impl Composition {
     pub(super) fn delivered(&mut self) {
         let most = self.policy.max_bytes().get();
         self.accepted_bytes = (self.accepted_bytes + most / GROWTH).min(most);
+        let most = self.policy.max_events().get();
+        self.accepted_events = (self.accepted_events + most.div_ceil(GROWTH)).min(most);
+    }
+
+    /// The receiver answered a batch of so many events with a failure.
+    pub(super) fn failed(&mut self, events: usize) {
+        self.accepted_events = self.accepted_events.min(events / 2).max(1);
     }
 
     /// The receiver refused a batch of so many bytes as too large.

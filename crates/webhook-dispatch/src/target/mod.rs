@@ -369,6 +369,12 @@ impl TargetState {
                 self.give_up(attempt, due, Reason::Unsendable, at)
             });
         }
+        if let Some(composition) = &mut self.composition
+            && batch.len() > 1
+            && matches!(attempt.health(), Health::ServerError | Health::Answered)
+        {
+            composition.failed(batch.len());
+        }
         let failing = self.gate.is_failing();
         let change = self.record(attempt, at.now, retry);
         let asked = self.hold_as_asked(attempt, at);
