@@ -30,7 +30,16 @@ impl Body {
 
 /// Reads an id as webhookd writes it: `evt_` and 32 hexadecimal digits.
 pub(crate) fn parse_id(text: &str) -> Option<Id> {
-    let digits = text.strip_prefix("evt_")?;
+    parse(text, "evt_")
+}
+
+/// Reads the id of a batch: `bat_` and 32 hexadecimal digits.
+pub(crate) fn parse_batch_id(text: &str) -> Option<Id> {
+    parse(text, "bat_")
+}
+
+fn parse(text: &str, prefix: &str) -> Option<Id> {
+    let digits = text.strip_prefix(prefix)?;
     if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
@@ -114,6 +123,8 @@ pub(crate) struct Limits {
     pub(crate) gives_up: bool,
     /// Whether it gets no events while it is owed too much.
     pub(crate) has_quota: bool,
+    /// Whether several events may share a request.
+    pub(crate) has_batches: bool,
 }
 
 /// An event that was written to webhookd's input.
@@ -141,11 +152,13 @@ pub(crate) struct Ack {
     pub(crate) over_quota: u32,
 }
 
-/// A whole request arrived.
+/// An event of a whole request arrived.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
-    /// `None` if it had no `webhook-id` that reads as one.
+    /// `None` if the request named none that reads as one.
     pub(crate) id: Option<Id>,
+    /// The id and the whole body of its request, if that is a batch.
+    pub(crate) batch: Option<(Id, Body)>,
     pub(crate) body: Body,
     /// The run of webhookd that sent it.
     pub(crate) run: RunNumber,
@@ -158,7 +171,7 @@ pub(crate) struct Arrival {
 pub(crate) enum Answer {
     /// Nothing that could be taken for a success.
     Failure,
-    /// 400, 413 or 422: no further attempt.
+    /// 400, 413 or 422 to the event alone: no further attempt.
     Refusal,
     /// A 2xx that broke off, or was slow: the sender may take it for a success or not.
     MaybeSuccess,

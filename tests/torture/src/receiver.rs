@@ -2,13 +2,13 @@
 
 use crate::behaviour::{Action, Behaviour};
 use crate::events::task_of;
-use crate::history::{Answer, Arrival, Body, RunNumber, parse_id};
+use crate::history::{Answer, Arrival, Body, Id, Poison, RunNumber, parse_batch_id, parse_id};
 use crate::targets::GOOD_TIME;
 use fastrand::Rng;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use testkit::{Connection, Port, Reply, Server, Waits};
+use testkit::{Connection, Message, Port, Reply, Server, Waits};
 
 /// What arrived at a target, in order.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ impl ArrivalLog {
 pub(crate) struct Awaited {
     log: Arc<ArrivalLog>,
     bodies: HashSet<Body>,
-    /// Arrivals that were looked at.
-    seen: usize,
+    /// Arrivals before those that count.
+    start: usize,
 }
 
 impl Awaited {
@@ -35,17 +35,18 @@ impl Awaited {
         Awaited {
             log: Arc::clone(log),
             bodies,
-            seen: log.arrivals().len(),
+            start: log.arrivals().len(),
         }
     }
 
-    /// Whether all have arrived.
+    /// Whether all have arrived, and were not answered with failures alone.
     pub(crate) fn have_arrived(&mut self) -> bool {
         let arrivals = self.log.arrivals();
-        for arrival in &arrivals[self.seen..] {
-            self.bodies.remove(&arrival.body);
+        for arrival in &arrivals[self.start..] {
+            if arrival.answer != Answer::Failure {
+                self.bodies.remove(&arrival.body);
+            }
         }
-        self.seen = arrivals.len();
         self.bodies.is_empty()
     }
 }
@@ -96,35 +97,95 @@ fn serve(connection: &mut Connection, scene: &Scene, log: &ArrivalLog, random: &
     let Some(request) = connection.request() else {
         return false;
     };
-    let id = request.headers("webhook-id").next().and_then(parse_id);
-    let body = Body::of(request.body);
+    let events = Events::of(&request);
     let poison = behaviour.poison;
-    let hit = poison.filter(|poison| task_of(request.body).is_some_and(|it| poison.hits(it)));
-    let (reply, answer) = match hit {
+    let is_hit = |poison: &Poison| {
+        let mut bodies = events.bodies.iter();
+        bodies.any(|body| task_of(body).is_some_and(|task| poison.hits(task)))
+    };
+    let (reply, answer) = match poison.filter(is_hit) {
         Some(poison) => (Reply::status(poison.status).body("no"), Answer::Failure),
+        // The events of a batch that is refused are tried apart.
+        None if answer == Answer::Refusal && events.batch.is_some() => (reply, Answer::Failure),
         None => (reply, answer),
     };
-    let place = {
+    let places = {
         let mut arrivals = log.arrivals();
         let (_, run) = now(scene);
-        arrivals.push(Arrival {
-            id,
-            body,
-            run,
-            at: Instant::now(),
-            answer: Answer::Failure,
-        });
-        arrivals.len() - 1
+        let (start, at) = (arrivals.len(), Instant::now());
+        arrivals.extend(
+            events
+                .ids
+                .iter()
+                .zip(&events.bodies)
+                .map(|(id, body)| Arrival {
+                    id: *id,
+                    batch: events.batch,
+                    body: Body::of(body),
+                    run,
+                    at,
+                    answer: Answer::Failure,
+                }),
+        );
+        start..arrivals.len()
     };
     let began = Instant::now();
     let goes_on = reply.send(connection, &Pauses);
     // The sender may have given up before the request was read, on a machine under load.
     let in_time = began.elapsed() <= GOOD_TIME && !connection.is_closed_by_peer();
-    log.arrivals()[place].answer = match answer {
+    let answer = match answer {
         Answer::Success if !in_time => Answer::MaybeSuccess,
         answer => answer,
     };
+    for arrival in &mut log.arrivals()[places] {
+        arrival.answer = answer;
+    }
     goes_on
+}
+
+/// The events of a request.
+struct Events<'m> {
+    /// The id and the whole body of the request, if it is a batch.
+    batch: Option<(Id, Body)>,
+    /// One for each body.
+    ids: Vec<Option<Id>>,
+    bodies: Vec<&'m [u8]>,
+}
+
+impl<'m> Events<'m> {
+    fn of(request: &Message<'m>) -> Events<'m> {
+        let whole = request.body;
+        let id = request.headers("webhook-id").next().unwrap_or_default();
+        let is_ndjson = request
+            .headers("content-type")
+            .any(|it| it == "application/x-ndjson");
+        // Without the line feed at its end, it is a body that was never sent.
+        let lines = whole.strip_suffix(b"\n").filter(|_| is_ndjson);
+        let bodies: Vec<_> = match lines {
+            Some(lines) => lines.split(|byte| *byte == b'\n').collect(),
+            None => vec![whole],
+        };
+        let Some(batch) = parse_batch_id(id) else {
+            return Events {
+                batch: None,
+                ids: vec![parse_id(id); bodies.len()],
+                bodies,
+            };
+        };
+        let listed = request.headers("webhook-event-ids");
+        let mut ids: Vec<_> = listed
+            .flat_map(|ids| ids.split(','))
+            .map(parse_id)
+            .collect();
+        if ids.len() != bodies.len() {
+            ids = vec![None; bodies.len()];
+        }
+        Events {
+            batch: Some((batch, Body::of(whole))),
+            ids,
+            bodies,
+        }
+    }
 }
 
 /// Pauses that the end of the receiver does not cut short: the sender ends the connection.

@@ -428,6 +428,7 @@ mod tests {
         });
         let arrivals = (0..10).map(|line| Arrival {
             id: Some(1_000 + line as Id),
+            batch: None,
             body: body(line),
             run: line as RunNumber / 5,
             at: Instant::now(),

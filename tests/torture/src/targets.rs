@@ -21,6 +21,8 @@ pub(crate) struct Target {
     concurrency: usize,
     max_attempts: Option<u32>,
     max_owed_bytes: Option<u64>,
+    /// The most events in a request, if several may share one.
+    batch: Option<usize>,
     filter: Filter,
 }
 
@@ -34,8 +36,8 @@ enum Filter {
     Production,
 }
 
-/// All of them: a wide one, a narrow one, one with a bound on attempts, one with a filter, and one
-/// with a quota of some 300 events.
+/// All of them: a wide one, a narrow one, one with a bound on attempts, one with a filter, one with
+/// batches, and one with a quota of some 300 events.
 pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "wide",
@@ -43,6 +45,7 @@ pub(crate) const TARGETS: &[Target] = &[
         concurrency: 16,
         max_attempts: None,
         max_owed_bytes: None,
+        batch: None,
         filter: Filter::All,
     },
     Target {
@@ -51,6 +54,7 @@ pub(crate) const TARGETS: &[Target] = &[
         concurrency: 4,
         max_attempts: None,
         max_owed_bytes: None,
+        batch: None,
         filter: Filter::All,
     },
     Target {
@@ -59,6 +63,7 @@ pub(crate) const TARGETS: &[Target] = &[
         concurrency: 8,
         max_attempts: Some(5),
         max_owed_bytes: None,
+        batch: None,
         filter: Filter::Terminal,
     },
     Target {
@@ -67,7 +72,17 @@ pub(crate) const TARGETS: &[Target] = &[
         concurrency: 8,
         max_attempts: None,
         max_owed_bytes: None,
+        batch: None,
         filter: Filter::Production,
+    },
+    Target {
+        name: "batched",
+        window: 512,
+        concurrency: 4,
+        max_attempts: None,
+        max_owed_bytes: None,
+        batch: Some(50),
+        filter: Filter::All,
     },
     Target {
         name: "quota",
@@ -75,6 +90,7 @@ pub(crate) const TARGETS: &[Target] = &[
         concurrency: 8,
         max_attempts: None,
         max_owed_bytes: Some(1 << 20),
+        batch: None,
         filter: Filter::All,
     },
 ];
@@ -92,9 +108,10 @@ impl Target {
         Limits {
             name: self.name,
             // What was delivered and not yet synced, and what was under way.
-            most_repeated: self.window + 2 * self.concurrency,
+            most_repeated: self.window + 2 * self.concurrency * self.batch.unwrap_or(1),
             gives_up: self.max_attempts.is_some(),
             has_quota: self.max_owed_bytes.is_some(),
+            has_batches: self.batch.is_some(),
         }
     }
 
@@ -114,6 +131,11 @@ impl Target {
             },
             "maxOwedBytes": self.max_owed_bytes,
         });
+        if let Some(most) = self.batch {
+            config["headers"] = json!({});
+            config["format"] = json!("ndjson");
+            config["batch"] = json!({ "maxEvents": most });
+        }
         match self.filter {
             Filter::All => {}
             Filter::Terminal => config["statuses"] = json!(TERMINAL),

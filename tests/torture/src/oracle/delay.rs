@@ -1,8 +1,8 @@
 //! Checks that poisoned tasks do not delay healthy ones.
 
 use super::{TargetCounts, Verdict, Violation, event_text, id_text};
-use crate::history::{History, Id, PoisonedRun};
-use std::collections::HashMap;
+use crate::history::{Answer, History, Id, PoisonedRun};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// The longest delay of a healthy task's event.
@@ -11,8 +11,9 @@ pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// backlog, on a machine under load. Retries add nothing.
 pub(super) const FOR_EACH_EVENT: Duration = Duration::from_millis(10);
 
-/// Checks the delays at one target in one run. An event that has not arrived counts if the run
-/// lasted for longer than its delay may be.
+/// Checks the delays at one target in one run, until the first arrival that was not answered with a
+/// failure: a batch fails by one poisoned event. An event that has not arrived counts if the run lasted
+/// for longer than its delay may be.
 pub(super) fn check(
     history: &History,
     target: usize,
@@ -21,16 +22,18 @@ pub(super) fn check(
     verdict: &mut Verdict,
 ) {
     let mut first: HashMap<Id, Instant> = HashMap::new();
+    let mut came = HashSet::new();
     let mut times = Vec::new();
     for arrival in history.arrivals[target]
         .iter()
         .filter(|it| it.run == poisoned.run)
     {
-        if let Some(id) = arrival.id {
-            first.entry(id).or_insert_with(|| {
-                times.push(arrival.at);
-                arrival.at
-            });
+        let Some(id) = arrival.id else { continue };
+        if came.insert(id) {
+            times.push(arrival.at);
+        }
+        if arrival.answer != Answer::Failure {
+            first.entry(id).or_insert(arrival.at);
         }
     }
     for ack in history.acks.iter().filter(|ack| ack.run == poisoned.run) {

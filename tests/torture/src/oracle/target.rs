@@ -17,6 +17,14 @@ struct Seen {
     replayed: bool,
 }
 
+/// What is to happen in the order in which a task's events were accepted.
+#[derive(Clone, Copy)]
+enum Arrived {
+    First,
+    Taken,
+    Replayed,
+}
+
 /// Checks what arrived at one target, and what did not.
 pub(super) fn check(
     history: &History,
@@ -35,6 +43,8 @@ pub(super) fn check(
         seen: HashMap::new(),
         newest: HashMap::new(),
         newest_replayed: HashMap::new(),
+        newest_taken: HashMap::new(),
+        batches: HashMap::new(),
         repeated: HashMap::new(),
     };
     for arrival in &history.arrivals[target] {
@@ -59,6 +69,10 @@ struct Check<'h> {
     newest: HashMap<u32, usize>,
     /// The same, of those that were replayed.
     newest_replayed: HashMap<u32, usize>,
+    /// The same, of those that were taken.
+    newest_taken: HashMap<u32, usize>,
+    /// The body of each batch.
+    batches: HashMap<Id, Body>,
     /// Deliveries that were repeated, by the run that had made them before.
     repeated: HashMap<RunNumber, u64>,
 }
@@ -66,6 +80,12 @@ struct Check<'h> {
 impl Check<'_> {
     fn arrival(&mut self, id: Id, arrival: &Arrival) {
         let name = self.name;
+        if let Some((batch, body)) = arrival.batch
+            && *self.batches.entry(batch).or_insert(body) != body
+        {
+            let text = format!("bat_{batch:032x} has another body at {name} than before");
+            self.verdict.add(Violation::Altered, text);
+        }
         let is_first = !self.seen.contains_key(&id);
         let seen = self.seen.entry(id).or_insert(Seen {
             body: arrival.body,
@@ -87,6 +107,7 @@ impl Check<'_> {
             None => {}
         }
         let taken = matches!(arrival.answer, Answer::MaybeSuccess | Answer::Success);
+        let is_first_taken = taken && !seen.taken;
         seen.taken |= taken;
         seen.refused |= arrival.answer == Answer::Refusal;
         if arrival.answer == Answer::Success {
@@ -111,19 +132,24 @@ impl Check<'_> {
         let Some(ordinal) = accepted else { return };
         // After a dead letter was given up, its request may still be read from a socket.
         if is_first && !self.dead.contains_key(&id) {
-            self.in_order(event, ordinal, false);
+            self.in_order(event, ordinal, Arrived::First);
+        }
+        // A batch that failed had several events of a task, which are in order when they are taken, too.
+        let has_batches = self.history.targets[self.target].has_batches;
+        if has_batches && is_first_taken && !self.dead.contains_key(&id) {
+            self.in_order(event, ordinal, Arrived::Taken);
         }
         // Dead letters that are replayed come in the order in which they were accepted, too.
         if is_replay {
-            self.in_order(event, ordinal, true);
+            self.in_order(event, ordinal, Arrived::Replayed);
         }
     }
 
-    fn in_order(&mut self, event: usize, ordinal: usize, replayed: bool) {
-        let (newest, arrived) = if replayed {
-            (&mut self.newest_replayed, "was replayed")
-        } else {
-            (&mut self.newest, "arrived")
+    fn in_order(&mut self, event: usize, ordinal: usize, arrived: Arrived) {
+        let (newest, arrived) = match arrived {
+            Arrived::First => (&mut self.newest, "arrived"),
+            Arrived::Taken => (&mut self.newest_taken, "was taken"),
+            Arrived::Replayed => (&mut self.newest_replayed, "was replayed"),
         };
         let newest = newest
             .entry(self.history.sent[event].task)

@@ -19,6 +19,7 @@ fn sound() -> History {
         most_repeated: 2,
         gives_up: false,
         has_quota: false,
+        has_batches: false,
     };
     let mut history = History {
         targets: vec![target("first"), target("second")],
@@ -58,6 +59,7 @@ fn id(event: usize) -> Id {
 fn arrival(event: usize, run: RunNumber) -> Arrival {
     Arrival {
         id: Some(id(event)),
+        batch: None,
         body: body(event),
         run,
         at: *START,
@@ -163,6 +165,34 @@ fn a_failed_first_attempt_counts_for_the_order() {
         let mut early = arrival(4, 0);
         early.answer = Answer::Failure;
         history.arrivals[FIRST].insert(2, early);
+    });
+}
+
+/// Lets two events of a task arrive in a batch that fails, and then alone in this order.
+fn batched(history: &mut History, order: [usize; 2]) {
+    history.targets[FIRST].has_batches = true;
+    let arrivals = &mut history.arrivals[FIRST];
+    for event in [2, 4] {
+        arrivals[event].batch = Some((7, Body::of(b"both")));
+        arrivals[event].answer = Answer::Failure;
+    }
+    let retried = order.map(|event| arrival(event, 0));
+    arrivals.splice(5..5, retried);
+}
+
+#[test]
+fn the_events_of_a_batch_that_failed_are_taken_in_order() {
+    check(&[], |history| batched(history, [2, 4]));
+    check(&[(Violation::OutOfOrder, 1)], |history| {
+        batched(history, [4, 2]);
+    });
+}
+
+#[test]
+fn a_batch_that_is_sent_again_has_the_same_body() {
+    check(&[(Violation::Altered, 1)], |history| {
+        batched(history, [2, 4]);
+        history.arrivals[FIRST][5].batch = Some((7, Body::of(b"one of them")));
     });
 }
 
