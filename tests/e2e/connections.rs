@@ -1,8 +1,10 @@
 //! More connections than there are slots: no request is cut off, and each is answered.
 
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use testkit::{
-    Answer, Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post_bytes,
+    Answer, Client, DEADLINE, Folder, Launch, Process, Receiver, Reply, Signal, event, post_bytes,
 };
 
 const JSON: &str = "Content-Type: application/json";
@@ -64,6 +66,29 @@ fn a_request_is_not_cut_off_when_there_are_too_many_connections() {
     let ended = process.wait().expect_code(0);
     assert_eq!(ended.summary().count("/events"), 1600);
     assert_eq!(receiver.requests().len(), 1600);
+}
+
+#[test]
+fn a_client_that_ends_its_side_after_the_request_gets_the_response() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(&folder, &receiver.url(), &[]);
+    let url = process.listens();
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let limited = stream.set_read_timeout(Some(DEADLINE));
+    limited.expect("it is a socket");
+    let sent = stream.write_all(&post_bytes(&[JSON], event("ended", 0)));
+    sent.expect("it reads");
+    stream.shutdown(Shutdown::Write).expect("it is connected");
+    // The server ends its side after the response.
+    let mut response = String::new();
+    let read = stream.read_to_string(&mut response);
+    read.expect("it responds");
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response:?}");
+    process.signal(Signal::TERM);
+    process.wait().expect_code(0);
+    assert_eq!(receiver.requests().len(), 1);
 }
 
 #[test]

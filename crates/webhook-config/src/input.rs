@@ -86,6 +86,10 @@ impl Inputs {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Schema> {
+        // Asked for each event.
+        if name.is_empty() {
+            return Some(&self.default);
+        }
         self.iter()
             .find_map(|(known, schema)| (known == name).then_some(schema))
     }

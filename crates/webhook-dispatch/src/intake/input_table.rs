@@ -79,6 +79,9 @@ impl InputTable {
 
     /// The input of this name, which is empty for the default one.
     fn find(&self, name: &str) -> Option<&InputEntry> {
+        if name.is_empty() {
+            return self.0.first();
+        }
         self.0.iter().find(|entry| &*entry.name == name)
     }
 

@@ -1,9 +1,12 @@
 //! Which requests web pages of other sites may have sent.
 
 use hyper::HeaderMap;
-use hyper::header::{HOST, HeaderValue, ORIGIN};
+use hyper::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::uri::Authority;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+/// A browser's word on where the page of a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The hosts by which a listener is known.
 #[derive(Clone, Debug)]
@@ -25,22 +28,32 @@ impl Hosts {
     }
 
     fn knows(&self, host: &HeaderValue) -> bool {
+        // Most requests name an address and a port, which need no copy.
+        let socket = host.to_str().ok().and_then(|host| host.parse().ok());
+        if let Some(socket) = socket.map(|socket: SocketAddr| socket.ip()) {
+            return self.has_address(socket);
+        }
         let Ok(authority) = Authority::try_from(host.as_bytes()) else {
             return false;
         };
         let name = authority.host();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            // An address cannot be rebound. A listener on all addresses has all of the machine's.
-            return self.local_hosts
-                || address.is_loopback()
-                || address == self.bound
-                || self.bound.is_unspecified();
+        if let Ok(address) = bare.parse() {
+            return self.has_address(address);
         }
         let named = |known: &String| known.eq_ignore_ascii_case(name);
         name.eq_ignore_ascii_case("localhost")
             || (self.local_hosts && is_local(name))
             || self.names.iter().any(named)
+    }
+
+    /// Whether this is one of its addresses. An address cannot be rebound. A listener on all addresses
+    /// has all of the machine's.
+    fn has_address(&self, address: IpAddr) -> bool {
+        self.local_hosts
+            || address.is_loopback()
+            || address == self.bound
+            || self.bound.is_unspecified()
     }
 }
 
@@ -64,7 +77,7 @@ pub(crate) fn is_cross_origin(headers: &HeaderMap) -> bool {
 
 /// Whether a browser says that a page of another site sent a request.
 pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
-    let mut sites = headers.get_all("sec-fetch-site").iter();
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
     sites.any(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"))
 }
 
@@ -72,14 +85,13 @@ pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
 /// has `none`.
 pub(crate) fn is_foreign_fetch(headers: &HeaderMap) -> bool {
     let own = |site: &HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
-    let mut sites = headers.get_all("sec-fetch-site").iter();
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
     sites.any(|site| !own(site))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderName;
 
     #[test]
     fn with_local_hosts_only_names_of_the_public_dns_are_refused() {

@@ -215,6 +215,9 @@ async fn serve_connection<S, B>(
         .timer(TokioTimer::new())
         // The activity tracks this time, too.
         .header_read_timeout(None)
+        // A peer that ends its side after a request gets its response. Otherwise each request that
+        // waits for its commit would take a buffer, to read on for the end of the stream.
+        .half_close(true)
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers);
     let connection = builder.serve_connection(

@@ -2,7 +2,7 @@
 
 use super::documents::has_cloud_events;
 use super::stats::{InputCounters, InputStats};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use webhook_config::{Config, InputName};
 use webhook_dispatch::{Control, Submission};
 use webhook_event::{Encoding, Schema, UnknownEvents};
@@ -12,6 +12,8 @@ use webhook_event::{Encoding, Schema, UnknownEvents};
 pub(crate) struct Inputs {
     control: Control,
     stats: Arc<InputStats>,
+    /// The default input's name and counters, once something has come in by it.
+    default: Arc<OnceLock<(Arc<str>, Arc<InputCounters>)>>,
 }
 
 /// An input, as one configuration defines it.
@@ -24,7 +26,11 @@ pub(crate) struct NamedInput {
 
 impl Inputs {
     pub(crate) fn new(control: Control, stats: Arc<InputStats>) -> Inputs {
-        Inputs { control, stats }
+        Inputs {
+            control,
+            stats,
+            default: Arc::default(),
+        }
     }
 
     /// The names of all inputs for events from outside but the default one.
@@ -41,10 +47,14 @@ impl Inputs {
         if !is_open(&config, name) {
             return Err(unknown(&config, name));
         }
-        let name = Arc::from(name);
+        let counted = |name: Arc<str>| (Arc::clone(&name), self.stats.input(&name));
+        let (name, counters) = match name {
+            "" => self.default.get_or_init(|| counted(Arc::from(""))).clone(),
+            name => counted(Arc::from(name)),
+        };
         Ok(NamedInput {
-            counters: self.stats.input(&name),
             name,
+            counters,
             config,
         })
     }

@@ -6,11 +6,17 @@ use crate::http::Activity;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes, Frame, Incoming};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// The pause between two checks whether a slow body must give way.
 const CHECK: Duration = Duration::from_millis(500);
+
+/// A frame of a body; `None` at its end.
+type MaybeFrame = Option<Result<Frame<Bytes>, hyper::Error>>;
 
 /// A request's body, as it arrives.
 #[derive(Debug)]
@@ -120,17 +126,18 @@ impl Pieces {
     /// The body is too long, breaks off, or does not arrive in time.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Complaint> {
         self.activity.reads_body();
-        let began = Instant::now();
-        let next = self.next_data(began + self.left).await;
-        self.left = self.left.saturating_sub(began.elapsed());
+        let next = self.next_data().await;
         self.activity.works();
         self.failed |= next.is_err();
         next
     }
 
-    async fn next_data(&mut self, until: Instant) -> Result<Option<Bytes>, Complaint> {
+    async fn next_data(&mut self) -> Result<Option<Bytes>, Complaint> {
         loop {
-            let frame = self.next_frame(until).await?;
+            let frame = match self.arrived_frame().await {
+                Some(frame) => frame,
+                None => self.awaited_frame().await?,
+            };
             let data = match frame {
                 None => {
                     self.ended = true;
@@ -163,10 +170,33 @@ impl Pieces {
         }
     }
 
-    async fn next_frame(
-        &mut self,
-        until: Instant,
-    ) -> Result<Option<Result<Frame<Bytes>, hyper::Error>>, Complaint> {
+    /// The next frame, if it has arrived, as it mostly has with the head. It takes no timer.
+    async fn arrived_frame(&mut self) -> Option<MaybeFrame> {
+        let mut was_asked = false;
+        poll_fn(|context| {
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(frame) => Poll::Ready(Some(frame)),
+                Poll::Pending if was_asked => Poll::Ready(None),
+                Poll::Pending => {
+                    // The connection reads the body only after the first poll.
+                    was_asked = true;
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits for the next frame, in the peer's time.
+    async fn awaited_frame(&mut self) -> Result<MaybeFrame, Complaint> {
+        let began = Instant::now();
+        let frame = self.next_frame(began + self.left).await;
+        self.left = self.left.saturating_sub(began.elapsed());
+        frame
+    }
+
+    async fn next_frame(&mut self, until: Instant) -> Result<MaybeFrame, Complaint> {
         loop {
             let check = match self.reserved {
                 true => self.activity.is_slow_from().max(Instant::now() + CHECK),

@@ -26,10 +26,13 @@ impl Charset {
     pub(super) fn of(headers: &HeaderMap, latin1: bool) -> Result<Charset, Complaint> {
         let kind = headers.get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
-        let charset = kind.split(';').skip(1).find_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            let is_charset = name.trim().eq_ignore_ascii_case("charset");
-            is_charset.then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+        let parameters = kind.split_once(';').map(|(_, parameters)| parameters);
+        let charset = parameters.and_then(|all| {
+            all.split(';').find_map(|parameter| {
+                let (name, value) = parameter.split_once('=')?;
+                let is_charset = name.trim().eq_ignore_ascii_case("charset");
+                is_charset.then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+            })
         });
         match charset.as_deref() {
             None if latin1 || is_of_aurora(headers) => Ok(Charset::Guess),

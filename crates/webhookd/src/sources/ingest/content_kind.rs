@@ -47,6 +47,9 @@ impl ContentKind {
     /// JSON types, by name or suffix, are one event: Aurora's sample sends a type of Kafka's REST
     /// proxy. So are text, and a body without a type.
     fn of_type(text: &str) -> Option<ContentKind> {
+        if text == "application/json" {
+            return Some(ContentKind::Event);
+        }
         let name = text.split(';').next().unwrap_or("").trim();
         let name = name.to_ascii_lowercase();
         match name.as_str() {

@@ -277,15 +277,17 @@ async fn until_room(
     mut back: Returned,
     mut attempt: impl FnMut(Returned) -> Submitted,
 ) -> Result<Pending, Complaint> {
-    let until = Instant::now() + PATIENCE;
-    let mut pause = FIRST_PAUSE;
+    let (mut until, mut pause) = (None, FIRST_PAUSE);
     loop {
         back = match attempt(back) {
             Submitted::Pending(pending) => return Ok(pending),
             Submitted::Refused(complaint) => return Err(complaint),
-            Submitted::Full(_) if Instant::now() >= until => return Err(Complaint::busy()),
             Submitted::Full(back) => back,
         };
+        let now = Instant::now();
+        if now >= *until.get_or_insert(now + PATIENCE) {
+            return Err(Complaint::busy());
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -3,6 +3,7 @@
 use super::answer::Complaint;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
+use std::sync::OnceLock;
 use webhook_dispatch::{Submission, WEBHOOK_ID};
 use webhook_queue::Sequence;
 
@@ -28,8 +29,9 @@ pub(super) struct RequestIds {
     webhook_id: Option<String>,
     /// Whether the `webhook-id` is signed.
     is_signed: bool,
-    /// The lines of the request: none is accepted after one that is to be sent again.
-    sequence: Sequence,
+    /// The lines of the request: none is accepted after one that is to be sent again. A request of
+    /// one event needs none.
+    sequence: OnceLock<Sequence>,
 }
 
 impl RequestIds {
@@ -47,7 +49,7 @@ impl RequestIds {
             key,
             webhook_id: id(headers, &WEBHOOK_ID)?,
             is_signed,
-            sequence: Sequence::default(),
+            sequence: OnceLock::new(),
         })
     }
 
@@ -64,8 +66,10 @@ impl RequestIds {
             }) => format!("{id}#{number}.{element}"),
             Some(line) => format!("{id}#{}", line.number),
         };
-        let submission = submission.sequence(&self.sequence);
         let mut submission = submission.reject_reused_key();
+        if line.is_some() {
+            submission = submission.sequence(self.sequence.get_or_init(Sequence::default));
+        }
         if let Some(key) = &self.key {
             submission = submission.idempotency_key(of_line(key).into_bytes());
         }
