@@ -5,6 +5,7 @@ use crate::field::FieldValue;
 use crate::field::structure::read_into;
 use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
+use crate::known_configs::KnownConfigs;
 use std::borrow::Cow;
 
 type Text<'a> = Option<Cow<'a, str>>;
@@ -59,6 +60,19 @@ impl<'a> EventHeader<'a> {
     /// # Errors
     /// When one of these checks fails. The error names the member and the byte.
     pub fn read(bytes: &'a [u8]) -> Result<EventHeader<'a>> {
+        EventHeader::read_with(bytes, None)
+    }
+
+    /// Reads the same, and does not scan a task's configuration again that is known from earlier
+    /// events.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn read_known(bytes: &'a [u8], known: &mut KnownConfigs) -> Result<EventHeader<'a>> {
+        EventHeader::read_with(bytes, Some(known))
+    }
+
+    fn read_with(bytes: &'a [u8], mut known: Option<&mut KnownConfigs>) -> Result<EventHeader<'a>> {
         let mut scanner = Scanner::for_skipping(bytes)?;
         let mut header = EventHeader::default();
         let mut task = None;
@@ -68,9 +82,9 @@ impl<'a> EventHeader<'a> {
             "a payload, which is an object",
             |scanner, key| {
                 Some(match key {
-                    b"task" => {
-                        read_into(scanner, "task", &mut task, |scanner| header.task(scanner))
-                    }
+                    b"task" => read_into(scanner, "task", &mut task, |scanner| {
+                        header.task(scanner, known.as_deref_mut())
+                    }),
                     b"oldState" => read_into(scanner, "oldState", &mut old_state, read_old_state),
                     _ => return None,
                 })
@@ -82,14 +96,18 @@ impl<'a> EventHeader<'a> {
         Ok(header)
     }
 
-    fn task(&mut self, scanner: &mut Scanner<'a>) -> Result<()> {
+    fn task(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        mut known: Option<&mut KnownConfigs>,
+    ) -> Result<()> {
         let mut assigned = None;
         let mut status = None;
         let mut events = None;
         members(scanner, "an object", |scanner, key| {
             Some(match key {
                 b"assignedTask" => read_into(scanner, "assignedTask", &mut assigned, |scanner| {
-                    self.assigned_task(scanner)
+                    self.assigned_task(scanner, known.as_deref_mut())
                 }),
                 b"status" => read_into(scanner, "status", &mut status, Scanner::string),
                 b"taskEvents" => read_into(scanner, "taskEvents", &mut events, last_event_at),
@@ -101,47 +119,74 @@ impl<'a> EventHeader<'a> {
         Ok(())
     }
 
-    fn assigned_task(&mut self, scanner: &mut Scanner<'a>) -> Result<()> {
+    fn assigned_task(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        mut known: Option<&mut KnownConfigs>,
+    ) -> Result<()> {
         let mut config = None;
         members(scanner, "an object", |scanner, key| {
             Some(match key {
                 b"taskId" => read_into(scanner, "taskId", &mut self.task_id, Scanner::string),
                 b"instanceId" => read_into(scanner, "instanceId", &mut self.instance_id, i32::read),
                 b"task" => read_into(scanner, "task", &mut config, |scanner| {
-                    let (role, environment, name) =
-                        (&mut self.role, &mut self.environment, &mut self.job_name);
-                    read_config(scanner, role, environment, name)
+                    self.config(scanner, known.as_deref_mut())
                 }),
                 _ => return None,
             })
         })
     }
-}
 
-fn read_config<'a>(
-    scanner: &mut Scanner<'a>,
-    role: &mut Text<'a>,
-    environment: &mut Text<'a>,
-    name: &mut Text<'a>,
-) -> Result<()> {
-    let mut job = None;
-    members(scanner, "an object", |scanner, key| {
-        if key != b"job" {
-            return None;
+    fn config(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        known: Option<&mut KnownConfigs>,
+    ) -> Result<()> {
+        let Some(known) = known else {
+            return self.read_config(scanner).map(drop);
+        };
+        let (start, rest) = (scanner.place(), scanner.remaining());
+        if let Some(config) = known.find(rest) {
+            if let Some(at) = config.job_at {
+                scanner.return_to(start + at);
+                self.read_job(scanner)?;
+            }
+            scanner.return_to(start + config.length);
+            return Ok(());
         }
-        Some(read_into(scanner, "job", &mut job, |scanner| {
-            members(scanner, "an object", |scanner, key| {
-                Some(match key {
-                    b"role" => read_into(scanner, "role", role, Scanner::string),
-                    b"environment" => {
-                        read_into(scanner, "environment", environment, Scanner::string)
-                    }
-                    b"name" => read_into(scanner, "name", name, Scanner::string),
-                    _ => return None,
+        let job_at = self.read_config(scanner)?;
+        let text = rest.get(..scanner.place() - start).unwrap_or_default();
+        known.learn(text, job_at.map(|at| at - start));
+        Ok(())
+    }
+
+    /// Reads a task's configuration. Returns where its job begins.
+    fn read_config(&mut self, scanner: &mut Scanner<'a>) -> Result<Option<usize>> {
+        let mut job = None;
+        members(scanner, "an object", |scanner, key| {
+            (key == b"job").then(|| {
+                read_into(scanner, "job", &mut job, |scanner| {
+                    let at = scanner.place();
+                    self.read_job(scanner).map(|()| at)
                 })
             })
-        }))
-    })
+        })?;
+        Ok(job)
+    }
+
+    fn read_job(&mut self, scanner: &mut Scanner<'a>) -> Result<()> {
+        members(scanner, "an object", |scanner, key| {
+            Some(match key {
+                b"role" => read_into(scanner, "role", &mut self.role, Scanner::string),
+                b"environment" => {
+                    let environment = &mut self.environment;
+                    read_into(scanner, "environment", environment, Scanner::string)
+                }
+                b"name" => read_into(scanner, "name", &mut self.job_name, Scanner::string),
+                _ => return None,
+            })
+        })
+    }
 }
 
 /// The time of the task's last event, if there is one and it has a time.

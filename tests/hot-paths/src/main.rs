@@ -37,7 +37,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_event::Schema;
-use webhook_model::{EventHeader, TaskStateChange};
+use webhook_model::{EventHeader, KnownConfigs, TaskStateChange};
 use webhook_queue::{
     Claim, DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, SlotGuard,
 };
@@ -69,6 +69,7 @@ const PATHS: &[(&str, Path)] = &[
     ("encode", encode),
     ("fields", fields),
     ("header", header),
+    ("known-header", known_header),
     ("lane", lane),
     ("queue", queue),
 ];
@@ -109,6 +110,16 @@ fn header(times: u64) -> Result<()> {
     let event = event()?.as_bytes();
     for _ in 0..times {
         black_box(EventHeader::read(black_box(event))?);
+    }
+    Ok(())
+}
+
+/// Reads the same of an event whose task's configuration is known.
+fn known_header(times: u64) -> Result<()> {
+    let event = event()?.as_bytes();
+    let mut known = KnownConfigs::default();
+    for _ in 0..times {
+        black_box(EventHeader::read_known(black_box(event), &mut known)?);
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ impl<'a> ReadEvent<'a> {
             read.map_err(|error| not_understood(UnknownEvent::Malformed(error)))?;
             Fields::Read(given.borrow())
         } else if input.has_aurora_events() {
-            let header = EventHeader::read(event).map_err(Refusal::NotAnEvent)?;
+            let header = input.read_header(event).map_err(Refusal::NotAnEvent)?;
             if !header.has_task {
                 return Err(Refusal::NoTask);
             }

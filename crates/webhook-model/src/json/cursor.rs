@@ -101,6 +101,11 @@ impl<'a> Cursor<'a> {
         self.rest = self.bytes.get(place..).unwrap_or_default();
     }
 
+    /// The bytes from the present place on.
+    pub(crate) fn remaining(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The text from `place` to here.
     pub(crate) fn text_since(&self, place: usize) -> &'a str {
         self.text(place, self.place())
