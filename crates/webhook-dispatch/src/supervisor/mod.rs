@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use webhook_config::{Config, Delivery, InputName, QueueSettings, Target};
 use webhook_queue::{DeadLetterLimits, DiskQueue, Options, Queue, QueueError, Quotas};
 
-/// Events in the channel to a worker, at most: the channel is allocated whole.
+/// Events in the channel to a worker, at most.
 const CHANNEL: usize = 1024;
 
 /// Starts, reconfigures and stops the workers of a dispatcher.

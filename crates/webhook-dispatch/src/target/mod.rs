@@ -752,7 +752,7 @@ fn per_lane(target: &Target, reliable: bool) -> usize {
 }
 
 /// The limit of outstanding attempts: those under way, and some that wait for a sender.
-pub(crate) fn outstanding_limit(target: &Target) -> usize {
+fn outstanding_limit(target: &Target) -> usize {
     let concurrency = target.concurrency().get();
     match (target.max_per_second(), target.batch()) {
         // A rate limit counts attempts when they are handed out, so none should wait.

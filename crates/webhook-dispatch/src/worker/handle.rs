@@ -8,7 +8,7 @@ use crate::target::backlog::LiveEvent;
 use crate::target::lanes::LaneReport;
 use crate::target::unsynced::Synced;
 use crate::worker::wakeup::{WakeReason, Wakeup};
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -64,7 +64,11 @@ pub(crate) struct TargetHandle {
     pub(crate) behind: AtomicBool,
     pub(crate) progress: Arc<ProgressNotifier>,
     pub(crate) wakeup: Wakeup,
+    /// Events for the worker, as many as `room` has. Unbounded itself, since a bounded channel
+    /// allocates its slots when it is made, also for a target that gets no event.
     events: (Sender<LiveEvent>, Receiver<LiveEvent>),
+    /// Has an entry for each event in `events`, and bounds them.
+    room: (Sender<()>, Receiver<()>),
     commands: (Sender<Command>, Receiver<Command>),
     /// [`WORKING`], [`ENDED`], or the number of the worker's retirement.
     worker: AtomicU64,
@@ -114,7 +118,8 @@ impl TargetHandle {
             attempts: AttemptLog::new(),
             progress,
             wakeup: Wakeup::default(),
-            events: crossbeam_channel::bounded(events),
+            events: crossbeam_channel::unbounded(),
+            room: crossbeam_channel::bounded(events),
             commands: crossbeam_channel::bounded(16),
             worker: AtomicU64::new(WORKING),
             paused: AtomicBool::new(false),
@@ -200,14 +205,12 @@ impl TargetHandle {
     /// from the queue.
     pub(crate) fn announce(&self, live: LiveEvent) {
         let bytes = live.content.len();
-        if self.behind.load(Ordering::SeqCst) || !self.has_room(bytes) {
+        let behind = self.behind.load(Ordering::SeqCst);
+        if behind || !self.has_room(bytes) || self.room.0.try_send(()).is_err() {
             self.behind.store(true, Ordering::SeqCst);
         } else {
             self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-            if self.events.0.try_send(live).is_err() {
-                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                self.behind.store(true, Ordering::SeqCst);
-            }
+            self.queue(live);
         }
         self.wakeup.wake(WakeReason::Event);
     }
@@ -232,30 +235,25 @@ impl TargetHandle {
         }
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.counters.pending.fetch_add(1, Ordering::SeqCst);
-        let refused = match deadline {
-            None => self
-                .events
-                .0
-                .try_send(live)
-                .map_err(TrySendError::into_inner),
-            Some(deadline) => self
-                .events
-                .0
-                .send_deadline(live, deadline)
-                .map_err(SendTimeoutError::into_inner),
+        let has_room = match deadline {
+            None => self.room.0.try_send(()).is_ok(),
+            Some(deadline) => self.room.0.send_deadline((), deadline).is_ok(),
         };
-        match refused {
-            Err(live) => {
-                self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                self.counters.pending.fetch_sub(1, Ordering::SeqCst);
-                Err(live)
-            }
-            Ok(()) => {
-                self.wakeup.wake(WakeReason::Event);
-                add(&self.counters.accepted, 1);
-                Ok(())
-            }
+        if !has_room {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.counters.pending.fetch_sub(1, Ordering::SeqCst);
+            return Err(live);
         }
+        self.queue(live);
+        self.wakeup.wake(WakeReason::Event);
+        add(&self.counters.accepted, 1);
+        Ok(())
+    }
+
+    /// Sends an event for which there is room to the worker.
+    fn queue(&self, live: LiveEvent) {
+        // The receiving end is in `self`, so the channel is open.
+        drop(self.events.0.send(live));
     }
 
     /// Gives a best-effort target an event if there is room at once, and counts it as dropped if
@@ -273,6 +271,8 @@ impl TargetHandle {
 
     /// Records that the worker has received this event from the channel.
     pub(crate) fn taken(&self, live: &LiveEvent) {
+        // It has an entry for each event that was received.
+        let _entry: Option<()> = self.room.1.try_recv().ok();
         self.queued_bytes
             .fetch_sub(live.content.len(), Ordering::Relaxed);
     }

@@ -4,7 +4,6 @@
 use crate::delivery::Endpoint;
 use crate::target::gate::Permit;
 use crate::target::lanes::Batch;
-use crate::target::outstanding_limit;
 use crate::worker::handle::TargetHandle;
 use crate::worker::sender::{self, Job, JobQueue, Report, is_plenty};
 use crossbeam_channel::{Receiver, Sender};
@@ -63,7 +62,7 @@ pub(crate) struct Senders {
 
 impl Senders {
     pub(crate) fn new(handle: Arc<TargetHandle>, endpoint: Arc<Endpoint>) -> Senders {
-        let (jobs, waiting) = job_channel(&endpoint);
+        let (jobs, waiting) = job_channel();
         Senders {
             handle,
             endpoint,
@@ -86,9 +85,8 @@ impl Senders {
             permit,
             recalls,
         };
-        self.jobs
-            .try_send(job)
-            .expect("the channel holds as many jobs as are handed out");
+        // The receiving end is in `self`, so the channel is open.
+        drop(self.jobs.send(job));
     }
 
     /// Starts senders for this many outstanding attempts.
@@ -158,7 +156,7 @@ impl Senders {
     /// Continues under other settings. Take back all jobs first. Senders under old settings end
     /// after their attempt, since their channel closes.
     pub(crate) fn reconfigure(&mut self, endpoint: Arc<Endpoint>) {
-        (self.jobs, self.waiting) = job_channel(&endpoint);
+        (self.jobs, self.waiting) = job_channel();
         self.endpoint = endpoint;
         self.current = 0;
     }
@@ -187,9 +185,10 @@ impl Senders {
     }
 }
 
-/// A channel with room for all attempts that may be outstanding.
-fn job_channel(endpoint: &Endpoint) -> (Sender<Job>, Receiver<Job>) {
-    crossbeam_channel::bounded(outstanding_limit(endpoint.target()))
+/// A channel of jobs. It holds at most the attempts that may be outstanding. Unbounded, since a
+/// bounded channel allocates its slots when it is made, also for a target that is sent nothing.
+fn job_channel() -> (Sender<Job>, Receiver<Job>) {
+    crossbeam_channel::unbounded()
 }
 
 #[cfg(test)]
