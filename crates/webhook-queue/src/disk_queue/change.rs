@@ -7,7 +7,7 @@ use heed::{AnyTls, RoTxn, RwTxn};
 
 use super::cost;
 use super::fault::{Fault, damage};
-use super::kept::{Keeping, Kept};
+use super::kept::{Delivery, Keeping, Kept};
 use super::known;
 use super::pieces;
 use super::record::{self, Dead};
@@ -95,7 +95,8 @@ impl<'q> Change<'q> {
         known::trim(self.tables, &mut self.txn, window, limit)
     }
 
-    /// Applies a settlement; without effect if the target is not owed the entry. Of deliveries,
+    /// Applies a settlement; without effect if the target is not owed the entry. Of those that end an
+    /// entry without a dead letter,
     /// [`find_not_owed`](Change::find_not_owed) tells later whether it was.
     pub(super) fn settle(
         &mut self,
@@ -107,8 +108,24 @@ impl<'q> Change<'q> {
             return Ok(NotOwed);
         };
         let seq = settlement.entry.0;
+        // A settlement applies to what those before it have left.
         if let Settled::Delivered | Settled::Dropped = settlement.outcome {
+            self.take_kept(keeping)?;
             self.removal.settle(index, seq);
+            return Ok(Applied);
+        }
+        if let Settled::Kept {
+            attempts,
+            delivered_at,
+        } = settlement.outcome
+        {
+            self.removal.take_settled(&mut self.txn, &mut self.rows)?;
+            self.kept.settle(Delivery {
+                row: index,
+                seq,
+                attempts,
+                delivered_at,
+            });
             return Ok(Applied);
         }
         if let Settled::Held { until, note } = &settlement.outcome {
@@ -121,28 +138,13 @@ impl<'q> Change<'q> {
             }
             return Ok(Applied);
         }
-        // A settlement applies to what those before it have left.
+        self.take_kept(keeping)?;
         self.removal.take_settled(&mut self.txn, &mut self.rows)?;
         let (number, row) = self.rows.at(index);
         let key = record::target_key(*number, seq);
         let Tables { owed, dead, .. } = self.tables;
         match &settlement.outcome {
-            Settled::Delivered | Settled::Dropped | Settled::Held { .. } => {}
-            Settled::Kept {
-                attempts,
-                delivered_at,
-            } => {
-                let Some(cost) = owed.get(&self.txn, &key)?.map(record::cost_of_owed) else {
-                    return Ok(NotOwed);
-                };
-                owed.delete(&mut self.txn, &key)?;
-                row.remove_owed(1, u64::from(cost));
-                let delivery = (seq, *attempts, *delivered_at);
-                let target = (&settlement.target, index);
-                let (txn, rows) = (&mut self.txn, &mut self.rows);
-                if !self.kept.keep(txn, rows, target, delivery, keeping)? {
-                    self.removal.release(seq);
-                }
+            Settled::Delivered | Settled::Dropped | Settled::Held { .. } | Settled::Kept { .. } => {
             }
             Settled::Attempted {
                 attempts,
@@ -180,10 +182,18 @@ impl<'q> Change<'q> {
         Ok(Applied)
     }
 
-    /// Removes the oldest kept deliveries over the bounds of the targets that some were added to.
-    pub(super) fn trim_kept(&mut self, quotas: &Quotas) -> heed::Result<()> {
+    /// Keeps the deliveries that were settled.
+    fn take_kept(&mut self, keeping: Keeping<'_>) -> heed::Result<()> {
         let (txn, rows, removal) = (&mut self.txn, &mut self.rows, &mut self.removal);
-        self.kept.trim_all(txn, rows, removal, quotas)
+        self.kept.take_settled(txn, rows, removal, keeping)
+    }
+
+    /// Keeps the deliveries that were settled, and removes the oldest ones over the bounds of the
+    /// targets that some were added to.
+    pub(super) fn trim_kept(&mut self, keeping: Keeping<'_>) -> heed::Result<()> {
+        self.take_kept(keeping)?;
+        let (txn, rows, removal) = (&mut self.txn, &mut self.rows, &mut self.removal);
+        self.kept.trim_all(txn, rows, removal, keeping.quotas)
     }
 
     /// Removes what was delivered or dropped, and corrects the results of those that were not owed.
@@ -201,7 +211,7 @@ impl<'q> Change<'q> {
             let Some(index) = self.rows.find(&self.txn, &settlement.target)? else {
                 continue;
             };
-            if let Settled::Delivered | Settled::Dropped = settlement.outcome
+            if let Settled::Delivered | Settled::Dropped | Settled::Kept { .. } = settlement.outcome
                 && missing.contains(&(index, settlement.entry.0))
             {
                 *result = SettlementResult::NotOwed;

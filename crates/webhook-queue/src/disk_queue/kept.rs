@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use heed::RwTxn;
+use heed::{PutFlags, RwTxn};
 
-use super::capacity::Capacity;
+use super::capacity::{self, Capacity};
 use super::cost;
+use super::pieces::RecordLengths;
 use super::record::{self, Dead};
-use super::removal::Removal;
+use super::removal::{Removal, delete_run, target_range};
 use super::tables::Tables;
 use super::target_rows::TargetRows;
 use crate::{DeadLetterLimits, Quotas, kept_name};
@@ -31,11 +32,23 @@ pub(super) struct Keeping<'q> {
 /// The deliveries that a transaction keeps.
 pub(super) struct Kept<'q> {
     tables: &'q Tables,
+    /// Those that were settled, collected so that runs are moved together.
+    settled: Vec<Delivery>,
     /// Whether there is room, once that was looked up: what the transaction adds itself is charged to
     /// the entries that it settles.
     has_room: Option<bool>,
     /// By the index of the target's row.
     targets: BTreeMap<usize, KeptOfTarget>,
+}
+
+/// A delivery that was settled.
+#[derive(Clone, Copy)]
+pub(super) struct Delivery {
+    /// The index of its target's row.
+    pub(super) row: usize,
+    pub(super) seq: u64,
+    pub(super) attempts: u32,
+    pub(super) delivered_at: u64,
 }
 
 #[derive(Clone)]
@@ -55,19 +68,52 @@ impl<'q> Kept<'q> {
     pub(super) fn new(tables: &'q Tables) -> Kept<'q> {
         Kept {
             tables,
+            settled: Vec::new(),
             has_room: None,
             targets: BTreeMap::new(),
         }
     }
 
-    /// Keeps a delivery (its entry, the attempts made and its time) of a target, which has a row at
-    /// this index. Whether it was kept.
-    pub(super) fn keep(
+    /// Has an entry moved from `owed` to the kept deliveries of its target; without effect if it is
+    /// not there.
+    pub(super) fn settle(&mut self, delivery: Delivery) {
+        self.settled.push(delivery);
+    }
+
+    /// Moves the settled entries, or removes those that are not kept.
+    pub(super) fn take_settled(
         &mut self,
         txn: &mut RwTxn<'_>,
         rows: &mut TargetRows<'_>,
-        (target, index): (&Arc<str>, usize),
-        (seq, attempts, delivered_at): (u64, u32, u64),
+        removal: &mut Removal<'_>,
+        keeping: Keeping<'_>,
+    ) -> heed::Result<()> {
+        let mut settled = std::mem::take(&mut self.settled);
+        // Of several settlements of an entry the first counts: the sort is stable.
+        settled.sort_by_key(|delivery| (delivery.row, delivery.seq));
+        settled.dedup_by_key(|delivery| (delivery.row, delivery.seq));
+        for run in settled.chunk_by(|a, b| a.row == b.row && a.seq + 1 == b.seq) {
+            let [first, ..] = *run else { continue };
+            let taken = removal.take_run(txn, rows, first.row, (first.seq, run.len()))?;
+            let times = run.iter().map(|delivery| delivery.delivered_at);
+            let now = times.max().unwrap_or(0);
+            if self.may_keep(txn, rows, (first.row, now), keeping)? {
+                let of = |seq: u64| run[(seq - first.seq) as usize];
+                let taken = taken.into_iter().map(|(seq, cost)| (of(seq), cost));
+                self.keep(txn, rows, first.row, taken)?;
+            } else {
+                taken.iter().for_each(|(seq, _)| removal.release(*seq));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether deliveries of this time to the target of the row at an index are kept.
+    fn may_keep(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        rows: &mut TargetRows<'_>,
+        (index, now): (usize, u64),
         keeping: Keeping<'_>,
     ) -> heed::Result<bool> {
         let has_room = match self.has_room {
@@ -81,11 +127,12 @@ impl<'q> Kept<'q> {
         let of_target = match self.targets.entry(index) {
             Entry::Occupied(found) => found.into_mut(),
             Entry::Vacant(none) => {
-                let row = rows.find_or_add(txn, &kept_name(target).into())?;
-                let limits = keeping.quotas.retained.get(target);
+                let target: Arc<str> = rows.at(index).1.name.as_str().into();
+                let row = rows.find_or_add(txn, &kept_name(&target).into())?;
+                let limits = keeping.quotas.retained.get(&target);
                 let bytes = rows.at(row).1.dead_bytes;
                 none.insert(KeptOfTarget {
-                    target: Arc::clone(target),
+                    target,
                     row,
                     added: 0,
                     was_within: limits.is_none_or(|limits| bytes <= limits.max_bytes),
@@ -93,25 +140,53 @@ impl<'q> Kept<'q> {
                 })
             }
         };
-        of_target.now = of_target.now.max(delivered_at);
-        if !of_target.was_within {
-            // The bound became smaller, and is not reached yet.
-            return Ok(false);
-        }
+        of_target.now = of_target.now.max(now);
+        // Else the bound became smaller, and is not reached yet.
+        Ok(of_target.was_within)
+    }
+
+    /// Keeps deliveries, in the order of their entries, each with the bytes that it counts.
+    fn keep(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        rows: &mut TargetRows<'_>,
+        index: usize,
+        deliveries: impl Iterator<Item = (Delivery, u32)>,
+    ) -> heed::Result<()> {
+        let Some(of_target) = self.targets.get_mut(&index) else {
+            return Ok(());
+        };
         let (number, row) = rows.at(of_target.row);
-        let key = record::target_key(*number, seq);
-        let value = record::dead_value(
-            &key,
-            Dead {
+        let dead = &self.tables.dead;
+        let mut last = dead.last(txn)?.map(|(key, _)| key.to_vec());
+        for (delivery, cost) in deliveries {
+            let Delivery { seq, attempts, .. } = delivery;
+            let key = record::target_key(*number, seq);
+            let letter = Dead {
                 attempts,
-                died_at: delivered_at,
+                died_at: delivery.delivered_at,
                 note: &[],
-            },
-        );
-        row.add_dead(cost::of_dead(self.tables, txn, seq, value.len())?);
-        self.tables.dead.put(txn, &key, &value)?;
-        of_target.added += 1;
-        Ok(true)
+            };
+            let value = record::dead_value(&key, letter);
+            let cost = match cost {
+                // An earlier version stored the entry.
+                0 => cost::of_event(self.tables, txn, seq)?,
+                cost => cost,
+            };
+            row.add_dead(u64::from(cost) + value.len() as u64);
+            // One after all others is appended without a search.
+            let is_last = last.as_ref().is_none_or(|last| last[..] < key[..]);
+            let flags = match is_last {
+                true => PutFlags::APPEND,
+                false => PutFlags::empty(),
+            };
+            dead.put_with_flags(txn, flags, &key, &value)?;
+            if is_last {
+                last = None;
+            }
+            of_target.added += 1;
+        }
+        Ok(())
     }
 
     /// Removes the oldest kept deliveries over the bounds of the targets that were added to.
@@ -146,7 +221,8 @@ impl<'q> Kept<'q> {
     ) -> heed::Result<u64> {
         let (number, row) = rows.at(index);
         let (number, mut count, mut bytes) = (*number, row.dead, row.dead_bytes);
-        let mut over = Vec::new();
+        let mut over: Vec<(u64, u64)> = Vec::new();
+        let mut lengths = RecordLengths::new(self.tables, txn);
         for item in self.tables.dead.prefix_iter(txn, &number.to_be_bytes())? {
             if over.len() == most || patience == 0 {
                 break;
@@ -164,16 +240,21 @@ impl<'q> Kept<'q> {
                 patience -= 1;
                 continue;
             }
-            let size = cost::of_dead(self.tables, txn, seq, value.len())?;
+            let size = lengths.get(seq)?.map_or(0, capacity::cost);
+            let size = u64::from(size) + value.len() as u64;
             (count, bytes) = (count.saturating_sub(1), bytes.saturating_sub(size));
             over.push((seq, size));
         }
+        drop(lengths);
         let (_, row) = rows.at(index);
-        for &(seq, size) in &over {
-            row.remove_dead(size);
-            let key = record::target_key(number, seq);
-            self.tables.dead.delete(txn, &key)?;
-            removal.release(seq);
+        for run in over.chunk_by(|a, b| a.0 + 1 == b.0) {
+            let [(first, _), ..] = *run else { continue };
+            let range = target_range(number, first, run.len());
+            delete_run(&self.tables.dead, txn, &range, run.len())?;
+            for &(seq, size) in run {
+                row.remove_dead(size);
+                removal.release(seq);
+            }
         }
         Ok(over.len() as u64)
     }

@@ -463,7 +463,7 @@ impl Queue for DiskQueue {
                 for settlement in settlements {
                     settled.push(change.settle(settlement, keeping)?);
                 }
-                change.trim_kept(&quotas)?;
+                change.trim_kept(keeping)?;
                 let accepted = append::append(change, appends, &bounds)?;
                 change.find_not_owed(settlements, &mut settled)?;
                 Ok(CommitResult { accepted, settled })

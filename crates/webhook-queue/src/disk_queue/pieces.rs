@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::ops::Bound;
 
-use heed::{AnyTls, PutFlags, RoTxn, RwTxn};
+use heed::types::Bytes;
+use heed::{AnyTls, PutFlags, RoRange, RoTxn, RwTxn};
 
 use super::fault::check_all_deleted;
 use super::record;
@@ -71,6 +72,40 @@ pub(super) fn record_len(
         .last_chunk()
         .map_or(0, |number| u32::from_be_bytes(*number));
     Ok(Some(number as usize * PIECE + last.len()))
+}
+
+/// Reads the lengths of records of adjacent events without a search for each.
+pub(super) struct RecordLengths<'t> {
+    tables: &'t Tables,
+    txn: &'t RoTxn<'t, AnyTls>,
+    events: Option<RoRange<'t, Bytes, Bytes>>,
+}
+
+impl<'t> RecordLengths<'t> {
+    pub(super) fn new(tables: &'t Tables, txn: &'t RoTxn<'_, AnyTls>) -> RecordLengths<'t> {
+        RecordLengths {
+            tables,
+            txn,
+            events: None,
+        }
+    }
+
+    /// The length of an event's record, if it is there.
+    pub(super) fn get(&mut self, seq: u64) -> heed::Result<Option<usize>> {
+        let key = record::event_key(seq);
+        let next = self.events.as_mut().and_then(Iterator::next);
+        let mut found = next.transpose()?;
+        if found.is_none_or(|(next, _)| *next != key) {
+            let from = (Bound::Included(&key[..]), Bound::Unbounded);
+            let mut events = self.tables.events.range(self.txn, &from)?;
+            found = events.next().transpose()?;
+            self.events = Some(events);
+        }
+        match found {
+            Some((next, first)) if *next == key && first.len() != PIECE => Ok(Some(first.len())),
+            _ => record_len(self.tables, self.txn, seq),
+        }
+    }
 }
 
 /// Removes the pieces, except the first ones, of the events from `first` to `last`.

@@ -11,7 +11,7 @@ use heed::{AnyTls, RoTxn, RwTxn};
 use super::fault::check_all_deleted;
 use super::pieces;
 use super::record;
-use super::tables::Tables;
+use super::tables::{Table, Tables};
 use super::target_rows::TargetRows;
 
 /// What a transaction is to remove, collected so that runs are removed together.
@@ -74,49 +74,46 @@ impl<'q> Removal<'q> {
         settled.dedup();
         for run in settled.chunk_by(|a, b| a.0 == b.0 && a.1 + 1 == b.1) {
             let [(index, first), ..] = *run else { continue };
-            let (number, row) = rows.at(index);
-            let before = self.released.len();
-            let bytes = self.take_run(txn, *number, first, run.len())?;
-            let taken = &self.released[before..];
-            row.remove_owed(taken.len() as u64, bytes);
-            if taken.len() < run.len() {
-                let missing = run.iter().filter(|(_, seq)| !taken.contains(seq));
-                self.missing.extend(missing);
-            }
+            let taken = self.take_run(txn, rows, index, (first, run.len()))?;
+            self.released.extend(taken.iter().map(|(seq, _)| seq));
         }
         Ok(())
     }
 
-    /// Removes `count` entries of a target from `owed`, from the first on. Returns the bytes that
-    /// they counted.
-    fn take_run(
+    /// Removes `count` entries of the target at an index from `owed`, from the first on. Returns
+    /// those that were there, and the bytes that each of them counted.
+    pub(super) fn take_run(
         &mut self,
         txn: &mut RwTxn<'_>,
-        target: u32,
-        first: u64,
-        count: usize,
-    ) -> heed::Result<u64> {
+        rows: &mut TargetRows<'_>,
+        index: usize,
+        (first, count): (u64, usize),
+    ) -> heed::Result<Vec<(u64, u32)>> {
         let owed = &self.tables.owed;
-        let low = record::target_key(target, first);
+        let (number, row) = rows.at(index);
+        let range = target_range(*number, first, count);
+        let mut taken = Vec::with_capacity(count);
         if count == 1 {
-            let Some(cost) = owed.get(txn, &low)?.map(record::cost_of_owed) else {
-                return Ok(0);
-            };
-            owed.delete(txn, &low)?;
-            self.released.push(first);
-            return Ok(u64::from(cost));
+            let cost = owed.get(txn, &range.0)?.map(record::cost_of_owed);
+            taken.extend(cost.map(|cost| (first, cost)));
+        } else {
+            for item in owed.range(txn, &bounds(&range))? {
+                let (key, value) = item?;
+                let seq = record::seq_of_target_key(key);
+                taken.extend(seq.map(|seq| (seq, record::cost_of_owed(value))));
+            }
         }
-        let high = record::target_key(target, last_of(first, count));
-        let range = (Bound::Included(&low[..]), Bound::Included(&high[..]));
-        let (mut found, mut bytes) = (0, 0);
-        for item in owed.range(txn, &range)? {
-            let (key, value) = item?;
-            self.released.extend(record::seq_of_target_key(key));
-            bytes += u64::from(record::cost_of_owed(value));
-            found += 1;
+        if !taken.is_empty() {
+            delete_run(owed, txn, &range, taken.len())?;
         }
-        check_all_deleted(found, owed.delete_range(txn, &range)?)?;
-        Ok(bytes)
+        let bytes = taken.iter().map(|(_, cost)| u64::from(*cost)).sum();
+        row.remove_owed(taken.len() as u64, bytes);
+        if taken.len() < count {
+            let is_missing = |seq: &u64| taken.binary_search_by_key(seq, |(seq, _)| *seq).is_err();
+            let missing = (first..=last_of(first, count)).filter(is_missing);
+            self.missing.extend(missing.map(|seq| (index, seq)));
+        }
+        Ok(taken)
     }
 
     /// Removes the events that no target holds any longer.
@@ -220,6 +217,32 @@ impl<'q> Removal<'q> {
     }
 }
 
+/// The keys of the first and the last of `count` entries of a target, in `owed` and in `dead`.
+pub(super) fn target_range(target: u32, first: u64, count: usize) -> ([u8; 12], [u8; 12]) {
+    let last = last_of(first, count);
+    (
+        record::target_key(target, first),
+        record::target_key(target, last),
+    )
+}
+
+/// Removes the `found` entries of a table from one key to another.
+pub(super) fn delete_run(
+    table: &Table,
+    txn: &mut RwTxn<'_>,
+    range: &([u8; 12], [u8; 12]),
+    found: usize,
+) -> heed::Result<()> {
+    if range.0 == range.1 {
+        return table.delete(txn, &range.0).map(|_| ());
+    }
+    check_all_deleted(found, table.delete_range(txn, &bounds(range))?)
+}
+
+fn bounds((low, high): &([u8; 12], [u8; 12])) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    (Bound::Included(&low[..]), Bound::Included(&high[..]))
+}
+
 /// The last of `count` numbers from the first on.
 fn last_of(first: u64, count: usize) -> u64 {
     first.saturating_add((count as u64).saturating_sub(1))
@@ -236,6 +259,11 @@ mod tests {
     const ATTEMPTED: Settled = Settled::Attempted {
         attempts: 3,
         not_before: 0,
+    };
+
+    const KEPT: Settled = Settled::Kept {
+        attempts: 1,
+        delivered_at: 7,
     };
 
     fn queue(dir: &tempfile::TempDir, events: u64, targets: &[&str]) -> DiskQueue {
@@ -364,7 +392,7 @@ mod tests {
     #[test]
     fn settlements_of_one_entry_count_in_their_order() {
         let dir = tempfile::tempdir().unwrap();
-        let queue = queue(&dir, 4, &["t"]);
+        let queue = queue(&dir, 7, &["t"]);
         let dead = Settled::Dead {
             attempts: 1,
             died_at: 7,
@@ -378,6 +406,12 @@ mod tests {
             ("t", 3, dead),
             ("t", 3, Settled::Delivered),
             ("t", 4, ATTEMPTED),
+            ("t", 6, KEPT),
+            ("t", 5, KEPT),
+            ("t", 5, Settled::Delivered),
+            ("t", 6, ATTEMPTED),
+            ("t", 7, Settled::Delivered),
+            ("t", 7, KEPT),
         ];
         settle(&queue, &settlements);
         assert_eq!(owed(&queue, "t"), [(4, 3)]);
@@ -388,5 +422,7 @@ mod tests {
         };
         queue.dead_letters(None, None, &mut visit).unwrap();
         assert_eq!(letters, [3]);
+        let statistics = queue.statistics().unwrap();
+        assert_eq!((statistics.targets[0].kept, statistics.events), (2, 4));
     }
 }
