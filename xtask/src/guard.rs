@@ -32,9 +32,11 @@ const PATHS: &[(&str, u64, u64)] = &[
     ("encode", 200, 1_200),
     ("fields", 200, 1_200),
     ("header", 200, 1_200),
+    ("keep", 10, 60),
     // The seed of its hash map differs between runs; many repetitions average the collisions.
     ("lane", 2_000, 22_000),
     ("queue", 10, 110),
+    ("small-commit", 50, 250),
 ];
 
 /// The content of `tests/hot-paths/instructions.json`.

@@ -39,7 +39,8 @@ use std::time::{Duration, Instant};
 use webhook_event::Schema;
 use webhook_model::{EventHeader, KnownConfigs, TaskStateChange};
 use webhook_queue::{
-    Claim, DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, SlotGuard,
+    Claim, DeadLetterLimits, DiskQueue, EntryId, Event, EventId, Options, Queue, Quotas, Settled,
+    Settlement, SlotGuard,
 };
 
 /// The fixtures' events, one a line.
@@ -58,6 +59,8 @@ const SCHEDULERS: [(&str, &str); 2] = [
 ];
 /// Events in one commit of the queue.
 const GROUP: u64 = 64;
+/// Deliveries that are kept, about.
+const KEPT: u64 = 4096;
 /// Distinct keys, used in turn.
 const TASKS: u64 = 500;
 
@@ -69,9 +72,11 @@ const PATHS: &[(&str, Path)] = &[
     ("encode", encode),
     ("fields", fields),
     ("header", header),
+    ("keep", keep),
     ("known-header", known_header),
     ("lane", lane),
     ("queue", queue),
+    ("small-commit", small_commit),
 ];
 
 fn main() -> Result<()> {
@@ -258,14 +263,41 @@ fn lane(times: u64) -> Result<()> {
 
 /// Commits a group of events together with the settlements of the group before it.
 fn queue(times: u64) -> Result<()> {
+    commits(times, GROUP, Settled::Delivered)
+}
+
+/// The same with a group of few events.
+fn small_commit(times: u64) -> Result<()> {
+    commits(times, 8, Settled::Delivered)
+}
+
+/// The same with deliveries that are kept, of which as many are removed.
+fn keep(times: u64) -> Result<()> {
+    let outcome = Settled::Kept {
+        attempts: 1,
+        delivered_at: 1,
+    };
+    // The first commits fill what may be kept.
+    commits(KEPT / GROUP + times, GROUP, outcome)
+}
+
+fn commits(times: u64, group: u64, outcome: Settled) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let queue = DiskQueue::open(folder.path(), &Options::with_max_bytes(1 << 30))?;
     let target: Arc<str> = "default".into();
     let targets: Arc<[Arc<str>]> = [Arc::clone(&target)].into();
     let body: Arc<[u8]> = Arc::from(event()?.as_bytes());
+    let kept = DeadLetterLimits {
+        max_bytes: KEPT * body.len() as u64,
+        ..DeadLetterLimits::default()
+    };
+    queue.set_quotas(Quotas {
+        retained: [(Arc::clone(&target), kept)].into(),
+        ..Quotas::default()
+    });
     let mut settlements = Vec::new();
-    for group in 0..times {
-        let events: Vec<_> = (group * GROUP..(group + 1) * GROUP)
+    for number in 0..times {
+        let events: Vec<_> = (number * group..(number + 1) * group)
             .map(|number| Event {
                 id: EventId(u128::from(number).to_le_bytes()),
                 key: format!("task-{}", number % TASKS).into_bytes().into(),
@@ -285,7 +317,7 @@ fn queue(times: u64) -> Result<()> {
             .map(|entry| Settlement {
                 target: Arc::clone(&target),
                 entry,
-                outcome: Settled::Delivered,
+                outcome: outcome.clone(),
                 guard: SlotGuard::SOLE,
             })
             .collect();
