@@ -7,6 +7,7 @@
 
 mod context;
 pub(crate) mod handle;
+mod job_queue;
 mod reader;
 mod sender;
 mod senders;
@@ -552,14 +553,23 @@ impl Worker {
         if self.state.take_claim_ended() {
             self.pause_reads(at.now + CLAIM_PAUSE);
         }
-        if let Err(error) = self.senders.start(self.state.outstanding()) {
-            self.observer.incident(&Incident::SenderNotStarted {
-                target: &self.handle.name,
-                detail: &error.to_string(),
-            });
-            self.set_alarm(at.now + PAUSE);
-        }
+        self.supply_senders(at);
         any
+    }
+
+    /// Wakes or starts senders for the waiting jobs.
+    fn supply_senders(&mut self, at: Moment) {
+        match self.senders.supply(self.state.outstanding()) {
+            Ok(None) => {}
+            Ok(Some(look_within)) => self.set_alarm(at.now + look_within),
+            Err(error) => {
+                self.observer.incident(&Incident::SenderNotStarted {
+                    target: &self.handle.name,
+                    detail: &error.to_string(),
+                });
+                self.set_alarm(at.now + PAUSE);
+            }
+        }
     }
 
     /// Gives up expired events.
@@ -632,18 +642,24 @@ impl Worker {
         }
         // Without room, a best-effort target's events wait in the channel.
         let takes_events = self.queue_access.is_some() || self.state.backlog.has_room();
+        let no_news = || {
+            let behind = self.queue_access.is_some() && self.handle.behind.load(Ordering::SeqCst);
+            let gap = behind && self.state.backlog.follows();
+            let events = takes_events && !self.events.is_empty();
+            let synced = wants_sync && self.handle.has_synced();
+            !(gap || events || synced) && self.commands.is_empty()
+        };
+        if takes_events && was_busy && self.deliveries_can_wait() {
+            let within = left.map_or(GATHERING, |left| left.min(GATHERING));
+            let idle = || !wakeup.was_urgent() && no_news();
+            return wakeup.wait(WakeReasons::NEW_WORK, Some(within), idle);
+        }
         let reasons = if takes_events {
             WakeReasons::ALL
         } else {
             WakeReasons::REPORTS
         };
-        let idle = || {
-            let behind = self.queue_access.is_some() && self.handle.behind.load(Ordering::SeqCst);
-            let gap = behind && self.state.backlog.follows();
-            let events = takes_events && !self.events.is_empty();
-            let synced = wants_sync && self.handle.has_synced();
-            !(gap || events || synced) && self.commands.is_empty() && self.senders.reports() == 0
-        };
+        let idle = || no_news() && self.senders.reports() == 0;
         let due_soon = left.is_some_and(|left| left < YIELDS_TAKE);
         for _ in 0..if was_busy && !due_soon { YIELDS } else { 0 } {
             // Other threads may publish work meanwhile, which then costs no wake-up.
@@ -653,6 +669,15 @@ impl Worker {
             }
         }
         wakeup.wait(reasons, left, idle);
+    }
+
+    /// Whether nothing follows from a delivery but its settlement, and the next one is expected
+    /// within [`GATHERING`].
+    fn deliveries_can_wait(&self) -> bool {
+        let outstanding = self.state.outstanding();
+        let no_other =
+            outstanding > 0 && self.state.held() <= outstanding && self.state.backlog.follows();
+        no_other && self.senders.are_faster_than(GATHERING)
     }
 
     /// Begins to retire: the target was removed. A reliable target's events stay in the queue; a

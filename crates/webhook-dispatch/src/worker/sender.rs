@@ -10,20 +10,10 @@ use crate::target::attempt::Attempt;
 use crate::target::gate::Permit;
 use crate::target::lanes::{Batch, Due};
 use crate::target::tried;
-use crate::worker::handle::TargetHandle;
-use crate::worker::wakeup::WakeReason;
-use crossbeam_channel::{Receiver, Sender};
-use std::num::{NonZeroU32, NonZeroUsize};
+use crate::worker::job_queue::{JobQueue, Parking};
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Duration;
 use webhook_config::{Delivery, Target};
-
-/// How long a sender waits for a job before it ends.
-const IDLE: Duration = Duration::from_secs(10);
-/// With more waiting jobs than this, a delivery does not wake the worker, however many senders
-/// there are.
-const PLENTY: usize = 16;
 
 /// An attempt to be made.
 #[derive(Debug)]
@@ -48,45 +38,8 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    fn is_delivery(&self) -> bool {
+    pub(super) fn is_delivery(&self) -> bool {
         matches!(self, Report::Attempted(attempt) if attempt.result.verdict == Verdict::Delivered)
-    }
-}
-
-/// The senders' ends of a target's channels of jobs and reports.
-#[derive(Clone)]
-pub(crate) struct JobQueue {
-    pub(crate) jobs: Receiver<Job>,
-    pub(crate) reports: Sender<Report>,
-    pub(crate) handle: Arc<TargetHandle>,
-    /// The target's maximum of senders.
-    pub(crate) concurrency: NonZeroUsize,
-}
-
-/// Whether the senders have enough jobs to continue without the worker for a while.
-pub(crate) fn is_plenty(jobs: &Receiver<Job>, concurrency: NonZeroUsize) -> bool {
-    // Enough for half of the senders until the worker is awake.
-    jobs.len() > PLENTY.min(concurrency.get().div_ceil(2))
-}
-
-impl JobQueue {
-    /// The next job. `None` after the idle time-out, or when the channel is closed.
-    fn next(&self) -> Option<Job> {
-        let job = self.jobs.try_recv();
-        job.or_else(|_| self.jobs.recv_timeout(IDLE)).ok()
-    }
-
-    /// Reports to the worker; false if it has ended. A delivery does not wake the worker urgently
-    /// while the senders have enough jobs.
-    fn report(&self, report: Report) -> bool {
-        let reason = if report.is_delivery() && is_plenty(&self.jobs, self.concurrency) {
-            WakeReason::Delivered
-        } else {
-            WakeReason::Urgent
-        };
-        let sent = self.reports.send(report).is_ok();
-        self.handle.wakeup.wake(reason);
-        sent
     }
 }
 
@@ -121,10 +74,12 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
         job_queue,
     };
     let mut state = SenderState::default();
-    while let Some(job) = job_queue.next() {
+    let mut parking = Parking::new();
+    while let Some(job) = job_queue.next(&mut parking) {
         let report = if endpoint.is_current(job.recalls) {
             let recalls = job.recalls;
             let mut attempt = attempt(number, endpoint, &mut state, job);
+            job_queue.took(attempt.took);
             if is_made_again(&attempt, endpoint.target()) && endpoint.is_current(recalls) {
                 let mut again = Job {
                     batch: attempt.batch.clone(),
@@ -139,6 +94,7 @@ pub(crate) fn run(number: usize, endpoint: &Endpoint, job_queue: &JobQueue) {
                 }
                 // Over a new connection: the transport does not keep a stale one.
                 attempt = self::attempt(number, endpoint, &mut state, again);
+                job_queue.took(attempt.took);
             }
             // Without a transport, nothing was sent.
             if attempt.result.stopped && state.transport.is_none() {

@@ -2,7 +2,9 @@
 //!
 //! A thread with work for a worker publishes the work first and wakes the worker then. While the
 //! senders have enough jobs, the worker listens for urgent reasons alone and looks for other work a
-//! millisecond later, so the worker of a busy target wakes once for many events.
+//! millisecond later, so the worker of a busy target wakes once for many events. While all its events
+//! are with the senders and the receiver is fast, it listens for all but deliveries: the next event
+//! mostly comes sooner, and it takes both in one turn.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
@@ -17,8 +19,10 @@ pub(crate) enum WakeReason {
     Event = 1,
     /// An attempt succeeded, and the senders have enough jobs.
     Delivered = 2,
-    /// Work that must not wait: a command, a failure, too few jobs.
-    Urgent = 4,
+    /// An attempt succeeded, and the senders have few jobs or none.
+    FewJobs = 4,
+    /// Work that must not wait: a command, a failure.
+    Urgent = 8,
 }
 
 /// A mask of reasons.
@@ -26,9 +30,14 @@ pub(crate) enum WakeReason {
 pub(crate) struct WakeReasons(u8);
 
 impl WakeReasons {
-    pub(crate) const URGENT: WakeReasons = WakeReasons(WakeReason::Urgent as u8);
+    /// All but what can wait while the senders have enough jobs.
+    pub(crate) const URGENT: WakeReasons =
+        WakeReasons(WakeReason::Urgent as u8 | WakeReason::FewJobs as u8);
+    /// All but deliveries.
+    pub(crate) const NEW_WORK: WakeReasons =
+        WakeReasons(WakeReason::Urgent as u8 | WakeReason::Event as u8);
     pub(crate) const REPORTS: WakeReasons =
-        WakeReasons(WakeReason::Urgent as u8 | WakeReason::Delivered as u8);
+        WakeReasons(WakeReasons::URGENT.0 | WakeReason::Delivered as u8);
     pub(crate) const ALL: WakeReasons =
         WakeReasons(WakeReasons::REPORTS.0 | WakeReason::Event as u8);
 }
@@ -48,7 +57,7 @@ pub(crate) struct Wakeup {
 impl Wakeup {
     /// Wakes the worker if it listens for this reason. Publish the work first.
     pub(crate) fn wake(&self, reason: WakeReason) {
-        if reason == WakeReason::Urgent {
+        if matches!(reason, WakeReason::Urgent | WakeReason::FewJobs) {
             self.urgent.store(true, Ordering::Relaxed);
         }
         // Either this thread sees that the worker listens, or the worker sees the work first.
