@@ -25,9 +25,14 @@ use webhook_queue::{
 /// Longer than any body: the queue has room.
 const ROOM: usize = usize::MAX;
 
-/// How long settlements of a shared queue wait for others: each commit keeps those of all its
-/// processes waiting.
+/// How long settlements wait for others, or for events: a commit costs as much as the settlements of
+/// a hundred events, and one of a shared queue keeps those of all its processes waiting. The events
+/// may be repeated after a crash; a worker that has half a window of them does not wait.
 const SETTLE_WITHIN: Duration = Duration::from_millis(5);
+
+/// How long events wait at most for those of other callers, a fraction of a request's time. See
+/// [`Limits::gather_within`].
+const GATHER_WITHIN: Duration = Duration::from_micros(500);
 
 /// Called once, when an event is durable or was refused.
 pub(crate) type Completion = Box<dyn FnOnce(Result<Receipt, Refusal>) + Send>;
@@ -105,9 +110,10 @@ impl Writer {
                 webhook_config::WhenFull::Block => webhook_queue::WhenFull::Block,
                 _ => webhook_queue::WhenFull::Fail,
             },
-            settle_within: match queue.is_shared() {
-                true => SETTLE_WITHIN,
-                false => Duration::ZERO,
+            settle_within: SETTLE_WITHIN,
+            gather_within: match queue.is_shared() {
+                true => Duration::ZERO,
+                false => GATHER_WITHIN,
             },
             ..Limits::default()
         };
@@ -217,6 +223,10 @@ impl Writer {
 impl SettlementSink for Writer {
     fn settle(&self, settlement: Settlement) {
         self.handle.settle(settlement);
+    }
+
+    fn flush(&self) {
+        self.handle.flush();
     }
 }
 

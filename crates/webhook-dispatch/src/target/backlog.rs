@@ -197,6 +197,12 @@ impl Backlog {
         self.reliable && (self.unsynced.room() == 0 || !self.read_again.is_empty())
     }
 
+    /// Whether so many settlements are not synced that they should not wait for others: the rest of
+    /// the window is for those that come during the sync.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.reliable && self.unsynced.room() <= self.unsynced.len()
+    }
+
     /// Records that these tasks have entries that were settled and are pending again. Entries after
     /// the cursor are found by reading on, so the backlog falls behind.
     pub(crate) fn owe_again(&mut self, keys: Vec<Box<[u8]>>) {

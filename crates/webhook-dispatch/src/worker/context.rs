@@ -32,4 +32,7 @@ pub(crate) struct QueueAccess {
 /// Accepts settlements, which are synced with one of the next groups.
 pub(crate) trait SettlementSink: Send + Sync {
     fn settle(&self, settlement: Settlement);
+
+    /// Has those so far synced without a wait for others.
+    fn flush(&self);
 }

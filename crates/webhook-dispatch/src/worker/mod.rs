@@ -625,6 +625,11 @@ impl Worker {
         if wants_sync {
             self.handle.wake_on_sync();
         }
+        if (wants_sync || self.state.backlog.wants_flush())
+            && let Some(access) = &self.queue_access
+        {
+            access.settlements.flush();
+        }
         // A lane that wakes is read from the queue, which is not possible before `read_after`.
         let reads = !self.is_leaving() && self.read_after.is_none();
         let next = self.state.next_wake().filter(|_| reads);

@@ -255,7 +255,8 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
                     counted.unchanged += unchanged as u64;
                     counted.fenced += fenced as u64;
                 });
-                self.write_queue.unblock(!settlements.is_empty());
+                self.write_queue
+                    .unblock(count, took, !settlements.is_empty());
                 let appended = events.split(count).appended(accepted.into_iter().map(Ok));
                 (self.on_commit)(Committed {
                     appended,

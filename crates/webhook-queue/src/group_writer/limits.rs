@@ -23,16 +23,22 @@ pub struct Limits {
     pub group_bytes: usize,
     /// Settlements in a group.
     pub group_settlements: usize,
-    /// How long settlements wait for others before they are a group without events. A queue whose
-    /// commits cost its other users something needs fewer of them.
+    /// How long settlements wait for others, or for events, before they are a group without events.
+    /// They do not wait while events wait for room.
     pub settle_within: Duration,
+    /// How many settlements are a group without events at once.
+    pub settle_count: usize,
+    /// How long events wait, after a commit, for others of the callers that it answered: at most so
+    /// long, at most half as long as that commit took, and only until there are as many events as it
+    /// had and as came meanwhile. So the event of a caller that is alone does not wait.
+    pub gather_within: Duration,
     /// What happens to events that the queue cannot store now.
     pub when_full: WhenFull,
 }
 
 impl Default for Limits {
     /// 1024 events and 8 MiB waiting; 512 events, 4 MiB and 768 settlements a group, which is at
-    /// most some 16 MiB of pages; settlements do not wait; `Block`.
+    /// most some 16 MiB of pages; settlements and events do not wait for others; `Block`.
     fn default() -> Limits {
         Limits {
             waiting_events: 1024,
@@ -41,6 +47,8 @@ impl Default for Limits {
             group_bytes: 4 << 20,
             group_settlements: 768,
             settle_within: Duration::ZERO,
+            settle_count: 256,
+            gather_within: Duration::ZERO,
             when_full: WhenFull::Block,
         }
     }

@@ -1,6 +1,7 @@
 //! The one thread that writes, and its groups.
 
 mod committed;
+mod gathering;
 mod group;
 mod limits;
 mod refused;
@@ -176,6 +177,12 @@ impl<T> WriterHandle<T> {
     /// As [`GroupWriter::settle`].
     pub fn settle(&self, settlement: Settlement) {
         self.write_queue.settle(settlement);
+    }
+
+    /// Has the settlements that were handed over written without a wait for others
+    /// ([`Limits::settle_within`]).
+    pub fn flush(&self) {
+        self.write_queue.flush();
     }
 
     /// As [`GroupWriter::statistics`].

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::gathering::Gathering;
 use super::limits::{Limits, WhenFull};
 use super::refused::Refused;
 use super::sequence::Sequence;
@@ -35,9 +36,9 @@ struct State<T> {
     closed: bool,
     /// The writer has ended.
     stopped: bool,
-    /// The writer sleeps and was not woken yet. Waking it while it is awake would cost a system
-    /// call for nothing.
-    asleep: bool,
+    /// How the writer sleeps, if it does and was not woken yet. Waking it while it is awake would
+    /// cost a system call for nothing.
+    sleep: Option<Sleep>,
     /// How many callers wait for room.
     waiting_for_room: usize,
     /// Until when events wait for the queue, unless a settlement is committed before; and the
@@ -50,9 +51,23 @@ struct State<T> {
     retry_passed: Option<(Instant, Arc<QueueError>)>,
     /// The pause after the next failure of the disk.
     pause: Duration,
-    /// Until when settlements wait: for others, or since they could not be committed.
+    /// Until when settlements wait for others.
     settle_at: Option<Instant>,
+    /// Until when settlements wait that could not be committed.
+    retry_settlements: Option<Instant>,
+    /// Whether those that wait were asked for.
+    flush: bool,
+    /// The wait of events for those of other callers.
+    gathering: Option<Gathering>,
     statistics: WriterStatistics,
+}
+
+/// How the writer sleeps.
+struct Sleep {
+    /// Until when, if nothing wakes it.
+    until: Option<Instant>,
+    /// How many events wake it.
+    events: usize,
 }
 
 /// An event that waits.
@@ -156,13 +171,16 @@ impl<T> WriteQueue<T> {
                 settlements: VecDeque::new(),
                 closed: false,
                 stopped: false,
-                asleep: false,
+                sleep: None,
                 waiting_for_room: 0,
                 blocked: None,
                 passed: VecDeque::new(),
                 retry_passed: None,
                 pause: FIRST_RETRY,
                 settle_at: None,
+                retry_settlements: None,
+                flush: false,
+                gathering: None,
                 statistics: WriterStatistics::default(),
             }),
             work: Condvar::new(),
@@ -200,7 +218,12 @@ impl<T> WriteQueue<T> {
                         unknown: None,
                     },
                 });
-                self.wake(state);
+                let is_enough = |sleep: &Sleep| {
+                    state.events.len() >= sleep.events || bytes >= self.limits.group_bytes
+                };
+                if state.sleep.as_ref().is_some_and(is_enough) {
+                    self.wake(state);
+                }
                 return Ok(());
             }
             let left = deadline.and_then(|at| at.checked_duration_since(Instant::now()));
@@ -208,6 +231,9 @@ impl<T> WriteQueue<T> {
                 return Err(Refused::Busy((event, ticket)));
             };
             state.waiting_for_room += 1;
+            if state.gathering.take().is_some() && state.sleep.take().is_some() {
+                self.work.notify_one();
+            }
             state = self
                 .room
                 .wait_timeout(state, left)
@@ -220,29 +246,39 @@ impl<T> WriteQueue<T> {
     pub(super) fn settle(&self, settlement: Settlement) {
         let mut state = self.lock();
         // Without a writer they would pile up.
-        if !state.stopped {
-            let is_first = state.settlements.is_empty();
-            state.settlements.push_back(settlement);
-            if is_first && state.settle_at.is_none() {
-                state.settle_at = self.settle_at();
-            }
-            if is_first {
-                self.wake(state);
-            }
+        if state.stopped {
+            return;
+        }
+        if state.settlements.is_empty() {
+            state.settle_at = Some(Instant::now() + self.limits.settle_within);
+        }
+        state.settlements.push_back(settlement);
+        self.wake_to_settle(state);
+    }
+
+    /// Has the settlements that wait written without a wait for others.
+    pub(super) fn flush(&self) {
+        let mut state = self.lock();
+        if !state.flush && !state.settlements.is_empty() {
+            state.flush = true;
+            self.wake_to_settle(state);
         }
     }
 
-    /// Until when settlements that come now wait for others.
-    fn settle_at(&self) -> Option<Instant> {
-        let within = self.limits.settle_within;
-        (!within.is_zero()).then(|| Instant::now() + within)
+    /// Wakes the writer if it would sleep too long for the settlements.
+    fn wake_to_settle(&self, state: MutexGuard<'_, State<T>>) {
+        let at = state.settle_at(&self.limits);
+        let overslept = |sleep: &Sleep| at.is_none_or(|at| sleep.until.is_none_or(|it| it > at));
+        if state.sleep.as_ref().is_some_and(overslept) {
+            self.wake(state);
+        }
     }
 
     /// Wakes the writer if it sleeps. Unlocks first, since the writer takes the lock.
     fn wake(&self, mut state: MutexGuard<'_, State<T>>) {
-        let asleep = std::mem::take(&mut state.asleep);
+        let slept = state.sleep.take();
         drop(state);
-        if asleep {
+        if slept.is_some() {
             self.work.notify_one();
         }
     }
@@ -307,12 +343,9 @@ impl<T> WriteQueue<T> {
             {
                 state.blocked = None;
             }
-            if state
-                .settle_at
-                .is_some_and(|until| until <= now || state.closed)
-            {
-                state.settle_at = None;
-            }
+            let waiting = (state.events.len(), state.bytes);
+            let gathering = state.gathering.filter(|_| !state.closed);
+            state.gathering = gathering.filter(|it| it.goes_on(now, waiting, &self.limits));
             let retry_passed = state.retry_passed.as_ref();
             if retry_passed.is_some_and(|(until, _)| *until <= now || state.closed) {
                 state.retry_passed = None;
@@ -326,16 +359,19 @@ impl<T> WriteQueue<T> {
                     return Work::GiveUp(given_up, error);
                 }
             }
-            let events = match &state.blocked {
-                Some(_) => Vec::new(),
-                None => state.take_group(&self.limits),
+            let settles = state.settles(now, &self.limits);
+            let gathers = state.gathering.is_some() && !settles;
+            let events = match state.blocked.is_some() || gathers {
+                true => Vec::new(),
+                false => state.take_group(&self.limits),
             };
-            if !events.is_empty() || (state.settle_at.is_none() && !state.settlements.is_empty()) {
+            if !events.is_empty() || settles {
                 let count = state
                     .settlements
                     .len()
                     .min(self.limits.group_settlements.max(1));
                 let settlements = state.settlements.drain(..count).collect();
+                state.flush &= !state.settlements.is_empty();
                 self.make_room(&state);
                 return Work::Write(events, settlements);
             }
@@ -349,11 +385,16 @@ impl<T> WriteQueue<T> {
             let until = [
                 retry,
                 retry_passed,
-                state.settle_at,
+                state.settle_at(&self.limits),
                 retry.or(retry_passed).and(deadlines),
+                state.gathering.map(|it| it.until),
             ];
-            state.asleep = true;
-            state = match until.into_iter().flatten().min() {
+            let until = until.into_iter().flatten().min();
+            state.sleep = Some(Sleep {
+                until,
+                events: state.gathering.map_or(1, |it| it.events),
+            });
+            state = match until {
                 None => self
                     .work
                     .wait(state)
@@ -364,7 +405,7 @@ impl<T> WriteQueue<T> {
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
-            state.asleep = false;
+            state.sleep = None;
         }
     }
 
@@ -432,12 +473,17 @@ impl<T> WriteQueue<T> {
         }
     }
 
-    /// A commit succeeded, so the queue may store events now; more of them if it had settlements.
-    pub(super) fn unblock(&self, settled: bool) {
+    /// A commit of `answered` events that took this long succeeded, so the queue may store events
+    /// now; more of them if it had settlements.
+    pub(super) fn unblock(&self, answered: usize, took: Duration, settled: bool) {
         let mut state = self.lock();
+        let now = Instant::now();
         state.pause = FIRST_RETRY;
         state.blocked = None;
-        state.settle_at = self.settle_at().filter(|_| !state.settlements.is_empty());
+        state.settle_at = Some(now + self.limits.settle_within);
+        state.retry_settlements = None;
+        let counts = (answered, state.events.len());
+        state.gathering = Gathering::after(counts, took, now, &self.limits);
         if settled {
             state.retry_passed = None;
             state.take_back_passed();
@@ -453,7 +499,7 @@ impl<T> WriteQueue<T> {
         for settlement in settlements.into_iter().rev() {
             state.settlements.push_front(settlement);
         }
-        state.settle_at = Some(Instant::now() + RETRY);
+        state.retry_settlements = Some(Instant::now() + RETRY);
         Ok(())
     }
 
@@ -464,6 +510,27 @@ impl<T> WriteQueue<T> {
 }
 
 impl<T> State<T> {
+    /// When the settlements that wait are written without events; `None` is at once, or never if
+    /// there are none.
+    fn settle_at(&self, limits: &Limits) -> Option<Instant> {
+        if self.settlements.is_empty() || self.closed {
+            return None;
+        }
+        let are_asked_for = self.flush
+            || self.settlements.len() >= limits.settle_count
+            // They make room.
+            || self.blocked.is_some()
+            || !self.passed.is_empty();
+        let gathered = self.settle_at.filter(|_| !are_asked_for);
+        self.retry_settlements.or(gathered)
+    }
+
+    /// Whether the settlements that wait are written without events now.
+    fn settles(&self, now: Instant, limits: &Limits) -> bool {
+        let at = self.settle_at(limits);
+        !self.settlements.is_empty() && at.is_none_or(|at| at <= now)
+    }
+
     /// Takes the next group of events.
     fn take_group(&mut self, limits: &Limits) -> Vec<Waiting<T>> {
         let mut group: Vec<Waiting<T>> = Vec::new();

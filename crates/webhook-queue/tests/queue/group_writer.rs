@@ -299,6 +299,27 @@ fn settlements_wait_for_others_and_go_with_the_next_event() {
 }
 
 #[test]
+fn settlements_that_are_asked_for_or_enough_do_not_wait_for_others() {
+    let queue = Gate::new(1 << 20, None);
+    let limits = Limits {
+        settle_within: Duration::from_secs(3600),
+        settle_count: 3,
+        ..Limits::default()
+    };
+    let (writer, reports) = start(&queue, limits);
+    let settle = |entry| writer.settle(delivered("t", EntryId(entry)));
+    settle(1);
+    writer.handle().flush();
+    assert_eq!(reports.settlements(1), 1);
+    // It was for those that waited.
+    (2..=4).for_each(settle);
+    assert_eq!(reports.settlements(3), 3);
+    settle(5);
+    writer.shutdown().unwrap();
+    assert_eq!(queue.groups(), [(0, 1), (0, 3), (0, 1)]);
+}
+
+#[test]
 fn settlements_without_others_wait_no_longer_than_asked_for() {
     let queue = Gate::new(1 << 20, None);
     let limits = Limits {
