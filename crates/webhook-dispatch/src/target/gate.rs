@@ -45,6 +45,13 @@ pub(crate) enum Blocked {
     UntilChange,
 }
 
+impl Permit {
+    /// How many events the rate limit permits.
+    pub(super) fn events(self) -> usize {
+        usize::try_from(self.events).unwrap_or(usize::MAX)
+    }
+}
+
 impl Gate {
     pub(crate) fn new(target: &Target, now: Instant) -> Gate {
         let per_second = target.max_per_second();

@@ -229,7 +229,7 @@ impl TargetState {
             };
             // Of a burst of failing tasks, the oldest events all fail.
             let newest = self.gate.is_down() && self.probes_newest;
-            let (room, wanted) = match &mut self.composition {
+            let (mut room, wanted) = match &mut self.composition {
                 None => (BatchRoom::ONE, 1),
                 Some(composition) => {
                     let outstanding = self.slots.outstanding();
@@ -248,6 +248,10 @@ impl TargetState {
                 Err(blocked) => return Step::Blocked(blocked),
                 Ok(permit) => permit,
             };
+            if kind == Kind::First {
+                // One that failed before keeps its events, and later attempts wait for their tokens.
+                room.events = room.events.min(permit.events());
+            }
             let lanes = &mut self.backlog.lanes;
             let due = if newest {
                 lanes.take_newest(kind)
