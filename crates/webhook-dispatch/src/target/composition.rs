@@ -61,22 +61,20 @@ impl Composition {
         (now < until).then_some(Step::Blocked(Blocked::Until(until)))
     }
 
-    /// The room of the next batch. One that failed before keeps its events.
+    /// The room of the next batch, of which `most` events fit into the window. One that failed before
+    /// keeps its events, though it exceeds the window.
     pub(super) fn room(&mut self, kind: Kind, most: usize) -> BatchRoom {
         let (events, bytes) = match kind {
             Kind::First => {
                 self.waits_since = None;
-                (self.accepted_events, self.accepted_bytes)
+                (self.accepted_events.min(most), self.accepted_bytes)
             }
             Kind::Retry => (
                 self.policy.max_events().get(),
                 self.policy.max_bytes().get(),
             ),
         };
-        BatchRoom {
-            events: events.min(most),
-            bytes,
-        }
+        BatchRoom { events, bytes }
     }
 
     /// A batch was delivered.
