@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_queue::{Claim, EntryId, EventId, Owed};
 
-/// Bytes of bodies that lanes read back at once, unless one event has more.
+/// Bytes of bodies that lanes read back at once, unless one event, or a lane's part of a batch, has more.
 const READ_BYTES: usize = 1024 * 1024;
 
 /// An event announced right after its commit, or given to a best-effort target.
@@ -262,7 +262,9 @@ impl Backlog {
             read.more = true;
             return ControlFlow::Break(());
         }
-        if read.events.len() >= read.most || reads.bytes >= READ_BYTES {
+        // The events of a failed batch are read together.
+        let goes_on = !read.events.is_empty() && self.lanes.reads_retry(read.lane);
+        if read.events.len() >= read.most || reads.bytes >= READ_BYTES && !goes_on {
             read.more = true;
             return ControlFlow::Break(());
         }

@@ -519,6 +519,11 @@ impl Lanes {
         self.make_ready(id, VecDeque::push_back);
     }
 
+    /// Whether a lane that is being read back begins with an event that failed before.
+    pub(crate) fn reads_retry(&self, id: LaneId) -> bool {
+        self.lanes[id.0].reading_kind() == Kind::Retry
+    }
+
     /// Removes a lane from those to be read back, of which it is one of the first.
     fn begun(&mut self, id: LaneId) {
         let kind = self.lanes[id.0].reading_kind();
