@@ -584,7 +584,12 @@ impl TargetState {
                     Some(due_at) if was_early => due_at.max(at.now + asked.unwrap_or_default()),
                     _ => at.now + wait,
                 };
-                Plan::new(wake, at, &self.backlog.lanes, self.composition.is_some())
+                Plan::new(
+                    wake,
+                    at,
+                    &mut self.backlog.lanes,
+                    self.composition.is_some(),
+                )
             });
             self.retry(due, delivery, &plan)
         })
@@ -593,8 +598,13 @@ impl TargetState {
     /// Halves a batch; both halves are retried from then on.
     fn halve(&mut self, attempt: &Attempt, wake: Instant, at: Moment) -> Decision {
         let half = attempt.batch.len().div_ceil(2);
-        let first = Plan::new(wake, at, &self.backlog.lanes, self.composition.is_some());
-        let second = first.other_half();
+        let first = Plan::new(
+            wake,
+            at,
+            &mut self.backlog.lanes,
+            self.composition.is_some(),
+        );
+        let second = first.other_half(at, &mut self.backlog.lanes);
         let mut index = 0;
         Decision::of(&attempt.batch, |due| {
             let plan = if index < half { &first } else { &second };

@@ -21,16 +21,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A retry at `wake`; for a target with batches, under a tag that no waiting batch has.
-    pub(super) fn new(wake: Instant, at: Moment, lanes: &Lanes, batches: bool) -> Plan {
+    /// A retry at `wake`; for a target with batches, under a tag that no other batch has.
+    pub(super) fn new(wake: Instant, at: Moment, lanes: &mut Lanes, batches: bool) -> Plan {
         let wait = wake.saturating_duration_since(at.now);
         let not_before = at.epoch_ms().saturating_add(millis(wait));
-        let mut batch = BatchTag::new(not_before).filter(|_| batches);
-        while let Some(tag) = batch
-            && lanes.has_batch(tag, wake)
-        {
-            batch = Some(tag.next());
-        }
+        let batch = BatchTag::new(not_before).filter(|_| batches);
+        let batch = batch.map(|tag| lanes.free_tag(tag, at.epoch_ms()));
         Plan {
             wake,
             wait,
@@ -40,8 +36,9 @@ impl Plan {
     }
 
     /// The same for the other half of a batch.
-    pub(super) fn other_half(&self) -> Plan {
+    pub(super) fn other_half(&self, at: Moment, lanes: &mut Lanes) -> Plan {
         let batch = self.batch.map(BatchTag::next);
+        let batch = batch.map(|tag| lanes.free_tag(tag, at.epoch_ms()));
         Plan {
             not_before: batch.map_or(self.not_before, BatchTag::get),
             batch,

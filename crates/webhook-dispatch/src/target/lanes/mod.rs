@@ -33,7 +33,7 @@ use self::lane::{Lane, State, same_batch};
 use self::waiting::Waiting;
 use hashbrown::HashTable;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -116,6 +116,8 @@ pub(crate) struct Lanes {
     /// Events, and bytes of their bodies, in the lanes that are ready for a first attempt.
     ready_first: (usize, usize),
     waiting: Waiting,
+    /// The tags of the batches that wait, are being read back or are ready.
+    tags: BTreeSet<BatchTag>,
     reading: ByKind,
     /// Events in memory.
     held: usize,
@@ -135,6 +137,7 @@ impl Lanes {
             retry_bytes: 0,
             ready_first: (0, 0),
             waiting: Waiting::default(),
+            tags: BTreeSet::new(),
             reading: ByKind::default(),
             held: 0,
             held_bytes: 0,
@@ -284,7 +287,12 @@ impl Lanes {
                 self.ready_first.0 -= lane.events.len();
                 self.ready_first.1 -= lane.bytes;
             }
-            Kind::Retry => self.retry_bytes -= lane.first_bytes(),
+            Kind::Retry => {
+                self.retry_bytes -= lane.first_bytes();
+                if let Some(tag) = lane.events.front().and_then(|(first, _)| first.batch) {
+                    self.tags.remove(&tag);
+                }
+            }
         }
         lane.state = State::InFlight;
         lane.in_flight = 0;
@@ -387,9 +395,15 @@ impl Lanes {
         }
     }
 
-    /// Whether a batch of this tag waits, which was made of about this time.
-    pub(crate) fn has_batch(&self, tag: BatchTag, at: Instant) -> bool {
-        self.waiting.has_batch(tag, at)
+    /// The first tag from this one on that no batch has. New tags are not before `now`.
+    pub(crate) fn free_tag(&mut self, mut tag: BatchTag, now: u64) -> BatchTag {
+        if let Some(now) = BatchTag::new(now) {
+            self.tags = self.tags.split_off(&now);
+        }
+        while self.tags.contains(&tag) {
+            tag = tag.next();
+        }
+        tag
     }
 
     /// Makes all waiting lanes wake within a second, spread evenly.
@@ -624,6 +638,7 @@ impl Lanes {
         lane.waiting = Some(delivery);
         lane.waiting_more = more;
         self.waiting.insert(at, delivery.batch, id);
+        self.tags.extend(delivery.batch);
         self.drop_events(id);
     }
 
@@ -651,7 +666,11 @@ impl Lanes {
                 self.ready_first.0 += lane.events.len();
                 self.ready_first.1 += lane.bytes;
             }
-            Kind::Retry => self.retry_bytes += lane.first_bytes(),
+            Kind::Retry => {
+                self.retry_bytes += lane.first_bytes();
+                self.tags
+                    .extend(lane.events.front().and_then(|(first, _)| first.batch));
+            }
         }
         add(self.ready.of_mut(kind), id);
     }

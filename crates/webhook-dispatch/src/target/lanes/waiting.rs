@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 pub(super) const SPREAD: Duration = Duration::from_secs(1);
 /// The longest time between two of them.
 const STEP: Duration = Duration::from_millis(5);
-/// The longest difference between a tag, in milliseconds, and the time that it was made of.
-const ROUNDING: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Waiting(BTreeSet<(Instant, Option<BatchTag>, LaneId)>);
@@ -43,14 +41,6 @@ impl Waiting {
             lanes.push(lane);
         }
         lanes
-    }
-
-    /// Whether a batch of this tag waits, which was made of about this time.
-    pub(super) fn has_batch(&self, tag: BatchTag, at: Instant) -> bool {
-        let first = at.checked_sub(ROUNDING).unwrap_or(at);
-        let from = self.0.range((first, None, LaneId(0))..);
-        let mut near = from.take_while(|(time, ..)| *time <= at + ROUNDING);
-        near.any(|(_, batch, _)| *batch == Some(tag))
     }
 
     /// Makes the lanes that are `wanted` wake within a second, spread evenly.
