@@ -402,7 +402,7 @@ impl TargetState {
             Verdict::Refused if batch.len() == 1 && !self.gate.keeps_refused() => {
                 Decision::of(batch, |due| self.give_up(attempt, due, Reason::Refused, at))
             }
-            Verdict::Gone if self.gate.is_current(attempt.permit) => self.stop(attempt),
+            Verdict::Gone if self.gate.is_current(attempt.permit) => self.stop(attempt, at),
             _ => self.try_again(attempt, at, asked, retry),
         };
         if change == Some(StateChange::BreakerClosed) || delivered && failing {
@@ -522,13 +522,21 @@ impl TargetState {
     }
 
     /// The receiver answered 410: the target stops, and its events stay pending.
-    fn stop(&mut self, attempt: &Attempt) -> Decision {
+    fn stop(&mut self, attempt: &Attempt, at: Moment) -> Decision {
         let stopped = self.gate.stop();
+        let plan = Plan::new(
+            at.now,
+            at,
+            &mut self.backlog.lanes,
+            self.composition.is_some(),
+        );
+        let not_before = plan.batch.map_or(0, BatchTag::get);
         let mut decision = Decision::of(&attempt.batch, |due| {
-            let delivery = tried(due, attempt);
+            let mut delivery = tried(due, attempt);
+            delivery.batch = plan.batch;
             self.backlog.lanes.tried(due.lane, delivery);
             EventDecision {
-                settlement: Some(self.note(&delivery, 0, &due.guard)),
+                settlement: Some(self.note(&delivery, not_before, &due.guard)),
                 follows: Some(NextStep::Stop),
                 settled: false,
             }
