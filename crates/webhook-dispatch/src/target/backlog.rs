@@ -45,6 +45,8 @@ pub(crate) struct Backlog {
     cursor: Option<EntryId>,
     /// Whether the next announced event is the next after the cursor.
     following: bool,
+    /// Whether events of before the start may not be known yet.
+    first_read: bool,
     /// Tasks with an entry that is pending again and may be before the cursor.
     owed_again: VecDeque<Box<[u8]>>,
     /// Tasks whose read skipped an entry with an unsynced settlement: to be read again after a
@@ -80,6 +82,7 @@ impl Backlog {
             cursor: None,
             // Events that the queue holds from before are read first.
             following: !reliable,
+            first_read: reliable,
             owed_again: VecDeque::new(),
             read_again: Vec::new(),
         }
@@ -290,6 +293,12 @@ impl Backlog {
         }
     }
 
+    /// Whether it goes on to read events of before the start. Their batches are not woken before all
+    /// their events are known.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.first_read && self.wants_more()
+    }
+
     /// Whether it is behind and has enough room to make a read worth its cost.
     pub(crate) fn wants_more(&self) -> bool {
         !self.following && self.lanes.has_ample_room()
@@ -322,7 +331,10 @@ impl Backlog {
                 || Content::copied(owed.body, owed.attributes),
             )
         };
-        if offered != Offered::Full {
+        if offered == Offered::Full {
+            // Its batches must wake for others to find room.
+            self.first_read = false;
+        } else {
             self.cursor = Some(owed.entry);
         }
         offered
@@ -330,6 +342,7 @@ impl Backlog {
 
     /// Takes announced events from now on: the queue was read to its end.
     pub(crate) fn follow(&mut self) {
+        self.first_read = false;
         self.following = true;
     }
 

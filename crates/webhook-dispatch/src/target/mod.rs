@@ -285,6 +285,9 @@ impl TargetState {
     /// Wakes the lanes whose retry is due, to be read back; and one early if nothing else is to be
     /// attempted and the receiver may work again.
     pub(crate) fn wake(&mut self, now: Instant) {
+        if self.backlog.is_starting() {
+            return;
+        }
         self.backlog.lanes.wake(now);
         if self.early_at().is_some_and(|at| at <= now) {
             self.backlog.lanes.wake_next(1);
