@@ -355,13 +355,16 @@ impl TargetState {
         self.slots.ended(batch.kind(), delivered);
         self.in_flight -= batch.len();
         self.delivering = delivered;
+        self.learn(attempt);
         if !self.reliable {
             // One attempt, as Aurora made: `Retry-After` and 410 are ignored.
+            let mut taken = attempt.result.taken.iter();
             return Decision::of(batch, |due| {
                 self.backlog.lanes.settled(due.lane, at.now);
+                let is_taken = delivered || taken.next().is_some_and(|taken| *taken);
                 EventDecision {
                     settled: true,
-                    follows: (!delivered).then_some(NextStep::Nothing),
+                    follows: (!is_taken).then_some(NextStep::Nothing),
                     settlement: None,
                 }
             });
@@ -376,29 +379,15 @@ impl TargetState {
                 self.give_up(attempt, due, Reason::Unsendable, at)
             });
         }
-        if let Some(composition) = &mut self.composition
-            && batch.len() > 1
-            && matches!(attempt.health(), Health::ServerError | Health::Answered)
-        {
-            composition.failed(batch.len());
-        }
         let failing = self.gate.is_failing();
         let change = self.record(attempt, at.now, retry);
         let asked = self.hold_as_asked(attempt, at);
         let mut decision = match attempt.result.verdict {
             Verdict::Delivered => {
                 self.wake_after_delivery(attempt);
-                if let Some(composition) = &mut self.composition {
-                    composition.delivered();
-                }
                 Decision::of(batch, |due| self.delivered(attempt, due, at))
             }
             _ if !self.gate.keeps_refused() && is_spoilt(attempt, self.gate.is_down()) => {
-                if matches!(attempt.result.status, Some(413))
-                    && let Some(composition) = &mut self.composition
-                {
-                    composition.too_large(batch.iter().map(|due| due.content.len()).sum());
-                }
                 let wake = at.now + asked.unwrap_or_default();
                 self.halve(attempt, wake, at)
             }
@@ -415,6 +404,26 @@ impl TargetState {
         decision.recall |= opened || asked.is_some();
         decision.change = decision.change.or(change);
         decision
+    }
+
+    /// Makes further batches smaller after a failure that may be due to their size or some of their
+    /// events, and larger after a delivery.
+    fn learn(&mut self, attempt: &Attempt) {
+        let Some(composition) = &mut self.composition else {
+            return;
+        };
+        let batch = &attempt.batch;
+        match (attempt.result.verdict, attempt.health()) {
+            (Verdict::Delivered, _) => composition.delivered(),
+            (Verdict::Unsendable, _) => {}
+            (_, Health::ServerError | Health::Answered) if batch.len() > 1 => {
+                composition.failed(batch.len());
+                if attempt.result.status == Some(413) {
+                    composition.too_large(batch.iter().map(|due| due.content.len()).sum());
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Lets the breaker know the result.
