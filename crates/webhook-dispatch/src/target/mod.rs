@@ -387,7 +387,9 @@ impl TargetState {
                 self.wake_after_delivery(attempt);
                 Decision::of(batch, |due| self.delivered(attempt, due, at))
             }
-            _ if !self.gate.keeps_refused() && is_spoilt(attempt, self.gate.is_down()) => {
+            _ if !self.gate.keeps_refused()
+                && is_spoilt(attempt, self.gate.is_down(), self.policy.max_attempts()) =>
+            {
                 let wake = at.now + asked.unwrap_or_default();
                 self.halve(attempt, wake, at)
             }

@@ -5,6 +5,7 @@ use super::lanes::{BatchTag, Lanes};
 use crate::delivery::Verdict;
 use crate::shared::Outcome;
 use crate::shared::clock::Moment;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 /// Failed attempts after which a batch is halved: the receiver may fail at one of its events.
@@ -49,8 +50,9 @@ impl Plan {
 
 /// Whether a batch failed for what some of its events are, or for their number. Then it is halved, and
 /// its halves again, until those events are alone: at once if the receiver refuses it (400, 413, 422,
-/// 431), and from the third failure on if the receiver fails to take it otherwise.
-pub(super) fn is_spoilt(attempt: &Attempt, is_down: bool) -> bool {
+/// 431), and from the third failure on, or the last that `most` attempts allow, if the receiver fails to
+/// take it otherwise.
+pub(super) fn is_spoilt(attempt: &Attempt, is_down: bool, most: Option<NonZeroU32>) -> bool {
     let result = &attempt.result;
     if attempt.batch.len() == 1 {
         return false;
@@ -73,5 +75,6 @@ pub(super) fn is_spoilt(attempt: &Attempt, is_down: bool) -> bool {
         _ => true,
     };
     let attempts = attempt.batch.first.delivery.attempts.saturating_add(1);
-    may_be_spoilt && attempts >= HALVED_AFTER && !is_down
+    let halved_after = most.map_or(HALVED_AFTER, |most| most.get().min(HALVED_AFTER));
+    may_be_spoilt && attempts >= halved_after && !is_down
 }
