@@ -47,6 +47,8 @@ pub(crate) struct Backlog {
     following: bool,
     /// Whether events of before the start may not be known yet.
     first_read: bool,
+    /// Whether a batch waits until all its events have room in the window.
+    pub(super) lacks_room: bool,
     /// Tasks with an entry that is pending again and may be before the cursor.
     owed_again: VecDeque<Box<[u8]>>,
     /// Tasks whose read skipped an entry with an unsynced settlement: to be read again after a
@@ -83,6 +85,7 @@ impl Backlog {
             // Events that the queue holds from before are read first.
             following: !reliable,
             first_read: reliable,
+            lacks_room: false,
             owed_again: VecDeque::new(),
             read_again: Vec::new(),
         }
@@ -197,13 +200,14 @@ impl Backlog {
 
     /// Whether it waits for the next sync.
     pub(crate) fn wants_sync(&self) -> bool {
-        self.reliable && (self.unsynced.room() == 0 || !self.read_again.is_empty())
+        let is_full = self.unsynced.room() == 0 || self.lacks_room && self.unsynced.len() > 0;
+        self.reliable && (is_full || !self.read_again.is_empty())
     }
 
     /// Whether so many settlements are not synced that they should not wait for others: the rest of
     /// the window is for those that come during the sync.
     pub(crate) fn wants_flush(&self) -> bool {
-        self.reliable && self.unsynced.room() <= self.unsynced.len()
+        self.reliable && (self.lacks_room || self.unsynced.room() <= self.unsynced.len())
     }
 
     /// Records that these tasks have entries that were settled and are pending again. Entries after

@@ -62,7 +62,7 @@ impl Composition {
     }
 
     /// The room of the next batch, of which `most` events fit into the window. One that failed before
-    /// keeps its events, though it exceeds the window.
+    /// keeps its events.
     pub(super) fn room(&mut self, kind: Kind, most: usize) -> BatchRoom {
         let (events, bytes) = match kind {
             Kind::First => {

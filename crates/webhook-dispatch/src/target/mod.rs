@@ -208,6 +208,7 @@ impl TargetState {
         } else {
             self.limit_after_failure
         };
+        self.backlog.lacks_room = false;
         let mut room = usize::MAX;
         if self.reliable {
             room = self.backlog.unsynced.room().saturating_sub(self.in_flight);
@@ -216,6 +217,7 @@ impl TargetState {
             return Step::Nothing;
         }
         loop {
+            let left = room;
             let lanes = &mut self.backlog.lanes;
             let (first, retry) = (lanes.has(Kind::First), lanes.has(Kind::Retry));
             let next = if self.gate.is_down() && first {
@@ -244,6 +246,12 @@ impl TargetState {
                     (room, lanes.next_batch(kind, newest, room.events))
                 }
             };
+            let is_alone = self.in_flight == 0 && self.backlog.unsynced.len() == 0;
+            if kind == Kind::Retry && wanted > left && !is_alone {
+                // A batch that failed before keeps its events, and waits until all of them have room.
+                self.backlog.lacks_room = true;
+                return Step::Nothing;
+            }
             let permit = match self.gate.ask(now, wanted) {
                 Err(blocked) => return Step::Blocked(blocked),
                 Ok(permit) => permit,
