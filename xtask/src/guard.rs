@@ -29,10 +29,12 @@ const ALLOWED: f64 = 1.10;
 /// Each path with the repetitions of its shorter and its longer run.
 const PATHS: &[(&str, u64, u64)] = &[
     ("attempt", 2_000, 22_000),
+    ("batch", 50, 550),
     ("encode", 200, 1_200),
     ("fields", 200, 1_200),
     ("header", 200, 1_200),
     ("keep", 10, 60),
+    ("known-header", 200, 1_200),
     // The seed of its hash map differs between runs; many repetitions average the collisions.
     ("lane", 2_000, 22_000),
     ("queue", 10, 110),
