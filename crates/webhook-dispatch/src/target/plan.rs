@@ -50,8 +50,8 @@ impl Plan {
 
 /// Whether a batch failed for what some of its events are, or for their number. Then it is halved, and
 /// its halves again, until those events are alone: at once if the receiver refuses it (400, 413, 422,
-/// 431), and from the third failure on, or the last that `most` attempts allow, if the receiver fails to
-/// take it otherwise.
+/// 431), and from the third failure on, or the last answer that `most` attempts allow, if the receiver fails
+/// to take it otherwise.
 pub(super) fn is_spoilt(attempt: &Attempt, is_down: bool, most: Option<NonZeroU32>) -> bool {
     let result = &attempt.result;
     if attempt.batch.len() == 1 {
@@ -75,6 +75,8 @@ pub(super) fn is_spoilt(attempt: &Attempt, is_down: bool, most: Option<NonZeroU3
         _ => true,
     };
     let attempts = attempt.batch.first.delivery.attempts.saturating_add(1);
+    // Without an answer, events may have arrived, which `most` attempts bound.
+    let most = most.filter(|_| result.status.is_some());
     let halved_after = most.map_or(HALVED_AFTER, |most| most.get().min(HALVED_AFTER));
     may_be_spoilt && attempts >= halved_after && !is_down
 }
