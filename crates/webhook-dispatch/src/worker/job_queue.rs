@@ -17,7 +17,7 @@
 //! [`Senders::supply`](super::senders::Senders::supply) corrects it when they take longer.
 
 use crate::worker::handle::TargetHandle;
-use crate::worker::sender::{Job, Report};
+use crate::worker::job::{Job, Report};
 use crate::worker::wakeup::WakeReason;
 use crossbeam_channel::{Receiver, Sender};
 use std::num::NonZeroUsize;

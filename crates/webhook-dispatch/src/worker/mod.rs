@@ -7,6 +7,7 @@
 
 mod context;
 pub(crate) mod handle;
+mod job;
 mod job_queue;
 mod reader;
 mod sender;
@@ -20,7 +21,7 @@ mod wakeup;
 pub(crate) use self::context::{QueueAccess, SettlementSink, WorkerContext};
 
 use self::handle::{Command, Inspection, TargetHandle};
-use self::sender::Report;
+use self::job::Report;
 use self::senders::Senders;
 use self::wakeup::WakeReasons;
 use crate::delivery::Endpoint;

@@ -1,47 +1,19 @@
 //! A sender: a thread that makes a target's attempts, one at a time, and blocks on each.
 
-use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, EventParts, RequestEvent, Verdict};
+use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, EventParts, RequestEvent};
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Request, Transport, TransportError};
 use crate::shared::clock::epoch_ms;
 use crate::shared::event_ids::batch_id;
 use crate::shared::{BatchId, event_key};
 use crate::target::attempt::Attempt;
-use crate::target::gate::Permit;
 use crate::target::lanes::{Batch, Due};
 use crate::target::tried;
+use crate::worker::job::{Job, Report};
 use crate::worker::job_queue::{JobQueue, Parking};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use webhook_config::{Delivery, Target};
-
-/// An attempt to be made.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) batch: Batch,
-    pub(crate) permit: Permit,
-    /// The endpoint's number of recalls when the job was handed out.
-    pub(crate) recalls: u64,
-}
-
-/// What a sender reports to the worker.
-#[derive(Debug)]
-pub(crate) enum Report {
-    /// An attempt was made.
-    Attempted(Box<Attempt>),
-    /// An attempt was made over a stale connection, and the next one follows at once.
-    MadeAgain(Box<Attempt>),
-    /// The job was not attempted.
-    Untried(Box<Batch>, Permit),
-    /// The sender of this number has ended.
-    Ended(usize),
-}
-
-impl Report {
-    pub(super) fn is_delivery(&self) -> bool {
-        matches!(self, Report::Attempted(attempt) if attempt.result.verdict == Verdict::Delivered)
-    }
-}
 
 /// Reports the end of a sender, also by a panic: the worker waits for the report.
 struct ReportEnd<'a> {
