@@ -211,7 +211,8 @@ impl Bench {
         ];
         let meter = LoadMeter::start();
         let feeder = self.feeder(&workers.addresses, load)?;
-        self.wait_for(events, &workers)?;
+        let arrived = self.wait_for(events, &workers);
+        arrived.with_context(|| format!("the load generator said:\n{}", feeder.error_so_far()))?;
         let (fed, feeder_time) = fed(feeder)?;
         std::thread::sleep(SETTLING);
         let used = [

@@ -4,6 +4,8 @@
 //! each key is known. At a rate, requests are due at even intervals whatever the answers take: the
 //! number of an event is the time at which it was due, and so the wait for an answer that came
 //! late counts.
+//!
+//! What a worker has no room for is posted again, without the events that it has accepted.
 
 use super::now_us;
 use super::tally::{NUMBERS, number_at};
@@ -63,7 +65,45 @@ struct Seen {
     latencies: Vec<u32>,
 }
 
+/// The part of webhookd's response to several events that says what became of each.
+#[derive(Debug, Default, Deserialize)]
+struct Response {
+    #[serde(default)]
+    lines: Vec<Line>,
+}
+
+/// A line that was read.
+#[derive(Debug, Deserialize)]
+struct Line {
+    /// Its number, from 1.
+    line: usize,
+    /// Why it was refused; `None` if it was accepted.
+    status: Option<u16>,
+}
+
+impl Response {
+    /// Removes the lines that were accepted; each has this many bytes.
+    fn remove_accepted(&self, lines: &mut Vec<u8>, length: usize) -> Result<()> {
+        let mut rest = Vec::new();
+        for (index, line) in lines.chunks(length).enumerate() {
+            let read = self.lines.iter().find(|it| it.line == index + 1);
+            match read.map(|it| it.status) {
+                Some(None) => {}
+                None | Some(Some(503)) => rest.extend_from_slice(line),
+                Some(Some(status)) => bail!("line {} was answered {status}", index + 1),
+            }
+        }
+        *lines = rest;
+        Ok(())
+    }
+}
+
 pub(super) fn run(args: &FeedArgs) -> Result<()> {
+    say(&serde_json::to_string(&feed(args)?)?);
+    Ok(())
+}
+
+fn feed(args: &FeedArgs) -> Result<Report> {
     ensure!(
         args.keys / args.connections >= args.batch,
         "a request would hold two events of one key: fewer connections, or more keys"
@@ -93,15 +133,13 @@ pub(super) fn run(args: &FeedArgs) -> Result<()> {
         .copied()
         .collect();
     latencies.sort_unstable();
-    let report = Report {
+    Ok(Report {
         events: latencies.len() as u64 * u64::from(args.batch),
         refused: all.iter().map(|seen| seen.refused).sum(),
         first_us,
         last_us: now_us(),
         accept_us: super::percentiles(&latencies),
-    };
-    say(&serde_json::to_string(&report)?);
-    Ok(())
+    })
 }
 
 struct Connection<'a> {
@@ -109,27 +147,31 @@ struct Connection<'a> {
     load: &'a Load,
     index: u32,
     start_us: u64,
-    stream: TcpStream,
     host: SocketAddr,
+    answers: Messages<TcpStream>,
+}
+
+fn connect(host: SocketAddr) -> Result<Messages<TcpStream>> {
+    let stream = TcpStream::connect(host).context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    Ok(Messages::new(stream))
 }
 
 impl<'a> Connection<'a> {
     fn new(args: &'a FeedArgs, load: &'a Load, index: u32, start_us: u64) -> Result<Self> {
         let host = args.address[index as usize % args.address.len()];
-        let stream = TcpStream::connect(host).context("cannot connect")?;
-        stream.set_nodelay(true)?;
         Ok(Connection {
             args,
             load,
             index,
             start_us,
-            stream,
             host,
+            answers: connect(host)?,
         })
     }
 
     /// Posts this connection's part of the events.
-    fn feed(self) -> Result<Seen> {
+    fn feed(mut self) -> Result<Seen> {
         let FeedArgs {
             connections,
             keys,
@@ -137,42 +179,23 @@ impl<'a> Connection<'a> {
             count,
             ..
         } = *self.args;
-        let kind = if batch == 1 { "json" } else { "x-ndjson" };
-        // All events have one length, and only the last one of a body has no line feed.
-        let length = (self.load.size() + 1) * batch as usize - 1;
-        let head = format!(
-            "POST /events HTTP/1.1\r\nHost: {}\r\nContent-Type: application/{kind}\r\n\
-             Content-Length: {length}\r\n\r\n",
-            self.host
-        );
         let requests = count / batch;
         let mut own_keys = (self.index..keys).step_by(connections as usize).cycle();
-        let mut answers = Messages::new(&self.stream);
         let mut seen = Seen::default();
-        let mut request = Vec::new();
+        let mut lines = Vec::new();
         let mut last = None;
         for number in (self.index..requests).step_by(connections as usize) {
             let due_us = self.wait(number, last);
             let event = number_at(due_us);
             last = Some(event);
-            request.clear();
-            request.extend_from_slice(head.as_bytes());
             for task in own_keys.by_ref().take(batch as usize) {
                 let label = Label {
                     task,
                     number: event,
                 };
-                self.load.write(label, &mut request);
+                self.load.write(label, &mut lines);
             }
-            request.pop();
-            loop {
-                (&self.stream).write_all(&request).context("cannot send")?;
-                let answer = answers.next()?.context("closed without an answer")?;
-                if answer.head.starts_with(b"HTTP/1.1 2") {
-                    break;
-                }
-                let head = String::from_utf8_lossy(answer.head);
-                ensure!(head.starts_with("HTTP/1.1 503"), "answered: {head}");
+            while !self.post(&mut lines)? {
                 seen.refused += 1;
                 std::thread::sleep(PAUSE);
             }
@@ -181,6 +204,47 @@ impl<'a> Connection<'a> {
                 .push(u32::try_from(taken).unwrap_or(u32::MAX));
         }
         Ok(seen)
+    }
+
+    /// Posts lines, and removes those that were accepted. False if there was no room for the others.
+    fn post(&mut self, lines: &mut Vec<u8>) -> Result<bool> {
+        let kind = match self.args.batch {
+            1 => "json",
+            _ => "x-ndjson",
+        };
+        // The last line has no line feed.
+        let body = &lines[..lines.len() - 1];
+        let head = format!(
+            "POST /events HTTP/1.1\r\nHost: {}\r\nContent-Type: application/{kind}\r\n\
+             Content-Length: {}\r\n\r\n",
+            self.host,
+            body.len()
+        );
+        let request = [head.as_bytes(), body].concat();
+        let stream = self.answers.stream();
+        stream.write_all(&request).context("cannot send")?;
+        let answer = self.answers.next()?.context("closed without an answer")?;
+        let closes = answer
+            .headers("connection")
+            .any(|it| it.eq_ignore_ascii_case("close"));
+        if answer.head.starts_with(b"HTTP/1.1 200") {
+            lines.clear();
+        } else {
+            let head = String::from_utf8_lossy(answer.head);
+            let is_partly = head.starts_with("HTTP/1.1 207");
+            ensure!(
+                is_partly || head.starts_with("HTTP/1.1 503"),
+                "answered: {head}"
+            );
+            // A response to a single event has no lines.
+            let response: Response = serde_json::from_slice(answer.body).unwrap_or_default();
+            response.remove_accepted(lines, self.load.size() + 1)?;
+        }
+        if closes {
+            // webhookd has not read the whole request.
+            self.answers = connect(self.host)?;
+        }
+        Ok(lines.is_empty())
     }
 
     /// Waits until a request is due; when that was. Without a rate it is due now, in the step
@@ -204,3 +268,56 @@ impl<'a> Connection<'a> {
 }
 
 const _: () = assert!(NUMBERS == 10_u32.pow(testkit::load::DIGITS as u32));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::sync::{Arc, Mutex};
+    use testkit::Server;
+
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+    #[test]
+    fn what_a_worker_had_no_room_for_is_posted_again_on_a_new_connection() {
+        let load = crate::tool::numbered_load();
+        let accepted = Arc::new(Mutex::new(Vec::new()));
+        let server = Server::start({
+            let accepted = Arc::clone(&accepted);
+            move |connection| {
+                let is_first = connection.number == 0;
+                while let Some(request) = connection.request() {
+                    let lines = request.body.split(|byte| *byte == b'\n');
+                    let labels = lines.map(|line| load.read(line).expect("an event"));
+                    let labels = labels.map(|it| (it.task, it.number));
+                    let most = if is_first { 1 } else { usize::MAX };
+                    accepted.lock().unwrap().extend(labels.take(most));
+                    if is_first {
+                        let body = r#"{"lines":[{"line":1,"id":"a"}],"stopped":{"line":2}}"#;
+                        let answer = format!(
+                            "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
+                             content-length: {}\r\n\r\n{body}",
+                            body.len()
+                        );
+                        connection.write(answer.as_bytes());
+                        return;
+                    }
+                    connection.write(OK);
+                }
+            }
+        });
+        let report = feed(&FeedArgs {
+            address: vec![server.address()],
+            connections: 2,
+            keys: 20,
+            batch: 4,
+            count: 32,
+            rate: None,
+        });
+        let report = report.expect("all events are accepted");
+        assert_eq!((report.events, report.refused), (32, 1));
+        let accepted = accepted.lock().unwrap();
+        let distinct: HashSet<_> = accepted.iter().collect();
+        assert_eq!((accepted.len(), distinct.len()), (32, 32));
+    }
+}
