@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use testkit::{
-    Admin, Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post, task_of,
+    Admin, Client, Folder, Launch, Process, Receiver, Reply, Signal, event, post, post_bytes,
+    task_of,
 };
 
 const JSON: &str = "Content-Type: application/json";
@@ -64,6 +65,29 @@ fn what_is_refused_over_http_is_counted_and_told_and_does_not_end_a_run_badly() 
     }
     assert!(!said.contains("401"), "{said}");
     assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn the_line_before_which_reading_stops_is_counted_and_logged() {
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = Launch::with_config(&folder.config(&config(&receiver.url())))
+        .args(["--listen", "127.0.0.1:0", "--admin", "0"])
+        .args(["--body-timeout", "200ms"])
+        .spawn();
+    let (url, admin) = (process.listens(), Admin::of(&process));
+    let lines = format!("{}\n{}", event("one", 1), event("two", 2));
+    let request = post_bytes(&[LINES], lines);
+    let mut client = Client::connect(&url).expect("it listens");
+    client
+        .send(&request[..request.len() - 1])
+        .expect("it reads");
+    let answer = client.answer().expect("it answers").expect_status(408);
+    assert_eq!(answer.json()["accepted"], 1);
+    assert_eq!(admin.get("/api/v1/status")["intake"]["rejected"], 1);
+    let said = end(process);
+    let what = "rejected over HTTP: line 2: the body did not arrive in time";
+    assert!(said.contains(what), "{said}");
 }
 
 #[test]

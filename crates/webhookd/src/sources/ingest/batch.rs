@@ -380,6 +380,9 @@ impl<'a> Batch<'a> {
     /// Waits for the results of all lines, and responds.
     pub(super) async fn finish(mut self) -> Answer {
         while self.await_first().await {}
+        if let Some(Stopped { line, why }) = &self.stopped {
+            self.note(*line, why);
+        }
         let held = std::mem::take(&mut self.held);
         let answer = json_held(self.status(), &self.answered(), held);
         super::answer::transcoded(answer, self.transcoded)
