@@ -65,6 +65,24 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// What follows a failure: each step once, with the index of the first event that it follows for, and
+    /// the number of the others.
+    pub(crate) fn failures(&self) -> Vec<(NextStep, usize, usize)> {
+        let mut failures: Vec<(NextStep, usize, usize)> = Vec::new();
+        for (index, event) in self.events().enumerate() {
+            let Some(follows) = event.follows else {
+                continue;
+            };
+            match failures.iter_mut().find(|(step, ..)| *step == follows) {
+                Some((_, _, others)) => *others += 1,
+                None => failures.push((follows, index, 0)),
+            }
+        }
+        failures
+    }
+}
+
 impl IntoIterator for Decision {
     type Item = EventDecision;
     type IntoIter =
@@ -72,5 +90,33 @@ impl IntoIterator for Decision {
 
     fn into_iter(self) -> Self::IntoIter {
         std::iter::once(self.first).chain(self.rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::Reason;
+    use std::time::Duration;
+
+    #[test]
+    fn each_step_after_a_failure_is_listed_once_however_the_events_alternate() {
+        let retry = Some(NextStep::Retry(Duration::ZERO));
+        let dead = Some(NextStep::DeadLetter(Reason::TooOld));
+        let event = |follows| EventDecision {
+            follows,
+            ..EventDecision::default()
+        };
+        let decision = Decision {
+            first: event(None),
+            rest: [retry, dead, retry, None, dead, retry].map(event).into(),
+            recall: false,
+            change: None,
+        };
+        let expected = [
+            (NextStep::Retry(Duration::ZERO), 1, 2),
+            (NextStep::DeadLetter(Reason::TooOld), 2, 1),
+        ];
+        assert_eq!(decision.failures(), expected);
     }
 }

@@ -301,21 +301,18 @@ impl Worker {
     fn report_incidents(&self, attempt: &Attempt, decision: &Decision) {
         let target = &*self.handle.name;
         // Of the events of a batch that go on alike, the first is reported.
-        let mut reported = None;
-        for (index, (due, event)) in attempt.batch.iter().zip(decision.events()).enumerate() {
-            let Some(follows) = event.follows.filter(|follows| Some(*follows) != reported) else {
+        for (follows, index, others) in decision.failures() {
+            let Some(due) = attempt.batch.iter().nth(index) else {
                 continue;
             };
-            reported = Some(follows);
             if follows == NextStep::Stop && decision.change.is_none() {
                 continue;
             }
-            let behind = decision.events().skip(index + 1);
             self.observer.incident(&Incident::AttemptFailed {
                 target,
                 task: &shown_task(&due.key),
                 id: due.delivery.id,
-                others: behind.filter(|it| it.follows == Some(follows)).count(),
+                others,
                 attempt: due.delivery.attempts.saturating_add(1),
                 outcome: attempt.result.outcome,
                 detail: &attempt.result.detail,
