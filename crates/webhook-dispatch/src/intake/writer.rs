@@ -25,9 +25,9 @@ use webhook_queue::{
 /// Longer than any body: the queue has room.
 const ROOM: usize = usize::MAX;
 
-/// How long settlements wait for others, or for events: a commit costs as much as the settlements of
-/// a hundred events, and one of a shared queue keeps those of all its processes waiting. The events
-/// may be repeated after a crash; a worker that has half a window of them does not wait.
+/// How long settlements wait for others, or for events: most of a small commit's cost does not depend
+/// on its size, and one of a shared queue keeps those of all its processes waiting. The events may be
+/// repeated after a crash; a worker that has half a window of them does not wait.
 const SETTLE_WITHIN: Duration = Duration::from_millis(5);
 
 /// How long events wait at most for those of other callers, a fraction of a request's time. See

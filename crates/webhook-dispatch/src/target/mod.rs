@@ -209,15 +209,14 @@ impl TargetState {
             self.limit_after_failure
         };
         self.backlog.lacks_room = false;
-        let mut room = usize::MAX;
+        let mut left = usize::MAX;
         if self.reliable {
-            room = self.backlog.unsynced.room().saturating_sub(self.in_flight);
+            left = self.backlog.unsynced.room().saturating_sub(self.in_flight);
         }
-        if self.slots.outstanding() >= limit || room == 0 {
+        if self.slots.outstanding() >= limit || left == 0 {
             return Step::Nothing;
         }
         loop {
-            let left = room;
             let lanes = &mut self.backlog.lanes;
             let (first, retry) = (lanes.has(Kind::First), lanes.has(Kind::Retry));
             let next = if self.gate.is_down() && first {
@@ -242,7 +241,7 @@ impl TargetState {
                             None => return step,
                         }
                     }
-                    let room = composition.room(kind, room);
+                    let room = composition.room(kind, left);
                     (room, lanes.next_batch(kind, newest, room.events))
                 }
             };
