@@ -132,9 +132,10 @@ impl Dispatcher {
     }
 
     /// Waits until nothing is pending, and returns whether nothing is. Events in a shared queue are
-    /// pending until any of its processes has settled them. Returns early when nothing
-    /// has been settled for `patience`, when `give_up` is set, and when all pending events are for
-    /// targets that are paused or stopped by a 410.
+    /// pending until any of its processes has settled them; those that another process has stored
+    /// count once this one was told of them, a moment later. Returns early when nothing has been
+    /// settled for `patience`, when `give_up` is set, and when all pending events are for targets that
+    /// are paused or stopped by a 410.
     #[must_use]
     pub fn drain(&self, patience: Option<Duration>, give_up: &AtomicBool) -> bool {
         let monitor = self.monitor();
