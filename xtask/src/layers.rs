@@ -40,6 +40,11 @@ const RULES: &[Rule] = &[
         must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE],
     },
     Rule {
+        name: "webhook-receiver",
+        may_use: "base64 hmac-sha256 serde serde_json subtle thiserror webhook-model",
+        must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE, "http"],
+    },
+    Rule {
         name: "webhook-event",
         may_use: "jiff serde serde_json thiserror webhook-model",
         must_not_reach: &[ASYNC_RUNTIMES, HTTP, SOCKETS, STORAGE],
@@ -88,8 +93,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "xtask",
-        may_use: "anyhow cargo_metadata clap proc-macro2 rustix serde serde_json syn tempfile \
-                  testkit webhook-model",
+        may_use: "anyhow cargo_metadata clap proc-macro2 rustix serde serde_json standardwebhooks syn \
+                  tempfile testkit webhook-model",
         // `cargo xtask` compiles it before it does anything.
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },

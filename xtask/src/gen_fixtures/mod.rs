@@ -1,4 +1,5 @@
-//! `cargo xtask gen-fixtures` writes `tests/fixtures`, and streams of events of realistic size.
+//! `cargo xtask gen-fixtures` writes `tests/fixtures`, what `docs` has of the same kind, and streams of
+//! events of realistic size.
 
 mod cluster;
 mod corpus;
@@ -6,6 +7,7 @@ mod invalid;
 mod job;
 mod random;
 mod sample;
+mod vectors;
 
 use crate::workspace;
 use anyhow::{Context, Result};
@@ -16,7 +18,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write tests/fixtures, or a stream of events of any length
+/// Write tests/fixtures and docs/vectors.json, or a stream of events of any length
 #[derive(Debug, clap::Args)]
 pub(crate) struct GenFixturesArgs {
     /// Change nothing; fail if a file is missing, different or unexpected
@@ -36,6 +38,9 @@ pub(crate) struct GenFixturesArgs {
     out: Option<PathBuf>,
 }
 
+/// The folder of fixtures.
+const FIXTURES: &str = "tests/fixtures";
+
 /// Runs the command.
 pub(crate) fn run(args: &GenFixturesArgs) -> Result<ExitCode> {
     if let (Some(count), Some(out)) = (args.events, &args.out) {
@@ -46,9 +51,9 @@ pub(crate) fn run(args: &GenFixturesArgs) -> Result<ExitCode> {
         };
         stream(Cluster::new(args.seed, 100, 10), count, file).with_context(name)?;
     } else {
-        let directory = workspace::root().join("tests/fixtures");
+        let root = workspace::root();
         let run = if args.check { check } else { write };
-        run(&directory)?;
+        run(&root)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,7 +89,20 @@ fn fixtures() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(files)
 }
 
-fn write(directory: &Path) -> Result<()> {
+/// Files among others that are not generated: their paths in the repository and their bytes.
+fn documents() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    Ok(BTreeMap::from([(
+        "docs/vectors.json".into(),
+        vectors::vectors()?,
+    )]))
+}
+
+fn write(root: &Path) -> Result<()> {
+    for (path, bytes) in documents()? {
+        let path = root.join(path);
+        fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+    }
+    let directory = &root.join(FIXTURES);
     let wanted = fixtures()?;
     for (path, bytes) in &wanted {
         let path = directory.join(path);
@@ -101,10 +119,17 @@ fn write(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check(directory: &Path) -> Result<()> {
-    let told = "tests/fixtures is not what gen-fixtures writes; run `cargo xtask gen-fixtures`, and \
-                look at the difference";
-    workspace::fail_on(&faults(directory, &fixtures()?)?, told)
+fn check(root: &Path) -> Result<()> {
+    let told = "the files are not what gen-fixtures writes; run `cargo xtask gen-fixtures`, and look at the \
+                difference";
+    let mut faults = faults(&root.join(FIXTURES), &fixtures()?)?;
+    for (path, bytes) in documents()? {
+        // A file that cannot be read differs, too.
+        if fs::read(root.join(&path)).ok() != Some(bytes) {
+            faults.push(format!("different: {}", path.display()));
+        }
+    }
+    workspace::fail_on(&faults, told)
 }
 
 /// A line for each file of `directory` that is missing, different or unexpected.

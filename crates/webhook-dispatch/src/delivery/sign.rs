@@ -104,4 +104,36 @@ mod tests {
         assert_eq!(second, SIGNATURE);
         assert_eq!(signatures(&signed(&[other], BODY)), first);
     }
+
+    /// What receivers are tested with is what they get.
+    #[test]
+    fn the_valid_requests_of_the_documentation_are_signed_so() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors.json");
+        let vectors = std::fs::read_to_string(path).unwrap();
+        let vectors: serde_json::Value = serde_json::from_str(&vectors).unwrap();
+        let mut compared = 0;
+        for vector in vectors["requests"].as_array().unwrap() {
+            let [id, time, signature] = ["webhook-id", "webhook-timestamp", "webhook-signature"]
+                .map(|name| vector["headers"][name].as_str().unwrap_or_default());
+            if vector["verdict"] != "valid" {
+                continue;
+            }
+            let secrets = vector["secrets"].as_array().unwrap().iter();
+            let is_signed_by = |secret: &serde_json::Value| {
+                let secret = SigningSecret::parse(secret.as_str().unwrap()).unwrap();
+                let signer = Signer::new(&Signing::new(vec![secret]).unwrap()).unwrap();
+                let mut headers = HeaderLines::new();
+                let body = vector["body"].as_str().unwrap().as_bytes();
+                signer
+                    .sign(id, time.parse().unwrap(), body, &mut headers)
+                    .unwrap();
+                assert_eq!(headers.get("webhook-timestamp"), Some(time.as_bytes()));
+                signature.split(' ').any(|it| it == signatures(&headers))
+            };
+            let name = &vector["name"];
+            assert!(secrets.map(is_signed_by).any(|signed| signed), "{name}");
+            compared += 1;
+        }
+        assert!(compared > 10, "{compared} requests were compared");
+    }
 }
