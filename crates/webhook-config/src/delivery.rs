@@ -1,4 +1,4 @@
-//! The body of a delivery, and its guarantee.
+//! The method and the body of a delivery, and its guarantee.
 
 /// The format of a delivery's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +58,34 @@ impl Format {
             self,
             Format::KafkaRestV2 | Format::Ndjson | Format::JsonArray | Format::CloudEventsBatch
         )
+    }
+}
+
+/// The method of a delivery's request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Method {
+    /// `POST`.
+    #[default]
+    Post,
+    /// `PUT`.
+    Put,
+    /// `PATCH`.
+    Patch,
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: &'static [Method] = &[Method::Post, Method::Put, Method::Patch];
+
+    /// The name in the file and in a request.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+        }
     }
 }
 

@@ -51,7 +51,7 @@ mod url;
 pub use batch::BatchPolicy;
 pub use breaker::BreakerPolicy;
 pub use config::{Config, ConfigBuilder, Loaded};
-pub use delivery::{Delivery, Format};
+pub use delivery::{Delivery, Format, Method};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, LoadError, Severity};
 pub use file::{ConfigText, OpenError, read_file};
 pub use filter::{InvalidJobPattern, JobFilter, JobPattern, StatusFilter};

@@ -44,6 +44,7 @@ struct ShownTarget<'a> {
     name: &'a str,
     #[serde(rename = "targetURL")]
     url: String,
+    method: &'static str,
     headers: ShownHeaders<'a>,
     timeout_msec: u64,
     response_timeout_msec: u64,
@@ -196,6 +197,7 @@ fn show_target<'a>(target: &'a Target) -> ShownTarget<'a> {
     ShownTarget {
         name: target.name().as_str(),
         url: target.url().to_string(),
+        method: target.method().name(),
         headers: ShownHeaders(target.header_list()),
         timeout_msec: msec(target.connect_timeout()),
         response_timeout_msec: msec(target.response_timeout()),

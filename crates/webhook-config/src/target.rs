@@ -2,7 +2,7 @@
 
 use crate::batch::BatchPolicy;
 use crate::breaker::BreakerPolicy;
-use crate::delivery::{Delivery, Format};
+use crate::delivery::{Delivery, Format, Method};
 use crate::filter::{JobFilter, StatusFilter};
 use crate::header::{Header, header_map};
 use crate::input::InputFilter;
@@ -27,6 +27,7 @@ use webhook_event::{CloudEventTemplate, Condition, Template};
 pub struct Target {
     name: TargetName,
     url: TargetUrl,
+    method: Method,
     headers: Vec<Header>,
     header_map: HeaderMap,
     connect_timeout: Duration,
@@ -62,6 +63,7 @@ impl Target {
         let target = Target {
             name: TargetName::default(),
             url,
+            method: Method::default(),
             headers: Vec::new(),
             header_map: http::HeaderMap::new(),
             connect_timeout: limits::DEFAULT_RESPONSE_TIMEOUT,
@@ -109,6 +111,12 @@ impl Target {
     #[must_use]
     pub fn url(&self) -> &TargetUrl {
         &self.url
+    }
+
+    /// The method of its requests.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
     }
 
     /// The headers of its requests. Every value is marked sensitive.
@@ -312,6 +320,8 @@ impl TargetBuilder {
     setters! {
         /// Its name; `default` if not set.
         name: TargetName
+        /// The method of its requests; POST if not set.
+        method: Method
         /// The connect time-out, TLS handshake included; 1 ms to 2147483647 ms.
         connect_timeout: Duration
         /// The inputs whose events it gets; all if not set.

@@ -38,7 +38,7 @@ struct JsonHeader<'a> {
 impl<'a> Shown<'a> {
     /// Writes the request as text.
     pub(crate) fn write_text(&self, out: &mut impl Write, sent: Sent<'_>) -> Result<()> {
-        writeln!(out, "POST {}", self.url())?;
+        writeln!(out, "{} {}", self.target.method().name(), self.url())?;
         if let Some(proxy) = self.target.proxy() {
             writeln!(out, "through the proxy {proxy}")?;
         }

@@ -65,6 +65,7 @@ codes! {
     InvalidJobPattern "invalid-job-pattern" "A job pattern cannot match any job; one for Aurora has the form role/environment/name."
     NoJobs "no-jobs" "An empty list of job patterns: nothing would ever be sent."
     NeverMatches "never-matches" "A filter of a target that no event of its inputs passes."
+    UnknownMethod "unknown-method" "A target has a method other than POST, PUT and PATCH."
     UnknownFormat "unknown-format" "There is no such format."
     UnknownDelivery "unknown-delivery" "There is no such kind of delivery."
     UnknownWhenFull "unknown-when-full" "There is no such value of `whenFull`."

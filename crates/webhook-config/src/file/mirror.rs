@@ -15,9 +15,11 @@ file_object! {
         /// A unique name: 1 to 64 of the characters `A-Z a-z 0-9 _ -`. The queue and the metrics
         /// identify the target by it, so a renamed target is a new one.
         name: Text = "name", default("default");
-        /// The URL that events are posted to: absolute, `http` or `https`. A string, `{"env":
+        /// The URL that events are sent to: absolute, `http` or `https`. A string, `{"env":
         /// NAME}` or `{"file": PATH}`, which keep a token in it out of this file.
         url: UrlText = "targetURL", required;
+        /// The method of each request: `POST`, `PUT` or `PATCH`. A Kafka REST Proxy takes `POST` alone.
+        method: MethodText = "method", default("POST");
         /// Headers of each request; may be `{}`. A value is a string, `{"env": NAME}` or `{"file":
         /// PATH}`. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are refused.
         /// `Expect` is sent, but the body follows without waiting for a response.
@@ -567,5 +569,6 @@ macro_rules! choice {
 }
 
 choice!(FormatText of crate::Format, UnknownFormat, "format");
+choice!(MethodText of crate::Method, UnknownMethod, "method of a request");
 choice!(DeliveryText of crate::Delivery, UnknownDelivery, "kind of delivery");
 choice!(WhenFullText of crate::WhenFull, UnknownWhenFull, "behaviour of a full queue");

@@ -6,8 +6,8 @@ use super::input::{
     SelectorJson, SelectorsJson, SwitchJson, UnknownJson, Utf8Json,
 };
 use super::mirror::{
-    CloudEventsFile, DeliveryText, FormatText, HeadersFile, ProxyText, ReferenceFile, SecretFile,
-    TemplateFile, UrlText, WhenFullText,
+    CloudEventsFile, DeliveryText, FormatText, HeadersFile, MethodText, ProxyText, ReferenceFile,
+    SecretFile, TemplateFile, UrlText, WhenFullText,
 };
 use super::read::{Milliseconds, Spanned, Text};
 use super::statuses::StatusList;
@@ -200,6 +200,7 @@ impl JsonSchema for SelectorJson {
     }
 }
 inline_schema!(FormatText, _generator => json_schema!({ "enum": names(crate::Format::ALL.iter().map(|it| it.name()), &[]) }));
+inline_schema!(MethodText, _generator => json_schema!({ "enum": names(crate::Method::ALL.iter().map(|it| it.name()), &[]) }));
 inline_schema!(DeliveryText, _generator => json_schema!({ "enum": names(crate::Delivery::ALL.iter().map(|it| it.name()), &[]) }));
 inline_schema!(WhenFullText, _generator => json_schema!({ "enum": names(crate::WhenFull::ALL.iter().map(|it| it.name()), &[]) }));
 

@@ -151,6 +151,8 @@ fn each_mistake_has_its_code() {
         (r#""jobs": ["a/b"]"#, "invalid-job-pattern"),
         (r#""format": "auroar""#, "unknown-format"),
         (r#""delivery": "Reliable""#, "unknown-delivery"),
+        (r#""method": "GET""#, "unknown-method"),
+        (r#""method": "put""#, "unknown-method"),
         (r#""queue": {"whenFull": "drop"}"#, "unknown-when-full"),
         (r#""queue": {"maxBytes": 5}"#, "out-of-range"),
         (r#""queue": {"dir": ""}"#, "out-of-range"),

@@ -7,8 +7,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_config::{
     BatchPolicy, BreakerPolicy, Config, DeadLetterSettings, Delivery, Format, InputFilter,
-    InputName, JobFilter, PostgresSettings, PostgresUrl, QueueSettings, RetryPolicy, SchemaName,
-    SslMode, StatusFilter, Target, TargetName, TargetUrl, WhenFull,
+    InputName, JobFilter, Method, PostgresSettings, PostgresUrl, QueueSettings, RetryPolicy,
+    SchemaName, SslMode, StatusFilter, Target, TargetName, TargetUrl, WhenFull,
 };
 use webhook_event::{Condition, Schema, Template};
 use webhook_model::ScheduleStatus;
@@ -82,6 +82,7 @@ prop_compose! {
 prop_compose! {
     fn target()(
         name in "[a-zA-Z0-9_-]{1,64}",
+        method in prop::sample::select(Method::ALL),
         // The letters of queries and headers form no word for which `show` masks a value.
         url in "https?://[a-z]{1,8}(:[1-9][0-9]{0,3})?(/[a-z0-9]{0,5}){0,3}(\\?[bdfgl=&]{1,9})?",
         headers in prop::collection::btree_map("X-[A-E]{1,3}", "[bdfgl\u{e9} ]{0,8}", 0..4),
@@ -104,6 +105,7 @@ prop_compose! {
         let jobs = jobs.map(|patterns| patterns.iter().map(|it| it.parse().unwrap()).collect());
         let mut builder = Target::builder(TargetUrl::parse(&url).unwrap())
             .name(TargetName::new(name).unwrap())
+            .method(method)
             .connect_timeout(Duration::from_millis(timeouts.0))
             .response_timeout(Duration::from_millis(timeouts.1))
             .statuses(statuses.map_or(StatusFilter::All, StatusFilter::only))

@@ -28,7 +28,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use webhook_config::{ProxyUrl, Target};
+use webhook_config::{Method, ProxyUrl, Target};
 
 /// How long a connection may be idle before it is replaced.
 const IDLE: Duration = Duration::from_secs(90);
@@ -88,7 +88,7 @@ impl Connector for HttpConnector {
         Ok(Box::new(HttpTransport {
             dialer: Dialer::new(target, Arc::clone(&self.lookups), Arc::clone(&stop))?,
             stop,
-            request_line: request_line(target.url().as_uri(), proxy),
+            request_line: request_line(target.method(), target.url().as_uri(), proxy),
             is_plain,
             through_proxy: proxy.is_some(),
             head: Vec::new(),
@@ -103,7 +103,7 @@ impl Connector for HttpConnector {
 
 /// The first lines of each request: request line and `Host`, neither with user information nor the
 /// scheme's default port. A proxy gets the whole URL, and its user name and password.
-fn request_line(uri: &http::Uri, proxy: Option<&ProxyUrl>) -> Vec<u8> {
+fn request_line(method: Method, uri: &http::Uri, proxy: Option<&ProxyUrl>) -> Vec<u8> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let slash = if path.starts_with('/') { "" } else { "/" };
     let host = uri.host().unwrap_or_default();
@@ -119,7 +119,8 @@ fn request_line(uri: &http::Uri, proxy: Option<&ProxyUrl>) -> Vec<u8> {
         Some(_) => format!("http://{host}{port}"),
         None => String::new(),
     };
-    let lines = format!("POST {origin}{slash}{path} HTTP/1.1\r\nhost: {host}{port}\r\n");
+    let method = method.name();
+    let lines = format!("{method} {origin}{slash}{path} HTTP/1.1\r\nhost: {host}{port}\r\n");
     let mut lines = lines.into_bytes();
     if let Some(credentials) = proxy.and_then(ProxyUrl::authorization) {
         lines.extend_from_slice(b"proxy-authorization: ");
@@ -234,7 +235,7 @@ mod tests {
                 "POST /?q HTTP/1.1\r\nhost: [::1]\r\n",
             ),
         ] {
-            let line = request_line(&url.parse().unwrap(), None);
+            let line = request_line(Method::Post, &url.parse().unwrap(), None);
             assert_eq!(String::from_utf8(line).unwrap(), expected);
         }
     }
@@ -242,13 +243,21 @@ mod tests {
     #[test]
     fn a_proxy_gets_the_whole_url() {
         let proxy = ProxyUrl::parse("http://user:secret@proxy:3128").unwrap();
-        let line = request_line(&"http://host:8080/a?b".parse().unwrap(), Some(&proxy));
-        let expected = "POST http://host:8080/a?b HTTP/1.1\r\nhost: host:8080\r\n\
+        let line = request_line(
+            Method::Put,
+            &"http://host:8080/a?b".parse().unwrap(),
+            Some(&proxy),
+        );
+        let expected = "PUT http://host:8080/a?b HTTP/1.1\r\nhost: host:8080\r\n\
                         proxy-authorization: Basic dXNlcjpzZWNyZXQ=\r\n";
         assert_eq!(String::from_utf8(line).unwrap(), expected);
         let proxy = ProxyUrl::parse("http://proxy:3128").unwrap();
-        let line = request_line(&"http://host:80".parse().unwrap(), Some(&proxy));
-        let expected = "POST http://host/ HTTP/1.1\r\nhost: host\r\n";
+        let line = request_line(
+            Method::Patch,
+            &"http://host:80".parse().unwrap(),
+            Some(&proxy),
+        );
+        let expected = "PATCH http://host/ HTTP/1.1\r\nhost: host\r\n";
         assert_eq!(String::from_utf8(line).unwrap(), expected);
     }
 }

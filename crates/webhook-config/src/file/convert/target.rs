@@ -10,7 +10,7 @@ use super::inputs::{FileInputs, conditions};
 use super::retain::convert_retain;
 use super::retry::convert_retry;
 use super::template::{cloud_events, template};
-use crate::delivery::{Delivery, Format};
+use crate::delivery::{Delivery, Format, Method};
 use crate::diagnostic::Code;
 use crate::file::mirror::{SecretFile, SecretFrom, TargetFile, UrlText};
 use crate::file::read::{Milliseconds, Reader, Slot, Spanned, Text};
@@ -244,6 +244,7 @@ pub(super) fn convert_target(
     };
     let mut builder = Target::builder(url?)
         .name(name?)
+        .method(file.method.as_given().map_or(Method::default(), |it| it.0))
         .headers(headers?)
         .connect_timeout(connect_timeout?)
         .inputs(taken)

@@ -131,7 +131,7 @@ impl Tested {
         let headers = shown.headers(sent);
         Tested {
             request: RequestJson {
-                method: "POST",
+                method: target.method().name(),
                 url: shown.url(),
                 headers: headers
                     .map(|(name, value)| [name.to_owned(), value.into_owned()])
