@@ -33,6 +33,11 @@ pub struct Control {
     router: Arc<Router>,
 }
 
+/// The configuration has no target of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no target {0:?} in the configuration")]
+pub struct UnknownTarget(pub String);
+
 /// Why a repair failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -99,19 +104,37 @@ impl Control {
         Arc::clone(&self.router.routing_table().config)
     }
 
-    /// Pauses or resumes a target. Returns whether it exists.
-    #[must_use]
-    pub fn pause(&self, target: &str, paused: bool) -> bool {
-        self.handle(target)
-            .is_some_and(|handle| handle.command(Command::Pause(paused)))
+    /// Pauses a target: nothing is sent to it until it is resumed, not after a reload either. Attempts
+    /// under way end.
+    ///
+    /// # Errors
+    /// The configuration has no such target.
+    pub fn pause(&self, target: &str) -> Result<(), UnknownTarget> {
+        self.command(target, Command::Pause(true))
     }
 
-    /// Closes a target's breaker, and ends a hold by `Retry-After` and a stop by a 410. Returns
-    /// whether the target exists.
-    #[must_use]
-    pub fn restart(&self, target: &str) -> bool {
-        self.handle(target)
-            .is_some_and(|handle| handle.command(Command::Restart))
+    /// Resumes a paused target.
+    ///
+    /// # Errors
+    /// The configuration has no such target.
+    pub fn resume(&self, target: &str) -> Result<(), UnknownTarget> {
+        self.command(target, Command::Pause(false))
+    }
+
+    /// Closes a target's breaker, and ends a hold by `Retry-After` and a stop by a 410.
+    ///
+    /// # Errors
+    /// The configuration has no such target.
+    pub fn restart(&self, target: &str) -> Result<(), UnknownTarget> {
+        self.command(target, Command::Restart)
+    }
+
+    /// Commands the worker of a target. A worker that has ended is one of a target that was removed.
+    fn command(&self, target: &str, command: Command) -> Result<(), UnknownTarget> {
+        let handle = self.handle(target).filter(|it| it.command(command));
+        handle
+            .map(drop)
+            .ok_or_else(|| UnknownTarget(target.to_owned()))
     }
 
     /// Up to `limit` stuck tasks of a target: their next event has failed, and the others wait. Those

@@ -13,8 +13,8 @@
 //!
 //! let event = br#"{"task":{"assignedTask":{"taskId":"hello-0"},"status":"LOST"}}"#;
 //! match submitter.submit(&event[..], Instant::now() + Duration::from_secs(1)) {
-//!     Ok(receipt) => println!("durable, as {}", webhook_dispatch::webhook_id(receipt.id)),
-//!     Err(refused) if matches!(refused.refusal, Refusal::Full) => { /* later: refused.event */ }
+//!     Ok(receipt) => println!("durable, as {}", receipt.id),
+//!     Err(refused) if matches!(refused.refusal, Refusal::Full) => { /* later: refused.submission */ }
 //!     Err(refused) => return Err(refused.into()),
 //! }
 //! let report = dispatcher.shutdown(Duration::from_secs(10));
@@ -116,7 +116,9 @@ mod target;
 mod test_delivery;
 mod worker;
 
-pub use crate::control::{Control, OwedOfTask, PendingEvent, RepairError, StuckTask, StuckTasks};
+pub use crate::control::{
+    Control, OwedOfTask, PendingEvent, RepairError, StuckTask, StuckTasks, UnknownTarget,
+};
 pub use crate::delivery::{
     CLOUD_EVENT_TYPE, GENERIC_CLOUD_EVENT_TYPE, RESPONSE_KEPT, Verdict, WEBHOOK_ATTEMPT,
     WEBHOOK_EVENT_IDS, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, classify,
@@ -135,11 +137,17 @@ pub use crate::shared::{
     ATTEMPTS_KEPT, AttemptFilter, AttemptPage, AttemptRecord, AuroraCounters, BatchId,
     BreakerCause, BreakerState, ChannelObserver, Clock, Hold, HoldReason, Incident, InputStats,
     Latencies, NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats, SystemClock,
-    TargetStats, event_attributes, event_key, parse_webhook_id, rfc3339, webhook_id,
+    TargetStats, event_attributes, event_key, rfc3339,
 };
 pub use crate::supervisor::{ReloadError, Reloaded};
 pub use crate::target::FailureRecord;
 pub use crate::target::retry::{self, FullJitter, Retry};
 pub use crate::test_delivery::{
     TestDelivery, TestDeliveryError, TestRequest, attempt_once, test_request,
+};
+// What appears in the API above. To store events elsewhere, implement `Queue` by that crate.
+pub use webhook_queue::{
+    CorruptEntry, DeadLetter, Distribution, EntryId, EventId, InvalidEventId, Owed, Quarantined,
+    Queue, QueueError, Sequence, SharedStatistics, Standbys, Statistics, TargetStatistics,
+    Verification, WorkerStatistics, WriterStatistics,
 };

@@ -29,7 +29,6 @@ pub use self::batch_id::BatchId;
 pub use self::breaker_state::{BreakerCause, BreakerState};
 pub use self::channel_observer::ChannelObserver;
 pub use self::clock::{Clock, SystemClock, rfc3339};
-pub use self::event_ids::{parse_webhook_id, webhook_id};
 pub use self::hold::{Hold, HoldReason};
 pub(crate) use self::incident::shown_task;
 pub use self::incident::{Incident, NextStep, Observer, Silent};

@@ -8,7 +8,7 @@ use crate::http::transport::{Answer, Connector, Request, TransportError};
 use crate::intake::ParsedEvent;
 use crate::shared::clock::epoch_ms;
 use crate::shared::event_ids::EventIds;
-use crate::shared::{Clock, Outcome, SystemClock, webhook_id};
+use crate::shared::{Clock, Outcome, SystemClock};
 use crate::target::retry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -133,7 +133,7 @@ fn request(
             detail: error.message,
         })?
         .into_owned();
-    let id = webhook_id(id);
+    let id = id.to_string();
     let request = TestRequest {
         headers: header_map(&lines, target),
         masked_body: masked_body(target, parts, &id).unwrap_or_else(|| body.clone()),

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Claim, QueueError, SlotGuard};
-
-/// The id of an event, chosen by the caller. It stays the same over retries, restarts and replays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventId(pub [u8; 16]);
+use crate::{Claim, EventId, QueueError, SlotGuard};
 
 /// The queue's handle of a stored event. For events of one key, handles increase in the order
 /// accepted. They may have gaps, and are valid in this queue only.

@@ -9,6 +9,7 @@ mod disk_queue;
 mod duplicates;
 mod entry;
 mod error;
+mod event_id;
 mod group_writer;
 mod kept;
 mod last_states;
@@ -24,10 +25,11 @@ pub use disk_queue::{
 };
 pub use duplicates::{DuplicateWindow, RecentKeys};
 pub use entry::{
-    Accepted, CommitResult, DeadLetter, EntryId, Event, EventId, LastState, Owed, Quarantined,
-    Settled, Settlement, SettlementResult, TargetHold,
+    Accepted, CommitResult, DeadLetter, EntryId, Event, LastState, Owed, Quarantined, Settled,
+    Settlement, SettlementResult, TargetHold,
 };
 pub use error::QueueError;
+pub use event_id::{EventId, InvalidEventId};
 pub use group_writer::{
     Appended, Committed, Distribution, GroupWriter, Limits, Refused, Sequence, WhenFull,
     WriterHandle, WriterStatistics,

@@ -1,7 +1,7 @@
 //! An attempt as JSON, for the admin API and the delivery log.
 
 use serde::Serialize;
-use webhook_dispatch::{AttemptRecord, rfc3339, webhook_id};
+use webhook_dispatch::{AttemptRecord, rfc3339};
 
 /// An attempt at an event.
 #[derive(Debug, Serialize)]
@@ -40,7 +40,7 @@ impl AttemptJson {
             number: attempt.number,
             at: moment(attempt.started_at),
             target: target.to_owned(),
-            id: webhook_id(attempt.id),
+            id: attempt.id.to_string(),
             key: attempt.key_text(),
             job,
             state,

@@ -1,5 +1,6 @@
 //! The answer to a submission: a receipt, or an error that gives the event back.
 
+use crate::intake::submission::Submission;
 use crate::shared::Refusal;
 use std::sync::Arc;
 use webhook_queue::EventId;
@@ -49,13 +50,38 @@ impl Receipt {
     }
 }
 
-/// An event that was not accepted, given back.
+/// A submission that was not accepted, given back.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use webhook_dispatch::{Submission, SubmitError, Submitter};
+///
+/// /// Submits an event again until it is accepted, or never can be.
+/// fn submit(submitter: &Submitter, mut event: Submission) -> Result<(), SubmitError> {
+///     loop {
+///         match submitter.submit(event, Instant::now() + Duration::from_secs(1)) {
+///             Ok(_) => return Ok(()),
+///             Err(error) if error.refusal.may_retry() => event = *error.submission,
+///             Err(error) => return Err(error),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{refusal}")]
 pub struct SubmitError {
-    /// The event.
-    pub event: Arc<[u8]>,
+    /// What was submitted: the event, its key, and all else that was set.
+    pub submission: Box<Submission>,
     /// Why it was not accepted.
     #[source]
     pub refusal: Refusal,
+}
+
+impl SubmitError {
+    pub(crate) fn new(submission: Submission, refusal: Refusal) -> SubmitError {
+        SubmitError {
+            submission: Box::new(submission),
+            refusal,
+        }
+    }
 }

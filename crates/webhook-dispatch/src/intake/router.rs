@@ -82,10 +82,7 @@ impl Router {
                 complete(completion, receipt);
                 return Ok(id);
             }
-            Err(refusal) => {
-                let event = submission.event;
-                return Err(SubmitError { event, refusal });
-            }
+            Err(refusal) => return Err(SubmitError::new(submission, refusal)),
         };
         let id = prepared.receipt.id;
         // Without a reliable target, too, the state of its key is kept in the queue.
@@ -126,7 +123,7 @@ impl Router {
             None => self.storage().is_some() && !self.undecided.wait(&prepared.task, deadline),
         };
         if is_blocked {
-            return Err(self.no_room(submission.event));
+            return Err(self.no_room(submission));
         }
         let body = &prepared.content.body;
         let first = key
@@ -137,9 +134,8 @@ impl Router {
                 submission.rejects_reused_key() && !self.recent().is_repetition(key, body)
             });
             if reused.is_some() {
-                let event = submission.event;
                 let refusal = Refusal::KeyReused { first };
-                return Err(SubmitError { event, refusal });
+                return Err(SubmitError::new(submission, refusal));
             }
             return Ok(Receipt {
                 id: first,
@@ -160,7 +156,7 @@ impl Router {
             if let Some(key) = key {
                 self.recent().forget(&key, receipt.id);
             }
-            return Err(self.no_room(submission.event));
+            return Err(self.no_room(submission));
         }
         if let Some(state) = state {
             self.last_states().set(&state.key, state.state);
@@ -169,14 +165,14 @@ impl Router {
         Ok(prepared.receipt)
     }
 
-    /// Gives back an event that found no room in time.
-    fn no_room(&self, event: Arc<[u8]>) -> SubmitError {
+    /// Gives back what found no room in time.
+    fn no_room(&self, submission: Submission) -> SubmitError {
         let refusal = if self.shared.is_closed() {
             Refusal::ShuttingDown
         } else {
             Refusal::Full
         };
-        SubmitError { event, refusal }
+        SubmitError::new(submission, refusal)
     }
 
     /// Hands an event that reliable targets want, and maybe others, or whose state is kept, to the
@@ -218,10 +214,7 @@ impl Router {
         let appended = storage
             .writer
             .append(stored, ticket, deadline, (room_until, sequence));
-        appended.map_err(|refusal| SubmitError {
-            event: submission.event,
-            refusal,
-        })
+        appended.map_err(|refusal| SubmitError::new(submission, refusal))
     }
 
     /// The id of the first event with this key; if there is none, the key is recorded for this one.

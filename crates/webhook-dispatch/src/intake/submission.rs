@@ -1,7 +1,6 @@
 //! A submission: an event, its idempotency key and id, and how long it may wait for room.
 
 use crate::shared::clock::epoch_ms;
-use crate::shared::event_ids::{parse_webhook_id, webhook_id};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -40,7 +39,7 @@ pub struct Submission {
     /// The name of its input, unless it is the default one.
     pub(crate) input: Option<Arc<str>>,
     /// The fields of an event that was made by [`Submission::of`].
-    pub(crate) fields: Option<Box<GivenFields>>,
+    pub(crate) fields: Option<Arc<GivenFields>>,
     key: Option<Arc<[u8]>>,
     /// The `webhook-id` as a key, for events without another.
     id_key: Option<Arc<[u8]>>,
@@ -94,7 +93,7 @@ impl Submission {
             ..GivenFields::default()
         };
         Submission {
-            fields: Some(Box::new(fields)),
+            fields: Some(Arc::new(fields)),
             ..Submission::new(event)
         }
     }
@@ -123,7 +122,7 @@ impl Submission {
 
     fn with_fields(mut self, change: impl FnOnce(&mut GivenFields)) -> Submission {
         if let Some(fields) = &mut self.fields {
-            change(fields);
+            change(Arc::make_mut(fields));
         }
         self
     }
@@ -186,7 +185,7 @@ impl Submission {
     #[must_use]
     pub fn id(mut self, id: EventId) -> Submission {
         self.id = Some(id);
-        self.id_key = Some(webhook_id(id).into_bytes().into());
+        self.id_key = Some(id.to_string().into_bytes().into());
         self
     }
 
@@ -196,11 +195,17 @@ impl Submission {
     /// [`idempotency_key`](Submission::idempotency_key). An empty one is ignored.
     #[must_use]
     pub fn webhook_id(mut self, text: &str) -> Submission {
-        if let Some(id) = parse_webhook_id(text) {
+        if let Ok(id) = text.parse() {
             return self.id(id);
         }
         self.id_key = Some(Arc::from(text.as_bytes())).filter(|key: &Arc<[u8]>| !key.is_empty());
         self
+    }
+
+    /// The bytes of the event.
+    #[must_use]
+    pub fn event(&self) -> &Arc<[u8]> {
+        &self.event
     }
 
     /// Whether the event is refused if its key belongs to one with another body. The id that a

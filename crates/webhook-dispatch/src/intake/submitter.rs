@@ -31,7 +31,7 @@ impl Submitter {
     /// event for best-effort targets alone is not stored. Blocks until the deadline at most.
     ///
     /// # Errors
-    /// The event is given back. It was not accepted, or may have been, if the refusal is
+    /// The submission is given back. It was not accepted, or may have been, if the refusal is
     /// [`Unconfirmed`](Refusal::Unconfirmed); [`Refusal`] says why, and whether to submit it again.
     pub fn submit(
         &self,
@@ -42,25 +42,24 @@ impl Submitter {
         // `Unconfirmed`.
         let left = deadline.saturating_duration_since(Instant::now());
         let room_until = deadline - (left / 4).min(COMMIT);
-        let mut submission = event.into();
-        let room_until = submission
-            .room_until
-            .map_or(room_until, |at| at.min(room_until));
-        submission = submission.room_until(room_until);
-        let event = Arc::clone(&submission.event);
+        let given = event.into();
+        let room_until = given.room_until.map_or(room_until, |at| at.min(room_until));
+        let submission = given.clone().room_until(room_until);
         let (confirm, confirmed) = crossbeam_channel::bounded(1);
         let completion = move |result| {
             // The receiver is gone if `submit` has timed out.
             drop(confirm.send(result));
         };
-        self.router
-            .hand_over(submission, Some(room_until), completion)?;
-        let refusal = match confirmed.recv_deadline(deadline) {
-            Ok(Ok(receipt)) => return Ok(receipt),
-            Ok(Err(refusal)) => refusal,
-            Err(_) => Refusal::Unconfirmed,
+        let handed_over = self
+            .router
+            .hand_over(submission, Some(room_until), completion);
+        let refusal = match handed_over.map(|_| confirmed.recv_deadline(deadline)) {
+            Ok(Ok(Ok(receipt))) => return Ok(receipt),
+            Ok(Ok(Err(refusal))) => refusal,
+            Ok(Err(_)) => Refusal::Unconfirmed,
+            Err(error) => error.refusal,
         };
-        Err(SubmitError { event, refusal })
+        Err(SubmitError::new(given, refusal))
     }
 
     /// Hands an event to the queue without blocking. It is durable a moment later or, while the
@@ -70,7 +69,7 @@ impl Submitter {
     /// report it to the caller.
     ///
     /// # Errors
-    /// The event was not accepted, and is given back; [`Refusal`] says why, and whether to submit
+    /// The event was not accepted, and the submission is given back; [`Refusal`] says why, and whether to submit
     /// it again.
     pub fn try_submit(&self, event: impl Into<Submission>) -> Result<EventId, SubmitError> {
         let observer = Arc::clone(&self.router.shared.observer);
@@ -92,7 +91,7 @@ impl Submitter {
     /// receipt says that it is a duplicate.
     ///
     /// # Errors
-    /// The event was not handed over and is given back; `completion` is not called.
+    /// The event was not handed over, and the submission is given back; `completion` is not called.
     pub fn submit_with(
         &self,
         event: impl Into<Submission>,

@@ -127,7 +127,6 @@ impl fmt::Display for Incident<'_> {
                 follows,
                 ..
             } => {
-                let id = crate::shared::event_ids::webhook_id(*id);
                 write!(
                     f,
                     "target {target}: attempt {attempt} of {id} (task {task:?})"

@@ -1,6 +1,5 @@
 //! Why an event was not accepted.
 
-use crate::shared::event_ids::webhook_id;
 use std::sync::Arc;
 use webhook_event::UnknownEvent;
 use webhook_model::ReadError;
@@ -59,10 +58,7 @@ pub enum Refusal {
     /// Its idempotency key belongs to an earlier event with another body. Only a submission with
     /// [`reject_reused_key`](crate::Submission::reject_reused_key) is refused for it. Submit the
     /// event under a key of its own.
-    #[error(
-        "its idempotency key was used before, for event {} with another body",
-        shown(.first)
-    )]
+    #[error("its idempotency key was used before, for event {first} with another body")]
     KeyReused {
         /// The id of that event.
         first: EventId,
@@ -73,6 +69,36 @@ pub enum Refusal {
     /// The dispatcher is shutting down. Submit it to the next one.
     #[error("the dispatcher is shutting down")]
     ShuttingDown,
+}
+
+impl Refusal {
+    /// Whether the same submission may be accepted later, by this dispatcher or, once it shuts down, by
+    /// the next. If not, what was submitted is at fault.
+    ///
+    /// After [`Unconfirmed`](Refusal::Unconfirmed), a submission without a key may be accepted twice.
+    ///
+    /// ```
+    /// use webhook_dispatch::Refusal;
+    ///
+    /// assert!(Refusal::Full.may_retry());
+    /// assert!(!Refusal::TooLarge { length: 2, max: 1 }.may_retry());
+    /// ```
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Refusal::Full
+            | Refusal::OverQuota { .. }
+            | Refusal::Unconfirmed
+            | Refusal::ShuttingDown => true,
+            Refusal::Queue(error) => !matches!(**error, QueueError::TooLarge { .. }),
+            Refusal::NotAnEvent(_)
+            | Refusal::NoTask
+            | Refusal::NotUnderstood { .. }
+            | Refusal::UnknownInput { .. }
+            | Refusal::TooLarge { .. }
+            | Refusal::KeyReused { .. } => false,
+        }
+    }
 }
 
 fn shown_input(name: &str) -> String {
@@ -87,8 +113,4 @@ fn shown_inputs(known: &[Arc<str>]) -> String {
         return "the configuration has none but the default one".to_owned();
     }
     format!("the configuration has {}", known.join(", "))
-}
-
-fn shown(id: &EventId) -> String {
-    webhook_id(*id)
 }

@@ -106,7 +106,7 @@ fn a_drain_does_not_wait_for_a_paused_target() {
     let running = dispatcher(config([target("a"), target("b")]), &memory(), &receiver)
         .start()
         .unwrap();
-    assert!(running.control().pause("a", true));
+    running.control().pause("a").unwrap();
     for number in 0..20 {
         submit(&running.submitter(), "t", number);
     }

@@ -74,8 +74,8 @@ fn a_restart_and_a_resume_attempt_events_at_once_that_wait_for_their_retry() {
         .start()
         .unwrap();
     let control = running.control();
-    let acts: [&dyn Fn() -> bool; 2] = [&|| control.restart("a"), &|| {
-        control.pause("a", true) && control.pause("a", false)
+    let acts: [&dyn Fn() -> bool; 2] = [&|| control.restart("a").is_ok(), &|| {
+        control.pause("a").is_ok() && control.resume("a").is_ok()
     }];
     for (delivered, act) in (1..).zip(acts) {
         answer.store(503, Ordering::SeqCst);
@@ -187,7 +187,7 @@ fn a_hold_by_retry_after_is_shown_and_outlasts_a_restart() {
     assert_eq!(after.detail, "answered 429 with Retry-After: 3600");
     assert_eq!(Some(after), before);
     assert_eq!(receiver.look(|state| state.requests.len()), 1);
-    assert!(second.control().restart("a"));
+    second.control().restart("a").unwrap();
     wait_for(&second, "delivered", |target| target.delivered == 2);
     assert_eq!(stats(&second).hold, None);
     drop((second.shutdown(PATIENCE), queue));
@@ -242,7 +242,7 @@ fn a_paused_target_that_is_removed_and_added_again_stays_paused() {
             .start()
             .unwrap();
         let control = running.control();
-        assert!(control.pause("a", true));
+        control.pause("a").unwrap();
         wait_for(&running, "paused", |target| target.paused);
         control.reload(config([target("b")])).unwrap();
         let has_ended = || !running.stats().unwrap().removed[0].worker_running;

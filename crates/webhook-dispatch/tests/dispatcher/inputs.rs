@@ -87,7 +87,7 @@ fn a_format_gets_the_fields_of_an_event_over_a_restart() {
     let receiver = Receiver::new(|_| Reply::Status(204));
     let queue = open();
     let first = dispatcher(targets(), &queue, &receiver).start().unwrap();
-    assert!(first.control().pause("a", true));
+    first.control().pause("a").unwrap();
     let event = Submission::of("17", "failed", &br#"{"build":17}"#[..]);
     first.submitter().submit(event, soon()).unwrap();
     receiver.wait("the best-effort target", |state| state.delivered.len() == 1);
@@ -114,7 +114,7 @@ fn an_event_that_is_not_json_or_of_an_unknown_input_is_given_back() {
             .submitter()
             .submit(submission, soon())
             .unwrap_err();
-        assert!(!error.event.is_empty());
+        assert!(!error.submission.event().is_empty());
         error.refusal
     };
     let refusal = refuse(Submission::of("17", "failed", &b"{\"build\":"[..]));
@@ -216,7 +216,7 @@ fn what_an_input_omits_is_not_delivered_and_comes_back_with_a_refused_event() {
         assert_eq!(bodies(&receiver, target), [r#"{"build":1, "n": 1.50}"#]);
     }
     let error = submitter.submit(build(text), soon()).unwrap_err();
-    assert_eq!(&error.event[..], text.as_bytes());
+    assert_eq!(&error.submission.event()[..], text.as_bytes());
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn an_event_in_the_queue_keeps_its_fields_when_a_reload_removes_its_input() {
         .start()
         .unwrap();
     let control = dispatcher.control();
-    assert!(control.pause("all", true));
+    control.pause("all").unwrap();
     let submit = |submission: Submission| dispatcher.submitter().submit(submission, soon());
     submit(build(r#"{"build":1}"#)).unwrap();
     let text =
@@ -376,7 +376,7 @@ fn an_event_in_the_queue_keeps_its_fields_when_a_reload_removes_its_input() {
     assert_eq!(reloaded.inputs, ["nomad", "builds"]);
     let error = submit(build(r#"{"build":2}"#)).unwrap_err();
     assert!(matches!(error.refusal, Refusal::UnknownInput { .. }));
-    assert!(control.pause("all", false));
+    control.resume("all").unwrap();
     assert!(dispatcher.shutdown(PATIENCE).drained);
     let record = r#"{"records":[{"key":"1","value":{"build":1}}]}"#;
     assert_eq!(bodies(&receiver, "all"), [record]);

@@ -208,7 +208,7 @@ fn an_event_that_a_full_queue_refuses_changes_no_state() {
     let submitter = dispatcher.submitter();
     submitter.submit(job("a", "queued"), soon()).unwrap();
     receiver.wait("the first event", |state| state.delivered.len() == 1);
-    assert!(dispatcher.control().pause("all", true));
+    dispatcher.control().pause("all").unwrap();
     let mut filler = 0;
     let now = || std::time::Instant::now() + std::time::Duration::from_millis(50);
     while submitter
@@ -224,7 +224,7 @@ fn an_event_that_a_full_queue_refuses_changes_no_state() {
     // What stores nothing is taken.
     let receipt = submitter.submit(job("a", "queued"), soon()).unwrap();
     assert!(receipt.unchanged);
-    assert!(dispatcher.control().pause("all", false));
+    dispatcher.control().resume("all").unwrap();
     receiver.wait("the fillers", |state| state.delivered.len() == filler + 1);
     let receipt = submitter.submit(job("a", "running"), soon()).unwrap();
     assert!(!receipt.unchanged);

@@ -244,7 +244,7 @@ fn a_410_stops_a_target_which_keeps_its_events_until_the_restart() {
     assert_eq!(dispatcher.pending(), 10);
     assert_eq!(receiver.look(|state| state.requests.len()), 1);
     *gone.lock().unwrap() = false;
-    assert!(dispatcher.control().restart("a"));
+    dispatcher.control().restart("a").unwrap();
     assert!(dispatcher.shutdown(PATIENCE).drained);
     receiver.look(|state| {
         assert_eq!(
@@ -267,11 +267,11 @@ fn a_target_that_is_down_costs_one_attempt_per_back_off() {
         .start()
         .unwrap();
     // All tasks wait before the first attempt, so that each attempt can be another task's.
-    assert!(dispatcher.control().pause("a", true));
+    dispatcher.control().pause("a").unwrap();
     for number in 0..100 {
         submit(&dispatcher.submitter(), &format!("t{number}"), number);
     }
-    assert!(dispatcher.control().pause("a", false));
+    dispatcher.control().resume("a").unwrap();
     while dispatcher.stats().unwrap().targets[0].breaker != BreakerState::Open {
         std::thread::yield_now();
     }

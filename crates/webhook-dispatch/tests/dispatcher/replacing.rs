@@ -172,7 +172,7 @@ fn a_reload_restarts_a_stopped_target_and_leaves_a_paused_one_paused() {
     let both = || config([target("gone"), target("paused")]);
     let running = dispatcher(both(), &memory(), &receiver).start().unwrap();
     let control = running.control();
-    assert!(control.pause("paused", true));
+    control.pause("paused").unwrap();
     submit(&running.submitter(), "t", 0);
     while running.stats().unwrap().targets[0].breaker != BreakerState::Stopped {
         std::thread::yield_now();
@@ -193,7 +193,7 @@ fn a_reload_restarts_a_stopped_target_and_leaves_a_paused_one_paused() {
         .unwrap();
     assert!(!running.drain(None, &never));
     assert_eq!(receiver.look(|state| state.requests.len()), 2);
-    assert!(control.pause("paused", false));
+    control.resume("paused").unwrap();
     assert!(running.shutdown(PATIENCE).drained);
 }
 
@@ -217,7 +217,8 @@ fn a_removed_best_effort_target_gets_the_events_in_memory() {
     control.reload(config([target("b")])).unwrap();
     control.reload(both()).unwrap();
     control.reload(config([target("b")])).unwrap();
-    assert!(!control.pause("a", true), "it is not configured");
+    let unknown = control.pause("a").unwrap_err();
+    assert_eq!(unknown.to_string(), r#"no target "a" in the configuration"#);
     assert_eq!(running.stats().unwrap().removed.len(), 1);
     barrier.open();
     wait_until_ended(&running);

@@ -71,7 +71,7 @@ fn a_shutdown_waits_for_pending_events_and_refuses_new_ones() {
     assert!(dispatcher.shutdown(PATIENCE).drained);
     assert_eq!(receiver.look(|state| state.delivered.len()), 500);
     let refused = submitter.try_submit(event("t", 500)).unwrap_err();
-    assert_eq!(&refused.event[..], event("t", 500));
+    assert_eq!(&refused.submission.event()[..], event("t", 500));
     assert!(matches!(
         refused.refusal,
         webhook_dispatch::Refusal::ShuttingDown

@@ -4,7 +4,7 @@ use crate::support::*;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use webhook_config::{Config, Delivery, QueueSettings, StatusFilter, WhenFull};
-use webhook_dispatch::Refusal;
+use webhook_dispatch::{Refusal, Submission};
 use webhook_model::ScheduleStatus;
 use webhook_queue::{MemoryQueue, Queue};
 
@@ -27,11 +27,13 @@ fn a_full_queue_gives_the_event_back_and_accepts_it_once_there_is_room() {
             .start()
             .unwrap();
         let submitter = dispatcher.submitter();
-        assert!(dispatcher.control().pause("a", true));
+        dispatcher.control().pause("a").unwrap();
         let mut accepted = 0;
+        let keyed =
+            |number: u32| Submission::new(event("t", number)).idempotency_key(number.to_be_bytes());
         let refused = loop {
             let soon = Instant::now() + Duration::from_millis(200);
-            match submitter.submit(event("t", accepted), soon) {
+            match submitter.submit(keyed(accepted), soon) {
                 Ok(_) => accepted += 1,
                 Err(refused) => break refused,
             }
@@ -42,16 +44,23 @@ fn a_full_queue_gives_the_event_back_and_accepts_it_once_there_is_room() {
             "{when_full:?}: {:?}",
             refused.refusal
         );
-        assert_eq!(&refused.event[..], event("t", accepted));
-        assert!(dispatcher.control().pause("a", false));
+        assert_eq!(&refused.submission.event()[..], event("t", accepted));
+        dispatcher.control().resume("a").unwrap();
         receiver.wait("room", |state| state.delivered.len() == accepted as usize);
-        loop {
+        let mut back = refused.submission;
+        let receipt = loop {
             // There is room once the settlements are synced.
-            match submitter.submit(Arc::clone(&refused.event), soon()) {
-                Ok(_) => break,
-                Err(error) => assert!(matches!(error.refusal, Refusal::Full)),
+            match submitter.submit(*back, soon()) {
+                Ok(receipt) => break receipt,
+                Err(error) => {
+                    assert!(matches!(error.refusal, Refusal::Full));
+                    back = error.submission;
+                }
             }
-        }
+        };
+        // The key was given back, too.
+        let repeated = submitter.submit(keyed(accepted), soon()).unwrap();
+        assert!(repeated.duplicate && repeated.id == receipt.id);
         assert!(dispatcher.shutdown(PATIENCE).drained);
         let numbers: Vec<_> =
             receiver.look(|state| state.delivered.iter().map(Received::number).collect());
@@ -69,14 +78,14 @@ fn a_best_effort_target_gets_nothing_that_a_full_queue_refuses() {
         let dispatcher = dispatcher(config.with_queue(settings), &queue, &receiver)
             .start()
             .unwrap();
-        assert!(dispatcher.control().pause("a", true));
+        dispatcher.control().pause("a").unwrap();
         let accepted = (0..100).take_while(|number| {
             let soon = Instant::now() + Duration::from_millis(200);
             let submitter = dispatcher.submitter();
             submitter.submit(event("t", *number), soon).is_ok()
         });
         let accepted: Vec<_> = accepted.collect();
-        assert!(dispatcher.control().pause("a", false));
+        dispatcher.control().resume("a").unwrap();
         assert!(dispatcher.shutdown(PATIENCE).drained);
         let mut arrived = receiver.arrivals();
         for name in ["a", "b"] {
@@ -122,14 +131,14 @@ fn an_event_that_a_full_queue_has_no_room_for_keeps_no_shorter_one_out() {
         .start()
         .unwrap();
     let submitter = dispatcher.submitter();
-    assert!(dispatcher.control().pause("a", true));
+    dispatcher.control().pause("a").unwrap();
     submitter.submit(event("t", 0), soon()).unwrap();
     let mut long = event("t", 1);
     long.resize(1_900, b' ');
     let refused = submitter.submit(long, soon()).unwrap_err();
     assert!(matches!(refused.refusal, Refusal::Full), "{refused}");
     submitter.try_submit(event("t", 2)).unwrap();
-    assert!(dispatcher.control().pause("a", false));
+    dispatcher.control().resume("a").unwrap();
     assert!(dispatcher.shutdown(PATIENCE).drained);
     assert_eq!(receiver.look(|state| state.delivered.len()), 2);
 }
@@ -141,12 +150,12 @@ fn an_event_handed_over_waits_for_room_in_a_queue_that_blocks() {
     let dispatcher = dispatcher(with_when_full(WhenFull::Block), &queue, &receiver)
         .start()
         .unwrap();
-    assert!(dispatcher.control().pause("a", true));
+    dispatcher.control().pause("a").unwrap();
     for number in 0..100 {
         let submitter = dispatcher.submitter();
         submitter.try_submit(event("t", number)).unwrap();
     }
-    assert!(dispatcher.control().pause("a", false));
+    dispatcher.control().resume("a").unwrap();
     assert!(dispatcher.shutdown(PATIENCE).drained);
     assert_eq!(receiver.look(|state| state.delivered.len()), 100);
 }

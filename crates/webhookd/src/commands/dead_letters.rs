@@ -14,7 +14,6 @@ use change::Change;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
-use webhook_dispatch::parse_webhook_id;
 
 /// List, show, replay or drop events that were given up, or that were delivered and are kept
 ///
@@ -135,9 +134,7 @@ fn list(access: &Access, filter: &Filter, format: OutputFormat) -> Result<ExitCo
 }
 
 fn show(access: &Access, id: &str, filter: &Filter) -> Result<ExitCode> {
-    let Some(wanted) = parse_webhook_id(id) else {
-        bail!("{id:?} is not a webhook-id: evt_ and 32 hexadecimal digits");
-    };
+    let wanted = id.parse()?;
     let letters = match access {
         Access::Opened(queue) => opened::find(&**queue, wanted, filter)?,
         Access::Running(client) => running::find(client, wanted, filter)?,

@@ -4,10 +4,8 @@ use super::moment::parse_moment;
 use super::status::Status;
 use std::borrow::Cow;
 use webhook_config::{InputFilter, JobPattern};
-use webhook_dispatch::{
-    FailureRecord, event_attributes, event_key, parse_webhook_id, rfc3339, webhook_id,
-};
-use webhook_queue::{DeadLetter, EventId, kept_name};
+use webhook_dispatch::{FailureRecord, event_attributes, event_key, rfc3339};
+use webhook_queue::{DeadLetter, EventId, InvalidEventId, kept_name};
 
 /// Matches dead letters for which all of this is true.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -152,7 +150,7 @@ impl Filter {
         let statuses: Vec<String> = status.iter().map(Status::to_string).collect();
         let pairs = [
             ("target", target.clone()),
-            ("id", id.map(webhook_id)),
+            ("id", id.map(|id| id.to_string())),
             ("input", input.clone()),
             ("task", task.clone()),
             ("job", job.as_ref().map(|job| job.as_str().to_owned())),
@@ -214,8 +212,8 @@ impl Filter {
 }
 
 fn parse_id(text: &str) -> Result<EventId, String> {
-    parse_webhook_id(text)
-        .ok_or_else(|| "a webhook-id is evt_ and 32 hexadecimal digits".to_owned())
+    text.parse()
+        .map_err(|error: InvalidEventId| error.to_string())
 }
 
 fn parse_pattern(text: &str) -> Result<JobPattern, String> {

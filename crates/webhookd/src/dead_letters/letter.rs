@@ -2,7 +2,7 @@
 
 use super::Filter;
 use serde::{Deserialize, Serialize};
-use webhook_dispatch::{FailureRecord, event_attributes, event_key, webhook_id};
+use webhook_dispatch::{FailureRecord, event_attributes, event_key};
 use webhook_queue::DeadLetter;
 
 /// A dead letter, as `--format json` prints it and the admin API returns it.
@@ -43,7 +43,7 @@ impl Letter {
         Letter {
             target: letter.target.to_owned(),
             entry: letter.owed.entry.0,
-            id: webhook_id(letter.owed.id),
+            id: letter.owed.id.to_string(),
             input: attributes.input,
             task: String::from_utf8_lossy(event_key(letter.owed.key)).into_owned(),
             job: Some(attributes.job.join("/")).filter(|job| !job.is_empty()),

@@ -4,7 +4,7 @@ use super::RateLimitedLog;
 use crate::delivery_log::DeliveryLogSender;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use webhook_dispatch::{AttemptRecord, BreakerCause, Incident, NextStep, Observer, webhook_id};
+use webhook_dispatch::{AttemptRecord, BreakerCause, Incident, NextStep, Observer};
 
 /// Logs each incident; a successful delivery is not one.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ fn log_one_of_many(incident: &Incident<'_>) {
             follows,
             ..
         } => {
-            let id = webhook_id(*id);
+            let id = id.to_string();
             let others = Some(*others).filter(|others| *others > 0);
             let outcome = outcome.name();
             let (next_step, reason, retry_in_seconds) = name(*follows);

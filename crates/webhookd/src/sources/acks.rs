@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use webhook_dispatch::webhook_id;
 use webhook_queue::EventId;
 
 /// Acknowledgements that may wait to be written.
@@ -213,9 +212,9 @@ fn write_line(out: &mut impl Write, ack: &Ack) -> std::io::Result<()> {
     }
     write!(out, r#""line":{},"#, ack.line)?;
     match &ack.ids {
-        AckIds::One(id) => write!(out, r#""id":"{}""#, webhook_id(*id))?,
+        AckIds::One(id) => write!(out, r#""id":"{}""#, id)?,
         AckIds::Several(ids) => {
-            let ids: Value = ids.iter().map(|id| webhook_id(*id)).collect();
+            let ids: Value = ids.iter().map(|id| id.to_string()).collect();
             write!(out, r#""ids":{ids}"#)?;
         }
     }

@@ -183,8 +183,9 @@ impl Feeder {
                 }
                 Err(error) => error,
             };
+            let back = Arc::clone(error.submission.event());
             match error.refusal {
-                Refusal::Full if !self.signals.end_requested() => bytes = error.event,
+                Refusal::Full if !self.signals.end_requested() => bytes = back,
                 Refusal::Full => {
                     self.report.ended_at(line);
                     return false;
@@ -192,7 +193,7 @@ impl Feeder {
                 Refusal::ShuttingDown if key.is_some() => return false,
                 refusal => {
                     if let Some(why) = NotUnderstood::of(&refusal) {
-                        return self.not_understood(event, error.event, &why);
+                        return self.not_understood(event, back, &why);
                     }
                     event.outcomes.rejected(index, &chain(&refusal));
                     return true;

@@ -11,8 +11,8 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use webhook_dispatch::{Control, parse_webhook_id};
-use webhook_queue::{DeadLetter, EntryId, QueueError, kept_name};
+use webhook_dispatch::Control;
+use webhook_queue::{DeadLetter, EntryId, EventId, QueueError, kept_name};
 
 /// Dead letters that are read for one response, and bytes of their events: few enough for 5 ms of
 /// processor time, whatever the filter.
@@ -185,10 +185,8 @@ pub(super) async fn show(
         return Err(Problem::bad_request(detail));
     }
     finish(&query, "target, entry, delivered")?;
-    let Some(wanted) = parse_webhook_id(&id) else {
-        let detail = format!("{id:?} is not a webhook-id: evt_ and 32 hexadecimal digits");
-        return Err(Problem::bad_request(detail));
-    };
+    let wanted = id.parse::<EventId>();
+    let wanted = wanted.map_err(|error| Problem::bad_request(error.to_string()))?;
     let found = blocking(move || {
         let control = &daemon.control;
         let names = match (target, filter.is_of_delivered()) {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use webhook_dispatch::{Control, Latencies, TargetStats};
+use webhook_dispatch::{Control, Latencies, TargetStats, UnknownTarget};
 use webhook_queue::TargetStatistics;
 
 #[derive(Serialize)]
@@ -115,14 +115,14 @@ pub(super) async fn pause(
     State(daemon): State<Arc<Daemon>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    command(&daemon, name, |control, name| control.pause(name, true)).await
+    command(&daemon, name, Control::pause).await
 }
 
 pub(super) async fn resume(
     State(daemon): State<Arc<Daemon>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    command(&daemon, name, |control, name| control.pause(name, false)).await
+    command(&daemon, name, Control::resume).await
 }
 
 pub(super) async fn restart(
@@ -136,21 +136,20 @@ pub(super) async fn restart(
 async fn command(
     daemon: &Daemon,
     name: String,
-    command: fn(&Control, &str) -> bool,
+    command: fn(&Control, &str) -> Result<(), UnknownTarget>,
 ) -> Result<StatusCode, Problem> {
     let control = daemon.control.clone();
-    let known = blocking({
-        let name = name.clone();
-        move || command(&control, &name)
-    });
-    if !known.await? {
-        return Err(unknown(&name));
-    }
+    let commanded = blocking(move || command(&control, &name)).await?;
+    commanded.map_err(|error| unknown_target(&error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+fn unknown_target(error: &UnknownTarget) -> Problem {
+    Problem::not_found(error.to_string())
+}
+
 pub(super) fn unknown(name: &str) -> Problem {
-    Problem::not_found(format!("no target {name:?} in the configuration"))
+    unknown_target(&UnknownTarget(name.to_owned()))
 }
 
 fn all(daemon: &Daemon) -> Result<Vec<TargetJson>, Problem> {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use webhook_dispatch::{
-    ATTEMPTS_KEPT, AttemptFilter, Outcome, OwedOfTask, PendingEvent, StuckTask, webhook_id,
+    ATTEMPTS_KEPT, AttemptFilter, Outcome, OwedOfTask, PendingEvent, StuckTask,
 };
 use webhook_queue::{DeadLetter, QueueError};
 
@@ -162,7 +162,7 @@ impl TaskOfTarget {
 
 impl PendingJson {
     fn of(pending: &PendingEvent, attempts: &[AttemptJson]) -> PendingJson {
-        let id = webhook_id(pending.id);
+        let id = pending.id.to_string();
         let last = attempts.iter().find(|attempt| attempt.id == id);
         PendingJson {
             reason: last.and_then(|attempt| attempt.error.clone()),

@@ -8,7 +8,6 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::ops::ControlFlow;
-use webhook_dispatch::webhook_id;
 use webhook_queue::EventId;
 
 /// Dead letters in one response, at most.
@@ -55,7 +54,7 @@ pub(super) fn list(
 /// The dead letters of one event, one for each target, with the event.
 pub(super) fn find(client: &Client, wanted: EventId, filter: &Filter) -> Result<Vec<Letter>> {
     let parameters = query(filter.pairs());
-    let path = format!("/api/v1/dead-letters/{}{parameters}", webhook_id(wanted));
+    let path = format!("/api/v1/dead-letters/{}{parameters}", wanted);
     let answer = client.send(Method::GET, &path, None)?;
     if answer.status == StatusCode::NOT_FOUND {
         return Ok(Vec::new());

@@ -9,7 +9,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
-use webhook_dispatch::{Receipt, Refusal, WEBHOOK_ID, webhook_id};
+use webhook_dispatch::{Receipt, Refusal, WEBHOOK_ID};
 use webhook_queue::QueueError;
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -187,7 +187,7 @@ pub(super) fn settled(settled: &Settled) -> Answer {
         Settled::Accepted(receipt) => receipt,
         Settled::Kept(error) => return kept(error),
     };
-    let id = webhook_id(receipt.id);
+    let id = receipt.id.to_string();
     let header = HeaderValue::try_from(&id).expect("it is letters and digits");
     let accepted = Accepted {
         id,

@@ -2,7 +2,6 @@
 
 use super::answer::{Complaint, Settled, beginning, is_false, over_quota};
 use serde::Serialize;
-use webhook_dispatch::webhook_id;
 
 /// A line, and what became of it.
 pub(super) struct Done {
@@ -69,7 +68,7 @@ impl Done {
             },
             Ok(Settled::Accepted(receipt)) => AnsweredLine::Accepted {
                 line: self.line,
-                id: webhook_id(receipt.id),
+                id: receipt.id.to_string(),
                 targets: receipt.targets,
                 reliable: receipt.reliable,
                 over_quota: over_quota(receipt),

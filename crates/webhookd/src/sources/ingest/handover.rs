@@ -110,7 +110,7 @@ impl Handover {
             }
             Err(error) => error,
         };
-        let event = error.event;
+        let event = Arc::clone(error.submission.event());
         match NotUnderstood::of(&error.refusal) {
             Some(why) => self.not_understood(request, why, event, held),
             None if matches!(error.refusal, Refusal::Full) => {
