@@ -2,7 +2,7 @@
 
 use crate::tools::{self, Outcome};
 use crate::workspace::{self, say};
-use crate::{api_fuzz, guard, layers, sources};
+use crate::{api_fuzz, fuzz, guard, layers, sources};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
 /// Installs cargo-deny and typos from crates.io if they are missing (four minutes on two cores),
-/// as root, PostgreSQL, Chromium, npm, valgrind, faketime and Slurm with apt-get, Airflow and
+/// as root, a C++ compiler, PostgreSQL, Chromium, npm, valgrind, faketime and Slurm with apt-get, Airflow and
 /// schemathesis from PyPI into `target/python`, and axe-core from npm into `target/npm`. A check that cannot run is left out and named at the end; if CI is set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
@@ -54,6 +54,7 @@ const STEPS: &[Step] = &[
         "requests that a fuzzer makes of docs/openapi.yaml",
         api_fuzz::check,
     ),
+    ("fuzz targets, half a minute each", fuzz::check),
     ("instructions of the hot paths", guard::check),
     ("demo", || xtask("demo --profile dev")),
     ("faketime, for the torture", faketime),

@@ -111,6 +111,12 @@ const RULES: &[Rule] = &[
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },
     Rule {
+        name: "fuzz",
+        may_use: "anyhow httparse libfuzzer-sys serde serde_json stats_alloc testkit webhook-config \
+                  webhook-dispatch webhook-event webhook-model",
+        must_not_reach: &[],
+    },
+    Rule {
         name: "testkit",
         may_use: "base64 memchr rustix serde_json tempfile webhook-model",
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask bench | ci | demo | fuzz-api | gen-fixtures | guard | layers |
+//! The project's own commands: `cargo xtask bench | ci | demo | fuzz | fuzz-api | gen-fixtures | guard | layers |
 //! measure | schedulers | torture`. Those that need much to compile are crates of their own under `tests`,
 //! which are built when they are called.
 //!
@@ -7,6 +7,7 @@
 mod api_fuzz;
 mod ci;
 mod demo;
+mod fuzz;
 mod gen_fixtures;
 mod guard;
 mod layers;
@@ -32,6 +33,7 @@ enum Command {
     Bench(Passed),
     Ci(ci::CiArgs),
     Demo(demo::DemoArgs),
+    Fuzz(fuzz::FuzzArgs),
     /// Send a running webhookd requests that schemathesis makes of docs/openapi.yaml
     FuzzApi,
     GenFixtures(gen_fixtures::GenFixturesArgs),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => workspace::run_package("bench", "release", Some("bench"), &args),
         Command::Ci(args) => ci::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::FuzzApi => api_fuzz::run(),
         Command::GenFixtures(args) => gen_fixtures::run(&args),
         Command::Guard(args) => guard::run(&args),

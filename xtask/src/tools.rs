@@ -34,6 +34,14 @@ pub(crate) const TYPOS: Tool = Tool {
     as_root: false,
 };
 
+/// Compiles libFuzzer.
+pub(crate) const CXX: Tool = Tool {
+    name: "a C++ compiler",
+    version: "c++ --version",
+    install: "apt-get install -qy g++ || (apt-get update -q && apt-get install -qy g++)",
+    as_root: true,
+};
+
 pub(crate) const VALGRIND: Tool = Tool {
     name: "valgrind",
     version: "valgrind --version",

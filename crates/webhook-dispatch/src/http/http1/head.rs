@@ -74,8 +74,10 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str>
         Err(error) => explain(error),
     };
     // A record of TLS: an alert, or a part of a handshake.
-    if let [0x15 | 0x16, 3, ..] = input {
-        return Err("it is TLS; use https:// in `targetURL`");
+    match input {
+        [0x15 | 0x16] => return Ok(None),
+        [0x15 | 0x16, 3, ..] => return Err("it is TLS; use https:// in `targetURL`"),
+        _ => {}
     }
     parse_malformed(input).ok_or(why)
 }
