@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
 /// Installs cargo-deny and typos from crates.io if they are missing (four minutes on two cores),
-/// as root, a C++ compiler, PostgreSQL, Chromium, npm, valgrind, faketime and Slurm with apt-get, Airflow and
-/// schemathesis from PyPI into `target/python`, and axe-core from npm into `target/npm`. A check that cannot run is left out and named at the end; if CI is set in the environment, it fails.
+/// as root, a C++ compiler, PostgreSQL, Chromium, npm, Node, Go, valgrind, faketime and Slurm with apt-get, Airflow, Flask
+/// and schemathesis from PyPI into `target/python`, and axe-core and Express from npm into `target/npm`. A check that cannot run is left out and named at the end; if CI is set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
     /// Run the steps after a failed one as well
@@ -42,6 +42,7 @@ const STEPS: &[Step] = &[
     }),
     ("PostgreSQL, for the tests", postgres),
     ("Chromium and axe-core, for the tests", chromium),
+    ("Flask, Express and Go, for the tests", receivers),
     ("tests", tests),
     ("examples in the documentation", || {
         cargo("test --doc --workspace --locked")
@@ -172,6 +173,25 @@ fn chromium() -> Result<Outcome> {
     if let Err(why) = testkit::axe() {
         say(&why);
         return Ok(Outcome::LeftOut("axe-core cannot be installed"));
+    }
+    Ok(Outcome::Passed)
+}
+
+/// The tests of the receivers are skipped without them, or fail if CI is set.
+fn receivers() -> Result<Outcome> {
+    if let Err(why) = testkit::Python::with(&[testkit::FLASK]) {
+        say(&why);
+        return Ok(Outcome::LeftOut("Flask cannot be installed"));
+    }
+    if !tools::NODE.ensure() || !tools::NPM.ensure() {
+        return Ok(Outcome::LeftOut("Node and npm are not installed"));
+    }
+    if let Err(why) = testkit::express() {
+        say(&why);
+        return Ok(Outcome::LeftOut("Express cannot be installed"));
+    }
+    if !tools::GO.ensure() {
+        return Ok(Outcome::LeftOut("Go is not installed"));
     }
     Ok(Outcome::Passed)
 }

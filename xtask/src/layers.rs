@@ -132,6 +132,11 @@ const RULES: &[Rule] = &[
         must_not_reach: &[ASYNC_RUNTIMES, HTTP],
     },
     Rule {
+        name: "receivers",
+        may_use: "testkit webhook-receiver",
+        must_not_reach: &[],
+    },
+    Rule {
         name: "e2e",
         may_use: "testkit webhook-config webhook-dispatch webhook-model webhook-queue",
         must_not_reach: &[],

@@ -74,6 +74,24 @@ pub(crate) const NPM: Tool = Tool {
     as_root: true,
 };
 
+/// Runs the receiver in Node.
+pub(crate) const NODE: Tool = Tool {
+    name: "Node",
+    version: "node --version",
+    install: "install='apt-get install -qy --no-install-recommends nodejs'; \
+              $install || (apt-get update -q && $install)",
+    as_root: true,
+};
+
+/// Builds the receiver in Go, which needs the standard library alone.
+pub(crate) const GO: Tool = Tool {
+    name: "Go",
+    version: "go version",
+    install: "install='apt-get install -qy --no-install-recommends golang-go'; \
+              $install || (apt-get update -q && $install)",
+    as_root: true,
+};
+
 /// Installed without a cluster of its own, whose server would run: each test starts one. The setting
 /// for this is read when the package is installed, from a folder that may not be there yet.
 pub(crate) const POSTGRES: Tool = Tool {

@@ -34,10 +34,10 @@ pub use fixtures::{event, events, events_file, fixture, repository, task_of};
 pub use folder::{Folder, best_effort};
 pub use full_pipe::full_pipe;
 pub use launch::Launch;
-pub use packages::{axe, skip};
+pub use packages::{axe, express, skip};
 pub use postgres::{Postgres, Stop};
 pub use process::{Ended, Process};
-pub use python::{AIRFLOW, Python, RAY, SCHEMATHESIS};
+pub use python::{AIRFLOW, FLASK, Python, RAY, SCHEMATHESIS};
 pub use receiver::{
     BlackHole, Connection, Hours, Message, Messages, Port, Receiver, Reply, Request, Server, Waits,
 };

@@ -8,24 +8,41 @@ use std::process::{Command, Stdio};
 /// The axe-core that the tests run: it finds what hinders users in a web page.
 const AXE: &str = "axe-core@4.14.1";
 
+/// What the receiver in Node needs.
+const EXPRESS: &str = "express@5.3.0";
+
 /// The script of axe-core, as text that defines `axe` in the page that evaluates it.
 ///
 /// # Errors
 ///
 /// There is no npm, or no registry that has it.
 pub fn axe() -> Result<String, String> {
-    let folder = installed("npm", AXE, |folder| {
+    let script = of_npm(AXE)?.join("axe-core/axe.min.js");
+    Ok(std::fs::read_to_string(script).expect("the package has it"))
+}
+
+/// The folder `node_modules` that has Express.
+///
+/// # Errors
+///
+/// There is no npm, or no registry that has it.
+pub fn express() -> Result<PathBuf, String> {
+    of_npm(EXPRESS)
+}
+
+/// The folder `node_modules` that has this package.
+fn of_npm(package: &str) -> Result<PathBuf, String> {
+    let folder = installed("npm", package, |folder| {
         let npm = "install --ignore-scripts --no-audit --no-fund --no-package-lock \
                    --fetch-timeout=60000 --fetch-retries=1 --prefix";
         execute(
             Command::new("npm")
                 .args(npm.split(' '))
                 .arg(folder)
-                .arg(AXE),
+                .arg(package),
         )
     })?;
-    let script = folder.join("node_modules/axe-core/axe.min.js");
-    Ok(std::fs::read_to_string(script).expect("the package has it"))
+    Ok(folder.join("node_modules"))
 }
 
 /// The folder `target/KIND/NAME`, filled by `install` on first use.

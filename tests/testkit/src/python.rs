@@ -13,6 +13,8 @@ const VERIFIERS: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
 pub const AIRFLOW: &str = "apache-airflow==3.3.2";
 /// The Ray that the documentation says was tried.
 pub const RAY: &str = "ray[default]==2.60.0";
+/// What the receiver in Python needs.
+pub const FLASK: &str = "flask==3.1.3";
 /// The fuzzer of the admin API.
 pub const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
