@@ -29,6 +29,7 @@ mod metrics;
 mod monitoring;
 mod notices;
 mod notify;
+mod oauth2;
 mod only_changes;
 mod packaging;
 mod page;

@@ -54,6 +54,9 @@ pub enum BuildError {
         /// The target's window.
         window: usize,
     },
+    /// The target has a header `Authorization` and OAuth 2.0 credentials, whose token goes there.
+    #[error("the target has a header Authorization and oauth2, whose token is sent in that header")]
+    TwoAuthorizations,
     /// The format is `template`, and there is no template.
     #[error("the format is \"template\", and there is no template")]
     NoTemplate,

@@ -14,7 +14,7 @@ const SHORTEST: usize = 4;
 const SHORTEST_BEGINNING: usize = 8;
 
 /// The secrets that requests to a target carry: values of headers, parts of the URL, secrets of the
-/// template, and the credentials for the proxy.
+/// template, the credentials for the proxy, and those for an access token.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SecretMask(Vec<String>);
 
@@ -28,12 +28,28 @@ impl SecretMask {
         values.extend(proxy.and_then(|value| value.to_str().ok().map(str::to_owned)));
         let parts: Vec<String> = values.iter().flat_map(|value| credentials(value)).collect();
         values.extend(parts);
+        if let Some(oauth2) = target.oauth2() {
+            values.extend(oauth2.secret_texts());
+            values.extend(oauth2.token_url().secret_texts().map(str::to_owned));
+        }
         let template = target.template().into_iter();
         values.extend(template.flat_map(|it| it.secret_texts().map(str::to_owned)));
         for text in target.url().secret_texts() {
             values.push(text.to_owned());
             values.extend(String::from_utf8(percent_decoded(text)));
         }
+        SecretMask::new(values)
+    }
+
+    /// The mask that also hides this secret.
+    #[must_use]
+    pub fn with(&self, secret: &str) -> SecretMask {
+        let mut values = self.0.clone();
+        values.push(secret.to_owned());
+        SecretMask::new(values)
+    }
+
+    fn new(mut values: Vec<String>) -> SecretMask {
         let escaped: Vec<String> = values.iter().map(|value| in_json(value)).collect();
         values.extend(escaped);
         values.retain(|secret| secret.len() >= SHORTEST);

@@ -71,6 +71,7 @@ struct ShownTarget<'a> {
     max_response_bytes: u64,
     max_connection_age_msec: u64,
     signing: Option<ShownSigning>,
+    oauth2: Option<ShownOAuth2<'a>>,
     tls: Option<ShownTls>,
     proxy: Option<String>,
 }
@@ -108,6 +109,17 @@ struct ShownRetry {
 struct ShownBreaker {
     max_msec: u64,
     max_refusals: NonZeroU32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownOAuth2<'a> {
+    #[serde(rename = "tokenURL")]
+    token_url: String,
+    client_id: &'a str,
+    client_secret: &'static str,
+    scopes: &'a [String],
+    audience: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -231,6 +243,13 @@ fn show_target<'a>(target: &'a Target) -> ShownTarget<'a> {
         max_response_bytes: target.max_response_bytes(),
         max_connection_age_msec: msec(target.max_connection_age()),
         signing,
+        oauth2: target.oauth2().map(|oauth2| ShownOAuth2 {
+            token_url: oauth2.token_url().to_string(),
+            client_id: oauth2.client_id(),
+            client_secret: MASK,
+            scopes: oauth2.scopes(),
+            audience: oauth2.audience(),
+        }),
         tls: show_tls(target.tls()),
         proxy: target.proxy().map(ToString::to_string),
     }

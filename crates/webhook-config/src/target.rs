@@ -8,6 +8,7 @@ use crate::header::{Header, header_map};
 use crate::input::InputFilter;
 use crate::limits::{self, BuildError};
 use crate::name::TargetName;
+use crate::oauth2::OAuth2;
 use crate::proxy::ProxyUrl;
 use crate::retention::Retention;
 use crate::retry::RetryPolicy;
@@ -16,6 +17,7 @@ use crate::signing::Signing;
 use crate::tls::Tls;
 use crate::url::TargetUrl;
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_event::{CloudEventTemplate, Condition, Template};
@@ -53,6 +55,7 @@ pub struct Target {
     max_owed_bytes: Option<u64>,
     retain: Option<Retention>,
     signing: Option<Signing>,
+    oauth2: Option<OAuth2>,
     tls: Tls,
     proxy: Option<ProxyUrl>,
 }
@@ -89,6 +92,7 @@ impl Target {
             max_owed_bytes: None,
             retain: None,
             signing: None,
+            oauth2: None,
             tls: Tls::default(),
             proxy: None,
         };
@@ -270,6 +274,12 @@ impl Target {
         self.signing.as_ref()
     }
 
+    /// How the access token of its requests is obtained; they have none if not set.
+    #[must_use]
+    pub fn oauth2(&self) -> Option<&OAuth2> {
+        self.oauth2.as_ref()
+    }
+
     /// The certificates that its TLS connections trust and present.
     #[must_use]
     pub fn tls(&self) -> &Tls {
@@ -363,6 +373,9 @@ impl TargetBuilder {
         retain: Option<Retention>
         /// How its deliveries are signed; unsigned if not set.
         signing: Option<Signing>
+        /// How the access token of its requests is obtained; they have none if not set. Excludes a
+        /// header `Authorization`.
+        oauth2: Option<OAuth2>
         /// The certificates that its TLS connections trust and present.
         tls: Tls
         /// The proxy for its requests; none if not set.
@@ -466,6 +479,9 @@ impl TargetBuilder {
             return Err(BuildError::NoTemplate);
         }
         target.header_map = header_map(&target.headers);
+        if target.oauth2.is_some() && target.header_map.contains_key(AUTHORIZATION) {
+            return Err(BuildError::TwoAuthorizations);
+        }
         Ok(target)
     }
 }

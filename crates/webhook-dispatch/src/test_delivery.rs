@@ -10,10 +10,14 @@ use crate::shared::clock::epoch_ms;
 use crate::shared::event_ids::EventIds;
 use crate::shared::{Clock, Outcome, SystemClock};
 use crate::target::retry;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
-use webhook_config::{SecretMask, Target};
+use webhook_config::Target;
+
+/// What is shown instead of an access token.
+const HIDDEN_TOKEN: HeaderValue = HeaderValue::from_static("Bearer ***");
 
 /// What was sent, the result, and what a dispatcher would do next.
 #[derive(Clone, Debug)]
@@ -22,7 +26,7 @@ pub struct TestDelivery {
     /// The event's id, as sent in `webhook-id`.
     pub id: String,
     /// The headers sent, without those that the transport writes: `Host` and `Content-Length`.
-    /// Values from the target's configuration are marked sensitive.
+    /// Values from the target's configuration are marked sensitive. An access token is masked.
     pub headers: HeaderMap,
     /// The body sent.
     pub body: Vec<u8>,
@@ -91,7 +95,8 @@ pub struct TestRequest {
     pub masked_body: Vec<u8>,
 }
 
-/// Makes the request of an event's first attempt at a target, and does not send it.
+/// Makes the request of an event's first attempt at a target, and does not send it. It has no access
+/// token: none is requested.
 ///
 /// # Errors
 /// The target's settings cannot be used for the event, or there is no randomness.
@@ -99,16 +104,17 @@ pub fn test_request(
     target: &Target,
     event: &ParsedEvent,
 ) -> Result<TestRequest, TestDeliveryError> {
-    request(target, event).map(|(request, _)| request)
+    let template = RequestTemplate::new(Arc::new(target.clone()))
+        .map_err(|detail| TestDeliveryError::target(target, detail))?;
+    request(&template, event).map(|(request, _)| request)
 }
 
 /// The request of an event's first attempt, and its headers as they are sent.
 fn request(
-    target: &Target,
+    template: &RequestTemplate,
     event: &ParsedEvent,
 ) -> Result<(TestRequest, HeaderLines), TestDeliveryError> {
-    let unusable = |detail| TestDeliveryError::target(target, detail);
-    let template = RequestTemplate::new(Arc::new(target.clone())).map_err(unusable)?;
+    let target = &*template.target;
     let id = EventIds::new().map_err(TestDeliveryError::Id)?.next();
     let at = epoch_ms(SystemClock.wall());
     let info = AttemptInfo {
@@ -156,14 +162,35 @@ pub fn attempt_once(
     let mut transport = connector
         .transport(target)
         .map_err(|error| TestDeliveryError::target(target, error.message))?;
-    let (request, lines) = request(target, event)?;
+    let unusable = |detail| TestDeliveryError::target(target, detail);
+    let template = RequestTemplate::new(Arc::new(target.clone())).map_err(unusable)?;
+    let tokens = template.access_tokens().map_err(unusable)?;
+    let (mut request, mut lines) = request(&template, event)?;
     let clock = SystemClock;
     let started = clock.now();
-    let result = transport.send(Request {
-        headers: &lines,
-        body: &request.body,
-    });
+    let (mut result, token) = match tokens {
+        Some(tokens) => tokens.send(
+            &mut *transport,
+            &mut lines,
+            &request.body,
+            &clock,
+            &|target| connector.transport(target),
+        ),
+        None => {
+            let (headers, body) = (&lines, &*request.body);
+            (transport.send(Request { headers, body }), None)
+        }
+    };
     let took = clock.now().saturating_duration_since(started);
+    if let Some(token) = &token {
+        // The token lives on, and no option shows it.
+        request.headers.insert(AUTHORIZATION, HIDDEN_TOKEN);
+        if let Ok(answer) = &mut result {
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            answer.body = token.mask.apply(&body).into_owned().into_bytes();
+        }
+    }
+    let mask = token.as_ref().map_or(&template.mask, |token| &token.mask);
 
     let retry_after = result.as_ref().ok().and_then(|answer| {
         retry::retry_after(answer.retry_after.as_deref()?, clock.wall(), target.retry())
@@ -173,7 +200,7 @@ pub fn attempt_once(
         verdict,
         detail,
         ..
-    } = AttemptResult::of(target.format(), &SecretMask::of(target), 1, &result);
+    } = AttemptResult::of(target.format(), mask, 1, &result);
     Ok(TestDelivery {
         id: request.id,
         headers: request.headers,

@@ -116,6 +116,7 @@ const OUTCOMES = {
   io: "connection lost",
   panic: "failure within webhookd",
   unsendable: "cannot be sent",
+  token: "no access token",
 };
 
 export const outcomeWords = (outcome) => OUTCOMES[outcome] ?? outcome;

@@ -104,6 +104,10 @@ file_object! {
         max_connection_age: Spanned<u64> = "maxConnectionAgeMsec", default(300_000);
         /// Signs deliveries by Standard Webhooks 1.0. Null means unsigned.
         signing: SigningFile = "signing", default(null);
+        /// Obtains an access token by OAuth 2.0 client credentials, and sends it in the header
+        /// `Authorization` of each request. Null means none. [operations.md](operations.md#oauth-20) says
+        /// when it is renewed.
+        oauth2: OAuth2File = "oauth2", default(null);
         /// The certificates that TLS connections trust and present.
         tls: TlsFile = "tls", optional;
         /// An HTTP proxy, `http://[user:password@]host:port`. Null means none; the proxy variables
@@ -181,6 +185,24 @@ file_object! {
         /// or `{"file": PATH}`. A delivery has one signature for each, so that a receiver can
         /// change its secret.
         secrets: Spanned<Vec<SecretFile>> = "secrets", required;
+    }
+}
+
+file_object! {
+    /// OAuth 2.0 client credentials (RFC 6749, section 4.4). The token is requested with the target's
+    /// `timeoutMsec`, `responseTimeoutMsec`, `tls` and `proxy`. `headers` may have no `Authorization`.
+    struct OAuth2File {
+        /// The URL of the token endpoint: absolute, `http` or `https`. A string, `{"env": NAME}` or
+        /// `{"file": PATH}`. Redirects are not followed.
+        token_url: UrlText = "tokenURL", required;
+        /// The client's id, sent with the secret as HTTP Basic credentials.
+        client_id: Text = "clientId", required;
+        /// The client's secret: a string, `{"env": NAME}` or `{"file": PATH}`.
+        client_secret: SecretFile = "clientSecret", required;
+        /// The scopes to ask for.
+        scopes: Spanned<Vec<Text>> = "scopes", default([]);
+        /// The parameter `audience`, which some authorization servers need. Null means that it is not sent.
+        audience: Text = "audience", default(null);
     }
 }
 

@@ -151,6 +151,26 @@ fn each_mistake_has_its_code() {
         (r#""jobs": ["a/b"]"#, "invalid-job-pattern"),
         (r#""format": "auroar""#, "unknown-format"),
         (r#""delivery": "Reliable""#, "unknown-delivery"),
+        (
+            r#""headers": {"authorization": "x"}, "oauth2": {"tokenURL": "https://y/", "clientId": "a", "clientSecret": "b"}"#,
+            "conflicting-keys",
+        ),
+        (
+            r#""oauth2": {"tokenURL": "https://y/", "clientId": "", "clientSecret": "b"}"#,
+            "invalid-oauth2",
+        ),
+        (
+            r#""oauth2": {"tokenURL": "https://y/", "clientId": "a", "clientSecret": "b", "scopes": ["a b"]}"#,
+            "invalid-oauth2",
+        ),
+        (
+            r#""oauth2": {"tokenURL": "y", "clientId": "a", "clientSecret": "b"}"#,
+            "invalid-url",
+        ),
+        (
+            r#""oauth2": {"tokenURL": "https://y/", "clientId": "a"}"#,
+            "missing-key",
+        ),
         (r#""method": "GET""#, "unknown-method"),
         (r#""method": "put""#, "unknown-method"),
         (r#""queue": {"whenFull": "drop"}"#, "unknown-when-full"),

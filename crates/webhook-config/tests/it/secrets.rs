@@ -38,6 +38,7 @@ fn file(secret: &str) -> String {
         "format": "template",
         "template": { "routing_key": secret, "list": [{ "token": secret }] },
         "signing": { "secrets": [secret, format!("whsec_{secret}")] },
+        "oauth2": { "tokenURL": "https://example.com/", "clientId": "x", "clientSecret": secret, "scopes": 1 },
         "tls": { "clientKey": secret },
         "proxy": format!("http://u:{}@proxy:1", secret.replace(['/', ' ', '=', '@'], "x")),
         "queue": { "postgres": { "url": format!("postgres://u:{secret}@db/events?password={secret}") } },

@@ -1,5 +1,6 @@
 //! The state that a target's senders share under one configuration of the target.
 
+use crate::delivery::access_token::AccessTokens;
 use crate::delivery::request_template::RequestTemplate;
 use crate::http::transport::{Connector, Stopper, Transport, TransportError};
 use crate::shared::Clock;
@@ -9,9 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use webhook_config::Target;
 
+/// The number of the transport to the token endpoint: one sender at a time has it.
+const TOKEN_TRANSPORT: usize = usize::MAX;
+
 /// The state that a target's senders share. A reload that changes the target creates another one.
 pub(crate) struct Endpoint {
     pub(crate) template: RequestTemplate,
+    /// `None` for a target without OAuth 2.0.
+    pub(crate) access_tokens: Option<AccessTokens>,
     connector: Arc<dyn Connector>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The number of recalls: a job that was handed out under another number is returned untried.
@@ -22,14 +28,16 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// # Errors
-    /// A signing secret cannot be used.
+    /// A signing secret or the token endpoint cannot be used.
     pub(crate) fn new(
         target: Arc<Target>,
         connector: Arc<dyn Connector>,
         clock: Arc<dyn Clock>,
     ) -> Result<Endpoint, String> {
+        let template = RequestTemplate::new(target)?;
         Ok(Endpoint {
-            template: RequestTemplate::new(target)?,
+            access_tokens: template.access_tokens()?,
+            template,
             connector,
             clock,
             recalls: AtomicU64::new(0),
@@ -72,12 +80,32 @@ impl Endpoint {
     /// # Errors
     /// The target's settings cannot be used, or the endpoint was stopped.
     pub(crate) fn transport(&self, sender: usize) -> Result<Box<dyn Transport>, TransportError> {
-        let transport = self.connector.transport(self.target())?;
+        self.transport_to(self.target(), sender)
+    }
+
+    /// Makes a transport for a request to the token endpoint.
+    ///
+    /// # Errors
+    /// As [`Self::transport`].
+    pub(crate) fn token_transport(
+        &self,
+        token_endpoint: &Target,
+    ) -> Result<Box<dyn Transport>, TransportError> {
+        self.transport_to(token_endpoint, TOKEN_TRANSPORT)
+    }
+
+    /// Makes a transport that [`Self::stop`] stops, instead of the one before it under this number.
+    fn transport_to(
+        &self,
+        target: &Target,
+        number: usize,
+    ) -> Result<Box<dyn Transport>, TransportError> {
+        let transport = self.connector.transport(target)?;
         let stopper = transport.stopper();
         self.stoppers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(sender, stopper);
+            .insert(number, stopper);
         if self.is_stopping() {
             // `stop` may have run before the stopper was added.
             return Err(TransportError::stopped());

@@ -1,5 +1,6 @@
 //! One attempt: headers, format, signature, and what its result means. May use http and shared.
 
+mod access_token;
 mod attempt_result;
 mod endpoint;
 mod event_parts;
@@ -10,6 +11,7 @@ mod outcome;
 mod request_template;
 mod sign;
 
+pub(crate) use self::access_token::AccessToken;
 pub(crate) use self::attempt_result::AttemptResult;
 pub(crate) use self::endpoint::Endpoint;
 pub(crate) use self::event_parts::{EventParts, RequestEvent};

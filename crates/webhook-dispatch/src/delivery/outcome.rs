@@ -35,6 +35,7 @@ pub fn classify(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
         Err(error) => match error.kind {
             TransportErrorKind::Timeout => (Outcome::Timeout, Verdict::Failed),
             TransportErrorKind::Connect => (Outcome::Connect, Verdict::Failed),
+            TransportErrorKind::Token => (Outcome::Token, Verdict::Failed),
             TransportErrorKind::Unsendable => (Outcome::Unsendable, Verdict::Unsendable),
             TransportErrorKind::Io | TransportErrorKind::Stale | TransportErrorKind::Stopped => {
                 (Outcome::Io, Verdict::Failed)
@@ -80,13 +81,14 @@ mod tests {
 
     #[test]
     fn an_attempt_without_an_answer_is_retried() {
-        use TransportErrorKind::{Connect, Io, Stale, Stopped, Timeout};
+        use TransportErrorKind::{Connect, Io, Stale, Stopped, Timeout, Token};
         for (kind, outcome) in [
             (Timeout, Outcome::Timeout),
             (Connect, Outcome::Connect),
             (Io, Outcome::Io),
             (Stale, Outcome::Io),
             (Stopped, Outcome::Io),
+            (Token, Outcome::Token),
         ] {
             let error = TransportError {
                 kind,

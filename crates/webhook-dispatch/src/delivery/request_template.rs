@@ -1,5 +1,6 @@
 //! The requests to one target: their common parts are prepared once.
 
+use crate::delivery::access_token::AccessTokens;
 use crate::delivery::event_parts::RequestEvent;
 use crate::delivery::format;
 use crate::delivery::headers::{AttemptInfo, Headers};
@@ -31,6 +32,17 @@ impl RequestTemplate {
             mask: SecretMask::of(&target),
             target,
         })
+    }
+
+    /// The access tokens of the target's requests, if it has OAuth 2.0.
+    ///
+    /// # Errors
+    /// The token endpoint's settings cannot be used.
+    pub(crate) fn access_tokens(&self) -> Result<Option<AccessTokens>, String> {
+        let oauth2 = self.target.oauth2();
+        oauth2
+            .map(|oauth2| AccessTokens::new(&self.target, oauth2, &self.mask))
+            .transpose()
     }
 
     /// Makes the request of an attempt: writes its headers to `lines`, and returns its body. A format

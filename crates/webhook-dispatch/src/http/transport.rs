@@ -53,6 +53,8 @@ pub enum TransportErrorKind {
     Stopped,
     /// No request could be made of the event, so none was sent.
     Unsendable,
+    /// The target's token endpoint gave no access token, so no request was sent to the receiver.
+    Token,
 }
 
 impl TransportError {

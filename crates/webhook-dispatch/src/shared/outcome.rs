@@ -28,6 +28,8 @@ pub enum Outcome {
     Panic,
     /// No request could be made of the event, by the target's template say: nothing was sent.
     Unsendable,
+    /// The target's token endpoint gave no access token: nothing was sent.
+    Token,
 }
 
 impl Outcome {
@@ -43,10 +45,11 @@ impl Outcome {
         Outcome::Io,
         Outcome::Panic,
         Outcome::Unsendable,
+        Outcome::Token,
     ];
 
     /// Its name in summaries and metrics: `2xx`, `3xx`, `4xx`, `5xx`, `record`, `timeout`,
-    /// `connect`, `io`, `panic` or `unsendable`.
+    /// `connect`, `io`, `panic`, `unsendable` or `token`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -60,6 +63,7 @@ impl Outcome {
             Outcome::Io => "io",
             Outcome::Panic => "panic",
             Outcome::Unsendable => "unsendable",
+            Outcome::Token => "token",
         }
     }
 

@@ -31,7 +31,9 @@ impl Attempt {
             // It took some of the events.
             _ if self.result.taken.contains(&true) => Health::Delivered,
             _ if matches!(self.result.status, Some(408 | 429 | 503)) => Health::Unreachable,
-            (_, Outcome::Timeout | Outcome::Connect | Outcome::Io) => Health::Unreachable,
+            (_, Outcome::Timeout | Outcome::Connect | Outcome::Io | Outcome::Token) => {
+                Health::Unreachable
+            }
             // A panic is a fault of this software, by the event perhaps; a record's error is one
             // of the server behind the receiver.
             (_, Outcome::ServerError | Outcome::RecordError | Outcome::Panic) => {

@@ -69,7 +69,7 @@ pub(super) fn is_spoilt(attempt: &Attempt, is_down: bool, most: Option<NonZeroU3
     let may_be_spoilt = match result.outcome {
         // The receiver asks for a pause.
         _ if matches!(result.status, Some(408 | 429 | 503)) => false,
-        Outcome::Connect => false,
+        Outcome::Connect | Outcome::Token => false,
         // The receiver has named the events that failed.
         Outcome::RecordError => result.taken.is_empty(),
         _ => true,

@@ -1,6 +1,8 @@
 //! A sender: a thread that makes a target's attempts, one at a time, and blocks on each.
 
-use crate::delivery::{AttemptInfo, AttemptResult, Endpoint, EventParts, RequestEvent};
+use crate::delivery::{
+    AccessToken, AttemptInfo, AttemptResult, Endpoint, EventParts, RequestEvent,
+};
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Request, Transport, TransportError};
 use crate::shared::clock::epoch_ms;
@@ -11,8 +13,10 @@ use crate::target::lanes::{Batch, Due};
 use crate::target::tried;
 use crate::worker::job::{Job, Report};
 use crate::worker::job_queue::{JobQueue, Parking};
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use webhook_config::{Delivery, Target};
 
 /// Reports the end of a sender, also by a panic: the worker waits for the report.
@@ -99,8 +103,10 @@ fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job
     let started = clock.now();
     let started_at = epoch_ms(clock.wall());
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let result = send(number, endpoint, state, &job.batch, started_at);
-        let (target, mask) = (endpoint.target(), &endpoint.template.mask);
+        let (result, token) = send(number, endpoint, state, &job.batch, started_at);
+        let target = endpoint.target();
+        let mask = token.as_ref().map(|token| &token.mask);
+        let mask = mask.unwrap_or(&endpoint.template.mask);
         AttemptResult::of(target.format(), mask, job.batch.len(), &result)
     }));
     let mut result = result.unwrap_or_else(|panic| {
@@ -119,35 +125,62 @@ fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job
     }
 }
 
+/// Sends a request of the events. Returns the access token of the answer, too.
 fn send(
     number: usize,
     endpoint: &Endpoint,
     state: &mut SenderState,
     batch: &Batch,
     started_at: u64,
-) -> Result<Answer, TransportError> {
+) -> (Result<Answer, TransportError>, Option<Arc<AccessToken>>) {
     let SenderState { transport, lines } = state;
     let transport = match transport {
         Some(transport) => transport,
-        None => transport.insert(endpoint.transport(number)?),
+        None => match endpoint.transport(number) {
+            Ok(made) => transport.insert(made),
+            Err(error) => return (Err(error), None),
+        },
     };
+    let body = match prepare(endpoint, batch, started_at, lines) {
+        Ok(body) => body,
+        Err(error) => return (Err(error), None),
+    };
+    match &endpoint.access_tokens {
+        Some(tokens) => tokens.send(
+            &mut **transport,
+            lines,
+            &body,
+            &*endpoint.clock,
+            &|target| endpoint.token_transport(target),
+        ),
+        None => {
+            let headers = &*lines;
+            let request = Request {
+                headers,
+                body: &body,
+            };
+            (transport.send(request), None)
+        }
+    }
+}
+
+/// Makes the request of an attempt, as [`RequestTemplate::prepare`](crate::delivery::RequestTemplate::prepare).
+fn prepare<'a>(
+    endpoint: &Endpoint,
+    batch: &'a Batch,
+    started_at: u64,
+    lines: &mut HeaderLines,
+) -> Result<Cow<'a, [u8]>, TransportError> {
     let info = AttemptInfo {
         attempt: batch.first.delivery.attempts.saturating_add(1),
         started_at,
     };
-    let first = request_event(&batch.first);
-    let body = if batch.rest.is_empty() {
-        endpoint
-            .template
-            .prepare(std::slice::from_ref(&first), &info, lines)?
-    } else {
-        let events: Vec<_> = batch.iter().map(request_event).collect();
-        endpoint.template.prepare(&events, &info, lines)?
-    };
-    transport.send(Request {
-        headers: lines,
-        body: &body,
-    })
+    let template = &endpoint.template;
+    if batch.rest.is_empty() {
+        return template.prepare(&[request_event(&batch.first)], &info, lines);
+    }
+    let events: Vec<_> = batch.iter().map(request_event).collect();
+    template.prepare(&events, &info, lines)
 }
 
 /// The id of a request of several events.

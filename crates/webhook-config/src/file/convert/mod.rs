@@ -8,12 +8,14 @@ mod filters;
 mod headers;
 mod inputs;
 mod notices;
+mod oauth2;
 mod queue;
 mod retain;
 mod retry;
 mod sources;
 mod target;
 mod template;
+mod url;
 
 use super::mirror::TargetFile;
 use super::object::shorten;

@@ -4,7 +4,7 @@ use super::context::{Context, number, opening, required};
 use super::credentials::convert_tls;
 use super::headers::convert_headers;
 use super::inputs::FileInputs;
-use super::target::{hide_tokens, hide_userinfo, raw};
+use super::url::{hide_tokens, hide_userinfo, raw};
 use crate::diagnostic::Code;
 use crate::file::mirror::{HeadersFile, TlsFile, UrlText};
 use crate::file::object::shorten;

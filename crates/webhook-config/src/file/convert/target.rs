@@ -7,19 +7,22 @@ use super::credentials::{convert_signing, convert_tls};
 use super::filters::{jobs, statuses};
 use super::headers::convert_headers;
 use super::inputs::{FileInputs, conditions};
+use super::oauth2::convert_oauth2;
 use super::retain::convert_retain;
 use super::retry::convert_retry;
 use super::template::{cloud_events, template};
+use super::url::{convert_url, hide_userinfo, raw};
 use crate::delivery::{Delivery, Format, Method};
 use crate::diagnostic::Code;
-use crate::file::mirror::{SecretFile, SecretFrom, TargetFile, UrlText};
+use crate::file::mirror::TargetFile;
 use crate::file::read::{Milliseconds, Reader, Slot, Spanned, Text};
 use crate::file::url_check;
-use crate::json::Span;
+use crate::header::Header;
 use crate::limits;
 use crate::name::TargetName;
 use crate::target::Target;
-use crate::url::secret_parts;
+use crate::url::TargetUrl;
+use http::header::AUTHORIZATION;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 use webhook_event::CloudEventTemplate;
@@ -39,17 +42,7 @@ pub(super) fn convert_target(
         context,
         reader,
     );
-    let url = url_text.and_then(|url| match url {
-        UrlText::Literal(text) => {
-            hide_userinfo(&text, context, reader);
-            hide_tokens(&text, "targetURL", context, reader);
-            url_check::target_url(&text, raw(&text.span, context), reader)
-        }
-        UrlText::Reference(secret) => {
-            let resolved = context.surroundings.secret(&secret, reader)?;
-            url_check::secret_target_url(&resolved.text, &secret.span, reader)
-        }
-    });
+    let url = url_text.and_then(|url| convert_url(url, "targetURL", context, reader));
     let headers = required(
         file.headers,
         "headers",
@@ -190,6 +183,21 @@ pub(super) fn convert_target(
         .signing
         .given()
         .and_then(|signing| convert_signing(signing, context, reader));
+    let oauth2 = match file.oauth2 {
+        Slot::Given(oauth2) => {
+            let place = opening(&oauth2.span);
+            let is_authorized =
+                |headers: &Vec<Header>| headers.iter().any(|it| it.name() == AUTHORIZATION);
+            if headers.as_ref().is_some_and(is_authorized) {
+                let message = "`oauth2` and the header `Authorization` exclude each other";
+                let help = "remove one of them: the access token is sent in that header";
+                reader.error(Code::ConflictingKeys, &place, message, help);
+                return None;
+            }
+            Some(convert_oauth2(oauth2, context, reader)?)
+        }
+        _ => None,
+    };
     let tls_place = file.tls.as_given().map(|tls| opening(&tls.span));
     let tls = file
         .tls
@@ -198,7 +206,10 @@ pub(super) fn convert_target(
         .unwrap_or_default();
     if let (Some(place), Some(url)) = (tls_place, &url)
         && !tls.is_default()
-        && url.as_uri().scheme() == Some(&http::uri::Scheme::HTTP)
+        && is_plain(url)
+        && oauth2
+            .as_ref()
+            .is_none_or(|oauth2| is_plain(oauth2.token_url()))
     {
         let message = "`tls` has no effect: the URL is not https";
         reader.warning(
@@ -262,6 +273,7 @@ pub(super) fn convert_target(
         .max_owed_bytes(max_owed_bytes)
         .retain(retain)
         .signing(signing)
+        .oauth2(oauth2)
         .tls(tls)
         .proxy(proxy);
     if is_template {
@@ -288,59 +300,12 @@ pub(super) fn convert_target(
     builder.build().ok()
 }
 
+fn is_plain(url: &TargetUrl) -> bool {
+    url.as_uri().scheme() == Some(&http::uri::Scheme::HTTP)
+}
+
 fn non_zero(number: u64) -> Option<NonZeroUsize> {
     NonZeroUsize::new(usize::try_from(number).ok()?)
-}
-
-/// The text of the file at a place.
-pub(super) fn raw<'a>(span: &Span, context: &Context<'a>) -> &'a str {
-    context.text.get(span.clone()).unwrap_or_default()
-}
-
-/// Masks the user name and password of a URL, which end at the last `@`.
-pub(super) fn hide_userinfo(url: &Spanned<String>, context: &Context<'_>, reader: &mut Reader) {
-    let raw = raw(&url.span, context);
-    // With escapes in the text, its `@` cannot be located, and all of the text stays masked.
-    if !raw.contains('\\')
-        && let Some(end) = raw.rfind('@')
-    {
-        let start = raw.find("//").map_or(1, |at| at + 2).min(end);
-        reader.show_at(&url.span);
-        reader
-            .hidden
-            .push(url.span.start + start..url.span.start + end);
-    }
-}
-
-/// Masks the parts of the URL of this key that look like tokens.
-pub(super) fn hide_tokens(
-    url: &Spanned<String>,
-    key: &str,
-    context: &Context<'_>,
-    reader: &mut Reader,
-) {
-    let parts = secret_parts(&url.value);
-    if parts.is_empty() {
-        return;
-    }
-    let raw = raw(&url.span, context);
-    if raw.get(1..raw.len().saturating_sub(1)) == Some(url.value.as_str()) {
-        let start = url.span.start + 1;
-        let places = parts
-            .iter()
-            .map(|part| start + part.start..start + part.end);
-        reader.hidden.extend(places);
-    } else {
-        // With escapes in the text, the parts cannot be located.
-        reader.hidden.push(url.span.clone());
-    }
-    let secret = SecretFile {
-        span: url.span.clone(),
-        from: SecretFrom::Literal(url.value.clone()),
-    };
-    context
-        .surroundings
-        .warn_if_exposed(&format!("the token in `{key}`"), &secret, reader);
 }
 
 fn target_name(name: &Spanned<String>, reader: &mut Reader) -> Option<TargetName> {
