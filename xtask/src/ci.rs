@@ -2,7 +2,7 @@
 
 use crate::tools::{self, Outcome};
 use crate::workspace::{self, say};
-use crate::{api_fuzz, fuzz, guard, layers, sources};
+use crate::{api_fuzz, crates, fuzz, guard, layers, sources};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -51,6 +51,7 @@ const STEPS: &[Step] = &[
         cargo("build --examples --workspace --locked")
     }),
     ("documentation", documentation),
+    ("crates compile from their packages", crates::check),
     (
         "requests that a fuzzer makes of docs/openapi.yaml",
         api_fuzz::check,

@@ -1,11 +1,12 @@
-//! The project's own commands: `cargo xtask bench | ci | demo | fuzz | fuzz-api | gen-fixtures | guard | layers |
-//! measure | schedulers | torture`. Those that need much to compile are crates of their own under `tests`,
+//! The project's own commands: `cargo xtask bench | ci | crates | demo | fuzz | fuzz-api | gen-fixtures | guard |
+//! layers | measure | schedulers | torture`. Those that need much to compile are crates of their own under `tests`,
 //! which are built when they are called.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
 mod api_fuzz;
 mod ci;
+mod crates;
 mod demo;
 mod fuzz;
 mod gen_fixtures;
@@ -32,6 +33,8 @@ enum Command {
     #[command(disable_help_flag = true)]
     Bench(Passed),
     Ci(ci::CiArgs),
+    /// Package the crates as they are published, and compile each from its package
+    Crates,
     Demo(demo::DemoArgs),
     Fuzz(fuzz::FuzzArgs),
     /// Send a running webhookd requests that schemathesis makes of docs/openapi.yaml
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Bench(args) => workspace::run_package("bench", "release", Some("bench"), &args),
         Command::Ci(args) => ci::run(&args),
+        Command::Crates => crates::run(),
         Command::Demo(args) => demo::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::FuzzApi => api_fuzz::run(),

@@ -4,6 +4,20 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// How many events of a target share a request, and how long one waits for others.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use std::time::Duration;
+/// use webhook_config::{BatchPolicy, Format, Target, TargetUrl};
+///
+/// let [events, bytes] = [100, 1 << 20].map(|it| NonZeroUsize::new(it).unwrap());
+/// let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?)
+///     .format(Format::Ndjson)
+///     .batch(Some(BatchPolicy::new(events, bytes, Duration::from_millis(50))))
+///     .build()?;
+/// assert_eq!(target.batch().unwrap().max_events(), events);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchPolicy {
     max_events: NonZeroUsize,

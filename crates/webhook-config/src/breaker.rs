@@ -4,6 +4,15 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The bounds of a target's circuit breaker.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+/// use webhook_config::BreakerPolicy;
+///
+/// let policy = BreakerPolicy::new(Duration::from_secs(30), NonZeroU32::new(5).unwrap());
+/// assert_eq!(policy.max(), Duration::from_secs(30));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
     pub(crate) max: Duration,

@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// The new states that a target gets.
+///
+/// ```
+/// use webhook_config::StatusFilter;
+///
+/// let filter = StatusFilter::only(["LOST", "FAILED"]);
+/// assert!(filter.accepts(Some("LOST")));
+/// assert!(!filter.accepts(Some("RUNNING")));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StatusFilter {
@@ -40,6 +48,15 @@ impl StatusFilter {
 }
 
 /// The jobs whose events a target gets.
+///
+/// ```
+/// use webhook_config::JobFilter;
+///
+/// let filter = JobFilter::Matching(vec!["www-data/prod/*".parse()?]);
+/// assert!(filter.accepts(&["www-data", "prod", "hello"]));
+/// assert!(!filter.accepts(&["www-data", "devel", "hello"]));
+/// # Ok::<(), webhook_config::InvalidJobPattern>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobFilter {

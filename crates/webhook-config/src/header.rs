@@ -46,6 +46,15 @@ impl Header {
     ///
     /// # Errors
     /// When it cannot be sent; see [`InvalidHeader`].
+    ///
+    /// ```
+    /// use webhook_config::{Header, SecretSource};
+    ///
+    /// let header = Header::new("X-Team", "web", SecretSource::Literal)?;
+    /// assert_eq!(header.name(), "x-team");
+    /// assert!(Header::new("X Team", "web", SecretSource::Literal).is_err());
+    /// # Ok::<(), webhook_config::InvalidHeader>(())
+    /// ```
     pub fn new(name: &str, text: &str, source: SecretSource) -> Result<Self, InvalidHeader> {
         let header_name = check_name(name)?;
         if !netty::takes_value(text) {

@@ -96,6 +96,14 @@ impl Inputs {
 }
 
 /// The inputs whose events a target gets.
+///
+/// ```
+/// use webhook_config::InputFilter;
+///
+/// let filter = InputFilter::only(["nomad"]);
+/// assert!(filter.accepts("nomad"));
+/// assert!(!filter.accepts("slurm"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputFilter {

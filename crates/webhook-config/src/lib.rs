@@ -79,3 +79,7 @@ pub use stream::{Connection, Stream, StreamUrl};
 pub use target::{Target, TargetBuilder};
 pub use tls::{ClientIdentity, InvalidPem, Tls};
 pub use url::{InvalidUrl, TargetUrl};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

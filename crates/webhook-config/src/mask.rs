@@ -15,6 +15,16 @@ const SHORTEST_BEGINNING: usize = 8;
 
 /// The secrets that requests to a target carry: values of headers, parts of the URL, secrets of the
 /// template, the credentials for the proxy, and those for an access token.
+///
+/// ```
+/// use webhook_config::{SecretMask, Target, TargetUrl};
+///
+/// let url = TargetUrl::parse("http://localhost:5000/")?;
+/// let target = Target::builder(url).header("Authorization", "Bearer 0123456789").build()?;
+/// let shown = SecretMask::of(&target).apply("who sent 0123456789?").into_owned();
+/// assert!(!shown.contains("0123456789"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SecretMask(Vec<String>);
 

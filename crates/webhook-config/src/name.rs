@@ -5,6 +5,14 @@ use std::fmt;
 /// A target's name: 1 to 64 of `A-Z a-z 0-9 _ -`.
 ///
 /// The queue and the metrics identify the target by it, so a renamed target is a new one.
+///
+/// ```
+/// use webhook_config::TargetName;
+///
+/// assert_eq!(TargetName::new("audit")?.as_str(), "audit");
+/// assert!(TargetName::new("no spaces").is_err());
+/// # Ok::<(), webhook_config::InvalidName>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TargetName(String);
 

@@ -120,6 +120,15 @@ impl PostgresUrl {
     ///
     /// # Errors
     /// When it is neither, names no host, or has a parameter that is not supported.
+    ///
+    /// ```
+    /// use webhook_config::PostgresUrl;
+    ///
+    /// let url = PostgresUrl::parse("postgres://webhook:secret@db.example/events")?;
+    /// assert_eq!((url.host(), url.database()), ("db.example", Some("events")));
+    /// assert!(!format!("{url:?}").contains("secret"));
+    /// # Ok::<(), webhook_config::InvalidPostgresUrl>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidPostgresUrl> {
         let text = text.trim();
         let pairs = match text

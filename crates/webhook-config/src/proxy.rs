@@ -32,6 +32,14 @@ impl ProxyUrl {
     ///
     /// # Errors
     /// When it is not a URL, has another scheme than `http`, or has a path or query.
+    ///
+    /// ```
+    /// use webhook_config::ProxyUrl;
+    ///
+    /// let proxy = ProxyUrl::parse("http://proxy.example:3128")?;
+    /// assert_eq!(proxy.as_uri().port_u16(), Some(3128));
+    /// # Ok::<(), webhook_config::InvalidProxy>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidProxy> {
         let url = TargetUrl::parse(text)?;
         let uri = url.as_uri();

@@ -30,6 +30,15 @@ impl WhenFull {
 }
 
 /// The settings of the queue of undelivered events: where it is, and its bounds.
+///
+/// ```
+/// use webhook_config::{QueueSettings, WhenFull};
+///
+/// let settings = QueueSettings::new("/var/lib/webhookd/queue")
+///     .with_max_bytes(4 << 30)
+///     .with_when_full(WhenFull::Reject);
+/// assert_eq!(settings.max_bytes(), 4 << 30);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
     pub(crate) dir: PathBuf,

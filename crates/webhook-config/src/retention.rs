@@ -5,6 +5,14 @@ use std::time::Duration;
 
 /// How long, and how much of what was delivered to a target is kept, so that it can be sent again to a
 /// receiver that has lost it.
+///
+/// ```
+/// use std::time::Duration;
+/// use webhook_config::Retention;
+///
+/// let retention = Retention::new(Duration::from_secs(86_400), 1 << 30);
+/// assert_eq!(retention.max_bytes(), 1 << 30);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     max_age: Duration,

@@ -42,6 +42,17 @@ impl RetryPolicy {
     ///
     /// # Errors
     /// When they contradict each other; see [`InvalidRetry`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use webhook_config::{InvalidRetry, RetryPolicy};
+    ///
+    /// let [second, minute, day] = [1, 60, 86_400].map(Duration::from_secs);
+    /// let policy = RetryPolicy::new(second, minute, 2.0, day, None)?;
+    /// assert_eq!(policy.max_age(), day);
+    /// assert!(RetryPolicy::new(minute, second, 2.0, day, None).is_err());
+    /// # Ok::<(), InvalidRetry>(())
+    /// ```
     pub fn new(
         initial: Duration,
         max: Duration,

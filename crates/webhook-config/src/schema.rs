@@ -7,6 +7,11 @@ use serde_json::{Map, Value, json};
 
 /// The JSON Schema (draft 2020-12) of the file. Every file that
 /// [`Config::load`](crate::Config::load) accepts is valid under the schema, but not the reverse.
+///
+/// ```
+/// let schema = webhook_config::json_schema();
+/// assert!(schema["properties"]["targets"].is_object());
+/// ```
 #[must_use]
 pub fn json_schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();

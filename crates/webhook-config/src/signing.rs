@@ -6,6 +6,17 @@ use std::fmt;
 
 /// How a target's deliveries are signed: by Standard Webhooks 1.0, with one signature for each
 /// secret.
+///
+/// ```
+/// use webhook_config::{Signing, SigningSecret};
+///
+/// // The new one first: each delivery has a signature by either.
+/// let secrets = [b"a new secret of 24 bytes", b"the old one with as many"];
+/// let secrets = secrets.map(|it| SigningSecret::from_bytes(it.to_vec()));
+/// let signing = Signing::new(secrets.into_iter().collect::<Result<_, _>>()?)?;
+/// assert_eq!(signing.secrets().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signing {
     secrets: Vec<SigningSecret>,

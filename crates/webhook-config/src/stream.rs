@@ -118,6 +118,15 @@ impl StreamUrl {
     ///
     /// # Errors
     /// When it cannot be requested; see [`InvalidUrl`].
+    ///
+    /// ```
+    /// use webhook_config::StreamUrl;
+    ///
+    /// let url = StreamUrl::parse("http://nomad.example:4646/v1/event/stream?index={cursor}")?;
+    /// assert!(url.has_cursor());
+    /// assert!(url.at("54")?.to_string().ends_with("index=54"));
+    /// # Ok::<(), webhook_config::InvalidUrl>(())
+    /// ```
     pub fn parse(text: &str) -> Result<StreamUrl, InvalidUrl> {
         let url = StreamUrl {
             template: text.to_owned(),

@@ -27,6 +27,26 @@ const SHOWN_AT_ONCE: usize = 1_000;
 ///
 /// Methods that use the queue block the calling thread while they do. Deliveries and submissions
 /// go on meanwhile.
+///
+/// ```no_run
+/// # use webhook_config::{Config, Target, TargetUrl};
+/// # use webhook_dispatch::Dispatcher;
+/// # let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?).build()?;
+/// # let dispatcher = Dispatcher::builder(Config::builder().target(target).build()?).start()?;
+/// use std::ops::ControlFlow;
+/// use std::time::Duration;
+///
+/// let control = dispatcher.control();
+/// control.pause("default")?;
+/// let mut dead = Vec::new();
+/// control.dead_letters(Some("default"), None, &mut |letter| {
+///     dead.push(letter.owed.entry);
+///     ControlFlow::Continue(())
+/// })?;
+/// println!("{} dead letters are pending again", control.replay("default", &dead)?);
+/// control.resume("default")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Control {
     supervisor: Arc<Supervisor>,
@@ -94,6 +114,18 @@ impl Control {
     ///
     /// # Errors
     /// [`ReloadError`] says why. Nothing was changed.
+    ///
+    /// ```no_run
+    /// # use webhook_config::{Config, Target, TargetUrl};
+    /// # use webhook_dispatch::Dispatcher;
+    /// # let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?).build()?;
+    /// # let dispatcher = Dispatcher::builder(Config::builder().target(target).build()?).start()?;
+    /// let url = TargetUrl::parse("http://localhost:6000/")?;
+    /// let config = Config::builder().target(Target::builder(url).build()?).build()?;
+    /// let reloaded = dispatcher.control().reload(config)?;
+    /// assert!(reloaded.kept.is_empty(), "settings of the queue need a restart");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
         self.supervisor.reload(config)
     }

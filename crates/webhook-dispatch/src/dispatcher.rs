@@ -28,6 +28,25 @@ pub struct Dispatcher {
 
 /// Configures and starts a [`Dispatcher`]. Its queue, transport, clock, retry schedule and observer
 /// can be replaced.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use webhook_config::{Config, Target, TargetUrl};
+/// use webhook_dispatch::{ChannelObserver, Dispatcher};
+/// use webhook_queue::MemoryQueue;
+///
+/// let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?).build()?;
+/// let (observer, incidents) = ChannelObserver::new(1024, |incident| Some(incident.to_string()));
+/// let dispatcher = Dispatcher::builder(Config::builder().target(target).build()?)
+///     .queue(Arc::new(MemoryQueue::new(1 << 20))) // instead of one on the disk
+///     .observer(Arc::new(observer))
+///     .start()?;
+/// let report = dispatcher.shutdown(Duration::from_secs(1));
+/// assert!(report.drained);
+/// assert_eq!(incidents.iter().count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct DispatcherBuilder {
     config: Config,
@@ -148,6 +167,20 @@ impl Dispatcher {
     /// Refuses new events, waits up to `grace` for pending ones, then aborts the attempts under way
     /// and joins every thread. What reliable targets are owed stays in the queue. If that is shared,
     /// only attempts under way are waited for, and the other processes deliver the rest.
+    ///
+    /// ```no_run
+    /// # use webhook_config::{Config, Target, TargetUrl};
+    /// # use webhook_dispatch::Dispatcher;
+    /// # let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?).build()?;
+    /// # let dispatcher = Dispatcher::builder(Config::builder().target(target).build()?).start()?;
+    /// use std::time::Duration;
+    ///
+    /// let report = dispatcher.shutdown(Duration::from_secs(10));
+    /// if !report.drained {
+    ///     println!("{} events are in the queue, for the next start", report.stats.targets[0].pending);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shutdown(self, grace: Duration) -> ShutdownReport {
         let shared = &self.router.shared;
         shared.close();

@@ -151,3 +151,7 @@ pub use webhook_queue::{
     Queue, QueueError, Sequence, SharedStatistics, Standbys, Statistics, TargetStatistics,
     Verification, WorkerStatistics, WriterStatistics,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

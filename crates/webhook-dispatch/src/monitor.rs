@@ -13,6 +13,22 @@ use webhook_queue::{QueueError, Statistics, WriterStatistics};
 
 /// Reads a dispatcher's statistics. Clones share one dispatcher. A monitor may outlive it, and the
 /// queue stays open as long.
+///
+/// ```no_run
+/// # use webhook_config::{Config, Target, TargetUrl};
+/// # use webhook_dispatch::Dispatcher;
+/// # let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?).build()?;
+/// # let dispatcher = Dispatcher::builder(Config::builder().target(target).build()?).start()?;
+/// use webhook_dispatch::AttemptFilter;
+///
+/// let monitor = dispatcher.monitor();
+/// for target in monitor.stats()?.targets {
+///     println!("{}: {} delivered, {} pending", target.name, target.delivered, target.pending);
+/// }
+/// let last = monitor.attempts("default", &AttemptFilter::default(), 10);
+/// println!("{} attempts", last.map_or(0, |page| page.attempts.len()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Monitor {
     router: Arc<Router>,

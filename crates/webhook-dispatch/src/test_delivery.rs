@@ -100,6 +100,19 @@ pub struct TestRequest {
 ///
 /// # Errors
 /// The target's settings cannot be used for the event, or there is no randomness.
+///
+/// ```
+/// use webhook_config::{Config, Target, TargetUrl};
+/// use webhook_dispatch::{Submission, dry_run, test_request};
+///
+/// let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?).build()?;
+/// let config = Config::builder().target(target).build()?;
+/// let event = br#"{"task":{"assignedTask":{"taskId":"hello-0"},"status":"LOST"}}"#;
+/// let read = dry_run(&config, &Submission::new(&event[..]))?.event.expect("it is not ignored");
+/// let request = test_request(&config.targets()[0], &read)?;
+/// assert!(request.headers.contains_key("webhook-id"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn test_request(
     target: &Target,
     event: &ParsedEvent,

@@ -51,3 +51,7 @@ pub use template::{
     CloudEventTemplate, RenderError, SecretOrigin, SecretReference, Template, TemplateFields,
     percent_encode,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -53,3 +53,7 @@ pub use release::{Layout, Release};
 pub use status::ScheduleStatus;
 pub use status_name::StatusName;
 pub use task::*;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

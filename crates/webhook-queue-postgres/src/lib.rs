@@ -39,3 +39,7 @@ mod worker;
 pub use queue::PostgresQueue;
 pub use schema::{SCHEMA_VERSION, schema_sql};
 pub use settings::{Role, Settings, SslMode};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -73,6 +73,17 @@ pub(crate) fn body_hash(secret: &[u8; 16], body: &[u8]) -> u64 {
 
 /// The idempotency keys of the latest events, about 100 bytes each. They are lost when the process
 /// ends.
+///
+/// ```
+/// use webhook_queue::{DuplicateWindow, EventId, RecentKeys};
+///
+/// let mut keys = RecentKeys::new(DuplicateWindow::DEFAULT);
+/// let (id, now) = (EventId([7; 16]), 1_464_992_060_258);
+/// assert_eq!(keys.find(b"order-17", now), None);
+/// keys.learn(b"order-17", b"{}", id, now);
+/// assert_eq!(keys.find(b"order-17", now + 1_000), Some(id));
+/// assert!(!keys.is_repetition(b"order-17", b"another body"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct RecentKeys {
     window: DuplicateWindow,

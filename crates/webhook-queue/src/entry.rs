@@ -34,6 +34,38 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event without attributes, idempotency key and state, accepted at this time in epoch
+    /// milliseconds.
+    ///
+    /// ```
+    /// use webhook_queue::{Event, EventId};
+    ///
+    /// let event = Event {
+    ///     idempotency_key: Some(b"order-17"[..].into()),
+    ///     ..Event::new(EventId([7; 16]), &b"hello-0"[..], &b"{}"[..], 1_464_992_060_258, ["audit"])
+    /// };
+    /// assert_eq!(*event.targets, ["audit".into()]);
+    /// ```
+    #[must_use]
+    pub fn new(
+        id: EventId,
+        key: impl Into<Arc<[u8]>>,
+        body: impl Into<Arc<[u8]>>,
+        accepted_at: u64,
+        targets: impl IntoIterator<Item: Into<Arc<str>>>,
+    ) -> Event {
+        Event {
+            id,
+            key: key.into(),
+            body: body.into(),
+            attributes: Arc::default(),
+            accepted_at,
+            targets: targets.into_iter().map(Into::into).collect(),
+            idempotency_key: None,
+            last_state: None,
+        }
+    }
+
     /// The event as it is stored after the state before it, if that makes a difference.
     #[must_use]
     pub fn after(&self, previous: Option<&[u8]>) -> Option<Event> {

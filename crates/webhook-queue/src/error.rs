@@ -238,6 +238,13 @@ impl QueueError {
 
     /// Whether the same call may succeed later on the same open queue, once there is room or the
     /// other program is gone. False if the queue has to be reopened or its directory repaired.
+    ///
+    /// ```
+    /// use webhook_queue::QueueError;
+    ///
+    /// assert!(QueueError::Full { used: 2, max: 1 }.is_retryable());
+    /// assert!(!QueueError::TooLarge { size: 2, max: 1 }.is_retryable());
+    /// ```
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(

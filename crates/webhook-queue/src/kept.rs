@@ -12,6 +12,13 @@ const SUFFIX: &str = "/delivered";
 /// ([`Settled::Kept`](crate::Settled::Kept)). [`dead_letters`](crate::Queue::dead_letters),
 /// [`replay`](crate::Queue::replay) and [`drop_dead`](crate::Queue::drop_dead) take it instead of
 /// the target's name.
+///
+/// ```
+/// use webhook_queue::{kept_name, target_of_kept};
+///
+/// assert_eq!(target_of_kept(&kept_name("audit")), Some("audit"));
+/// assert_eq!(target_of_kept("audit"), None);
+/// ```
 #[must_use]
 pub fn kept_name(target: &str) -> String {
     [target, SUFFIX].concat()

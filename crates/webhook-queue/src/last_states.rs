@@ -6,6 +6,14 @@ use std::sync::Arc;
 use crate::duplicates::{fingerprint, random_secret};
 
 /// The last states of keys, some 200 bytes each. They are lost when the process ends.
+///
+/// ```
+/// use webhook_queue::LastStates;
+///
+/// let mut states = LastStates::new(1_000);
+/// states.set(b"hello-0", b"RUNNING"[..].into());
+/// assert_eq!(states.get(b"hello-0").as_deref(), Some(&b"RUNNING"[..]));
+/// ```
 #[derive(Clone, Debug)]
 pub struct LastStates {
     max: u64,

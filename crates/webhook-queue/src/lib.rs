@@ -41,3 +41,7 @@ pub use queue::{Queue, Statistics, TargetStatistics, Verify};
 pub use quotas::{DeadLetterLimits, Quotas};
 pub use shared_statistics::{SharedStatistics, Standbys, WorkerStatistics};
 pub use verification::{CorruptEntry, Verification};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -65,6 +65,15 @@ enum Standing {
 impl MemoryQueue {
     /// An empty queue that holds about `max_bytes` of keys, bodies, attributes and notes, and knows
     /// idempotency keys as long as [`DuplicateWindow::DEFAULT`] says.
+    ///
+    /// ```
+    /// use webhook_queue::{Event, EventId, MemoryQueue, Queue, QueueError};
+    ///
+    /// let queue = MemoryQueue::new(1_000);
+    /// let large = Event::new(EventId([7; 16]), &b"hello-0"[..], vec![b' '; 2_000], 0, ["audit"]);
+    /// let refused = queue.commit(&[large], &[]).unwrap_err();
+    /// assert!(matches!(refused, QueueError::TooLarge { .. }), "{refused}");
+    /// ```
     #[must_use]
     pub fn new(max_bytes: u64) -> MemoryQueue {
         MemoryQueue::with_window(max_bytes, DuplicateWindow::DEFAULT)

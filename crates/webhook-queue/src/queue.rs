@@ -62,6 +62,32 @@ pub struct Statistics {
 ///
 /// All times are of this process's clock. A shared queue keeps those of its storage, and converts
 /// them.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use webhook_queue::{Event, EventId, MemoryQueue, Queue, Settled, Settlement, SlotGuard};
+///
+/// let queue = MemoryQueue::new(1 << 20);
+/// let event = Event::new(EventId([7; 16]), &b"hello-0"[..], &b"{}"[..], 1_464_992_060_258, ["audit"]);
+/// queue.commit(&[event], &[])?;
+///
+/// let mut owed = Vec::new();
+/// queue.owed("audit", None, &mut |it| {
+///     owed.push((it.entry, it.body.to_vec()));
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(owed[0].1, b"{}");
+///
+/// let delivered = Settlement {
+///     target: "audit".into(),
+///     entry: owed[0].0,
+///     outcome: Settled::Delivered,
+///     guard: SlotGuard::SOLE, // the queue is not shared
+/// };
+/// queue.commit(&[], &[delivered])?;
+/// assert_eq!(queue.statistics()?.targets[0].pending, 0);
+/// # Ok::<(), webhook_queue::QueueError>(())
+/// ```
 pub trait Queue: Send + Sync + 'static {
     /// Stores `appends` and applies `settlements`, all or nothing. Returns the result of each of
     /// them, in order, once the change is durable: once it survives a crash and a power loss. A

@@ -6,6 +6,18 @@ use std::time::Duration;
 
 /// What each target may use of a queue, so that a target that accepts nothing does not fill it for
 /// the others.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use webhook_queue::{MemoryQueue, Queue, Quotas};
+///
+/// let quotas = Quotas {
+///     owed: BTreeMap::from([("audit".into(), Some(1 << 20)), ("pager".into(), None)]),
+///     ..Quotas::default()
+/// };
+/// assert_eq!(quotas.max_owed("audit", 1 << 30), 1 << 20);
+/// MemoryQueue::new(1 << 30).set_quotas(quotas);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

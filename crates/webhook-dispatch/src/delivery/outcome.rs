@@ -21,6 +21,16 @@ pub enum Verdict {
 }
 
 /// Classifies the result of an attempt.
+///
+/// ```
+/// use webhook_dispatch::{Outcome, TransportError, TransportErrorKind, Verdict, classify};
+///
+/// let refused = TransportError {
+///     kind: TransportErrorKind::Connect,
+///     message: "connection refused".to_owned(),
+/// };
+/// assert_eq!(classify(&Err(refused)).1, Verdict::Failed);
+/// ```
 #[must_use]
 pub fn classify(result: &Result<Answer, TransportError>) -> (Outcome, Verdict) {
     match result {

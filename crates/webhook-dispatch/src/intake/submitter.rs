@@ -71,6 +71,21 @@ impl Submitter {
     /// # Errors
     /// The event was not accepted, and the submission is given back; [`Refusal`] says why, and whether to submit
     /// it again.
+    ///
+    /// ```no_run
+    /// # use webhook_config::{Config, Target, TargetUrl};
+    /// # use webhook_dispatch::Dispatcher;
+    /// # let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?).build()?;
+    /// # let dispatcher = Dispatcher::builder(Config::builder().target(target).build()?).start()?;
+    /// # let submitter = dispatcher.submitter();
+    /// let event = br#"{"task":{"assignedTask":{"taskId":"hello-0"},"status":"LOST"}}"#;
+    /// match submitter.try_submit(&event[..]) {
+    ///     Ok(id) => println!("{id} is being stored"),
+    ///     Err(error) if error.refusal.may_retry() => { /* later: *error.submission */ }
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_submit(&self, event: impl Into<Submission>) -> Result<EventId, SubmitError> {
         let observer = Arc::clone(&self.router.shared.observer);
         self.submit_with(event.into(), None, move |result| {
@@ -92,6 +107,20 @@ impl Submitter {
     ///
     /// # Errors
     /// The event was not handed over, and the submission is given back; `completion` is not called.
+    ///
+    /// ```no_run
+    /// # use webhook_config::{Config, Target, TargetUrl};
+    /// # use webhook_dispatch::Dispatcher;
+    /// # let target = Target::builder(TargetUrl::parse("http://localhost:5000/")?).build()?;
+    /// # let dispatcher = Dispatcher::builder(Config::builder().target(target).build()?).start()?;
+    /// # let submitter = dispatcher.submitter();
+    /// let event = br#"{"task":{"assignedTask":{"taskId":"hello-0"},"status":"LOST"}}"#;
+    /// submitter.submit_with(&event[..], None, |result| match result {
+    ///     Ok(receipt) => println!("{} is stored for {} targets", receipt.id, receipt.reliable),
+    ///     Err(refusal) => println!("it was refused: {refusal}"),
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn submit_with(
         &self,
         event: impl Into<Submission>,

@@ -217,6 +217,19 @@ pub(crate) fn shown_task(queue_key: &[u8]) -> String {
 /// Receives incidents. It is called on the dispatcher's own threads, so it must not block: a write to
 /// a pipe that is not read would stop deliveries. [`ChannelObserver`](crate::ChannelObserver) hands
 /// incidents to a thread of the program's own.
+///
+/// ```
+/// use webhook_dispatch::{Incident, Observer};
+///
+/// struct Stderr;
+///
+/// impl Observer for Stderr {
+///     fn incident(&self, incident: &Incident<'_>) {
+///         // Only for a program whose standard error is never blocked.
+///         eprintln!("{incident}");
+///     }
+/// }
+/// ```
 pub trait Observer: Send + Sync {
     /// Receives one incident. A panic is caught and ignored.
     fn incident(&self, incident: &Incident<'_>);

@@ -7,6 +7,28 @@ use std::time::{Duration, SystemTime};
 use webhook_config::{BreakerPolicy, RetryPolicy};
 
 /// A retry schedule. Implement it to replace [`FullJitter`].
+///
+/// ```
+/// use std::time::Duration;
+/// use webhook_config::{BreakerPolicy, RetryPolicy};
+/// use webhook_dispatch::retry::{Next, Retry};
+///
+/// /// Three attempts, a second apart.
+/// struct Thrice;
+///
+/// impl Retry for Thrice {
+///     fn next(&self, _: &RetryPolicy, attempts: u32, _: Duration, _: Option<Duration>) -> Next {
+///         match attempts {
+///             0..3 => Next::After(Duration::from_secs(1)),
+///             _ => Next::AttemptsExhausted,
+///         }
+///     }
+///
+///     fn breaker(&self, _: &RetryPolicy, breaker: &BreakerPolicy, _: u32) -> Duration {
+///         breaker.max()
+///     }
+/// }
+/// ```
 pub trait Retry: Send + Sync {
     /// What follows the `attempts`-th failed attempt (from 1) of an event of this `age`, if the
     /// receiver asked for `retry_after`.

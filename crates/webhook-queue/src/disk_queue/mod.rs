@@ -112,6 +112,21 @@ impl DiskQueue {
     /// [`UnknownVersion`](QueueError::UnknownVersion), [`Locked`](QueueError::Locked) (by another
     /// process or by this one), [`Corrupt`](QueueError::Corrupt) or [`Io`](QueueError::Io). The
     /// directory is unchanged, except that a queue whose creation was cut short is removed.
+    ///
+    /// ```
+    /// use webhook_queue::{DiskQueue, Event, EventId, Options, Queue};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let options = Options::with_max_bytes(1 << 30);
+    /// let queue = DiskQueue::open(dir.path(), &options)?;
+    /// let event = Event::new(EventId([7; 16]), &b"hello-0"[..], &b"{}"[..], 1_464_992_060_258, ["audit"]);
+    /// queue.commit(&[event], &[])?;
+    /// drop(queue); // as a crash would
+    ///
+    /// let queue = DiskQueue::open(dir.path(), &options)?;
+    /// assert_eq!(queue.statistics()?.targets[0].pending, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(dir: impl AsRef<Path>, options: &Options) -> Result<DiskQueue, QueueError> {
         Self::open_directory(Directory::open(dir.as_ref(), true)?, options)
     }

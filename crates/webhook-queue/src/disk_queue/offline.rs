@@ -31,6 +31,16 @@ pub struct Compaction {
 /// Those of [`DiskQueue::open_existing`](crate::DiskQueue::open_existing), and
 /// [`NoSpace`](QueueError::NoSpace). The queue is unchanged. A queue that was found damaged, but can be
 /// read, is rewritten.
+///
+/// ```
+/// use webhook_queue::{DiskQueue, Options, compact};
+///
+/// let dir = tempfile::tempdir()?;
+/// drop(DiskQueue::open(dir.path(), &Options::default())?);
+/// let compaction = compact(dir.path())?;
+/// println!("{} bytes before, {} now", compaction.before, compaction.after);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
     let mut directory = Directory::open(dir.as_ref(), false)?;
     let data = directory.path().join(DATA);
@@ -72,6 +82,15 @@ pub fn compact(dir: impl AsRef<Path>) -> Result<Compaction, QueueError> {
 /// Those of [`DiskQueue::open_existing`](crate::DiskQueue::open_existing), and
 /// [`Storage`](QueueError::Storage) if it cannot be read to its end. A damaged record is not an
 /// error: the result lists it.
+///
+/// ```
+/// use webhook_queue::{DiskQueue, Options, verify};
+///
+/// let dir = tempfile::tempdir()?;
+/// drop(DiskQueue::open(dir.path(), &Options::default())?);
+/// assert!(verify(dir.path())?.corrupt.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, QueueError> {
     verify_to(dir.as_ref(), Depth::Events)
 }

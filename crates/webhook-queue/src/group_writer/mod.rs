@@ -35,6 +35,27 @@ pub use self::statistics::{Distribution, WriterStatistics};
 /// [`QueueError`](crate::QueueError).
 ///
 /// Dropping it tells the thread to write what waits and end, and does not wait for it.
+///
+/// ```
+/// use std::sync::{Arc, mpsc};
+/// use std::time::{Duration, Instant};
+/// use webhook_queue::{Event, EventId, GroupWriter, Limits, MemoryQueue};
+///
+/// let queue = Arc::new(MemoryQueue::new(1 << 20));
+/// let (stored, results) = mpsc::channel();
+/// let writer = GroupWriter::start(queue, Limits::default(), move |committed| {
+///     for appended in committed.appended {
+///         // The ticket that came with the event tells whose it is.
+///         stored.send((appended.ticket, appended.result.is_ok())).unwrap();
+///     }
+/// })?;
+/// let event = Event::new(EventId([7; 16]), &b"hello-0"[..], &b"{}"[..], 1_464_992_060_258, ["audit"]);
+/// let deadline = Instant::now() + Duration::from_secs(1);
+/// writer.append(event, "the first", Some(deadline)).unwrap();
+/// assert_eq!(results.recv()?, ("the first", true));
+/// assert!(writer.shutdown().is_ok(), "every settlement is written");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct GroupWriter<T> {
     write_queue: Arc<WriteQueue<T>>,
     /// Taken by `shutdown` alone.

@@ -25,10 +25,7 @@ const FILES: [(&str, &str); 33] = files! {
 };
 
 /// The runbook of the alerts.
-const RUNBOOK: (&str, &str) = (
-    "operations.md",
-    include_str!("../../../../docs/operations.md"),
-);
+const RUNBOOK: (&str, &str) = ("operations.md", include_str!("../../docs/operations.md"));
 
 /// Where the files are served.
 const PREFIX: &str = "/page/";

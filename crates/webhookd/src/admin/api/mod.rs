@@ -21,7 +21,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 
 /// The description of the API, which is tested against it.
-pub(super) const OPENAPI: &str = include_str!("../../../../../docs/openapi.yaml");
+pub(super) const OPENAPI: &str = include_str!("../../../docs/openapi.yaml");
 
 /// Adds all routes of the API.
 pub(super) fn add(routes: Routes) -> Routes {
