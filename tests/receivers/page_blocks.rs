@@ -105,3 +105,17 @@ fn the_steps_of_the_page_deliver_an_event_to_the_receiver() {
     ];
     assert_eq!(stored.lines().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn webhookd_prints_the_schema_of_the_payload() {
+    let ended = Launch::new()
+        .args(["schema", "payload"])
+        .run("")
+        .expect_code(0);
+    let printed: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let file = source(&repository("docs/payload.schema.json"));
+    assert_eq!(
+        printed,
+        serde_json::from_str::<serde_json::Value>(&file).unwrap()
+    );
+}

@@ -12,11 +12,13 @@ use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
 use crate::json::write::{Fault, Writer};
 use crate::old_state::{OldState, OldStateInLayout};
+use crate::payload_schema;
 use crate::release::Span;
 use crate::{
     EventHeader, IdentityHashes, Jvm, Layout, Release, ScheduleStatus, ScheduledTask, StatusName,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::fmt;
 use std::io;
@@ -234,6 +236,21 @@ impl TaskStateChange {
             layout: Layout::AsRead,
             unknown,
         })
+    }
+
+    /// The JSON Schema (draft 2020-12) of a payload of any release.
+    ///
+    /// Every payload that [`read`](TaskStateChange::read) accepts is valid by it. The reverse does not
+    /// hold: a schema cannot see a member that occurs twice, for example.
+    ///
+    /// ```
+    /// let schema = webhook_model::TaskStateChange::json_schema();
+    /// let task = &schema["$defs"]["ScheduledTask"]["properties"];
+    /// assert_eq!(task["failureCount"]["type"], serde_json::json!(["integer", "null"]));
+    /// ```
+    #[must_use]
+    pub fn json_schema() -> Value {
+        payload_schema::payload()
     }
 
     /// The JSON of the payload, as Aurora posts it.

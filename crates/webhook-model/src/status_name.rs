@@ -6,8 +6,10 @@ use crate::hash::identity::Constant;
 use crate::hash::{Asking, JavaHash, Unhashable};
 use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
+use crate::json_schema::{self, Definitions};
 use crate::release::Layout;
 use serde::Serializer;
+use serde_json::Value;
 use std::borrow::Cow;
 
 /// The state in a payload: a known state, or the name of one from a newer scheduler.
@@ -83,6 +85,10 @@ impl FieldValue for StatusName<'static> {
 
     fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        json_schema::name(ScheduleStatus::ALL.iter().map(|status| status.name()))
     }
 
     crate::field::value::same_by_eq!();

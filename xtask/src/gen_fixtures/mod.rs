@@ -17,8 +17,9 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use webhook_model::TaskStateChange;
 
-/// Write tests/fixtures and docs/vectors.json, or a stream of events of any length
+/// Write tests/fixtures, docs/vectors.json and docs/payload.schema.json, or a stream of events of any length
 #[derive(Debug, clap::Args)]
 pub(crate) struct GenFixturesArgs {
     /// Change nothing; fail if a file is missing, different or unexpected
@@ -91,10 +92,11 @@ fn fixtures() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
 
 /// Files among others that are not generated: their paths in the repository and their bytes.
 fn documents() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    Ok(BTreeMap::from([(
-        "docs/vectors.json".into(),
-        vectors::vectors()?,
-    )]))
+    let schema = serde_json::to_string_pretty(&TaskStateChange::json_schema())? + "\n";
+    Ok(BTreeMap::from([
+        ("docs/vectors.json".into(), vectors::vectors()?),
+        ("docs/payload.schema.json".into(), schema.into_bytes()),
+    ]))
 }
 
 fn write(root: &Path) -> Result<()> {
@@ -153,9 +155,9 @@ fn faults(directory: &Path, wanted: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Vec<S
     Ok(faults)
 }
 
-/// Folders of what is not generated: samples of schedulers, and schemas of the services that
-/// templates are for.
-const RECORDED: [&str; 2] = ["schedulers", "templates"];
+/// Folders of what is not generated: what a fuzzer found, samples of schedulers, and schemas of the
+/// services that templates are for.
+const RECORDED: [&str; 3] = ["fuzz", "schedulers", "templates"];
 
 /// The generated files under `directory`, by their paths in it. None if it does not exist.
 fn present(directory: &Path) -> Result<Vec<PathBuf>> {

@@ -10,15 +10,15 @@
 /// `map(value)` (which may not).
 macro_rules! structure {
     (
-        $(#[$doc:meta])*
+        $(#[doc = $doc:literal])*
         $Struct:ident {
             $(
-                $(#[$field_doc:meta])*
+                $(#[doc = $field_doc:literal])*
                 $kind:ident $(($Inner:ty))? $field:ident, $setter:ident, $wire:literal, $span:expr;
             )*
         }
     ) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, Default)]
         pub struct $Struct {
             cached_hash_code: $crate::hash::cached::CachedHash,
@@ -29,7 +29,7 @@ macro_rules! structure {
         impl $Struct {
             $(
                 $crate::field::accessors::accessors! {
-                    [$(#[$field_doc])*] $kind $(($Inner))? $field $setter $wire
+                    [$(#[doc = $field_doc])*] $kind $(($Inner))? $field $setter $wire
                 }
             )*
 
@@ -178,6 +178,20 @@ macro_rules! structure {
                     self.unknown.write(place, &mut map)?;
                 )*
                 map.end()
+            }
+
+            fn schema(definitions: &mut $crate::json_schema::Definitions) -> serde_json::Value {
+                definitions.reference(stringify!($Struct), |definitions| {
+                    let _ = &definitions;
+                    #[allow(unused_mut, reason = "a struct without fields adds nothing")]
+                    let mut members = $crate::json_schema::Members::new();
+                    $(
+                        let schema = <$crate::field::accessors::kind!($kind $(($Inner))?) as
+                            $crate::field::FieldValue>::schema(definitions);
+                        members.add($wire, concat!($($field_doc, "\n",)*), schema);
+                    )*
+                    members.of_struct(concat!($($doc, "\n",)*))
+                })
             }
 
             $crate::field::value::same_by_eq!();

@@ -9,8 +9,10 @@ use crate::hash::visit::{Hashed, Site, Visitor};
 use crate::hash::{Asking, Fold, JavaHash, Jvm, Unhashable};
 use crate::json::error::{ReadError, ReadErrorKind};
 use crate::json::scan::Scanner;
+use crate::json_schema::Definitions;
 use crate::release::{Layout, Release};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
@@ -246,6 +248,10 @@ impl<T: Variant> FieldValue for Union<T> {
         map.serialize_entry("value", &ValueInLayout(&self.variant, layout))?;
         self.unknown.write(2, &mut map)?;
         map.end()
+    }
+
+    fn schema(definitions: &mut Definitions) -> Value {
+        T::schema(definitions)
     }
 
     crate::field::value::same_by_eq!();

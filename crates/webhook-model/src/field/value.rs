@@ -7,8 +7,10 @@ use crate::hash::visit::{Site, Visitor};
 use crate::hash::{Asking, JavaHash, Unhashable};
 use crate::json::error::{ReadError, ReadErrorKind};
 use crate::json::scan::Scanner;
+use crate::json_schema::{self, Definitions};
 use crate::release::{Layout, Release};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Value, json};
 use std::hash::{Hash, Hasher};
 
 /// The value of a field.
@@ -23,6 +25,9 @@ pub(crate) trait FieldValue: JavaHash + Sized {
     fn read(scanner: &mut Scanner<'_>) -> Result<Self, ReadError>;
 
     fn write<S: Serializer>(&self, layout: Layout, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// The JSON Schema of what [`read`](Self::read) reads.
+    fn schema(definitions: &mut Definitions) -> Value;
 
     /// Equality as in Java's `equals`.
     fn same(&self, other: &Self) -> bool;
@@ -111,6 +116,10 @@ macro_rules! integer_field {
                 serializer.$serialize(*self)
             }
 
+            fn schema(_: &mut Definitions) -> Value {
+                json_schema::integer::<$Integer>()
+            }
+
             same_by_eq!();
         }
     };
@@ -130,6 +139,10 @@ impl FieldValue for bool {
 
     fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bool(*self)
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        json!({ "type": "boolean" })
     }
 
     same_by_eq!();
@@ -163,6 +176,10 @@ impl FieldValue for f64 {
         serializer.serialize_f64(*self)
     }
 
+    fn schema(_: &mut Definitions) -> Value {
+        json!({ "type": "number" })
+    }
+
     fn same(&self, other: &Self) -> bool {
         java_bits(*self) == java_bits(*other)
     }
@@ -183,6 +200,10 @@ impl FieldValue for String {
 
     fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self)
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        json!({ "type": "string" })
     }
 
     same_by_eq!();
@@ -234,6 +255,10 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Vec<T> {
         write_elements(self, layout, serializer)
     }
 
+    fn schema(definitions: &mut Definitions) -> Value {
+        json!({ "type": "array", "items": T::schema(definitions) })
+    }
+
     same_by_eq!();
 
     fn restrict(&mut self, release: Release) {
@@ -270,6 +295,10 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Set<T> {
 
     fn write<S: Serializer>(&self, layout: Layout, serializer: S) -> Result<S::Ok, S::Error> {
         write_elements(self, layout, serializer)
+    }
+
+    fn schema(definitions: &mut Definitions) -> Value {
+        json!({ "type": "array", "items": T::schema(definitions), "uniqueItems": true })
     }
 
     same_by_eq!();
@@ -315,6 +344,10 @@ impl<T: FieldValue + Eq + Hash> FieldValue for Map<T> {
             map.serialize_entry(key, &InLayout(value, layout))?;
         }
         map.end()
+    }
+
+    fn schema(definitions: &mut Definitions) -> Value {
+        json!({ "type": "object", "additionalProperties": T::schema(definitions) })
     }
 
     same_by_eq!();

@@ -6,8 +6,10 @@ use crate::hash::visit::{Site, Visitor};
 use crate::hash::{Asking, JavaHash, Unhashable};
 use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
+use crate::json_schema::Definitions;
 use crate::release::{Layout, Release};
 use serde::ser::{Serialize, Serializer};
+use serde_json::Value;
 use std::fmt;
 use std::hash::Hash;
 
@@ -49,6 +51,9 @@ pub(crate) trait Variant: Clone + fmt::Debug + Eq + Hash + Sized {
 
     fn write_value<S: Serializer>(&self, layout: Layout, serializer: S) -> Result<S::Ok, S::Error>;
 
+    /// The schema of the union.
+    fn schema(definitions: &mut Definitions) -> Value;
+
     fn value_hash(&self, asking: &Asking<'_>) -> Result<i32, Unhashable>;
 
     fn restrict_value(&mut self, release: Release);
@@ -81,16 +86,16 @@ pub(crate) fn unknown_hash(
 /// Declares the variants of a union: `Variant(type) "TAG";`.
 macro_rules! union {
     (
-        $(#[$doc:meta])*
+        $(#[doc = $doc:literal])*
         $Union:ident {
-            $($(#[$arm_doc:meta])* $Arm:ident($Value:ty) $tag:literal;)*
+            $($(#[doc = $arm_doc:literal])* $Arm:ident($Value:ty) $tag:literal;)*
         }
     ) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         #[derive(Clone, Debug)]
         #[non_exhaustive]
         pub enum $Union {
-            $($(#[$arm_doc])* $Arm($Value),)*
+            $($(#[doc = $arm_doc])* $Arm($Value),)*
             /// A value with an unknown tag.
             Unknown($crate::UnknownVariant),
         }
@@ -180,6 +185,17 @@ macro_rules! union {
                         $crate::field::variant::write_unknown(variant, serializer)
                     }
                 }
+            }
+
+            fn schema(definitions: &mut $crate::json_schema::Definitions) -> serde_json::Value {
+                definitions.reference(stringify!($Union), |definitions| {
+                    let variants = vec![$((
+                        $tag,
+                        concat!($($arm_doc, "\n",)*),
+                        <$Value as $crate::field::FieldValue>::schema(definitions),
+                    )),*];
+                    $crate::json_schema::union(concat!($($doc, "\n",)*), variants)
+                })
             }
 
             fn value_hash(

@@ -8,8 +8,10 @@ use crate::hash::identity::Constant;
 use crate::hash::{Asking, JavaHash, Unhashable};
 use crate::json::error::ReadError;
 use crate::json::scan::Scanner;
+use crate::json_schema::{self, Definitions};
 use crate::release::{Layout, Release, Span};
 use serde::Serializer;
+use serde_json::Value;
 
 union! {
     /// The container that a task runs in.
@@ -141,6 +143,10 @@ impl FieldValue for Mode {
 
     fn write<S: Serializer>(&self, _: Layout, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        json_schema::name(["RW", "RO"].into_iter())
     }
 
     crate::field::value::same_by_eq!();

@@ -1,10 +1,12 @@
-//! `webhookd schema`: the JSON Schema of the configuration file, and the presets of its inputs.
+//! `webhookd schema`: the JSON Schemas of the configuration file and of Aurora's payload, and the presets of
+//! inputs.
 
 use crate::console::write_out;
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use std::process::ExitCode;
 use webhook_event::Schema;
+use webhook_model::TaskStateChange;
 
 /// Print the JSON Schema (draft 2020-12) of the configuration file, for an editor
 #[derive(Debug, clap::Args)]
@@ -22,6 +24,8 @@ enum Of {
         #[arg(value_parser = PossibleValuesParser::new(Schema::PRESETS))]
         name: Option<String>,
     },
+    /// Print the JSON Schema (draft 2020-12) of Aurora's payload, for the author of a receiver
+    Payload,
 }
 
 pub(crate) fn run(args: SchemaArgs) -> anyhow::Result<ExitCode> {
@@ -32,6 +36,7 @@ pub(crate) fn run(args: SchemaArgs) -> anyhow::Result<ExitCode> {
             let preset = Schema::preset(&name).context("there is no such preset")?;
             preset.to_owned()
         }
+        Some(Of::Payload) => serde_json::to_string_pretty(&TaskStateChange::json_schema())? + "\n",
     };
     write_out(text)?;
     Ok(ExitCode::SUCCESS)
