@@ -4,6 +4,9 @@
 //! or wait if that has ended. A token is only ever sent to the target's URL, and the client's secret to the
 //! token endpoint: neither transport follows redirects.
 
+#[cfg(test)]
+mod tests;
+
 use crate::http::header_lines::HeaderLines;
 use crate::http::transport::{Answer, Request, Transport, TransportError, TransportErrorKind};
 use crate::shared::{Clock, DEFAULT_USER_AGENT};

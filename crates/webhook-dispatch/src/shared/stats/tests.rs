@@ -50,9 +50,9 @@ fn attempts_are_counted_as_aurora_counts_them() {
         queue: webhook_queue::Statistics::default(),
     };
     let expected = [
-        ("webhooks_attempts", 20),
+        ("webhooks_attempts", 22),
         ("webhooks_success", 2),
-        ("webhooks_errors", 10),
+        ("webhooks_errors", 12),
         ("webhooks_user_errors", 8),
     ];
     assert_eq!(stats.aurora_counters().named(), expected);
