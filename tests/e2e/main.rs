@@ -56,4 +56,5 @@ mod streams;
 mod templates;
 mod tls;
 mod top;
+mod traces;
 mod workers;

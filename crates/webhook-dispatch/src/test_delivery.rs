@@ -142,6 +142,7 @@ fn request(
     };
     let sent = RequestEvent {
         parts,
+        trace: None,
         id,
         accepted_at: at,
     };

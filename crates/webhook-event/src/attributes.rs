@@ -1,6 +1,7 @@
 //! The fields of an event that are stored beside it.
 
 use crate::fields::EventFields;
+use crate::trace_context::TraceContext;
 use serde::{Deserialize, Serialize};
 
 /// The fields of an event that are stored beside its body, so that a delivery needs no schema.
@@ -8,6 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default, rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Attributes {
+    /// The trace that the event belongs to. It is stored first: see [`Attributes::split_trace`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     /// The name of the input; empty for the default one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub input: String,
@@ -33,6 +37,7 @@ impl Attributes {
     #[must_use]
     pub fn of(input: &str, fields: &EventFields<'_>) -> Attributes {
         Attributes {
+            trace: None,
             input: input.to_owned(),
             state: fields.state.as_deref().map(str::to_owned),
             old_state: fields.old_state.as_deref().map(str::to_owned),
@@ -52,6 +57,22 @@ impl Attributes {
     #[must_use]
     pub fn encode_old_state(state: &str) -> Vec<u8> {
         serde_json::to_vec(state).unwrap_or_default()
+    }
+
+    /// What is stored of an event: its attributes, and its trace. Of an event without attributes, such as
+    /// one of Aurora's, the trace is stored alone, in a form that is no JSON. Without a trace, nothing is
+    /// parsed.
+    #[must_use]
+    pub fn split_trace(stored: &[u8]) -> (&[u8], Option<TraceContext>) {
+        match stored.first() {
+            None => (stored, None),
+            Some(b'{') if stored.starts_with(br#"{"trace":"#) => {
+                let attributes = Attributes::decode(stored);
+                (stored, attributes.and_then(|attributes| attributes.trace))
+            }
+            Some(b'{') => (stored, None),
+            Some(_) => (&[], TraceContext::decode(stored)),
+        }
     }
 
     /// Reads stored bytes; `None` if there are none, as for Aurora's events.
@@ -87,5 +108,28 @@ mod tests {
         };
         assert_eq!(Attributes::decode(&stored), Some(expected));
         assert_eq!(Attributes::decode(b""), None);
+    }
+
+    #[test]
+    fn a_trace_is_stored_beside_attributes_or_alone() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = TraceContext::parse(parent, ["a=\"1\\"]);
+        let mut attributes = Attributes {
+            state: Some("running".to_owned()),
+            ..Attributes::default()
+        };
+        let plain = attributes.encode();
+        assert_eq!(Attributes::split_trace(&plain), (&*plain, None));
+        attributes.trace = trace.clone();
+        let mut traced = attributes.encode();
+        traced.extend(Attributes::encode_old_state("pending"));
+        assert_eq!(Attributes::split_trace(&traced), (&*traced, trace.clone()));
+        let read = Attributes::decode(&traced).unwrap();
+        assert_eq!(read.old_state.as_deref(), Some("pending"));
+        let alone = trace.as_ref().unwrap().encode();
+        assert_eq!(Attributes::split_trace(&alone), (&b""[..], trace));
+        // An earlier version takes it for an event without attributes.
+        assert_eq!(Attributes::decode(&alone), None);
+        assert_eq!(Attributes::split_trace(b""), (&b""[..], None));
     }
 }

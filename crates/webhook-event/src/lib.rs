@@ -37,6 +37,7 @@ mod selector;
 mod settings;
 mod template;
 mod time;
+mod trace_context;
 
 pub use attributes::Attributes;
 pub use condition::Condition;
@@ -51,6 +52,7 @@ pub use template::{
     CloudEventTemplate, RenderError, SecretOrigin, SecretReference, Template, TemplateFields,
     percent_encode,
 };
+pub use trace_context::TraceContext;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

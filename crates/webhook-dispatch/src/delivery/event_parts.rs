@@ -1,14 +1,16 @@
 //! The events of a request, and the parts of them that it is made of.
 
 use std::borrow::Cow;
-use webhook_event::Attributes;
+use webhook_event::{Attributes, TraceContext};
 use webhook_model::{EventHeader, StatusName};
 use webhook_queue::EventId;
 
 /// One event of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RequestEvent<'a> {
     pub(crate) parts: EventParts<'a>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) id: EventId,
     /// When the event was accepted, epoch milliseconds.
     pub(crate) accepted_at: u64,

@@ -11,9 +11,14 @@ use crate::shared::event_ids::WebhookIdText;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use webhook_config::{Format, Target};
+use webhook_event::TraceContext;
 
 /// The time of the request in epoch milliseconds, a header of Aurora since 0.16.
 const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
+
+/// The headers of W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The parts of a request that differ for each attempt.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +36,8 @@ pub(crate) struct Headers {
     prepared: HeaderLines,
     /// Whether the body of a batch has no ids of its events.
     lists_ids: bool,
+    /// Whether the trace of events is sent: not if one is configured.
+    sends_trace: bool,
 }
 
 /// Ids on a line of `webhook-event-ids`: 3,700 bytes, since receivers bound a line to 8 KiB or more.
@@ -58,6 +65,7 @@ impl Headers {
         Headers {
             prepared: HeaderLines::from(&headers),
             lists_ids: matches!(target.format(), Format::Ndjson | Format::JsonArray),
+            sends_trace: !headers.contains_key(TRACEPARENT) && !headers.contains_key(TRACESTATE),
         }
     }
 
@@ -74,6 +82,14 @@ impl Headers {
         lines.push_number(&TIMESTAMP, info.started_at);
         lines.push_text(&WEBHOOK_ID, id.as_str());
         lines.push_number(&WEBHOOK_ATTEMPT, u64::from(info.attempt));
+        if self.sends_trace
+            && let Some(trace) = shared_trace(events)
+        {
+            lines.push_text(&TRACEPARENT, trace.traceparent());
+            if let Some(state) = trace.tracestate() {
+                lines.push_text(&TRACESTATE, state);
+            }
+        }
         if self.lists_ids && events.len() > 1 {
             for events in events.chunks(IDS_ON_A_LINE) {
                 let ids: Vec<_> = events.iter().map(|it| WebhookIdText::new(it.id)).collect();
@@ -82,6 +98,14 @@ impl Headers {
             }
         }
     }
+}
+
+/// The trace that all events of a request share.
+pub(crate) fn shared_trace<'a>(events: &'a [RequestEvent<'_>]) -> Option<&'a TraceContext> {
+    let (first, rest) = events.split_first()?;
+    let trace = first.trace.as_ref()?;
+    let is_shared = rest.iter().all(|event| event.trace.as_ref() == Some(trace));
+    is_shared.then_some(trace)
 }
 
 #[cfg(test)]
@@ -103,6 +127,7 @@ mod tests {
         let prepared = Headers::new(&target.build().unwrap());
         let event = RequestEvent {
             parts: EventParts::default(),
+            trace: None,
             id: EventId([0xab; 16]),
             accepted_at: 1,
         };

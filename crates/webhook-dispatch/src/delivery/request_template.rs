@@ -100,6 +100,7 @@ mod tests {
                     body: b"{}",
                     ..EventParts::default()
                 },
+                trace: None,
                 id: EventId((number as u128).to_be_bytes()),
                 accepted_at: 1,
             })

@@ -11,6 +11,7 @@ use crate::target::backlog::LiveEvent;
 use crate::target::lanes::Content;
 use std::sync::Arc;
 use std::time::Instant;
+use webhook_event::TraceContext;
 use webhook_queue::{EntryId, Event, LastState};
 
 /// An event whose fields were read and whose targets are known.
@@ -80,7 +81,13 @@ impl Prepared {
             let names = changes_only.map(|entry| Arc::clone(&entry.handle.name));
             last_state.changes_only = names.collect();
         }
-        let attributes = read.attributes();
+        let attributes = match (read.attributes(), submission.trace.as_deref()) {
+            (Some(mut attributes), trace) => {
+                attributes.trace = trace.cloned();
+                Some(attributes.encode())
+            }
+            (None, trace) => trace.map(TraceContext::encode),
+        };
         Ok(Prepared::Event(PreparedEvent {
             task,
             last_state: last_state.map(Box::new),
@@ -88,7 +95,7 @@ impl Prepared {
             idempotency_key: submission.key_or(|| read.idempotency_key()),
             content: Content {
                 body: read.body(max)?,
-                attributes: attributes.map(|attributes| attributes.encode().into()),
+                attributes: attributes.map(Into::into),
                 summary: read.summary(),
             },
             wanted,

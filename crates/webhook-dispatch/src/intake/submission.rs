@@ -4,7 +4,7 @@ use crate::shared::clock::epoch_ms;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use webhook_event::EventFields;
+use webhook_event::{EventFields, TraceContext};
 use webhook_queue::{DuplicateWindow, EventId, Sequence};
 
 /// The keys remembered of events for best-effort targets alone: in memory, some 6 MB at most.
@@ -46,6 +46,7 @@ pub struct Submission {
     /// For events without a key, and in which the schema finds none.
     default_key: Option<Arc<[u8]>>,
     pub(crate) id: Option<EventId>,
+    pub(crate) trace: Option<Box<TraceContext>>,
     pub(crate) room_until: Option<Instant>,
     pub(crate) sequence: Option<Sequence>,
     rejects_reused_key: bool,
@@ -63,6 +64,7 @@ impl Submission {
             id_key: None,
             default_key: None,
             id: None,
+            trace: None,
             room_until: None,
             sequence: None,
             rejects_reused_key: false,
@@ -133,6 +135,14 @@ impl Submission {
     #[must_use]
     pub fn input(mut self, name: impl Into<Arc<str>>) -> Submission {
         self.input = Some(name.into()).filter(|name| !name.is_empty());
+        self
+    }
+
+    /// Sets the trace that the event belongs to. It is stored with the event, and sent on in the headers
+    /// `traceparent` and `tracestate`.
+    #[must_use]
+    pub fn trace(mut self, trace: TraceContext) -> Submission {
+        self.trace = Some(Box::new(trace));
         self
     }
 

@@ -267,7 +267,10 @@ impl Worker {
         let result = &attempt.result;
         let is_plain = is_delivered && due.delivery.attempts == 0;
         let content = &due.content;
-        let known = content.summary.as_ref().or(content.attributes.as_ref());
+        // The trace of an event of Aurora's is stored in the place of attributes, and is no JSON.
+        let attributes = content.attributes.as_ref();
+        let attributes = attributes.filter(|stored| stored.starts_with(b"{"));
+        let known = content.summary.as_ref().or(attributes);
         // Of a delivery from a backlog the body is not read, which takes a microsecond or two.
         let read = (known.is_none() && !is_plain).then(|| EventSummary::of_body(&content.body));
         let summary = known.map_or_else(

@@ -18,6 +18,7 @@ use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use webhook_config::{Delivery, Target};
+use webhook_event::Attributes;
 
 /// Reports the end of a sender, also by a panic: the worker waits for the report.
 struct ReportEnd<'a> {
@@ -190,12 +191,14 @@ fn id_of(batch: &Batch) -> Option<BatchId> {
 }
 
 fn request_event(due: &Due) -> RequestEvent<'_> {
+    let (attributes, trace) = Attributes::split_trace(due.content.attributes());
     RequestEvent {
         parts: EventParts {
             body: &due.content.body,
             key: event_key(&due.key),
-            attributes: due.content.attributes(),
+            attributes,
         },
+        trace,
         id: due.delivery.id,
         accepted_at: due.delivery.accepted_at,
     }

@@ -8,6 +8,7 @@ const EVENT: &str = r#"{"name":"a \"b\" \u00fc{}","n":1.50e+3,"list":[1, 2],"not
 
 fn attributes() -> Attributes {
     Attributes {
+        trace: None,
         input: "slurm".to_owned(),
         state: Some("FAILED".to_owned()),
         old_state: None,

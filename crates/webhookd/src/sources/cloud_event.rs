@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use webhook_event::TraceContext;
 
 /// The version of the specification that is understood.
 const VERSION: &str = "1.0";
@@ -38,6 +39,16 @@ impl Members<'_> {
             )),
         }
     }
+}
+
+/// The trace in an event's extension attributes (Distributed Tracing), if it is valid.
+pub(super) fn trace(document: &[u8]) -> Option<TraceContext> {
+    // Most events have none, and are not parsed for it.
+    memchr::memmem::find(document, b"\"traceparent\"")?;
+    let members: Members<'_> = serde_json::from_slice(document).ok()?;
+    let parent = members.text("traceparent").ok()??;
+    let state = members.text("tracestate").ok().flatten();
+    TraceContext::parse(&parent, state.as_deref())
 }
 
 /// Checks that a JSON document is an event by the specification: its required attributes, their

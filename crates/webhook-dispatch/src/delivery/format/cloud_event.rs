@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use webhook_config::Target;
-use webhook_event::{RenderError, TemplateFields, percent_encode};
+use webhook_event::{RenderError, TemplateFields, TraceContext, percent_encode};
 use webhook_model::EventHeader;
 
 /// The `type` of the CloudEvents of Aurora's events.
@@ -27,13 +27,15 @@ pub const GENERIC_CLOUD_EVENT_TYPE: &str = "webhookd.task.state-change";
 pub(super) const AROUND: usize = 400;
 
 /// The headers with a CloudEvent's attributes in binary mode.
-pub(super) const ATTRIBUTES: [HeaderName; 6] = [
+pub(super) const ATTRIBUTES: [HeaderName; 8] = [
     HeaderName::from_static("ce-specversion"),
     HeaderName::from_static("ce-id"),
     HeaderName::from_static("ce-source"),
     HeaderName::from_static("ce-type"),
     HeaderName::from_static("ce-time"),
     HeaderName::from_static("ce-subject"),
+    HeaderName::from_static("ce-traceparent"),
+    HeaderName::from_static("ce-tracestate"),
 ];
 
 /// Makes the body of a CloudEvent in binary mode, and adds its attributes.
@@ -55,6 +57,8 @@ pub(super) fn binary<'a>(
         Some(&about.kind),
         Some(&about.time),
         about.subject.as_deref(),
+        event.trace.as_ref().map(TraceContext::traceparent),
+        event.trace.as_ref().and_then(TraceContext::tracestate),
     ];
     for (name, value) in ATTRIBUTES.iter().zip(values) {
         if let Some(value) = value {
@@ -107,6 +111,8 @@ fn write_envelope(
         subject: about.subject.as_deref(),
         time: &about.time,
         datacontenttype: "application/json",
+        traceparent: event.trace.as_ref().map(TraceContext::traceparent),
+        tracestate: event.trace.as_ref().and_then(TraceContext::tracestate),
     };
     serde_json::to_writer(&mut *body, &attributes).expect("a struct of strings is always JSON");
     // The bytes are copied: a parser might change the digits of numbers.
@@ -128,6 +134,11 @@ struct Attributes<'a> {
     subject: Option<&'a str>,
     time: &'a str,
     datacontenttype: &'a str,
+    /// The extension Distributed Tracing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
 }
 
 /// The attributes of a CloudEvent that are read from the event.

@@ -20,6 +20,7 @@ fn target(format: Format) -> TargetBuilder {
 /// An event of a request.
 fn numbered(number: u128, parts: EventParts<'_>) -> RequestEvent<'_> {
     RequestEvent {
+        trace: None,
         parts,
         id: EventId(number.to_be_bytes()),
         accepted_at: 1_000,
@@ -403,7 +404,7 @@ fn a_batch_of_cloudevents_is_an_array_of_structured_ones() {
     let bodies: Vec<String> = events
         .iter()
         .map(|event| {
-            let text = requested_together(&structured, &[*event]);
+            let text = requested_together(&structured, std::slice::from_ref(event));
             text.split_once("\n\n").unwrap().1.to_owned()
         })
         .collect();

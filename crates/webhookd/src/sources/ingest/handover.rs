@@ -5,6 +5,7 @@ use super::budget::{Budget, Held};
 use super::request_ids::{LineId, RequestIds};
 use crate::console::Console;
 use crate::http::Peer;
+use crate::sources::cloud_event::trace as cloud_event_trace;
 use crate::sources::documents::{NotUnderstood, check_cloud_event};
 use crate::sources::inputs::{NamedInput, shown};
 use crate::sources::rejects::{Reject, RejectSender};
@@ -95,8 +96,13 @@ impl Handover {
         let room_until = Instant::now() + PATIENCE.min(self.sync_timeout / 2);
         let deadline = room_until + self.sync_timeout;
         let kept_event = request.input.keeps_unknown().then(|| Arc::clone(&event));
+        let own_trace = match request.input.has_cloud_events() {
+            true => cloud_event_trace(&event),
+            false => None,
+        };
         let submission = request.input.submission(event);
-        let submission = request.ids.add_to(submission, line).room_until(room_until);
+        let submission = request.ids.add_to(submission, line, own_trace);
+        let submission = submission.room_until(room_until);
         let error = match self.submitter.submit_with(submission, None, completion) {
             Ok(_) => {
                 self.stats.event();

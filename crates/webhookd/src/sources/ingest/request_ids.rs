@@ -1,13 +1,16 @@
-//! The ids that a sender gives its request, so that it may send it twice.
+//! The ids that a sender gives its request, so that it may send it twice, and the trace that it names.
 
 use super::answer::Complaint;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
 use std::sync::OnceLock;
 use webhook_dispatch::{Submission, WEBHOOK_ID};
+use webhook_event::TraceContext;
 use webhook_queue::Sequence;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Bytes of an id, at most.
 const LONGEST: usize = 256;
 
@@ -27,6 +30,8 @@ pub(super) struct LineId {
 pub(super) struct RequestIds {
     key: Option<String>,
     webhook_id: Option<String>,
+    /// The trace in the headers, if they are valid by W3C Trace Context.
+    trace: Option<TraceContext>,
     /// Whether the `webhook-id` is signed.
     is_signed: bool,
     /// The lines of the request: none is accepted after one that is to be sent again. A request of
@@ -48,13 +53,20 @@ impl RequestIds {
         Ok(RequestIds {
             key,
             webhook_id: id(headers, &WEBHOOK_ID)?,
+            trace: trace(headers),
             is_signed,
             sequence: OnceLock::new(),
         })
     }
 
-    /// Adds the ids to an event of this request: its only one, or that of a line.
-    pub(super) fn add_to(&self, submission: Submission, line: Option<LineId>) -> Submission {
+    /// Adds the ids and the trace to an event of this request: its only one, or that of a line. Without a
+    /// trace in the headers, `own_trace` is that of the event.
+    pub(super) fn add_to(
+        &self,
+        submission: Submission,
+        line: Option<LineId>,
+        own_trace: Option<TraceContext>,
+    ) -> Submission {
         let of_line = |id: &str| match line {
             None => id.to_owned(),
             // A line that is the only one is a whole event, too, under another Content-Type.
@@ -70,6 +82,9 @@ impl RequestIds {
         if line.is_some() {
             submission = submission.sequence(self.sequence.get_or_init(Sequence::default));
         }
+        if let Some(trace) = self.trace.clone().or(own_trace) {
+            submission = submission.trace(trace);
+        }
         if let Some(key) = &self.key {
             submission = submission.idempotency_key(of_line(key).into_bytes());
         }
@@ -78,6 +93,17 @@ impl RequestIds {
         }
         submission
     }
+}
+
+fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let (Some(parent), None) = (parents.next(), parents.next()) else {
+        return None;
+    };
+    let states = headers.get_all(TRACESTATE).iter();
+    // A value that is no text is no valid one.
+    let states = states.map(|value| value.to_str().unwrap_or("="));
+    TraceContext::parse(parent.to_str().ok()?, states)
 }
 
 fn id(headers: &HeaderMap, header: &HeaderName) -> Result<Option<String>, Complaint> {
