@@ -52,6 +52,7 @@ mod send;
 mod send_dry_run;
 mod signals;
 mod signatures;
+mod spans;
 mod streams;
 mod templates;
 mod tls;

@@ -5,21 +5,21 @@ use serde_json::{Value, json};
 use std::time::Instant;
 use testkit::{Admin, DEADLINE, Folder, Launch, Process, Receiver, Reply, Signal, event, post};
 
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const PARENT: &str = "00f067aa0ba902b7";
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub(crate) const PARENT: &str = "00f067aa0ba902b7";
 
-fn traceparent() -> String {
+pub(crate) fn traceparent() -> String {
     format!("00-{TRACE}-{PARENT}-01")
 }
 
-fn listening(folder: &Folder, config: &Value, more: &[&str]) -> Process {
+pub(crate) fn listening(folder: &Folder, config: &Value, more: &[&str]) -> Process {
     Launch::with_config(&folder.config(config))
         .args(["--listen", "127.0.0.1:0", "--grace", "5s"])
         .args(more)
         .spawn()
 }
 
-fn end(process: Process) {
+pub(crate) fn end(process: Process) {
     process.signal(Signal::TERM);
     let _ended = process.wait().expect_code(0);
 }

@@ -6,7 +6,7 @@ use crate::http::transport::Connector;
 use crate::intake::{Router, RoutingTable, Submitter};
 use crate::monitor::Monitor;
 use crate::shared::event_ids::EventIds;
-use crate::shared::{Clock, Observer, Shared, Silent, Stats, SystemClock};
+use crate::shared::{Clock, Observer, Shared, Silent, Stats, SystemClock, Tracer};
 use crate::supervisor::{Guarded, ReloadError, Supervisor};
 use crate::target::retry::{FullJitter, Retry};
 use std::fmt;
@@ -55,6 +55,7 @@ pub struct DispatcherBuilder {
     clock: Arc<dyn Clock>,
     retry: Arc<dyn Retry>,
     observer: Arc<dyn Observer>,
+    tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// Why a dispatcher did not start.
@@ -115,6 +116,7 @@ impl Dispatcher {
             clock: Arc::new(SystemClock),
             retry: Arc::new(FullJitter),
             observer: Arc::new(Silent),
+            tracer: None,
         }
     }
 
@@ -274,6 +276,12 @@ impl DispatcherBuilder {
         self
     }
 
+    /// Reports the attempts at events of sampled traces to this tracer instead of to none.
+    pub fn tracer(mut self, tracer: Arc<dyn Tracer>) -> Self {
+        self.tracer = Some(tracer);
+        self
+    }
+
     /// Opens the queue, unless every target is best-effort, and starts a thread for each target
     /// and one for the queue. Events that the queue holds from before are delivered first.
     ///
@@ -292,7 +300,10 @@ impl DispatcherBuilder {
         let empty = RoutingTable::new(Arc::new(self.config.clone()), Vec::new(), Vec::new(), None);
         let router = Arc::new(Router::new(shared, empty));
         let retry = Arc::new(Guarded(self.retry));
-        let supervisor = Supervisor::new(Arc::clone(&router), connector, retry, self.queue);
+        let tracer = self
+            .tracer
+            .map(|it| Arc::new(Guarded(it)) as Arc<dyn Tracer>);
+        let supervisor = Supervisor::new(Arc::clone(&router), connector, retry, tracer, self.queue);
         let dispatcher = Dispatcher {
             supervisor: Arc::new(supervisor),
             router,

@@ -137,7 +137,7 @@ pub use crate::shared::{
     ATTEMPTS_KEPT, AttemptFilter, AttemptPage, AttemptRecord, AuroraCounters, BatchId,
     BreakerCause, BreakerState, ChannelObserver, Clock, Hold, HoldReason, Incident, InputStats,
     Latencies, NextStep, Observer, Outcome, Reason, Refusal, Silent, Stats, SystemClock,
-    TargetStats, event_attributes, event_key, rfc3339,
+    TargetStats, TracedAttempt, Tracer, event_attributes, event_key, rfc3339,
 };
 pub use crate::supervisor::{ReloadError, Reloaded};
 pub use crate::target::FailureRecord;

@@ -17,6 +17,7 @@ mod reason;
 mod refusal;
 pub(crate) mod stats;
 mod stored_event;
+mod tracer;
 
 use self::event_ids::EventIds;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use self::refusal::Refusal;
 pub use self::stats::{AuroraCounters, Latencies, Stats, TargetStats};
 pub(crate) use self::stored_event::queue_key;
 pub use self::stored_event::{event_attributes, event_key};
+pub use self::tracer::{TracedAttempt, Tracer};
 
 /// The `User-Agent` of requests whose target sets none.
 pub(crate) const DEFAULT_USER_AGENT: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));

@@ -133,6 +133,7 @@ fn request(
     let info = AttemptInfo {
         attempt: 1,
         started_at: at,
+        span_id: None,
     };
     let mut lines = HeaderLines::new();
     let parts = EventParts {

@@ -18,6 +18,7 @@ mod log;
 mod messages;
 mod notices;
 mod notify;
+mod otlp;
 mod periodic;
 mod reload;
 mod shared_queue;

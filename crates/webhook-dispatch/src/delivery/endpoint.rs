@@ -3,7 +3,7 @@
 use crate::delivery::access_token::AccessTokens;
 use crate::delivery::request_template::RequestTemplate;
 use crate::http::transport::{Connector, Stopper, Transport, TransportError};
-use crate::shared::Clock;
+use crate::shared::{Clock, Tracer};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +20,7 @@ pub(crate) struct Endpoint {
     pub(crate) access_tokens: Option<AccessTokens>,
     connector: Arc<dyn Connector>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tracer: Option<Arc<dyn Tracer>>,
     /// The number of recalls: a job that was handed out under another number is returned untried.
     pub(crate) recalls: AtomicU64,
     stopping: AtomicBool,
@@ -33,6 +34,7 @@ impl Endpoint {
         target: Arc<Target>,
         connector: Arc<dyn Connector>,
         clock: Arc<dyn Clock>,
+        tracer: Option<Arc<dyn Tracer>>,
     ) -> Result<Endpoint, String> {
         let template = RequestTemplate::new(target)?;
         Ok(Endpoint {
@@ -40,6 +42,7 @@ impl Endpoint {
             template,
             connector,
             clock,
+            tracer,
             recalls: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             stoppers: Mutex::new(HashMap::new()),

@@ -27,6 +27,8 @@ pub(crate) struct AttemptInfo {
     pub(crate) attempt: u32,
     /// When the attempt began, epoch milliseconds.
     pub(crate) started_at: u64,
+    /// The id of the attempt's span, if there is a tracer.
+    pub(crate) span_id: Option<u64>,
 }
 
 /// Makes the headers of a target's attempts.
@@ -85,7 +87,10 @@ impl Headers {
         if self.sends_trace
             && let Some(trace) = shared_trace(events)
         {
-            lines.push_text(&TRACEPARENT, trace.traceparent());
+            match info.span_id.filter(|_| trace.is_sampled()) {
+                None => lines.push_text(&TRACEPARENT, trace.traceparent()),
+                Some(id) => lines.push_text(&TRACEPARENT, trace.with_parent(id).traceparent()),
+            }
             if let Some(state) = trace.tracestate() {
                 lines.push_text(&TRACESTATE, state);
             }
@@ -123,6 +128,7 @@ mod tests {
         let info = AttemptInfo {
             attempt,
             started_at: 1_699_900_000_000,
+            span_id: None,
         };
         let prepared = Headers::new(&target.build().unwrap());
         let event = RequestEvent {

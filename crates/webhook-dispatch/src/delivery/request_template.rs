@@ -84,6 +84,7 @@ mod tests {
     const INFO: AttemptInfo = AttemptInfo {
         attempt: 1,
         started_at: 1_699_900_000_000,
+        span_id: None,
     };
 
     /// The headers and the body of a request of so many events.

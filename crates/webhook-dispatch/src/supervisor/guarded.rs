@@ -2,7 +2,7 @@
 //! answer of theirs ends a thread of the dispatcher.
 
 use crate::shared::clock::FOREVER;
-use crate::shared::{AttemptRecord, Clock, Incident, Observer, SystemClock};
+use crate::shared::{AttemptRecord, Clock, Incident, Observer, SystemClock, TracedAttempt, Tracer};
 use crate::target::retry::{FullJitter, Next, Retry};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,6 +26,12 @@ impl Observer for Guarded<dyn Observer> {
 
     fn attempt(&self, target: &Arc<str>, attempt: &AttemptRecord<'_>) {
         let _done: Option<()> = self.call(|observer| observer.attempt(target, attempt));
+    }
+}
+
+impl Tracer for Guarded<dyn Tracer> {
+    fn attempt(&self, attempt: &TracedAttempt<'_>) {
+        let _done: Option<()> = self.call(|tracer| tracer.attempt(attempt));
     }
 }
 

@@ -20,7 +20,7 @@ use self::workers::{Workers, key_of};
 use crate::delivery::Endpoint;
 use crate::http::transport::Connector;
 use crate::intake::{Router, RoutingTable, Storage, TargetEntry};
-use crate::shared::Shared;
+use crate::shared::{Shared, Tracer};
 use crate::target::retry::Retry;
 use crate::worker::handle::{Command, TargetHandle};
 use crate::worker::{QueueAccess, SettlementSink, WorkerContext};
@@ -39,6 +39,7 @@ pub(crate) struct Supervisor {
     router: Arc<Router>,
     connector: Arc<dyn Connector>,
     retry: Arc<dyn Retry>,
+    tracer: Option<Arc<dyn Tracer>>,
     /// Used instead of the configured queue.
     queue: Option<Arc<dyn Queue>>,
     /// Locked while workers are started or ended.
@@ -50,6 +51,7 @@ impl Supervisor {
         router: Arc<Router>,
         connector: Arc<dyn Connector>,
         retry: Arc<dyn Retry>,
+        tracer: Option<Arc<dyn Tracer>>,
         queue: Option<Arc<dyn Queue>>,
     ) -> Supervisor {
         Supervisor {
@@ -57,6 +59,7 @@ impl Supervisor {
             router,
             connector,
             retry,
+            tracer,
             queue,
             workers: Mutex::default(),
         }
@@ -258,6 +261,7 @@ impl Supervisor {
             Arc::clone(target),
             connector,
             Arc::clone(&self.shared.clock),
+            self.tracer.clone(),
         );
         Ok(Arc::new(endpoint.map_err(unusable)?))
     }

@@ -16,6 +16,7 @@ mod senders;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod wakeup;
 
 pub(crate) use self::context::{QueueAccess, SettlementSink, WorkerContext};

@@ -13,6 +13,7 @@ use crate::target::lanes::{Batch, Due};
 use crate::target::tried;
 use crate::worker::job::{Job, Report};
 use crate::worker::job_queue::{JobQueue, Parking};
+use crate::worker::traced;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,9 +103,11 @@ fn is_made_again(attempt: &Attempt, target: &Target) -> bool {
 fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job) -> Attempt {
     let clock = &endpoint.clock;
     let started = clock.now();
-    let started_at = epoch_ms(clock.wall());
+    let wall = clock.wall();
+    let started_at = epoch_ms(wall);
+    let span_id = endpoint.tracer.as_ref().map(|_| fastrand::u64(1..));
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let (result, token) = send(number, endpoint, state, &job.batch, started_at);
+        let (result, token) = send(number, endpoint, state, &job.batch, (started_at, span_id));
         let target = endpoint.target();
         let mask = token.as_ref().map(|token| &token.mask);
         let mask = mask.unwrap_or(&endpoint.template.mask);
@@ -116,14 +119,18 @@ fn attempt(number: usize, endpoint: &Endpoint, state: &mut SenderState, job: Job
         AttemptResult::panicked(panic_text(panic.as_ref()))
     });
     result.stopped &= endpoint.is_stopping();
-    Attempt {
+    let attempt = Attempt {
         batch_id: id_of(&job.batch),
         batch: job.batch,
         permit: job.permit,
         result,
         started_at,
         took: clock.now().saturating_duration_since(started),
+    };
+    if let (Some(tracer), Some(span_id)) = (&endpoint.tracer, span_id) {
+        traced::report(&**tracer, endpoint.target(), &attempt, (wall, span_id));
     }
+    attempt
 }
 
 /// Sends a request of the events. Returns the access token of the answer, too.
@@ -132,7 +139,7 @@ fn send(
     endpoint: &Endpoint,
     state: &mut SenderState,
     batch: &Batch,
-    started_at: u64,
+    when: (u64, Option<u64>),
 ) -> (Result<Answer, TransportError>, Option<Arc<AccessToken>>) {
     let SenderState { transport, lines } = state;
     let transport = match transport {
@@ -142,7 +149,7 @@ fn send(
             Err(error) => return (Err(error), None),
         },
     };
-    let body = match prepare(endpoint, batch, started_at, lines) {
+    let body = match prepare(endpoint, batch, when, lines) {
         Ok(body) => body,
         Err(error) => return (Err(error), None),
     };
@@ -169,12 +176,13 @@ fn send(
 fn prepare<'a>(
     endpoint: &Endpoint,
     batch: &'a Batch,
-    started_at: u64,
+    (started_at, span_id): (u64, Option<u64>),
     lines: &mut HeaderLines,
 ) -> Result<Cow<'a, [u8]>, TransportError> {
     let info = AttemptInfo {
         attempt: batch.first.delivery.attempts.saturating_add(1),
         started_at,
+        span_id,
     };
     let template = &endpoint.template;
     if batch.rest.is_empty() {

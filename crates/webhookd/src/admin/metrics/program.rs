@@ -4,6 +4,7 @@ use super::family::{Families, Samples};
 use crate::daemon::{Daemon, Snapshot};
 use crate::delivery_log;
 use crate::log;
+use crate::otlp;
 use crate::sources::{PerInput, shown_input};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
@@ -35,6 +36,14 @@ pub(super) fn add(families: &mut Families, daemon: &Daemon, snapshot: &Snapshot)
         "webhookd_delivery_log_dropped_total",
         "Lines of --delivery-log that were dropped, because it was not read in time or failed.",
         Samples::one(delivery_log::dropped() as f64),
+    );
+    let mut spans = Samples::default();
+    spans.value(&[("result", "exported")], otlp::exported() as f64);
+    spans.value(&[("result", "dropped")], otlp::dropped() as f64);
+    families.counter(
+        "webhookd_trace_spans_total",
+        "Spans of --otlp that the collector took, and those that were dropped.",
+        spans,
     );
     families.add_all(PROCESS.collect());
 }

@@ -83,6 +83,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(in crate::commands) delivery_log: Option<PathBuf>,
 
+    /// Export spans of accepted requests and of attempts to the OpenTelemetry collector at this URL, by
+    /// OTLP over HTTP in JSON
+    ///
+    /// A URL without a path gets /v1/traces. Spans that the collector does not take in time are dropped,
+    /// and counted in webhookd_trace_spans_total. OTEL_SERVICE_NAME names the service, instead of
+    /// webhookd.
+    #[arg(long, value_name = "URL")]
+    pub(in crate::commands) otlp: Option<String>,
+
     #[command(flatten)]
     pub(in crate::commands) reload: ReloadArgs,
 

@@ -4,6 +4,7 @@ use crate::commands;
 use crate::console::chain;
 use crate::database;
 use crate::log::LogObserver;
+use crate::otlp::Spans;
 use crate::signals::Signals;
 use anyhow::Result;
 use std::sync::Arc;
@@ -22,20 +23,20 @@ pub(super) fn has_queue(config: &Config) -> bool {
     targets.any(|target| target.delivery() == Delivery::Reliable)
 }
 
-/// Starts the deliveries, once no other program has the queue open and its database can be reached.
+/// Starts the deliveries, which report to an observer and a tracer, once no other program has the queue open and its database can be reached.
 ///
 /// # Errors
 /// The queue or a target's settings cannot be used, or the wait is over, or a signal has ended it.
 pub(super) fn start_dispatcher(
     config: &Config,
-    observer: &Arc<LogObserver>,
+    watching: (&Arc<LogObserver>, Option<&Spans>),
     longest: Duration,
     signals: &Signals,
 ) -> Result<Dispatcher> {
     let deadline = Instant::now() + longest;
     let mut waits = false;
     loop {
-        let error = match try_to_start(config, observer, signals) {
+        let error = match try_to_start(config, watching, signals) {
             Err(error) if Instant::now() < deadline => error,
             result => return result,
         };
@@ -60,10 +61,14 @@ pub(super) fn start_dispatcher(
 
 fn try_to_start(
     config: &Config,
-    observer: &Arc<LogObserver>,
+    watching: (&Arc<LogObserver>, Option<&Spans>),
     signals: &Signals,
 ) -> Result<Dispatcher> {
-    let builder = Dispatcher::builder(config.clone()).observer(observer.clone());
+    let (observer, spans) = watching;
+    let mut builder = Dispatcher::builder(config.clone()).observer(observer.clone());
+    if let Some(spans) = spans {
+        builder = builder.tracer(Arc::new(spans.clone()));
+    }
     let settings = config.queue();
     let builder = match settings.postgres() {
         _ if !has_queue(config) => builder,

@@ -12,6 +12,7 @@ use crate::log::{self, LogObserver, LogWriter};
 use crate::messages::Message;
 use crate::notices;
 use crate::notify;
+use crate::otlp::Otlp;
 use crate::periodic::Periodic;
 use crate::reload::{ConfigFile, Look, ReloadThread, Reloader};
 use crate::signals::Signals;
@@ -68,6 +69,7 @@ pub(super) struct Runtime {
     acks: Option<Acks>,
     rejects: Rejects,
     delivery_log: Option<DeliveryLog>,
+    otlp: Option<Otlp>,
     stats: Arc<InputStats>,
     started: Instant,
     started_at: SystemTime,
@@ -104,6 +106,8 @@ impl Runtime {
         let delivery_log = args.delivery_log.as_deref();
         let delivery_log = delivery_log.map(DeliveryLog::start).transpose()?;
         let deliveries = delivery_log.as_ref().map(DeliveryLog::sender);
+        let otlp = args.otlp.as_deref().map(Otlp::start).transpose()?;
+        let spans = otlp.as_ref().map(Otlp::spans);
         let signals = Arc::new(Signals::install()?);
         // The length of all inputs, if each has one.
         let length = lines.iter().map(|(file, _)| file.length()).sum();
@@ -116,7 +120,12 @@ impl Runtime {
         ));
         let is_shared = has_queue && config.queue().postgres().is_some();
         let state_dir = is_shared.then(|| StateDir::lock(&directory)).transpose()?;
-        let dispatcher = start_dispatcher(&config, &observer, args.queue_lock_timeout, &signals)?;
+        let dispatcher = start_dispatcher(
+            &config,
+            (&observer, spans.as_ref()),
+            args.queue_lock_timeout,
+            &signals,
+        )?;
         // A run that only reads files to their end says all in its summary.
         let is_short = length.is_some() && !lines.is_empty() && streams.is_empty();
         log_start(config.queue(), &dispatcher.monitor(), is_short);
@@ -206,7 +215,7 @@ impl Runtime {
         let listening = opened
             .map(|opened| {
                 let inputs = (inputs_in_force, rejects.sender());
-                opened.start(dispatcher.submitter(), &stats, &console, inputs)
+                opened.start(dispatcher.submitter(), &stats, &console, inputs, spans)
             })
             .transpose()?;
         let figures = admin::watch(Arc::clone(&daemon))?;
@@ -229,6 +238,7 @@ impl Runtime {
             acks,
             rejects,
             delivery_log,
+            otlp,
             stats,
             started,
             started_at,
@@ -323,6 +333,9 @@ impl Runtime {
         self.rejects.finish(HTTP_GRACE);
         if let Some(delivery_log) = self.delivery_log {
             delivery_log.finish();
+        }
+        if let Some(otlp) = self.otlp {
+            otlp.finish();
         }
         self.console.finish();
         let acknowledged = self.acks.map_or(Ok(()), Acks::finish);

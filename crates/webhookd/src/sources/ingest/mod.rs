@@ -25,6 +25,7 @@ use crate::console::Console;
 use crate::http::{
     Hosts, Limits, Listener, Reserve, Server, affordable, listen, raise_descriptors,
 };
+use crate::otlp::Spans;
 use crate::sources::inputs::Inputs;
 use crate::sources::rejects::RejectSender;
 use crate::sources::stats::InputStats;
@@ -105,6 +106,7 @@ impl Opened {
         stats: &Arc<InputStats>,
         console: &Console,
         (inputs, rejects): (Inputs, RejectSender),
+        spans: Option<Spans>,
     ) -> Result<Listening> {
         let options = &self.options;
         let ingest = Arc::new(Ingest {
@@ -123,6 +125,7 @@ impl Opened {
             max_whole: options.max_in_flight / 2,
             body_timeout: options.body_timeout,
             latin1: options.latin1,
+            spans,
         });
         let limits = Limits {
             connections: self.connections,

@@ -1,6 +1,7 @@
 //! The ids that a sender gives its request, so that it may send it twice, and the trace that it names.
 
 use super::answer::Complaint;
+use crate::otlp::{AcceptSpan, Spans};
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
 use std::sync::OnceLock;
@@ -32,6 +33,8 @@ pub(super) struct RequestIds {
     webhook_id: Option<String>,
     /// The trace in the headers, if they are valid by W3C Trace Context.
     trace: Option<TraceContext>,
+    /// Whether that trace begins here, since the headers name none.
+    begins_trace: bool,
     /// Whether the `webhook-id` is signed.
     is_signed: bool,
     /// The lines of the request: none is accepted after one that is to be sent again. A request of
@@ -54,9 +57,18 @@ impl RequestIds {
             key,
             webhook_id: id(headers, &WEBHOOK_ID)?,
             trace: trace(headers),
+            begins_trace: false,
             is_signed,
             sequence: OnceLock::new(),
         })
+    }
+
+    /// Begins the span of the request, which is the parent of its events.
+    pub(super) fn begin(&mut self, spans: &Spans) -> AcceptSpan {
+        self.begins_trace = self.trace.is_none();
+        let span = spans.accept(self.trace.take());
+        self.trace = Some(span.context().clone());
+        span
     }
 
     /// Adds the ids and the trace to an event of this request: its only one, or that of a line. Without a
@@ -82,7 +94,11 @@ impl RequestIds {
         if line.is_some() {
             submission = submission.sequence(self.sequence.get_or_init(Sequence::default));
         }
-        if let Some(trace) = self.trace.clone().or(own_trace) {
+        let trace = match self.begins_trace {
+            true => own_trace.or_else(|| self.trace.clone()),
+            false => self.trace.clone().or(own_trace),
+        };
+        if let Some(trace) = trace {
             submission = submission.trace(trace);
         }
         if let Some(key) = &self.key {

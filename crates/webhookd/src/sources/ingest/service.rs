@@ -12,6 +12,7 @@ use super::document;
 use super::handover::{Handover, Request};
 use super::request_ids::RequestIds;
 use crate::http::{Activity, Hosts, Peer, is_cross_origin, is_cross_site};
+use crate::otlp::Spans;
 use crate::sources::documents::Document;
 use crate::sources::inputs::{Inputs, NamedInput};
 use hyper::body::Incoming;
@@ -69,6 +70,8 @@ pub(super) struct Ingest {
     pub(super) body_timeout: Duration,
     /// Whether a body that is not UTF-8 is ISO-8859-1.
     pub(super) latin1: bool,
+    /// Records spans of requests.
+    pub(super) spans: Option<Spans>,
 }
 
 impl Ingest {
@@ -156,9 +159,28 @@ impl Ingest {
         if let Err(answer) = keys.check_head(&head.headers) {
             return Ok(*answer);
         }
-        let ids = RequestIds::of(&head.headers, keys.needs_signature())?;
+        let mut ids = RequestIds::of(&head.headers, keys.needs_signature())?;
+        let span = self.spans.as_ref().map(|spans| ids.begin(spans));
+        let answer = self.accept((input, &ids), head, pieces, &keys).await;
+        if let Some(span) = span {
+            let status = match &answer {
+                Ok(answer) => answer.status(),
+                Err(complaint) => complaint.status,
+            };
+            span.end(head.uri.path(), &input.name, status.as_u16());
+        }
+        answer
+    }
+
+    /// Accepts the events of a request whose sender may send.
+    async fn accept(
+        &self,
+        (input, ids): (&NamedInput, &RequestIds),
+        head: &Parts,
+        pieces: &mut Pieces,
+        keys: &Keys,
+    ) -> Result<Answer, Complaint> {
         let peer = peer_of(&head.extensions);
-        let ids = &ids;
         let request = Request { input, ids, peer };
         let charset = Charset::of(&head.headers, self.latin1)?;
         let any_type = !input.schema().is_aurora() || input.keeps_unknown();
@@ -168,12 +190,12 @@ impl Ingest {
         // Boxed, since a large state would be moved with each single event of Aurora's.
         match ContentKind::of(&head.headers, any_type)? {
             ContentKind::Event if input.takes_auroras_documents() => {
-                self.event(request, head, pieces, &keys, charset).await
+                self.event(request, head, pieces, keys, charset).await
             }
             ContentKind::Lines if !is_binary => {
-                Box::pin(self.lines(request, head, pieces, &keys, charset)).await
+                Box::pin(self.lines(request, head, pieces, keys, charset)).await
             }
-            _ => Box::pin(self.document(request, head, pieces, &keys, charset)).await,
+            _ => Box::pin(self.document(request, head, pieces, keys, charset)).await,
         }
     }
 
