@@ -422,6 +422,8 @@ fn ready_ends_with_0_or_1_alone_and_waits_as_long_as_it_may() {
     let _daemon = scene.start(&[scene.target("audit", "hook")], &[]);
     let ended = waiting.wait().expect_code(0);
     assert_eq!(ended.stdout, b"ready\n");
+    let ended = command(&["ready", "--live", "--queue", &queue]).expect_code(0);
+    assert_eq!(ended.stdout, b"live\n");
 }
 
 #[test]

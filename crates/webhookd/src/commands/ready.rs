@@ -17,6 +17,12 @@ pub(crate) struct ReadyArgs {
     #[command(flatten)]
     selector: QueueSelector,
 
+    /// Check whether it runs and works instead, even if it can accept no events at the moment
+    ///
+    /// A full queue, for example, needs no restart. Asks for /livez instead of /readyz.
+    #[arg(long)]
+    live: bool,
+
     /// Wait up to this long until it is ready: 30s, 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     wait: Option<Duration>,
@@ -28,19 +34,20 @@ const RESPONSE: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(args: &ReadyArgs) -> ExitCode {
+    let state = if args.live { "live" } else { "ready" };
     let until = Instant::now() + args.wait.unwrap_or_default();
     loop {
-        let why = match ask(&args.selector) {
+        let why = match ask(args) {
             Ok(()) => {
                 // The status says it, too.
-                drop(write_out("ready\n"));
+                drop(write_out(format!("{state}\n")));
                 return ExitCode::SUCCESS;
             }
             Err(why) => why,
         };
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            drop(write_out(format!("not ready: {why:#}\n")));
+            drop(write_out(format!("not {state}: {why:#}\n")));
             return ExitCode::FAILURE;
         }
         std::thread::sleep(left.min(STEP));
@@ -48,10 +55,11 @@ pub(crate) fn run(args: &ReadyArgs) -> ExitCode {
 }
 
 /// # Errors
-/// Says why it is not ready.
-fn ask(selector: &QueueSelector) -> Result<()> {
-    let client = selector.client()?.within(RESPONSE);
-    let answer = client.send(Method::GET, "/readyz", None)?;
+/// Says why it is not ready, or not live.
+fn ask(args: &ReadyArgs) -> Result<()> {
+    let client = args.selector.client()?.within(RESPONSE);
+    let path = if args.live { "/livez" } else { "/readyz" };
+    let answer = client.send(Method::GET, path, None)?;
     if !answer.status.is_success() {
         bail!("{}", answer.detail());
     }

@@ -51,8 +51,8 @@ impl Listener {
     pub(crate) fn bind_in(directory: &Path, name: &str) -> Result<Listener> {
         let shown = directory.join(name);
         let failed = || format!("cannot make the socket {}", shown.display());
-        let directory = open_directory(directory).with_context(failed)?;
-        let path = short_path(&directory, name);
+        let opened = open_directory(directory).with_context(failed)?;
+        let path = short_path(directory, &opened, name);
         if let Err(error) = std::fs::remove_file(&path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -114,10 +114,10 @@ fn is_left_over(directory: &Path, name: &str) -> bool {
 
 /// Connects, and does not wait for a listener whose backlog is full.
 fn connect(directory: &Path, name: &str) -> io::Result<OwnedFd> {
-    let directory = open_directory(directory)?;
+    let opened = open_directory(directory)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    let address = SocketAddrUnix::new(short_path(&directory, name))?;
+    let address = SocketAddrUnix::new(short_path(directory, &opened, name))?;
     rustix::net::connect(&socket, &address)?;
     Ok(socket)
 }
@@ -139,11 +139,11 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 /// The socket's path through the open directory, so that the system's bound of 108 bytes does not
-/// depend on where the directory is.
-fn short_path(directory: &OwnedFd, name: &str) -> PathBuf {
-    Path::new("/proc/self/fd")
-        .join(directory.as_raw_fd().to_string())
-        .join(name)
+/// depend on where the directory is. Where /proc is not mounted, its own path.
+fn short_path(directory: &Path, opened: &OwnedFd, name: &str) -> PathBuf {
+    let short = Path::new("/proc/self/fd").join(opened.as_raw_fd().to_string());
+    let directory = if short.exists() { &short } else { directory };
+    directory.join(name)
 }
 
 impl fmt::Display for Listener {
