@@ -24,6 +24,7 @@ mod input;
 mod inputs;
 mod kubernetes;
 mod logs;
+mod manifests;
 mod methods;
 mod metrics;
 mod monitoring;

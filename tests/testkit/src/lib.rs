@@ -37,7 +37,7 @@ pub use launch::Launch;
 pub use packages::{axe, express, skip};
 pub use postgres::{Postgres, Stop};
 pub use process::{Ended, Process};
-pub use python::{AIRFLOW, FLASK, Python, RAY, SCHEMATHESIS};
+pub use python::{AIRFLOW, FLASK, KUBERNETES, Python, RAY, SCHEMATHESIS};
 pub use receiver::{
     BlackHole, Connection, Hours, Message, Messages, Port, Receiver, Reply, Request, Server, Waits,
 };

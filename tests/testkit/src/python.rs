@@ -15,6 +15,11 @@ pub const AIRFLOW: &str = "apache-airflow==3.3.2";
 pub const RAY: &str = "ray[default]==2.60.0";
 /// What the receiver in Python needs.
 pub const FLASK: &str = "flask==3.1.3";
+/// The schemas of Kubernetes and of Prometheus's operator, for the manifests.
+pub const KUBERNETES: [&str; 2] = [
+    "kubernetes-validate==1.37.0",
+    "cloudcoil-models-prometheus-operator==0.93.1.1",
+];
 /// The fuzzer of the admin API.
 pub const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
