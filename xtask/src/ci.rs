@@ -2,7 +2,7 @@
 
 use crate::tools::{self, Outcome};
 use crate::workspace::{self, say};
-use crate::{api_fuzz, crates, fuzz, guard, layers, sources};
+use crate::{api_fuzz, crates, fuzz, guard, layers, package, sources};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// Run every check that a change must pass
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
-/// Installs cargo-deny and typos from crates.io if they are missing (four minutes on two cores),
-/// as root, a C++ compiler, PostgreSQL, Chromium, npm, Node, Go, valgrind, faketime and Slurm with apt-get, Airflow, Flask
+/// Installs cargo-deb, cargo-deny and typos from crates.io if they are missing (six minutes on two cores),
+/// as root, a C++ compiler, PostgreSQL, Chromium, npm, Node, Go, valgrind, faketime, debootstrap, buildah, runc and Slurm with apt-get, Airflow, Flask
 /// and schemathesis from PyPI into `target/python`, and axe-core and Express from npm into `target/npm`. A check that cannot run is left out and named at the end; if CI is set in the environment, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
@@ -58,6 +58,10 @@ const STEPS: &[Step] = &[
     ),
     ("fuzz targets, half a minute each", fuzz::check),
     ("instructions of the hot paths", guard::check),
+    (
+        "packages: installed, upgraded, removed, run",
+        package::check,
+    ),
     ("demo", || xtask("demo --profile dev")),
     ("faketime, for the torture", faketime),
     // A few kills; `cargo xtask torture` alone makes fifty.

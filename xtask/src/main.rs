@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask bench | ci | crates | demo | fuzz | fuzz-api | gen-fixtures | guard |
-//! layers | measure | schedulers | torture`. Those that need much to compile are crates of their own under `tests`,
+//! layers | measure | package | schedulers | torture`. Those that need much to compile are crates of their own under `tests`,
 //! which are built when they are called.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
@@ -12,6 +12,7 @@ mod fuzz;
 mod gen_fixtures;
 mod guard;
 mod layers;
+mod package;
 mod promises;
 mod sources;
 mod syntax;
@@ -46,6 +47,7 @@ enum Command {
     /// Measure what is promised under load
     #[command(disable_help_flag = true)]
     Measure(Passed),
+    Package(package::PackageArgs),
     /// Run a real scheduler with webhookd beside it, and check what arrives
     #[command(disable_help_flag = true)]
     Schedulers(Passed),
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Measure(args) => {
             workspace::run_package("bench", "release", Some("measure"), &args)
         }
+        Command::Package(args) => package::run(&args),
         Command::Schedulers(args) => {
             if args.all.iter().any(|arg| arg == "slurm") && !tools::SLURM.ensure() {
                 workspace::say("Slurm is not installed, and only root can install it");

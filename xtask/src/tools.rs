@@ -42,6 +42,33 @@ pub(crate) const CXX: Tool = Tool {
     as_root: true,
 };
 
+pub(crate) const CARGO_DEB: Tool = Tool {
+    name: "cargo-deb",
+    version: "cargo deb --version && dpkg-shlibdeps --version",
+    install: "[ -x \"$(command -v dpkg-shlibdeps)\" ] || { install='apt-get install -qy \
+              --no-install-recommends dpkg-dev'; $install || (apt-get update -q && $install); }; \
+              cargo install --locked cargo-deb --version 3.8.0",
+    as_root: false,
+};
+
+/// Makes a small Debian to install packages in.
+pub(crate) const DEBOOTSTRAP: Tool = Tool {
+    name: "debootstrap",
+    version: "debootstrap --version",
+    install: "install='apt-get install -qy --no-install-recommends debootstrap'; \
+              $install || (apt-get update -q && $install)",
+    as_root: true,
+};
+
+/// Builds the container image, and runs it.
+pub(crate) const BUILDAH: Tool = Tool {
+    name: "buildah with runc",
+    version: "buildah --version && runc --version",
+    install: "install='apt-get install -qy --no-install-recommends buildah runc'; \
+              $install || (apt-get update -q && $install)",
+    as_root: true,
+};
+
 pub(crate) const VALGRIND: Tool = Tool {
     name: "valgrind",
     version: "valgrind --version",

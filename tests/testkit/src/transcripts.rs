@@ -74,7 +74,18 @@ impl Transcript {
             .current_dir(folder)
             .output()
             .expect("there is a shell");
-        let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        self.compare(&printed)
+            .map_err(|difference| difference + &String::from_utf8_lossy(&output.stderr))
+    }
+
+    /// Compares what the command printed, wherever it ran, with what is documented.
+    ///
+    /// # Errors
+    ///
+    /// Both, if they differ.
+    pub fn compare(&self, printed: &str) -> Result<(), String> {
+        let text = printed.replace('\r', "");
         let printed: Vec<&str> = lines(text.lines());
         let expected = lines(self.output.iter().map(String::as_str));
         let alike = printed.len() == expected.len()
@@ -86,12 +97,11 @@ impl Transcript {
             return Ok(());
         }
         Err(format!(
-            "line {}: $ {}\nis documented to print\n{}\nand prints\n{}\n{}",
+            "line {}: $ {}\nis documented to print\n{}\nand prints\n{}\n",
             self.line,
             self.command,
             expected.join("\n"),
             printed.join("\n"),
-            String::from_utf8_lossy(&output.stderr),
         ))
     }
 }
