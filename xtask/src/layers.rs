@@ -112,8 +112,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "fuzz",
-        may_use: "anyhow httparse libfuzzer-sys serde serde_json stats_alloc testkit webhook-config \
-                  webhook-dispatch webhook-event webhook-model",
+        may_use: "anyhow base64 clap crc32fast http-body-util httparse hyper jiff libfuzzer-sys memchr serde \
+                  serde_json siphasher stats_alloc tempfile testkit tokio webhook-config \
+                  webhook-dispatch webhook-event webhook-model webhook-queue",
         must_not_reach: &[],
     },
     Rule {

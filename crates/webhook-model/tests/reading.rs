@@ -172,6 +172,12 @@ fn an_error_names_the_member_and_the_byte() {
         expect!["é: expected a JSON value, found 't', at line 3 column 13 (byte 25)"],
     );
     check_error(
+        r#"{"a\n\u001b[2J\"": tru}"#,
+        expect![[
+            r#"a\n\u{1b}[2J\": expected a JSON value, found 't', at line 1 column 20 (byte 19)"#
+        ]],
+    );
+    check_error(
         r#"{"task":{"taskEvents":[{},{"timestamp":"now"}]}}"#,
         expect![
             "task.taskEvents[1].timestamp: expected a whole number of 64 bits, found a string, at line 1 column 40 (byte 39)"

@@ -13,8 +13,30 @@
 
 mod answer;
 mod config;
+mod console;
 mod event;
+mod filter;
 mod header;
+mod model;
+mod queue_file;
+mod queue_record;
+mod request;
+mod retry_after;
+mod seeds;
+mod sources;
+mod stored;
+mod target;
+mod template;
+mod value;
+
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "a private module of webhookd, of which a part is used here"
+)]
+#[path = "../../../crates/webhookd/src/dead_letters/mod.rs"]
+mod dead_letters;
+
 #[expect(
     dead_code,
     reason = "a private module of webhook-dispatch, of which a part is used here"
@@ -26,10 +48,9 @@ mod http {
         pub(crate) use webhook_dispatch::Answer;
     }
 }
-mod model;
-mod retry_after;
-mod seeds;
-mod target;
+
+// The included modules of webhook-queue find its types at the root.
+use webhook_queue::{Claim, EntryId, Event, EventId, Owed, TargetHold};
 
 pub use seeds::seeds;
 pub use target::{TARGETS, Target};

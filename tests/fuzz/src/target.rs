@@ -1,7 +1,11 @@
 //! The table of targets, and how one is run.
 
 use crate::seeds::Files;
-use crate::{answer, config, event, header, model, retry_after};
+use crate::sources::{ingest, stream};
+use crate::{
+    answer, config, event, filter, header, model, queue_file, queue_record, request, retry_after,
+    stored, template, value,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 
@@ -27,11 +31,26 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     target("answer", 4096, answer::run, answer::seeds),
+    target(
+        "cloud-event",
+        2048,
+        ingest::cloud_event,
+        ingest::cloud_event_seeds,
+    ),
     target("config", 4096, config::run, config::seeds),
     target("event", 4096, event::run, event::seeds),
+    target("filter", 2048, filter::run, filter::seeds),
     target("header", 4096, header::run, header::seeds),
+    target("lines", 4096, ingest::lines, ingest::lines_seeds),
     target("model", 8192, model::run, model::seeds),
+    target("queue-file", 128, queue_file::run, queue_file::seeds),
+    target("queue-record", 512, queue_record::run, queue_record::seeds),
+    target("request", 2048, request::run, request::seeds),
     target("retry-after", 64, retry_after::run, retry_after::seeds),
+    target("stored", 1024, stored::run, stored::seeds),
+    target("stream", 4096, stream::run, stream::seeds),
+    target("template", 2048, template::run, template::seeds),
+    target("value", 512, value::run, value::seeds),
 ];
 
 const fn target(

@@ -65,9 +65,15 @@ impl ReadError {
         }))
     }
 
-    /// Adds the member `name` to the path of the error.
+    /// Adds the member `name` to the path of the error. One with control characters, which would break
+    /// a line of a log or control a terminal, is escaped.
     #[cold]
     pub(crate) fn in_member(mut self, name: &str) -> Self {
+        let name = if name.contains(char::is_control) {
+            name.escape_debug().to_string()
+        } else {
+            name.to_owned()
+        };
         self.0.steps.push(Step::Member(name.into()));
         self
     }

@@ -141,10 +141,7 @@ pub(super) fn hold_value(until: u64, note: &[u8]) -> Vec<u8> {
 /// Reads what [`hold_value`] wrote.
 pub(super) fn read_hold(value: &[u8]) -> Option<TargetHold> {
     let (until, note) = value.split_first_chunk()?;
-    Some(TargetHold {
-        until: u64::from_le_bytes(*until),
-        note: note.to_vec(),
-    })
+    Some(TargetHold::new(u64::from_le_bytes(*until), note.to_vec()))
 }
 
 /// Bytes of the record of `event`.

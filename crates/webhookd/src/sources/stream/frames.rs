@@ -123,7 +123,9 @@ pub(super) fn added(page: &Page<'_>, object: &str) -> String {
     if item.kind.is_none() && !page.kind.is_empty() {
         let kind = json!(page.kind_of_items());
         let version = json!(page.api_version);
-        members = format!(r#""kind":{kind},"apiVersion":{version},"#);
+        let is_empty = object.trim_start_matches('{').trim_ascii() == "}";
+        let comma = if is_empty { "" } else { "," };
+        members = format!(r#""kind":{kind},"apiVersion":{version}{comma}"#);
     }
     match object.strip_prefix('{') {
         Some(rest) => format!(r#"{{"type":"ADDED","object":{{{members}{rest}}}"#),
@@ -251,6 +253,19 @@ mod tests {
             frames[1],
             r#"{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"uid":"b"}}}"#
         );
+    }
+
+    #[test]
+    fn an_object_without_members_becomes_a_frame_too() {
+        for object in ["{}", "{ }"] {
+            let list = LIST.replace(
+                r#"{"kind":"Pod","apiVersion":"v1","metadata":{"uid":"b"}}"#,
+                object,
+            );
+            let (_, frames) = listed(&list, 10);
+            let frame: serde_json::Value = serde_json::from_str(&frames[1]).unwrap();
+            assert_eq!(frame["object"], json!({"kind": "Pod", "apiVersion": "v1"}));
+        }
     }
 
     #[test]
