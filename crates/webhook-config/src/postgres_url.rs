@@ -230,7 +230,7 @@ impl fmt::Display for PostgresUrl {
         let (hosts, ports) = (host.unwrap_or_default(), self.get("port"));
         let in_authority = host.is_some() && !hosts.contains(',');
         if in_authority {
-            f.write_str(hosts)?;
+            f.write_str(&encoded(hosts))?;
             if let Some(port) = ports {
                 write!(f, ":{port}")?;
             }
@@ -462,6 +462,11 @@ mod tests {
             "postgres://[2001:db8::1]:5433/db",
             "dbname='db' host='2001:db8::1' port='5433'",
             "postgres:///db?host=2001%3Adb8%3A%3A1&port=5433",
+        );
+        check(
+            "host=a%1 port=1",
+            "host='a%1' port='1'",
+            "postgres://a%251:1",
         );
     }
 

@@ -22,7 +22,6 @@ pub(crate) fn run(input: &[u8]) {
         let laid_out = change.clone().with_layout(Layout::Of(release));
         let written = laid_out.to_json().expect("its doubles are finite");
         let again = read(&written);
-        assert_eq!(again.task(), laid_out.task());
         let again = again.with_layout(Layout::Of(release));
         assert_eq!(again.to_json(), Ok(written));
     }

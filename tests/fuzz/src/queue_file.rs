@@ -110,27 +110,22 @@ fn died(number: u8) -> Settled {
     }
 }
 
-/// Where the pieces of an event's record are. The first begins 16 bytes before its id.
+/// Where the pieces of an event's record are. The first begins 16 bytes before its id; the rest of the
+/// record is known.
 fn places(data: &[u8], event: &Event) -> Vec<Range<usize>> {
-    let attributes = match event.attributes.len() {
-        0 => 0,
-        length => 4 + length,
-    };
-    let before = 32 + event.key.len() + attributes;
-    let length = before + event.body.len();
+    let mut record = [&[0; 16], &event.id.0[..], &event.key].concat();
+    if !event.attributes.is_empty() {
+        record.extend((event.attributes.len() as u32).to_le_bytes());
+        record.extend_from_slice(&event.attributes);
+    }
+    record.extend_from_slice(&event.body);
     let mut found = Vec::new();
-    for start in (0..length).step_by(PIECE) {
-        let sought: &[u8] = match start {
-            0 => &event.id.0,
-            _ => &event.body[start - before..][..32.min(length - start)],
-        };
-        let ahead = if start == 0 { 16 } else { 0 };
-        let size = PIECE.min(length - start);
-        let at = data.windows(sought.len()).enumerate();
-        let at = at
-            .filter(|(_, bytes)| *bytes == sought)
-            .map(|(at, _)| at - ahead);
-        found.extend(at.map(|at| at..at + size));
+    for (number, piece) in record.chunks(PIECE).enumerate() {
+        let ahead = if number == 0 { 16 } else { 0 };
+        let sought = &piece[ahead..];
+        let places = data.windows(sought.len()).enumerate();
+        let places = places.filter(|(_, bytes)| *bytes == sought);
+        found.extend(places.map(|(at, _)| at - ahead..at - ahead + piece.len()));
     }
     assert!(
         !found.is_empty(),

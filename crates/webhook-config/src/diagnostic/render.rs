@@ -136,10 +136,13 @@ impl Masked {
         if end > self.at {
             self.span.end = offset(end.min(until).max(self.at));
         }
-        // A tab counts, and is shown, as one column.
+        // A tab counts, and is shown, as one column. A blank has as many bytes as what it replaces.
         for c in text[self.at..until].chars() {
-            let blank = c.is_control() && c.len_utf8() == 1;
-            self.text.push(if blank { ' ' } else { c });
+            self.text.push(match c.len_utf8() {
+                1 if c.is_control() => ' ',
+                2 if c.is_control() => '\u{a0}',
+                _ => c,
+            });
         }
         self.at = until;
     }
@@ -196,6 +199,13 @@ mod tests {
         assert_eq!(place, "\"***\"");
         let (_, place) = shown(text, Some(7..13), 9..10);
         assert_eq!(place, "***");
+    }
+
+    #[test]
+    fn control_characters_are_shown_as_blanks_and_the_place_stays() {
+        let text = "\u{1b}[2J\u{9b}2J\tX";
+        let (line, place) = shown(text, None, text.len() - 1..text.len());
+        assert_eq!((line.as_str(), place.as_str()), (" [2J\u{a0}2J X", "X"));
     }
 
     #[test]

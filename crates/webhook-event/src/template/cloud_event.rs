@@ -41,6 +41,11 @@ impl CloudEventTemplate {
             if text.0.is_empty() {
                 return Err(InvalidSchema::new("an empty type"));
             }
+            let is_control = |piece: &Piece| matches!(piece, Piece::Literal(it) if it.contains(char::is_control));
+            if text.0.iter().any(is_control) {
+                return Err(InvalidSchema::new("a control character in a type")
+                    .help("CloudEvents allows none in its attributes: remove it"));
+            }
             Ok(text)
         })?;
         members.end()?;

@@ -359,6 +359,7 @@ fn a_cloud_events_source_is_a_uri_reference_whatever_the_values_are() {
         assert!(template.is_err(), "{source}");
     }
     assert!(CloudEventTemplate::from_json(&json!({"type": ""})).is_err());
+    assert!(CloudEventTemplate::from_json(&json!({"type": "a\u{7f}"})).is_err());
     assert!(CloudEventTemplate::from_json(&json!({"typ": "a"})).is_err());
 }
 

@@ -198,7 +198,9 @@ fn push_data(
         false => (Arc::from(body), false),
     };
     let content_type = headers.get(CONTENT_TYPE);
-    if let Some(content_type) = content_type.and_then(|value| value.to_str().ok()) {
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    // An attribute is not empty.
+    if let Some(content_type) = content_type.filter(|it| !it.is_empty()) {
         // Its charset is no longer that of the data.
         let shown = if transcoded {
             &media_type
@@ -321,6 +323,11 @@ mod tests {
         check(&[], b"", json!({}));
         check(&[], b"{\"a\": 1}\n", json!({ "data": { "a": 1 } }));
         check(&[], b"plain", json!({ "data_base64": "cGxhaW4=" }));
+        check(
+            &["Content-Type: "],
+            b"plain",
+            json!({ "data_base64": "cGxhaW4=" }),
+        );
         for (media_type, body, data) in [
             ("application/json", &b"[1]"[..], json!({ "data": [1] })),
             ("application/vnd.x+json", b"4.50", json!({ "data": 4.50 })),
