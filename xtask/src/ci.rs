@@ -2,7 +2,7 @@
 
 use crate::tools::{self, Outcome};
 use crate::workspace::{self, say};
-use crate::{api_fuzz, crates, fuzz, guard, layers, package, sources};
+use crate::{api_fuzz, crates, fuzz, guard, layers, models, package, sources};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -44,6 +44,10 @@ const STEPS: &[Step] = &[
     ("Chromium and axe-core, for the tests", chromium),
     ("Flask, Express and Go, for the tests", receivers),
     ("tests", tests),
+    (
+        "models of threads, in every order of their steps",
+        models::check,
+    ),
     ("examples in the documentation", || {
         cargo("test --doc --workspace --locked")
     }),

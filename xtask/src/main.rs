@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask bench | ci | crates | demo | fuzz | fuzz-api | gen-fixtures | guard |
-//! layers | measure | package | schedulers | torture`. Those that need much to compile are crates of their own under `tests`,
-//! which are built when they are called.
+//! layers | measure | models | package | schedulers | torture`. Those that need much to compile are crates
+//! of their own under `tests`, which are built when they are called.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
 
@@ -12,6 +12,7 @@ mod fuzz;
 mod gen_fixtures;
 mod guard;
 mod layers;
+mod models;
 mod package;
 mod promises;
 mod sources;
@@ -47,6 +48,8 @@ enum Command {
     /// Measure what is promised under load
     #[command(disable_help_flag = true)]
     Measure(Passed),
+    /// Run the models of threads that share state in every order of their steps
+    Models,
     Package(package::PackageArgs),
     /// Run a real scheduler with webhookd beside it, and check what arrives
     #[command(disable_help_flag = true)]
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Measure(args) => {
             workspace::run_package("bench", "release", Some("measure"), &args)
         }
+        Command::Models => models::run(),
         Command::Package(args) => package::run(&args),
         Command::Schedulers(args) => {
             if args.all.iter().any(|arg| arg == "slurm") && !tools::SLURM.ensure() {

@@ -17,6 +17,7 @@ mod reason;
 mod refusal;
 pub(crate) mod stats;
 mod stored_event;
+pub(crate) mod sync;
 mod tracer;
 
 use self::event_ids::EventIds;

@@ -3,11 +3,12 @@
 use crate::delivery::access_token::AccessTokens;
 use crate::delivery::request_template::RequestTemplate;
 use crate::http::transport::{Connector, Stopper, Transport, TransportError};
+use crate::shared::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::shared::{Clock, Tracer};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use webhook_config::Target;
 
 /// The number of the transport to the token endpoint: one sender at a time has it.

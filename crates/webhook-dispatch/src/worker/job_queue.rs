@@ -16,15 +16,17 @@
 //! a sender is parked is therefore a decision, which rests on the time that the awake senders need;
 //! [`Senders::supply`](super::senders::Senders::supply) corrects it when they take longer.
 
+use crate::shared::sync::{
+    self, AtomicBool, AtomicU64, AtomicUsize, Instant, Mutex, MutexGuard, Receiver, Sender, Thread,
+    fence,
+};
 use crate::worker::handle::TargetHandle;
 use crate::worker::job::{Job, Report};
 use crate::worker::wakeup::WakeReason;
-use crossbeam_channel::{Receiver, Sender};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// How long a job may wait for the awake senders, by their usual time, before another is woken. A
 /// wake-up costs some ten microseconds of processor time.
@@ -80,7 +82,7 @@ impl<J> JobQueue<J> {
         JobQueue {
             // Holds at most the attempts that may be outstanding. Unbounded, since a bounded channel
             // allocates its slots when it is made, also for a target that is never sent anything.
-            jobs: crossbeam_channel::unbounded(),
+            jobs: sync::unbounded(),
             reports,
             handle,
             concurrency,
@@ -187,7 +189,7 @@ impl<J> JobQueue<J> {
         if next.is_none() && me.in_row > 1 {
             // It was busy, and the worker mostly hands out more at once.
             next = (0..YIELDS).find_map(|_| {
-                std::thread::yield_now();
+                sync::yield_now();
                 self.take_back()
             });
         }
@@ -271,7 +273,7 @@ impl Parking {
     /// That of the sender whose thread this is.
     pub(super) fn new() -> Parking {
         let spot = Spot {
-            thread: std::thread::current(),
+            thread: sync::current(),
             woken: AtomicBool::new(false),
         };
         Parking {
@@ -289,7 +291,7 @@ impl Spot {
             if left.is_zero() {
                 return false;
             }
-            std::thread::park_timeout(left);
+            sync::park_timeout(left);
         }
         true
     }
@@ -306,11 +308,7 @@ mod tests {
         let progress = Arc::new(ProgressNotifier::default());
         let handle = TargetHandle::new("t".into(), true, 1, progress);
         let concurrency = NonZeroUsize::new(4).unwrap();
-        JobQueue::new(
-            Arc::new(handle),
-            concurrency,
-            crossbeam_channel::unbounded().0,
-        )
+        JobQueue::new(Arc::new(handle), concurrency, sync::unbounded().0)
     }
 
     /// Waits until so many senders are parked.

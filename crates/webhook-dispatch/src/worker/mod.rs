@@ -9,6 +9,8 @@ mod context;
 pub(crate) mod handle;
 mod job;
 mod job_queue;
+#[cfg(all(test, loom))]
+mod models;
 mod reader;
 mod sender;
 mod senders;

@@ -2,18 +2,18 @@
 //! settings change.
 
 use crate::delivery::Endpoint;
+use crate::shared::sync::{self, Builder, Instant, JoinHandle, Receiver, Sender};
 use crate::target::gate::Permit;
 use crate::target::lanes::Batch;
 use crate::worker::handle::TargetHandle;
 use crate::worker::job::{Job, Report};
 use crate::worker::job_queue::JobQueue;
 use crate::worker::sender;
-use crossbeam_channel::{Receiver, Sender};
+use crate::worker::wakeup::WakeReasons;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Above this number of senders in all, a target gets only its first one: a thread needs four
 /// memory mappings, and Linux aborts a process that needs more than 65,530.
@@ -71,7 +71,7 @@ impl Senders {
     pub(crate) fn new(handle: Arc<TargetHandle>, endpoint: Arc<Endpoint>) -> Senders {
         // Holds at most one report for each attempt handed out and each sender. Unbounded,
         // since new settings may allow more, and a sender must not block on its report.
-        let reports = crossbeam_channel::unbounded();
+        let reports = sync::unbounded();
         Senders {
             job_queue: job_queue(&handle, &endpoint, &reports.0),
             handle,
@@ -169,7 +169,7 @@ impl Senders {
         self.next_number += 1;
         let endpoint = Arc::clone(&self.endpoint);
         let job_queue = Arc::clone(&self.job_queue);
-        let thread = std::thread::Builder::new()
+        let thread = Builder::new()
             .name(format!("send-{}-{number}", self.handle.name))
             .spawn(move || {
                 let _counted = counted;
@@ -244,10 +244,15 @@ impl Senders {
 
     /// Waits for the next report; `None` once no sender runs.
     pub(crate) fn last_report(&self) -> Option<Report> {
-        if self.running.is_empty() {
-            return None;
+        while !self.running.is_empty() {
+            let report = self.report();
+            if report.is_some() {
+                return report;
+            }
+            let wakeup = &self.handle.wakeup;
+            wakeup.wait(WakeReasons::REPORTS, None, || self.reports() == 0);
         }
-        self.reports.1.recv().ok()
+        None
     }
 }
 

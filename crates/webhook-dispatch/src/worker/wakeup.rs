@@ -6,10 +6,10 @@
 //! are with the senders and the receiver is fast, it listens for all but deliveries: the next event
 //! mostly comes sooner, and it takes both in one turn.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
-use std::sync::{Mutex, PoisonError};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use crate::shared::sync::{self, AtomicBool, AtomicU8, Instant, Mutex, Thread, fence};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Why a worker is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,8 @@ const AWAKE: u8 = 0;
 
 #[derive(Debug, Default)]
 pub(crate) struct Wakeup {
-    /// The reasons for which the sleeping worker is woken; [`AWAKE`] if it does not sleep.
+    /// The reasons for which the sleeping worker is woken; [`AWAKE`] if it does not sleep. Each change
+    /// is a swap: loom does not order a store and another thread's swap.
     listens_for: AtomicU8,
     /// Whether there was an urgent reason since the worker's last sleep.
     urgent: AtomicBool,
@@ -85,23 +86,23 @@ impl Wakeup {
     ) {
         // On overflow, wait without a deadline.
         let until = within.and_then(|within| Instant::now().checked_add(within));
-        *self.sleeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
-        self.listens_for.store(reasons.0, Ordering::SeqCst);
+        *self.sleeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(sync::current());
+        self.listens_for.swap(reasons.0, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if idle() {
             while self.listens_for.load(Ordering::SeqCst) != AWAKE {
                 let Some(until) = until else {
-                    std::thread::park();
+                    sync::park();
                     continue;
                 };
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     break;
                 }
-                std::thread::park_timeout(left);
+                sync::park_timeout(left);
             }
         }
-        self.listens_for.store(AWAKE, Ordering::SeqCst);
+        self.listens_for.swap(AWAKE, Ordering::SeqCst);
         // The worker looks at all work now, urgent work included.
         self.urgent.store(false, Ordering::SeqCst);
     }

@@ -1,10 +1,10 @@
 //! Commits a group, or parts of it if that fails.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::committed::{Appended, Committed};
 use super::statistics::WriterStatistics;
+use super::sync::now;
 use super::write_queue::{Wait, Waiting, Work, WriteQueue};
 use crate::{Accepted, CommitResult, Event, Queue, QueueError, Settlement, SettlementResult};
 
@@ -234,11 +234,11 @@ impl<T, F: FnMut(Committed<T>)> Writer<T, F> {
         count: usize,
         settlements: Vec<Settlement>,
     ) -> Result<(), (QueueError, Vec<Settlement>)> {
-        let begun = Instant::now();
+        let begun = now();
         match self.queue.commit(&events.events[..count], &settlements) {
             Err(error) => Err((error, settlements)),
             Ok(CommitResult { accepted, settled }) => {
-                let took = begun.elapsed();
+                let took = now().saturating_duration_since(begun);
                 assert_eq!(
                     accepted.len(),
                     count,

@@ -4,17 +4,20 @@ mod committed;
 mod gathering;
 mod group;
 mod limits;
+#[cfg(all(test, loom))]
+mod models;
 mod refused;
 mod sequence;
 mod statistics;
+mod sync;
 mod write_queue;
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use self::group::Writer;
+use self::sync::{Builder, JoinHandle};
 use self::write_queue::WriteQueue;
 use crate::{Event, Queue, Settlement};
 
@@ -76,7 +79,7 @@ impl<T: Send + 'static> GroupWriter<T> {
     ) -> io::Result<GroupWriter<T>> {
         let write_queue = Arc::new(WriteQueue::new(limits));
         let writer = Writer::new(queue, write_queue.clone(), on_commit);
-        let thread = thread::Builder::new()
+        let thread = Builder::new()
             .name("webhook-queue".into())
             .spawn(|| writer.run())?;
         Ok(GroupWriter {

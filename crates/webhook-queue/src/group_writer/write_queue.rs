@@ -1,7 +1,7 @@
 //! What waits for the writer.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::gathering::Gathering;
@@ -9,6 +9,7 @@ use super::limits::{Limits, WhenFull};
 use super::refused::Refused;
 use super::sequence::Sequence;
 use super::statistics::WriterStatistics;
+use super::sync::{Condvar, Mutex, MutexGuard, now};
 use crate::{Event, QueueError, Settlement};
 
 /// The pause before a failed commit is repeated, if nothing new comes before.
@@ -226,7 +227,7 @@ impl<T> WriteQueue<T> {
                 }
                 return Ok(());
             }
-            let left = deadline.and_then(|at| at.checked_duration_since(Instant::now()));
+            let left = deadline.and_then(|at| at.checked_duration_since(now()));
             let Some(left) = left.filter(|left| !left.is_zero()) else {
                 return Err(Refused::Busy((event, ticket)));
             };
@@ -250,7 +251,7 @@ impl<T> WriteQueue<T> {
             return;
         }
         if state.settlements.is_empty() {
-            state.settle_at = Some(Instant::now() + self.limits.settle_within);
+            state.settle_at = Some(now() + self.limits.settle_within);
         }
         state.settlements.push_back(settlement);
         self.wake_to_settle(state);
@@ -335,7 +336,7 @@ impl<T> WriteQueue<T> {
     pub(super) fn next(&self) -> Work<T> {
         let mut state = self.lock();
         loop {
-            let now = Instant::now();
+            let now = now();
             if state
                 .blocked
                 .as_ref()
@@ -414,7 +415,7 @@ impl<T> WriteQueue<T> {
     /// gets the room that settlements make; then it lets those pass that it does not hold up.
     pub(super) fn block(&self, mut events: Vec<Waiting<T>>, error: &Arc<QueueError>) -> Left<T> {
         let mut state = self.lock();
-        let now = Instant::now();
+        let now = now();
         let is_full = is_full(error);
         if matches!(**error, QueueError::Unknown { .. }) {
             for waiting in &mut events {
@@ -477,7 +478,7 @@ impl<T> WriteQueue<T> {
     /// now; more of them if it had settlements.
     pub(super) fn unblock(&self, answered: usize, took: Duration, settled: bool) {
         let mut state = self.lock();
-        let now = Instant::now();
+        let now = now();
         state.pause = FIRST_RETRY;
         state.blocked = None;
         state.settle_at = Some(now + self.limits.settle_within);
@@ -499,7 +500,7 @@ impl<T> WriteQueue<T> {
         for settlement in settlements.into_iter().rev() {
             state.settlements.push_front(settlement);
         }
-        state.retry_settlements = Some(Instant::now() + RETRY);
+        state.retry_settlements = Some(now() + RETRY);
         Ok(())
     }
 
