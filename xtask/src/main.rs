@@ -1,5 +1,5 @@
 //! The project's own commands: `cargo xtask bench | ci | crates | demo | fuzz | fuzz-api | gen-fixtures | guard |
-//! layers | measure | models | package | schedulers | torture`. Those that need much to compile are crates
+//! layers | measure | models | mutants | package | schedulers | torture`. Those that need much to compile are crates
 //! of their own under `tests`, which are built when they are called.
 //!
 //! *Architecture invariant*: nothing that ships depends on this crate.
@@ -13,6 +13,7 @@ mod gen_fixtures;
 mod guard;
 mod layers;
 mod models;
+mod mutants;
 mod package;
 mod promises;
 mod sources;
@@ -50,6 +51,7 @@ enum Command {
     Measure(Passed),
     /// Run the models of threads that share state in every order of their steps
     Models,
+    Mutants(mutants::MutantsArgs),
     Package(package::PackageArgs),
     /// Run a real scheduler with webhookd beside it, and check what arrives
     #[command(disable_help_flag = true)]
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
             workspace::run_package("bench", "release", Some("measure"), &args)
         }
         Command::Models => models::run(),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Package(args) => package::run(&args),
         Command::Schedulers(args) => {
             if args.all.iter().any(|arg| arg == "slurm") && !tools::SLURM.ensure() {

@@ -69,6 +69,13 @@ pub(crate) const BUILDAH: Tool = Tool {
     as_root: true,
 };
 
+pub(crate) const MUTANTS: Tool = Tool {
+    name: "cargo-mutants",
+    version: "cargo mutants --version",
+    install: "cargo install --locked cargo-mutants --version 27.1.0",
+    as_root: false,
+};
+
 pub(crate) const VALGRIND: Tool = Tool {
     name: "valgrind",
     version: "valgrind --version",
