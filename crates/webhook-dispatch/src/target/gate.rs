@@ -295,16 +295,20 @@ fn max_refusals(target: &Target) -> usize {
 mod tests {
     use super::*;
     use crate::target::breaker::Breaker;
-    use std::num::NonZeroU32;
-    use webhook_config::TargetUrl;
+    use std::num::{NonZeroU32, NonZeroUsize};
+    use webhook_config::{BatchPolicy, Format, TargetUrl};
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn gate(per_second: Option<u32>, now: Instant) -> Gate {
-        let target = Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
+    fn target(per_second: Option<u32>) -> Target {
+        Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
             .max_per_second(per_second.and_then(NonZeroU32::new))
-            .build();
-        Gate::new(&target.unwrap(), now)
+            .build()
+            .unwrap()
+    }
+
+    fn gate(per_second: Option<u32>, now: Instant) -> Gate {
+        Gate::new(&target(per_second), now)
     }
 
     /// Records as many failures as open the breaker, for this time.
@@ -332,7 +336,9 @@ mod tests {
             detail: String::new(),
         };
         assert!(gate.hold(now + 3 * SECOND, hold.clone()));
-        assert!(!gate.hold(now + SECOND, hold));
+        assert!(!gate.hold(now + SECOND, hold.clone()));
+        assert!(!gate.hold(now + 3 * SECOND, hold.clone()));
+        assert_eq!(gate.hold_end(), Some(now + 3 * SECOND));
         assert!(gate.current_hold(now + 2 * SECOND).is_some());
         assert!(gate.current_hold(now + 3 * SECOND).is_none());
         assert_eq!(
@@ -340,6 +346,34 @@ mod tests {
             Err(Blocked::Until(now + 3 * SECOND))
         );
         assert!(gate.ask(now + 3 * SECOND, 1).is_ok());
+        gate.hold(now + 4 * SECOND, hold.clone());
+        assert!(gate.hold(now + 5 * SECOND, hold), "it is longer");
+        assert_eq!(gate.hold_end(), Some(now + 5 * SECOND));
+    }
+
+    #[test]
+    fn each_event_of_an_attempt_counts_into_the_rate_also_of_one_that_is_made_again() {
+        let now = Instant::now();
+        let ten = NonZeroUsize::new(10).unwrap();
+        let most_bytes = NonZeroUsize::new(1 << 20).unwrap();
+        let batch = BatchPolicy::new(ten, most_bytes, SECOND);
+        let target = Target::builder(TargetUrl::parse("http://localhost:1/").unwrap())
+            .format(Format::Ndjson)
+            .batch(Some(batch))
+            .max_per_second(NonZeroU32::new(100))
+            .build()
+            .unwrap();
+        let mut gate = Gate::new(&target, now);
+        let permit = gate.ask(now, 4).unwrap();
+        assert_eq!(permit.events(), 4);
+        let permit = gate.use_for(permit, 3);
+        assert_eq!(permit.events(), 3);
+        // Of ten at once, seven are left; made again, the attempt takes three of them.
+        gate.charge(permit);
+        let ask = |gate: &mut Gate, events| gate.ask(now, events).map(Permit::events);
+        assert!(ask(&mut gate, 5).is_err());
+        assert_eq!(ask(&mut gate, 4), Ok(4));
+        assert!(ask(&mut gate, 1).is_err());
     }
 
     #[test]
@@ -362,11 +396,73 @@ mod tests {
         assert!(!gate.stop(), "it was stopped before");
         assert_eq!(gate.state(), BreakerState::Stopped);
         assert_eq!(gate.ask(now + 1_000 * SECOND, 1), Err(Blocked::UntilChange));
+        assert!(gate.reopen());
+        assert!(!gate.reopen(), "it was not stopped");
+        assert_eq!(gate.state(), BreakerState::Closed);
+        gate.stop();
         gate.restart();
         gate.pause(true);
         assert!(gate.is_held());
         assert_eq!(gate.ask(now, 1), Err(Blocked::UntilChange));
         gate.pause(false);
+        assert!(gate.ask(now, 1).is_ok());
+    }
+
+    #[test]
+    fn new_settings_forget_what_was_known_of_the_receiver_and_keep_a_pause() {
+        let now = Instant::now();
+        let mut gate = gate(None, now);
+        assert!(!gate.is_down());
+        assert!(!gate.is_paused());
+        let permit = gate.ask(now, 1).unwrap();
+        open(&mut gate, permit, now, SECOND);
+        let hold = Hold {
+            reason: HoldReason::RetryAfter,
+            until: None,
+            detail: String::new(),
+        };
+        gate.hold(now + SECOND, hold);
+        gate.stop();
+        gate.pause(true);
+        assert!(gate.is_paused());
+        gate.reconfigure(&target(None), now);
+        assert!(!gate.is_down());
+        assert_eq!(gate.hold_end(), None);
+        assert_eq!(gate.state(), BreakerState::Closed);
+        assert_eq!(gate.ask(now, 1), Err(Blocked::UntilChange));
+        assert!(gate.is_paused());
+        gate.pause(false);
+        // Results of attempts under the old settings count for nothing.
+        let evidence = Evidence {
+            key: 0,
+            keys: 1,
+            failed_in: None,
+        };
+        for _ in 0..100 {
+            gate.record(permit, Health::Unreachable, &evidence, now, SECOND, |_| {
+                SECOND
+            });
+        }
+        assert!(!gate.is_current(permit));
+        assert!(!gate.is_down());
+        let permit = gate.ask(now, 1).unwrap();
+        assert!(gate.is_current(permit));
+    }
+
+    #[test]
+    fn new_settings_start_another_rate_and_continue_an_equal_one() {
+        let now = Instant::now();
+        let mut gate = gate(Some(1), now);
+        let permit = gate.ask(now, 1).unwrap();
+        gate.reconfigure(&target(Some(1)), now);
+        assert!(gate.ask(now, 1).is_err(), "the second is not over");
+        // A token that was taken under the old settings is not given back.
+        gate.unused(permit, now);
+        assert!(gate.ask(now, 1).is_err());
+        gate.reconfigure(&target(Some(2)), now);
+        assert!(gate.ask(now, 1).is_ok());
+        assert!(gate.ask(now, 1).is_err());
+        gate.reconfigure(&target(None), now);
         assert!(gate.ask(now, 1).is_ok());
     }
 
