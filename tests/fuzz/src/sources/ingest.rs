@@ -35,7 +35,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
-use webhook_event::Schema;
+use webhook_event::{Schema, TraceContext};
 
 /// The longest line, bytes.
 const LONGEST: usize = 1024;
@@ -148,6 +148,18 @@ pub(crate) fn lines_seeds(files: &mut Files) {
     files.add([&[9, 0, 0][..], &[b'x'; 1500], b"\n{}"].concat());
 }
 
+/// What is read of a trace is read the same way by the next receiver, and stored within its bound.
+fn check_trace(document: &[u8]) {
+    let Some(trace) = cloud_event::trace(document) else {
+        return;
+    };
+    let again = TraceContext::parse(trace.traceparent(), trace.tracestate());
+    assert_eq!(again.as_ref(), Some(&trace));
+    let stored = trace.encode();
+    assert!(stored.len() <= 55 + 512, "{trace:?}");
+    assert_eq!(TraceContext::decode(&stored), Some(trace));
+}
+
 /// Lines of headers, an empty one, and a body.
 ///
 /// An event in binary mode becomes a JSON document that is a CloudEvent with the attributes and the
@@ -167,6 +179,7 @@ pub(crate) fn cloud_event(input: &[u8]) {
         Ok(Mode::Binary) => {}
         Ok(Mode::Structured | Mode::Batch) => {
             let _verdict = cloud_event::check(body);
+            check_trace(body);
             return;
         }
         Err(why) => return assert_eq!(why.status, 415),
@@ -182,6 +195,7 @@ pub(crate) fn cloud_event(input: &[u8]) {
             return;
         }
     };
+    check_trace(&document);
     let again = cloud_events::structured(&headers, charset, body);
     assert_eq!(again.ok().as_deref(), Some(&*document));
     let text = String::from_utf8_lossy(&document).into_owned();
