@@ -114,7 +114,7 @@ impl Program {
     }
 }
 
-/// Tells why a test is left out; with CI set, it fails.
+/// `None`, and a line on standard error with the reason, if it was not found; with CI set, the test fails.
 pub(crate) fn needed<T>(found: Result<T, String>) -> Option<T> {
     match found {
         Ok(found) => Some(found),

@@ -109,7 +109,7 @@ impl Store {
 }
 
 fn log(text: &str) {
-    // Without a reader of standard error there is nobody to tell.
+    // A closed standard error does not stop the receiver.
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 

@@ -232,7 +232,7 @@ func main() {
 			http.Error(answer, "cannot store: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		answer.WriteHeader(http.StatusNoContent) // only now: webhookd forgets the events
+		answer.WriteHeader(http.StatusNoContent) // only now: webhookd removes them from its queue
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	if err != nil {

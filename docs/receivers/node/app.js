@@ -113,7 +113,7 @@ function makeApp(keys, store) {
     } catch (error) {
       return response.status(503).send(`cannot store: ${error.message}\n`);
     }
-    response.status(204).end(); // only now: webhookd forgets the events
+    response.status(204).end(); // only now: webhookd removes them from its queue
   });
   return app;
 }

@@ -111,7 +111,7 @@ def make_app(keys, path):
             store(path, found)
         except sqlite3.Error as error:
             return f"cannot store: {error}\n", 503
-        return "", 204  # only now: webhookd forgets the events
+        return "", 204  # only now: webhookd removes them from its queue
 
     return app
 

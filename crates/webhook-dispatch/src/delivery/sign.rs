@@ -118,7 +118,7 @@ mod tests {
             if vector["verdict"] != "valid" {
                 continue;
             }
-            let secrets = vector["secrets"].as_array().unwrap().iter();
+            let mut secrets = vector["secrets"].as_array().unwrap().iter();
             let is_signed_by = |secret: &serde_json::Value| {
                 let secret = SigningSecret::parse(secret.as_str().unwrap()).unwrap();
                 let signer = Signer::new(&Signing::new(vec![secret]).unwrap()).unwrap();
@@ -131,7 +131,7 @@ mod tests {
                 signature.split(' ').any(|it| it == signatures(&headers))
             };
             let name = &vector["name"];
-            assert!(secrets.map(is_signed_by).any(|signed| signed), "{name}");
+            assert!(secrets.any(is_signed_by), "{name}");
             compared += 1;
         }
         assert!(compared > 10, "{compared} requests were compared");
