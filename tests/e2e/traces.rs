@@ -3,7 +3,9 @@
 use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::time::Instant;
-use testkit::{Admin, DEADLINE, Folder, Launch, Process, Receiver, Reply, Signal, event, post};
+use testkit::{
+    Admin, DEADLINE, Folder, Launch, Postgres, Process, Receiver, Reply, Signal, event, post,
+};
 
 pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 pub(crate) const PARENT: &str = "00f067aa0ba902b7";
@@ -70,12 +72,28 @@ fn the_trace_of_a_request_goes_on_with_its_events() {
 
 #[test]
 fn a_trace_is_kept_over_a_kill_and_for_any_input() {
+    check_kill(&Value::Null);
+}
+
+#[test]
+fn a_trace_is_kept_over_a_kill_in_a_database() {
+    let Some(postgres) = Postgres::start(&["fsync = off"]) else {
+        return;
+    };
+    check_kill(&json!({ "postgres": { "url": postgres.url(), "leaseMsec": 1000 } }));
+}
+
+/// Kills webhookd with an event of each kind under way, and checks what its successor sends.
+fn check_kill(queue: &Value) {
     let receiver = Receiver::start(|request| match request.number {
         0 | 1 => Reply::silence(),
         _ => Reply::status(200),
     });
     let folder = Folder::new();
     let mut config = reliable(&receiver.url());
+    if !queue.is_null() {
+        config["queue"] = queue.clone();
+    }
     config["inputs"] = json!({ "jobs": { "schema": "pointers", "key": "/id", "state": "/state" } });
     let process = listening(&folder, &config, &[]);
     let url = process.listens();
