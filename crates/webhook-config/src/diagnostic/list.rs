@@ -128,6 +128,8 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, code: Code, span: &Span, message: String, help: String) {
+        // A text may quote the file, and is shown on a terminal.
+        let [message, help] = [message, help].map(escaped);
         let help = Some(help).filter(|help| !help.is_empty());
         self.0.push(Problem {
             code,
@@ -201,4 +203,20 @@ impl Problems {
             list,
         }
     }
+}
+
+/// The text with its control characters escaped.
+fn escaped(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_debug());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }

@@ -137,9 +137,11 @@ struct StatusLine {
 /// The status line, with any bytes as its reason phrase, which has no meaning.
 fn status_line(input: &[u8]) -> Option<StatusLine> {
     // A server may send line breaks first.
-    let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let start = input.iter().position(|byte| !blank(byte))?;
-    let line = input.get(start..)?;
+    let mut line = input;
+    while let Some(rest) = line.strip_prefix(b"\r\n").or(line.strip_prefix(b"\n")) {
+        line = rest;
+    }
+    let start = input.len() - line.len();
     let line = line.split_inclusive(|byte| *byte == b'\n').next()?;
     let (minor, rest) = line.strip_prefix(b"HTTP/1.")?.split_first()?;
     let (digits, reason) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
