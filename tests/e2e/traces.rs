@@ -2,6 +2,8 @@
 
 use crate::durable::reliable;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use testkit::{
     Admin, DEADLINE, Folder, Launch, Postgres, Process, Receiver, Reply, Signal, event, post,
@@ -80,14 +82,16 @@ fn a_trace_is_kept_over_a_kill_in_a_database() {
     let Some(postgres) = Postgres::start(&["fsync = off"]) else {
         return;
     };
-    check_kill(&json!({ "postgres": { "url": postgres.url(), "leaseMsec": 1000 } }));
+    check_kill(&json!({ "postgres": { "url": postgres.url() } }));
 }
 
 /// Kills webhookd with an event of each kind under way, and checks what its successor sends.
 fn check_kill(queue: &Value) {
-    let receiver = Receiver::start(|request| match request.number {
-        0 | 1 => Reply::silence(),
-        _ => Reply::status(200),
+    let is_killed = Arc::new(AtomicBool::new(false));
+    let killed = Arc::clone(&is_killed);
+    let receiver = Receiver::start(move |_| match killed.load(Ordering::SeqCst) {
+        false => Reply::silence(),
+        true => Reply::status(200),
     });
     let folder = Folder::new();
     let mut config = reliable(&receiver.url());
@@ -111,22 +115,20 @@ fn check_kill(queue: &Value) {
     .expect_status(200);
     receiver.wait_for_requests(2);
     process.signal(Signal::KILL);
-    drop(process);
+    let _ended = process.wait();
+    is_killed.store(true, Ordering::SeqCst);
     let process = listening(&folder, &config, &["--admin", "0"]);
-    for request in &receiver.wait_for_requests(4)[2..] {
+    let admin = Admin::of(&process);
+    admin.wait_for("default", "delivered", 2);
+    // An attempt that another one replaced is a request, too.
+    for request in receiver.wait_for_requests(4) {
         assert_eq!(request.header("traceparent"), traceparent());
         assert_eq!(request.header("tracestate"), "a=\"\\");
     }
-    let admin = Admin::of(&process);
-    admin.wait_for("default", "delivered", 2);
-    let attempts = admin.get("/api/v1/targets/default/attempts");
+    let attempts = admin.get("/api/v1/targets/default/attempts?outcome=delivered");
     let attempts = attempts["attempts"].as_array().expect("a list");
-    // Of an event of Aurora's, the log of attempts does not read a body that was delivered at once.
-    let states: Vec<_> = attempts
-        .iter()
-        .filter_map(|it| it["state"].as_str())
-        .collect();
-    assert_eq!(states, ["done"]);
+    let mut states = attempts.iter().map(|it| &it["state"]);
+    assert!(states.any(|state| state == "done"), "{attempts:#?}");
     end(process);
 }
 
