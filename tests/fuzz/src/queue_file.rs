@@ -4,7 +4,7 @@ use crate::seeds::Files;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::{ControlFlow, Range};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 use webhook_queue::{
@@ -24,8 +24,6 @@ struct Image {
     data: Vec<u8>,
     /// Of each event, all places of its record: former copies may be there, too.
     records: Vec<Vec<Range<usize>>>,
-    /// The directory that each input is written to.
-    directory: TempDir,
 }
 
 static IMAGE: LazyLock<Image> = LazyLock::new(Image::make);
@@ -60,12 +58,9 @@ fn settlement(target: &str, entry: EntryId, outcome: Settled) -> Settlement {
 
 impl Image {
     fn make() -> Image {
-        // In memory, where there is such a folder: a commit takes no time there.
-        let folder = Some(Path::new("/dev/shm")).filter(|folder| folder.is_dir());
-        let folder = folder.map_or_else(std::env::temp_dir, PathBuf::from);
-        let directory = tempfile::tempdir_in(folder).expect("a temporary folder");
-        let path = directory.path().join("queue");
-        let queue = DiskQueue::open(&path, &OPTIONS).expect("a new queue");
+        let directory = folder();
+        let path = directory.path();
+        let queue = DiskQueue::open(path, &OPTIONS).expect("a new queue");
         let events: Vec<Event> = (0..EVENTS).map(event).collect();
         let stored = queue.commit(&events, &[]).expect("there is room");
         let dead = |number: u8| {
@@ -84,22 +79,30 @@ impl Image {
             mark: fs::read(path.join("FORMAT")).expect("the mark"),
             data,
             records,
-            directory,
         }
     }
+}
 
-    /// Makes a queue of these files.
-    fn write(&self, mark: &[u8], lock: Option<&[u8]>, data: &[u8]) -> PathBuf {
-        let path = self.directory.path().join("queue");
-        fs::remove_dir_all(&path).ok();
-        fs::create_dir(&path).expect("a folder");
-        fs::write(path.join("FORMAT"), mark).expect("the mark");
-        fs::write(path.join("data.mdb"), data).expect("the data");
-        if let Some(lock) = lock {
-            fs::write(path.join("lock"), lock).expect("the lock");
-        }
-        path
+/// A folder for one queue: in memory, where there is such a place, since a commit takes no time there.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    folder.expect("a temporary folder")
+}
+
+/// Makes a queue of these files.
+fn write(mark: &[u8], lock: Option<&[u8]>, data: &[u8]) -> TempDir {
+    let directory = folder();
+    let path = directory.path();
+    fs::write(path.join("FORMAT"), mark).expect("the mark");
+    fs::write(path.join("data.mdb"), data).expect("the data");
+    if let Some(lock) = lock {
+        fs::write(path.join("lock"), lock).expect("the lock");
     }
+    directory
 }
 
 fn died(number: u8) -> Settled {
@@ -166,8 +169,8 @@ pub(crate) fn run(input: &[u8]) {
 
 /// Whatever the files hold, the queue opens or says why not; if it opens, it is read.
 fn any(image: &Image, mark: &[u8], lock: Option<&[u8]>, data: &[u8]) {
-    let path = image.write(mark, lock, data);
-    match DiskQueue::open(&path, &OPTIONS) {
+    let directory = write(mark, lock, data);
+    match DiskQueue::open(directory.path(), &OPTIONS) {
         Ok(queue) => {
             if data.len() == image.data.len() {
                 assert_eq!(shown(&queue).0.len(), 2 * usize::from(EVENTS) - DEAD.len());
@@ -204,10 +207,11 @@ fn records(image: &Image, changes: &[u8]) {
             .any(|at| data[at.clone()] != image.data[at.clone()])
     };
     changed.retain(|number, _| is_changed(*number));
-    let path = image.write(&image.mark, None, &data);
-    let found = verify(&path).expect("the pages are whole");
+    let directory = write(&image.mark, None, &data);
+    let path = directory.path();
+    let found = verify(path).expect("the pages are whole");
     assert!(found.corrupt_count <= changed.len() as u64);
-    let queue = DiskQueue::open(&path, &OPTIONS).expect("damaged records do not keep it closed");
+    let queue = DiskQueue::open(path, &OPTIONS).expect("damaged records do not keep it closed");
     let (owed, dead) = shown(&queue);
     for number in 0..EVENTS {
         let targets = if DEAD.contains(&number) {
