@@ -1,5 +1,6 @@
 //! Masks the secrets of a target in a text that a receiver or a proxy wrote.
 
+use crate::oauth2::OAuth2;
 use crate::secret::MASK;
 use crate::target::Target;
 use crate::url::percent_decoded;
@@ -36,6 +37,8 @@ impl SecretMask {
         let mut values: Vec<String> = hidden.map(|it| it.text().to_owned()).collect();
         let proxy = target.proxy().and_then(|proxy| proxy.authorization());
         values.extend(proxy.and_then(|value| value.to_str().ok().map(str::to_owned)));
+        let client = target.oauth2().map(OAuth2::authorization);
+        values.extend(client.and_then(|value| value.to_str().ok().map(str::to_owned)));
         let parts: Vec<String> = values.iter().flat_map(|value| credentials(value)).collect();
         values.extend(parts);
         if let Some(oauth2) = target.oauth2() {
@@ -129,7 +132,7 @@ impl fmt::Debug for SecretMask {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ProxyUrl, SecretMask, Target, TargetUrl};
+    use crate::{OAuth2, ProxyUrl, SecretMask, Target, TargetUrl};
 
     #[test]
     fn a_text_that_quotes_the_request_shows_no_secret_of_the_target() {
@@ -171,6 +174,25 @@ mod tests {
             assert_eq!(mask.apply(text), masked);
         }
         assert_eq!(format!("{mask:?}"), "SecretMask(11)");
+    }
+
+    #[test]
+    fn the_credentials_of_an_oauth2_client_are_masked_in_each_form() {
+        let url = |url| TargetUrl::parse(url).unwrap();
+        let oauth2 = OAuth2::new(url("https://login.example.com/"), "a b", "s3cr3t+1").unwrap();
+        let target = Target::builder(url("https://example.com/")).oauth2(Some(oauth2));
+        let mask = SecretMask::of(&target.build().unwrap());
+        for (text, masked) in [
+            ("got Basic YStiOnMzY3IzdCUyQjE=", "got ***"),
+            (
+                "invalid credentials YStiOnMzY3IzdCUyQjE=",
+                "invalid credentials ***",
+            ),
+            ("a+b:s3cr3t%2B1 and s3cr3t%2B1", "*** and ***"),
+            ("a b:s3cr3t+1", "a b:***"),
+        ] {
+            assert_eq!(mask.apply(text), masked);
+        }
     }
 
     #[test]

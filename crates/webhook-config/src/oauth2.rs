@@ -132,12 +132,10 @@ impl OAuth2 {
         body
     }
 
-    /// The texts of a request for a token that are secrets.
-    pub(crate) fn secret_texts(&self) -> impl Iterator<Item = String> {
-        let value = self.authorization();
-        let value = value.to_str().unwrap_or_default().to_owned();
+    /// The client's secret, as it is and form-encoded.
+    pub(crate) fn secret_texts(&self) -> [String; 2] {
         let encoded = form_encoded(&self.client_secret);
-        [value, self.client_secret.clone(), encoded].into_iter()
+        [self.client_secret.clone(), encoded]
     }
 }
 
