@@ -272,6 +272,29 @@ fn a_receiver_that_quotes_its_request_shows_no_token_and_no_secret() {
 }
 
 #[test]
+fn a_test_delivery_shows_no_secret_that_the_token_endpoint_quotes() {
+    let error = json!({
+        "error": "invalid_client",
+        "error_description": format!("no client {SECRET}"),
+    });
+    let endpoint = Receiver::always(Reply::status(400).body(error.to_string()));
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let path = folder.config(&config(&receiver, &endpoint.url()));
+    let event = folder.write("event.json", event("a", 1));
+    let send = Launch::new().arg("send").arg(event);
+    let ended = send
+        .arg("--webhook-config")
+        .arg(path)
+        .run("")
+        .expect_code(1);
+    let shown = String::from_utf8_lossy(&ended.stdout).into_owned() + &ended.stderr;
+    assert!(shown.contains("no response: no access token"), "{shown}");
+    assert!(shown.contains("no client ***"), "{shown}");
+    assert!(!shown.contains(SECRET), "{shown}");
+}
+
+#[test]
 fn a_reload_with_another_secret_drops_the_token() {
     let asked = AtomicUsize::new(0);
     let endpoint = Receiver::start(move |_| {

@@ -206,7 +206,10 @@ pub fn attempt_once(
         }
     }
     let mask = token.as_ref().map_or(&template.mask, |token| &token.mask);
-
+    if let Err(error) = &mut result {
+        // A token endpoint may quote the client's secret, which no option shows either.
+        error.message = mask.apply(&error.message).into_owned();
+    }
     let retry_after = result.as_ref().ok().and_then(|answer| {
         retry::retry_after(answer.retry_after.as_deref()?, clock.wall(), target.retry())
     });
