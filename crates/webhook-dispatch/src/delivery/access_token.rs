@@ -26,7 +26,7 @@ const MAX_RESPONSE_BYTES: u64 = 64 << 10;
 const MARGIN: Duration = Duration::from_secs(60);
 /// How long a token is used on after a renewal failed before its end.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
-/// The longest time for which a token is kept that the receiver never accepted.
+/// The longest time for which a refused token is kept, if the receiver refused others as soon as they came.
 const MAX_REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Makes a transport to a target.
@@ -54,8 +54,8 @@ struct State {
     /// Renewals that have ended, and the error of the last one.
     renewals: u64,
     error: Option<TransportError>,
-    /// Tokens in a row that the receiver refused and never accepted.
-    refused: u32,
+    /// Tokens in a row that were obtained since the receiver refused the one before, and were refused, too.
+    futile: u32,
 }
 
 /// An access token.
@@ -66,8 +66,8 @@ pub(crate) struct AccessToken {
     obtained_at: Instant,
     /// `None` if its time is not known.
     ends_at: Option<Instant>,
-    /// Whether the receiver has answered a request with it other than by 401.
-    is_accepted: AtomicBool,
+    /// Whether it was refused in place of another one.
+    is_futile: AtomicBool,
 }
 
 /// A response of a token endpoint (RFC 6749, sections 5.1 and 5.2).
@@ -130,15 +130,28 @@ impl AccessTokens {
             Err(error) => return (Err(error), None),
         };
         let mut result = token.send(transport, lines, body);
-        if token.is_refused(&result)
+        if is_refused(&result)
             && let Ok(other) = self.get(Some(&token), clock, connect)
             && !Arc::ptr_eq(&other, &token)
         {
             token = other;
             result = token.send(transport, lines, body);
-            token.is_refused(&result);
+            self.repeated(&token, &result);
         }
         (result, Some(token))
+    }
+
+    /// Notes the result of a request that was repeated with another token. If that is refused, too, the
+    /// reason may be the request: other requests are accepted with both.
+    fn repeated(&self, token: &AccessToken, result: &Result<Answer, TransportError>) {
+        if is_refused(result) {
+            if !token.is_futile.swap(true, Ordering::Relaxed) {
+                let mut state = self.state();
+                state.futile = state.futile.saturating_add(1);
+            }
+        } else if result.is_ok() {
+            self.state().futile = 0;
+        }
     }
 
     /// The token, or another one than that which the receiver refused.
@@ -153,7 +166,7 @@ impl AccessTokens {
             let now = clock.now();
             let is_refused = refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
             let is_due = match is_refused {
-                true => now >= token.obtained_at + state.refused_pause(token),
+                true => now >= token.obtained_at + state.refused_pause(),
                 false => state.renew_at.is_some_and(|at| now >= at) && !state.is_renewing,
             };
             if !is_due && !token.has_ended(now) {
@@ -172,7 +185,6 @@ impl AccessTokens {
                 TransportErrorKind::Token,
                 self.explain("the sender panicked"),
             )),
-            refused,
             now: clock.now(),
         };
         renewal.result = self.request(clock, connect);
@@ -273,20 +285,17 @@ impl AccessTokens {
             obtained_at: asked_at,
             // An end that no clock can show is none.
             ends_at: lifetime.and_then(|it| asked_at.checked_add(it)),
-            is_accepted: AtomicBool::new(false),
+            is_futile: AtomicBool::new(false),
         })
     }
 }
 
 impl State {
-    /// How long a refused token is kept. One that was accepted before has been revoked, and is renewed at
-    /// once, as is the first that was not; a receiver that refuses every token gets others more and more
+    /// How long a refused token is kept. It may have been revoked, and is renewed at once; a receiver that
+    /// refuses the new ones, too, or refuses some events whatever the token, gets others more and more
     /// rarely.
-    fn refused_pause(&self, token: &AccessToken) -> Duration {
-        if token.is_accepted.load(Ordering::Relaxed) {
-            return Duration::ZERO;
-        }
-        let seconds = (1u64 << self.refused.min(6)) - 1;
+    fn refused_pause(&self) -> Duration {
+        let seconds = (1u64 << self.futile.saturating_sub(1).min(6)) - 1;
         Duration::from_secs(seconds).min(MAX_REFUSED_PAUSE)
     }
 
@@ -317,22 +326,17 @@ impl AccessToken {
     fn has_ended(&self, now: Instant) -> bool {
         self.ends_at.is_some_and(|at| now >= at)
     }
+}
 
-    /// Whether the receiver refused the token. Any other answer accepts it.
-    fn is_refused(&self, result: &Result<Answer, TransportError>) -> bool {
-        let is_refused = result.as_ref().is_ok_and(|answer| answer.status == 401);
-        if result.is_ok() && !is_refused {
-            self.is_accepted.store(true, Ordering::Relaxed);
-        }
-        is_refused
-    }
+/// Whether the receiver refused the token.
+fn is_refused(result: &Result<Answer, TransportError>) -> bool {
+    result.as_ref().is_ok_and(|answer| answer.status == 401)
 }
 
 /// A renewal under way. Its end wakes the senders that wait for it.
 struct Renewal<'a> {
     tokens: &'a AccessTokens,
     result: Result<AccessToken, TransportError>,
-    refused: Option<&'a Arc<AccessToken>>,
     now: Instant,
 }
 
@@ -342,12 +346,6 @@ impl Drop for Renewal<'_> {
         let mut state = self.tokens.state();
         match std::mem::replace(&mut self.result, stopped) {
             Ok(token) => {
-                state.refused = match self.refused {
-                    Some(refused) if !refused.is_accepted.load(Ordering::Relaxed) => {
-                        state.refused.saturating_add(1)
-                    }
-                    _ => 0,
-                };
                 state.renew_at = token.ends_at.map(|at| {
                     let lifetime = at.saturating_duration_since(token.obtained_at);
                     at.checked_sub(MARGIN.min(lifetime / 10)).unwrap_or(at)

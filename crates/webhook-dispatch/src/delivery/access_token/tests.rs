@@ -178,7 +178,24 @@ fn a_revoked_token_is_replaced_and_refused_ones_more_and_more_rarely() {
     let (status, seen) = it.attempt();
     assert_eq!((status, seen.len()), (Ok(200), 1));
     it.receiver.valid_from = seen[0] + 1;
+    it.clock.by(MAX_REFUSED_PAUSE);
     assert_eq!(it.attempt(), (Ok(200), vec![seen[0], seen[0] + 1]));
+    it.receiver.valid_from += 1;
+    let (status, seen) = it.attempt();
+    assert_eq!((status, seen.len()), (Ok(200), 2), "at once again");
+}
+
+#[test]
+fn a_receiver_that_refuses_some_events_only_gets_new_tokens_as_rarely() {
+    let mut it = Fixture::new();
+    for _ in 0..100 {
+        it.receiver.valid_from = 0;
+        assert_eq!(it.attempt().0, Ok(200));
+        it.receiver.valid_from = usize::MAX;
+        assert_eq!(it.attempt().0, Ok(401));
+        it.clock.by(SECOND / 10);
+    }
+    assert!(it.asked() <= 6, "{} tokens in 10 s", it.asked());
 }
 
 #[test]
