@@ -147,6 +147,40 @@ fn a_trace_begins_here_without_one_and_one_that_is_not_sampled_has_no_spans() {
 }
 
 #[test]
+fn a_batch_of_many_traces_has_a_bounded_number_of_links() {
+    let collector = Receiver::always(Reply::status(200));
+    let receiver = Receiver::start(|request| match request.number {
+        0 => Reply::status(200).held(),
+        _ => Reply::status(200),
+    });
+    let folder = Folder::new();
+    let mut config = reliable(&receiver.url());
+    config["format"] = json!("ndjson");
+    config["concurrency"] = json!(1);
+    config["window"] = json!(1_000);
+    config["batch"] = json!({ "maxEvents": 200, "maxWaitMsec": 0 });
+    let process = listening(&folder, &config, &["--otlp", &collector.url()]);
+    let url = process.listens();
+    post(&url, &[], event("first", 1)).expect_status(200);
+    receiver.wait_for_requests(1);
+    for number in 0..130 {
+        post(&url, &[], event(&format!("t{number}"), 1)).expect_status(200);
+    }
+    receiver.release();
+    receiver.wait_for_requests(2);
+    receiver.wait_for_done(2);
+    end(process);
+    let spans = spans(&collector.requests());
+    let mut batches = spans
+        .values()
+        .filter(|it| it["links"].as_array().is_some_and(|it| !it.is_empty()));
+    let batch = batches.next().expect("a batch");
+    assert_eq!(attribute(batch, "messaging.batch.message_count"), "130");
+    assert_eq!(batch["links"].as_array().map(Vec::len), Some(128));
+    assert_eq!(batch["droppedLinksCount"], 2);
+}
+
+#[test]
 fn a_collector_that_fails_delays_no_delivery_and_its_spans_are_counted() {
     let collector = Receiver::start(|request| match request.number {
         0 => Reply::status(400),

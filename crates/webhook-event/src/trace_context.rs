@@ -14,7 +14,7 @@ const MAX_MEMBERS: usize = 32;
 
 /// The trace that an event belongs to, by W3C Trace Context: a valid `traceparent` of version 00, and a
 /// valid `tracestate` of at most 512 bytes, or none.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TraceContext {
     traceparent: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]

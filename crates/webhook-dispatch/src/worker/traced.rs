@@ -2,6 +2,7 @@
 
 use crate::shared::{TracedAttempt, Tracer};
 use crate::target::attempt::Attempt;
+use std::collections::HashSet;
 use std::time::SystemTime;
 use webhook_config::Target;
 use webhook_event::{Attributes, TraceContext};
@@ -18,10 +19,11 @@ pub(super) fn report(
     let mut events = batch.iter().map(|due| trace(due.content.attributes()));
     let first = events.next().flatten();
     let mut is_shared = first.is_some();
-    let mut traces: Vec<TraceContext> = Vec::from_iter(first);
+    let mut traces: Vec<TraceContext> = Vec::from_iter(first.clone());
+    let mut known: HashSet<TraceContext> = HashSet::from_iter(first.clone());
     for trace in events {
-        is_shared &= trace.is_some() && trace.as_ref() == traces.first();
-        traces.extend(trace.filter(|trace| !traces.contains(trace)));
+        is_shared &= trace.is_some() && trace == first;
+        traces.extend(trace.filter(|trace| known.insert(trace.clone())));
     }
     traces.retain(TraceContext::is_sampled);
     if traces.is_empty() || result.stopped {

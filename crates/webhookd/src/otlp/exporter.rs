@@ -3,7 +3,8 @@
 use super::span::{Span, request};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use webhook_dispatch::{HeaderLines, Request, Transport, TransportErrorKind};
 
@@ -42,7 +43,7 @@ pub(super) fn drop_spans(count: u64) {
 /// What the exporter gets.
 #[derive(Debug)]
 pub(super) enum Entry {
-    Span(Box<Span>),
+    Span(Span),
     /// Sends what came before, and ends.
     End,
 }
@@ -52,6 +53,8 @@ pub(super) struct Exporter {
     transport: Box<dyn Transport>,
     headers: HeaderLines,
     url: String,
+    /// Bytes of the spans in the channel.
+    waiting_bytes: Arc<AtomicUsize>,
     /// When a failure was last logged.
     warned: Option<Instant>,
     /// Whether the program ends: nothing is repeated.
@@ -59,7 +62,11 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(transport: Box<dyn Transport>, url: String) -> Exporter {
+    pub(super) fn new(
+        transport: Box<dyn Transport>,
+        url: String,
+        waiting_bytes: Arc<AtomicUsize>,
+    ) -> Exporter {
         let mut headers = HeaderLines::new();
         headers.push(&CONTENT_TYPE, &HeaderValue::from_static("application/json"));
         let agent = concat!("webhookd/", env!("CARGO_PKG_VERSION"));
@@ -68,6 +75,7 @@ impl Exporter {
             transport,
             headers,
             url,
+            waiting_bytes,
             warned: None,
             is_ending: false,
         }
@@ -95,7 +103,8 @@ impl Exporter {
             };
             match next {
                 Ok(Entry::Span(span)) => {
-                    spans.push(*span);
+                    self.waiting_bytes.fetch_sub(span.len(), Ordering::Relaxed);
+                    spans.push(span);
                     until.get_or_insert_with(|| Instant::now() + LINGER);
                 }
                 Err(RecvTimeoutError::Timeout) => return,
@@ -110,7 +119,8 @@ impl Exporter {
     /// Sends a request, and repeats it if the collector may take it later.
     fn send(&mut self, spans: Vec<Span>) {
         let count = spans.len() as u64;
-        let body = request(spans);
+        let body = request(&spans);
+        drop(spans);
         let mut pauses = PAUSES.iter();
         let why = loop {
             let result = self.transport.send(Request {

@@ -16,14 +16,18 @@ use self::exporter::{Entry, Exporter, drop_spans};
 use self::span::{Accepted, Span};
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use webhook_config::{Target, TargetUrl};
 use webhook_dispatch::{Connector, HttpConnector, Stopper, TracedAttempt, Tracer};
 use webhook_event::TraceContext;
 
-/// Spans that wait to be sent, at most: some 2 MiB.
+/// Spans that wait to be sent, at most.
 const WAITING: usize = 2048;
+/// Bytes of them, at most: an attempt at a batch may have 128 links, each with a `tracestate`.
+const MAX_WAITING_BYTES: usize = 4 << 20;
 /// How long the end of the program waits for the rest to be sent.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 /// The path of traces, if the URL has none.
@@ -42,6 +46,7 @@ pub(crate) struct Otlp {
 #[derive(Clone, Debug)]
 pub(crate) struct Spans {
     entries: Sender<Entry>,
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 /// A request whose events are being accepted.
@@ -69,7 +74,9 @@ impl Otlp {
         let stopper = transport.stopper();
         let (entries, waiting) = crossbeam_channel::bounded(WAITING);
         let (ending, ended) = crossbeam_channel::bounded(0);
-        let exporter = Exporter::new(transport, collector.url().to_string());
+        let waiting_bytes = Arc::default();
+        let url = collector.url().to_string();
+        let exporter = Exporter::new(transport, url, Arc::clone(&waiting_bytes));
         let thread = std::thread::Builder::new()
             .name("otlp".to_owned())
             .spawn(move || {
@@ -78,7 +85,10 @@ impl Otlp {
             })
             .context("cannot start a thread")?;
         Ok(Otlp {
-            spans: Spans { entries },
+            spans: Spans {
+                entries,
+                waiting_bytes,
+            },
             ended,
             stopper,
             thread,
@@ -120,7 +130,11 @@ fn collector(url: &str) -> Result<Target> {
 impl Spans {
     /// Hands a span over. Never waits.
     fn add(&self, span: Span) {
-        if self.entries.try_send(Entry::Span(Box::new(span))).is_err() {
+        let bytes = span.len();
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = waiting + bytes <= MAX_WAITING_BYTES;
+        if !fits || self.entries.try_send(Entry::Span(span)).is_err() {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             drop_spans(1);
         }
     }
@@ -168,5 +182,25 @@ impl AcceptSpan {
 impl Tracer for Spans {
     fn attempt(&self, attempt: &TracedAttempt<'_>) {
         self.add(Span::attempt(attempt));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_that_wait_are_bounded_by_their_bytes() {
+        let (entries, waiting) = crossbeam_channel::bounded(WAITING);
+        let spans = Spans {
+            entries,
+            waiting_bytes: Arc::default(),
+        };
+        let path = "x".repeat(1 << 20);
+        for _ in 0..5 {
+            spans.accept(None).end(&path, "", 200);
+        }
+        assert_eq!(waiting.len(), 3);
+        assert!(spans.waiting_bytes.load(Ordering::Relaxed) <= MAX_WAITING_BYTES);
     }
 }
