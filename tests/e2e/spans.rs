@@ -5,7 +5,7 @@ use crate::traces::{PARENT, TRACE, end, listening, traceparent};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Instant;
-use testkit::{Admin, DEADLINE, Folder, Receiver, Reply, Request, Signal, event, post};
+use testkit::{Admin, DEADLINE, Folder, Launch, Receiver, Reply, Request, Signal, event, post};
 
 /// The spans that a collector got, by their ids.
 fn spans(requests: &[Request]) -> HashMap<String, Value> {
@@ -215,4 +215,18 @@ fn a_collector_that_fails_delays_no_delivery_and_its_spans_are_counted() {
     receiver.wait_for_requests(5_801);
     process.signal(Signal::TERM);
     let _ended = process.wait().expect_code(0);
+}
+
+#[test]
+fn a_collector_whose_url_has_a_password_is_refused_since_it_would_not_be_sent() {
+    let folder = Folder::new();
+    let config = folder.config(&reliable("http://127.0.0.1:9/"));
+    let launch = Launch::with_config(&config).args(["--otlp", "http://me:hunter22@127.0.0.1:9"]);
+    let ended = launch.run("").expect_code(2);
+    assert!(
+        ended.stderr.contains("would not be sent"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("hunter22"), "{}", ended.stderr);
 }

@@ -14,7 +14,7 @@ pub(crate) use self::exporter::{dropped, exported};
 
 use self::exporter::{Entry, Exporter, drop_spans};
 use self::span::{Accepted, Span};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,7 +67,7 @@ impl Otlp {
     /// # Errors
     /// The URL cannot be used, or the system refuses a thread.
     pub(crate) fn start(url: &str) -> Result<Otlp> {
-        let collector = collector(url).with_context(|| format!("--otlp {url}"))?;
+        let collector = collector(url)?;
         let transport = HttpConnector::new()
             .transport(&collector)
             .map_err(|error| anyhow!("--otlp {url}: {error}"))?;
@@ -117,7 +117,11 @@ impl Otlp {
 
 /// The collector as a target.
 fn collector(url: &str) -> Result<Target> {
-    let mut url = TargetUrl::parse(url)?;
+    let mut url = TargetUrl::parse(url).with_context(|| format!("--otlp {url}"))?;
+    ensure!(
+        !url.had_userinfo(),
+        "--otlp {url}: the user name and password of the URL would not be sent"
+    );
     if url.as_uri().path() == "/" && url.as_uri().query().is_none() {
         url = TargetUrl::parse(&format!("{}{TRACES}", url.as_uri()))?;
     }
