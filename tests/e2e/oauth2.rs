@@ -295,6 +295,29 @@ fn a_test_delivery_shows_no_secret_that_the_token_endpoint_quotes() {
 }
 
 #[test]
+fn a_stop_during_the_response_of_the_token_endpoint_fails_no_attempt() {
+    // The head comes, and the body does not.
+    let endpoint = Receiver::start(|request| match request.number {
+        0 => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{").then_stall(),
+        _ => token("good", ""),
+    });
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = config(&receiver, &endpoint.url());
+    config["retry"]["maxAttempts"] = json!(1);
+    let process = Launch::with_config(&folder.config(&config))
+        .args(["--listen", "127.0.0.1:0", "--grace", "300ms"])
+        .spawn();
+    testkit::post(&process.listens(), &[], event("a", 1)).expect_status(200);
+    endpoint.wait_for_requests(1);
+    process.signal(Signal::TERM);
+    let ended = process.wait().expect_code(3);
+    assert!(!ended.stderr.contains("dead letter ("), "{}", ended.stderr);
+    let _ended = run(&folder, &config, "").expect_code(0);
+    assert_eq!(tokens(&receiver.requests()), ["Bearer good"]);
+}
+
+#[test]
 fn a_reload_with_another_secret_drops_the_token() {
     let asked = AtomicUsize::new(0);
     let endpoint = Receiver::start(move |_| {

@@ -4,7 +4,7 @@ use crate::delivery::{
     AccessToken, AttemptInfo, AttemptResult, Endpoint, EventParts, RequestEvent,
 };
 use crate::http::header_lines::HeaderLines;
-use crate::http::transport::{Answer, Request, Transport, TransportError};
+use crate::http::transport::{Answer, Request, Transport, TransportError, TransportErrorKind};
 use crate::shared::clock::epoch_ms;
 use crate::shared::event_ids::batch_id;
 use crate::shared::{BatchId, event_key};
@@ -154,13 +154,17 @@ fn send(
         Err(error) => return (Err(error), None),
     };
     match &endpoint.access_tokens {
-        Some(tokens) => tokens.send(
-            &mut **transport,
-            lines,
-            &body,
-            &*endpoint.clock,
-            &|target| endpoint.token_transport(target),
-        ),
+        Some(tokens) => {
+            let connect = |target: &Target| endpoint.token_transport(target);
+            let (result, token) =
+                tokens.send(&mut **transport, lines, &body, &*endpoint.clock, &connect);
+            // A stop ends a response of the token endpoint early: that is no failure of it.
+            let result = result.map_err(|error| match error.kind {
+                TransportErrorKind::Token if endpoint.is_stopping() => TransportError::stopped(),
+                _ => error,
+            });
+            (result, token)
+        }
         None => {
             let headers = &*lines;
             let request = Request {
