@@ -77,8 +77,9 @@ struct TokenResponse {
     token_type: Option<String>,
     /// Seconds; some servers write them as a string.
     expires_in: Option<Value>,
-    error: Option<String>,
-    error_description: Option<String>,
+    /// Texts, but those of a server that writes something else are no reason to refuse its token.
+    error: Option<Value>,
+    error_description: Option<Value>,
 }
 
 impl AccessTokens {
@@ -250,16 +251,18 @@ impl AccessTokens {
         if answer.status != 200 {
             let error = response.and_then(|it| Some((it.error?, it.error_description)));
             return Err(match error {
-                Some((error, Some(description))) => format!(": {error}: {description}"),
-                Some((error, None)) => format!(": {error}"),
+                Some((error, Some(more))) => format!(": {}: {}", shown(error), shown(more)),
+                Some((error, None)) => format!(": {}", shown(error)),
                 None if (300..400).contains(&answer.status) => {
                     ", a redirect, which is not followed".to_owned()
                 }
                 None => String::new(),
             });
         }
-        let response = response.filter(|_| answer.complete);
-        let response = response.ok_or(" without a JSON object of at most 64 KiB")?;
+        if !answer.complete {
+            return Err(", but the response was cut off or is longer than 64 KiB".to_owned());
+        }
+        let response = response.ok_or(", but no JSON object with the members of a token")?;
         let token = response.access_token.unwrap_or_default();
         if token.is_empty() {
             return Err(" without an `access_token`".to_owned());
@@ -325,6 +328,14 @@ impl AccessToken {
 
     fn has_ended(&self, now: Instant) -> bool {
         self.ends_at.is_some_and(|at| now >= at)
+    }
+}
+
+/// A member of an error, as text.
+fn shown(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }
 

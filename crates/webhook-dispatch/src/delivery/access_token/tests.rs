@@ -227,3 +227,25 @@ fn senders_that_wait_get_the_token_or_the_error_of_the_one_that_asks() {
         assert!(is_down || it.asked() == 1, "{}", it.asked());
     }
 }
+
+#[test]
+fn the_response_of_a_token_endpoint_is_read_leniently_and_its_fault_is_named() {
+    let tokens = Fixture::new().tokens;
+    let read = |status, complete, body| {
+        let answer = Answer {
+            complete,
+            ..answer(status, body)
+        };
+        tokens.read(&answer, Instant::now()).map(|_| ())
+    };
+    let odd = r#"{"access_token":"a","error":0,"error_description":[]}"#;
+    assert_eq!(read(200, true, odd), Ok(()));
+    let why = |status, complete, body| read(status, complete, body).unwrap_err();
+    assert_eq!(why(400, true, r#"{"error":7}"#), ": 7");
+    let told = why(400, true, r#"{"error":"e","error_description":{"a":1}}"#);
+    assert_eq!(told, r#": e: {"a":1}"#);
+    let cut = ", but the response was cut off or is longer than 64 KiB";
+    assert_eq!(why(200, false, "{}"), cut);
+    let other = ", but no JSON object with the members of a token";
+    assert_eq!(why(200, true, "<html>"), other);
+}
