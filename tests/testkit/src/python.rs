@@ -18,7 +18,7 @@ pub const FLASK: &str = "flask==3.1.3";
 /// The schemas of Kubernetes and of Prometheus's operator, for the manifests.
 pub const KUBERNETES: [&str; 2] = [
     "kubernetes-validate==1.37.0",
-    "cloudcoil-models-prometheus-operator==0.93.1.1",
+    "cloudcoil-models-prometheus-operator==0.80.1.0",
 ];
 /// The fuzzer of the admin API.
 pub const SCHEMATHESIS: &str = "schemathesis==4.32.5";
