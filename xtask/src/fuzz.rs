@@ -64,13 +64,14 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The short form, for ci.
+/// The short form, for ci. Its random numbers are always the same, so that a change is not refused for what
+/// another one brought in: that is found by hand.
 pub(crate) fn check() -> Result<Outcome> {
     all(&FuzzArgs {
         targets: Vec::new(),
         seconds: 30,
         jobs: 2,
-        seed: None,
+        seed: Some(1),
     })
 }
 
