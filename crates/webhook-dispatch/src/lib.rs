@@ -77,7 +77,7 @@
 //!   the event is dropped for it, and counted.
 //! - [`Control::reload`] replaces the configuration without losing, reordering or repeating events.
 //! - Dispatchers of several processes may share a queue
-//!   ([`Queue::is_shared`](webhook_queue::Queue::is_shared)). Each event is delivered by one of them,
+//!   ([`Queue::is_shared`]). Each event is delivered by one of them,
 //!   in order, and by the next if that one ends. A process that loses its claim while an attempt is
 //!   under way may repeat an event.
 //! - An event older than `maxAgeMsec` is given up after its next failed attempt, or without one
