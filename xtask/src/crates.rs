@@ -5,7 +5,7 @@ use crate::workspace::{self, say};
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-/// What cargo asks for but a published crate has to have, too.
+/// What crates.io shows of a crate, and cargo packages it without.
 const FIELDS: [&str; 4] = ["description", "keywords", "categories", "readme"];
 
 /// Packages the crates that can be published, and compiles each from its package and those of the
