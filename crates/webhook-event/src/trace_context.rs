@@ -218,6 +218,8 @@ mod tests {
     fn a_traceparent_is_read_strictly() {
         assert_eq!(parent(PARENT), Some(PARENT.to_owned()));
         assert_eq!(parent(&format!(" {PARENT}\t")), Some(PARENT.to_owned()));
+        let flags = PARENT.replace("-01", "-fe");
+        assert_eq!(parent(&flags), Some(flags));
         for invalid in [
             "",
             "00",
@@ -294,6 +296,23 @@ mod tests {
     }
 
     #[test]
+    fn a_tracestate_of_512_bytes_is_kept_whole() {
+        let member = |name: &str, length: usize| format!("{name}={}", "x".repeat(length - 2));
+        let few = |last: usize| [member("a", 200), member("b", 128), member("c", last)];
+        assert_eq!(few(182).join(",").len(), 512);
+        assert_eq!(state(&[&few(182).join(",")]), Some(few(182).join(",")));
+        assert_eq!(state(&[&few(183).join(",")]), Some(member("b", 128)));
+        let many = |last: usize| {
+            let names = ["a", "b", "c", "d"].map(|name| member(name, 100));
+            [&names[..], &[member("e", last)]].concat()
+        };
+        assert_eq!(many(108).join(",").len(), 512);
+        assert_eq!(state(&[&many(108).join(",")]), Some(many(108).join(",")));
+        let kept = many(109)[..4].join(",");
+        assert_eq!(state(&[&many(109).join(",")]), Some(kept));
+    }
+
+    #[test]
     fn a_stored_context_reads_back_the_same() {
         for values in [&[][..], &["a=1,b=\"\\"]] {
             let context = TraceContext::parse(PARENT, values.iter().copied()).unwrap();
@@ -305,6 +324,7 @@ mod tests {
     #[test]
     fn ids_and_the_flag_are_read_and_the_parent_is_replaced() {
         let context = TraceContext::parse(PARENT, ["a=1"]).unwrap();
+        assert_eq!(context.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(context.parent_id(), "00f067aa0ba902b7");
         assert!(context.is_sampled());
         assert!(!TraceContext::new(1, 2, false).unwrap().is_sampled());
