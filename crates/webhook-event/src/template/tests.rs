@@ -184,7 +184,12 @@ fn secrets_are_sent_and_masked() {
     assert_eq!(sent, br#"{"in":["Bearer s3\"cret"],"key":"k3y"}"#);
     let masked = template.render_masked(b"{}", &fields, 100).unwrap();
     assert_eq!(masked, br#"{"in":["Bearer ***"],"key":"***"}"#);
-    assert!(!format!("{template:?}").contains("k3y"));
+    assert_eq!(format!("{template:?}"), "Template { .. }");
+    let written =
+        json!({"key": {"$env": "ROUTING"}, "in": [{"$text": ["Bearer ", {"$file": "token"}]}]});
+    assert_eq!(template.source(), &written);
+    let texts: Vec<_> = template.secret_texts().collect();
+    assert_eq!(texts, ["s3\"cret", "k3y"]);
 }
 
 #[test]
@@ -307,12 +312,28 @@ fn a_template_is_bounded() {
     }
     assert!(Template::from_json(&deep).is_ok());
     assert!(wrong(json!({ "a": deep })).contains("nested more than 32 deep"));
-    let wide = vec![0; Template::MAX_NODES];
-    assert!(wrong(json!(wide)).contains("more than 4096 values"));
-    let pointers: Vec<_> = (0..=Template::MAX_POINTERS)
-        .map(|n| format!("{{/{n}}}"))
-        .collect();
-    assert!(wrong(json!(pointers)).contains("more than 256 pointers"));
+    // The array is one of the values.
+    let wide = |items: usize| json!(vec![0; items]);
+    assert!(Template::from_json(&wide(Template::MAX_NODES - 1)).is_ok());
+    assert!(wrong(wide(Template::MAX_NODES)).contains("more than 4096 values"));
+    let pointers =
+        |count: usize| json!((0..count).map(|n| format!("{{/{n}}}")).collect::<Vec<_>>());
+    assert!(Template::from_json(&pointers(Template::MAX_POINTERS)).is_ok());
+    assert!(wrong(pointers(Template::MAX_POINTERS + 1)).contains("more than 256 pointers"));
+}
+
+#[test]
+fn the_templates_of_a_cloud_event_are_told_as_they_were_written() {
+    for (written, is_empty) in [
+        (json!({}), true),
+        (json!({"source": "/{key}"}), false),
+        (json!({"type": "a.{state}"}), false),
+        (json!({"source": "/", "type": "a"}), false),
+    ] {
+        let template = CloudEventTemplate::from_json(&written).unwrap();
+        assert_eq!(template.written(), &written);
+        assert_eq!(template.is_empty(), is_empty, "{written}");
+    }
 }
 
 #[test]
