@@ -92,6 +92,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_fields_of_an_event_are_stored_with_the_name_of_its_input() {
+        let fields = EventFields {
+            key: "17".into(),
+            state: Some("FAILED".into()),
+            old_state: Some("RUNNING".into()),
+            job: vec!["debug".into(), "a/b".into()],
+            id: Some("17/FAILED".to_owned()),
+            time: Some(1_796_000_052_007),
+        };
+        let expected = Attributes {
+            trace: None,
+            input: "slurm".to_owned(),
+            state: Some("FAILED".to_owned()),
+            old_state: Some("RUNNING".to_owned()),
+            job: vec!["debug".to_owned(), "a/b".to_owned()],
+            time: Some(1_796_000_052_007),
+        };
+        let attributes = Attributes::of("slurm", &fields);
+        assert_eq!(attributes, expected);
+        assert_eq!(Attributes::decode(&attributes.encode()), Some(expected));
+    }
+
+    #[test]
     fn an_old_state_may_be_appended() {
         let attributes = Attributes {
             input: "nomad".to_owned(),

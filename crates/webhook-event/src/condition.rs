@@ -226,6 +226,13 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_has_the_settings_it_was_read_from() {
+        let settings = json!({"at": "/a", "not": {"equals": 1.50}});
+        let condition = Condition::from_json(&settings).unwrap();
+        assert_eq!(condition.settings(), &settings);
+    }
+
+    #[test]
     fn on_an_absent_value_only_negations_hold() {
         for test in [
             json!({"exists": false}),

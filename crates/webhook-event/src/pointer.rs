@@ -105,7 +105,9 @@ mod tests {
         assert_eq!("a".parse::<Pointer>(), Err(InvalidPointer::NoSlash));
         assert_eq!("/a~2".parse::<Pointer>(), Err(InvalidPointer::Escape));
         assert_eq!("/a~".parse::<Pointer>(), Err(InvalidPointer::Escape));
-        let deep = "/a".repeat(Pointer::MAX_TOKENS + 1);
-        assert_eq!(deep.parse::<Pointer>(), Err(InvalidPointer::TooDeep));
+        let deep = "/a".repeat(Pointer::MAX_TOKENS);
+        assert_eq!(deep.parse::<Pointer>().unwrap().to_string(), deep);
+        let deeper = deep + "/a";
+        assert_eq!(deeper.parse::<Pointer>(), Err(InvalidPointer::TooDeep));
     }
 }

@@ -360,6 +360,61 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_says_what_happens_to_its_events() {
+        let schema = |settings: Value| Schema::from_json(&settings).unwrap();
+        let plain = schema(json!({}));
+        assert!(plain.is_aurora() && plain.has_aurora_fields());
+        assert!(!plain.only_changes() && !plain.splits() && !plain.omits());
+        assert_eq!(plain.unknown(), UnknownEvents::Refuse);
+        assert_eq!(plain.encoding(), Encoding::Strict);
+        let other = schema(json!({
+            "key": "/k", "each": "/events", "omit": ["/a"], "onlyChanges": true,
+            "unknown": "accept", "invalidUtf8": "replace",
+        }));
+        assert!(other.is_aurora() && !other.has_aurora_fields());
+        assert!(other.only_changes() && other.splits() && other.omits());
+        assert_eq!(other.unknown(), UnknownEvents::Accept);
+        assert_eq!(other.encoding(), Encoding::Replace);
+        assert!(!schema(json!({"schema": "slurm"})).is_aurora());
+    }
+
+    #[test]
+    fn a_state_that_is_kept_has_at_most_256_bytes_in_json() {
+        let schema = |only_changes: bool| {
+            let settings = json!({
+                "schema": "pointers", "key": "/k", "state": "/s", "onlyChanges": only_changes,
+            });
+            Schema::from_json(&settings).unwrap()
+        };
+        for (state, length) in [
+            ("s".repeat(254), 256),
+            ("s".repeat(255), 257),
+            ("\u{1}".repeat(42), 254),
+            ("\u{1}".repeat(43), 260),
+        ] {
+            let expected = match length > 256 {
+                true => Err(UnknownEvent::LongState { length }),
+                false => Ok(()),
+            };
+            assert_eq!(schema(true).check_state(Some(&state)), expected);
+            assert_eq!(schema(false).check_state(Some(&state)), Ok(()));
+            let event = json!({"k": 1, "s": state}).to_string();
+            assert_eq!(schema(true).read(event.as_bytes()).map(drop), expected);
+            assert_eq!(schema(false).read(event.as_bytes()).map(drop), Ok(()));
+        }
+        assert_eq!(schema(true).check_state(None), Ok(()));
+    }
+
+    #[test]
+    fn a_field_is_copied_only_if_it_has_escapes() {
+        let schema = json!({"schema": "pointers", "key": "/k", "state": "/s"});
+        let schema = Schema::from_json(&schema).unwrap();
+        let fields = schema.read(br#"{"k":"a b","s":"a\tb"}"#).unwrap().unwrap();
+        assert!(matches!(fields.key, Cow::Borrowed("a b")));
+        assert!(matches!(fields.state, Some(Cow::Owned(state)) if state == "a\tb"));
+    }
+
+    #[test]
     fn an_id_of_empty_parts_is_none() {
         let schema = json!({"schema": "pointers", "key": "/k", "id": ["/a", "/b"]});
         let schema = Schema::from_json(&schema).unwrap();
@@ -379,9 +434,16 @@ mod tests {
         let error = error.unwrap_err();
         assert_eq!(error.place().collect::<Vec<_>>(), ["key", "1"]);
         assert_eq!(error.to_string(), "`b` is not a JSON Pointer");
-        let error = Schema::from_json(&json!({"schema": "pointers", "key": {"first": []}}));
-        let error = error.unwrap_err();
-        assert_eq!(error.place().collect::<Vec<_>>(), ["key", "first"]);
+        for (key, place) in [
+            (json!([]), &["key"][..]),
+            (json!({"first": []}), &["key", "first"]),
+            (json!({"first": [["/a"], []]}), &["key", "first", "1"]),
+        ] {
+            let error = Schema::from_json(&json!({"schema": "pointers", "key": key}));
+            let error = error.unwrap_err();
+            assert_eq!(error.place().collect::<Vec<_>>(), place);
+            assert_eq!(error.to_string(), "an empty list");
+        }
     }
 
     #[test]
@@ -395,6 +457,7 @@ mod tests {
             let error = Schema::from_json(&settings).unwrap_err();
             assert_eq!(error.place().collect::<Vec<_>>(), [place]);
             assert!(error.allowed().contains(&allowed.to_owned()), "{error}");
+            assert_eq!(error.is_unknown_key(), place == "stat", "{error}");
         }
     }
 

@@ -293,3 +293,47 @@ fn text<'a>(
         at: value.at(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn members_of_a_selector_that_exclude_each_other_are_refused() {
+        let stands_alone = "`first` stands alone";
+        let beside = "a test or a `default` beside `last` or `previous`";
+        let incomplete = "`where` without `last` or `previous`";
+        for (selector, expected) in [
+            (json!({"first": ["/a"], "at": "/b"}), stands_alone),
+            (json!({"first": ["/a"], "last": "/b"}), stands_alone),
+            (json!({"first": ["/a"], "previous": "/b"}), stands_alone),
+            (json!({"first": ["/a"], "where": []}), stands_alone),
+            (json!({"first": ["/a"], "prefix": "b"}), stands_alone),
+            (json!({"first": ["/a"], "default": "b"}), stands_alone),
+            (json!({"at": "/a", "last": "/b", "prefix": "c"}), beside),
+            (json!({"at": "/a", "last": "/b", "default": "c"}), beside),
+            (json!({"at": "/a", "previous": "/b", "default": 1}), beside),
+            (json!({"at": "/a", "where": []}), incomplete),
+            (json!({"at": "/a", "where": [], "default": 1}), incomplete),
+            (
+                json!({"at": "/a", "last": "/b", "previous": "/b"}),
+                "`last` and `previous` exclude each other",
+            ),
+            (json!({"last": "/b"}), "`at` is missing"),
+            (json!(["/a"]), "expected a JSON Pointer, found an array"),
+        ] {
+            let error = Selector::from_json(&selector).unwrap_err();
+            assert_eq!(error.to_string(), expected, "{selector}");
+        }
+    }
+
+    #[test]
+    fn of_an_array_no_more_elements_are_taken_than_asked_for() {
+        let array = Fragment::new(br#"[1 ,"b", {}]"#, 7);
+        for (most, expected) in [(2, 2), (3, 3), (4, 3)] {
+            assert_eq!(elements(&array, most).unwrap().len(), expected);
+        }
+        assert_eq!(elements(&Fragment::new(b"{}", 7), 2), None);
+    }
+}

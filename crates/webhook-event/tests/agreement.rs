@@ -291,7 +291,7 @@ proptest! {
 
 #[test]
 fn of_a_member_that_occurs_twice_the_last_one_counts() {
-    let pointers = ["/a", "/a/b", "/a/b/c", "/a/0"].map(str::to_owned);
+    let pointers = ["/a", "/a/b", "/a/b/c", "/a/0", "/d", "/d/b"].map(str::to_owned);
     for document in [
         r#"{"a":{"b":{"c":1}},"a":2}"#,
         r#"{"a":{"b":{"c":1}},"a":{"b":null}}"#,
@@ -299,7 +299,13 @@ fn of_a_member_that_occurs_twice_the_last_one_counts() {
         r#"{"a":[7],"\u0061":{"b":{"c":1}}}"#,
         r#"{"a":{"b":{"c":1}},"x":{},"a":[]}"#,
         r#"{"a":3,"a":{"b":{"c":1,"c":2}}}"#,
+        r#"{"d":{"b":1},"a":2,"d":{"a":3}}"#,
     ] {
+        check_pointers(document.as_bytes(), &pointers).unwrap();
+    }
+    let pointers: Vec<_> = (0..80).map(|number| format!("/{number}/a")).collect();
+    for number in [0, 62, 63, 64, 79] {
+        let document = format!(r#"{{"{number}":{{"a":1}},"63":{{"a":2}},"{number}":{{}}}}"#);
         check_pointers(document.as_bytes(), &pointers).unwrap();
     }
 }
@@ -331,6 +337,34 @@ fn a_document_is_nested_no_deeper_than_the_bound() {
         assert!(set.read(nested(bound).as_bytes()).is_ok());
         assert!(set.read(nested(bound + 1).as_bytes()).is_err());
         assert!(set.read(nested(100_000).as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn of_several_pointers_an_error_names_the_one_of_which_most_was_found() {
+    let last = json!({"at": "/e", "prefix": "x"});
+    let key = json!({"first": ["/a/b", "/c/d", last]});
+    let schema = Schema::from_json(&json!({"schema": "pointers", "key": key})).unwrap();
+    for (event, expected) in [
+        (
+            "{}",
+            "\"/a/b\": the document is an object without \"a\" (byte 0)",
+        ),
+        (
+            "{\"c\":{}}",
+            "\"/c/d\": \"/c\" is an object without \"d\" (byte 5)",
+        ),
+        (
+            "{\"c\":{},\"a\":{}}",
+            "\"/a/b\": \"/a\" is an object without \"b\" (byte 12)",
+        ),
+        (
+            "{\"e\":\"y\"}",
+            "\"/e\": \"/e\" is a string, which the selector does not accept (byte 5)",
+        ),
+    ] {
+        let error = schema.read(event.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), format!("key: no value at {expected}"));
     }
 }
 
