@@ -49,8 +49,8 @@ fn value(
     cuts: &mut Vec<Range<usize>>,
 ) -> Result<(), ReadError> {
     let (node, is_object) = match (node, scanner.peek()) {
-        (Some(node), Some(b'{')) if node.has_children() => (node, true),
-        (Some(node), Some(b'[')) if node.has_children() => (node, false),
+        (Some(node), Some(b'{')) => (node, true),
+        (Some(node), Some(b'[')) => (node, false),
         _ => return scanner.skip_value(),
     };
     match is_object {

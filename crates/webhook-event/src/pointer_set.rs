@@ -63,7 +63,7 @@ impl Node {
         self.pointer.is_some()
     }
 
-    pub(crate) fn has_children(&self) -> bool {
+    fn has_children(&self) -> bool {
         !self.children.is_empty()
     }
 }
