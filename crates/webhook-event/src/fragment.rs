@@ -54,12 +54,9 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// Whether nothing is in an object, an array or a string.
+    /// Whether it is an object or an array that nothing is in.
     pub(crate) fn is_empty(&self) -> bool {
-        match self.bytes {
-            [b'{' | b'[', inner @ .., _] => inner.trim_ascii().is_empty(),
-            other => other == b"\"\"",
-        }
+        matches!(self.bytes, [b'{' | b'[', inner @ .., _] if inner.trim_ascii().is_empty())
     }
 
     /// A scalar as text: a string's characters, a number as written, `true` or `false`. `None` for
