@@ -252,14 +252,10 @@ impl Schema {
     /// # Errors
     /// [`UnknownEvent::LongState`].
     pub fn check_state(&self, state: Option<&str>) -> Result<(), UnknownEvent> {
-        // A character takes six bytes at most.
-        let long =
-            state.filter(|it| self.only_changes && it.len() > Attributes::LONGEST_STATE / 6 - 1);
-        match long.map(Attributes::encode_old_state) {
-            Some(encoded) if encoded.len() > Attributes::LONGEST_STATE => {
-                Err(UnknownEvent::LongState {
-                    length: encoded.len(),
-                })
+        let kept = state.filter(|_| self.only_changes);
+        match kept.map(|state| Attributes::encode_old_state(state).len()) {
+            Some(length) if length > Attributes::LONGEST_STATE => {
+                Err(UnknownEvent::LongState { length })
             }
             _ => Ok(()),
         }
