@@ -1,7 +1,6 @@
 //! W3C Trace Context: `traceparent` and `tracestate`.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
@@ -14,7 +13,7 @@ const MAX_MEMBERS: usize = 32;
 
 /// The trace that an event belongs to, by W3C Trace Context: a valid `traceparent` of version 00, and a
 /// valid `tracestate` of at most 512 bytes, or none.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TraceContext {
     traceparent: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -106,12 +105,6 @@ impl TraceContext {
         let text = std::str::from_utf8(stored).ok()?;
         let (parent, state) = text.split_at_checked(LENGTH)?;
         TraceContext::parse(parent, [state])
-    }
-}
-
-impl fmt::Debug for TraceContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TraceContext({} {})", self.traceparent, self.tracestate)
     }
 }
 
