@@ -69,16 +69,13 @@ impl Bounded {
         }
     }
 
-    /// A buffer for a part that is truncated to this many characters.
+    /// A buffer for a part that is truncated to this many characters. It holds one more of them, or one
+    /// more than fits into this buffer; the longest character has four bytes.
     fn truncated(&self, most: usize) -> Bounded {
-        // The longest character has four bytes.
         let enough = most.saturating_add(1).saturating_mul(4);
-        if enough > self.max {
-            return self.part();
-        }
         Bounded {
             bytes: Vec::new(),
-            max: enough,
+            max: enough.min(self.max.saturating_add(4)),
             cuts: true,
         }
     }

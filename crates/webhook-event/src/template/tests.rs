@@ -130,11 +130,19 @@ fn text_that_is_cut_may_have_been_longer_than_the_bound() {
     let event = json!({ "a": "é".repeat(1_000) }).to_string();
     let template = json!({ "$text": ["{/a}", {"$at": "/a"}, "x"], "$truncate": 4 });
     assert_eq!(render(&template, &event, 100).unwrap(), "\"ééé…\"");
-    let template = json!({ "$text": "{/a}", "$truncate": 900 });
-    assert_eq!(
-        render(&template, &event, 100),
-        Err(RenderError::TooLong { max: 100 })
-    );
+    for (character, most) in [("x", 96), ("é", 48), ("€", 32), ("😀", 24)] {
+        let event = json!({ "a": character.repeat(1_000) }).to_string();
+        let template = |most: usize| json!({ "$text": ["{/a}", {"$at": "/a"}], "$truncate": most });
+        let text = character.repeat(most - 1);
+        let body = render(&template(most), &event, 100);
+        assert_eq!(body.unwrap(), format!("\"{text}…\""));
+        for most in [most + 1, 900, usize::MAX] {
+            assert_eq!(
+                render(&template(most), &event, 100),
+                Err(RenderError::TooLong { max: 100 })
+            );
+        }
+    }
 }
 
 #[test]
