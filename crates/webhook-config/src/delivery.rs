@@ -51,6 +51,36 @@ impl Format {
         }
     }
 
+    /// The `Content-Type` of its bodies, which a target's headers may replace.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::KafkaRestV2 => "application/vnd.kafka.json.v2+json",
+            Format::CloudEventsStructured => "application/cloudevents+json; charset=UTF-8",
+            Format::CloudEventsBatch => "application/cloudevents-batch+json; charset=UTF-8",
+            Format::Ndjson => "application/x-ndjson",
+            Format::Aurora | Format::CloudEventsBinary | Format::JsonArray | Format::Template => {
+                "application/json"
+            }
+        }
+    }
+
+    /// Whether receivers would take its bodies for another format under this `Content-Type`. A body that is
+    /// an event as it came, or made by a template, may have any type.
+    pub(crate) fn contradicts(self, content_type: &str) -> bool {
+        let media_type = media_type_of(content_type);
+        let is_json = media_type.ends_with("/json") || media_type.ends_with("+json");
+        match self {
+            Format::Aurora | Format::Template => false,
+            Format::KafkaRestV2 | Format::CloudEventsStructured | Format::CloudEventsBatch => {
+                media_type != media_type_of(self.content_type())
+            }
+            Format::CloudEventsBinary => media_type.starts_with("application/cloudevents"),
+            Format::Ndjson => is_json,
+            Format::JsonArray => !is_json,
+        }
+    }
+
     /// Whether the body of a request can hold several events.
     #[must_use]
     pub fn can_batch(self) -> bool {
@@ -59,6 +89,12 @@ impl Format {
             Format::KafkaRestV2 | Format::Ndjson | Format::JsonArray | Format::CloudEventsBatch
         )
     }
+}
+
+/// The media type of a `Content-Type`, in lower case and without parameters.
+fn media_type_of(content_type: &str) -> String {
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    media_type.trim().to_ascii_lowercase()
 }
 
 /// The method of a delivery's request.

@@ -60,6 +60,7 @@ codes! {
     InvalidHeaderValue "invalid-header-value" "A header has a value that HTTP cannot carry."
     ChangedHeaderValue "changed-header-value" "A header's value is sent differently from how it is written, as in Aurora."
     ContentTypeCharset "content-type-charset" "Content-Type names a charset, but the body is UTF-8."
+    ContentTypeFormat "content-type-format" "Content-Type names another type than the format of the body."
     UnknownStatus "unknown-status" "There is no such task status."
     NoStatuses "no-statuses" "An empty list of statuses: nothing would ever be sent."
     InvalidJobPattern "invalid-job-pattern" "A job pattern cannot match any job; one for Aurora has the form role/environment/name."

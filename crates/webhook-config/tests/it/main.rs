@@ -17,6 +17,7 @@ mod schema;
 mod secrets;
 mod sources;
 mod templates;
+mod warnings;
 
 use webhook_config::{Config, Diagnostics, LoadError, Loaded, Severity};
 

@@ -26,17 +26,10 @@ use webhook_event::{RenderError, TemplateFields};
 
 /// Adds the format's headers that all events share, unless they are configured.
 pub(crate) fn prepare(format: Format, headers: &mut HeaderMap) {
-    let content_type = match format {
-        Format::KafkaRestV2 => {
-            or_insert(headers, ACCEPT, "application/vnd.kafka.v2+json");
-            "application/vnd.kafka.json.v2+json"
-        }
-        Format::CloudEventsStructured => "application/cloudevents+json; charset=UTF-8",
-        Format::CloudEventsBatch => "application/cloudevents-batch+json; charset=UTF-8",
-        Format::Ndjson => "application/x-ndjson",
-        _ => "application/json",
-    };
-    or_insert(headers, CONTENT_TYPE, content_type);
+    or_insert(headers, CONTENT_TYPE, format.content_type());
+    if format == Format::KafkaRestV2 {
+        or_insert(headers, ACCEPT, "application/vnd.kafka.v2+json");
+    }
     if format == Format::CloudEventsBinary {
         // Each event's own attributes replace configured ones.
         for name in cloud_event::ATTRIBUTES {

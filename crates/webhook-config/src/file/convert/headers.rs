@@ -1,6 +1,7 @@
 //! Converts a target's headers.
 
 use super::context::Context;
+use crate::delivery::Format;
 use crate::diagnostic::Code;
 use crate::file::mirror::{HeaderFile, HeadersFile};
 use crate::file::object::shorten;
@@ -9,8 +10,10 @@ use crate::header::{Header, InvalidHeader, check_name};
 use crate::json::Span;
 use crate::secret::looks_secret;
 
+/// Converts the headers of requests whose bodies have this format, if they have bodies.
 pub(super) fn convert_headers(
     file: HeadersFile,
+    format: Option<Format>,
     context: &Context<'_>,
     reader: &mut Reader,
 ) -> Option<Vec<Header>> {
@@ -51,7 +54,7 @@ pub(super) fn convert_headers(
         }
         match Header::new(&key.text, &resolved.text, resolved.source) {
             Ok(header) => {
-                warn_of_header(&header, &secret.span, reader);
+                warn_of_header(&header, format, &secret.span, reader);
                 headers.push(header);
             }
             Err(error) => {
@@ -65,7 +68,7 @@ pub(super) fn convert_headers(
     is_whole.then_some(headers)
 }
 
-fn warn_of_header(header: &Header, span: &Span, reader: &mut Reader) {
+fn warn_of_header(header: &Header, format: Option<Format>, span: &Span, reader: &mut Reader) {
     let name = shorten(header.written_name());
     if header.is_changed() {
         let message = format!("header `{name}` is not sent as written");
@@ -73,7 +76,9 @@ fn warn_of_header(header: &Header, span: &Span, reader: &mut Reader) {
                     characters and line breaks as a blank";
         reader.warning(Code::ChangedHeaderValue, span, message, help);
     }
-    if header.name() == http::header::CONTENT_TYPE {
+    if header.name() == http::header::CONTENT_TYPE
+        && let Some(format) = format
+    {
         let value = header.text().to_ascii_lowercase();
         let charset = value
             .split_once("charset=")
@@ -82,6 +87,12 @@ fn warn_of_header(header: &Header, span: &Span, reader: &mut Reader) {
             let message = "the header names a charset, but the body is UTF-8";
             let help = "remove the charset, or write charset=utf-8";
             reader.warning(Code::ContentTypeCharset, span, message, help);
+        }
+        if format.contradicts(&value) {
+            let name = format.name();
+            let message = format!("the header names another type than the format {name:?} has");
+            let help = format!("remove it: {} is sent without it", format.content_type());
+            reader.warning(Code::ContentTypeFormat, span, message, help);
         }
     }
 }

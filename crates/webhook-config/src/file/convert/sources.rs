@@ -376,7 +376,7 @@ fn connection(
     reader: &mut Reader,
 ) -> Option<Connection> {
     let headers = match file.headers {
-        Slot::Given(headers) => convert_headers(headers, context, reader),
+        Slot::Given(headers) => convert_headers(headers, None, context, reader),
         Slot::Bad => None,
         _ => Some(Vec::new()),
     };

@@ -43,6 +43,10 @@ pub(super) fn convert_target(
         reader,
     );
     let url = url_text.and_then(|url| convert_url(url, "targetURL", context, reader));
+    let format = file
+        .format
+        .as_given()
+        .map_or(Format::default(), |format| format.0);
     let headers = required(
         file.headers,
         "headers",
@@ -51,7 +55,8 @@ pub(super) fn convert_target(
         context,
         reader,
     );
-    let headers = headers.and_then(|headers| convert_headers(headers, context, reader));
+    let headers =
+        headers.and_then(|headers| convert_headers(headers, Some(format), context, reader));
     let timeout = required(
         file.timeout,
         "timeoutMsec",
@@ -223,10 +228,6 @@ pub(super) fn convert_target(
         hide_userinfo(&proxy.0, context, reader);
         url_check::proxy_url(&proxy.0, raw(&proxy.0.span, context), reader)
     });
-    let format = file
-        .format
-        .as_given()
-        .map_or(Format::default(), |format| format.0);
     let is_template = format == Format::Template;
     let template = match file.template.as_given() {
         Some(tree) => template(&tree.0, format, context, reader),
