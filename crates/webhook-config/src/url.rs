@@ -3,7 +3,9 @@
 use crate::aurora::uri::{self, RequestUri, Unrequestable};
 use crate::secret::{MASK, looks_like_token, looks_secret};
 use http::Uri;
+use http::uri::Scheme;
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 
 /// The absolute `http` or `https` URL of a target.
@@ -141,6 +143,21 @@ impl TargetUrl {
     #[must_use]
     pub fn had_userinfo(&self) -> bool {
         self.had_userinfo
+    }
+
+    /// Whether requests are sent without TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.uri.scheme() == Some(&Scheme::HTTP)
+    }
+
+    /// Whether the host is a loopback address, or a name that resolves to one (RFC 6761, section 6.3).
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.uri.host().unwrap_or_default();
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || address.is_ok_and(|it| it.to_canonical().is_loopback())
     }
 
     /// Whether the host has a character that the DNS does not allow, so that it can only be a local

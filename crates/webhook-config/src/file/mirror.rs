@@ -320,6 +320,15 @@ pub(crate) enum UrlText {
     Reference(SecretFile),
 }
 
+impl UrlText {
+    pub(crate) fn span(&self) -> &Span {
+        match self {
+            UrlText::Literal(text) => &text.span,
+            UrlText::Reference(secret) => &secret.span,
+        }
+    }
+}
+
 impl FromValue for UrlText {
     fn from_value(value: &Value, reader: &mut Reader) -> Option<Self> {
         if let Kind::Object(_) = &value.kind {

@@ -6,10 +6,12 @@ use crate::json::Span;
 use crate::proxy::{InvalidProxy, ProxyUrl};
 use crate::url::{InvalidUrl, TargetUrl, masked};
 
-/// Reads the URL of a target, and reports errors and warnings.
+/// Reads the URL of a target, and reports errors and warnings. `credentials` says what to use in place of a
+/// user name and password in it.
 pub(crate) fn target_url(
     text: &Spanned<String>,
     raw: &str,
+    credentials: &str,
     reader: &mut Reader,
 ) -> Option<TargetUrl> {
     let url = match TargetUrl::parse(&text.value) {
@@ -26,8 +28,7 @@ pub(crate) fn target_url(
     }
     if url.had_userinfo() {
         let message = "the user name and password of the URL are not sent";
-        let help = "Aurora did not send them either; use the header `Authorization`";
-        reader.warning(Code::UrlCredentials, &text.span, message, help);
+        reader.warning(Code::UrlCredentials, &text.span, message, credentials);
     } else if url.written() != text.value {
         let message = format!("requested as {url}");
         let help = "write it like that";

@@ -81,3 +81,45 @@ fn the_content_type_of_a_format_is_no_warning() {
         assert!(warnings(&keys).is_empty(), "{keys}");
     }
 }
+
+fn oauth2(token_url: &str) -> String {
+    let secret = r#""clientId": "a", "clientSecret": "b""#;
+    format!(r#""headers": {{}}, "oauth2": {{"tokenURL": "{token_url}", {secret}}}"#)
+}
+
+#[test]
+fn a_client_secret_that_leaves_the_machine_without_tls_is_a_warning() {
+    for (url, is_warned) in [
+        ("https://login.example.com/token", false),
+        ("http://login.example.com/token", true),
+        ("http://10.0.0.1/token", true),
+        ("http://localhost.example.com/token", true),
+        ("http://localhost:5000/token", false),
+        ("http://idp.localhost/token", false),
+        ("http://127.0.0.2/token", false),
+        ("http://[::1]:5000/token", false),
+    ] {
+        let expected = is_warned.then_some("unencrypted-secret");
+        assert_eq!(warnings(&oauth2(url)), Vec::from_iter(expected), "{url}");
+    }
+}
+
+#[test]
+fn the_help_for_credentials_in_a_url_names_the_keys_to_use() {
+    let help = |text: String| {
+        let problems = problems(&text);
+        let problem = problems
+            .iter()
+            .find(|it| it.code().as_str() == "url-credentials");
+        problem.unwrap().help().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        help(target(&oauth2("https://u:p@login.example.com/token"))),
+        "remove them: `clientId` and `clientSecret` are sent"
+    );
+    let of_target = target(r#""headers": {}"#).replace("https://", "https://u:p@");
+    assert_eq!(
+        help(of_target),
+        "Aurora did not send them either; use the header `Authorization`"
+    );
+}

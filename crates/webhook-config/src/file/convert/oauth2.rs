@@ -3,9 +3,10 @@
 use super::context::{Context, opening, required};
 use super::url::convert_url;
 use crate::diagnostic::Code;
-use crate::file::mirror::OAuth2File;
+use crate::file::mirror::{OAuth2File, UrlText};
 use crate::file::read::{Reader, Text};
 use crate::oauth2::OAuth2;
+use crate::url::TargetUrl;
 
 pub(super) fn convert_oauth2(
     file: OAuth2File,
@@ -21,7 +22,7 @@ pub(super) fn convert_oauth2(
         context,
         reader,
     );
-    let url = url.and_then(|url| convert_url(url, "tokenURL", context, reader));
+    let url = url.and_then(|url| token_url(url, context, reader));
     let what = "the id that the authorization server gave to this client";
     let id = required(file.client_id, "clientId", what, &brace, context, reader);
     let what = "a secret: a string, {\"env\": NAME} or {\"file\": PATH}";
@@ -59,4 +60,16 @@ pub(super) fn convert_oauth2(
             .ok()?;
     }
     Some(oauth2)
+}
+
+fn token_url(text: UrlText, context: &Context<'_>, reader: &mut Reader) -> Option<TargetUrl> {
+    let span = text.span().clone();
+    let credentials = "remove them: `clientId` and `clientSecret` are sent";
+    let url = convert_url(text, "tokenURL", credentials, context, reader)?;
+    if url.is_plain() && !url.is_loopback() {
+        let message = "the client secret is sent in clear text: `tokenURL` is not https";
+        let help = "use https: RFC 6749 demands it of every token endpoint";
+        reader.warning(Code::UnencryptedSecret, &span, message, help);
+    }
+    Some(url)
 }

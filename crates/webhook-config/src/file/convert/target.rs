@@ -21,7 +21,6 @@ use crate::header::Header;
 use crate::limits;
 use crate::name::TargetName;
 use crate::target::Target;
-use crate::url::TargetUrl;
 use http::header::AUTHORIZATION;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -42,7 +41,8 @@ pub(super) fn convert_target(
         context,
         reader,
     );
-    let url = url_text.and_then(|url| convert_url(url, "targetURL", context, reader));
+    let credentials = "Aurora did not send them either; use the header `Authorization`";
+    let url = url_text.and_then(|url| convert_url(url, "targetURL", credentials, context, reader));
     let format = file
         .format
         .as_given()
@@ -211,10 +211,10 @@ pub(super) fn convert_target(
         .unwrap_or_default();
     if let (Some(place), Some(url)) = (tls_place, &url)
         && !tls.is_default()
-        && is_plain(url)
+        && url.is_plain()
         && oauth2
             .as_ref()
-            .is_none_or(|oauth2| is_plain(oauth2.token_url()))
+            .is_none_or(|oauth2| oauth2.token_url().is_plain())
     {
         let message = "`tls` has no effect: the URL is not https";
         reader.warning(
@@ -299,10 +299,6 @@ pub(super) fn convert_target(
         builder = builder.max_connection_age(Duration::from_millis(age));
     }
     builder.build().ok()
-}
-
-fn is_plain(url: &TargetUrl) -> bool {
-    url.as_uri().scheme() == Some(&http::uri::Scheme::HTTP)
 }
 
 fn non_zero(number: u64) -> Option<NonZeroUsize> {

@@ -7,10 +7,11 @@ use crate::file::url_check;
 use crate::json::Span;
 use crate::url::{TargetUrl, secret_parts};
 
-/// Converts the URL of this key.
+/// Converts the URL of this key. `credentials` says what to use in place of a user name and password in it.
 pub(super) fn convert_url(
     url: UrlText,
     key: &str,
+    credentials: &str,
     context: &Context<'_>,
     reader: &mut Reader,
 ) -> Option<TargetUrl> {
@@ -18,7 +19,7 @@ pub(super) fn convert_url(
         UrlText::Literal(text) => {
             hide_userinfo(&text, context, reader);
             hide_tokens(&text, key, context, reader);
-            url_check::target_url(&text, raw(&text.span, context), reader)
+            url_check::target_url(&text, raw(&text.span, context), credentials, reader)
         }
         UrlText::Reference(secret) => {
             let resolved = context.surroundings.secret(&secret, reader)?;
