@@ -3,7 +3,7 @@
 use crate::durable::reliable;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use testkit::{Admin, Ended, Folder, Launch, Receiver, Reply, Request, Signal, event};
+use testkit::{Admin, Ended, Folder, Launch, Receiver, Reply, Request, Server, Signal, event};
 
 const SECRET: &str = "s3cr3t/of the+client";
 /// `reports%3A1:s3cr3t%2Fof+the%2Bclient` in base64.
@@ -207,6 +207,27 @@ fn a_failing_token_endpoint_is_its_targets_trouble_alone() {
         metrics.contains("webhookd_attempts_total{target=\"first\",outcome=\"token\"} 7\n"),
         "{metrics}"
     );
+}
+
+#[test]
+fn a_failure_of_tls_is_the_token_endpoints_and_not_the_receivers() {
+    let endpoint = Server::start(|connection| {
+        connection.write(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        connection.wait_for_end();
+    });
+    let receiver = Receiver::always(Reply::status(200));
+    let url = endpoint.url().replace("http://", "https://");
+    let folder = Folder::new();
+    let config = folder.config(&config(&receiver, &url));
+    let event = folder.write("event.json", event("a", 1));
+    let send = Launch::new().arg("send").arg(event);
+    let ended = send.arg("--webhook-config").arg(config).run("");
+    let shown = String::from_utf8_lossy(&ended.expect_code(1).stdout).into_owned();
+    let told = format!(
+        "no access token from the token endpoint {url}: TLS: the server does not speak TLS on this port"
+    );
+    assert!(shown.contains(&told), "{shown}");
+    assert!(!shown.contains("the receiver"), "{shown}");
 }
 
 #[test]

@@ -329,7 +329,7 @@ fn a_certificate_for_another_host_is_refused() {
         &authority,
         "server",
         &json!({ "caFile": authority.path("ca.pem") }),
-        "the receiver's certificate is for another name; use its name in `targetURL`",
+        "the server's certificate is for another name; use its name in the URL",
     );
 }
 

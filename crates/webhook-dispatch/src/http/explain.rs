@@ -1,4 +1,5 @@
-//! Transport errors with messages for people.
+//! Transport errors with messages for people. The other side is "the server": a receiver, a token endpoint, or
+//! whatever else a transport is used for.
 
 use crate::http::http1::Fault;
 use crate::http::transport::{Answer, TransportError, TransportErrorKind};
@@ -9,51 +10,51 @@ use std::io::{Error, ErrorKind};
 const TLS_FAILURES: [(&str, &str); 11] = [
     (
         "UnknownIssuer",
-        "the receiver's certificate is self-signed or of an authority that is not trusted; name a \
+        "the server's certificate is self-signed or of an authority that is not trusted; name a \
          PEM file of that authority in `tls.caFile`",
     ),
     (
         "BadSignature",
-        "the receiver's certificate is of another authority with the same name; name a PEM file of \
+        "the server's certificate is of another authority with the same name; name a PEM file of \
          its own in `tls.caFile`",
     ),
     (
         "CaUsedAsEndEntity",
-        "the receiver presents a self-signed certificate that is one of an authority; give it one \
+        "the server presents a self-signed certificate that is one of an authority; give it one \
          of a server (CA:FALSE), and name a PEM file of its authority in `tls.caFile`",
     ),
     (
         "not valid for",
-        "the receiver's certificate is for another name; use its name in `targetURL`",
+        "the server's certificate is for another name; use its name in the URL",
     ),
     (
         "NotValidForName",
-        "the receiver's certificate is for another name; use its name in `targetURL`",
+        "the server's certificate is for another name; use its name in the URL",
     ),
     (
         "xpired",
-        "the receiver's certificate has expired, or this machine's clock is wrong",
+        "the server's certificate has expired, or this machine's clock is wrong",
     ),
     (
         "valid yet",
-        "the receiver's certificate is not valid yet, or this machine's clock is wrong",
+        "the server's certificate is not valid yet, or this machine's clock is wrong",
     ),
     (
         "InvalidContentType",
-        "the receiver does not speak TLS on this port; use http:// or another port in `targetURL`",
+        "the server does not speak TLS on this port; use http:// or another port in the URL",
     ),
     (
         "CertificateRequired",
-        "the receiver asks for a client certificate; set `tls.clientCertFile` and \
+        "the server asks for a client certificate; set `tls.clientCertFile` and \
          `tls.clientKeyFile`",
     ),
     (
         "UnknownCA",
-        "the receiver does not trust the certificate of `tls.clientCertFile`",
+        "the server does not trust the certificate of `tls.clientCertFile`",
     ),
     (
         "HandshakeFailure",
-        "the receiver shares no version or cipher of TLS, or asks for a client certificate \
+        "the server shares no version or cipher of TLS, or asks for a client certificate \
          (`tls.clientCertFile`)",
     ),
 ];
@@ -102,7 +103,7 @@ pub(crate) fn explain_fault(fault: &Fault, is_stale: bool) -> TransportError {
     if is_stale {
         return TransportError::new(
             TransportErrorKind::Stale,
-            "the receiver closed a kept connection before it answered",
+            "the server closed a kept connection before it answered",
         );
     }
     match fault {
@@ -132,7 +133,7 @@ pub(crate) fn explain_plain(answer: &Answer) -> Option<TransportError> {
     let says = |text: &&[u8]| answer.body.windows(text.len()).any(|part| part == *text);
     let wants_tls = answer.status == 400 && WANTS_TLS.iter().any(says);
     wants_tls.then(|| {
-        let message = "the receiver speaks TLS on this port; use https:// in `targetURL`";
+        let message = "the server speaks TLS on this port; use https:// in the URL";
         TransportError::new(TransportErrorKind::Connect, message)
     })
 }
@@ -160,7 +161,7 @@ pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError
         ErrorKind::InvalidData => return explain_tls(error),
         ErrorKind::UnexpectedEof => (
             Io,
-            "the receiver closed the connection before it answered".to_owned(),
+            "the server closed the connection before it answered".to_owned(),
         ),
         _ => (Io, error.to_string()),
     };

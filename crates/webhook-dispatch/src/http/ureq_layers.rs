@@ -98,7 +98,7 @@ impl Layers {
         let mut transport = (self.chain)(&details)?;
         // Input before the first request would be taken for its answer.
         if !transport.buffers().input().is_empty() {
-            let early = "the receiver sent bytes before the request";
+            let early = "the server sent bytes before the request";
             return Err(Error::Io(std::io::Error::other(early)));
         }
         if details.needs_tls() && !transport.is_tls() {

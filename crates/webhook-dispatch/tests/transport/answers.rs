@@ -152,7 +152,7 @@ fn bytes_that_are_not_http_are_no_answer() {
 
 #[test]
 fn an_answer_that_ends_within_its_status_line_is_none() {
-    let closed = "the receiver closed the connection before it answered";
+    let closed = "the server closed the connection before it answered";
     assert_eq!(check_none(""), closed);
     let line = "HTTP/1.1 200 OK\r\n".len();
     for length in [1, 10, line - 2, line - 1] {
@@ -173,7 +173,7 @@ fn a_peer_without_tls_is_no_connection() {
     let target = TargetUrl::parse(&url(&peer, "https")).unwrap();
     let (kind, message) = Client::of(Target::builder(target)).error();
     assert_eq!(kind, TransportErrorKind::Connect, "{message}");
-    let words = "TLS: the receiver does not speak TLS on this port; use http:// or another port";
+    let words = "TLS: the server does not speak TLS on this port; use http:// or another port";
     assert!(message.starts_with(words), "{message}");
 }
 
@@ -181,7 +181,7 @@ fn a_peer_without_tls_is_no_connection() {
 fn a_peer_that_wants_tls_is_told_from_one_that_refuses() {
     let alert = b"\x15\x03\x01\x00\x02\x02\x46";
     let message = check_none(alert);
-    assert!(message.ends_with("it is TLS; use https:// in `targetURL`"));
+    assert!(message.ends_with("it is TLS; use https:// in the URL"));
     for body in [
         "<html><h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port</html>",
         "Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
@@ -193,7 +193,7 @@ fn a_peer_that_wants_tls_is_told_from_one_that_refuses() {
             Ok(answer) => assert_eq!((answer.status, body), (400, "no")),
             Err(error) => {
                 assert_eq!(error.kind, TransportErrorKind::Connect);
-                let words = "the receiver speaks TLS on this port; use https:// in `targetURL`";
+                let words = "the server speaks TLS on this port; use https:// in the URL";
                 assert_eq!(error.message, words);
                 assert_ne!(body, "no");
             }

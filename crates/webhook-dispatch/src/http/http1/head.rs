@@ -76,7 +76,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, Head)>, &'static str>
     // A record of TLS: an alert, or a part of a handshake.
     match input {
         [0x15 | 0x16] => return Ok(None),
-        [0x15 | 0x16, 3, ..] => return Err("it is TLS; use https:// in `targetURL`"),
+        [0x15 | 0x16, 3, ..] => return Err("it is TLS; use https:// in the URL"),
         _ => {}
     }
     parse_malformed(input).ok_or(why)
