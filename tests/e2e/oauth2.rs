@@ -231,6 +231,30 @@ fn a_failure_of_tls_is_the_token_endpoints_and_not_the_receivers() {
 }
 
 #[test]
+fn a_retry_after_of_the_token_endpoint_holds_the_target() {
+    let endpoint = Receiver::always(Reply::status(429).header("Retry-After", "1800.5"));
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let mut config = config(&receiver, &endpoint.url());
+    config["retry"]["maxMsec"] = json!(3_600_000);
+    let mut process = Launch::with_config(&folder.config(&config))
+        .args(["--grace", "0s", "--admin", "0"])
+        .spawn();
+    let admin = Admin::of(&process);
+    process.write(event("a", 1) + "\n");
+    admin.wait_for("default", "waitingTasks", 1);
+    let targets = admin.get("/api/v1/targets");
+    let target = &targets["targets"][0];
+    assert_eq!(target["state"], "held", "{target}");
+    assert_eq!(target["hold"]["reason"], "retry-after", "{target}");
+    let detail = "the token endpoint answered with Retry-After: 1800.5";
+    assert_eq!(target["hold"]["detail"], detail, "{target}");
+    process.close_input();
+    let _ended = process.wait().expect_code(3);
+    assert!(receiver.requests().is_empty());
+}
+
+#[test]
 fn a_token_endpoint_that_never_answers_holds_no_sender_beyond_the_time_out() {
     let silent = Receiver::always(Reply::silence());
     let receiver = Receiver::always(Reply::status(200));

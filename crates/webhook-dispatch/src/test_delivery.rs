@@ -40,7 +40,7 @@ pub struct TestDelivery {
     pub verdict: Verdict,
     /// What happened, as text; empty on success.
     pub detail: String,
-    /// The wait that `Retry-After` asks for, within the target's bound.
+    /// The wait that `Retry-After` asks for after a failure, within the target's bound.
     pub retry_after: Option<Duration>,
     /// From the start of the attempt, connecting included, until the answer was read or given up.
     pub took: Duration,
@@ -210,15 +210,15 @@ pub fn attempt_once(
         // A token endpoint may quote the client's secret, which no option shows either.
         error.message = mask.apply(&error.message).into_owned();
     }
-    let retry_after = result.as_ref().ok().and_then(|answer| {
-        retry::retry_after(answer.retry_after.as_deref()?, clock.wall(), target.retry())
-    });
     let AttemptResult {
         outcome,
         verdict,
         detail,
+        retry_after,
         ..
     } = AttemptResult::of(target.format(), mask, 1, &result);
+    let retry_after =
+        retry_after.and_then(|value| retry::retry_after(&value, clock.wall(), target.retry()));
     Ok(TestDelivery {
         id: request.id,
         headers: request.headers,

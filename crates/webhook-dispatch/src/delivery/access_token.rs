@@ -240,7 +240,12 @@ impl AccessTokens {
         })?;
         self.read(&answer, asked_at).map_err(|why| {
             let why = format!("it answered {}{why}", answer.status);
-            TransportError::new(TransportErrorKind::Token, self.explain(&why))
+            // As of a receiver, the header of a 2xx answer is ignored.
+            let is_success = (200..300).contains(&answer.status);
+            TransportError {
+                retry_after: answer.retry_after.filter(|_| !is_success),
+                ..TransportError::new(TransportErrorKind::Token, self.explain(&why))
+            }
         })
     }
 

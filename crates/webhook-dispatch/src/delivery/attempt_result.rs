@@ -15,6 +15,7 @@ pub(crate) struct AttemptResult {
     /// What happened, as text; empty on success.
     pub(crate) detail: String,
     pub(crate) status: Option<u16>,
+    /// The value of `Retry-After` in a failure's answer, or in that of the token endpoint.
     pub(crate) retry_after: Option<Vec<u8>>,
     /// The first KiB of a failure's response.
     pub(crate) response: String,
@@ -54,13 +55,17 @@ impl AttemptResult {
         };
         let answer = result.as_ref().ok();
         let failure = answer.filter(|_| verdict != Verdict::Delivered);
+        let retry_after = match result {
+            Ok(_) => failure.and_then(|answer| answer.retry_after.clone()),
+            Err(error) => error.retry_after.clone(),
+        };
         let is = |kind| result.as_ref().is_err_and(|error| error.kind == kind);
         AttemptResult {
             outcome,
             verdict,
             detail: legible(&mask.apply(&detail)),
             status: answer.map(|answer| answer.status),
-            retry_after: failure.and_then(|answer| answer.retry_after.clone()),
+            retry_after,
             response: failure.map_or_else(String::new, |answer| excerpt(mask, &answer.body)),
             taken,
             stopped: is(TransportErrorKind::Stopped),

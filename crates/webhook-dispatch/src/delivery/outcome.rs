@@ -25,10 +25,7 @@ pub enum Verdict {
 /// ```
 /// use webhook_dispatch::{Outcome, TransportError, TransportErrorKind, Verdict, classify};
 ///
-/// let refused = TransportError {
-///     kind: TransportErrorKind::Connect,
-///     message: "connection refused".to_owned(),
-/// };
+/// let refused = TransportError::new(TransportErrorKind::Connect, "connection refused");
 /// assert_eq!(classify(&Err(refused)).1, Verdict::Failed);
 /// ```
 #[must_use]
@@ -100,10 +97,7 @@ mod tests {
             (Stopped, Outcome::Io),
             (Token, Outcome::Token),
         ] {
-            let error = TransportError {
-                kind,
-                message: String::new(),
-            };
+            let error = TransportError::new(kind, "");
             assert_eq!(classify(&Err(error)), (outcome, Verdict::Failed));
             assert!(!outcome.is_answer());
         }

@@ -165,5 +165,5 @@ pub(crate) fn explain_io(error: &std::io::Error, phase: Phase) -> TransportError
         ),
         _ => (Io, error.to_string()),
     };
-    TransportError { kind, message }
+    TransportError::new(kind, message)
 }

@@ -29,11 +29,14 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TransportError {
     /// The kind of the failure.
     pub kind: TransportErrorKind,
     /// What happened, as text without header values and without the URL's user information.
     pub message: String,
+    /// The value of `Retry-After` in an answer of the target's token endpoint, if there is one.
+    pub retry_after: Option<Vec<u8>>,
 }
 
 /// The kinds of failure that leave an attempt without an answer.
@@ -58,9 +61,14 @@ pub enum TransportErrorKind {
 }
 
 impl TransportError {
-    pub(crate) fn new(kind: TransportErrorKind, message: impl Into<String>) -> TransportError {
-        let message = message.into();
-        TransportError { kind, message }
+    /// A failure of this kind, and what happened.
+    #[must_use]
+    pub fn new(kind: TransportErrorKind, message: impl Into<String>) -> TransportError {
+        TransportError {
+            kind,
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     pub(crate) fn stopped() -> TransportError {

@@ -291,7 +291,7 @@ fn explain(error: &Error) -> TransportError {
         ),
         other => (Io, other.to_string()),
     };
-    TransportError { kind, message }
+    TransportError::new(kind, message)
 }
 
 /// Resolves names for ureq, by our cache.

@@ -493,9 +493,11 @@ impl TargetState {
         let value = attempt.result.retry_after.as_deref().filter(|_| heeded)?;
         let wait = retry::retry_after(value, at.wall, &self.policy)?;
         let until = at.epoch_ms().saturating_add(millis(wait));
-        let status = attempt.result.status.unwrap_or_default();
         let value = String::from_utf8_lossy(value);
-        let detail = format!("answered {status} with Retry-After: {value}");
+        let detail = match attempt.result.status {
+            Some(status) => format!("answered {status} with Retry-After: {value}"),
+            None => format!("the token endpoint answered with Retry-After: {value}"),
+        };
         self.hold(until, detail, at);
         Some(wait)
     }

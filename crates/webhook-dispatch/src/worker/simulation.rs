@@ -248,10 +248,7 @@ impl<'a> Simulation<'a> {
                     body: Vec::new(),
                     complete: true,
                 }),
-                None => Err(TransportError {
-                    kind: TransportErrorKind::Timeout,
-                    message: String::new(),
-                }),
+                None => Err(TransportError::new(TransportErrorKind::Timeout, "")),
             };
             assert_eq!(self.start + started + took, self.start + self.time);
             let attempt = Attempt {

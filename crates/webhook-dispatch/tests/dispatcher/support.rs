@@ -130,10 +130,10 @@ struct InProcessTransport {
 impl Connector for InProcess {
     fn transport(&self, target: &Target) -> Result<Box<dyn Transport>, TransportError> {
         if target.url().as_uri().path() == UNUSABLE {
-            return Err(TransportError {
-                kind: TransportErrorKind::Connect,
-                message: "its certificates cannot be used".to_owned(),
-            });
+            return Err(TransportError::new(
+                TransportErrorKind::Connect,
+                "its certificates cannot be used",
+            ));
         }
         Ok(Box::new(InProcessTransport {
             target: target.name().to_string(),
@@ -177,10 +177,7 @@ impl Transport for InProcessTransport {
         match reply {
             Reply::Status(status) => answer(status, None),
             Reply::Later(when) => answer(429, Some(when)),
-            Reply::Stale => Err(TransportError {
-                kind: TransportErrorKind::Stale,
-                message: "stale".to_owned(),
-            }),
+            Reply::Stale => Err(TransportError::new(TransportErrorKind::Stale, "stale")),
             Reply::Panic => panic!("a transport that panics"),
             Reply::Hang => {
                 let (stopped, changed) = &*self.stopped;
@@ -189,10 +186,7 @@ impl Transport for InProcessTransport {
                     .wait_timeout_while(stopped, PATIENCE, |stopped| !*stopped)
                     .unwrap();
                 assert!(!waited.timed_out(), "the transport was not stopped");
-                Err(TransportError {
-                    kind: TransportErrorKind::Stopped,
-                    message: "stopped".to_owned(),
-                })
+                Err(TransportError::new(TransportErrorKind::Stopped, "stopped"))
             }
         }
     }

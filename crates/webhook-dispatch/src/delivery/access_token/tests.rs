@@ -1,8 +1,9 @@
 use super::*;
+use crate::delivery::AttemptResult;
 use crate::http::transport::Stopper;
 use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
-use webhook_config::TargetUrl;
+use webhook_config::{Format, TargetUrl};
 
 /// A clock that is moved by hand.
 struct Moved(Instant, Mutex<Duration>);
@@ -62,6 +63,19 @@ impl Transport for Receiver {
         self.seen.push(number);
         let status = if number < self.valid_from { 401 } else { 200 };
         Ok(answer(status, ""))
+    }
+
+    fn stopper(&self) -> Stopper {
+        Box::new(|| {})
+    }
+}
+
+/// Answers each request so.
+struct Always(Answer);
+
+impl Transport for Always {
+    fn send(&mut self, _: Request<'_>) -> Result<Answer, TransportError> {
+        Ok(self.0.clone())
     }
 
     fn stopper(&self) -> Stopper {
@@ -153,6 +167,28 @@ fn a_token_is_used_to_its_end_if_it_cannot_be_renewed() {
     assert_eq!((it.attempt(), it.asked()), (none, 4));
     it.endpoint.is_down.store(false, Ordering::SeqCst);
     assert_eq!(it.attempt(), (Ok(200), vec![4]));
+}
+
+#[test]
+fn a_failure_has_the_retry_after_of_the_token_endpoint() {
+    for (status, body, expected) in [
+        (429, "", Some(&b"7"[..])),
+        (503, "<html>", Some(b"7")),
+        (200, "{}", None),
+    ] {
+        let it = Fixture::new();
+        let connect = |_: &Target| -> Result<Box<dyn Transport>, TransportError> {
+            Ok(Box::new(Always(Answer {
+                retry_after: Some(b"7".to_vec()),
+                ..answer(status, body)
+            })))
+        };
+        let error = it.tokens.get(None, &it.clock, &connect).err().unwrap();
+        assert_eq!(error.retry_after.as_deref(), expected, "{status}");
+        let (format, mask) = (Format::default(), SecretMask::default());
+        let result = AttemptResult::of(format, &mask, 1, &Err(error));
+        assert_eq!(result.retry_after.as_deref(), expected, "{status}");
+    }
 }
 
 #[test]
