@@ -20,6 +20,18 @@ pub(crate) struct Tool {
     as_root: bool,
 }
 
+/// The shell command that installs packages of Debian, without those that are only recommended. The list of
+/// packages is fetched only if it is missing or too old.
+macro_rules! apt_install {
+    ($packages:literal) => {
+        concat!(
+            "install='apt-get install -qy --no-install-recommends ",
+            $packages,
+            "'; $install || (apt-get update -q && $install)"
+        )
+    };
+}
+
 pub(crate) const DENY: Tool = Tool {
     name: "cargo-deny",
     version: "cargo deny --version",
@@ -38,16 +50,18 @@ pub(crate) const TYPOS: Tool = Tool {
 pub(crate) const CXX: Tool = Tool {
     name: "a C++ compiler",
     version: "c++ --version",
-    install: "apt-get install -qy g++ || (apt-get update -q && apt-get install -qy g++)",
+    install: apt_install!("g++"),
     as_root: true,
 };
 
 pub(crate) const CARGO_DEB: Tool = Tool {
     name: "cargo-deb",
     version: "cargo deb --version && dpkg-shlibdeps --version",
-    install: "[ -x \"$(command -v dpkg-shlibdeps)\" ] || { install='apt-get install -qy \
-              --no-install-recommends dpkg-dev'; $install || (apt-get update -q && $install); }; \
-              cargo install --locked cargo-deb --version 3.8.0",
+    install: concat!(
+        "[ -x \"$(command -v dpkg-shlibdeps)\" ] || { ",
+        apt_install!("dpkg-dev"),
+        "; }; cargo install --locked cargo-deb --version 3.8.0"
+    ),
     as_root: false,
 };
 
@@ -55,8 +69,7 @@ pub(crate) const CARGO_DEB: Tool = Tool {
 pub(crate) const DEBOOTSTRAP: Tool = Tool {
     name: "debootstrap",
     version: "debootstrap --version",
-    install: "install='apt-get install -qy --no-install-recommends debootstrap'; \
-              $install || (apt-get update -q && $install)",
+    install: apt_install!("debootstrap"),
     as_root: true,
 };
 
@@ -64,8 +77,7 @@ pub(crate) const DEBOOTSTRAP: Tool = Tool {
 pub(crate) const BUILDAH: Tool = Tool {
     name: "buildah with runc",
     version: "buildah --version && runc --version",
-    install: "install='apt-get install -qy --no-install-recommends buildah runc'; \
-              $install || (apt-get update -q && $install)",
+    install: apt_install!("buildah runc"),
     as_root: true,
 };
 
@@ -79,14 +91,14 @@ pub(crate) const MUTANTS: Tool = Tool {
 pub(crate) const VALGRIND: Tool = Tool {
     name: "valgrind",
     version: "valgrind --version",
-    install: "apt-get install -qy valgrind || (apt-get update -q && apt-get install -qy valgrind)",
+    install: apt_install!("valgrind"),
     as_root: true,
 };
 
 pub(crate) const FAKETIME: Tool = Tool {
     name: "faketime",
     version: "faketime --version",
-    install: "apt-get install -qy faketime || (apt-get update -q && apt-get install -qy faketime)",
+    install: apt_install!("faketime"),
     as_root: true,
 };
 
@@ -94,8 +106,7 @@ pub(crate) const FAKETIME: Tool = Tool {
 pub(crate) const CHROMIUM: Tool = Tool {
     name: "Chromium",
     version: "chromium --version && chromedriver --version",
-    install: "install='apt-get install -qy --no-install-recommends chromium chromium-driver'; \
-              $install || (apt-get update -q && $install)",
+    install: apt_install!("chromium chromium-driver"),
     as_root: true,
 };
 
@@ -103,8 +114,7 @@ pub(crate) const CHROMIUM: Tool = Tool {
 pub(crate) const NPM: Tool = Tool {
     name: "npm",
     version: "npm --version",
-    install: "install='apt-get install -qy --no-install-recommends npm'; \
-              $install || (apt-get update -q && $install)",
+    install: apt_install!("npm"),
     as_root: true,
 };
 
@@ -112,8 +122,7 @@ pub(crate) const NPM: Tool = Tool {
 pub(crate) const NODE: Tool = Tool {
     name: "Node",
     version: "node --version",
-    install: "install='apt-get install -qy --no-install-recommends nodejs'; \
-              $install || (apt-get update -q && $install)",
+    install: apt_install!("nodejs"),
     as_root: true,
 };
 
@@ -121,8 +130,7 @@ pub(crate) const NODE: Tool = Tool {
 pub(crate) const GO: Tool = Tool {
     name: "Go",
     version: "go version",
-    install: "install='apt-get install -qy --no-install-recommends golang-go'; \
-              $install || (apt-get update -q && $install)",
+    install: apt_install!("golang-go"),
     as_root: true,
 };
 
@@ -131,11 +139,12 @@ pub(crate) const GO: Tool = Tool {
 pub(crate) const POSTGRES: Tool = Tool {
     name: "PostgreSQL",
     version: "command -v initdb || ls /usr/lib/postgresql/*/bin/initdb",
-    install: "config=/etc/postgresql-common/createcluster.d/webhook-ci.conf; \
-              mkdir -p ${config%/*}; trap \"rm -f $config\" EXIT; \
-              echo 'create_main_cluster = false' > $config; \
-              install='apt-get install -qy --no-install-recommends postgresql'; \
-              $install || (apt-get update -q && $install)",
+    install: concat!(
+        "config=/etc/postgresql-common/createcluster.d/webhook-ci.conf; \
+         mkdir -p ${config%/*}; trap \"rm -f $config\" EXIT; \
+         echo 'create_main_cluster = false' > $config; ",
+        apt_install!("postgresql")
+    ),
     as_root: true,
 };
 
@@ -145,13 +154,14 @@ pub(crate) const SLURM: Tool = Tool {
     // `sbatch -V` needs a slurm.conf.
     version: "munged --version && slurmctld -V && slurmd -V && command -v sbatch \
               && ls /usr/lib/*/slurm-wlm/jobcomp_elasticsearch.so",
-    install: "policy=/usr/sbin/policy-rc.d; \
-              [ -e $policy ] || { trap \"rm -f $policy\" EXIT; printf '#!/bin/sh\\nexit 101\\n' > $policy; \
-              chmod 755 $policy; }; \
-              packages='munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins \
-              slurm-wlm-elasticsearch-plugin'; \
-              install='apt-get install -qy --no-install-recommends'; \
-              $install $packages || (apt-get update -q && $install $packages)",
+    install: concat!(
+        "policy=/usr/sbin/policy-rc.d; \
+         [ -e $policy ] || { trap \"rm -f $policy\" EXIT; printf '#!/bin/sh\\nexit 101\\n' > $policy; \
+         chmod 755 $policy; }; ",
+        apt_install!(
+            "munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins slurm-wlm-elasticsearch-plugin"
+        )
+    ),
     as_root: true,
 };
 
@@ -186,4 +196,40 @@ fn shell(line: &str) -> Command {
 
 fn succeeds(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// Runs the command with an `apt-get` that fails so many times to install. Returns whether it
+    /// succeeded, and what it was asked for.
+    fn run(install: &str, failures: usize) -> (bool, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (program, calls) = (folder.path().join("apt-get"), folder.path().join("calls"));
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >> '{calls}'\n\
+             [ $1 = update ] || [ $(grep -c ^install '{calls}') -gt {failures} ]\n",
+            calls = calls.display()
+        );
+        fs::write(&program, script).expect("a script");
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&program, executable).expect("it is ours");
+        let path = std::env::var("PATH").expect("a path");
+        let path = format!("{}:{path}", folder.path().display());
+        let succeeded = succeeds(shell(install).env("PATH", path));
+        let calls = fs::read_to_string(&calls).expect("it was called");
+        (succeeded, calls.lines().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn packages_come_without_recommended_ones_and_their_list_is_fetched_after_a_failure() {
+        let install = "install -qy --no-install-recommends buildah runc";
+        let repeated = [install, "update -q", install].map(str::to_owned).to_vec();
+        assert_eq!(run(BUILDAH.install, 0), (true, vec![install.to_owned()]));
+        assert_eq!(run(BUILDAH.install, 1), (true, repeated.clone()));
+        assert_eq!(run(BUILDAH.install, 2), (false, repeated));
+    }
 }
