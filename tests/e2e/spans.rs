@@ -218,6 +218,38 @@ fn a_collector_that_fails_delays_no_delivery_and_its_spans_are_counted() {
 }
 
 #[test]
+fn spans_that_a_collector_rejects_in_a_partial_success_are_dropped() {
+    let partial = r#"{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}"#;
+    let collector = Receiver::start(move |request| match request.number {
+        0 => Reply::status(200).body(partial),
+        _ => Reply::status(200).body("{}"),
+    });
+    let receiver = Receiver::always(Reply::status(200));
+    let folder = Folder::new();
+    let process = listening(
+        &folder,
+        &reliable(&receiver.url()),
+        &["--admin", "0", "--otlp", &collector.url()],
+    );
+    let admin = Admin::of(&process);
+    // A span for the request, and one for the attempt.
+    post(&process.listens(), &[], event("a", 1)).expect_status(200);
+    let counted = ["dropped", "exported"]
+        .map(|result| format!("webhookd_trace_spans_total{{result=\"{result}\"}} 1\n"));
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let metrics = admin.text("/metrics");
+        if counted.iter().all(|it| metrics.contains(it)) {
+            break;
+        }
+        assert!(Instant::now() < until, "{metrics}");
+        std::thread::yield_now();
+    }
+    process.wait_for_error("it rejected them: too old");
+    end(process);
+}
+
+#[test]
 fn a_collector_whose_url_has_a_password_is_refused_since_it_would_not_be_sent() {
     let folder = Folder::new();
     let config = folder.config(&reliable("http://127.0.0.1:9/"));

@@ -1,5 +1,6 @@
 //! The thread that sends spans to the collector.
 
+use super::response::{Rejected, rejected, repeat_after};
 use super::span::{Span, request};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
@@ -12,7 +13,8 @@ use webhook_dispatch::{HeaderLines, Request, Transport, TransportErrorKind};
 const MOST: usize = 512;
 /// How long a span waits for others of its request.
 const LINGER: Duration = Duration::from_secs(1);
-/// The pauses before a request is repeated that the collector did not take.
+/// The pauses before a request is repeated that the collector did not take, if its answer has no
+/// `Retry-After`.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -127,26 +129,39 @@ impl Exporter {
                 headers: &self.headers,
                 body: &body,
             });
-            let (why, may_repeat) = match result {
+            let (why, may_repeat, asked) = match result {
                 Ok(answer) if (200..300).contains(&answer.status) => {
-                    EXPORTED.fetch_add(count, Ordering::Relaxed);
+                    let Rejected { spans, why } = rejected(&answer.body);
+                    let dropped = spans.min(count);
+                    EXPORTED.fetch_add(count - dropped, Ordering::Relaxed);
+                    if dropped > 0 {
+                        self.dropped(dropped, &format!("it rejected them: {why}"));
+                    }
                     return;
                 }
                 // Those that OTLP names as temporary.
                 Ok(answer) => {
                     let is_temporary = matches!(answer.status, 429 | 502 | 503 | 504);
-                    (format!("it answered {}", answer.status), is_temporary)
+                    let why = format!("it answered {}", answer.status);
+                    (why, is_temporary, repeat_after(&answer))
                 }
                 Err(error) => {
                     let may_repeat = error.kind != TransportErrorKind::Stopped;
-                    (error.message, may_repeat)
+                    (error.message, may_repeat, None)
                 }
             };
             match pauses.next() {
-                Some(pause) if may_repeat && !self.is_ending => std::thread::sleep(*pause),
+                Some(pause) if may_repeat && !self.is_ending => {
+                    std::thread::sleep(asked.unwrap_or(*pause));
+                }
                 _ => break why,
             }
         };
+        self.dropped(count, &why);
+    }
+
+    /// Counts spans that are not exported, and logs why now and then.
+    fn dropped(&mut self, count: u64, why: &str) {
         drop_spans(count);
         if self.warned.is_none_or(|at| at.elapsed() >= WARNING) {
             self.warned = Some(Instant::now());

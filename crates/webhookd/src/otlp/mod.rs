@@ -8,6 +8,7 @@
 //! of OTLP is one JSON document (`span.rs`).
 
 mod exporter;
+mod response;
 mod span;
 
 pub(crate) use self::exporter::{dropped, exported};
