@@ -55,6 +55,10 @@ fn each_failure_has_the_status_on_which_webhookd_does_the_right_thing(language: 
         send(&url, "bat_1", &["webhook-event-ids: a,b"], "[1,2"),
         400
     );
+    assert_eq!(
+        send(&url, "evt_1", &["webhook-event-ids: a"], "{\"a\":1}"),
+        400
+    );
     let batch = "Content-Type: application/cloudevents-batch+json";
     assert_eq!(send(&url, "bat_1", &[batch], "{"), 400);
 
@@ -86,21 +90,32 @@ fn an_event_is_stored_once_in_whatever_request_it_comes(language: Language) {
     let all = "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n";
     assert_eq!(send(&url, "bat_1", &[ndjson, ids[0], ids[1]], all), 204);
     assert_eq!(
-        send(&url, "evt_2", &[ndjson], "{\"n\":2}\n"),
+        send(
+            &url,
+            "evt_2",
+            &[ndjson, "webhook-event-ids: evt_2"],
+            "{\"n\":2}\n"
+        ),
         204,
         "a batch of one"
     );
     assert_eq!(
-        send(&url, "evt_3", &[], "[{\"n\":3}]"),
+        send(&url, "evt_3", &["webhook-event-ids: evt_3"], "[{\"n\":3}]"),
         204,
         "an array of one"
+    );
+    assert_eq!(
+        send(&url, "evt_4", &[], r#"[{"n":4},5]"#),
+        204,
+        "an event that is an array"
     );
     drop(process);
     let (_process, url) = program.start();
     assert_eq!(send(&url, "evt_3", &[], r#"{"n":3}"#), 204);
     let stored = program.stored();
     let ids: Vec<&str> = stored.iter().map(|(id, _)| id.as_str()).collect();
-    assert_eq!(ids, ["evt_1", "evt_2", "evt_3"]);
+    assert_eq!(ids, ["evt_1", "evt_2", "evt_3", "evt_4"]);
     let texts: Vec<&str> = stored.iter().map(|(_, text)| text.as_str()).collect();
-    assert_eq!(texts, [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#]);
+    let expected = [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#, r#"[{"n":4},5]"#];
+    assert_eq!(texts, expected);
 }

@@ -39,7 +39,7 @@ impl Receiver {
         self.verifier
             .verify(&headers, body, SystemTime::now())
             .map_err(|error| (error.status(), error.to_string()))?;
-        let events = events(Format::detect(&headers, body), &headers, body)
+        let events = events(Format::detect(&headers), &headers, body)
             .map_err(|error| (error.status(), error.to_string()))?;
         let mut claims = Vec::new();
         let mut lines = Vec::new();

@@ -23,30 +23,31 @@ pub enum Format {
 }
 
 impl Format {
-    /// Guesses the format by `Content-Type`, and takes an array under another type for a
-    /// [`JsonArray`](Format::JsonArray). That is right for all that `webhookd` sends, unless the target
-    /// has another `Content-Type` among its `headers`, or an event is an array itself.
+    /// Tells the format by `Content-Type`, and a [`JsonArray`](Format::JsonArray) from an event that is an
+    /// array itself by `webhook-event-ids`. That is right for all that `webhookd` sends, unless the target
+    /// has another `Content-Type` among its `headers`.
     ///
     /// ```
     /// use webhook_receiver::{Format, RequestHeaders};
-    /// let detect = |kind: &str, body: &[u8]| {
-    ///     Format::detect(&RequestHeaders::from_pairs([("content-type", kind.as_bytes())]), body)
+    /// let detect = |kind: &str, ids: &str| {
+    ///     let headers = [("content-type", kind.as_bytes()), ("webhook-event-ids", ids.as_bytes())];
+    ///     Format::detect(&RequestHeaders::from_pairs(headers))
     /// };
-    /// assert_eq!(detect("application/json", b"{}"), Format::Event);
-    /// assert_eq!(detect("application/json", b"[{}]"), Format::JsonArray);
-    /// assert_eq!(detect("application/x-ndjson", b"{}\n"), Format::Ndjson);
+    /// assert_eq!(detect("application/json", ""), Format::Event);
+    /// assert_eq!(detect("application/json", "evt_1"), Format::JsonArray);
+    /// assert_eq!(detect("application/x-ndjson", "evt_1,evt_2"), Format::Ndjson);
     /// let batch = "application/cloudevents-batch+json; charset=UTF-8";
-    /// assert_eq!(detect(batch, b"[]"), Format::CloudEventBatch);
+    /// assert_eq!(detect(batch, ""), Format::CloudEventBatch);
     /// ```
     #[must_use]
-    pub fn detect(headers: &RequestHeaders<'_>, body: &[u8]) -> Format {
+    pub fn detect(headers: &RequestHeaders<'_>) -> Format {
         let kind = headers.content_type().unwrap_or_default();
         let media_type = kind.split(';').next().unwrap_or_default().trim();
         match media_type.to_ascii_lowercase().as_str() {
             "application/x-ndjson" => Format::Ndjson,
             "application/cloudevents+json" => Format::CloudEvent,
             "application/cloudevents-batch+json" => Format::CloudEventBatch,
-            _ if body.trim_ascii_start().starts_with(b"[") => Format::JsonArray,
+            _ if !headers.event_ids().is_empty() => Format::JsonArray,
             _ => Format::Event,
         }
     }

@@ -73,8 +73,8 @@ impl<'a> RequestHeaders<'a> {
         only("webhook-id", &self.id)
     }
 
-    /// `webhook-event-ids`: the ids of a batch's events, in the order of the body. Empty if the request
-    /// has one event, or its body has the ids.
+    /// `webhook-event-ids`: the ids of the events, in the order of the body. Empty if the format has room
+    /// for one event, or the body has the ids.
     ///
     /// ```
     /// use webhook_receiver::RequestHeaders;

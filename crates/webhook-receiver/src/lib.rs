@@ -26,7 +26,7 @@
 //! // For each request, with the headers and the body as they came:
 //! let headers = RequestHeaders::from_pairs(headers.map(|(name, value)| (name, value.as_bytes())));
 //! verifier.verify(&headers, body, SystemTime::now())?; // or answer with the error's status
-//! for event in events(Format::detect(&headers, body), &headers, body)? {
+//! for event in events(Format::detect(&headers), &headers, body)? {
 //!     match recent.begin(event.id(), Instant::now()) {
 //!         Begin::New(claim) => {
 //!             store(event.body())?; // on failure the claim is dropped, and the repeat is new again

@@ -78,6 +78,8 @@ func events(headers http.Header, body []byte) ([]Event, error) {
 	contentType, _, _ := strings.Cut(headers.Get("content-type"), ";")
 	contentType = strings.ToLower(strings.TrimSpace(contentType))
 	text := string(body)
+	// In one header or several.
+	ids := strings.Join(headers.Values("webhook-event-ids"), ",")
 	var texts []string
 	switch {
 	case contentType == "application/cloudevents-batch+json":
@@ -95,13 +97,16 @@ func events(headers http.Header, body []byte) ([]Event, error) {
 			found = append(found, Event{attributes.Source + " " + attributes.ID, string(element)})
 		}
 		return found, nil
+	case ids == "":
+		// The body is one event, also if it is an array.
+		return []Event{{headers.Get("webhook-id"), text}}, nil
 	case contentType == "application/x-ndjson":
 		for _, line := range strings.Split(text, "\n") {
 			if strings.TrimSpace(line) != "" {
 				texts = append(texts, line)
 			}
 		}
-	case bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")):
+	default:
 		var elements []json.RawMessage
 		if err := json.Unmarshal(body, &elements); err != nil {
 			return nil, err
@@ -109,13 +114,6 @@ func events(headers http.Header, body []byte) ([]Event, error) {
 		for _, element := range elements {
 			texts = append(texts, string(element))
 		}
-	default:
-		texts = []string{text}
-	}
-	// Of a batch, each event has an id of its own, in one header or several.
-	ids := strings.Join(headers.Values("webhook-event-ids"), ",")
-	if ids == "" {
-		ids = headers.Get("webhook-id")
 	}
 	split := strings.Split(ids, ",")
 	if len(split) != len(texts) {

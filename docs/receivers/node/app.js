@@ -50,14 +50,14 @@ function events(headers, body) {
     // By CloudEvents, source and id together are unique.
     return JSON.parse(text).map((it) => ({ id: `${it.source} ${it.id}`, body: JSON.stringify(it) }));
   }
-  let texts = [text];
-  if (contentType === "application/x-ndjson") {
-    texts = text.split("\n").filter((line) => line.trim());
-  } else if (text.trimStart().startsWith("[")) {
-    texts = JSON.parse(text).map((element) => JSON.stringify(element));
-  }
-  // Of a batch, each event has an id of its own.
-  const ids = (headers["webhook-event-ids"] ?? headers["webhook-id"]).split(",").map((id) => id.trim());
+  const listed = headers["webhook-event-ids"];
+  // Without a list, the body is one event, also if it is an array.
+  if (!listed) return [{ id: headers["webhook-id"], body: text }];
+  const texts =
+    contentType === "application/x-ndjson"
+      ? text.split("\n").filter((line) => line.trim())
+      : JSON.parse(text).map((element) => JSON.stringify(element));
+  const ids = listed.split(",").map((id) => id.trim());
   if (ids.length !== texts.length) throw new Error(`${texts.length} events, but ${ids.length} ids`);
   return texts.map((body, index) => ({ id: ids[index], body }));
 }

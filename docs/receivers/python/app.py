@@ -59,14 +59,17 @@ def events(headers, body):
         elements = json.loads(text)
         # By CloudEvents, source and id together are unique.
         return [(f"{it['source']} {it['id']}", json.dumps(it)) for it in elements]
+    ids = headers.get("webhook-event-ids")
+    if not ids:
+        # The body is one event, also if it is an array.
+        return [(headers["webhook-id"], text)]
     if content_type == "application/x-ndjson":
         texts = [line for line in text.split("\n") if line.strip()]
-    elif text.lstrip().startswith("["):
-        texts = [json.dumps(element) for element in json.loads(text)]
     else:
-        texts = [text]
-    # Of a batch, each event has an id of its own.
-    ids = headers.get("webhook-event-ids") or headers["webhook-id"]
+        elements = json.loads(text)
+        if not isinstance(elements, list):
+            raise ValueError("the body is no array")
+        texts = [json.dumps(element) for element in elements]
     ids = [id.strip() for id in ids.split(",")]
     if len(ids) != len(texts):
         raise ValueError(f"{len(texts)} events, but {len(ids)} ids")

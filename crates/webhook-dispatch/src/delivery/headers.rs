@@ -36,7 +36,8 @@ pub(crate) struct AttemptInfo {
 pub(crate) struct Headers {
     /// The headers that all attempts share.
     prepared: HeaderLines,
-    /// Whether the body of a batch has no ids of its events.
+    /// Whether the body has room for several events and not for their ids. The list tells receivers to split
+    /// the body, also with one event.
     lists_ids: bool,
     /// Whether the trace of events is sent: not if one is configured.
     sends_trace: bool,
@@ -95,7 +96,7 @@ impl Headers {
                 lines.push_text(&TRACESTATE, state);
             }
         }
-        if self.lists_ids && events.len() > 1 {
+        if self.lists_ids {
             for events in events.chunks(IDS_ON_A_LINE) {
                 let ids: Vec<_> = events.iter().map(|it| WebhookIdText::new(it.id)).collect();
                 let ids: Vec<&str> = ids.iter().map(WebhookIdText::as_str).collect();

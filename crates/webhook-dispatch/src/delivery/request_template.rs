@@ -151,10 +151,11 @@ mod tests {
             let expected: Vec<String> = (0..1000).map(|id| format!("evt_{id:032x}")).collect();
             assert_eq!(ids.concat(), expected);
             assert_eq!(listed(format, 2).len(), 1);
-            assert!(listed(format, 1).is_empty(), "webhook-id is the event's");
+            assert_eq!(listed(format, 1), [[format!("evt_{:032x}", 0)]]);
         }
         for format in [Format::KafkaRestV2, Format::CloudEventsBatch] {
             assert!(listed(format, 3).is_empty());
         }
+        assert!(listed(Format::Aurora, 1).is_empty());
     }
 }
