@@ -12,6 +12,7 @@ mod known;
 mod offline;
 mod opening;
 mod options;
+mod parts;
 mod pieces;
 mod read;
 mod record;
@@ -152,7 +153,7 @@ impl DiskQueue {
         let mut tables = opening::open_tables(&directory, capacity.map_size(0))?;
         let used = tables.env.read_txn().and_then(|txn| tables.used(&txn));
         let used = used.map_err(|error| fault::storage("read", error))?;
-        if capacity.map_size(used) > capacity.map_size(0) {
+        if capacity.map_size(used) != capacity.map_size(0) {
             drop(tables);
             tables = opening::open_tables(&directory, capacity.map_size(used))?;
         }
@@ -192,14 +193,14 @@ impl DiskQueue {
         };
         let mut limit = FORGOTTEN_AT_ONCE;
         while over().unwrap_or(false) {
-            let trimmed = self.change("forget keys of", |change| {
-                change.trim_known(self.window, limit)?;
-                Ok(change.trim_states(self.max_states, limit)?)
+            let trimmed = parts::make_fit(&mut limit, |limit| {
+                self.change("forget keys of", |change| {
+                    change.trim_known(self.window, limit)?;
+                    Ok(change.trim_states(self.max_states, limit)?)
+                })
             });
-            match trimmed {
-                Ok(_) => {}
-                Err(QueueError::Full { .. }) if limit > 1 => limit /= 2,
-                Err(_) => return,
+            if trimmed.is_err() {
+                return;
             }
         }
     }
@@ -274,26 +275,17 @@ impl DiskQueue {
         Ok(made)
     }
 
-    /// Makes a change of some entries, in parts if there is no room for all at once: a transaction
-    /// copies each page that it changes. Returns the sum of what `make` returns. After a failure
-    /// of a later part, it is the sum of those before.
+    /// Makes a change of these entries, in parts if there is no room for all at once. Returns the sum
+    /// of what `make` returns. After a failure of a later part, it is the sum of those before.
     fn change_in_parts<T>(
         &self,
         action: &'static str,
         entries: &[T],
         make: impl Fn(&mut Change<'_>, &[T]) -> heed::Result<u64>,
     ) -> Result<u64, QueueError> {
-        let (mut left, mut size, mut sum) = (entries, entries.len(), 0);
-        while !left.is_empty() {
-            let (part, rest) = left.split_at(size.min(left.len()));
-            match self.change(action, |change| Ok(make(change, part)?)) {
-                Ok(changed) => (left, sum) = (rest, sum + changed),
-                Err(QueueError::Full { .. }) if part.len() > 1 => size = part.len() / 2,
-                Err(error) if sum == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(sum)
+        parts::make_in_parts(entries, |part| {
+            self.change(action, |change| Ok(make(change, part)?))
+        })
     }
 
     /// Extends the file to the length that its pages need. LMDB does not write pages at the end
@@ -501,16 +493,11 @@ impl Queue for DiskQueue {
             return Ok(Vec::new());
         }
         let mut limit = TRIMMED_AT_ONCE;
-        loop {
-            let trimmed = self.change("remove dead letters of", |change| {
+        parts::make_fit(&mut limit, |limit| {
+            self.change("remove dead letters of", |change| {
                 Ok(change.trim_dead(&quotas, now, limit)?)
-            });
-            match trimmed {
-                // A transaction copies each page that it changes.
-                Err(QueueError::Full { .. }) if limit > 1 => limit /= 4,
-                trimmed => return trimmed,
-            }
-        }
+            })
+        })
     }
 
     fn owed(
@@ -622,18 +609,14 @@ impl Queue for DiskQueue {
         for name in [&kept_name(target), target] {
             let mut limit = DROPPED_AT_ONCE;
             loop {
-                let done = self.change("forget a target of", |change| {
-                    Ok(change.drop_target(name, limit)?)
-                });
-                match done {
-                    Ok((count, all)) => {
-                        dropped += count;
-                        if all {
-                            break;
-                        }
-                    }
-                    Err(QueueError::Full { .. }) if limit > 1 => limit /= 2,
-                    Err(error) => return Err(error),
+                let (count, all) = parts::make_fit(&mut limit, |limit| {
+                    self.change("forget a target of", |change| {
+                        Ok(change.drop_target(name, limit)?)
+                    })
+                })?;
+                dropped += count;
+                if all {
+                    break;
                 }
             }
         }

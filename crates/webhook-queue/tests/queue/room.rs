@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use webhook_queue::{
-    Committed, DiskQueue, EntryId, Event, GroupWriter, Limits, Options, Queue, QueueError, Settled,
-    Settlement, SlotGuard, Verify,
+    Committed, DeadLetterLimits, DiskQueue, EntryId, Event, GroupWriter, Limits, Options, Queue,
+    QueueError, Quotas, Settled, Settlement, SlotGuard, Verify,
 };
 
 use crate::support::{self, delivered, event};
@@ -109,6 +109,40 @@ fn a_full_queue_of_any_size_settles_a_whole_group_of_scattered_entries() {
         assert_eq!(queue.statistics().unwrap().events, 0);
         assert!(queue.verify().unwrap().is_whole());
     }
+}
+
+/// A step that would change more pages than are free is made with fewer entries.
+#[test]
+fn many_entries_of_a_full_queue_are_replayed_trimmed_and_removed_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::with_max_bytes(1 << 20);
+    let queue = DiskQueue::open(dir.path(), &options).unwrap();
+    // Neighbours have other targets, so that none leaves a whole page.
+    let all = fill(&queue, &[900], 1, &["a", "b"]);
+    let died = |&entry: &EntryId| Settlement {
+        outcome: Settled::Dead {
+            attempts: 1,
+            died_at: 2,
+            note: vec![b'n'; 90],
+        },
+        ..delivered("a", entry)
+    };
+    settle(&queue, &all.iter().map(died).collect::<Vec<_>>());
+    assert_eq!(queue.replay("a", &all).unwrap(), all.len() as u64);
+    settle(&queue, &all.iter().map(died).collect::<Vec<_>>());
+    let quotas = Quotas {
+        dead_letters: DeadLetterLimits {
+            max_count: 1,
+            ..DeadLetterLimits::default()
+        },
+        ..Quotas::default()
+    };
+    queue.set_quotas(quotas);
+    while !queue.trim_dead_letters(3).unwrap().is_empty() {}
+    assert_eq!(support::dead(&queue, Some("a"), None).len(), 1);
+    assert_eq!(queue.drop_target("b").unwrap(), all.len() as u64);
+    assert_eq!(queue.drop_target("a").unwrap(), 1);
+    assert_eq!(queue.statistics().unwrap().events, 0);
 }
 
 const TARGETS: [&str; 5] = ["a", "b", "c", "d", "e"];
