@@ -5,6 +5,7 @@ use std::ops::{Bound, ControlFlow};
 
 use heed::{RoTxn, WithoutTls};
 
+use super::fault::damage;
 use super::pieces;
 use super::record;
 use super::tables::Tables;
@@ -136,12 +137,13 @@ impl<'q> Snapshot<'q> {
                 let Some((found, seq)) = record::parse_by_key_key(item?.0) else {
                     continue;
                 };
-                if found != hash || record::segment(seq) != record::segment(from) {
-                    // No more entries of this hash in this segment: go to the next segment that
-                    // exists.
-                    let segment = record::segment(seq);
-                    let behind = segment == record::segment(from) || found > hash;
-                    next = record::first_of_segment(segment + u64::from(behind));
+                if found != hash {
+                    // Where they would be in this segment, or behind that: go on with the next one.
+                    let behind = u64::from(found > hash);
+                    next = record::first_of_segment(record::segment(seq) + behind);
+                    if next.is_some_and(|next| next <= from) {
+                        return Err(damage("the index by key"));
+                    }
                     break;
                 }
                 if visit(seq)?.is_break() {
@@ -277,8 +279,10 @@ mod tests {
     use std::ops::ControlFlow;
     use std::sync::Arc;
 
-    use crate::disk_queue::record::key_hash;
-    use crate::{DiskQueue, Event, EventId, Options, Queue, Settled, Settlement};
+    use crate::disk_queue::change::NEXT;
+    use crate::disk_queue::record::{self, key_hash};
+    use crate::disk_queue::{Failure, lock};
+    use crate::{DiskQueue, Event, EventId, Options, Queue, Settled, Settlement, Verify};
 
     #[test]
     fn keys_whose_hashes_are_equal_are_told_apart() {
@@ -352,6 +356,23 @@ mod tests {
                 guard: SlotGuard::SOLE,
             });
         queue.commit(&[], &dead).unwrap();
+        // Targets without dead letters, one with a kept delivery, are not looked at.
+        let of_others = ["u", "v"].map(|target| Event {
+            key: Arc::from(&[9][..]),
+            targets: [target.into()].into(),
+            ..events[0].clone()
+        });
+        let others = queue.commit(&of_others, &[]).unwrap().accepted;
+        let kept = Settlement {
+            target: "u".into(),
+            entry: others[0].entry().unwrap(),
+            outcome: Settled::Kept {
+                attempts: 1,
+                delivered_at: 7,
+            },
+            guard: SlotGuard::SOLE,
+        };
+        queue.commit(&[], &[kept]).unwrap();
         let find = |key: u8, most| {
             let mut found = Vec::new();
             let mut visit = |letter: crate::DeadLetter<'_>| {
@@ -366,9 +387,108 @@ mod tests {
         assert_eq!(find(0, usize::MAX), (all.clone(), true));
         assert_eq!(find(1, usize::MAX), (vec![letter(3, "t")], true));
         assert_eq!(find(2, usize::MAX), (vec![], true));
+        assert_eq!(find(9, usize::MAX), (vec![], true));
         // Three events of the key, each looked for as a dead letter of two targets.
         assert_eq!(find(0, 6), (all.clone(), true));
         assert_eq!(find(0, 5), (all[..2].to_vec(), false));
         assert_eq!(find(0, 3), (vec![], false));
+    }
+
+    fn event(id: u8, key: u8) -> Event {
+        Event {
+            id: EventId([id; 16]),
+            key: Arc::from(&[key][..]),
+            body: (*b"body").into(),
+            accepted_at: 0,
+            targets: ["t".into()].into(),
+            attributes: [].into(),
+            idempotency_key: None,
+            last_state: None,
+        }
+    }
+
+    #[test]
+    fn entries_of_a_key_are_found_in_segments_with_and_without_other_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(8 << 20)).unwrap();
+        // The keys in each segment.
+        let segments = [
+            &[1, 2, 3, 4, 5][..],
+            &[1, 1],
+            &[1],
+            &[],
+            &[2, 4],
+            &[5, 3, 1],
+            &[4],
+        ];
+        for (segment, keys) in segments.iter().enumerate() {
+            let next = ((segment as u64) << 14) + 1;
+            let tables = queue.tables();
+            let mut txn = tables.env.write_txn().unwrap();
+            tables
+                .meta
+                .put(&mut txn, NEXT, &next.to_le_bytes())
+                .unwrap();
+            txn.commit().unwrap();
+            let events: Vec<Event> = keys.iter().map(|&key| event(segment as u8, key)).collect();
+            queue.commit(&events, &[]).unwrap();
+        }
+        for key in 1..=6 {
+            let mut found = Vec::new();
+            let mut visit = |_, owed: crate::Owed<'_>| {
+                found.push(owed.id.0[0]);
+                ControlFlow::Continue(())
+            };
+            queue
+                .owed_of_keys("t", &[Arc::from(&[key][..])], &mut visit)
+                .unwrap();
+            let expected = (0..).zip(segments).flat_map(|(segment, keys)| {
+                let of_key = keys.iter().filter(|&&other| other == key);
+                of_key.map(move |_| segment)
+            });
+            assert_eq!(found, expected.collect::<Vec<u8>>(), "of key {key}");
+        }
+    }
+
+    #[test]
+    fn a_missing_and_a_damaged_event_are_counted_once_before_and_after_they_are_quarantined() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(8 << 20)).unwrap();
+        let events = [event(1, 0), event(2, 0), event(3, 0)];
+        queue.commit(&events, &[]).unwrap();
+        let tables = queue.tables();
+        let mut txn = tables.env.write_txn().unwrap();
+        let [missing, damaged] = [1, 2].map(record::event_key);
+        tables.events.delete(&mut txn, &missing).unwrap();
+        tables.events.put(&mut txn, &damaged, b"damaged").unwrap();
+        txn.commit().unwrap();
+        let read = || {
+            let mut ids = Vec::new();
+            let mut visit = |owed: crate::Owed<'_>| {
+                ids.push(owed.id.0[0]);
+                ControlFlow::Continue(())
+            };
+            queue.owed("t", None, &mut visit).unwrap();
+            let mut reasons = Vec::new();
+            let mut visit = |found: crate::Quarantined<'_>| {
+                reasons.push((found.entry.0, found.reason.to_owned()));
+                ControlFlow::Continue(())
+            };
+            queue.quarantined(None, &mut visit).unwrap();
+            (ids, reasons, queue.statistics().unwrap().corrupt)
+        };
+        // As long as nothing can be changed, they are skipped alone.
+        *lock(&queue.failure) = Some(Failure::Damage("a page".into()));
+        for _ in 0..2 {
+            assert_eq!(read(), (vec![3], vec![], 2));
+        }
+        *lock(&queue.failure) = None;
+        let reasons = vec![
+            (1, "its event is missing".to_owned()),
+            (2, "its event does not match its checksum".to_owned()),
+        ];
+        for _ in 0..2 {
+            assert_eq!(read(), (vec![3], reasons.clone(), 2));
+        }
     }
 }
