@@ -14,9 +14,6 @@ const EVENT_HEADER: usize = 32;
 /// the body.
 const HAS_ATTRIBUTES: u32 = 1 << 31;
 
-/// Bytes of a dead letter record before its note.
-const DEAD_HEADER: usize = 16;
-
 /// Bytes of a target's row before its name.
 const ROW_HEADER: usize = 16;
 
@@ -88,10 +85,8 @@ pub(super) fn parse_by_key_key(key: &[u8]) -> Option<(u32, u64)> {
     let (segment, rest) = key.split_first_chunk()?;
     let (hash, place) = rest.split_first_chunk()?;
     let place = u64::from(u16::from_be_bytes(place.try_into().ok()?));
-    Some((
-        u32::from_be_bytes(*hash),
-        (u64::from_be_bytes(*segment) << SEGMENT_BITS) | place,
-    ))
+    let first = first_of_segment(u64::from_be_bytes(*segment))?;
+    Some((u32::from_be_bytes(*hash), first.checked_add(place)?))
 }
 
 /// The segment that an event belongs to in the index by key.
@@ -273,11 +268,8 @@ pub(super) struct Dead<'a> {
 
 /// The record of the dead letter under `key`.
 pub(super) fn dead_value(key: &[u8; 12], dead: Dead<'_>) -> Vec<u8> {
-    let mut value = vec![0; 4];
-    value.reserve(DEAD_HEADER + dead.note.len());
-    value.extend_from_slice(&dead.attempts.to_le_bytes());
-    value.extend_from_slice(&dead.died_at.to_le_bytes());
-    value.extend_from_slice(dead.note);
+    let (attempts, died_at) = (dead.attempts.to_le_bytes(), dead.died_at.to_le_bytes());
+    let mut value = [&[0; 4][..], &attempts, &died_at, dead.note].concat();
     let sum = checksum(key, &value[4..]);
     value[..4].copy_from_slice(&sum.to_le_bytes());
     value
@@ -549,6 +541,22 @@ mod tests {
             prop_assert_eq!(target_of_target_key(&target_key(a.0, a.1)), Some(a.0));
             prop_assert_eq!(target_of_row_key(&row_key(a.0)), Some(a.0));
             prop_assert_eq!(parse_by_key_key(&by_key_key(b.0, a.1)), Some((b.0, a.1)));
+            prop_assert_eq!(parse_by_key_key(&[0xff; 14]), None, "there is no such segment");
+        }
+    }
+
+    /// A damaged record can count less when it is removed than when it was added.
+    #[test]
+    fn a_target_without_entries_counts_no_bytes() {
+        let mut row = Row::default();
+        for cost in [100, 200] {
+            row.add_owed(cost);
+            row.add_dead(u64::from(cost));
+        }
+        for left in [290, 0] {
+            row.remove_owed(1, 10);
+            row.remove_dead(10);
+            assert_eq!((row.owed_bytes, row.dead_bytes), (left, left));
         }
     }
 
