@@ -432,10 +432,7 @@ fn allocate_readers(path: &Path) -> Result<(), QueueError> {
         }
         Ok(())
     };
-    allocate().map_err(|error| match lacks_room(&error) {
-        true => QueueError::NoSpace { source: error },
-        false => io("write", &name)(error),
-    })
+    allocate().map_err(io("write", &name))
 }
 
 fn lock(path: &Path) -> Result<File, QueueError> {

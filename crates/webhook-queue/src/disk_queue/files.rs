@@ -21,12 +21,15 @@ pub(super) fn lacks_room(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// Adds the action and the path to an I/O error, for `map_err`.
+/// The queue's error for an I/O error of an action on a file, for `map_err`.
 pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> QueueError {
-    move |source| QueueError::Io {
-        action,
-        path: path.into(),
-        source,
+    move |source| match lacks_room(&source) {
+        true => QueueError::NoSpace { source },
+        false => QueueError::Io {
+            action,
+            path: path.into(),
+            source,
+        },
     }
 }
 
@@ -99,5 +102,20 @@ pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
             created => created,
         },
         opened => opened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_quota_or_limit_is_a_lack_of_room_and_any_other_error_names_its_file() {
+        use io::ErrorKind::{FileTooLarge, NotFound, QuotaExceeded, StorageFull};
+        let of = |kind: io::ErrorKind| io("write", Path::new("queue/lock"))(kind.into());
+        for kind in [StorageFull, QuotaExceeded, FileTooLarge] {
+            assert!(matches!(of(kind), QueueError::NoSpace { .. }), "{kind:?}");
+        }
+        assert_eq!(of(NotFound).to_string(), "cannot write queue/lock");
     }
 }

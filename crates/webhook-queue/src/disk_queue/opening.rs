@@ -20,7 +20,6 @@ const IDENTITY_KEY: &[u8] = b"identity";
 pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tables, QueueError> {
     let path = directory.path();
     let failed = |error| match error {
-        heed::Error::Io(source) if files::lacks_room(&source) => QueueError::NoSpace { source },
         heed::Error::Io(source) if source.kind() == ErrorKind::OutOfMemory => {
             let bytes = map_size;
             QueueError::AddressSpace { bytes, source }

@@ -195,6 +195,51 @@ fn a_full_disk_refuses_new_events_and_keeps_stored_ones() {
     assert!(kept("b").eq(4..=last));
 }
 
+/// Commits under limits on the size of files that let a part of the write through, or none.
+fn write_a_part(dir: &Path) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let limit = |current| {
+        setrlimit(Resource::Fsize, Rlimit { current, maximum }).unwrap();
+    };
+    for pages in 2..16 {
+        let dir = dir.join(pages.to_string());
+        let queue = DiskQueue::open(&dir, &OPTIONS).unwrap();
+        limit(Some((pages << 12) + 100));
+        let committed = queue.commit(&[nth(7)], &[]);
+        assert!(
+            matches!(committed, Err(QueueError::NoSpace { .. })),
+            "{pages}: {committed:?}"
+        );
+        drop(queue);
+        // LMDB begins the file anew.
+        fs::write(dir.join("data.mdb"), "").unwrap();
+        limit(Some(100));
+        let opened = DiskQueue::open(&dir, &OPTIONS).map(drop);
+        assert!(
+            matches!(opened, Err(QueueError::NoSpace { .. })),
+            "{opened:?}"
+        );
+        limit(maximum);
+    }
+    report("\nrefused\n");
+}
+
+#[test]
+fn a_write_that_finds_room_for_a_part_is_refused_for_lack_of_room() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        return write_a_part(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "crash::a_write_that_finds_room_for_a_part_is_refused_for_lack_of_room";
+    let ignored = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
+    let output = child(test, dir.path(), &ignored)
+        .wait_with_output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.lines().any(|line| line == "refused"), "{output}");
+}
+
 #[test]
 fn a_compaction_killed_midway_leaves_the_queue_as_it_was() {
     if let Some(dir) = std::env::var_os(CHILD) {
