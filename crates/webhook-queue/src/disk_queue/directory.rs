@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use rustix::process::geteuid;
 
 use super::files::{
-    create_directory, create_file, io, is_deleted, lacks_room, open_file, open_or_create, remove,
+    create_directory, create_file, create_or_open, io, is_deleted, lacks_room, open_file, remove,
     sync_directory,
 };
 use crate::QueueError;
@@ -423,7 +423,7 @@ fn refuse_unsafe(path: &Path, create: bool) -> Result<(), QueueError> {
 fn allocate_readers(path: &Path) -> Result<(), QueueError> {
     let name = path.join(READERS);
     let allocate = || {
-        let file = open_or_create(&name)?;
+        let file = create_or_open(&name)?;
         let found = file.metadata()?;
         let is_whole = found.len() >= READERS_BYTES as u64 && found.blocks() * 512 >= found.len();
         if !is_whole {
@@ -437,7 +437,7 @@ fn allocate_readers(path: &Path) -> Result<(), QueueError> {
 
 fn lock(path: &Path) -> Result<File, QueueError> {
     let name = path.join(LOCK);
-    let file = open_or_create(&name).map_err(io("open", &name))?;
+    let file = create_or_open(&name).map_err(io("open", &name))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(QueueError::Locked { path: path.into() }),

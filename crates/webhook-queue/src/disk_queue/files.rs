@@ -48,20 +48,18 @@ pub(super) fn remove(path: &Path) -> Result<(), QueueError> {
     }
 }
 
-/// Creates a directory and its missing parents, and syncs each.
+/// Creates a directory and its missing parents, and syncs the parent of each.
 pub(super) fn create_directory(path: &Path) -> Result<(), QueueError> {
-    let above = path.ancestors().skip(1);
-    let missing = above.clone().take_while(|above| !above.exists()).count();
-    let mut builder = DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(io("create", path))?;
-    for parent in above.take(missing + 1) {
-        // The parent of a relative path is empty.
-        let is_here = parent.as_os_str().is_empty();
-        sync_directory(if is_here { Path::new(".") } else { parent })?;
+    let path = std::path::absolute(path).map_err(io("create", path))?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+    for missing in missing.into_iter().rev() {
+        // Another process may have just created it.
+        let mut builder = DirBuilder::new();
+        let created = builder.recursive(true).mode(0o700).create(missing);
+        created.map_err(io("create", missing))?;
+        if let Some(parent) = missing.parent() {
+            sync_directory(parent)?;
+        }
     }
     Ok(())
 }
@@ -93,20 +91,18 @@ pub(super) fn create_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file, or creates it.
-pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
-    match open_file(path, true) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match create_file(path) {
-            // Another process has just created it.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_file(path, true),
-            created => created,
-        },
-        opened => opened,
+/// Creates a file, or opens the one that exists.
+pub(super) fn create_or_open(path: &Path) -> io::Result<File> {
+    match create_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_file(path, true),
+        created => created,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -117,5 +113,37 @@ mod tests {
             assert!(matches!(of(kind), QueueError::NoSpace { .. }), "{kind:?}");
         }
         assert_eq!(of(NotFound).to_string(), "cannot write queue/lock");
+    }
+
+    #[test]
+    fn a_directory_is_created_with_its_parents_for_the_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/../c");
+        for _ in 0..2 {
+            create_directory(&path).unwrap();
+        }
+        for name in ["a", "a/b", "a/c"] {
+            let mode = fs::metadata(dir.path().join(name)).unwrap().permissions();
+            assert_eq!(mode.mode() & 0o777, 0o700, "{name}");
+        }
+        fs::write(dir.path().join("file"), "").unwrap();
+        let error = create_directory(&dir.path().join("file/below")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot create "), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_created_once_and_the_error_of_its_creation_is_told() {
+        use std::os::unix::fs::FileExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        create_or_open(&path)
+            .unwrap()
+            .write_all_at(b"it", 0)
+            .unwrap();
+        create_or_open(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"it");
+        // No file is created there, not even by root.
+        let error = create_or_open(Path::new("/sys/webhook-queue")).unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::NotFound, "{error}");
     }
 }
