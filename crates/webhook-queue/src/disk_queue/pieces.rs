@@ -210,6 +210,25 @@ mod tests {
     }
 
     #[test]
+    fn lengths_that_are_read_in_order_are_those_of_the_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &OPTIONS).unwrap();
+        let header = record::event_len(&event(0));
+        let records = [100, PIECE, 2 * PIECE, PIECE + 1, 200, 300, PIECE - 1];
+        let events = records.map(|length| event(length - header));
+        queue.commit(&events, &[]).unwrap();
+        let tables = queue.tables();
+        let txn = &*tables.env.read_txn().unwrap();
+        for order in [&[1, 2, 3, 4, 5, 6, 7, 8][..], &[1, 3, 5, 6, 2, 9, 7, 7]] {
+            let mut lengths = RecordLengths::new(&tables, txn);
+            for &seq in order {
+                let expected = records.get(seq - 1).copied();
+                assert_eq!(lengths.get(seq as u64).unwrap(), expected, "{seq}");
+            }
+        }
+    }
+
+    #[test]
     fn a_queue_of_format_1_is_read_and_keeps_its_format_until_an_event_needs_another() {
         let dir = tempfile::tempdir().unwrap();
         let mark = || fs::read_to_string(dir.path().join("FORMAT")).unwrap();
@@ -243,7 +262,11 @@ mod tests {
             outcome: Settled::Delivered,
             guard: SlotGuard::SOLE,
         };
-        queue.commit(&[event(3500)], &[settlement]).unwrap();
+        // The longest record that is stored whole.
+        let header = record::event_len(&event(0));
+        queue
+            .commit(&[event(PIECE - header)], &[settlement])
+            .unwrap();
         assert_eq!(mark(), first);
         queue.commit(&[event(5000)], &[]).unwrap();
         assert_eq!(mark(), first.replace("queue 1", "queue 2"));

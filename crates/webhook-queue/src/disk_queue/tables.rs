@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_without_last_states_gets_no_tables_for_them_when_it_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20)).unwrap();
+            let tables = queue.tables();
+            assert!(tables.states.is_none() && tables.are_all());
+        }
+    }
+
+    #[test]
     fn every_commit_is_synced() {
         let dir = tempfile::tempdir().unwrap();
         let env = open_env(dir.path(), 1 << 20).unwrap();

@@ -150,7 +150,13 @@ fn a_symbolic_link_in_the_place_of_a_file_is_neither_followed_nor_written() {
             }
             std::os::unix::fs::symlink(&precious, dir.join(name)).unwrap();
             // Whether it is refused or replaced is the same to what it names.
-            drop(open(&dir));
+            let opened = open(&dir).map(drop);
+            if existing && ["FORMAT", "data.mdb", "lock", "lock.mdb"].contains(&name) {
+                assert!(
+                    matches!(&opened, Err(QueueError::Io { path, .. }) if *path == dir.join(name)),
+                    "{name}: {opened:?}"
+                );
+            }
             drop(compact(&dir));
             assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{name}");
         }
@@ -158,16 +164,83 @@ fn a_symbolic_link_in_the_place_of_a_file_is_neither_followed_nor_written() {
 }
 
 #[test]
-fn a_fifo_in_the_place_of_the_mark_is_refused_at_once() {
+fn a_fifo_in_the_place_of_a_file_is_refused_at_once() {
+    let make_fifo = |path: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+    };
     let dir = tempfile::tempdir().unwrap();
-    let made = std::process::Command::new("mkfifo")
-        .arg(dir.path().join("FORMAT"))
-        .status();
-    assert!(made.unwrap().success());
+    make_fifo(&dir.path().join("FORMAT"));
     assert!(matches!(
         open(dir.path()),
         Err(QueueError::ForeignDirectory { .. })
     ));
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let data = dir.path().join("data.mdb");
+    fs::remove_file(&data).unwrap();
+    make_fifo(&data);
+    let error = open(dir.path()).unwrap_err();
+    assert!(
+        matches!(&error, QueueError::Io { path, .. } if *path == data),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_looked_at_or_read_is_neither_missing_nor_moved() {
+    let parent = tempfile::tempdir().unwrap();
+    let action = |error| match error {
+        QueueError::Io { action, .. } => action,
+        error => panic!("{error:?}"),
+    };
+    let file = parent.path().join("file");
+    fs::write(&file, "").unwrap();
+    let below = file.join("queue");
+    assert_eq!(action(open(&below).unwrap_err()), "look at");
+    let existing = DiskQueue::open_existing(&below, &OPTIONS);
+    assert_eq!(action(existing.unwrap_err()), "look at");
+
+    let dir = parent.path().join("queue");
+    let queue = open(&dir).unwrap();
+    let away = parent.path().join("away");
+    fs::rename(&dir, &away).unwrap();
+    // A link to itself leads nowhere.
+    std::os::unix::fs::symlink(&dir, &dir).unwrap();
+    assert_eq!(action(queue.check().unwrap_err()), "look at");
+    drop(queue);
+    let mark = away.join("FORMAT");
+    fs::remove_file(&mark).unwrap();
+    fs::create_dir(&mark).unwrap();
+    assert_eq!(action(open(&away).unwrap_err()), "read");
+}
+
+#[test]
+fn a_deleted_mark_is_written_again_only_where_no_other_file_is() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("queue");
+    let queue = open(&dir).unwrap();
+    let mark = dir.join("FORMAT");
+    fs::remove_file(&mark).unwrap();
+    fs::write(&mark, "another").unwrap();
+    queue.close().unwrap();
+    assert_eq!(fs::read_to_string(&mark).unwrap(), "another");
+    drop(queue);
+    fs::remove_dir_all(&dir).unwrap();
+
+    let queue = open(&dir).unwrap();
+    let away = parent.path().join("away");
+    fs::remove_file(&mark).unwrap();
+    fs::rename(&dir, &away).unwrap();
+    let error = queue.close().unwrap_err();
+    assert!(
+        matches!(&error, QueueError::Io { action: "create", path, .. } if *path == mark),
+        "{error:?}"
+    );
+    fs::rename(&away, &dir).unwrap();
+    queue.close().unwrap();
+    drop(queue);
+    open(&dir).unwrap();
 }
 
 #[test]
@@ -236,6 +309,14 @@ fn the_table_of_readers_has_no_holes_that_a_full_disk_could_not_fill() {
         let found = fs::metadata(&readers).unwrap();
         assert!(found.blocks() * 512 >= found.len(), "{found:?}");
     }
+    // A whole one is not written again: LMDB does not use its end.
+    let end = fs::metadata(&readers).unwrap().len() - 1;
+    let file = fs::File::options().read(true).write(true).open(&readers);
+    let (file, mut found) = (file.unwrap(), [0]);
+    file.write_all_at(b"x", end).unwrap();
+    drop(open(dir.path()).unwrap());
+    file.read_exact_at(&mut found, end).unwrap();
+    assert_eq!(found, *b"x");
 }
 
 /// The length of the data file is kept by the open file: another queue that has the old path is not
@@ -361,6 +442,15 @@ fn a_damaged_mark_is_reported_as_damage() {
         assert!(error.to_string().contains("the file FORMAT"), "{error}");
         assert!(error.to_string().contains("restore it"), "{error}");
     }
+    for digits in [31, 33] {
+        let line = String::from_utf8_lossy(&text[..16]).into_owned() + &"7".repeat(digits);
+        fs::write(&mark, line).unwrap();
+        let error = verify(dir.path()).unwrap_err();
+        assert!(
+            error.to_string().contains("not 32 hexadecimal digits"),
+            "{error}"
+        );
+    }
     fs::write(&mark, &text).unwrap();
     open(dir.path()).unwrap();
 }
@@ -438,11 +528,13 @@ fn missing_truncated_and_exchanged_data_is_reported() {
     let whole = fs::read(&data).unwrap();
     fs::write(&data, &whole[..whole.len() / 2]).unwrap();
     assert!(detail(open(&one).unwrap_err()).starts_with("data.mdb has "));
-    fs::copy(other.join("data.mdb"), &data).unwrap();
-    assert_eq!(
-        detail(open(&one).unwrap_err()),
-        "data.mdb belongs to another queue than FORMAT, or FORMAT is damaged"
-    );
+    for another in [&fs::read(other.join("data.mdb")).unwrap()[..], &[]] {
+        fs::write(&data, another).unwrap();
+        assert_eq!(
+            detail(open(&one).unwrap_err()),
+            "data.mdb belongs to another queue than FORMAT, or FORMAT is damaged"
+        );
+    }
     fs::remove_file(&data).unwrap();
     assert_eq!(detail(open(&one).unwrap_err()), "data.mdb is missing");
     fs::write(&data, vec![b'?'; 100_000]).unwrap();
