@@ -8,6 +8,7 @@ mod damage;
 mod duplicates;
 mod files;
 mod group_writer;
+mod holds;
 mod kills;
 mod last_states;
 mod model;

@@ -149,6 +149,26 @@ fn a_target_that_is_owed_nothing_may_get_an_event_of_any_size() {
         queue.set_quotas(quotas(&[("a", Some(1)), ("b", None)]));
         let accepted = append(queue, &event(0, b"k", 500_000, ["a", "b"])).unwrap();
         assert!(matches!(accepted, Accepted::Stored(_)), "{accepted:?}");
+        // Also once it has settled all that it was owed.
+        let entry = accepted.entry().unwrap();
+        let settled = ["a", "b"].map(|target| delivered(target, entry));
+        queue.commit(&[], &settled).unwrap();
+        let accepted = append(queue, &event(1, b"k", 500_000, ["a", "b"])).unwrap();
+        assert!(matches!(accepted, Accepted::Stored(_)), "{accepted:?}");
+    });
+}
+
+#[test]
+fn a_target_may_be_owed_exactly_its_quota() {
+    with_each(|queue| {
+        append(queue, &event(0, b"k", 1000, ["a"])).unwrap();
+        let max = 3 * owed_bytes(queue, "a");
+        queue.set_quotas(quotas(&[("a", Some(max)), ("b", None)]));
+        for number in 1..4 {
+            let accepted = append(queue, &event(number, b"k", 1000, ["a", "b"])).unwrap();
+            assert_eq!(accepted.over_quota().is_empty(), number < 3, "{number}");
+        }
+        assert_eq!(owed_bytes(queue, "a"), max);
     });
 }
 
@@ -466,4 +486,153 @@ fn a_kept_delivery_is_owed_again_and_kept_again() {
         let statistics = queue.statistics().unwrap();
         assert_eq!((statistics.events, statistics.targets.len()), (0, 0));
     });
+}
+
+/// Commits these events for `target`, and then their settlements.
+fn settle(queue: &dyn Queue, target: &str, events: &[Event], outcome: &Settled) {
+    let entries = support::stored(queue, events, &[]).unwrap();
+    let settle = |entry| Settlement {
+        outcome: outcome.clone(),
+        ..delivered(target, entry)
+    };
+    let settlements: Vec<_> = entries.into_iter().map(settle).collect();
+    queue.commit(&[], &settlements).unwrap();
+}
+
+fn events(target: &str, count: u64, size: usize) -> Vec<Event> {
+    let events = 0..count;
+    events
+        .map(|number| event(number, b"k", size, [target]))
+        .collect()
+}
+
+const DIED: Settled = Settled::Dead {
+    attempts: 1,
+    died_at: 5,
+    note: Vec::new(),
+};
+
+const KEPT: Settled = Settled::Kept {
+    attempts: 1,
+    delivered_at: 5,
+};
+
+/// A queue on the disk for more than fits [`MAX`].
+fn large(dir: &tempfile::TempDir) -> DiskQueue {
+    DiskQueue::open(dir.path(), &Options::with_max_bytes(16 * MAX)).unwrap()
+}
+
+#[test]
+fn a_trim_on_the_disk_removes_256_dead_letters_at_once_and_2048_kept_deliveries_of_a_target() {
+    let trim = |queue: &DiskQueue| {
+        let mut counts = Vec::new();
+        loop {
+            let some = queue.trim_dead_letters(1_000_000).unwrap();
+            if some.is_empty() {
+                return counts;
+            }
+            counts.push(some.iter().map(|(_, count)| count).sum::<u64>());
+        }
+    };
+    let dead_letters = |dead_letters| Quotas {
+        dead_letters,
+        ..Quotas::default()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let queue = large(&dir);
+    settle(&queue, "a", &events("a", 300, 10), &DIED);
+    queue.set_quotas(dead_letters(DeadLetterLimits {
+        max_count: 10,
+        ..DeadLetterLimits::default()
+    }));
+    assert_eq!(trim(&queue), [256, 34]);
+    for target in ["b", "c", "d", "e", "f"] {
+        settle(&queue, target, &events(target, 60, 10), &DIED);
+    }
+    queue.set_quotas(dead_letters(DeadLetterLimits {
+        max_age: Duration::from_secs(1),
+        ..DeadLetterLimits::default()
+    }));
+    assert_eq!(trim(&queue), [256, 54]);
+    settle(&queue, "a", &events("a", 2100, 10), &KEPT);
+    settle(&queue, "b", &events("b", 10, 10), &KEPT);
+    queue.set_quotas(retained("b", DeadLetterLimits::default()));
+    let removed = queue.trim_dead_letters(0).unwrap();
+    assert_eq!(removed, [(kept_name("a").into(), 2048)]);
+    assert_eq!(trim(&queue), [52]);
+    assert_eq!(statistics_of(&queue, "b").kept, 10);
+}
+
+#[test]
+fn a_trim_on_the_disk_writes_only_if_a_bound_is_exceeded() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = large(&dir);
+    settle(&queue, "a", &events("a", 5, 10), &DIED);
+    settle(&queue, "b", &events("b", 5, 10), &KEPT);
+    // Nothing is left of what was kept for a target without a bound.
+    settle(&queue, "c", &events("c", 1, 10), &KEPT);
+    let last = [EntryId(11)];
+    assert_eq!(queue.drop_dead(&kept_name("c"), &last).unwrap(), 1);
+    let bounded = |max_count| {
+        let limits = DeadLetterLimits {
+            max_count,
+            ..DeadLetterLimits::default()
+        };
+        queue.set_quotas(retained("b", limits));
+        let data = || std::fs::read(dir.path().join("data.mdb")).unwrap();
+        let before = data();
+        let removed = queue.trim_dead_letters(10).unwrap();
+        (removed, data() == before)
+    };
+    assert_eq!(bounded(5), (vec![], true));
+    assert_eq!(bounded(4), (vec![(kept_name("b").into(), 1)], false));
+    assert_eq!(bounded(4), (vec![], true));
+}
+
+#[test]
+fn a_commit_on_the_disk_removes_256_kept_deliveries_and_two_for_each_that_it_keeps() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = large(&dir);
+    settle(&queue, "a", &events("a", 1000, 10), &KEPT);
+    let max_bytes = statistics_of(&queue, "a").kept_bytes;
+    let limits = DeadLetterLimits {
+        max_bytes,
+        ..DeadLetterLimits::default()
+    };
+    queue.set_quotas(retained("a", limits));
+    // Each is as large as ten of those before.
+    settle(&queue, "a", &events("a", 60, 2000), &KEPT);
+    assert_eq!(statistics_of(&queue, "a").kept, 1060 - 256 - 2 * 60);
+    for _ in 0..2 {
+        settle(&queue, "a", &events("a", 1, 10), &KEPT);
+    }
+    assert!(statistics_of(&queue, "a").kept_bytes <= max_bytes);
+}
+
+#[test]
+fn a_commit_on_the_disk_looks_for_deliveries_too_old_before_the_first_that_stays_and_a_trim_behind()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let queue = large(&dir);
+    let limits = DeadLetterLimits {
+        max_age: Duration::from_millis(100),
+        ..DeadLetterLimits::default()
+    };
+    let deliver_at = |count, delivered_at| {
+        let attempts = 1;
+        let kept = Settled::Kept {
+            attempts,
+            delivered_at,
+        };
+        settle(&queue, "a", &events("a", count, 10), &kept);
+    };
+    for (count, at) in [(2, 1), (2, 1), (2, 1000), (3, 1)] {
+        deliver_at(count, at);
+        append(&queue, &event(0, b"k", 10, ["between"])).unwrap();
+    }
+    queue.set_quotas(retained("a", limits));
+    deliver_at(1, 1050);
+    assert_eq!(statistics_of(&queue, "a").kept, 2 + 3 + 1);
+    let removed = queue.trim_dead_letters(1050).unwrap();
+    assert_eq!(removed, [(kept_name("a").into(), 3)]);
 }
