@@ -212,3 +212,45 @@ impl<'a> ReadEvent<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::input_table::InputTable;
+    use webhook_config::Config;
+
+    /// The bytes that an event has as its key's last state, and whether the state before it is appended.
+    fn last_state(settings: &str, event: &str) -> (String, bool) {
+        let target = r#"{"name": "a", "targetURL": "http://localhost:1/", "timeoutMsec": 1000, "headers": {}}"#;
+        let events = format!(r#"{{{settings}, "onlyChanges": true}}"#);
+        let text = format!(r#"{{"events": {events}, "targets": [{target}]}}"#);
+        let config = Config::parse("webhook.json", text.as_bytes())
+            .unwrap()
+            .config;
+        let inputs = InputTable::new(&config, None);
+        let submission = Submission::new(event.as_bytes());
+        let input = inputs.of(&submission).unwrap();
+        let read = ReadEvent::new(&submission, input).unwrap().unwrap();
+        let state = read.last_state(&read.queue_key()).unwrap().unwrap();
+        let bytes = String::from_utf8(state.state.to_vec()).unwrap();
+        (bytes, state.append_previous)
+    }
+
+    #[test]
+    fn a_previous_state_is_appended_to_stored_attributes_without_one() {
+        let pointers = r#""schema": "pointers", "key": "/k", "state": "/s", "oldState": "/o""#;
+        let aurora = r#""schema": "aurora""#;
+        let task = r#"{"task":{"assignedTask":{"taskId":"t"},"status":"LOST"}}"#;
+        for (settings, event, appended) in [
+            (pointers, r#"{"k":1,"s":"LOST"}"#, true),
+            (pointers, r#"{"k":1,"s":"LOST","o":"RUNNING"}"#, false),
+            // Nothing is stored of it.
+            (aurora, task, false),
+        ] {
+            assert_eq!(
+                last_state(settings, event),
+                ("\"LOST\"".to_owned(), appended)
+            );
+        }
+    }
+}

@@ -294,4 +294,19 @@ mod tests {
         let both = event().webhook_id("msg_1").idempotency_key(&b"key"[..]);
         check(&both, Some("key"), None);
     }
+
+    #[test]
+    fn a_default_key_is_for_an_event_without_another() {
+        let key = |submission: Submission, found: Option<&str>| {
+            let found = found.map(|key| Arc::from(key.as_bytes()));
+            let key = submission.key_or(|| found)?;
+            Some(String::from_utf8(key.to_vec()).unwrap())
+        };
+        let event = || Submission::new(&b"{}"[..]).default_key(&b"place"[..]);
+        assert_eq!(key(event(), None).as_deref(), Some("place"));
+        assert_eq!(key(event(), Some("id")).as_deref(), Some("id"));
+        let named = event().webhook_id("msg_1");
+        assert_eq!(key(named, Some("id")).as_deref(), Some("msg_1"));
+        assert_eq!(key(event().default_key(&b""[..]), None), None);
+    }
 }

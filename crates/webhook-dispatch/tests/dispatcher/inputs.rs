@@ -357,6 +357,35 @@ fn a_dry_run_says_why_a_target_would_not_get_an_event() {
 }
 
 #[test]
+fn a_dry_run_says_why_a_target_would_not_get_an_event_of_auroras() {
+    let targets = [
+        a_target("web", r#", "jobs": ["www/prod/web"]"#),
+        a_target("api", r#", "jobs": ["www/prod/api"]"#),
+        a_target("builds", r#", "inputs": ["builds"]"#),
+        a_target("empty", r#", "where": [{"at": "", "equals": {}}]"#),
+    ];
+    let job = r#"{"role":"www","environment":"prod","name":"web"}"#;
+    let event = format!(
+        r#"{{"task":{{"assignedTask":{{"taskId":"t","task":{{"job":{job}}}}},"status":"LOST"}}}}"#
+    );
+    let config = two_inputs(&targets.join(","));
+    let submission = Submission::new(event.clone().into_bytes());
+    let routes: Vec<_> = dry_run(&config, &submission)
+        .unwrap()
+        .routes
+        .into_iter()
+        .map(|route| route.excluded)
+        .collect();
+    let expected = [
+        None,
+        Some("jobs: its job is www/prod/web".to_owned()),
+        Some("inputs: it is an event of the default input".to_owned()),
+        Some(format!("where[0] at the root: found {event}")),
+    ];
+    assert_eq!(routes, expected);
+}
+
+#[test]
 fn an_event_in_the_queue_keeps_its_fields_when_a_reload_removes_its_input() {
     let receiver = Receiver::new(|_| Reply::Status(204));
     let target = a_target("all", r#", "format": "kafka-rest-v2""#);
