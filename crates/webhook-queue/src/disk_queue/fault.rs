@@ -61,3 +61,24 @@ pub(super) fn check_all_deleted(found: usize, deleted: usize) -> heed::Result<()
 pub(super) fn damage(what: &str) -> heed::Error {
     heed::Error::Decoding(format!("{what} is damaged").into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn only_a_lack_of_room_is_called_so() {
+        let of = |error| storage("commit to", error);
+        let io = |kind: ErrorKind| of(heed::Error::Io(io::Error::from(kind)));
+        assert!(matches!(
+            io(ErrorKind::StorageFull),
+            QueueError::NoSpace { .. }
+        ));
+        for error in [io(ErrorKind::NotFound), of(damage("a row"))] {
+            assert!(matches!(&error, QueueError::Storage { .. }), "{error:?}");
+            assert_eq!(error.to_string(), "cannot commit to the queue");
+        }
+    }
+}

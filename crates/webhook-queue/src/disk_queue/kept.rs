@@ -92,7 +92,7 @@ impl<'q> Kept<'q> {
         // Of several settlements of an entry the first counts: the sort is stable.
         settled.sort_by_key(|delivery| (delivery.row, delivery.seq));
         settled.dedup_by_key(|delivery| (delivery.row, delivery.seq));
-        for run in settled.chunk_by(|a, b| a.row == b.row && a.seq + 1 == b.seq) {
+        for run in settled.chunk_by(|a, b| a.row == b.row && a.seq.checked_add(1) == Some(b.seq)) {
             let [first, ..] = *run else { continue };
             let taken = removal.take_run(txn, rows, first.row, (first.seq, run.len()))?;
             let times = run.iter().map(|delivery| delivery.delivered_at);
@@ -247,7 +247,7 @@ impl<'q> Kept<'q> {
         }
         drop(lengths);
         let (_, row) = rows.at(index);
-        for run in over.chunk_by(|a, b| a.0 + 1 == b.0) {
+        for run in over.chunk_by(|a, b| a.0.checked_add(1) == Some(b.0)) {
             let [(first, _), ..] = *run else { continue };
             let range = target_range(number, first, run.len());
             delete_run(&self.tables.dead, txn, &range, run.len())?;

@@ -93,16 +93,17 @@ impl<'t> RecordLengths<'t> {
     /// The length of an event's record, if it is there.
     pub(super) fn get(&mut self, seq: u64) -> heed::Result<Option<usize>> {
         let key = record::event_key(seq);
+        let is_wanted = |found: &(&[u8], &[u8])| *found.0 == key;
         let next = self.events.as_mut().and_then(Iterator::next);
-        let mut found = next.transpose()?;
-        if found.is_none_or(|(next, _)| *next != key) {
+        let mut found = next.transpose()?.filter(is_wanted);
+        if found.is_none() {
             let from = (Bound::Included(&key[..]), Bound::Unbounded);
             let mut events = self.tables.events.range(self.txn, &from)?;
-            found = events.next().transpose()?;
+            found = events.next().transpose()?.filter(is_wanted);
             self.events = Some(events);
         }
         match found {
-            Some((next, first)) if *next == key && first.len() != PIECE => Ok(Some(first.len())),
+            Some((_, first)) if first.len() != PIECE => Ok(Some(first.len())),
             _ => record_len(self.tables, self.txn, seq),
         }
     }
@@ -217,12 +218,19 @@ mod tests {
         let records = [100, PIECE, 2 * PIECE, PIECE + 1, 200, 300, PIECE - 1];
         let events = records.map(|length| event(length - header));
         queue.commit(&events, &[]).unwrap();
+        let gone = Settlement {
+            target: "t".into(),
+            entry: EntryId(5),
+            outcome: Settled::Delivered,
+            guard: SlotGuard::SOLE,
+        };
+        queue.commit(&[], &[gone]).unwrap();
         let tables = queue.tables();
         let txn = &*tables.env.read_txn().unwrap();
         for order in [&[1, 2, 3, 4, 5, 6, 7, 8][..], &[1, 3, 5, 6, 2, 9, 7, 7]] {
             let mut lengths = RecordLengths::new(&tables, txn);
             for &seq in order {
-                let expected = records.get(seq - 1).copied();
+                let expected = records.get(seq - 1).copied().filter(|_| seq != 5);
                 assert_eq!(lengths.get(seq as u64).unwrap(), expected, "{seq}");
             }
         }

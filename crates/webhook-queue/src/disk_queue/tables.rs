@@ -16,7 +16,7 @@ const MAX_READERS: u32 = 1024;
 const OWN_PAGES: u64 = 4;
 
 /// The environment and its tables, which `docs/queue-format.md` describes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Tables {
     /// Declared first: nothing has to be closed before it.
     pub(super) env: Env<WithoutTls>,
@@ -36,18 +36,10 @@ pub(super) struct Tables {
 }
 
 /// The tables of last states.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct StateTables {
     pub(super) states: Table,
     pub(super) changed: Table,
-}
-
-impl std::fmt::Debug for Tables {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tables")
-            .field("path", &self.env.path())
-            .finish_non_exhaustive()
-    }
 }
 
 /// Opens the environment in `dir`, creating its files if they are missing. The caller holds the
