@@ -245,9 +245,9 @@ impl TargetState {
                     (room, lanes.next_batch(kind, newest, room.events))
                 }
             };
-            let is_alone = self.in_flight == 0 && self.backlog.unsynced.len() == 0;
-            if kind == Kind::Retry && wanted > left && !is_alone {
-                // A batch that failed before keeps its events, and waits until all of them have room.
+            if kind == Kind::Retry && wanted > left {
+                // A batch that failed before keeps its events, and waits until all of them have room: it
+                // has at most as many as the target's window.
                 self.backlog.lacks_room = true;
                 return Step::Nothing;
             }
@@ -451,14 +451,16 @@ impl TargetState {
         };
         let (policy, breaker) = (&self.policy, &self.breaker);
         let back_off = |openings| retry.breaker(policy, breaker, openings);
-        let health = attempt.health();
-        let idle = match health {
-            Health::Delivered => Duration::ZERO,
-            // Where back-offs are shorter, no event waits for so long.
-            _ => back_off(u32::MAX).max(breaker.max() / 5),
-        };
-        self.gate
-            .record(attempt.permit, health, &evidence, now, idle, back_off)
+        // Where back-offs are shorter, no event waits for so long.
+        let idle = back_off(u32::MAX).max(breaker.max() / 5);
+        self.gate.record(
+            attempt.permit,
+            attempt.health(),
+            &evidence,
+            now,
+            idle,
+            back_off,
+        )
     }
 
     /// Attempts waiting events early, if the delivery shows that they may be delivered, too.
@@ -743,7 +745,7 @@ impl TargetState {
         at: Moment,
         guard: impl Fn(Claim) -> Option<SlotGuard>,
     ) -> Option<(Delivery, Settlement)> {
-        if !self.reliable || !self.gate.is_down() || at.now < self.next_scan {
+        if !self.gate.is_down() || at.now < self.next_scan {
             return None;
         }
         let wall = at.epoch_ms();
@@ -780,7 +782,7 @@ impl TargetState {
 
     /// When to scan for expired events again.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        let scans = self.reliable && self.gate.is_down() && self.backlog.lanes.has_ready();
+        let scans = self.gate.is_down() && self.backlog.lanes.has_ready();
         scans.then_some(self.next_scan)
     }
 }

@@ -685,24 +685,19 @@ impl Lanes {
         if kind == Kind::First {
             return self.ready_first.0.min(most);
         }
-        let ready = self.ready.of(kind);
-        let first = if newest { ready.back() } else { ready.front() };
-        let batch = first.and_then(|id| self.first_batch(*id));
-        let mut events = 0;
-        for index in 0..ready.len().min(most) {
-            let index = if newest {
-                ready.len() - 1 - index
-            } else {
-                index
-            };
-            let Some(&id) = ready.get(index) else { break };
-            if self.first_batch(id) != batch {
-                break;
-            }
-            let lane = self.lanes[id.0].events.iter();
-            events += lane.take_while(|(it, _)| it.batch == batch).count();
-        }
-        events.min(most)
+        let mut ready = self.ready.of(kind).iter();
+        let next = || match newest {
+            true => ready.next_back(),
+            false => ready.next(),
+        };
+        let mut lanes = std::iter::from_fn(next).take(most).peekable();
+        let batch = lanes.peek().and_then(|id| self.first_batch(**id));
+        let lanes = lanes.take_while(|id| self.first_batch(**id) == batch);
+        let events = lanes.map(|id| {
+            let events = self.lanes[id.0].events.iter();
+            events.take_while(|(it, _)| it.batch == batch).count()
+        });
+        events.sum::<usize>().min(most)
     }
 
     /// Takes further events into the batch of `first`, which was taken: those behind it in its lane,
@@ -766,7 +761,6 @@ impl Lanes {
     ) {
         let lane = &mut self.lanes[id.0];
         while let Some((delivery, content)) = lane.events.get(lane.in_flight)
-            && lane.in_flight > 0
             && delivery.batch == batch
             && Kind::of(delivery) == kind
             && let Some(guard) = guard(delivery.claim)
