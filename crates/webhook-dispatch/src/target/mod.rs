@@ -22,6 +22,8 @@ mod rate;
 pub mod retry;
 mod slots;
 mod state_change;
+#[cfg(test)]
+mod tests;
 pub(crate) mod unsynced;
 
 pub(crate) use self::attempt::tried;

@@ -66,6 +66,27 @@ impl Retry for FullJitter {
     }
 }
 
+/// For tests: a schedule with the longest back-off, without randomness.
+#[cfg(test)]
+pub(crate) struct Longest;
+
+#[cfg(test)]
+impl Retry for Longest {
+    fn next(
+        &self,
+        policy: &RetryPolicy,
+        attempts: u32,
+        age: Duration,
+        retry_after: Option<Duration>,
+    ) -> Next {
+        next_attempt(policy, attempts, age, retry_after, 1.0)
+    }
+
+    fn breaker(&self, policy: &RetryPolicy, breaker: &BreakerPolicy, openings: u32) -> Duration {
+        ceiling(policy, openings).min(breaker.max())
+    }
+}
+
 /// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

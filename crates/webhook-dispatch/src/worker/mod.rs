@@ -11,7 +11,7 @@ mod job;
 mod job_queue;
 #[cfg(all(test, loom))]
 mod models;
-mod reader;
+pub(crate) mod reader;
 mod sender;
 mod senders;
 #[cfg(test)]

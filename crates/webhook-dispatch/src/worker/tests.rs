@@ -23,7 +23,7 @@ use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::Permit;
 use crate::target::lanes::{Batch, Bounds, Content, Due};
-use crate::target::retry::{Next, Retry, ceiling, next_attempt};
+use crate::target::retry::Longest;
 use crate::target::unsynced::Synced;
 use crate::target::{Step, TargetState};
 use crate::worker::handle::TargetHandle;
@@ -36,7 +36,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
-use webhook_config::{BatchPolicy, BreakerPolicy, Format, RetryPolicy, Target, TargetUrl};
+use webhook_config::{BatchPolicy, Format, RetryPolicy, Target, TargetUrl};
 use webhook_queue::{
     Accepted, Claim, CommitResult, DeadLetter, EntryId, Event, EventId, MemoryQueue, Owed, Queue,
     QueueError, Quotas, Settled, Settlement, SlotGuard, Statistics,
@@ -47,25 +47,6 @@ const WINDOW: usize = 12;
 const BATCH: usize = 3;
 const CHANNEL: usize = 3;
 const TASKS: u8 = 4;
-
-/// A schedule with the longest back-off, without randomness.
-struct Longest;
-
-impl Retry for Longest {
-    fn next(
-        &self,
-        policy: &RetryPolicy,
-        attempts: u32,
-        age: Duration,
-        retry_after: Option<Duration>,
-    ) -> Next {
-        next_attempt(policy, attempts, age, retry_after, 1.0)
-    }
-
-    fn breaker(&self, policy: &RetryPolicy, breaker: &BreakerPolicy, openings: u32) -> Duration {
-        ceiling(policy, openings).min(breaker.max())
-    }
-}
 
 /// A commit's effect that is not announced yet.
 enum Announcement {
