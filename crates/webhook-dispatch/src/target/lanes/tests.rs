@@ -451,7 +451,17 @@ fn an_event_that_failed_under_an_earlier_worker_waits_a_second_at_most() {
     };
     let offered = lanes.offer(&[1], failed, now, || Arc::from([1]), content);
     assert_eq!(offered, Offered::Held);
-    assert!(lanes.next_wake().unwrap() <= now + SPREAD);
+    assert_eq!(lanes.next_wake(), Some(now + Duration::from_millis(1)));
+    // They are spread by the numbers of their entries.
+    for (entry, wait) in [(700, 700), (1_999, 999)] {
+        let mut lanes = Lanes::new(BOUNDS);
+        let failed = Delivery {
+            entry: EntryId(entry),
+            ..failed
+        };
+        lanes.offer(&[1], failed, now, || Arc::from([1]), content);
+        assert_eq!(lanes.next_wake(), Some(now + Duration::from_millis(wait)));
+    }
 }
 
 #[test]
@@ -494,6 +504,7 @@ fn stuck_tasks_are_reported_from_the_one_whose_event_is_oldest() {
         stuck.iter().map(|it| it.key[0]).collect::<Vec<_>>()
     };
     assert_eq!(keys(10), [2, 3, 1]);
+    assert_eq!(keys(3), [2, 3, 1]);
     assert_eq!(keys(2), [2, 3]);
     assert_eq!(keys(0), [0_u8; 0]);
     let expected = LaneReport {
@@ -508,4 +519,377 @@ fn stuck_tasks_are_reported_from_the_one_whose_event_is_oldest() {
     let due = next(&mut lanes).unwrap();
     assert_eq!(&*due.key, &[4]);
     assert!(lanes.report(&[4], epoch_ms).unwrap().in_flight);
+}
+
+/// Reads lanes back, each with these events of its own, up to as many as it wants.
+fn refill_all(lanes: &mut Lanes, now: Instant, events: impl Fn(&[u8]) -> Vec<Delivery>) -> usize {
+    let reads = lanes.to_read();
+    let count = reads.len();
+    for (lane, key, most) in reads {
+        let events = events(&key);
+        let more = events.len() > most;
+        let events = events.into_iter().take(most).map(|it| (it, content()));
+        lanes.refill(lane, events.collect(), more, now);
+    }
+    count
+}
+
+/// Large bounds.
+const WIDE: Bounds = Bounds {
+    window: 1_000,
+    window_bytes: 1 << 30,
+    per_lane: 4,
+    lanes: 1_000,
+};
+const MS: Duration = Duration::from_millis(1);
+
+/// An event that failed, in the batch of this tag.
+fn failed(entry: u64, batch: u64) -> Delivery {
+    Delivery {
+        attempts: 1,
+        batch: BatchTag::new(batch),
+        ..delivery(entry)
+    }
+}
+
+/// Lets an event of each of these tasks wait until then, in the batch of this tag.
+fn wait(lanes: &mut Lanes, tasks: std::ops::Range<u8>, batch: u64, now: Instant, at: Instant) {
+    for task in tasks {
+        offer(lanes, task, task.into(), now);
+        let due = next(lanes).unwrap();
+        lanes.retry(due.lane, failed(task.into(), batch), at);
+    }
+}
+
+fn keys(reads: &[(LaneId, Arc<[u8]>, usize)]) -> Vec<u8> {
+    reads.iter().map(|(_, key, _)| key[0]).collect()
+}
+
+#[test]
+fn the_window_is_full_at_its_bound_in_events_or_bytes() {
+    let now = Instant::now();
+    for (window, window_bytes) in [(3, 1_000), (1_000, 3 * BODY)] {
+        let bounds = Bounds {
+            window,
+            window_bytes,
+            ..WIDE
+        };
+        let mut lanes = Lanes::new(bounds);
+        for task in 1..=3 {
+            assert_eq!(offer(&mut lanes, task, task.into(), now), Offered::Taken);
+        }
+        assert_eq!(offer(&mut lanes, 4, 4, now), Offered::Full);
+        assert_eq!(lanes.ready_first(), (3, 3 * BODY));
+        let due = next(&mut lanes).unwrap();
+        assert_eq!(lanes.ready_first(), (2, 2 * BODY));
+        lanes.settled(due.lane, now);
+        assert_eq!(offer(&mut lanes, 4, 4, now), Offered::Taken);
+    }
+}
+
+#[test]
+fn the_queue_is_read_while_a_quarter_of_the_window_is_free() {
+    let now = Instant::now();
+    for (window, window_bytes) in [(8, 1_000), (1_000, 8 * BODY)] {
+        let bounds = Bounds {
+            window,
+            window_bytes,
+            ..WIDE
+        };
+        let mut lanes = Lanes::new(bounds);
+        for task in 1..=6 {
+            offer(&mut lanes, task, task.into(), now);
+            assert!(lanes.has_ample_room());
+        }
+        offer(&mut lanes, 7, 7, now);
+        assert!(!lanes.has_ample_room());
+    }
+}
+
+#[test]
+fn no_more_tasks_than_the_bound_have_a_lane() {
+    let now = Instant::now();
+    let bounds = Bounds { lanes: 2, ..WIDE };
+    let mut lanes = Lanes::new(bounds);
+    assert_eq!(lanes.offer_suspended(&[1]), Offered::Held);
+    assert!(lanes.owed_again(&[2]));
+    assert_eq!(lanes.offer_suspended(&[3]), Offered::Full);
+    assert_eq!(lanes.offer_suspended(&[2]), Offered::Held, "it has one");
+    assert!(!lanes.owed_again(&[3]));
+    assert_eq!(offer(&mut lanes, 3, 3, now), Offered::Full);
+    assert_eq!(lanes.len(), 2);
+}
+
+#[test]
+fn lanes_that_failed_together_wake_and_are_read_together_though_they_exceed_their_room() {
+    let now = Instant::now();
+    let bounds = Bounds { window: 8, ..WIDE };
+    let mut lanes = Lanes::new(bounds);
+    wait(&mut lanes, 1..5, 7, now, now + MS);
+    wait(&mut lanes, 5..8, 8, now, now + MS);
+    lanes.wake_next(1);
+    assert_eq!(lanes.waiting(), 3, "the other batch waits");
+    lanes.wake_next(1);
+    assert_eq!(keys(&lanes.to_read()), [1, 2, 3, 4]);
+    assert_eq!(
+        refill_all(&mut lanes, now, |key| vec![failed(key[0].into(), 7)]),
+        4
+    );
+    assert!(lanes.to_read().is_empty(), "retries have a quarter");
+    assert_eq!(lanes.next_batch(Kind::Retry, false, 10), 4);
+    assert_eq!(lanes.next_batch(Kind::Retry, false, 3), 3);
+}
+
+#[test]
+fn the_next_batch_is_that_of_the_oldest_retry_or_of_the_newest() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(WIDE);
+    wait(&mut lanes, 1..4, 7, now, now);
+    wait(&mut lanes, 4..6, 8, now, now);
+    lanes.wake(now);
+    let batch = |key: &[u8]| if key[0] < 4 { 7 } else { 8 };
+    refill_all(&mut lanes, now, |key| {
+        vec![failed(key[0].into(), batch(key))]
+    });
+    assert_eq!(lanes.next_batch(Kind::Retry, false, 10), 3);
+    assert_eq!(lanes.next_batch(Kind::Retry, true, 10), 2);
+    let room = BatchRoom {
+        events: 10,
+        bytes: 1_000,
+    };
+    let newest = lanes.take_newest(Kind::Retry).unwrap();
+    let (rest, _) = lanes.gather(&newest, true, room, |_| Some(SlotGuard::SOLE));
+    assert_eq!((newest.key[0], rest.len()), (5, 1));
+    assert_eq!(lanes.next_batch(Kind::Retry, true, 10), 3);
+}
+
+#[test]
+fn one_retry_is_read_first_if_none_is_ready_and_then_first_attempts() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(WIDE);
+    for task in 1..4 {
+        offer(&mut lanes, task, task.into(), now);
+        let due = next(&mut lanes).unwrap();
+        lanes.retry(due.lane, failed(task.into(), 0), now);
+    }
+    lanes.wake(now);
+    for task in 4..6 {
+        assert!(lanes.owed_again(&[task]));
+    }
+    assert_eq!(keys(&lanes.to_read()), [1, 4, 5, 2, 3]);
+}
+
+#[test]
+fn lanes_are_read_together_up_to_a_bound_and_retries_up_to_a_quarter_of_the_bytes() {
+    let now = Instant::now();
+    for (bytes, more) in [(4 * READ_TOGETHER, 0), (4 * READ_TOGETHER + 4, 6)] {
+        let bounds = Bounds {
+            window_bytes: bytes * BODY,
+            ..WIDE
+        };
+        let mut lanes = Lanes::new(bounds);
+        for task in 1..=70 {
+            wait(&mut lanes, task..task + 1, 0, now, now);
+        }
+        lanes.wake(now);
+        let read = |lanes: &mut Lanes| refill_all(lanes, now, |key| vec![failed(key[0].into(), 0)]);
+        assert_eq!(read(&mut lanes), READ_TOGETHER);
+        assert_eq!(read(&mut lanes), more);
+    }
+}
+
+#[test]
+fn a_recovery_cuts_the_wait_of_an_event_short_three_times() {
+    let now = Instant::now();
+    let later = now + Duration::from_secs(600);
+    let mut lanes = Lanes::new(WIDE);
+    offer(&mut lanes, 1, 1, now);
+    for recoveries in 1..=4 {
+        let due = next(&mut lanes).unwrap();
+        let failed = Delivery {
+            attempts: recoveries,
+            ..due.delivery
+        };
+        lanes.retry(due.lane, failed, later);
+        lanes.wake_recovered(now);
+        let expected = if recoveries <= 3 { now } else { later };
+        assert_eq!(lanes.next_wake(), Some(expected), "recovery {recoveries}");
+        lanes.wake(now);
+        refill_all(&mut lanes, now, |_| vec![failed]);
+    }
+}
+
+#[test]
+fn however_many_lanes_wake_together_they_take_a_second_at_most() {
+    let now = Instant::now();
+    let later = now + Duration::from_secs(600);
+    let mut lanes = Lanes::new(WIDE);
+    for task in 0..500_u64 {
+        let key: Arc<[u8]> = Arc::from(task.to_be_bytes());
+        lanes.offer(&key, delivery(task), now, || Arc::clone(&key), content);
+        let due = next(&mut lanes).unwrap();
+        lanes.retry(due.lane, failed(task, 0), later);
+    }
+    lanes.wake_all(now);
+    lanes.wake(now + SPREAD / 2);
+    assert_eq!(lanes.waiting(), 249, "evenly");
+    lanes.wake(now + SPREAD);
+    assert_eq!(lanes.waiting(), 0);
+}
+
+#[test]
+fn lanes_that_wake_together_are_five_milliseconds_apart_and_those_of_a_batch_are_not() {
+    let now = Instant::now();
+    let later = now + Duration::from_secs(600);
+    let mut lanes = Lanes::new(WIDE);
+    for (tasks, batch) in [(1..3, 7), (3..5, 8)] {
+        wait(&mut lanes, tasks, batch, now, later);
+    }
+    for task in 5..7 {
+        wait(&mut lanes, task..task + 1, 0, now, later + MS);
+    }
+    lanes.wake_all(now);
+    let mut waiting = Vec::new();
+    for step in 0..4 {
+        lanes.wake(now + 5 * MS * step);
+        waiting.push(lanes.waiting());
+    }
+    waiting.sort_unstable();
+    assert_eq!(lanes.waiting(), 0);
+    waiting.dedup();
+    assert_eq!(waiting.len(), 4, "one batch or lane at a time: {waiting:?}");
+}
+
+#[test]
+fn an_event_read_back_that_is_not_due_waits() {
+    let now = Instant::now();
+    for (not_before, waits) in [(now, false), (now + MS, true)] {
+        let mut lanes = Lanes::new(WIDE);
+        assert!(lanes.owed_again(&[1]));
+        let stored = Delivery {
+            not_before: Some(not_before),
+            ..failed(1, 0)
+        };
+        refill_all(&mut lanes, now, |_| vec![stored]);
+        assert_eq!(lanes.has(Kind::Retry), !waits);
+        assert_eq!(lanes.next_wake(), waits.then_some(not_before));
+    }
+}
+
+#[test]
+fn behind_a_replayed_event_one_that_failed_waits_for_its_time_with_its_batch() {
+    let now = Instant::now();
+    for (batch, together) in [(7, 2), (0, 1)] {
+        let mut lanes = Lanes::new(WIDE);
+        assert!(lanes.owed_again(&[1]));
+        let waiting = |entry, batch| Delivery {
+            not_before: Some(now + MS),
+            ..failed(entry, batch)
+        };
+        let events = [
+            delivery(1),
+            waiting(2, batch),
+            waiting(3, batch),
+            waiting(4, 9),
+        ];
+        refill_all(&mut lanes, now, |_| events.to_vec());
+        let replayed = next(&mut lanes).unwrap();
+        lanes.settled(replayed.lane, now);
+        assert!(next(&mut lanes).is_none());
+        assert_eq!(lanes.next_wake(), Some(now + MS));
+        lanes.wake(now + MS);
+        let (_, _, most) = lanes.to_read().remove(0);
+        assert_eq!(most, together);
+    }
+}
+
+#[test]
+fn events_of_a_batch_are_read_back_once_each_with_what_is_known_of_the_batch() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(WIDE);
+    offer(&mut lanes, 1, 1, now);
+    let due = next(&mut lanes).unwrap();
+    let waiting = Delivery {
+        attempts: 5,
+        early: 2,
+        ..failed(1, 7)
+    };
+    lanes.retry(due.lane, waiting, now + MS);
+    // It may be offered more than once, and fails with the first one.
+    for _ in 0..2 {
+        lanes.retry(due.lane, failed(2, 7), now + MS);
+    }
+    lanes.retry(due.lane, failed(3, 8), now + MS);
+    lanes.wake(now + MS);
+    let (lane, _, most) = lanes.to_read().remove(0);
+    assert_eq!(most, 2);
+    let stored = |entry| Delivery {
+        accepted_at: entry,
+        submitted: Some(now),
+        claim: Claim {
+            fence: 3,
+            ..Claim::SOLE
+        },
+        ..failed(entry, 7)
+    };
+    let first = Delivery {
+        claim: Claim::SOLE,
+        ..stored(1)
+    };
+    let read = [first, stored(2)].map(|delivery| (delivery, content()));
+    lanes.refill(lane, read.into(), true, now);
+    assert_eq!(lanes.retry_bytes, 2 * BODY, "both go together");
+    let first = next(&mut lanes).unwrap();
+    assert_eq!(first.delivery, waiting);
+    assert_eq!(lanes.retry_bytes, 0);
+    let room = BatchRoom {
+        events: 10,
+        bytes: 1_000,
+    };
+    let (rest, _) = lanes.gather(&first, false, room, |_| Some(SlotGuard::SOLE));
+    let expected = Delivery {
+        attempts: 5,
+        early: 2,
+        ..stored(2)
+    };
+    assert_eq!(rest[0].delivery, expected);
+}
+
+#[test]
+fn an_event_of_a_batch_that_is_found_while_the_one_before_it_is_in_flight_goes_next() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(WIDE);
+    assert!(lanes.owed_again(&[1]));
+    refill_all(&mut lanes, now, |_| vec![failed(1, 7)]);
+    let first = next(&mut lanes).unwrap();
+    let offered = lanes.offer(&[1], failed(2, 7), now, || Arc::from([1]), content);
+    assert_eq!(offered, Offered::Taken);
+    lanes.settled(first.lane, now);
+    assert_eq!(lanes.retry_bytes, BODY);
+    let second = next(&mut lanes).unwrap();
+    assert_eq!(second.delivery.entry, EntryId(2));
+    lanes.settled(second.lane, now);
+    assert_eq!((lanes.retry_bytes, lanes.held(), lanes.len()), (0, 0, 0));
+}
+
+#[test]
+fn an_event_in_memory_that_is_offered_again_is_not_read_again_unless_its_claim_is_another() {
+    let now = Instant::now();
+    let other = Claim {
+        fence: 3,
+        ..Claim::SOLE
+    };
+    for (claim, reads) in [(Claim::SOLE, 0), (other, 1)] {
+        let mut lanes = Lanes::new(WIDE);
+        offer(&mut lanes, 1, 1, now);
+        let again = Delivery {
+            claim,
+            ..delivery(1)
+        };
+        let offered = lanes.offer(&[1], again, now, || Arc::from([1]), content);
+        assert_eq!(offered, Offered::Held);
+        let due = next(&mut lanes).unwrap();
+        lanes.settled(due.lane, now);
+        assert_eq!(lanes.to_read().len(), reads);
+    }
 }
