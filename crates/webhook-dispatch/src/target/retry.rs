@@ -140,11 +140,7 @@ pub fn ceiling(policy: &RetryPolicy, attempts: u32) -> Duration {
     let factor = policy.multiplier().powi(i32::try_from(steps).unwrap_or(0));
     let wanted = policy.initial().as_secs_f64() * factor;
     let most = policy.max();
-    if wanted.is_finite() && wanted < most.as_secs_f64() {
-        Duration::from_secs_f64(wanted)
-    } else {
-        most
-    }
+    Duration::try_from_secs_f64(wanted).map_or(most, |wanted| wanted.min(most))
 }
 
 /// How long a target gets no attempt when its breaker opens for the `openings`-th time in a row
@@ -339,5 +335,15 @@ mod tests {
         let policy = RetryPolicy::default();
         let next = next_attempt(&policy, 1, Duration::ZERO, None, f64::NAN);
         assert_eq!(next, Next::After(policy.initial()));
+    }
+
+    #[test]
+    fn the_default_schedule_draws_each_wait_anew() {
+        let (policy, breaker) = (RetryPolicy::default(), BreakerPolicy::default());
+        let waits = (0..100).map(|_| FullJitter.breaker(&policy, &breaker, 100));
+        let waits: std::collections::BTreeSet<_> = waits.collect();
+        assert!(waits.len() > 1, "{waits:?}");
+        let within = breaker.max() / 5..=breaker.max() * 3 / 5;
+        assert!(waits.iter().all(|wait| within.contains(wait)), "{waits:?}");
     }
 }
