@@ -352,6 +352,18 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_the_next_attempt_is_known_while_the_breaker_is_open() {
+        let now = Instant::now();
+        let mut gate = gate(None, now);
+        assert_eq!(gate.open_until(), None);
+        let permit = gate.ask(now, 1).unwrap();
+        open(&mut gate, permit, now, SECOND);
+        assert_eq!(gate.open_until(), Some(now + SECOND));
+        gate.stop();
+        assert_eq!(gate.open_until(), None, "a stopped target gets none");
+    }
+
+    #[test]
     fn each_event_of_an_attempt_counts_into_the_rate_also_of_one_that_is_made_again() {
         let now = Instant::now();
         let ten = NonZeroUsize::new(10).unwrap();
@@ -374,6 +386,8 @@ mod tests {
         assert!(ask(&mut gate, 5).is_err());
         assert_eq!(ask(&mut gate, 4), Ok(4));
         assert!(ask(&mut gate, 1).is_err());
+        gate.reconfigure(&target, now);
+        assert!(ask(&mut gate, 1).is_err(), "the rate is the same");
     }
 
     #[test]

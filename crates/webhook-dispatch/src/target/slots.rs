@@ -166,4 +166,21 @@ mod tests {
             "it waits for the sender"
         );
     }
+
+    #[test]
+    fn while_first_attempts_have_all_senders_no_retry_waits_for_one() {
+        let mut slots = Slots::new(4);
+        assert_eq!(fill(&mut slots, true, false, 4), 0);
+        assert_eq!(slots.next(false, true), None);
+        slots.ended(Kind::First, true);
+        assert_eq!(slots.next(false, true), Some(Kind::Retry));
+    }
+
+    #[test]
+    fn first_attempts_while_no_retry_is_ready_do_not_bring_its_turn_nearer() {
+        let mut slots = Slots::new(16);
+        assert_eq!(fill(&mut slots, true, false, 10), 0);
+        assert_eq!(fill(&mut slots, true, true, 3), 0);
+        assert_eq!(fill(&mut slots, true, true, 1), 1);
+    }
 }

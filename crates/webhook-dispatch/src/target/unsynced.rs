@@ -69,3 +69,26 @@ impl Unsynced {
         self.window.saturating_sub(self.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settlements_and_notes_take_room_until_they_are_synced() {
+        let mut unsynced = Unsynced::new(3);
+        unsynced.settle(EntryId(1), Claim::SOLE);
+        unsynced.note();
+        unsynced.note();
+        assert_eq!((unsynced.len(), unsynced.room()), (3, 0));
+        unsynced.set_window(2);
+        assert_eq!(unsynced.room(), 0);
+        unsynced.set_window(5);
+        assert_eq!(unsynced.room(), 2);
+        assert_eq!(unsynced.settled_under(EntryId(1)), Some(Claim::SOLE));
+        unsynced.synced(Synced::Settled(EntryId(1)));
+        assert_eq!(unsynced.settled_under(EntryId(1)), None);
+        unsynced.synced(Synced::Noted);
+        assert_eq!((unsynced.len(), unsynced.room()), (1, 4));
+    }
+}

@@ -42,3 +42,21 @@ impl Content {
         self.body.len() + self.attributes().len() + summary.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_kept_of_an_event_counts_into_its_bytes() {
+        let bytes = |bytes: &[u8]| -> Arc<[u8]> { Arc::from(bytes) };
+        let mut content = Content::of(&bytes(b"body"), &bytes(b"{}"));
+        assert_eq!(content, Content::copied(b"body", b"{}"));
+        assert_eq!(content.len(), 6);
+        content.summary = Some(bytes(b"RUNNING"));
+        assert_eq!(content.len(), 13);
+        let without = Content::of(&bytes(b"body"), &bytes(b""));
+        assert_eq!(without, Content::copied(b"body", b""));
+        assert_eq!((without.attributes, without.body.len()), (None, 4));
+    }
+}
