@@ -78,20 +78,16 @@ impl<'q> Change<'q> {
         self.removal.apply(&mut self.txn, &mut self.rows)
     }
 
-    /// Forgets up to `limit` last states over the bound; whether there may be more.
-    pub(super) fn trim_states(&mut self, max: u64, limit: usize) -> heed::Result<bool> {
+    /// Forgets up to `limit` last states over the bound.
+    pub(super) fn trim_states(&mut self, max: u64, limit: usize) -> heed::Result<()> {
         match &self.tables.states {
-            None => Ok(false),
+            None => Ok(()),
             Some(tables) => states::trim(tables, &mut self.txn, max, limit),
         }
     }
 
-    /// Forgets up to `limit` idempotency keys over the bound; whether there may be more.
-    pub(super) fn trim_known(
-        &mut self,
-        window: DuplicateWindow,
-        limit: usize,
-    ) -> heed::Result<bool> {
+    /// Forgets up to `limit` idempotency keys over the bound.
+    pub(super) fn trim_known(&mut self, window: DuplicateWindow, limit: usize) -> heed::Result<()> {
         known::trim(self.tables, &mut self.txn, window, limit)
     }
 

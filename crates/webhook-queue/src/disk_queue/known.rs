@@ -67,20 +67,17 @@ pub(super) fn learn(
     Ok(())
 }
 
-/// Forgets up to `limit` of the oldest keys, if there are more than the bound; whether there may be
-/// more.
+/// Forgets up to `limit` of the oldest keys, if there are more than the bound.
 pub(super) fn trim(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
     window: DuplicateWindow,
     limit: usize,
-) -> heed::Result<bool> {
+) -> heed::Result<()> {
     for _ in 0..limit {
-        if !forget_oldest(tables, txn, (window, None))? {
-            return Ok(false);
-        }
+        forget_oldest(tables, txn, (window, None))?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Forgets the oldest key if there are too many or, with a time `now`, if it has expired; whether

@@ -75,32 +75,29 @@ pub(super) fn set(
     tables
         .states
         .put(txn, print, &write(print, number, state))?;
-    forget_oldest(tables, txn, max)?;
-    Ok(())
+    forget_oldest(tables, txn, max)
 }
 
-/// Forgets up to `limit` states over the bound; whether there may be more.
+/// Forgets up to `limit` states over the bound.
 pub(super) fn trim(
     tables: &StateTables,
     txn: &mut RwTxn<'_>,
     max: u64,
     limit: usize,
-) -> heed::Result<bool> {
+) -> heed::Result<()> {
     for _ in 0..limit {
-        if !forget_oldest(tables, txn, max)? {
-            return Ok(false);
-        }
+        forget_oldest(tables, txn, max)?;
     }
-    Ok(true)
+    Ok(())
 }
 
-/// Forgets the state that was not changed for longest, if there are too many; whether there were.
-fn forget_oldest(tables: &StateTables, txn: &mut RwTxn<'_>, max: u64) -> heed::Result<bool> {
+/// Forgets the state that was not changed for longest, if there are too many.
+fn forget_oldest(tables: &StateTables, txn: &mut RwTxn<'_>, max: u64) -> heed::Result<()> {
     if tables.changed.len(txn)? <= max {
-        return Ok(false);
+        return Ok(());
     }
     let Some((key, print)) = tables.changed.first(txn)? else {
-        return Ok(false);
+        return Ok(());
     };
     let (key, print) = (key.to_vec(), print.to_vec());
     let row = tables.states.get(txn, &print)?;
@@ -109,7 +106,8 @@ fn forget_oldest(tables: &StateTables, txn: &mut RwTxn<'_>, max: u64) -> heed::R
     if later.is_none_or(|state| Some(state.number) == number_of(&key)) {
         tables.states.delete(txn, &print)?;
     }
-    tables.changed.delete(txn, &key)
+    tables.changed.delete(txn, &key)?;
+    Ok(())
 }
 
 /// How many rows are damaged, and how many others have no row in `changed`.
