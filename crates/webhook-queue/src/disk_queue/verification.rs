@@ -334,28 +334,28 @@ fn check_some_events(
             return Ok(Some(key.to_vec()));
         }
         events += 1;
-        bytes += value.len();
+        bytes += check_event(tables, &txn, (identity, &targets), (key, value), found)?;
         found.events += 1;
-        check_event(tables, &txn, (identity, &targets), (key, value), found)?;
     }
     Ok(None)
 }
 
+/// Checks an event; returns the bytes that were read of it.
 fn check_event(
     tables: &Tables,
     txn: &RoTxn<'_, WithoutTls>,
     (identity, targets): ([u8; 16], &[u32]),
     (key, value): (&[u8], &[u8]),
     found: &mut Verification,
-) -> heed::Result<()> {
+) -> heed::Result<usize> {
     let Ok(seq) = key.try_into().map(u64::from_be_bytes) else {
         found.disagree(format!("an event has the key {key:?}"));
-        return Ok(());
+        return Ok(value.len());
     };
     let record = pieces::join(tables, txn, seq, value)?;
     let Some(event) = record::read_event(seq, &record) else {
         found.corrupt(seq, "its event does not match its checksum".into());
-        return Ok(());
+        return Ok(record.len());
     };
     let by_key = record::by_key_key(record::key_hash(identity, event.key), seq);
     if tables.by_key.get(txn, &by_key)?.is_none() {
@@ -373,5 +373,5 @@ fn check_event(
             "entry {seq} counts {shares} targets, and {holders} hold it"
         ));
     }
-    Ok(())
+    Ok(record.len())
 }
