@@ -75,3 +75,33 @@ impl Verification {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_thousand_problems_of_each_kind_are_listed_and_all_are_counted() {
+        let mut found = Verification::default();
+        assert!(found.is_whole());
+        for number in 0..1001 {
+            found.corrupt(number, "damaged".into());
+            found.damage(format!("damage {number}"));
+        }
+        assert!(!found.is_whole());
+        assert_eq!(
+            (found.corrupt_count, found.disagreement_count),
+            (1001, 1001)
+        );
+        assert_eq!(found.corrupt.len(), 1000);
+        assert_eq!(found.corrupt[999].entry, EntryId(999));
+        assert_eq!(found.table_damage.len(), 1000);
+        assert_eq!(found.disagreements.len(), 1000);
+        assert_eq!(found.disagreements[999], "damage 999");
+
+        let mut found = Verification::default();
+        found.disagree("harmless".into());
+        assert_eq!(found.disagreements, ["harmless"]);
+        assert!(found.table_damage.is_empty() && !found.is_whole());
+    }
+}

@@ -375,3 +375,311 @@ fn check_event(
     }
     Ok(record.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use heed::RwTxn;
+
+    use super::*;
+    use crate::{
+        DiskQueue, EntryId, Event, EventId, LastState, Options, Queue, Settled, Settlement,
+        SlotGuard, Verify,
+    };
+
+    /// A queue with four events, the last two of the key "k" and in pieces. The target 0 is owed all
+    /// but the first, which is a dead letter; the target 1 is owed the second.
+    fn queue(dir: &tempfile::TempDir) -> DiskQueue {
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(16 << 20)).unwrap();
+        let event = |number: u8, size, targets: &[&str]| Event {
+            idempotency_key: Some([number].into()),
+            last_state: Some(Box::new(LastState {
+                key: [number].into(),
+                state: (*b"RUNNING").into(),
+                append_previous: false,
+                changes_only: [].into(),
+            })),
+            ..Event::new(
+                EventId([number; 16]),
+                &b"k"[..],
+                vec![number; size],
+                u64::from(number),
+                targets.iter().copied(),
+            )
+        };
+        let events = [
+            event(1, 10, &["a"]),
+            event(2, 10, &["a", "b"]),
+            event(3, 9_000, &["a"]),
+            event(4, 9_000, &["a"]),
+        ];
+        queue.commit(&events, &[]).unwrap();
+        let dead = Settlement {
+            target: "a".into(),
+            entry: EntryId(1),
+            outcome: Settled::Dead {
+                attempts: 1,
+                died_at: 0,
+                note: Vec::new(),
+            },
+            guard: SlotGuard::SOLE,
+        };
+        queue.commit(&[], &[dead]).unwrap();
+        queue
+    }
+
+    /// Changes the tables of such a queue; what is found then.
+    fn found(
+        change: impl FnOnce(&Tables, &mut RwTxn<'_>) -> heed::Result<()>,
+    ) -> (Verification, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir);
+        let tables = queue.tables();
+        let mut txn = tables.env.write_txn().unwrap();
+        change(&tables, &mut txn).unwrap();
+        txn.commit().unwrap();
+        let found = queue.verify().unwrap();
+        let told = found.disagreements.clone();
+        (found, told)
+    }
+
+    /// Changes the last byte of a row.
+    fn flip_last(table: Table, txn: &mut RwTxn<'_>, key: &[u8]) -> heed::Result<()> {
+        let mut value = table.get(txn, key)?.unwrap().to_vec();
+        *value.last_mut().unwrap() ^= 1;
+        table.put(txn, key, &value)
+    }
+
+    /// The first key of a table.
+    fn first(table: Table, txn: &RwTxn<'_>) -> heed::Result<Vec<u8>> {
+        Ok(table.first(txn)?.unwrap().0.to_vec())
+    }
+
+    #[test]
+    fn a_queue_whose_tables_agree_is_whole_and_counted() {
+        let (found, _) = found(|_, _| Ok(()));
+        assert!(found.is_whole(), "{found:?}");
+        assert_eq!((found.events, found.owed, found.dead), (4, 4, 1));
+        assert_eq!((found.kept, found.quarantined), (0, 0));
+    }
+
+    #[test]
+    fn pieces_without_an_event_are_counted_once_for_each_event() {
+        let (found, told) = found(|tables, txn| {
+            for (seq, number) in [(2, 1), (2, 2), (9, 1)] {
+                let key = record::piece_key(seq, number);
+                tables.pieces.put(txn, &key, b"piece")?;
+            }
+            // The record of a quarantined event may have pieces.
+            tables.aside.put(txn, &record::event_key(7), b"aside")?;
+            tables.pieces.put(txn, &record::piece_key(7, 1), b"piece")
+        });
+        assert_eq!(
+            told,
+            [
+                "pieces of 1 events remain without their event: they take room and are \
+                          otherwise harmless"
+            ]
+        );
+        assert_eq!(found.quarantined, 1);
+        let (_, told) = self::found(|tables, txn| {
+            for seq in [8, 9] {
+                let key = record::piece_key(seq, 1);
+                tables.pieces.put(txn, &key, b"piece")?;
+            }
+            Ok(())
+        });
+        assert!(told[0].starts_with("pieces of 2 events"), "{told:?}");
+    }
+
+    #[test]
+    fn an_index_by_key_with_other_entries_than_the_events_is_found() {
+        let (found, told) = found(|tables, txn| {
+            for number in 0..2 {
+                let key = record::by_key_key(number, 100);
+                tables.by_key.put(txn, &key, &[])?;
+            }
+            Ok(())
+        });
+        let stale = "2 entries of the index by key have no event: this is harmless";
+        assert_eq!(told, [stale]);
+        assert!(found.table_damage.is_empty());
+        let (found, told) = self::found(|tables, txn| {
+            for _ in 0..3 {
+                let key = first(tables.by_key, txn)?;
+                tables.by_key.delete(txn, &key)?;
+            }
+            Ok(())
+        });
+        assert_eq!(found.table_damage, ["3 events are not in the index by key"]);
+        let missed = told
+            .iter()
+            .filter(|it| it.ends_with("is not found by its key"));
+        assert_eq!(missed.count(), 3, "{told:?}");
+    }
+
+    #[test]
+    fn the_number_of_the_next_event_is_above_all_others() {
+        let next = |number: u64| {
+            let (found, _) = found(|tables, txn| tables.meta.put(txn, NEXT, &number.to_le_bytes()));
+            found.table_damage
+        };
+        assert_eq!(next(5), <[String; 0]>::default());
+        let damage = "the next event would get number 4, which another has: no event is accepted";
+        assert_eq!(next(4), [damage]);
+    }
+
+    #[test]
+    fn events_that_count_other_targets_than_hold_them_are_found() {
+        let (_, told) = found(|tables, txn| {
+            let key = record::event_key(2);
+            tables.shares.put(txn, &key, &3_u32.to_le_bytes())
+        });
+        assert_eq!(
+            told,
+            [
+                "the events count 6 entries at targets, and there are 5",
+                "entry 2 counts 3 targets, and 2 hold it"
+            ]
+        );
+    }
+
+    #[test]
+    fn damaged_and_unlisted_idempotency_keys_are_counted() {
+        let (_, told) = found(|tables, txn| {
+            let prints: Vec<Vec<u8>> = tables
+                .known
+                .iter(txn)?
+                .map(|item| item.map(|(print, _)| print.to_vec()))
+                .collect::<heed::Result<_>>()?;
+            flip_last(tables.known, txn, &prints[0])?;
+            flip_last(tables.known, txn, &prints[1])?;
+            let value = tables.known.get(txn, &prints[2])?.unwrap();
+            let number = record::read_known(&prints[2], value).unwrap().number;
+            tables.learnt.delete(txn, &number.to_be_bytes())?;
+            Ok(())
+        });
+        assert_eq!(told.len(), 2, "{told:?}");
+        let damaged = "2 idempotency keys do not match their checksum";
+        assert!(told[0].starts_with(damaged), "{told:?}");
+        let lost = "1 idempotency keys are missing in `learnt`";
+        assert!(told[1].starts_with(lost), "{told:?}");
+    }
+
+    #[test]
+    fn damaged_and_unlisted_last_states_are_counted() {
+        let (_, told) = found(|tables, txn| {
+            let states = tables.states.as_ref().unwrap();
+            for number in [0_u64, 1] {
+                let print = states.changed.get(txn, &number.to_be_bytes())?.unwrap();
+                let print = print.to_vec();
+                flip_last(states.states, txn, &print)?;
+            }
+            states.changed.delete(txn, &2_u64.to_be_bytes())?;
+            Ok(())
+        });
+        assert_eq!(told.len(), 2, "{told:?}");
+        let damaged = "2 last states do not match their checksum";
+        assert!(told[0].starts_with(damaged), "{told:?}");
+        let lost = "1 last states are missing in `changed`";
+        assert!(told[1].starts_with(lost), "{told:?}");
+    }
+
+    #[test]
+    fn a_target_that_counts_other_entries_or_bytes_than_it_has_is_found() {
+        let count = |pending, dead, owed_bytes| {
+            let (_, told) = found(|tables, txn| {
+                let mut row = read_rows(tables, txn)?.remove(&1).unwrap();
+                (row.pending, row.dead) = (pending, dead);
+                row.owed_bytes += owed_bytes;
+                tables.meta.put(txn, &record::row_key(1), &row.write())?;
+                let usage = row.write_usage();
+                tables.meta.put(txn, &record::usage_key(1), &usage)
+            });
+            told
+        };
+        assert_eq!(count(1, 0, 0), <[String; 0]>::default());
+        let counted = |pending, dead| {
+            format!("b has 1 owed entries and 0 dead letters, not {pending} and {dead} as counted")
+        };
+        assert_eq!(count(2, 0, 0), [counted(2, 0)]);
+        assert_eq!(count(1, 1, 0), [counted(1, 1)]);
+        let told = count(1, 0, 1);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("its quota is inexact"), "{told:?}");
+    }
+
+    #[test]
+    fn entries_of_a_target_or_an_event_that_is_missing_are_found() {
+        let (_, told) = found(|tables, txn| {
+            tables.meta.delete(txn, &record::row_key(1))?;
+            Ok(())
+        });
+        assert!(
+            told[0]
+                .starts_with("1 owed entries and 0 dead letters belong to a target without a name"),
+            "{told:?}"
+        );
+        let (found, _) = found(|tables, txn| {
+            tables.events.delete(txn, &record::event_key(1))?;
+            tables.events.delete(txn, &record::event_key(2))?;
+            let key = record::target_key(0, 1);
+            flip_last(tables.dead, txn, &key)
+        });
+        let corrupt = found.corrupt.iter().map(|it| (it.entry.0, &*it.reason));
+        let corrupt: Vec<_> = corrupt.collect();
+        let missing = "its event is missing";
+        assert_eq!(
+            corrupt,
+            [
+                (2, missing),
+                (2, missing),
+                (1, missing),
+                (1, "its dead letter does not match its checksum")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_to_its_end_is_damage_and_a_storage_that_fails_is_an_error() {
+        let (found, _) = found(|tables, txn| tables.meta.put(txn, &record::row_key(1), b"short"));
+        let damage = "the tables cannot be read to their end: ";
+        assert_eq!(found.table_damage.len(), 1);
+        assert!(found.table_damage[0].starts_with(damage), "{found:?}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir);
+        let tables = queue.tables();
+        let read = || tables.env.read_txn();
+        let all_readers: Vec<_> = std::iter::repeat_with(read).map_while(Result::ok).collect();
+        let error = queue.verify().unwrap_err();
+        assert!(matches!(error, QueueError::Storage { .. }), "{error}");
+        drop(all_readers);
+        assert!(queue.verify().unwrap().is_whole());
+    }
+
+    #[test]
+    fn a_snapshot_is_held_for_a_bounded_number_of_events_and_of_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(64 << 20)).unwrap();
+        let event = |size| {
+            let body = vec![b' '; size];
+            Event::new(EventId([0; 16]), &b"k"[..], body, 0, ["t"])
+        };
+        queue.commit(&vec![event(10); 1025], &[]).unwrap();
+        queue.commit(&vec![event(3 << 20); 4], &[]).unwrap();
+        let (tables, identity) = (queue.tables(), queue.identity());
+        let last = record::event_key(1029);
+        let mut found = Verification::default();
+        let mut next = |from: u64| {
+            let range = (&record::event_key(from)[..], &last[..]);
+            let next = check_some_events(&tables, identity, range, &mut found).unwrap();
+            next.map(|key| u64::from_be_bytes(key.try_into().unwrap()))
+        };
+        assert_eq!(next(1), Some(1025));
+        assert_eq!(next(2), Some(1026));
+        // One that is short and three that are long.
+        assert_eq!(next(1025), Some(1029));
+        assert_eq!(next(1029), None);
+        assert_eq!(found.events, 1024 + 1024 + 4 + 1);
+    }
+}
