@@ -108,7 +108,7 @@ impl<'q> Removal<'q> {
         }
         let bytes = taken.iter().map(|(_, cost)| u64::from(*cost)).sum();
         row.remove_owed(taken.len() as u64, bytes);
-        if taken.len() < count {
+        if taken.len() != count {
             let is_missing = |seq: &u64| taken.binary_search_by_key(seq, |(seq, _)| *seq).is_err();
             let missing = (first..=last_of(first, count)).filter(is_missing);
             self.missing.extend(missing.map(|seq| (index, seq)));
@@ -254,7 +254,9 @@ mod tests {
     use std::ops::ControlFlow;
     use std::sync::Arc;
 
-    use crate::{DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement};
+    use crate::{
+        DiskQueue, EntryId, Event, EventId, Options, Queue, Settled, Settlement, SettlementResult,
+    };
 
     const ATTEMPTED: Settled = Settled::Attempted {
         attempts: 3,
@@ -285,7 +287,7 @@ mod tests {
         queue
     }
 
-    fn settle(queue: &DiskQueue, settlements: &[(&str, u64, Settled)]) {
+    fn settle(queue: &DiskQueue, settlements: &[(&str, u64, Settled)]) -> Vec<SettlementResult> {
         let settlements: Vec<_> = settlements
             .iter()
             .map(|(target, entry, outcome)| Settlement {
@@ -295,7 +297,7 @@ mod tests {
                 guard: SlotGuard::SOLE,
             })
             .collect();
-        queue.commit(&[], &settlements).unwrap();
+        queue.commit(&[], &settlements).unwrap().settled
     }
 
     /// The entries that a target is owed, with the attempts made; also checks the whole queue.
@@ -331,6 +333,47 @@ mod tests {
         );
         assert_eq!(owed(&queue, "t"), [(10, 0)]);
         assert_eq!(queue.statistics().unwrap().events, 1);
+    }
+
+    #[test]
+    fn a_settlement_tells_whether_its_target_was_owed_the_entry() {
+        use crate::SettlementResult::{Applied, NotOwed};
+
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir, 8, &["a", "b"]);
+        settle(&queue, &[("a", 2, Settled::Delivered)]);
+        let settlements = [
+            ("a", 1, Settled::Delivered),
+            ("a", 2, Settled::Delivered),
+            ("a", 3, Settled::Dropped),
+            ("b", 1, Settled::Dropped),
+            ("b", 9, Settled::Dropped),
+            ("b", 10, Settled::Delivered),
+            ("a", 4, KEPT),
+            ("a", 11, KEPT),
+            ("b", 2, ATTEMPTED),
+            ("a", 12, ATTEMPTED),
+            ("c", 5, Settled::Delivered),
+        ];
+        let expected = [
+            Applied, NotOwed, Applied, Applied, NotOwed, NotOwed, Applied, NotOwed, Applied,
+            NotOwed, NotOwed,
+        ];
+        assert_eq!(settle(&queue, &settlements), expected);
+        assert_eq!(owed(&queue, "a"), [5, 6, 7, 8].map(|entry| (entry, 0)));
+    }
+
+    #[test]
+    fn adjacent_entries_of_different_targets_are_removed_from_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = queue(&dir, 3, &["a", "b"]);
+        let settled = [("a", 1), ("b", 2)];
+        settle(
+            &queue,
+            &settled.map(|(target, entry)| (target, entry, Settled::Delivered)),
+        );
+        assert_eq!(owed(&queue, "a"), [(2, 0), (3, 0)]);
+        assert_eq!(owed(&queue, "b"), [(1, 0), (3, 0)]);
     }
 
     /// More entries than a page of each table holds, so that pages become empty and merge.
