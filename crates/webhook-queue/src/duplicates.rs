@@ -246,6 +246,28 @@ mod tests {
     }
 
     #[test]
+    fn each_new_key_forgets_some_that_are_past_a_bound_and_no_others() {
+        let mut recent = keys(10, 100);
+        let mut known_after = |key: u8, now| {
+            recent.learn(&[key], b"body", EventId([key; 16]), now);
+            assert_eq!(recent.order.len(), recent.known.len());
+            recent.order.len()
+        };
+        for key in 1..=10 {
+            assert_eq!(known_after(key, 0), usize::from(key));
+        }
+        assert_eq!(known_after(11, 20), 11 - 4);
+        assert_eq!(known_after(12, 20), 8 - 4);
+        assert_eq!(known_after(13, 20), 5 - 2);
+        assert_eq!(known_after(14, 20), 4);
+    }
+
+    #[test]
+    fn no_two_queues_have_the_same_secret() {
+        assert_ne!(random_secret(), random_secret());
+    }
+
+    #[test]
     fn a_window_of_no_keys_knows_none() {
         let mut recent = keys(10, 0);
         recent.learn(b"a", b"body", EventId([1; 16]), 0);

@@ -92,6 +92,7 @@ mod tests {
     #[test]
     fn the_state_that_was_not_changed_for_longest_is_forgotten() {
         let mut states = LastStates::new(2);
+        assert!(states.is_empty());
         for (key, state) in [(b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"c", b"4")] {
             states.set(key, Arc::from(&state[..]));
         }
@@ -100,6 +101,7 @@ mod tests {
         assert_eq!(found[1], None);
         assert_eq!(found[2].as_deref(), Some(&b"4"[..]));
         assert_eq!((states.len(), states.changed.len()), (2, 2));
+        assert!(!states.is_empty());
         states.set_max(1);
         assert!(states.get(b"a").is_none() && states.get(b"c").is_some());
     }

@@ -110,3 +110,35 @@ fn forget_oldest(
     tables.learnt.delete(txn, &key)?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DiskQueue, Options};
+
+    #[test]
+    fn each_new_key_forgets_some_that_are_past_a_bound_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20)).unwrap();
+        let tables = queue.tables();
+        let mut txn = tables.env.write_txn().unwrap();
+        let window = DuplicateWindow {
+            age_ms: 10,
+            keys: 100,
+        };
+        let mut known_after = |key: u8, now| {
+            let id = EventId([key; 16]);
+            learn(&tables, &mut txn, &[key; 16], (id, 0), (window, now)).unwrap();
+            let listed = tables.learnt.len(&txn).unwrap();
+            assert_eq!(tables.known.len(&txn).unwrap(), listed);
+            listed
+        };
+        for key in 1..=10 {
+            assert_eq!(known_after(key, 0), u64::from(key));
+        }
+        assert_eq!(known_after(11, 20), 11 - 4);
+        assert_eq!(known_after(12, 20), 8 - 4);
+        assert_eq!(known_after(13, 20), 5 - 2);
+        assert_eq!(known_after(14, 20), 4);
+    }
+}
