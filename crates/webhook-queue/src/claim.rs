@@ -71,3 +71,29 @@ impl News {
         *self == News::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_has_its_claim_and_is_counted_with_its_clones() {
+        let claim = Claim { slot: 3, fence: 9 };
+        let users = Arc::new(());
+        let guard = SlotGuard::counted(claim, Arc::clone(&users));
+        let clone = guard.clone();
+        assert_eq!((guard.claim(), clone.claim()), (claim, claim));
+        assert_eq!(Arc::strong_count(&users), 3);
+        drop((guard, clone));
+        assert_eq!(Arc::strong_count(&users), 1);
+        assert_eq!(SlotGuard::SOLE.claim(), Claim::SOLE);
+    }
+
+    #[test]
+    fn there_is_news_of_what_was_appended_and_of_what_is_to_be_read_again() {
+        for (appended, reread) in [(true, false), (false, true), (true, true)] {
+            assert!(!News { appended, reread }.is_none());
+        }
+        assert!(News::default().is_none());
+    }
+}

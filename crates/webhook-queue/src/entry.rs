@@ -372,3 +372,72 @@ pub struct Quarantined<'a> {
     /// The record as found, in the storage's own encoding; empty if it is missing.
     pub record: &'a [u8],
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(append_previous: bool, changes_only: &[&str]) -> Event {
+        let changes_only = changes_only.iter().map(|&target| target.into());
+        Event {
+            attributes: (*b"of:").into(),
+            last_state: Some(Box::new(LastState {
+                key: (*b"key").into(),
+                state: (*b"LOST").into(),
+                append_previous,
+                changes_only: changes_only.collect(),
+            })),
+            ..Event::new(EventId([7; 16]), &b"key"[..], &b"{}"[..], 0, ["a", "b"])
+        }
+    }
+
+    #[test]
+    fn the_state_before_an_event_makes_a_difference_only_where_it_is_asked_for() {
+        let after = |event: Event, previous: Option<&[u8]>| {
+            let event = event.after(previous)?;
+            let targets: Vec<_> = event.targets.iter().map(ToString::to_string).collect();
+            Some((event.attributes.to_vec(), targets.join(" ")))
+        };
+        let previous = Some(&b"RUNNING"[..]);
+        let appended = Some((b"of:RUNNING".to_vec(), "a b".to_owned()));
+        assert_eq!(after(event(true, &["a"]), previous), appended);
+        assert_eq!(after(event(false, &["a"]), previous), None);
+        let unknown = Some((b"of:".to_vec(), "b".to_owned()));
+        assert_eq!(after(event(true, &["a"]), None), unknown);
+        assert_eq!(after(event(true, &[]), None), None);
+    }
+
+    #[test]
+    fn an_outcome_with_a_dead_letter_is_told_from_the_others() {
+        let dead = Settled::Dead {
+            attempts: 1,
+            died_at: 0,
+            note: Vec::new(),
+        };
+        let kept = Settled::Kept {
+            attempts: 1,
+            delivered_at: 0,
+        };
+        assert!(dead.is_dead());
+        assert!(!kept.is_dead() && !Settled::Dropped.is_dead());
+    }
+
+    #[test]
+    fn a_state_has_at_most_its_bound_of_bytes() {
+        let mut state = *event(false, &[]).last_state.unwrap();
+        state.state = [0; LastState::MAX_BYTES].into();
+        state.check().unwrap();
+        state.state = [0; LastState::MAX_BYTES + 1].into();
+        let error = state.check().unwrap_err();
+        assert!(
+            matches!(
+                error,
+                QueueError::TooLarge {
+                    size: 257,
+                    max: 256
+                }
+            ),
+            "{error}"
+        );
+    }
+}

@@ -160,8 +160,7 @@ pub trait Queue: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the storage cannot be read.
-    fn is_repetition(&self, idempotency_key: &[u8], body: &[u8]) -> Result<bool, QueueError> {
-        let _ = (idempotency_key, body);
+    fn is_repetition(&self, _idempotency_key: &[u8], _body: &[u8]) -> Result<bool, QueueError> {
         Ok(true)
     }
 
@@ -325,4 +324,56 @@ pub trait Verify {
     /// When the storage cannot be read to its end. A damaged record is not an error: the result
     /// lists it.
     fn verify(&self) -> Result<Verification, QueueError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::{EventId, MemoryQueue, Settled};
+
+    #[test]
+    fn a_queue_of_one_process_gives_a_guard_for_each_entry_and_has_no_news() {
+        let queue = MemoryQueue::new(1 << 20);
+        assert!(!queue.is_shared());
+        let guard = queue.guard(Claim::SOLE).unwrap();
+        assert_eq!(guard.claim(), Claim::SOLE);
+        let until = Instant::now() + Duration::from_millis(5);
+        assert!(queue.wait_for_news(Duration::from_millis(5)).is_none());
+        assert!(Instant::now() >= until);
+    }
+
+    #[test]
+    fn the_dead_letters_of_a_key_are_looked_for_among_so_many_as_is_said() {
+        let queue = MemoryQueue::new(1 << 20);
+        for number in 1..=3_u8 {
+            let key = [number % 2];
+            let event = Event::new(EventId([number; 16]), &key[..], &b"{}"[..], 0, ["t"]);
+            let entry = queue.commit(&[event], &[]).unwrap().accepted[0].entry();
+            let dead = Settlement {
+                target: "t".into(),
+                entry: entry.unwrap(),
+                outcome: Settled::Dead {
+                    attempts: 1,
+                    died_at: 0,
+                    note: Vec::new(),
+                },
+                guard: SlotGuard::SOLE,
+            };
+            queue.commit(&[], &[dead]).unwrap();
+        }
+        let find = |most| {
+            let mut found = Vec::new();
+            let mut visit = |letter: DeadLetter<'_>| {
+                found.push(letter.owed.entry.0);
+                ControlFlow::Continue(())
+            };
+            let are_all = queue.dead_letters_of_key(&[1], most, &mut visit);
+            (found, are_all.unwrap())
+        };
+        assert_eq!(find(0), (vec![], false));
+        assert_eq!(find(2), (vec![1], false));
+        assert_eq!(find(3), (vec![1, 3], true));
+    }
 }

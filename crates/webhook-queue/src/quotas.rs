@@ -99,3 +99,47 @@ impl DeadLetterLimits {
         count > self.max_count || bytes > self.max_bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quotas(owed: &[(&str, Option<u64>)]) -> Quotas {
+        Quotas {
+            owed: owed.iter().map(|&(name, max)| (name.into(), max)).collect(),
+            ..Quotas::default()
+        }
+    }
+
+    #[test]
+    fn a_target_without_a_number_may_be_owed_what_is_free_if_it_is_not_alone() {
+        let alone = quotas(&[("a", None)]);
+        assert_eq!(alone.max_owed("a", 5), u64::MAX);
+        let several = quotas(&[("a", None), ("b", Some(7))]);
+        let max_owed = ["a", "b", "unknown"].map(|target| several.max_owed(target, 5));
+        assert_eq!(max_owed, [5, 7, u64::MAX]);
+    }
+
+    #[test]
+    fn quotas_of_one_target_without_a_number_bound_nothing() {
+        assert!(Quotas::default().is_unlimited());
+        assert!(quotas(&[("a", None)]).is_unlimited());
+        assert!(!quotas(&[("a", Some(7))]).is_unlimited());
+        assert!(!quotas(&[("a", None), ("b", None)]).is_unlimited());
+    }
+
+    #[test]
+    fn letters_may_reach_their_bounds_and_not_exceed_them() {
+        let limits = DeadLetterLimits {
+            max_bytes: 100,
+            max_count: 3,
+            max_age: Duration::from_millis(10),
+        };
+        assert!(!limits.are_exceeded(3, 100));
+        assert!(limits.are_exceeded(4, 100));
+        assert!(limits.are_exceeded(3, 101));
+        assert!(!limits.has_expired(1_000, 1_010));
+        assert!(limits.has_expired(1_000, 1_011));
+        assert!(!limits.has_expired(1_000, 0), "a clock set back");
+    }
+}
