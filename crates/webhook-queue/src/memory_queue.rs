@@ -722,3 +722,66 @@ impl Queue for MemoryQueue {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EventId, SlotGuard};
+
+    fn event() -> Event {
+        Event::new(EventId([7; 16]), &b"key"[..], &b"body"[..], 0, ["t"])
+    }
+
+    fn dead(note: &[u8]) -> Settlement {
+        Settlement {
+            target: "t".into(),
+            entry: EntryId(1),
+            outcome: Settled::Dead {
+                attempts: 1,
+                died_at: 0,
+                note: note.to_vec(),
+            },
+            guard: SlotGuard::SOLE,
+        }
+    }
+
+    #[test]
+    fn an_event_needs_exactly_the_bytes_that_it_is_counted_with() {
+        let size = Stored::cost(&event());
+        let queue = MemoryQueue::new(size);
+        queue.commit(&[event()], &[]).unwrap();
+        assert_eq!(queue.statistics().unwrap().bytes, size);
+        let error = queue.commit(&[event()], &[]).unwrap_err();
+        assert!(matches!(error, QueueError::Full { .. }), "{error}");
+        let error = MemoryQueue::new(size - 1).commit(&[event()], &[]);
+        let error = error.unwrap_err();
+        assert!(matches!(error, QueueError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_bytes_of_a_queue_are_those_of_what_its_targets_hold() {
+        let queue = MemoryQueue::new(1 << 20);
+        let bytes = || {
+            let statistics = queue.statistics().unwrap();
+            let target = &statistics.targets[0];
+            assert_eq!(statistics.bytes, target.owed_bytes + target.dead_bytes);
+            statistics.bytes
+        };
+        queue.commit(&[event()], &[]).unwrap();
+        let owed = bytes();
+        queue.commit(&[], &[dead(b"why")]).unwrap();
+        assert_eq!(bytes(), owed + 3);
+        assert_eq!(queue.drop_dead("t", &[EntryId(1)]).unwrap(), 1);
+        assert_eq!(bytes(), 0);
+    }
+
+    #[test]
+    fn a_queue_over_its_bound_takes_settlements() {
+        let queue = MemoryQueue::new(Stored::cost(&event()));
+        queue.commit(&[event()], &[]).unwrap();
+        queue.commit(&[], &[dead(b"a long reason")]).unwrap();
+        let statistics = queue.statistics().unwrap();
+        assert!(statistics.bytes > statistics.max_bytes);
+        queue.commit(&[], &[dead(b"")]).unwrap();
+    }
+}

@@ -173,6 +173,35 @@ fn a_target_may_be_owed_exactly_its_quota() {
 }
 
 #[test]
+fn each_event_of_a_commit_counts_for_a_quota_and_an_attempt_does_not() {
+    with_each(|queue| {
+        let event = |number| event(number, b"k", 1000, ["a"]);
+        append(queue, &event(0)).unwrap();
+        let quota = 3 * owed_bytes(queue, "a");
+        queue.set_quotas(quotas(&[("a", Some(quota)), ("b", None)]));
+        let group: Vec<Event> = (1..5).map(event).collect();
+        let accepted = queue.commit(&group, &[]).unwrap().accepted;
+        let stored = accepted.iter().map(|it| it.entry().is_some());
+        assert!(stored.eq([true, true, false, false]));
+        assert_eq!(owed_bytes(queue, "a"), quota);
+        // An attempt changes nothing of it, a delivery does.
+        let first = support::handles(queue, "a")[0];
+        let attempted = Settlement {
+            outcome: Settled::Attempted {
+                attempts: 1,
+                not_before: 7,
+            },
+            ..delivered("a", first)
+        };
+        queue.commit(&[], &[attempted]).unwrap();
+        assert_eq!(append(queue, &event(5)).unwrap().entry(), None);
+        queue.commit(&[], &[delivered("a", first)]).unwrap();
+        assert!(append(queue, &event(6)).unwrap().entry().is_some());
+        assert_eq!(append(queue, &event(7)).unwrap().entry(), None);
+    });
+}
+
+#[test]
 fn a_single_target_may_fill_the_queue() {
     with_each(|queue| {
         queue.set_quotas(quotas(&[("only", None)]));
@@ -236,6 +265,22 @@ fn dead_letters_over_a_bound_are_removed_the_oldest_of_the_largest_target_first(
         assert_eq!(letters(queue, "few").len(), 10);
         assert_eq!(letters(queue, "many").last(), Some(&109));
         assert_eq!(statistics.events, letters(queue, "many").len() as u64 + 10);
+    });
+}
+
+#[test]
+fn dead_letters_may_take_exactly_their_bytes_with_their_notes() {
+    with_each(|queue| {
+        with_letters(queue, &[("a", 0..3)]);
+        let max_bytes = statistics_of(queue, "a").dead_bytes;
+        let limits = |max_bytes| DeadLetterLimits {
+            max_bytes,
+            ..DeadLetterLimits::default()
+        };
+        assert!(limit(queue, limits(max_bytes), 0).is_empty());
+        let removed = limit(queue, limits(max_bytes - 1), 0);
+        assert_eq!(removed, [("a".into(), 1)].into());
+        assert_eq!(letters(queue, "a"), [1, 2]);
     });
 }
 
@@ -341,6 +386,19 @@ fn each_commit_removes_the_oldest_kept_deliveries_over_the_bounds() {
         // What is kept is no dead letter, and of no dead letters is it taken away.
         assert!(support::dead(queue, None, None).is_empty());
         assert_eq!(statistics_of(queue, "b").kept, 3);
+    });
+}
+
+#[test]
+fn as_many_deliveries_are_kept_as_is_said() {
+    with_each(|queue| {
+        let limits = DeadLetterLimits {
+            max_count: 3,
+            ..DeadLetterLimits::default()
+        };
+        queue.set_quotas(retained("a", limits));
+        deliver(queue, "a", 0..10);
+        assert_eq!(letters(queue, &kept_name("a")), [7, 8, 9]);
     });
 }
 
