@@ -30,3 +30,17 @@ impl<V> std::fmt::Debug for Refused<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_taken_is_given_back_and_never_printed() {
+        struct Secret(u8);
+
+        let (busy, closed) = (Refused::Busy(Secret(1)), Refused::Closed(Secret(2)));
+        assert_eq!(format!("{busy:?} {closed:?}"), "Busy(..) Closed(..)");
+        assert_eq!((busy.into_inner().0, closed.into_inner().0), (1, 2));
+    }
+}

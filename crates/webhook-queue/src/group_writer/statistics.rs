@@ -123,6 +123,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_bounds_of_the_buckets_are_the_powers_of_two_and_the_last_has_none() {
+        let bounds: Vec<_> = (0..32).map(Distribution::bound).collect();
+        assert!(
+            bounds[..31]
+                .iter()
+                .copied()
+                .eq((0..31).map(|bit| Some(1 << bit)))
+        );
+        assert_eq!(bounds[31], None);
+    }
+
+    #[test]
     fn a_value_is_counted_in_the_first_bucket_whose_bound_is_above_it() {
         for value in [0, 1, 2, 3, 4, 1023, 1024, (1 << 30) - 1, 1 << 30, u64::MAX] {
             let mut counted = Distribution::default();

@@ -12,6 +12,9 @@ use super::statistics::WriterStatistics;
 use super::sync::{Condvar, Mutex, MutexGuard, now};
 use crate::{Event, QueueError, Settlement};
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 /// The pause before a failed commit is repeated, if nothing new comes before.
 const RETRY: Duration = Duration::from_secs(1);
 

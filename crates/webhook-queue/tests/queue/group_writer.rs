@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use webhook_queue::{
     Accepted, CommitResult, Committed, DeadLetter, EntryId, Event, EventId, GroupWriter, Limits,
-    MemoryQueue, Owed, Queue, QueueError, Quotas, Refused, Sequence, Settlement, Statistics,
-    WhenFull,
+    MemoryQueue, Owed, Queue, QueueError, Quotas, Refused, Sequence, Settlement, SettlementResult,
+    Statistics, WhenFull,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -29,6 +29,8 @@ struct GateState {
     arrived: usize,
     /// The most settlements that a commit has room for, and an entry whose settlement has none.
     room: Option<(usize, EntryId)>,
+    /// An entry whose claim has ended.
+    fenced: Option<EntryId>,
     /// What the next commits fail with.
     failures: VecDeque<QueueError>,
     /// Events of commits that took effect, though they failed with an unknown outcome.
@@ -118,6 +120,11 @@ impl Queue for Gate {
             .iter()
             .map(|event| of(event).or_else(|| accepted.next()));
         committed.accepted = all.collect::<Option<_>>().unwrap();
+        for (result, settlement) in committed.settled.iter_mut().zip(settlements) {
+            if state.fenced == Some(settlement.entry) {
+                *result = SettlementResult::Fenced;
+            }
+        }
         state.groups.push((appends.len(), settlements.len()));
         Ok(committed)
     }
@@ -784,6 +791,56 @@ fn settlements_that_cannot_be_committed_come_back_from_the_shutdown() {
 }
 
 #[test]
+fn settlements_come_back_from_the_shutdown_after_a_panic_of_the_callback() {
+    let queue = Gate::new(1 << 20, Some(0));
+    let panicking = |_| panic!("a test's");
+    let writer = GroupWriter::start(queue.clone(), Limits::default(), panicking).unwrap();
+    append(&writer, 0);
+    queue.until_arrived(1);
+    writer.settle(delivered("t", EntryId(1)));
+    queue.open();
+    let unsettled = writer.shutdown().unwrap_err();
+    assert!(unsettled.iter().map(|it| it.entry).eq([EntryId(1)]));
+}
+
+#[test]
+fn a_writer_that_is_dropped_writes_what_waits_and_ends() {
+    let queue = Gate::new(1 << 20, Some(0));
+    let (writer, reports) = start(&queue, Limits::default());
+    append(&writer, 0);
+    queue.until_arrived(1);
+    append(&writer, 1);
+    let handle = writer.handle();
+    drop(writer);
+    let refused = handle.append(small(2), 2, late());
+    assert!(matches!(refused, Err(Refused::Closed((_, 2)))));
+    queue.open();
+    assert_eq!(reports.events(2).len(), 2);
+    let ended = reports.0.recv_timeout(Duration::from_secs(30));
+    assert!(matches!(ended, Err(mpsc::RecvTimeoutError::Disconnected)));
+}
+
+#[test]
+fn settlements_whose_claim_had_ended_are_counted() {
+    let queue = Gate::new(1 << 20, None);
+    queue.state.lock().unwrap().fenced = Some(EntryId(2));
+    let (writer, reports) = start(&queue, Limits::default());
+    for entry in 1..=3 {
+        writer.settle(delivered("t", EntryId(entry)));
+    }
+    assert_eq!(reports.settlements(3), 3);
+    let statistics = writer.statistics();
+    assert_eq!((statistics.settlements, statistics.fenced), (3, 1));
+    writer.shutdown().unwrap();
+}
+
+#[test]
+fn a_queue_that_knows_no_bodies_takes_each_duplicate_for_a_repetition() {
+    let queue = Gate::new(1 << 20, None);
+    assert!(queue.is_repetition(b"key", b"body").unwrap());
+}
+
+#[test]
 fn a_panic_of_the_callback_closes_the_writer_and_drops_the_tickets() {
     let queue = Gate::new(1 << 20, None);
     let writer = GroupWriter::start(queue, Limits::default(), |_| panic!("a test's")).unwrap();
@@ -869,7 +926,7 @@ fn too_long_for_now(when_full: WhenFull) -> (Arc<Gate>, GroupWriter<u64>, Report
     queue.until_arrived(arrived + 1);
     let handle = writer.handle();
     for event in [
-        event(2, b"long", 700, ["t"]),
+        event(2, b"long", 690, ["t"]),
         event(3, b"long", 10, ["t"]),
         event(4, b"key", 10, ["t"]),
     ] {
@@ -893,11 +950,19 @@ fn an_event_that_finds_no_room_lets_shorter_ones_of_other_keys_pass() {
         .unwrap();
     let (ticket, result) = reports.events(1).pop().unwrap();
     assert!(ticket == 5 && result.is_ok());
+    // A settlement makes room, first for those that waited longest.
+    queue.state.lock().unwrap().permits = Some(0);
+    let arrived = queue.state.lock().unwrap().arrived;
     for entry in support::handles(&*queue, "t") {
         writer.settle(delivered("t", entry));
     }
-    let reported = reports.events(2);
-    assert!(reported.iter().map(|(ticket, _)| *ticket).eq([2, 3]));
+    queue.until_arrived(arrived + 1);
+    writer
+        .append(event(6, b"key", 0, ["t"]), 6, late())
+        .unwrap();
+    queue.open();
+    let reported = reports.events(3);
+    assert!(reported.iter().map(|(ticket, _)| *ticket).eq([2, 3, 6]));
     assert!(reported.iter().all(|(_, result)| result.is_ok()));
     assert!(!writer.statistics().blocked);
     writer.shutdown().unwrap();
