@@ -26,8 +26,6 @@ impl Attempt {
         match (self.result.verdict, self.result.outcome) {
             (Verdict::Delivered, _) => Health::Delivered,
             (Verdict::Refused, _) if self.batch.len() == 1 => Health::Refused,
-            // One event is the likely reason; it is refused alone later.
-            (Verdict::Refused, _) => Health::Answered,
             // It took some of the events.
             _ if self.result.taken.contains(&true) => Health::Delivered,
             _ if matches!(self.result.status, Some(408 | 429 | 503)) => Health::Unreachable,
@@ -39,6 +37,7 @@ impl Attempt {
             (_, Outcome::ServerError | Outcome::RecordError | Outcome::Panic) => {
                 Health::ServerError
             }
+            // One event is the likely reason; of a refused batch, it is refused alone later.
             _ => Health::Answered,
         }
     }

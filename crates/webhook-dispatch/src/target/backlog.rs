@@ -200,7 +200,7 @@ impl Backlog {
 
     /// Whether it waits for the next sync.
     pub(crate) fn wants_sync(&self) -> bool {
-        let is_full = self.unsynced.room() == 0 || self.lacks_room && self.unsynced.len() > 0;
+        let is_full = self.unsynced.room() == 0 || self.lacks_room;
         self.reliable && (is_full || !self.read_again.is_empty())
     }
 
