@@ -396,6 +396,52 @@ fn without_a_waiting_event_nothing_wakes() {
     setup.end(handed, status(200));
     assert_eq!(setup.state.next_wake(), None);
     assert_eq!((setup.state.held(), setup.state.outstanding()), (0, 0));
+    setup.accept(1);
+    let handed = setup.attempt();
+    setup.end(handed, status(422));
+    assert_eq!((setup.state.next_wake(), setup.state.waiting()), (None, 0));
+}
+
+#[test]
+fn no_event_is_attempted_early_while_another_is_ready() {
+    let mut setup = Setup::new(|target| target);
+    let due = setup.at.now + BACK_OFF;
+    setup.open_breaker();
+    assert_eq!(setup.state.next_wake(), Some(setup.at.now + IDLE));
+    setup.accept(1);
+    assert_eq!(setup.state.next_wake(), Some(due));
+}
+
+#[test]
+fn a_restart_ends_a_hold_also_over_a_restart_and_attempts_all_events_at_once() {
+    let mut setup = Setup::new(|target| target);
+    setup.accept(1);
+    let handed = setup.attempt();
+    setup.end(handed, answer(503, Some("700")));
+    assert!(setup.state.take_hold().is_some());
+    setup.state.restart(setup.at.now);
+    let ended = setup.state.take_hold().unwrap();
+    assert!(matches!(ended.outcome, Settled::Held { until: 0, .. }));
+    assert_eq!(numbers(&setup.attempts()), [[1]]);
+    setup.state.restart(setup.at.now);
+    assert!(setup.state.take_hold().is_none(), "there was none");
+}
+
+#[test]
+fn a_target_that_stopped_attempts_its_events_at_once_when_it_is_opened_again() {
+    let mut setup = Setup::new(|target| target);
+    setup.accept(1);
+    let handed = setup.attempt();
+    setup.end(handed, status(500));
+    setup.accept(2);
+    let handed = setup.attempt();
+    setup.end(handed, status(410));
+    assert!(setup.attempts().is_empty());
+    setup.state.reopen(setup.at.now);
+    let mut handed = setup.attempts();
+    handed.sort_by_key(|(batch, _)| batch.first.delivery.entry);
+    assert_eq!(numbers(&handed), [[1], [2]]);
+    assert_eq!(handed[1].0.first.delivery.attempts, 1, "it was attempted");
 }
 
 #[test]
@@ -465,7 +511,7 @@ fn a_receiver_that_refuses_all_loses_no_event_by_the_most_attempts() {
     setup.accept_tasks(20);
     let mut given_up = 0;
     let mut kept = Vec::new();
-    for task in 0.. {
+    for task in 0..100 {
         let Some(handed) = setup.attempts().into_iter().next() else {
             if kept.len() >= 2 {
                 break;
