@@ -397,8 +397,8 @@ fn refuse_unsafe(path: &Path, create: bool) -> Result<(), QueueError> {
         detail,
     };
     let (owner, user) = (found.uid(), geteuid());
-    let is_ours = owner == user.as_raw() || owner == 0 || (user.is_root() && !create);
-    if !is_ours {
+    let any_owner = user.is_root() && !create;
+    if !any_owner && ![0, user.as_raw()].contains(&owner) {
         return Err(unsafe_directory(format!(
             "it belongs to user {owner}, and this program runs as user {}: run it as user {owner}, \
              or give the directory to its user with chown -R",

@@ -1,6 +1,7 @@
 //! Visits the entries of the tables without copying them.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ops::{Bound, ControlFlow};
 
 use heed::{RoTxn, WithoutTls};
@@ -137,18 +138,18 @@ impl<'q> Snapshot<'q> {
                 let Some((found, seq)) = record::parse_by_key_key(item?.0) else {
                     continue;
                 };
-                if found != hash {
-                    // Where they would be in this segment, or behind that: go on with the next one.
-                    let behind = u64::from(found > hash);
-                    next = record::first_of_segment(record::segment(seq) + behind);
-                    if next.is_some_and(|next| next <= from) {
-                        return Err(damage("the index by key"));
-                    }
-                    break;
+                // The segment in which the next one may be.
+                let segment = match found.cmp(&hash) {
+                    Ordering::Equal if visit(seq)?.is_break() => return Ok(()),
+                    Ordering::Equal => continue,
+                    Ordering::Less => record::segment(seq),
+                    Ordering::Greater => record::segment(seq) + 1,
+                };
+                next = record::first_of_segment(segment);
+                if next.is_some_and(|next| next <= from) {
+                    return Err(damage("the index by key"));
                 }
-                if visit(seq)?.is_break() {
-                    return Ok(());
-                }
+                break;
             }
         }
         Ok(())
