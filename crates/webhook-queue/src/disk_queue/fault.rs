@@ -69,13 +69,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_lack_of_room_is_called_so() {
+    fn lack_of_room_damage_and_other_errors_are_told_apart() {
         let of = |error| storage("commit to", error);
         let io = |kind: ErrorKind| of(heed::Error::Io(io::Error::from(kind)));
         assert!(matches!(
             io(ErrorKind::StorageFull),
             QueueError::NoSpace { .. }
         ));
+        // Only damage makes a range of entries smaller than it was counted.
+        let deleted = check_all_deleted(3, 2).unwrap_err();
+        assert!(is_damage(&deleted) && check_all_deleted(3, 3).is_ok());
         for error in [io(ErrorKind::NotFound), of(damage("a row"))] {
             assert!(matches!(&error, QueueError::Storage { .. }), "{error:?}");
             assert_eq!(error.to_string(), "cannot commit to the queue");

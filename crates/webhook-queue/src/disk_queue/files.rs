@@ -132,6 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_removed_or_synced_is_an_error_and_what_is_gone_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        remove(&gone).unwrap();
+        let error = sync_directory(&gone).unwrap_err();
+        assert!(error.to_string().starts_with("cannot sync "), "{error}");
+        let error = remove(dir.path()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot remove "), "{error}");
+    }
+
+    #[test]
     fn a_file_is_created_once_and_the_error_of_its_creation_is_told() {
         use std::os::unix::fs::FileExt;
         let dir = tempfile::tempdir().unwrap();

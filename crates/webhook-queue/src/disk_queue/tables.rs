@@ -217,6 +217,21 @@ mod tests {
     }
 
     #[test]
+    fn only_an_event_of_several_targets_has_a_row_in_shares() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20)).unwrap();
+        let append = |targets: &[&str]| {
+            let targets = targets.iter().copied();
+            let event = Event::new(EventId([1; 16]), &b"k"[..], &b"{}"[..], 0, targets);
+            queue.commit(&[event], &[]).unwrap();
+            let tables = queue.tables();
+            tables.shares.len(&tables.env.read_txn().unwrap()).unwrap()
+        };
+        assert_eq!(append(&["a"]), 0);
+        assert_eq!(append(&["a", "b"]), 1);
+    }
+
+    #[test]
     fn every_commit_is_synced() {
         let dir = tempfile::tempdir().unwrap();
         let env = open_env(dir.path(), 1 << 20).unwrap();

@@ -269,6 +269,8 @@ fn a_queue_that_was_not_closed_is_known_until_it_is_verified() {
     assert!(!was_left_open(dir.path()));
     drop(queue);
     assert!(!was_left_open(dir.path()));
+    drop(DiskQueue::open(dir.path(), &OPTIONS).unwrap());
+    assert!(!was_left_open(dir.path()), "it was dropped");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use webhook_queue::{
     Accepted, DeadLetterLimits, DiskQueue, EntryId, Event, MemoryQueue, Options, Queue, QueueError,
-    Quotas, Settled, Settlement, SlotGuard, kept_name, verify,
+    Quotas, Settled, Settlement, SettlementResult, SlotGuard, kept_name, verify,
 };
 
 use crate::support::{self, delivered, event, number};
@@ -440,6 +440,53 @@ fn a_commit_of_many_deliveries_keeps_the_last_ones() {
         assert!(statistics_of(queue, "a").kept_bytes <= 5_000);
         assert_eq!(letters(queue, &kept_name("a")).last(), Some(&101));
     });
+}
+
+#[test]
+fn deliveries_of_several_targets_are_kept_in_one_commit() {
+    with_each(|queue| {
+        let targets = ["a", "a", "b", "b", "a", "c"];
+        let events = (0..).zip(targets);
+        let events: Vec<Event> = events
+            .map(|(number, target)| event(number, b"k", 10, [target]))
+            .collect();
+        let entries = support::stored(queue, &events, &[]).unwrap();
+        let keep = |(&entry, target): (&EntryId, &str)| Settlement {
+            outcome: KEPT,
+            ..delivered(target, entry)
+        };
+        let kept: Vec<_> = entries.iter().zip(targets).map(keep).collect();
+        queue.commit(&[], &kept).unwrap();
+        for (target, numbers) in [("a", &[0, 1, 4][..]), ("b", &[2, 3]), ("c", &[5])] {
+            assert_eq!(letters(queue, &kept_name(target)), numbers);
+            assert_eq!(statistics_of(queue, target).pending, 0);
+        }
+    });
+}
+
+#[test]
+fn a_settlement_of_an_entry_that_the_target_is_not_owed_says_so() {
+    use SettlementResult::{Applied, NotOwed};
+    for outcome in [Settled::Delivered, Settled::Dropped, KEPT, DIED] {
+        with_each(|queue| {
+            let events = [1, 2].map(|number| event(number, b"k", 10, ["a", "b"]));
+            let entries = support::stored(queue, &events, &[]).unwrap();
+            let settle = |target: &str, entry| Settlement {
+                outcome: outcome.clone(),
+                ..delivered(target, entry)
+            };
+            let settlements = [
+                settle("a", entries[0]),
+                settle("a", EntryId(77)),
+                settle("unknown", entries[0]),
+                settle("b", entries[1]),
+            ];
+            for first in [Applied, NotOwed] {
+                let settled = queue.commit(&[], &settlements).unwrap().settled;
+                assert_eq!(settled, [first, NotOwed, NotOwed, first]);
+            }
+        });
+    }
 }
 
 #[test]
