@@ -856,19 +856,27 @@ fn events_of_a_batch_are_read_back_once_each_with_what_is_known_of_the_batch() {
 }
 
 #[test]
-fn an_event_of_a_batch_that_is_found_while_the_one_before_it_is_in_flight_goes_next() {
+fn an_event_of_a_batch_that_is_found_after_the_one_before_it_goes_next() {
     let now = Instant::now();
     let mut lanes = Lanes::new(WIDE);
     assert!(lanes.owed_again(&[1]));
     refill_all(&mut lanes, now, |_| vec![failed(1, 7)]);
+    let offer = |lanes: &mut Lanes, entry| {
+        let event = failed(entry, 7);
+        let offered = lanes.offer(&[1], event, now, || Arc::from([1]), content);
+        assert_eq!(offered, Offered::Taken);
+    };
     let first = next(&mut lanes).unwrap();
-    let offered = lanes.offer(&[1], failed(2, 7), now, || Arc::from([1]), content);
-    assert_eq!(offered, Offered::Taken);
+    offer(&mut lanes, 2);
     lanes.settled(first.lane, now);
     assert_eq!(lanes.retry_bytes, BODY);
-    let second = next(&mut lanes).unwrap();
-    assert_eq!(second.delivery.entry, EntryId(2));
-    lanes.settled(second.lane, now);
+    offer(&mut lanes, 3);
+    assert_eq!(lanes.retry_bytes, 2 * BODY, "it goes with the second");
+    for entry in 2..=3 {
+        let due = next(&mut lanes).unwrap();
+        assert_eq!(due.delivery.entry, EntryId(entry));
+        lanes.settled(due.lane, now);
+    }
     assert_eq!((lanes.retry_bytes, lanes.held(), lanes.len()), (0, 0, 0));
 }
 
