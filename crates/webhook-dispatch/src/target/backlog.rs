@@ -194,7 +194,12 @@ impl Backlog {
             self.unsynced.synced(*synced);
         }
         if !synced.is_empty() {
-            self.owed_again.extend(self.read_again.drain(..));
+            for key in self.read_again.drain(..) {
+                // A lane that waits for the sync needs no room, and must not wait behind tasks that do.
+                if !self.lanes.owed_again(&key) {
+                    self.owed_again.push_back(key);
+                }
+            }
         }
     }
 
@@ -542,6 +547,24 @@ mod tests {
         backlog.synced(&[Synced::Settled(EntryId(1))]);
         assert!(!backlog.wants_sync());
         assert!(backlog.readmit() && !backlog.lanes.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_waits_for_a_sync_does_not_wait_behind_one_without_room_for_a_lane() {
+        let at = moment();
+        let mut backlog = Backlog::new(true, Bounds { lanes: 1, ..WIDE }, HOUR);
+        let earlier = Claim {
+            fence: 1,
+            ..Claim::SOLE
+        };
+        backlog.unsynced.settle(EntryId(1), earlier);
+        assert_eq!(backlog.offer(&owed(1, b"a", b"{}"), at), Offered::Held);
+        assert!(backlog.begin_reads().0.is_empty(), "it may be settled");
+        backlog.owe_again(vec![Box::from(*b"b")]);
+        assert!(!backlog.readmit());
+        backlog.synced(&[Synced::Settled(EntryId(1))]);
+        assert!(!backlog.readmit());
+        assert_eq!(*backlog.begin_reads().0, [Arc::from(&b"a"[..])]);
     }
 
     #[test]
