@@ -42,18 +42,21 @@ impl ProxyUrl {
     /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidProxy> {
         let url = TargetUrl::parse(text)?;
-        let uri = url.as_uri();
-        let plain = text
-            .get(..7)
-            .is_some_and(|start| start.eq_ignore_ascii_case("http://"));
-        if !plain || uri.path() != "/" || uri.query().is_some() || text.contains(['?', '#']) {
+        let (scheme, rest) = text
+            .split_at_checked("http://".len())
+            .ok_or(InvalidProxy::Form)?;
+        // With the user name and password.
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if !scheme.eq_ignore_ascii_case("http://") || authority.contains(['/', '?', '#']) {
             return Err(InvalidProxy::Form);
         }
-        // The authority of the text, with the user name and password.
-        let authority = &text[7..];
         let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
         let userinfo = userinfo.map(|it| format!("{it}@")).unwrap_or_default();
-        let server = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let server = url
+            .as_uri()
+            .authority()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         Ok(ProxyUrl {
             full: format!("http://{userinfo}{server}"),
             url,
@@ -113,7 +116,15 @@ mod tests {
         let credentials = value("http://user:pa:ss%20wo%25rd@proxy:3128").unwrap();
         assert_eq!(credentials, "Basic dXNlcjpwYTpzcyB3byVyZA==");
         assert!(credentials.is_sensitive());
-        for bad in ["https://proxy:3128", "http://proxy/a", "http://proxy/?a"] {
+        assert!(ProxyUrl::parse("http://proxy:3128/").is_ok());
+        for bad in [
+            "https://proxy:3128",
+            "http://proxy/a",
+            "http://proxy/?a",
+            "http://proxy#a",
+            // Without its dot segments the path is empty, and the server is not the one after "@".
+            "http://proxy/.:password@other/..",
+        ] {
             assert_eq!(ProxyUrl::parse(bad), Err(InvalidProxy::Form), "{bad}");
         }
         assert_eq!(
