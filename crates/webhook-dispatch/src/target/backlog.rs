@@ -568,6 +568,19 @@ mod tests {
     }
 
     #[test]
+    fn a_task_without_room_for_a_lane_at_a_sync_is_read_later() {
+        let at = moment();
+        let mut backlog = Backlog::new(true, Bounds { lanes: 1, ..WIDE }, HOUR);
+        backlog.follow();
+        backlog.unsynced.settle(EntryId(1), Claim::SOLE);
+        assert_eq!(backlog.offer(&owed(1, b"a", b"{}"), at), Offered::Held);
+        assert_eq!(backlog.offer(&owed(2, b"b", b"{}"), at), Offered::Held);
+        assert_eq!(backlog.lanes.len(), 1, "the lane of the other task");
+        backlog.synced(&[Synced::Settled(EntryId(1))]);
+        assert!(!backlog.readmit(), "it waits for room");
+    }
+
+    #[test]
     fn a_stored_event_waits_for_its_time_but_no_longer_than_the_longest_wait() {
         let at = moment();
         let mut backlog = Backlog::new(true, WIDE, HOUR);

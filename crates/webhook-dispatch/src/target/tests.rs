@@ -272,6 +272,17 @@ fn follows(decision: &Decision) -> Option<NextStep> {
 const RETRY: Option<NextStep> = Some(NextStep::Retry(BACK_OFF));
 
 #[test]
+fn an_attempt_that_was_not_made_leaves_its_room_in_the_window() {
+    let mut setup = Setup::new(|target| target.window(count(1)));
+    setup.accept(1);
+    for _ in 0..3 {
+        let (batch, permit) = setup.attempt();
+        setup.state.untried(&batch, permit, setup.at.now);
+    }
+    assert_eq!(numbers(&setup.attempts()), [[1]]);
+}
+
+#[test]
 fn while_the_receiver_is_down_an_event_is_given_up_once_it_is_older_than_its_most_age() {
     let mut setup = Setup::new(|target| target);
     setup.open_breaker();

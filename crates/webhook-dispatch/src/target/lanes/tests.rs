@@ -566,6 +566,18 @@ fn keys(reads: &[(LaneId, Arc<[u8]>, usize)]) -> Vec<u8> {
 }
 
 #[test]
+fn an_event_behind_one_in_flight_is_ready_once_that_is_settled() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(WIDE);
+    assert_eq!(offer(&mut lanes, 1, 1, now), Offered::Taken);
+    let due = next(&mut lanes).unwrap();
+    assert_eq!(offer(&mut lanes, 1, 2, now), Offered::Taken);
+    assert_eq!(lanes.ready_first(), (0, 0));
+    lanes.settled(due.lane, now);
+    assert_eq!(lanes.ready_first(), (1, BODY));
+}
+
+#[test]
 fn the_window_is_full_at_its_bound_in_events_or_bytes() {
     let now = Instant::now();
     for (window, window_bytes) in [(3, 1_000), (1_000, 3 * BODY)] {
