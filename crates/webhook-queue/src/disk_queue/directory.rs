@@ -295,6 +295,22 @@ impl Directory {
         lengthened.map_err(io("lengthen", &self.path.join(DATA)))
     }
 
+    /// Cuts the data file to `bytes`; returns what was behind them.
+    pub(super) fn cut_data(&self, bytes: u64) -> Result<Vec<u8>, QueueError> {
+        let length = self.data_len()?.saturating_sub(bytes);
+        let mut cut = vec![0; length as usize];
+        let read = self.data.read_exact_at(&mut cut, bytes);
+        let shortened = read.and_then(|()| self.data.set_len(bytes));
+        shortened.map_err(io("shorten", &self.path.join(DATA)))?;
+        Ok(cut)
+    }
+
+    /// Makes the data file of `bytes` end with `cut` again.
+    pub(super) fn restore_data(&self, bytes: u64, cut: &[u8]) -> io::Result<()> {
+        self.data.set_len(bytes)?;
+        self.data.write_all_at(cut, bytes - cut.len() as u64)
+    }
+
     /// Size of the data file.
     pub(super) fn data_len(&self) -> Result<u64, QueueError> {
         let found = self.data.metadata();

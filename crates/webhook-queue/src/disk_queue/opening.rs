@@ -42,7 +42,9 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
         };
     }
     // Free pages at the end may be missing if the last commit was interrupted before it extended
-    // the file. Anything else that is missing is damage.
+    // the file. Anything else that is missing is damage. A page of which a part is there is missing
+    // too: LMDB would follow what the part says as if it were whole.
+    let cut = directory.cut_data(whole_pages(&env, found))?;
     directory.lengthen(needed)?;
     let whole = Tables::open(env, directory.has_states())
         .ok()
@@ -53,10 +55,17 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     });
     whole.ok_or_else(|| {
         let detail = format!("{DATA} has {found} of {needed} bytes");
-        // If the length cannot be restored, the next opening finds the damage all the same.
-        directory.lengthen(found).ok();
+        // If the file cannot be restored, the next opening finds the damage all the same.
+        directory.restore_data(found, &cut).ok();
         directory::corrupt(path, detail)
     })
+}
+
+/// The bytes of a file of this length that are whole pages. The first two are LMDB's own, and are used
+/// as far as they are there.
+fn whole_pages(env: &Env<WithoutTls>, length: u64) -> u64 {
+    let page = u64::from(env.unnamed_database_stat().page_size);
+    (length / page * page).max(length.min(2 * page))
 }
 
 /// The size of the file with all pages that were ever used.

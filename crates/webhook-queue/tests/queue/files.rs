@@ -543,6 +543,43 @@ fn missing_truncated_and_exchanged_data_is_reported() {
     assert_eq!(support::owed(&open(&one).unwrap(), "t", None).len(), 100);
 }
 
+#[test]
+fn data_that_ends_within_a_page_is_opened_whole_or_refused_and_left_as_it_is() {
+    const PAGE: usize = 4096;
+    let dir = tempfile::tempdir().unwrap();
+    let events: Vec<Event> = (0..12)
+        .map(|at| event(at, b"k", [40, 9000][at as usize % 2], ["t"]))
+        .collect();
+    open(dir.path()).unwrap().commit(&events, &[]).unwrap();
+    let data = dir.path().join("data.mdb");
+    let whole = fs::read(&data).unwrap();
+    let mut refused = 0;
+    // Within the head of a page, its list of entries, and its first entry, which is its end.
+    for rest in [1, 9, 13, 15, 20, 2048, PAGE - 40, PAGE - 9, PAGE - 1] {
+        for page in 0..whole.len() / PAGE {
+            let cut = &whole[..page * PAGE + rest];
+            fs::write(&data, cut).unwrap();
+            match open(dir.path()) {
+                Ok(queue) => assert_eq!(support::owed(&queue, "t", None).len(), events.len()),
+                Err(QueueError::Corrupt { .. }) => {
+                    refused += 1;
+                    assert!(
+                        fs::read(&data).unwrap() == cut,
+                        "{page} pages and {rest} bytes"
+                    );
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert!(refused > 0);
+    fs::write(&data, &whole).unwrap();
+    assert_eq!(
+        support::owed(&open(dir.path()).unwrap(), "t", None).len(),
+        12
+    );
+}
+
 /// Flips a bit wherever the data file holds `bytes`: in the record, and in copies of it in unused
 /// parts of pages.
 fn flip(dir: &Path, bytes: &[u8]) {
