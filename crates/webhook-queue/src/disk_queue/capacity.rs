@@ -312,7 +312,7 @@ mod tests {
         let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(4 * MIB)).unwrap();
         let event = event(100, 2, false);
         queue.commit(&vec![event.clone(); 50], &[]).unwrap();
-        let (capacity, tables) = (&queue.capacity, &queue.tables());
+        let (capacity, tables) = (&queue.capacity, &queue.store.tables());
         let txn = &*tables.env.read_txn().unwrap();
         let charged = tables.used(txn).unwrap() + 100 * 64;
 

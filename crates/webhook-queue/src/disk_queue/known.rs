@@ -120,7 +120,7 @@ mod tests {
     fn each_new_key_forgets_some_that_are_past_a_bound_and_no_others() {
         let dir = tempfile::tempdir().unwrap();
         let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20)).unwrap();
-        let tables = queue.tables();
+        let tables = queue.store.tables();
         let mut txn = tables.env.write_txn().unwrap();
         let window = DuplicateWindow {
             age_ms: 10,

@@ -18,25 +18,22 @@ mod read;
 mod record;
 mod removal;
 mod states;
+mod store;
 mod tables;
 mod target_rows;
 mod verification;
 mod write_back;
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use self::append::Bounds;
 use self::capacity::Capacity;
-use self::change::Change;
 use self::directory::Directory;
-use self::fault::Fault;
 use self::kept::Keeping;
 use self::pieces::PIECE;
-use self::read::Snapshot;
-use self::tables::Tables;
+use self::store::Store;
 use self::target_rows::Names;
 use self::verification::Depth;
 use crate::duplicates::{body_hash, fingerprint};
@@ -58,9 +55,6 @@ const DROPPED_AT_ONCE: usize = 1024;
 /// The most dead letters that [`DiskQueue::trim_dead_letters`] removes in one transaction.
 const TRIMMED_AT_ONCE: usize = 256;
 
-/// The most damaged entries quarantined in one transaction.
-const QUARANTINED_AT_ONCE: usize = 64;
-
 /// A [`Queue`] in a directory of its own, stored by LMDB in the format of `docs/queue-format.md`.
 /// What a call acknowledged survives a crash of the process or the system and a power loss, if the
 /// disk keeps what it reports as synced.
@@ -72,35 +66,13 @@ const QUARANTINED_AT_ONCE: usize = 64;
 /// target is owed it, and counted in [`Statistics::corrupt`].
 #[derive(Debug)]
 pub struct DiskQueue {
-    /// Replaced when those of last states are added. A call takes them before it begins a
-    /// transaction.
-    tables: Mutex<Arc<Tables>>,
+    store: Store,
     capacity: Capacity,
     /// How long idempotency keys are known.
     window: DuplicateWindow,
     /// How many last states are known.
     max_states: u64,
-    /// The numbers of the targets, as of the last commit.
-    names: Mutex<Arc<Names>>,
     quotas: Mutex<Arc<Quotas>>,
-    /// Held during a change, so that names are published in the order of commits. Whether the last
-    /// commit freed no pages that the next one cannot reuse.
-    changing: Mutex<bool>,
-    /// Damaged entries that could not yet be quarantined.
-    damaged: Mutex<BTreeSet<u64>>,
-    /// Why the queue refuses every change, if it does.
-    failure: Mutex<Option<Failure>>,
-    /// Declared last, so that the lock is released after the environment is closed.
-    directory: Directory,
-}
-
-/// Why a queue refuses every change until it is opened again.
-#[derive(Clone, Debug)]
-enum Failure {
-    /// The last step of a commit failed.
-    Undecided(Arc<QueueError>),
-    /// LMDB's pages contradict each other.
-    Damage(String),
 }
 
 impl DiskQueue {
@@ -144,35 +116,14 @@ impl DiskQueue {
         Self::open_directory(Directory::open(dir.as_ref(), false)?, options)
     }
 
-    fn open_directory(
-        mut directory: Directory,
-        options: &Options,
-    ) -> Result<DiskQueue, QueueError> {
-        directory.begin_use()?;
+    fn open_directory(directory: Directory, options: &Options) -> Result<DiskQueue, QueueError> {
         let capacity = Capacity::new(options.max_bytes);
-        let mut tables = opening::open_tables(&directory, capacity.map_size(0))?;
-        let used = tables.env.read_txn().and_then(|txn| tables.used(&txn));
-        let used = used.map_err(|error| fault::storage("read", error))?;
-        if capacity.map_size(used) != capacity.map_size(0) {
-            drop(tables);
-            tables = opening::open_tables(&directory, capacity.map_size(used))?;
-        }
-        opening::check_meta(&tables, &directory)?;
-        directory.finish()?;
-        let names = opening::read_names(&tables, &directory)?;
-        // On a full disk the counts are too low until they can be stored.
-        target_rows::recount(&tables).ok();
         let queue = DiskQueue {
-            tables: Mutex::new(Arc::new(tables)),
+            store: Store::open(directory, capacity)?,
             capacity,
             window: capacity.window(options.duplicates),
             max_states: capacity.max_states(options.max_last_states),
-            names: Mutex::new(Arc::new(names)),
             quotas: Mutex::default(),
-            changing: Mutex::default(),
-            damaged: Mutex::default(),
-            failure: Mutex::default(),
-            directory,
         };
         queue.forget_over_bound();
         Ok(queue)
@@ -181,7 +132,7 @@ impl DiskQueue {
     /// Forgets the keys and last states that exceed a bound that has become smaller, so that they do
     /// not fill a queue that gets no new events. After a failure, the next opening tries again.
     fn forget_over_bound(&self) {
-        let tables = self.tables();
+        let tables = self.store.tables();
         let over = || {
             let txn = tables.env.read_txn()?;
             let states = match &tables.states {
@@ -194,7 +145,7 @@ impl DiskQueue {
         let mut limit = FORGOTTEN_AT_ONCE;
         while over().unwrap_or(false) {
             let trimmed = parts::make_fit(&mut limit, |limit| {
-                self.change("forget keys of", |change| {
+                self.store.change("forget keys of", |change| {
                     change.trim_known(self.window, limit)?;
                     Ok(change.trim_states(self.max_states, limit)?)
                 })
@@ -205,200 +156,20 @@ impl DiskQueue {
         }
     }
 
-    fn tables(&self) -> Arc<Tables> {
-        lock(&self.tables).clone()
-    }
-
-    /// Adds the tables of last states, if they are missing.
-    fn add_state_tables(&self) -> Result<(), QueueError> {
-        let mut all_reusable = lock(&self.changing);
-        let tables = self.tables();
-        if tables.states.is_some() {
-            return Ok(());
-        }
-        if let Some(failure) = &*lock(&self.failure) {
-            return Err(self.refusal(failure));
-        }
-        *all_reusable = false;
-        let added = tables.with_states();
-        let added = added.map_err(|error| self.failed("add tables to", error))?;
-        self.keep_length();
-        *lock(&self.tables) = Arc::new(added);
-        Ok(())
-    }
-
     /// Sixteen random bytes that identify this queue, chosen when it was created.
     #[must_use]
     pub fn identity(&self) -> [u8; 16] {
-        self.directory.identity()
+        self.store.identity()
     }
 
-    /// Makes a change and commits it.
-    fn change<R>(
-        &self,
-        action: &'static str,
-        make: impl Fn(&mut Change<'_>) -> Result<R, Fault>,
-    ) -> Result<R, QueueError> {
-        let mut all_reusable = lock(&self.changing);
-        if let Some(failure) = &*lock(&self.failure) {
-            return Err(self.refusal(failure));
-        }
-        let mut made = self.try_change(&make);
-        if let Err(Fault::Storage(heed::Error::Mdb(heed::MdbError::MapFull))) = made
-            && !*all_reusable
-        {
-            // LMDB reuses the pages that a commit freed from the second commit after it on.
-            *all_reusable = self.try_change(|change| change.touch()).is_ok();
-            made = self.try_change(&make);
-        }
-        *all_reusable &= made.is_err();
-        match made {
-            Ok(made) => Ok(made),
-            Err(Fault::Refused(error)) => Err(error),
-            Err(Fault::Storage(error)) => Err(self.failed(action, error)),
-        }
+    fn quotas(&self) -> Arc<Quotas> {
+        let quotas = self.quotas.lock();
+        quotas.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn try_change<R>(
-        &self,
-        make: impl Fn(&mut Change<'_>) -> Result<R, Fault>,
-    ) -> Result<R, Fault> {
-        let names = self.names();
-        let tables = self.tables();
-        let mut change = Change::begin(&tables, &names, self.identity())?;
-        let made = make(&mut change)?;
-        let renamed = change.commit()?;
-        self.keep_length();
-        if let Some(names) = renamed {
-            *lock(&self.names) = Arc::new(names);
-        }
-        Ok(made)
-    }
-
-    /// Makes a change of these entries, in parts if there is no room for all at once. Returns the sum
-    /// of what `make` returns. After a failure of a later part, it is the sum of those before.
-    fn change_in_parts<T>(
-        &self,
-        action: &'static str,
-        entries: &[T],
-        make: impl Fn(&mut Change<'_>, &[T]) -> heed::Result<u64>,
-    ) -> Result<u64, QueueError> {
-        parts::make_in_parts(entries, |part| {
-            self.change(action, |change| Ok(make(change, part)?))
-        })
-    }
-
-    /// Extends the file to the length that its pages need. LMDB does not write pages at the end
-    /// that a transaction allocated and freed again; without them the file would look truncated.
-    fn keep_length(&self) {
-        let env = &self.tables().env;
-        let needed = opening::extent(env);
-        let size = env.real_disk_size();
-        if size.is_ok_and(|size| size < needed) {
-            // If it fails, the next opening extends the file.
-            self.directory.lengthen(needed).ok();
-        }
-    }
-
-    /// The error of a failed change.
-    fn failed(&self, action: &'static str, error: heed::Error) -> QueueError {
-        if let heed::Error::Mdb(heed::MdbError::MapFull) = error {
-            let tables = self.tables();
-            let txn = tables.env.read_txn();
-            let used = txn.and_then(|txn| tables.used(&txn));
-            let max = self.capacity.max;
-            // If even this cannot be read, report the queue as full.
-            let used = used.unwrap_or(max);
-            return QueueError::Full { used, max };
-        }
-        if fault::is_damage(&error) {
-            return self.found_damage(&error);
-        }
-        let error = match fault::storage(action, error) {
-            // LMDB reports an I/O error when the disk has room for only a part of a write.
-            error @ QueueError::Storage { .. } => match self.directory.lack_of_room() {
-                Some(source) => QueueError::NoSpace { source },
-                None => error,
-            },
-            error => error,
-        };
-        // LMDB can continue after every failure but one: that of the page that makes a commit
-        // valid.
-        let tables = self.tables();
-        let next = tables.env.write_txn();
-        if !matches!(next, Err(heed::Error::Mdb(heed::MdbError::Panic))) {
-            return error;
-        }
-        self.directory.abandon();
-        let failure = Failure::Undecided(Arc::new(error));
-        self.refusal(lock(&self.failure).insert(failure))
-    }
-
-    /// Refuses every change from now on, and when the queue is opened again: a page is damaged, and
-    /// what cannot be settled would be delivered again after each start.
-    fn found_damage(&self, error: &heed::Error) -> QueueError {
-        let detail = error.to_string();
-        self.directory.mark_damaged(&detail);
-        self.refusal(lock(&self.failure).insert(Failure::Damage(detail)))
-    }
-
-    /// The error of every change after a failure.
-    fn refusal(&self, failure: &Failure) -> QueueError {
-        match failure.clone() {
-            Failure::Undecided(source) => QueueError::Refusing { source },
-            Failure::Damage(detail) => directory::corrupt(self.directory.path(), detail),
-        }
-    }
-
-    /// Reads from a snapshot, and quarantines the damaged entries that it finds.
-    fn read<R>(
-        &self,
-        read: impl FnOnce(&mut Snapshot<'_>) -> heed::Result<R>,
-    ) -> Result<R, QueueError> {
-        let failed = |error| match fault::is_damage(&error) {
-            true => self.found_damage(&error),
-            false => fault::storage("read from", error),
-        };
-        let tables = self.tables();
-        let mut snapshot = Snapshot::take(&tables).map_err(failed)?;
-        let result = read(&mut snapshot).map_err(failed);
-        let found = std::mem::take(&mut snapshot.damaged);
-        drop(snapshot);
-        for group in found.chunks(QUARANTINED_AT_ONCE) {
-            self.quarantine(group);
-        }
-        result
-    }
-
-    /// Quarantines damaged entries; those that cannot be are tried again when they are read again.
-    fn quarantine(&self, entries: &[u64]) {
-        let done =
-            self.change_in_parts("quarantine damaged records of", entries, |change, part| {
-                for &seq in part {
-                    change.quarantine(seq)?;
-                }
-                Ok(part.len() as u64)
-            });
-        let done = done.map_or(0, |done| done as usize);
-        let mut damaged = lock(&self.damaged);
-        damaged.retain(|seq| !entries[..done].contains(seq));
-        // Reads skip the others all the same, and they are counted.
-        damaged.extend(&entries[done..]);
-    }
-
-    fn names(&self) -> Arc<Names> {
-        lock(&self.names).clone()
-    }
-
-    fn number(&self, target: &str) -> Option<u32> {
-        self.names().get(target).copied()
-    }
-}
-
-impl DiskQueue {
     /// Whether there are dead letters or kept deliveries over the bounds.
     fn has_excess_dead(&self, quotas: &Quotas, now: u64) -> Result<bool, QueueError> {
-        self.read(|snapshot| {
+        self.store.read(|snapshot| {
             let tables = snapshot.tables;
             let rows = target_rows::read_rows(tables, &snapshot.txn)?;
             let (mut count, mut bytes) = (0, 0);
@@ -428,11 +199,12 @@ impl Verify for DiskQueue {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Quarantined<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        self.read(|snapshot| snapshot.quarantined(after, visit))
+        self.store
+            .read(|snapshot| snapshot.quarantined(after, visit))
     }
 
     fn verify(&self) -> Result<Verification, QueueError> {
-        verification::read_all(&self.tables(), self.identity(), Depth::Events)
+        verification::read_all(&self.store.tables(), self.identity(), Depth::Events)
     }
 }
 
@@ -443,16 +215,16 @@ impl Queue for DiskQueue {
         settlements: &[Settlement],
     ) -> Result<CommitResult, QueueError> {
         if !appends.is_empty() {
-            self.directory.check_files()?;
+            self.store.directory.check_files()?;
         }
         let needed = appends.iter().map(needed_format).max();
         if let Some(format) = needed {
-            self.directory.raise_format(format)?;
+            self.store.directory.raise_format(format)?;
         }
         if appends.iter().any(|event| event.last_state.is_some()) {
-            self.add_state_tables()?;
+            self.store.add_state_tables()?;
         }
-        let quotas = lock(&self.quotas).clone();
+        let quotas = self.quotas();
         let bounds = Bounds {
             capacity: &self.capacity,
             window: self.window,
@@ -460,7 +232,7 @@ impl Queue for DiskQueue {
             quotas: &quotas,
         };
         let commit = |all| {
-            self.change("commit to", |change| {
+            self.store.change("commit to", |change| {
                 let keeping = Keeping {
                     capacity: &self.capacity,
                     quotas: &quotas,
@@ -484,17 +256,17 @@ impl Queue for DiskQueue {
     }
 
     fn set_quotas(&self, quotas: Quotas) {
-        *lock(&self.quotas) = Arc::new(quotas);
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(quotas);
     }
 
     fn trim_dead_letters(&self, now: u64) -> Result<Vec<(Arc<str>, u64)>, QueueError> {
-        let quotas = lock(&self.quotas).clone();
+        let quotas = self.quotas();
         if !self.has_excess_dead(&quotas, now)? {
             return Ok(Vec::new());
         }
         let mut limit = TRIMMED_AT_ONCE;
         parts::make_fit(&mut limit, |limit| {
-            self.change("remove dead letters of", |change| {
+            self.store.change("remove dead letters of", |change| {
                 Ok(change.trim_dead(&quotas, now, limit)?)
             })
         })
@@ -506,25 +278,24 @@ impl Queue for DiskQueue {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        let Some(target) = self.number(target) else {
+        let Some(target) = self.store.number(target) else {
             return Ok(());
         };
-        self.read(|snapshot| snapshot.owed(target, after, visit))
+        self.store
+            .read(|snapshot| snapshot.owed(target, after, visit))
     }
 
     fn is_repetition(&self, idempotency_key: &[u8], body: &[u8]) -> Result<bool, QueueError> {
         let identity = self.identity();
         let print = fingerprint(&identity, idempotency_key);
         let hash = body_hash(&identity, body);
-        let tables = self.tables();
-        let txn = tables.env.read_txn();
-        txn.and_then(|txn| known::is_repetition(&tables, &txn, &print, hash))
-            .map_err(|error| self.failed("read", error))
+        self.store
+            .read(|snapshot| known::is_repetition(snapshot.tables, &snapshot.txn, &print, hash))
     }
 
     fn last_state(&self, key: &[u8]) -> Result<Option<Arc<[u8]>>, QueueError> {
         let print = fingerprint(&self.identity(), key);
-        self.read(|snapshot| {
+        self.store.read(|snapshot| {
             let Some(tables) = &snapshot.tables.states else {
                 return Ok(None);
             };
@@ -538,11 +309,11 @@ impl Queue for DiskQueue {
         keys: &[Arc<[u8]>],
         visit: &mut dyn FnMut(usize, Owed<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        let Some(target) = self.number(target) else {
+        let Some(target) = self.store.number(target) else {
             return Ok(());
         };
         let identity = self.identity();
-        self.read(|snapshot| {
+        self.store.read(|snapshot| {
             for (index, key) in keys.iter().enumerate() {
                 let hash = record::key_hash(identity, key);
                 let mut visit = |owed: Owed<'_>| visit(index, owed);
@@ -558,8 +329,8 @@ impl Queue for DiskQueue {
         after: Option<EntryId>,
         visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
     ) -> Result<(), QueueError> {
-        let names = self.names();
-        self.read(|snapshot| {
+        let names = self.store.names();
+        self.store.read(|snapshot| {
             for (name, number) in by_name(&names) {
                 let of = target_of_kept(name);
                 if target.map_or(of.is_some(), |target| target != name) {
@@ -581,9 +352,9 @@ impl Queue for DiskQueue {
         most: usize,
         visit: &mut dyn FnMut(DeadLetter<'_>) -> ControlFlow<()>,
     ) -> Result<bool, QueueError> {
-        let names = self.names();
+        let names = self.store.names();
         let hash = record::key_hash(self.identity(), key);
-        self.read(|snapshot| {
+        self.store.read(|snapshot| {
             let rows = target_rows::read_rows(snapshot.tables, &snapshot.txn)?;
             let mut targets = by_name(&names);
             let has_dead = |number: &u32| rows.get(number).is_some_and(|row| row.dead > 0);
@@ -593,15 +364,17 @@ impl Queue for DiskQueue {
     }
 
     fn replay(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
-        self.change_in_parts("replay dead letters of", entries, |change, part| {
-            change.replay(target, part)
-        })
+        self.store
+            .change_in_parts("replay dead letters of", entries, |change, part| {
+                change.replay(target, part)
+            })
     }
 
     fn drop_dead(&self, target: &str, entries: &[EntryId]) -> Result<u64, QueueError> {
-        self.change_in_parts("drop dead letters of", entries, |change, part| {
-            change.drop_dead(target, part)
-        })
+        self.store
+            .change_in_parts("drop dead letters of", entries, |change, part| {
+                change.drop_dead(target, part)
+            })
     }
 
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
@@ -610,7 +383,7 @@ impl Queue for DiskQueue {
             let mut limit = DROPPED_AT_ONCE;
             loop {
                 let (count, all) = parts::make_fit(&mut limit, |limit| {
-                    self.change("forget a target of", |change| {
+                    self.store.change("forget a target of", |change| {
                         Ok(change.drop_target(name, limit)?)
                     })
                 })?;
@@ -628,28 +401,18 @@ impl Queue for DiskQueue {
     }
 
     fn check(&self) -> Result<(), QueueError> {
-        match &*lock(&self.failure) {
-            Some(failure) => Err(self.refusal(failure)),
-            None => self.directory.check_files(),
-        }
+        self.store.check()
     }
 
     fn close(&self) -> Result<(), QueueError> {
-        let _changing = lock(&self.changing);
-        if !self.directory.is_in_use() {
-            // It was closed already, or is damaged.
-            return Ok(());
-        }
-        write_back::write_back(&self.tables(), &self.directory)?;
-        self.directory.end_use();
-        Ok(())
+        self.store.close()
     }
 
     fn hold(&self, target: &str) -> Result<Option<TargetHold>, QueueError> {
-        let Some(number) = self.names().get(target).copied() else {
+        let Some(number) = self.store.number(target) else {
             return Ok(None);
         };
-        self.read(|snapshot| {
+        self.store.read(|snapshot| {
             let meta = &snapshot.tables.meta;
             let found = meta.get(&snapshot.txn, &record::hold_key(number))?;
             Ok(found.and_then(record::read_hold))
@@ -657,9 +420,9 @@ impl Queue for DiskQueue {
     }
 
     fn statistics(&self) -> Result<Statistics, QueueError> {
-        let names = self.names();
-        let waiting = lock(&self.damaged).len() as u64;
-        self.read(|snapshot| {
+        let names = self.store.names();
+        let waiting = self.store.damaged();
+        self.store.read(|snapshot| {
             let (tables, txn) = (snapshot.tables, &snapshot.txn);
             let mut targets = Vec::with_capacity(names.len());
             for (name, number) in by_name(&names) {
@@ -711,9 +474,4 @@ fn by_name(names: &Names) -> Vec<(&str, u32)> {
     let mut sorted: Vec<_> = names.collect();
     sorted.sort_unstable();
     sorted
-}
-
-/// Each lock protects a value that is consistent even after a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -187,7 +187,7 @@ mod tests {
             let event = event(record - header);
             let twice = [event.clone(), event.clone()];
             let accepted = queue.commit(&twice, &[]).unwrap().accepted;
-            let tables = queue.tables();
+            let tables = queue.store.tables();
             let txn = tables.env.read_txn().unwrap();
             assert_eq!(tables.pieces.len(&txn).unwrap(), 2 * others);
             let seq = accepted[0].entry().unwrap().0;
@@ -225,7 +225,7 @@ mod tests {
             guard: SlotGuard::SOLE,
         };
         queue.commit(&[], &[gone]).unwrap();
-        let tables = queue.tables();
+        let tables = queue.store.tables();
         let txn = &*tables.env.read_txn().unwrap();
         for order in [&[1, 2, 3, 4, 5, 6, 7, 8][..], &[1, 3, 5, 6, 2, 9, 7, 7]] {
             let mut lengths = RecordLengths::new(&tables, txn);

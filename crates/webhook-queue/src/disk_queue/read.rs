@@ -281,9 +281,8 @@ mod tests {
     use std::sync::Arc;
 
     use crate::disk_queue::change::NEXT;
-    use crate::disk_queue::record::{self, key_hash};
-    use crate::disk_queue::{Failure, lock};
-    use crate::{DiskQueue, Event, EventId, Options, Queue, Settled, Settlement, Verify};
+    use crate::disk_queue::record::key_hash;
+    use crate::{DiskQueue, Event, EventId, Options, Queue, Settled, Settlement};
 
     #[test]
     fn keys_whose_hashes_are_equal_are_told_apart() {
@@ -424,7 +423,7 @@ mod tests {
         ];
         for (segment, keys) in segments.iter().enumerate() {
             let next = ((segment as u64) << 14) + 1;
-            let tables = queue.tables();
+            let tables = queue.store.tables();
             let mut txn = tables.env.write_txn().unwrap();
             tables
                 .meta
@@ -448,48 +447,6 @@ mod tests {
                 of_key.map(move |_| segment)
             });
             assert_eq!(found, expected.collect::<Vec<u8>>(), "of key {key}");
-        }
-    }
-
-    #[test]
-    fn a_missing_and_a_damaged_event_are_counted_once_before_and_after_they_are_quarantined() {
-        let dir = tempfile::tempdir().unwrap();
-        let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(8 << 20)).unwrap();
-        let events = [event(1, 0), event(2, 0), event(3, 0)];
-        queue.commit(&events, &[]).unwrap();
-        let tables = queue.tables();
-        let mut txn = tables.env.write_txn().unwrap();
-        let [missing, damaged] = [1, 2].map(record::event_key);
-        tables.events.delete(&mut txn, &missing).unwrap();
-        tables.events.put(&mut txn, &damaged, b"damaged").unwrap();
-        txn.commit().unwrap();
-        let read = || {
-            let mut ids = Vec::new();
-            let mut visit = |owed: crate::Owed<'_>| {
-                ids.push(owed.id.0[0]);
-                ControlFlow::Continue(())
-            };
-            queue.owed("t", None, &mut visit).unwrap();
-            let mut reasons = Vec::new();
-            let mut visit = |found: crate::Quarantined<'_>| {
-                reasons.push((found.entry.0, found.reason.to_owned()));
-                ControlFlow::Continue(())
-            };
-            queue.quarantined(None, &mut visit).unwrap();
-            (ids, reasons, queue.statistics().unwrap().corrupt)
-        };
-        // As long as nothing can be changed, they are skipped alone.
-        *lock(&queue.failure) = Some(Failure::Damage("a page".into()));
-        for _ in 0..2 {
-            assert_eq!(read(), (vec![3], vec![], 2));
-        }
-        *lock(&queue.failure) = None;
-        let reasons = vec![
-            (1, "its event is missing".to_owned()),
-            (2, "its event does not match its checksum".to_owned()),
-        ];
-        for _ in 0..2 {
-            assert_eq!(read(), (vec![3], reasons.clone(), 2));
         }
     }
 }

@@ -211,7 +211,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..2 {
             let queue = DiskQueue::open(dir.path(), &Options::with_max_bytes(1 << 20)).unwrap();
-            let tables = queue.tables();
+            let tables = queue.store.tables();
             assert!(tables.states.is_none() && tables.are_all());
         }
     }
@@ -224,7 +224,7 @@ mod tests {
             let targets = targets.iter().copied();
             let event = Event::new(EventId([1; 16]), &b"k"[..], &b"{}"[..], 0, targets);
             queue.commit(&[event], &[]).unwrap();
-            let tables = queue.tables();
+            let tables = queue.store.tables();
             tables.shares.len(&tables.env.read_txn().unwrap()).unwrap()
         };
         assert_eq!(append(&["a"]), 0);

@@ -239,7 +239,7 @@ mod tests {
         queue.commit(&[], &[dead]).unwrap();
         let counted = queue.statistics().unwrap();
         // Such a version writes no usage, and no bytes in `owed`.
-        let tables = queue.tables();
+        let tables = queue.store.tables();
         let mut txn = tables.env.write_txn().unwrap();
         let meta = &tables.meta;
         meta.delete(&mut txn, &record::usage_key(0)).unwrap();

@@ -433,7 +433,7 @@ mod tests {
     ) -> (Verification, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         let queue = queue(&dir);
-        let tables = queue.tables();
+        let tables = queue.store.tables();
         let mut txn = tables.env.write_txn().unwrap();
         change(&tables, &mut txn).unwrap();
         txn.commit().unwrap();
@@ -648,7 +648,7 @@ mod tests {
 
         let dir = tempfile::tempdir().unwrap();
         let queue = queue(&dir);
-        let tables = queue.tables();
+        let tables = queue.store.tables();
         let read = || tables.env.read_txn();
         let all_readers: Vec<_> = std::iter::repeat_with(read).map_while(Result::ok).collect();
         let error = queue.verify().unwrap_err();
@@ -667,7 +667,7 @@ mod tests {
         };
         queue.commit(&vec![event(10); 1025], &[]).unwrap();
         queue.commit(&vec![event(3 << 20); 4], &[]).unwrap();
-        let (tables, identity) = (queue.tables(), queue.identity());
+        let (tables, identity) = (queue.store.tables(), queue.identity());
         let last = record::event_key(1029);
         let mut found = Verification::default();
         let mut next = |from: u64| {
