@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::committed::{Appended, Committed};
 use super::statistics::WriterStatistics;
 use super::sync::now;
-use super::write_queue::{Wait, Waiting, Work, WriteQueue};
+use super::waiting::{Wait, Waiting};
+use super::write_queue::{Work, WriteQueue};
 use crate::{Accepted, CommitResult, Event, Queue, QueueError, Settlement, SettlementResult};
 
 /// The state of the writer's thread.

@@ -10,6 +10,7 @@ mod refused;
 mod sequence;
 mod statistics;
 mod sync;
+mod waiting;
 mod write_queue;
 
 use std::io;

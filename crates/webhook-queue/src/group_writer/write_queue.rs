@@ -10,6 +10,7 @@ use super::refused::Refused;
 use super::sequence::Sequence;
 use super::statistics::WriterStatistics;
 use super::sync::{Condvar, Mutex, MutexGuard, now};
+use super::waiting::{Wait, Waiting};
 use crate::{Event, QueueError, Settlement};
 
 #[cfg(all(test, not(loom)))]
@@ -74,75 +75,6 @@ struct Sleep {
     events: usize,
 }
 
-/// An event that waits.
-pub(super) struct Waiting<T> {
-    event: Event,
-    ticket: T,
-    wait: Wait,
-}
-
-/// How an event waits for the queue.
-pub(super) struct Wait {
-    /// Until when.
-    until: Option<Instant>,
-    /// The events that it must not overtake.
-    sequence: Option<Sequence>,
-    /// Since when it waits for room in the queue.
-    since: Option<Instant>,
-    /// Whether the queue had no room for it alone.
-    does_not_fit: bool,
-    /// The error of a commit of it that may have taken effect.
-    unknown: Option<Arc<QueueError>>,
-}
-
-impl Wait {
-    /// The error by which an earlier event of the sequence was refused.
-    pub(super) fn error(&self) -> Option<Arc<QueueError>> {
-        self.sequence.as_ref().and_then(Sequence::error)
-    }
-
-    /// The event is refused. Returns what its caller is told: that it was not stored, or may be.
-    pub(super) fn refuse(&self, error: &Arc<QueueError>) -> Arc<QueueError> {
-        if let Some(sequence) = &self.sequence {
-            sequence.refused(error);
-        }
-        self.unknown.as_ref().unwrap_or(error).clone()
-    }
-}
-
-impl<T> Waiting<T> {
-    pub(super) fn new(event: Event, ticket: T, wait: Wait) -> Waiting<T> {
-        Waiting {
-            event,
-            ticket,
-            wait,
-        }
-    }
-
-    pub(super) fn error(&self) -> Option<Arc<QueueError>> {
-        self.wait.error()
-    }
-
-    /// Whether `other`, which came later, has to wait as long as this waits for room: it may not
-    /// overtake this, or needs as much room.
-    fn holds_up(&self, other: &Waiting<T>) -> bool {
-        let sequences = self
-            .wait
-            .sequence
-            .as_ref()
-            .zip(other.wait.sequence.as_ref());
-        self.event.key == other.event.key
-            || sequences.is_some_and(|(this, other)| this.is(other))
-            || (self.wait.does_not_fit
-                && size(&self.event) <= size(&other.event)
-                && self.event.targets.len() <= other.event.targets.len())
-    }
-
-    pub(super) fn into_parts(self) -> (Event, (T, Wait)) {
-        (self.event, (self.ticket, self.wait))
-    }
-}
-
 /// What becomes of events that the queue did not store, if they do not wait.
 pub(super) struct Left<T> {
     /// They fail.
@@ -159,10 +91,6 @@ pub(super) enum Work<T> {
     GiveUp(Vec<Waiting<T>>, Arc<QueueError>),
     /// Ends.
     End,
-}
-
-fn size(event: &Event) -> usize {
-    event.key.len() + event.body.len() + event.attributes.len()
 }
 
 impl<T> WriteQueue<T> {
@@ -200,28 +128,19 @@ impl<T> WriteQueue<T> {
         room_until: Option<Instant>,
         sequence: Option<Sequence>,
     ) -> Result<(), Refused<(Event, T)>> {
+        let waiting = Waiting::new(event, ticket, Wait::new(room_until, sequence));
         let mut state = self.lock();
         loop {
             if state.closed {
-                return Err(Refused::Closed((event, ticket)));
+                return Err(Refused::Closed(waiting.give_back()));
             }
-            let bytes = state.bytes.saturating_add(size(&event));
+            let bytes = state.bytes.saturating_add(waiting.size());
             let fits = state.events.is_empty()
                 || (state.events.len() < self.limits.waiting_events
                     && bytes <= self.limits.waiting_bytes);
             if fits {
                 state.bytes = bytes;
-                state.events.push_back(Waiting {
-                    event,
-                    ticket,
-                    wait: Wait {
-                        until: room_until,
-                        sequence,
-                        since: None,
-                        does_not_fit: false,
-                        unknown: None,
-                    },
-                });
+                state.events.push_back(waiting);
                 let is_enough = |sleep: &Sleep| {
                     state.events.len() >= sleep.events || bytes >= self.limits.group_bytes
                 };
@@ -232,7 +151,7 @@ impl<T> WriteQueue<T> {
             }
             let left = deadline.and_then(|at| at.checked_duration_since(now()));
             let Some(left) = left.filter(|left| !left.is_zero()) else {
-                return Err(Refused::Busy((event, ticket)));
+                return Err(Refused::Busy(waiting.give_back()));
             };
             state.waiting_for_room += 1;
             if state.gathering.take().is_some() && state.sleep.take().is_some() {
@@ -459,7 +378,7 @@ impl<T> WriteQueue<T> {
             };
         }
         for mut waiting in events.into_iter().rev() {
-            state.bytes = state.bytes.saturating_add(size(&waiting.event));
+            state.bytes = state.bytes.saturating_add(waiting.size());
             if is_full {
                 waiting.wait.since.get_or_insert(now);
             }
@@ -540,7 +459,7 @@ impl<T> State<T> {
         let mut group: Vec<Waiting<T>> = Vec::new();
         let mut bytes = 0_usize;
         while let Some(waiting) = self.events.front() {
-            let size = size(&waiting.event);
+            let size = waiting.size();
             if self.passed.iter().any(|passed| passed.holds_up(waiting)) {
                 if !self.has_room_for_passed(limits) {
                     break;
@@ -563,14 +482,14 @@ impl<T> State<T> {
 
     /// Whether another event may wait that lets others pass.
     fn has_room_for_passed(&self, limits: &Limits) -> bool {
-        let bytes: usize = self.passed.iter().map(|waiting| size(&waiting.event)).sum();
+        let bytes: usize = self.passed.iter().map(|waiting| waiting.size()).sum();
         self.passed.len() < limits.waiting_events && bytes < limits.waiting_bytes
     }
 
     /// Has the events tried next that let others pass.
     fn take_back_passed(&mut self) {
         for waiting in std::mem::take(&mut self.passed).into_iter().rev() {
-            self.bytes = self.bytes.saturating_add(size(&waiting.event));
+            self.bytes = self.bytes.saturating_add(waiting.size());
             self.events.push_front(waiting);
         }
     }
@@ -589,7 +508,7 @@ impl<T> State<T> {
                 gone.extend(over);
             }
         }
-        self.bytes = self.events.iter().map(|waiting| size(&waiting.event)).sum();
+        self.bytes = self.events.iter().map(|waiting| waiting.size()).sum();
         gone
     }
 }

@@ -12,13 +12,7 @@ fn event(key: &str, size: usize) -> Event {
 }
 
 fn waiting(event: Event) -> Waiting<()> {
-    let wait = Wait {
-        until: Some(now() + LONG),
-        sequence: None,
-        since: None,
-        does_not_fit: false,
-        unknown: None,
-    };
+    let wait = Wait::new(Some(now() + LONG), None);
     Waiting::new(event, (), wait)
 }
 
