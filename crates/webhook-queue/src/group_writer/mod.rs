@@ -8,6 +8,7 @@ mod limits;
 mod models;
 mod refused;
 mod sequence;
+mod settlements;
 mod statistics;
 mod sync;
 mod waiting;

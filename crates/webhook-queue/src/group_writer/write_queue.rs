@@ -8,6 +8,7 @@ use super::gathering::Gathering;
 use super::limits::{Limits, WhenFull};
 use super::refused::Refused;
 use super::sequence::Sequence;
+use super::settlements::Settlements;
 use super::statistics::WriterStatistics;
 use super::sync::{Condvar, Mutex, MutexGuard, now};
 use super::waiting::{Wait, Waiting};
@@ -36,7 +37,7 @@ pub(super) struct WriteQueue<T> {
 struct State<T> {
     events: VecDeque<Waiting<T>>,
     bytes: usize,
-    settlements: VecDeque<Settlement>,
+    settlements: Settlements,
     /// No more events are taken.
     closed: bool,
     /// The writer has ended.
@@ -56,12 +57,6 @@ struct State<T> {
     retry_passed: Option<(Instant, Arc<QueueError>)>,
     /// The pause after the next failure of the disk.
     pause: Duration,
-    /// Until when settlements wait for others.
-    settle_at: Option<Instant>,
-    /// Until when settlements wait that could not be committed.
-    retry_settlements: Option<Instant>,
-    /// Whether those that wait were asked for.
-    flush: bool,
     /// The wait of events for those of other callers.
     gathering: Option<Gathering>,
     statistics: WriterStatistics,
@@ -100,7 +95,7 @@ impl<T> WriteQueue<T> {
             state: Mutex::new(State {
                 events: VecDeque::new(),
                 bytes: 0,
-                settlements: VecDeque::new(),
+                settlements: Settlements::default(),
                 closed: false,
                 stopped: false,
                 sleep: None,
@@ -109,9 +104,6 @@ impl<T> WriteQueue<T> {
                 passed: VecDeque::new(),
                 retry_passed: None,
                 pause: FIRST_RETRY,
-                settle_at: None,
-                retry_settlements: None,
-                flush: false,
                 gathering: None,
                 statistics: WriterStatistics::default(),
             }),
@@ -172,18 +164,14 @@ impl<T> WriteQueue<T> {
         if state.stopped {
             return;
         }
-        if state.settlements.is_empty() {
-            state.settle_at = Some(now() + self.limits.settle_within);
-        }
-        state.settlements.push_back(settlement);
+        state.settlements.add(settlement, &self.limits);
         self.wake_to_settle(state);
     }
 
     /// Has the settlements that wait written without a wait for others.
     pub(super) fn flush(&self) {
         let mut state = self.lock();
-        if !state.flush && !state.settlements.is_empty() {
-            state.flush = true;
+        if state.settlements.flush() {
             self.wake_to_settle(state);
         }
     }
@@ -235,7 +223,7 @@ impl<T> WriteQueue<T> {
 
     /// The settlements that waited when the writer ended.
     pub(super) fn abandoned(&self) -> Vec<Settlement> {
-        self.lock().settlements.drain(..).collect()
+        self.lock().settlements.take_all()
     }
 
     pub(super) fn statistics(&self) -> WriterStatistics {
@@ -289,12 +277,7 @@ impl<T> WriteQueue<T> {
                 false => state.take_group(&self.limits),
             };
             if !events.is_empty() || settles {
-                let count = state
-                    .settlements
-                    .len()
-                    .min(self.limits.group_settlements.max(1));
-                let settlements = state.settlements.drain(..count).collect();
-                state.flush &= !state.settlements.is_empty();
+                let settlements = state.settlements.take(&self.limits);
                 self.make_room(&state);
                 return Work::Write(events, settlements);
             }
@@ -403,8 +386,7 @@ impl<T> WriteQueue<T> {
         let now = now();
         state.pause = FIRST_RETRY;
         state.blocked = None;
-        state.settle_at = Some(now + self.limits.settle_within);
-        state.retry_settlements = None;
+        state.settlements.committed(now, &self.limits);
         let counts = (answered, state.events.len());
         state.gathering = Gathering::after(counts, took, now, &self.limits);
         if settled {
@@ -419,10 +401,7 @@ impl<T> WriteQueue<T> {
         if state.closed {
             return Err(settlements);
         }
-        for settlement in settlements.into_iter().rev() {
-            state.settlements.push_front(settlement);
-        }
-        state.retry_settlements = Some(now() + RETRY);
+        state.settlements.put_back(settlements, now() + RETRY);
         Ok(())
     }
 
@@ -439,13 +418,8 @@ impl<T> State<T> {
         if self.settlements.is_empty() || self.closed {
             return None;
         }
-        let are_asked_for = self.flush
-            || self.settlements.len() >= limits.settle_count
-            // They make room.
-            || self.blocked.is_some()
-            || !self.passed.is_empty();
-        let gathered = self.settle_at.filter(|_| !are_asked_for);
-        self.retry_settlements.or(gathered)
+        let make_room = self.blocked.is_some() || !self.passed.is_empty();
+        self.settlements.wait_until(make_room, limits)
     }
 
     /// Whether the settlements that wait are written without events now.

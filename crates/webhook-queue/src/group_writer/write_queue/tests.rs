@@ -201,7 +201,7 @@ fn a_writer_is_woken_for_a_settlement_that_it_would_sleep_too_long_for() {
         queue.lock().sleep.is_none()
     };
     assert!(is_woken(None));
-    let at = queue.lock().settle_at.unwrap();
+    let at = queue.lock().settle_at(&queue.limits).unwrap();
     assert!(is_woken(Some(at + MS)));
     assert!(!is_woken(Some(at)));
     assert!(!is_woken(Some(at - MS)));
