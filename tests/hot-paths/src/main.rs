@@ -199,18 +199,8 @@ fn offer(
 ) -> Result<()> {
     let key = &keys[usize::try_from(number % TASKS)?];
     let delivery = Delivery {
-        entry: EntryId(number),
-        claim: Claim::SOLE,
-        id: EventId([7; 16]),
-        accepted_at: number,
-        attempts: 0,
-        early: 0,
-        recovered: 0,
-        failed_in: None,
         submitted: Some(now),
-        first_attempt_at: None,
-        not_before: None,
-        batch: None,
+        ..Delivery::new(EntryId(number), Claim::SOLE, EventId([7; 16]), number)
     };
     let offered = lanes.offer(key, delivery, now, || Arc::clone(key), || content.clone());
     ensure!(offered == Offered::Taken, "{offered:?}");

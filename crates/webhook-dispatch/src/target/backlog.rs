@@ -161,18 +161,8 @@ impl Backlog {
             return true;
         }
         let delivery = Delivery {
-            entry: live.entry,
-            claim: Claim::SOLE,
-            id: live.id,
-            accepted_at: live.accepted_at,
-            attempts: 0,
-            early: 0,
-            recovered: 0,
-            failed_in: None,
             submitted: Some(live.submitted),
-            first_attempt_at: None,
-            not_before: None,
-            batch: None,
+            ..Delivery::new(live.entry, Claim::SOLE, live.id, live.accepted_at)
         };
         let (key, content) = (live.key, live.content);
         let shared_key = || Arc::clone(&key);
@@ -362,19 +352,11 @@ impl Backlog {
     fn stored(&self, owed: &Owed<'_>, at: Moment) -> Delivery {
         let wait = Duration::from_millis(owed.not_before.saturating_sub(at.epoch_ms()));
         Delivery {
-            entry: owed.entry,
-            claim: owed.claim,
-            id: owed.id,
-            accepted_at: owed.accepted_at,
             attempts: owed.attempts,
-            early: 0,
-            recovered: 0,
-            failed_in: None,
-            submitted: None,
-            first_attempt_at: None,
             // Longer only if the wall clock was set back since, which must not hold an event up.
             not_before: (!wait.is_zero()).then(|| at.now + wait.min(self.longest_wait)),
             batch: BatchTag::new(owed.not_before).filter(|_| self.batches && owed.attempts > 0),
+            ..Delivery::new(owed.entry, owed.claim, owed.id, owed.accepted_at)
         }
     }
 }

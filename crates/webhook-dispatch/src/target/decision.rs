@@ -56,16 +56,12 @@ impl Decision {
             change: None,
         }
     }
-}
 
-impl Decision {
     /// What follows for each event of the attempt, in their order.
     pub(crate) fn events(&self) -> impl Iterator<Item = &EventDecision> {
         std::iter::once(&self.first).chain(&self.rest)
     }
-}
 
-impl Decision {
     /// What follows a failure: each step once, with the index of the first event that it follows for, and
     /// the number of the others.
     pub(crate) fn failures(&self) -> Vec<(NextStep, usize, usize)> {

@@ -38,6 +38,24 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
+    /// An event that was never attempted.
+    pub(crate) fn new(entry: EntryId, claim: Claim, id: EventId, accepted_at: u64) -> Delivery {
+        Delivery {
+            entry,
+            claim,
+            id,
+            accepted_at,
+            attempts: 0,
+            early: 0,
+            recovered: 0,
+            failed_in: None,
+            submitted: None,
+            first_attempt_at: None,
+            not_before: None,
+            batch: None,
+        }
+    }
+
     /// Takes over how often the batch was attempted, and when it is to be again.
     pub(super) fn join(&mut self, first: &Delivery) {
         *self = Delivery {

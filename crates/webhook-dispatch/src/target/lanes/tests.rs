@@ -264,20 +264,8 @@ impl Delivery {
 }
 
 fn delivery(entry: u64) -> Delivery {
-    Delivery {
-        entry: EntryId(entry),
-        claim: Claim::SOLE,
-        id: EventId(u128::from(entry).to_be_bytes()),
-        accepted_at: 0,
-        attempts: 0,
-        early: 0,
-        recovered: 0,
-        failed_in: None,
-        submitted: None,
-        first_attempt_at: None,
-        not_before: None,
-        batch: None,
-    }
+    let id = EventId(u128::from(entry).to_be_bytes());
+    Delivery::new(EntryId(entry), Claim::SOLE, id, 0)
 }
 
 /// Takes a first attempt, or else a retry.
