@@ -76,6 +76,11 @@ impl Lane {
         self.events.front().map(|(first, _)| Kind::of(first))
     }
 
+    /// The batch of its first event in memory.
+    pub(super) fn first_batch(&self) -> Option<BatchTag> {
+        self.events.front().and_then(|(first, _)| first.batch)
+    }
+
     /// The batch of the event that waits.
     pub(super) fn batch(&self) -> Option<BatchTag> {
         self.waiting.and_then(|waiting| waiting.batch)

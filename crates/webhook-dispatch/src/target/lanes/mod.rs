@@ -20,6 +20,7 @@ mod content;
 mod delivery;
 mod lane;
 mod report;
+mod table;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -29,18 +30,14 @@ pub(crate) use self::content::Content;
 pub(crate) use self::delivery::{BatchTag, Delivery, Due, Kind, LaneId};
 pub(crate) use self::report::LaneReport;
 
-use self::lane::{Lane, State, same_batch};
+use self::lane::{State, same_batch};
+use self::table::LaneTable;
 use self::waiting::Waiting;
-use hashbrown::HashTable;
-use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use webhook_queue::{Claim, EntryId, SlotGuard};
 
-/// How many buffers of removed lanes are kept for reuse, and the largest capacity of each.
-const SPARE: usize = 64;
 /// Lanes that are read back together, at most.
 const READ_TOGETHER: usize = 64;
 /// How often recoveries of the receiver cut an event's back-off short. An event that still fails
@@ -103,13 +100,7 @@ impl ByKind {
 #[derive(Debug)]
 pub(crate) struct Lanes {
     bounds: Bounds,
-    lanes: Slab<Lane>,
-    /// The index in `lanes` of each task's lane.
-    by_key: HashTable<usize>,
-    /// Seeded at random, since keys come from outside and must not be chosen to collide.
-    hasher: RandomState,
-    /// Empty buffers of removed lanes.
-    spare: Vec<VecDeque<(Delivery, Content)>>,
+    lanes: LaneTable,
     ready: ByKind,
     /// Bytes of the bodies of ready retries.
     retry_bytes: usize,
@@ -129,10 +120,7 @@ impl Lanes {
     pub(crate) fn new(bounds: Bounds) -> Lanes {
         Lanes {
             bounds,
-            lanes: Slab::new(),
-            by_key: HashTable::new(),
-            hasher: RandomState::new(),
-            spare: Vec::new(),
+            lanes: LaneTable::default(),
             ready: ByKind::default(),
             retry_bytes: 0,
             ready_first: (0, 0),
@@ -155,9 +143,9 @@ impl Lanes {
         content: impl FnOnce() -> Content,
     ) -> Offered {
         let room = self.has_room();
-        let hash = self.hasher.hash_one(key);
-        if let Some(LaneId(index)) = self.find(hash, key) {
-            let lane = &mut self.lanes[index];
+        let hash = self.lanes.hash(key);
+        if let Some(id) = self.lanes.find(hash, key) {
+            let lane = &mut self.lanes[id];
             let is_new = lane
                 .events
                 .back()
@@ -194,7 +182,7 @@ impl Lanes {
         if self.lanes.len() >= self.bounds.lanes || !room {
             return Offered::Full;
         }
-        let id = self.open(shared_key(), hash, false);
+        let id = self.lanes.add(shared_key(), hash, false);
         if Kind::of(&delivery) == Kind::Retry {
             // It failed under an earlier worker, whose reasons to wait may be gone.
             let soon = now + spread_of(&delivery);
@@ -205,7 +193,7 @@ impl Lanes {
         let content = content();
         self.held += 1;
         self.held_bytes += content.len();
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         lane.bytes = content.len();
         lane.events.push_back((delivery, content));
         self.make_ready(id, VecDeque::push_back);
@@ -215,9 +203,9 @@ impl Lanes {
     /// Marks a task with an entry that was settled and is pending again. False if there is no room
     /// for its lane; call it again later.
     pub(crate) fn owed_again(&mut self, key: &[u8]) -> bool {
-        let hash = self.hasher.hash_one(key);
-        if let Some(id) = self.find(hash, key) {
-            let lane = &mut self.lanes[id.0];
+        let hash = self.lanes.hash(key);
+        if let Some(id) = self.lanes.find(hash, key) {
+            let lane = &mut self.lanes[id];
             lane.more = true;
             if lane.state == State::Suspended {
                 lane.state = State::Reading;
@@ -228,7 +216,7 @@ impl Lanes {
         if self.lanes.len() >= self.bounds.lanes {
             return false;
         }
-        let id = self.open(Arc::from(key), hash, true);
+        let id = self.lanes.add(Arc::from(key), hash, true);
         self.reading.first.push_back(id);
         true
     }
@@ -236,14 +224,14 @@ impl Lanes {
     /// Offers an event of `key` that may be settled. Its lane is read back once that is known, by
     /// [`owed_again`](Self::owed_again).
     pub(crate) fn offer_suspended(&mut self, key: &[u8]) -> Offered {
-        let hash = self.hasher.hash_one(key);
-        if let Some(LaneId(index)) = self.find(hash, key) {
-            self.lanes[index].more = true;
+        let hash = self.lanes.hash(key);
+        if let Some(id) = self.lanes.find(hash, key) {
+            self.lanes[id].more = true;
         } else if self.lanes.len() >= self.bounds.lanes {
             return Offered::Full;
         } else {
-            let LaneId(index) = self.open(Arc::from(key), hash, true);
-            self.lanes[index].state = State::Suspended;
+            let id = self.lanes.add(Arc::from(key), hash, true);
+            self.lanes[id].state = State::Suspended;
         }
         Offered::Held
     }
@@ -252,7 +240,7 @@ impl Lanes {
     /// [`owed_again`](Self::owed_again).
     pub(crate) fn suspend(&mut self, id: LaneId) {
         self.begun(id);
-        self.lanes[id.0].state = State::Suspended;
+        self.lanes[id].state = State::Suspended;
     }
 
     /// Takes the next ready event of this kind, which is in flight from now on.
@@ -270,8 +258,8 @@ impl Lanes {
     /// Takes the first ready event that is `wanted`, which is in flight from now on.
     pub(crate) fn take_where(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Option<Due> {
         [Kind::First, Kind::Retry].into_iter().find_map(|kind| {
-            let index = self.ready.of(kind).iter().position(|id| {
-                let first = self.lanes[id.0].events.front();
+            let index = self.ready.of(kind).iter().position(|&id| {
+                let first = self.lanes[id].events.front();
                 first.is_some_and(|(delivery, _)| wanted(delivery))
             })?;
             let id = self.ready.of_mut(kind).remove(index)?;
@@ -281,7 +269,7 @@ impl Lanes {
 
     /// The first event of a lane that is ready no more.
     fn taken(&mut self, id: LaneId, kind: Kind) -> Option<Due> {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         match kind {
             Kind::First => {
                 self.ready_first.0 -= lane.events.len();
@@ -289,7 +277,7 @@ impl Lanes {
             }
             Kind::Retry => {
                 self.retry_bytes -= lane.first_bytes();
-                if let Some(tag) = lane.events.front().and_then(|(first, _)| first.batch) {
+                if let Some(tag) = lane.first_batch() {
                     self.tags.remove(&tag);
                 }
             }
@@ -302,28 +290,28 @@ impl Lanes {
     /// Puts the events in flight back: they were not attempted. Call it once for each lane of a
     /// batch, the last lane first.
     pub(crate) fn untried(&mut self, id: LaneId) {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         debug_assert_eq!(lane.state, State::InFlight);
         self.make_ready(id, VecDeque::push_front);
     }
 
     /// Whether events of the lane are in flight.
     pub(crate) fn is_in_flight(&self, id: LaneId) -> bool {
-        self.lanes[id.0].state == State::InFlight
+        self.lanes[id].state == State::InFlight
     }
 
     /// Drops the events of a lane whose first one was taken: their claim has ended. The lane reads
     /// back what the queue shows under a new one.
     pub(crate) fn forget(&mut self, id: LaneId) {
-        debug_assert_eq!(self.lanes[id.0].state, State::InFlight);
+        debug_assert_eq!(self.lanes[id].state, State::InFlight);
         self.drop_events(id);
-        self.lanes[id.0].state = State::Reading;
+        self.lanes[id].state = State::Reading;
         self.reading.first.push_back(id);
     }
 
     /// Counts the attempt at an event in flight, which is to be put back.
     pub(crate) fn tried(&mut self, id: LaneId, tried: Delivery) {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         let mut in_flight = lane.events.iter_mut().take(lane.in_flight);
         if let Some((delivery, _)) = in_flight.find(|(it, _)| it.entry == tried.entry) {
             *delivery = tried;
@@ -333,7 +321,7 @@ impl Lanes {
     /// Removes the first event in flight: it was delivered or given up. The lane's next one may go
     /// once none of its events is in flight.
     pub(crate) fn settled(&mut self, id: LaneId, now: Instant) {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         debug_assert_eq!(lane.state, State::InFlight);
         if let Some((_, content)) = lane.events.pop_front() {
             self.held -= 1;
@@ -358,14 +346,14 @@ impl Lanes {
             lane.state = State::Reading;
             self.reading.first.push_back(id);
         } else {
-            self.remove(id);
+            self.lanes.remove(id);
         }
     }
 
     /// Lets the lane wait until `at` after an event in flight failed. Its bodies are dropped. A
     /// later event that failed in the same batch waits with it.
     pub(crate) fn retry(&mut self, id: LaneId, failed: Delivery, at: Instant) {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         if lane.state == State::InFlight {
             self.wait(id, failed, Vec::new(), at);
         } else {
@@ -389,7 +377,7 @@ impl Lanes {
     pub(crate) fn wake_next(&mut self, most: usize) {
         for _ in 0..most {
             for id in self.waiting.pop() {
-                self.lanes[id.0].state = State::Reading;
+                self.lanes[id].state = State::Reading;
                 self.reading.retry.push_back(id);
             }
         }
@@ -416,7 +404,7 @@ impl Lanes {
     pub(crate) fn wake_recovered(&mut self, now: Instant) {
         let lanes = &mut self.lanes;
         self.waiting.wake_where(now, |id| {
-            let Some(delivery) = &mut lanes[id.0].waiting else {
+            let Some(delivery) = &mut lanes[id].waiting else {
                 return false;
             };
             let wakes = delivery.recovered < RECOVERIES;
@@ -432,12 +420,10 @@ impl Lanes {
         let (mut first, mut retry) = (self.reading.first.iter(), self.reading.retry.iter());
         let (mut retries, mut room) = (0, self.bounds.window.saturating_sub(self.held));
         // A batch is read as a whole, though it exceeds the bounds.
-        let mut begun = self.ready.retry.back().and_then(|id| {
-            let first = self.lanes[id.0].events.front();
-            first.and_then(|(first, _)| first.batch)
-        });
+        let last_ready = self.ready.retry.back();
+        let mut begun = last_ready.and_then(|&id| self.lanes[id].first_batch());
         while reads.len() < READ_TOGETHER {
-            let batch = retry.clone().next().and_then(|id| self.lanes[id.0].batch());
+            let batch = retry.clone().next().and_then(|&id| self.lanes[id].batch());
             let goes_on = batch.is_some() && batch == begun;
             let has_room = match reads.is_empty() {
                 true => self.has_room(),
@@ -459,7 +445,7 @@ impl Lanes {
             let Some(&id) = next else {
                 break;
             };
-            let lane = &self.lanes[id.0];
+            let lane = &self.lanes[id];
             let most = match lane.reading_kind() {
                 Kind::First => self.bounds.per_lane.min(room).max(1),
                 // The events behind it wait for it, but for those of its batch.
@@ -492,7 +478,7 @@ impl Lanes {
         now: Instant,
     ) {
         self.begun(id);
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         debug_assert_eq!(lane.state, State::Reading);
         lane.more = more;
         let waiting = lane.waiting.take();
@@ -503,7 +489,7 @@ impl Lanes {
             if more {
                 self.reading.first.push_back(id);
             } else {
-                self.remove(id);
+                self.lanes.remove(id);
             }
             return;
         };
@@ -535,12 +521,12 @@ impl Lanes {
 
     /// Whether a lane that is being read back begins with an event that failed before.
     pub(crate) fn reads_retry(&self, id: LaneId) -> bool {
-        self.lanes[id.0].reading_kind() == Kind::Retry
+        self.lanes[id].reading_kind() == Kind::Retry
     }
 
     /// Removes a lane from those to be read back, of which it is one of the first.
     fn begun(&mut self, id: LaneId) {
-        let kind = self.lanes[id.0].reading_kind();
+        let kind = self.lanes[id].reading_kind();
         let reading = self.reading.of_mut(kind);
         if let Some(at) = reading.iter().position(|other| *other == id) {
             reading.remove(at);
@@ -587,7 +573,7 @@ impl Lanes {
 
     /// Whether no task has a lane.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.len() == 0
     }
 
     /// Events in memory.
@@ -603,12 +589,12 @@ impl Lanes {
     /// Up to `most` lanes whose first event has failed, those first whose event was accepted first.
     /// `epoch_ms` converts the times.
     pub(crate) fn stuck(&self, most: usize, epoch_ms: impl Fn(Instant) -> u64) -> Vec<LaneReport> {
-        let mut stuck: Vec<(u64, usize)> = self
+        let mut stuck: Vec<(u64, LaneId)> = self
             .lanes
             .iter()
-            .filter_map(|(index, lane)| {
+            .filter_map(|(id, lane)| {
                 let first = lane.first().filter(|first| first.attempts > 0)?;
-                Some((first.accepted_at, index))
+                Some((first.accepted_at, id))
             })
             .collect();
         if stuck.len() > most {
@@ -616,7 +602,7 @@ impl Lanes {
             stuck.truncate(most);
         }
         stuck.sort_unstable();
-        let lanes = stuck.into_iter().map(|(_, index)| &self.lanes[index]);
+        let lanes = stuck.into_iter().map(|(_, id)| &self.lanes[id]);
         lanes.filter_map(|lane| lane.report(&epoch_ms)).collect()
     }
 
@@ -626,14 +612,14 @@ impl Lanes {
         key: &[u8],
         epoch_ms: impl Fn(Instant) -> u64,
     ) -> Option<LaneReport> {
-        let LaneId(index) = self.find(self.hasher.hash_one(key), key)?;
-        self.lanes[index].report(epoch_ms)
+        let id = self.lanes.find(self.lanes.hash(key), key)?;
+        self.lanes[id].report(epoch_ms)
     }
 
     /// Lets a lane wait, with `more` events behind its first one of the same batch. Its events are
     /// dropped, and read back from the queue later.
     fn wait(&mut self, id: LaneId, delivery: Delivery, more: Vec<EntryId>, at: Instant) {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         lane.state = State::Waiting;
         lane.waiting = Some(delivery);
         lane.waiting_more = more;
@@ -644,7 +630,7 @@ impl Lanes {
 
     /// Drops a lane's events, which the queue holds.
     fn drop_events(&mut self, id: LaneId) {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         self.held -= lane.events.len();
         self.held_bytes -= lane.bytes;
         lane.events = VecDeque::new();
@@ -655,7 +641,7 @@ impl Lanes {
 
     /// Adds a lane to the ready ones, at one end.
     fn make_ready(&mut self, id: LaneId, add: fn(&mut VecDeque<LaneId>, LaneId)) {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         lane.state = State::Ready;
         lane.in_flight = 0;
         let Some(kind) = lane.kind() else {
@@ -668,8 +654,7 @@ impl Lanes {
             }
             Kind::Retry => {
                 self.retry_bytes += lane.first_bytes();
-                self.tags
-                    .extend(lane.events.front().and_then(|(first, _)| first.batch));
+                self.tags.extend(lane.first_batch());
             }
         }
         add(self.ready.of_mut(kind), id);
@@ -691,10 +676,10 @@ impl Lanes {
             false => ready.next(),
         };
         let mut lanes = std::iter::from_fn(next).take(most).peekable();
-        let batch = lanes.peek().and_then(|id| self.first_batch(**id));
-        let lanes = lanes.take_while(|id| self.first_batch(**id) == batch);
-        let events = lanes.map(|id| {
-            let events = self.lanes[id.0].events.iter();
+        let batch = lanes.peek().and_then(|id| self.lanes[**id].first_batch());
+        let lanes = lanes.take_while(|id| self.lanes[**id].first_batch() == batch);
+        let events = lanes.map(|&id| {
+            let events = self.lanes[id].events.iter();
             events.take_while(|(it, _)| it.batch == batch).count()
         });
         events.sum::<usize>().min(most)
@@ -722,10 +707,10 @@ impl Lanes {
             self.gather_lane(lane, kind, batch, &mut room, &guard, &mut gathered);
             let ready = self.ready.of(kind);
             let next = if newest { ready.back() } else { ready.front() };
-            let Some(&next) = next.filter(|id| self.first_batch(**id) == batch) else {
+            let Some(&next) = next.filter(|id| self.lanes[**id].first_batch() == batch) else {
                 break;
             };
-            let content = self.lanes[next.0].events.front();
+            let content = self.lanes[next].events.front();
             if !content.is_some_and(|(_, content)| room.take(content.len())) {
                 break;
             }
@@ -759,7 +744,7 @@ impl Lanes {
         guard: &impl Fn(Claim) -> Option<SlotGuard>,
         gathered: &mut Vec<Due>,
     ) {
-        let lane = &mut self.lanes[id.0];
+        let lane = &mut self.lanes[id];
         while let Some((delivery, content)) = lane.events.get(lane.in_flight)
             && delivery.batch == batch
             && Kind::of(delivery) == kind
@@ -769,47 +754,6 @@ impl Lanes {
         {
             due.guard = guard;
             gathered.push(due);
-        }
-    }
-
-    /// The batch of a lane's first event in memory.
-    fn first_batch(&self, id: LaneId) -> Option<BatchTag> {
-        let first = self.lanes[id.0].events.front();
-        first.and_then(|(first, _)| first.batch)
-    }
-
-    fn find(&self, hash: u64, key: &[u8]) -> Option<LaneId> {
-        let found = self.by_key.find(hash, |&at| *self.lanes[at].key == *key);
-        found.copied().map(LaneId)
-    }
-
-    /// Adds a lane without events.
-    fn open(&mut self, key: Arc<[u8]>, hash: u64, more: bool) -> LaneId {
-        let at = self.lanes.insert(Lane {
-            key,
-            hash,
-            state: State::Reading,
-            events: self.spare.pop().unwrap_or_default(),
-            bytes: 0,
-            in_flight: 0,
-            more,
-            waiting: None,
-            waiting_more: Vec::new(),
-        });
-        let lanes = &self.lanes;
-        self.by_key.insert_unique(hash, at, |&at| lanes[at].hash);
-        LaneId(at)
-    }
-
-    fn remove(&mut self, id: LaneId) {
-        let lane = self.lanes.remove(id.0);
-        if let Ok(entry) = self.by_key.find_entry(lane.hash, |&at| at == id.0) {
-            entry.remove();
-        }
-        let mut events = lane.events;
-        if self.spare.len() < SPARE && events.capacity() <= SPARE {
-            events.clear();
-            self.spare.push(events);
         }
     }
 }
