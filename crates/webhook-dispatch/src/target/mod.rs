@@ -60,9 +60,6 @@ const SCAN: Duration = Duration::from_secs(1);
 /// Waiting events that a delivery lets be attempted early, if its event had failed before: while
 /// these are delivered, too, their number grows from one to the next.
 const EARLY_AFTER_RETRY: usize = 4;
-/// The smallest limit of jobs that wait for a sender: one that finds its next job waiting neither
-/// sleeps nor has to be woken.
-const WAITING_JOBS: usize = 64;
 
 /// The state of one target: its events in memory, its gate, and how many attempts are outstanding.
 #[derive(Debug)]
@@ -75,17 +72,8 @@ pub(crate) struct TargetState {
     retains: bool,
     pub(crate) backlog: Backlog,
     pub(crate) gate: Gate,
-    /// The limit of outstanding attempts after a delivery.
-    limit: usize,
-    /// The limit of outstanding attempts after a failure, and at the start: a receiver that is down
-    /// gets no more than these before its failure is known.
-    limit_after_failure: usize,
-    /// Whether the last attempt was a delivery.
-    delivering: bool,
     /// Attempts handed out whose result is not known.
     slots: Slots,
-    /// The events of these attempts.
-    in_flight: usize,
     /// How events are put together, if several may share an attempt.
     composition: Option<Composition>,
     /// Whether the next probe is of the newest event instead of the oldest.
@@ -124,11 +112,7 @@ impl TargetState {
             retains: target.retain().is_some(),
             backlog: Backlog::new(reliable, bounds, retry::longest_wait(target.retry())),
             gate: Gate::new(target, now),
-            limit: outstanding_limit(target),
-            limit_after_failure: limit_after_failure(target),
-            delivering: false,
-            slots: Slots::new(target.concurrency().get()),
-            in_flight: 0,
+            slots: Slots::new(target),
             composition: Composition::of(target),
             probes_newest: true,
             next_scan: now,
@@ -145,10 +129,7 @@ impl TargetState {
         self.policy = target.retry().clone();
         self.breaker = *target.breaker();
         self.retains = target.retain().is_some();
-        self.slots.set_concurrency(target.concurrency().get());
-        self.limit = outstanding_limit(target);
-        self.limit_after_failure = limit_after_failure(target);
-        self.delivering = false;
+        self.slots.reconfigure(target);
         self.composition = Composition::of(target);
         self.backlog.set_batches(self.composition.is_some());
         self.backlog
@@ -205,17 +186,16 @@ impl TargetState {
         now: Instant,
         guard: impl Fn(Claim) -> Option<SlotGuard>,
     ) -> Step {
-        let limit = if self.delivering {
-            self.limit
-        } else {
-            self.limit_after_failure
-        };
         self.backlog.lacks_room = false;
         let mut left = usize::MAX;
         if self.reliable {
-            left = self.backlog.unsynced.room().saturating_sub(self.in_flight);
+            left = self
+                .backlog
+                .unsynced
+                .room()
+                .saturating_sub(self.slots.events());
         }
-        if self.slots.outstanding() >= limit || left == 0 {
+        if self.slots.are_taken() || left == 0 {
             return Step::Nothing;
         }
         loop {
@@ -280,8 +260,7 @@ impl TargetState {
             let batch = Batch::new(due, rest);
             let permit = self.gate.use_for(permit, batch.len());
             self.probes_newest = !newest;
-            self.slots.take(kind, retry);
-            self.in_flight += batch.len();
+            self.slots.take(kind, batch.len(), retry);
             return Step::Attempt(batch, permit);
         }
     }
@@ -312,8 +291,7 @@ impl TargetState {
 
     /// Takes back an attempt that was not made: its events are the first of their lanes again.
     pub(crate) fn untried(&mut self, batch: &Batch, permit: Permit, now: Instant) {
-        self.slots.give_back(batch.kind());
-        self.in_flight -= batch.len();
+        self.slots.give_back(batch.kind(), batch.len());
         self.gate.unused(permit, now);
         self.put_back(batch);
     }
@@ -361,9 +339,7 @@ impl TargetState {
             return self.aborted(attempt, at);
         }
         let delivered = attempt.result.verdict == Verdict::Delivered;
-        self.slots.ended(batch.kind(), delivered);
-        self.in_flight -= batch.len();
-        self.delivering = delivered;
+        self.slots.ended(batch.kind(), batch.len(), delivered);
         self.learn(attempt);
         if !self.reliable {
             // One attempt, as Aurora made: `Retry-After` and 410 are ignored.
@@ -798,21 +774,4 @@ fn per_lane(target: &Target, reliable: bool) -> usize {
     } else {
         usize::MAX
     }
-}
-
-/// The limit of outstanding attempts: those under way, and some that wait for a sender.
-fn outstanding_limit(target: &Target) -> usize {
-    let concurrency = target.concurrency().get();
-    match (target.max_per_second(), target.batch()) {
-        // A rate limit counts attempts when they are handed out, so none should wait.
-        (Some(_), _) => concurrency,
-        // Full batches wait for a sender; others grow meanwhile.
-        (None, Some(_)) => concurrency * 2,
-        (None, None) => concurrency + concurrency.max(WAITING_JOBS),
-    }
-}
-
-/// The limit after a failure: no more attempts wait than are under way.
-fn limit_after_failure(target: &Target) -> usize {
-    outstanding_limit(target).min(target.concurrency().get() * 2)
 }
