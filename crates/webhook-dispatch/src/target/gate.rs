@@ -16,6 +16,8 @@ pub(crate) struct Gate {
     rate: Option<RateLimit>,
     /// Until when it is held, and why.
     hold: Option<(Instant, Arc<Hold>)>,
+    /// A hold that began or ended, and is to be stored.
+    changed_hold: Option<Hold>,
     /// The hold by the breaker, while refused events are kept.
     refusals: Arc<Hold>,
     gone: bool,
@@ -60,6 +62,7 @@ impl Gate {
             rate: per_second.map(|per_second| RateLimit::new(per_second, most_events(target), now)),
             max_refusals: max_refusals(target),
             hold: None,
+            changed_hold: None,
             refusals: refusals(target),
             gone: false,
             paused: false,
@@ -158,13 +161,18 @@ impl Gate {
             .record(health, evidence, permit.probe, now, idle, back_off)
     }
 
-    /// Blocks all attempts before `until`. True if they were not blocked for so long before.
-    pub(crate) fn hold(&mut self, until: Instant, hold: Hold) -> bool {
-        let longer = self.hold.as_ref().is_none_or(|(held, _)| *held < until);
-        if longer {
+    /// Blocks all attempts before `until`, unless they are blocked for longer.
+    pub(crate) fn hold(&mut self, until: Instant, hold: Hold) {
+        if self.hold.as_ref().is_none_or(|(held, _)| *held < until) {
+            self.changed_hold = Some(hold.clone());
             self.hold = Some((until, Arc::new(hold)));
         }
-        longer
+    }
+
+    /// Takes the hold that began since the last call; one without a time if a hold was ended before
+    /// its time.
+    pub(crate) fn take_changed_hold(&mut self) -> Option<Hold> {
+        self.changed_hold.take()
     }
 
     /// Why it is held, if it is.
@@ -216,7 +224,13 @@ impl Gate {
     /// Closes the breaker, and ends a hold and a stop.
     pub(crate) fn restart(&mut self) {
         self.breaker.reset(self.max_refusals);
-        self.hold = None;
+        if self.hold.take().is_some() {
+            self.changed_hold = Some(Hold {
+                reason: HoldReason::RetryAfter,
+                until: None,
+                detail: String::new(),
+            });
+        }
         self.gone = false;
     }
 
@@ -335,9 +349,13 @@ mod tests {
             until: None,
             detail: String::new(),
         };
-        assert!(gate.hold(now + 3 * SECOND, hold.clone()));
-        assert!(!gate.hold(now + SECOND, hold.clone()));
-        assert!(!gate.hold(now + 3 * SECOND, hold.clone()));
+        let is_longer = |gate: &mut Gate, until| {
+            gate.hold(until, hold.clone());
+            gate.take_changed_hold().is_some()
+        };
+        assert!(is_longer(&mut gate, now + 3 * SECOND));
+        assert!(!is_longer(&mut gate, now + SECOND));
+        assert!(!is_longer(&mut gate, now + 3 * SECOND));
         assert_eq!(gate.hold_end(), Some(now + 3 * SECOND));
         assert!(gate.current_hold(now + 2 * SECOND).is_some());
         assert!(gate.current_hold(now + 3 * SECOND).is_none());
@@ -346,8 +364,8 @@ mod tests {
             Err(Blocked::Until(now + 3 * SECOND))
         );
         assert!(gate.ask(now + 3 * SECOND, 1).is_ok());
-        gate.hold(now + 4 * SECOND, hold.clone());
-        assert!(gate.hold(now + 5 * SECOND, hold), "it is longer");
+        assert!(is_longer(&mut gate, now + 4 * SECOND));
+        assert!(is_longer(&mut gate, now + 5 * SECOND));
         assert_eq!(gate.hold_end(), Some(now + 5 * SECOND));
     }
 

@@ -79,8 +79,6 @@ pub(crate) struct TargetState {
     /// Whether the next probe is of the newest event instead of the oldest.
     probes_newest: bool,
     next_scan: Instant,
-    /// A hold that began or ended, and is to be stored.
-    hold_changed: Option<Hold>,
     /// Whether the claim of a ready event had ended.
     claim_ended: bool,
     /// The number of attempts that were aborted.
@@ -116,7 +114,6 @@ impl TargetState {
             composition: Composition::of(target),
             probes_newest: true,
             next_scan: now,
-            hold_changed: None,
             claim_ended: false,
             aborted: 0,
         };
@@ -136,7 +133,6 @@ impl TargetState {
             .set_longest_wait(retry::longest_wait(&self.policy));
         let per_lane = per_lane(target, self.reliable);
         self.backlog.set_window(target.window().get(), per_lane);
-        self.end_hold();
         self.gate.reconfigure(target, now);
         self.backlog.lanes.wake_all(now);
     }
@@ -151,20 +147,8 @@ impl TargetState {
 
     /// Forgets what is known of the receiver, and attempts waiting events at once.
     pub(crate) fn restart(&mut self, now: Instant) {
-        self.end_hold();
         self.gate.restart();
         self.backlog.lanes.wake_all(now);
-    }
-
-    /// Forgets a hold, here and over a restart.
-    fn end_hold(&mut self) {
-        if self.gate.hold_end().is_some() {
-            self.hold_changed = Some(Hold {
-                reason: HoldReason::RetryAfter,
-                until: None,
-                detail: String::new(),
-            });
-        }
     }
 
     /// Ends a stop by a 410, and attempts waiting events at once.
@@ -492,15 +476,12 @@ impl TargetState {
             until: Some(at.epoch_ms().saturating_add(millis(wait))),
             detail,
         };
-        let longer = self.gate.hold(at.now + wait, hold.clone());
-        if longer {
-            self.hold_changed = Some(hold);
-        }
+        self.gate.hold(at.now + wait, hold);
     }
 
     /// The settlement that keeps a new hold, or the end of one, over a restart.
     pub(crate) fn take_hold(&mut self) -> Option<Settlement> {
-        let hold = self.hold_changed.take()?;
+        let hold = self.gate.take_changed_hold()?;
         let held = Settled::Held {
             until: hold.until.unwrap_or(0),
             note: hold.detail.into_bytes(),
