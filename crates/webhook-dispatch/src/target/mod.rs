@@ -508,12 +508,7 @@ impl TargetState {
     /// The receiver answered 410: the target stops, and its events stay pending.
     fn stop(&mut self, attempt: &Attempt, at: Moment) -> Decision {
         let stopped = self.gate.stop();
-        let plan = Plan::new(
-            at.now,
-            at,
-            &mut self.backlog.lanes,
-            self.composition.is_some(),
-        );
+        let plan = self.plan(at.now, at);
         let not_before = plan.batch.map_or(0, BatchTag::get);
         let mut decision = Decision::of(&attempt.batch, |due| {
             let mut delivery = tried(due, attempt);
@@ -576,12 +571,7 @@ impl TargetState {
                     Some(due_at) if was_early => due_at.max(at.now + asked.unwrap_or_default()),
                     _ => at.now + wait,
                 };
-                Plan::new(
-                    wake,
-                    at,
-                    &mut self.backlog.lanes,
-                    self.composition.is_some(),
-                )
+                self.plan(wake, at)
             });
             self.retry(due, delivery, &plan)
         })
@@ -590,12 +580,7 @@ impl TargetState {
     /// Halves a batch; both halves are retried from then on.
     fn halve(&mut self, attempt: &Attempt, wake: Instant, at: Moment) -> Decision {
         let half = attempt.batch.len().div_ceil(2);
-        let first = Plan::new(
-            wake,
-            at,
-            &mut self.backlog.lanes,
-            self.composition.is_some(),
-        );
+        let first = self.plan(wake, at);
         let second = first.other_half(at, &mut self.backlog.lanes);
         let mut index = 0;
         Decision::of(&attempt.batch, |due| {
@@ -607,6 +592,12 @@ impl TargetState {
             delivery.early += 1;
             self.retry(due, delivery, plan)
         })
+    }
+
+    /// A retry at `wake` of events that failed together.
+    fn plan(&mut self, wake: Instant, at: Moment) -> Plan {
+        let batches = self.composition.is_some();
+        Plan::new(wake, at, &mut self.backlog.lanes, batches)
     }
 
     /// Lets an event wait for its retry.
@@ -645,7 +636,7 @@ impl TargetState {
         }
     }
 
-    pub(super) fn give_up_as(
+    fn give_up_as(
         &mut self,
         due: &Due,
         delivery: &Delivery,
@@ -713,15 +704,15 @@ impl TargetState {
             Duration::from_millis(wall.saturating_sub(delivery.accepted_at)) > max_age
         };
         let lanes = &mut self.backlog.lanes;
-        let (due, guard) = loop {
+        let due = loop {
             let Some(due) = lanes.take_where(is_too_old) else {
                 self.next_scan = at.now + SCAN;
                 return None;
             };
-            match guard(due.delivery.claim) {
-                Some(guard) => break (due, guard),
-                None => lanes.forget(due.lane),
+            if let Some(guard) = guard(due.delivery.claim) {
+                break Due { guard, ..due };
             }
+            lanes.forget(due.lane);
             self.claim_ended = true;
         };
         let record = FailureRecord {
@@ -733,8 +724,6 @@ impl TargetState {
             first_attempt_at: due.delivery.first_attempt_at,
             last_attempt_at: None,
         };
-        let mut due = due;
-        due.guard = guard;
         let settlement = self.give_up_as(&due, &due.delivery, &record, at);
         Some((due.delivery, settlement))
     }
