@@ -4,10 +4,10 @@
 //! To add a dependency, add it to the crate's rule in [`RULES`], and say in
 //! `docs/architecture.md` why it is needed.
 
-mod circles;
+mod cycles;
 mod graph;
 mod modules;
-mod rooms;
+mod order;
 
 use crate::{sources, workspace};
 use anyhow::Result;
@@ -174,7 +174,7 @@ pub(crate) fn check() -> Result<()> {
 ///
 /// # Errors
 ///
-/// Names each circle, and each use of a room above in `webhook-dispatch`.
+/// Names each cycle, and each use of a layer above in `webhook-dispatch`.
 pub(crate) fn check_modules() -> Result<()> {
     let root = workspace::root();
     let metadata = workspace::metadata()?;
@@ -191,17 +191,17 @@ pub(crate) fn check_modules() -> Result<()> {
                 continue;
             }
             let modules = Modules::load(file.as_str(), &read)?;
-            let circles = circles::circles(&modules);
-            problems.extend(circles.iter().map(|circle| format!("{name}: {circle}")));
+            let cycles = cycles::cycles(&modules);
+            problems.extend(cycles.iter().map(|cycle| format!("{name}: {cycle}")));
             if name == "webhook-dispatch" {
-                let wrong = rooms::violations(&modules, rooms::ROOMS).into_iter();
+                let wrong = order::violations(&modules, order::LAYERS).into_iter();
                 problems.extend(wrong.map(|problem| format!("{name}: {problem}")));
             }
         }
     }
     workspace::fail_on(
         &problems,
-        "modules use each other in a circle, or a room above their own; move what both sides \
+        "modules use each other in a cycle, or use a layer above their own; move what both sides \
          need into a file below them, or pass it in from above",
     )
 }

@@ -85,7 +85,7 @@
 //!
 //! # How it works
 //!
-//! An event is announced to the workers of its targets only after its commit. Each room uses only
+//! An event is announced to the workers of its targets only after its commit. Each layer uses only
 //! those below it:
 //!
 //! - `supervisor` starts, reconfigures and stops workers when the configuration changes.

@@ -1,4 +1,4 @@
-//! What all rooms share: clock, ids, outcomes, incidents, counters. Uses no other room.
+//! What all layers share: clock, ids, outcomes, incidents, counters. Uses no other layer.
 
 mod attempt_log;
 mod attempt_record;
@@ -48,7 +48,7 @@ pub use self::tracer::{TracedAttempt, Tracer};
 /// The `User-Agent` of requests whose target sets none.
 pub(crate) const DEFAULT_USER_AGENT: &str = concat!("webhookd/", env!("CARGO_PKG_VERSION"));
 
-/// What every room of one dispatcher shares.
+/// What every layer of one dispatcher shares.
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,

@@ -1,5 +1,5 @@
 //! Takes an event from `submit` to the queue's writer: fields, routing, receipt. May use the
-//! workers' handles and the rooms below.
+//! workers' handles and the layers below.
 
 mod dry_run;
 mod filter;

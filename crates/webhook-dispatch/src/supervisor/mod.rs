@@ -1,5 +1,5 @@
 //! Decides which targets have a worker, and starts, reconfigures and stops workers when the
-//! configuration changes. May use intake and the rooms below it.
+//! configuration changes. May use intake and the layers below it.
 //!
 //! A configuration takes effect in two steps. The plan does all that can fail: it checks each
 //! target's settings, opens the queue, and starts threads that wait for their beginning. Carrying

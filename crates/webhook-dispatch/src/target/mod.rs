@@ -2,7 +2,7 @@
 //! the types of delivery, and shared.
 //!
 //! Pure: no clock, I/O or thread. The worker passes the time in, reads the queue, and carries out
-//! decisions. `worker/tests.rs` checks this room against a naive model, with a crash possible
+//! decisions. `worker/tests.rs` checks this layer against a naive model, with a crash possible
 //! between any two operations.
 //!
 //! The events of a batch share its result, unless the receiver reports on each. Those that failed are

@@ -1,5 +1,5 @@
 //! The worker of a target: the thread that owns the target's state and senders. May use target and
-//! the rooms below it.
+//! the layers below it.
 //!
 //! A worker carries out what the [`TargetState`] decides: it hands attempts to senders, settlements
 //! to the queue's writer and incidents to the observer, and counts. It blocks only to wait for

@@ -1,11 +1,11 @@
-//! The rooms of `webhook-dispatch`, from top to bottom; `docs/architecture.md` says what each is
+//! The layers of `webhook-dispatch`, from top to bottom; `docs/architecture.md` says what each is
 //! for. A module may use modules of its own row and of the rows below.
 
 use super::modules::Modules;
 use std::collections::BTreeSet;
 
 /// The crate's top-level modules by row. Each must be in a row.
-pub(super) const ROOMS: &[&[&str]] = &[
+pub(super) const LAYERS: &[&[&str]] = &[
     // The public handles.
     &["dispatcher", "control", "monitor", "test_delivery"],
     &["supervisor"],
@@ -18,19 +18,19 @@ pub(super) const ROOMS: &[&[&str]] = &[
 ];
 
 /// Returns each use of a row above, and each difference between the rows and the modules.
-pub(super) fn violations(modules: &Modules, rooms: &[&[&str]]) -> Vec<String> {
-    let row = |name: &str| rooms.iter().position(|row| row.contains(&name));
+pub(super) fn violations(modules: &Modules, layers: &[&[&str]]) -> Vec<String> {
+    let row = |name: &str| layers.iter().position(|row| row.contains(&name));
     let tops = modules.files.iter().filter_map(|file| file.module.first());
     let tops: BTreeSet<&str> = tops.map(String::as_str).collect();
     let mut problems = Vec::new();
     for top in tops.iter().filter(|top| row(top).is_none()) {
         problems.push(format!(
-            "the module `{top}` is in no row of ROOMS: move it into a room, or add it to a row"
+            "the module `{top}` is in no row of LAYERS: move it into a layer, or add it to a row"
         ));
     }
-    let named = rooms.iter().copied().flatten();
+    let named = layers.iter().copied().flatten();
     for gone in named.filter(|name| !tops.contains(*name)) {
-        problems.push(format!("ROOMS names `{gone}`, which does not exist"));
+        problems.push(format!("LAYERS names `{gone}`, which does not exist"));
     }
     for ((from, to), places) in &modules.uses {
         let top = |file: &usize| modules.files[*file].module.first();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_may_use_its_own_row_and_those_below() {
+    fn a_layer_may_use_its_own_row_and_those_below() {
         check(
             "lib.rs: mod clock; mod handle; mod monitor; mod worker; pub use handle::H;
              handle.rs: use crate::{clock::C, monitor::M, worker::W}; pub struct H;
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_use_of_a_room_above_is_a_problem() {
+    fn a_use_of_a_layer_above_is_a_problem() {
         check(
             r"lib.rs: mod clock; mod handle; mod monitor; mod worker; pub use handle::H;
               handle.rs: pub struct H;
@@ -96,8 +96,8 @@ mod tests {
              monitor.rs: struct M;
              worker.rs: struct W;",
             &[
-                "the module `attic` is in no row of ROOMS: move it into a room, or add it to a row",
-                "ROOMS names `clock`, which does not exist",
+                "the module `attic` is in no row of LAYERS: move it into a layer, or add it to a row",
+                "LAYERS names `clock`, which does not exist",
             ],
         );
     }

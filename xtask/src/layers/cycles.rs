@@ -1,9 +1,9 @@
-//! Circles of modules: files or folders that use each other, directly or through others.
+//! Cycles of modules: files or folders that use each other, directly or through others.
 //!
 //! The parts of a module must have an order: its own file (`mod.rs`; `lib.rs` for the crate), its
 //! files, and its folders, each with its whole content. So a file that uses what its own `mod.rs`
-//! defines is in a circle if `mod.rs` uses or re-exports something of that file. Two folders that
-//! use each other are in a circle even if no two of their files are.
+//! defines is in a cycle if `mod.rs` uses or re-exports something of that file. Two folders that
+//! use each other are in a cycle even if no two of their files are.
 
 use super::modules::{Modules, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ const MOST_PLACES: usize = 5;
 
 /// Files and folders that use each other, with each arrow between two of them.
 #[derive(Debug)]
-pub(super) struct Circle {
+pub(super) struct Cycle {
     members: BTreeSet<String>,
     arrows: BTreeMap<(String, String), BTreeSet<Place>>,
 }
@@ -22,8 +22,8 @@ pub(super) struct Circle {
 /// Which part of one module uses which, and where.
 type Level = BTreeMap<(String, String), BTreeSet<Place>>;
 
-/// Returns the circles of a crate.
-pub(super) fn circles(modules: &Modules) -> Vec<Circle> {
+/// Returns the cycles of a crate.
+pub(super) fn cycles(modules: &Modules) -> Vec<Cycle> {
     levels(modules).values().flat_map(of_level).collect()
 }
 
@@ -70,7 +70,7 @@ fn name_at(modules: &Modules, module: &[String], file: &str, depth: usize) -> St
     }
 }
 
-fn of_level(level: &Level) -> Vec<Circle> {
+fn of_level(level: &Level) -> Vec<Cycle> {
     let mut left: BTreeSet<&str> = level.keys().map(|(from, _)| from.as_str()).collect();
     let mut found = Vec::new();
     while let Some(first) = left.pop_first() {
@@ -85,13 +85,13 @@ fn of_level(level: &Level) -> Vec<Circle> {
         });
         let members: BTreeSet<String> = members.into_iter().map(str::to_owned).collect();
         if !members.is_empty() {
-            found.push(Circle { members, arrows });
+            found.push(Cycle { members, arrows });
         }
     }
     found
 }
 
-/// The parts that `from` uses, directly or not; `from` itself only if it is in a circle.
+/// The parts that `from` uses, directly or not; `from` itself only if it is in a cycle.
 fn reachable<'a>(level: &'a Level, from: &str) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     let mut open = vec![from.to_owned()];
@@ -105,10 +105,10 @@ fn reachable<'a>(level: &'a Level, from: &str) -> BTreeSet<&'a str> {
     found
 }
 
-impl fmt::Display for Circle {
+impl fmt::Display for Cycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let members: Vec<&str> = self.members.iter().map(|name| in_crate(name)).collect();
-        write!(f, "a circle of {}: {}", members.len(), members.join(", "))?;
+        write!(f, "a cycle of {}: {}", members.len(), members.join(", "))?;
         for ((from, to), places) in &self.arrows {
             write!(f, "\n    {} -> {}", in_crate(from), in_crate(to))?;
             for place in places.iter().take(MOST_PLACES) {
@@ -137,18 +137,18 @@ mod tests {
     use super::*;
     use crate::layers::modules::fabricate;
 
-    /// Compares the members of each circle in a crate of these files.
+    /// Compares the members of each cycle in a crate of these files.
     fn check(files: &str, expected: &[&str]) {
-        let members = |circle: &Circle| {
-            let names: Vec<&str> = circle.members.iter().map(|name| in_crate(name)).collect();
+        let members = |cycle: &Cycle| {
+            let names: Vec<&str> = cycle.members.iter().map(|name| in_crate(name)).collect();
             names.join(", ")
         };
-        let found: Vec<String> = circles(&fabricate(files)).iter().map(members).collect();
+        let found: Vec<String> = cycles(&fabricate(files)).iter().map(members).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn files_in_an_order_are_in_no_circle() {
+    fn files_in_an_order_are_in_no_cycle() {
         check(
             "lib.rs: mod high; mod low; pub use high::High;
              high.rs: use crate::low::Low; pub struct High(Low);
@@ -158,22 +158,22 @@ mod tests {
     }
 
     #[test]
-    fn two_files_that_use_each_other_are_a_circle_with_its_places() {
+    fn two_files_that_use_each_other_are_a_cycle_with_its_places() {
         let files = r"lib.rs: mod a; mod b;
                       a.rs: pub struct A;\nuse super::b::B;
                       b.rs: \n\npub struct B(crate::a::A);";
         check(files, &["a.rs, b.rs"]);
-        let circles = circles(&fabricate(files));
+        let cycles = cycles(&fabricate(files));
         assert_eq!(
-            circles[0].to_string(),
-            "a circle of 2: a.rs, b.rs\n    \
+            cycles[0].to_string(),
+            "a cycle of 2: a.rs, b.rs\n    \
              a.rs -> b.rs\n      a/src/a.rs:2 `super::b::B`\n    \
              b.rs -> a.rs\n      a/src/b.rs:3 `crate::a::A`"
         );
     }
 
     #[test]
-    fn folders_are_in_a_circle_even_if_no_two_of_their_files_are() {
+    fn folders_are_in_a_cycle_even_if_no_two_of_their_files_are() {
         check(
             "lib.rs: mod a; mod b; mod c;
              a/mod.rs: mod down; mod up;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_uses_its_own_mod_file_is_in_a_circle_if_that_uses_it() {
+    fn a_file_that_uses_its_own_mod_file_is_in_a_cycle_if_that_uses_it() {
         for owner in ["room.rs", "room/mod.rs"] {
             let mut members = [owner, "room/child.rs"];
             members.sort_unstable();
@@ -220,10 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn an_inherent_impl_outside_the_file_of_its_type_is_a_circle() {
-        let circle: &[&str] = &["a.rs, b.rs"];
+    fn an_inherent_impl_outside_the_file_of_its_type_is_a_cycle() {
+        let cycle: &[&str] = &["a.rs, b.rs"];
         for (content, expected) in [
-            ("impl<T: Fn() -> u8> A<T> { fn f(&self) {} }", circle),
+            ("impl<T: Fn() -> u8> A<T> { fn f(&self) {} }", cycle),
             ("impl<T> std::fmt::Debug for A<T> {}", &[]),
             ("fn f() -> impl Into<A<u8>> { 1 }", &[]),
         ] {
