@@ -102,8 +102,8 @@ pub(super) async fn show(State(daemon): State<Arc<Daemon>>) -> Result<Json<Shown
     Ok(Json::of(shown))
 }
 
-/// Checks a text. The files and variables that it names are used for a token that may also reload
-/// alone: whether one exists, or what it holds, is told to no other.
+/// Checks a text. The files and variables that it names are read only for a token that may also reload, so
+/// that the read-only token cannot find out whether one exists or what it holds.
 pub(super) async fn validate(
     State(daemon): State<Arc<Daemon>>,
     Extension(access): Extension<Access>,
