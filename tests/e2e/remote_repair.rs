@@ -351,7 +351,9 @@ fn a_target_is_paused_resumed_and_restarted_and_the_file_read_again() {
     file("{");
     let invalid = command(&["reload", "--queue", &queue]).expect_code(1);
     let said = String::from_utf8_lossy(&invalid.stdout);
-    assert!(said.starts_with("nothing was changed: "), "{said}");
+    let first = said.lines().next();
+    assert_eq!(first, Some("nothing was changed: the file is not valid"));
+    assert!(said.contains("\n  1:2: error: "), "{said}");
     let two = json!({
         "targets": [scene.target("audit", "hook"), scene.target("more", "hook")],
         "queue": { "dir": "queue" },
@@ -361,6 +363,23 @@ fn a_target_is_paused_resumed_and_restarted_and_the_file_read_again() {
     assert!(said.contains("added: more"), "{said}");
     daemon.write(event("c", 1) + "\n");
     scene.receiver.wait_for_requests(4);
+    stop(daemon);
+}
+
+#[test]
+fn a_reload_that_a_token_file_prevents_ends_with_1_and_names_the_file() {
+    let scene = Scene::new();
+    let tokens = scene.folder.write("tokens", "sesame\n");
+    let tokens = tokens.to_str().expect("the path is text");
+    let args = ["--listen", "127.0.0.1:0", "--listen-token-file", tokens];
+    let daemon = scene.start(&[scene.target("audit", "hook")], &args);
+    let queue = scene.queue();
+    output(&["ready", "--wait", "60s", "--queue", &queue]);
+    scene.folder.write("tokens", "");
+    let refused = command(&["reload", "--queue", &queue]).expect_code(1);
+    let said = String::from_utf8_lossy(&refused.stdout);
+    assert!(said.starts_with("nothing was changed: "), "{said}");
+    assert!(said.contains(tokens), "{said}");
     stop(daemon);
 }
 

@@ -34,10 +34,12 @@ struct Changes {
     inputs: Vec<String>,
 }
 
-/// The problems of a file that is not valid.
+/// Why nothing was changed.
 #[derive(Deserialize)]
-struct Invalid {
+struct Refused {
     detail: String,
+    /// The problems of the file; empty if it is valid.
+    #[serde(default)]
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -53,11 +55,15 @@ struct Diagnostic {
 pub(crate) fn run(args: ReloadArgs) -> Result<ExitCode> {
     let answer = args.selector.client()?.post("/api/v1/reload", None)?;
     let mut out = output();
-    if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
-        let invalid: Invalid = serde_json::from_slice(&answer.body)
+    if let StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT = answer.status {
+        let refused: Refused = serde_json::from_slice(&answer.body)
             .context("the response is not what this version of webhookd expects")?;
-        writeln!(out, "nothing was changed: {}", invalid.detail)?;
-        write_diagnostics(&mut out, &invalid.diagnostics)?;
+        if refused.diagnostics.is_empty() {
+            writeln!(out, "{}", refused.detail)?;
+        } else {
+            writeln!(out, "nothing was changed: the file is not valid")?;
+            write_diagnostics(&mut out, &refused.diagnostics)?;
+        }
         return Ok(ExitCode::FAILURE);
     }
     let reloaded: Reloaded = answer.json()?;
