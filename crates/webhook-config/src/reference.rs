@@ -2,8 +2,8 @@
 
 use crate::file::{
     BatchFile, BreakerFile, ConfigFile, DeadLettersFile, Field, FileObject, InputFile,
-    KubernetesFile, NoticesFile, PostgresFile, Presence, QueueFile, ReconnectFile, RetainFile,
-    RetryFile, SigningFile, SourceFile, StreamFile, TargetFile, TlsFile,
+    KubernetesFile, NoticesFile, OAuth2File, PostgresFile, Presence, QueueFile, ReconnectFile,
+    RetainFile, RetryFile, SigningFile, SourceFile, StreamFile, TargetFile, TlsFile,
 };
 use crate::schema::json_schema;
 use serde_json::Value;
@@ -40,6 +40,7 @@ pub fn reference() -> String {
         &of("Signing"),
         &mut text,
     );
+    section("`oauth2`", &OAuth2File::fields(), &of("OAuth2"), &mut text);
     section("`tls`", &TlsFile::fields(), &of("Tls"), &mut text);
     section("`queue`", &QueueFile::fields(), &of("Queue"), &mut text);
     section(

@@ -74,7 +74,7 @@ codes! {
     InvalidRetry "invalid-retry" "The retry settings contradict each other."
     UnresolvedSecret "unresolved-secret" "A secret's file or environment variable cannot be read."
     InvalidSigningSecret "invalid-signing-secret" "A signing secret is not `whsec_` and the base64 of 24 to 64 bytes."
-    InvalidOAuth2 "invalid-oauth2" "The id or the secret of an OAuth 2.0 client is empty, or a scope has a character that none can have."
+    InvalidOAuth2 "invalid-oauth2" "The id or the secret of an OAuth 2.0 client is empty, or a scope has a character that no scope can have."
     InvalidPem "invalid-pem" "A certificate or key is not PEM."
     UnencryptedSecret "unencrypted-secret" "The secret of an OAuth 2.0 client is sent to another machine without TLS."
     ExposedSecret "exposed-secret" "A secret is in a file that every user on this machine can read."

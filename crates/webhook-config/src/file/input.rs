@@ -42,8 +42,8 @@ file_object! {
         /// as their old state if they have none.
         only_changes: SwitchJson = "onlyChanges", optional;
         /// What happens to an event that is not understood: it is refused (`refuse`), or answered
-        /// as accepted, counted and kept in a file of rejects (`accept`), for senders that repeat
-        /// what is refused for ever.
+        /// as accepted, counted and kept in a file of rejects (`accept`), for senders that repeat a
+        /// refused event without end.
         unknown: UnknownJson = "unknown", optional;
         /// What happens to bytes that are not UTF-8: the event is not understood (`refuse`), or they
         /// are replaced by U+FFFD (`replace`).

@@ -31,8 +31,8 @@ file_object! {
         /// connection. If absent, the larger of `timeoutMsec` and 5000.
         response_timeout: Spanned<u64> = "responseTimeoutMsec", optional;
         /// The names of the inputs whose events are sent; `"default"` is the one of `events`, and
-        /// `"notices"` that of webhookd's own events. Absent or null means all but `"notices"`. Only in an object of `targets`: at the top level, `inputs` has the
-        /// inputs themselves.
+        /// `"notices"` that of webhookd's own events. Absent or null means all but `"notices"`. Only in
+        /// an object of `targets`: at the top level, `inputs` has the inputs themselves.
         inputs: Spanned<Vec<Text>> = "inputs", default(null);
         /// The new states to send, as the scheduler writes them. Absent, null or a list with `"*"`
         /// means all; `[]` means none. For a target whose inputs all are Aurora's, names that Aurora
@@ -89,8 +89,8 @@ file_object! {
         max_per_second: Spanned<u64> = "maxPerSecond", default(null);
         /// The most bytes of the queue that events owed to this target may take; 1 to
         /// 17592186044416. Over it, the target gets no new events, and other targets do. If absent
-        /// or null, as many as are still free, if there are several reliable targets: one that
-        /// accepts nothing takes half of the queue, two take a third each.
+        /// or null, a single reliable target has no bound; with several, it is the number of free
+        /// bytes: one target that accepts nothing takes half of the queue, two take a third each.
         max_owed_bytes: Spanned<u64> = "maxOwedBytes", default(null);
         /// What is kept of the deliveries to this target, so that they can be sent again to a receiver
         /// that has lost them (`webhookd dead-letters replay --delivered`). Null means nothing.
@@ -141,7 +141,7 @@ file_object! {
     struct RetainFile {
         /// How long a delivery is kept, in milliseconds; at least 1.
         max_age: Spanned<u64> = "maxAgeMsec", default(86_400_000);
-        /// The most bytes of the queue that they may take; 1 to 17592186044416.
+        /// The most bytes of the queue that kept deliveries may take; 1 to 17592186044416.
         max_bytes: Spanned<u64> = "maxBytes", required;
     }
 }
@@ -226,8 +226,8 @@ file_object! {
     struct QueueFile {
         /// The directory of the queue, relative to the directory of this file.
         dir: Text = "dir", default("webhook-queue");
-        /// A database that has the queue, instead of `dir`. Every webhookd with the same database
-        /// is a worker of one queue. [scale-out.md](scale-out.md) says when to use it.
+        /// A PostgreSQL database that holds the queue, instead of `dir`. Every webhookd with the same
+        /// database is a worker of one queue. [scale-out.md](scale-out.md) says when to use it.
         postgres: PostgresFile = "postgres", optional;
         /// The largest size of the queue on disk, or of its events in the database, in bytes;
         /// 1048576 to 17592186044416.
@@ -262,17 +262,17 @@ file_object! {
         /// at most as many workers. It takes effect when the tables are created, and is the same
         /// for all workers.
         slots: Spanned<u64> = "slots", default(64);
-        /// The time in milliseconds after which others deliver what a worker that is gone was
-        /// delivering; 1000 to 600000.
+        /// The time in milliseconds after which other workers take over the slots of a lost worker;
+        /// 1000 to 600000.
         lease: Spanned<u64> = "leaseMsec", default(5_000);
-        /// The time in milliseconds between two looks for events that other workers have accepted;
+        /// The time in milliseconds between two searches for events that other workers have accepted;
         /// 1 to 1000.
         poll: Spanned<u64> = "pollMsec", default(5);
         /// The certificates that connections to the database trust and present.
         tls: TlsFile = "tls", optional;
         /// The directory of the files that each worker keeps on its machine, relative to the
         /// directory of this file: the admin API's socket, rejects, the positions of followed files
-        /// and streams. Two workers on one machine need one each: `--state-dir`.
+        /// and streams. Each worker on one machine needs its own: `--state-dir`.
         state_dir: Text = "stateDir", default("webhook-state");
     }
 }
@@ -282,12 +282,12 @@ file_object! {
     /// by `webhookd_dead_letters_removed_total`: the oldest of the target that has most bytes of
     /// them first.
     struct DeadLettersFile {
-        /// The most bytes that they may take; 0 to 17592186044416. If absent, a quarter of
+        /// The most bytes that dead letters may take; 0 to 17592186044416. If absent, a quarter of
         /// `queue.maxBytes`.
         max_bytes: Spanned<u64> = "maxBytes", optional;
         /// The most dead letters; 0 to 1000000000.
         max_count: Spanned<u64> = "maxCount", default(1_000_000);
-        /// How long they are kept after they were given up, in milliseconds; at least 1.
+        /// How long a dead letter is kept after its event was given up, in milliseconds; at least 1.
         max_age: Spanned<u64> = "maxAgeMsec", default(2_592_000_000_u64);
     }
 }

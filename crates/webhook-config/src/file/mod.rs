@@ -27,8 +27,8 @@ pub(crate) use input::InputFile;
 pub use loading::ConfigText;
 pub(crate) use loading::parse;
 pub(crate) use mirror::{
-    BatchFile, BreakerFile, DeadLettersFile, NoticesFile, PostgresFile, QueueFile, RetainFile,
-    RetryFile, SigningFile, TargetFile, TlsFile,
+    BatchFile, BreakerFile, DeadLettersFile, NoticesFile, OAuth2File, PostgresFile, QueueFile,
+    RetainFile, RetryFile, SigningFile, TargetFile, TlsFile,
 };
 pub(crate) use object::FileObject;
 pub use opened::{OpenError, read_file};

@@ -15,8 +15,8 @@ file_object! {
         /// The default input: events of standard input, of files, and of `POST /events`.
         events: InputFile = "events", optional;
         /// Inputs besides the default one, by name: 1 to 64 of the characters `A-Z a-z 0-9 _ -`, and
-        /// not `default` or `notices`. Their events come by `POST /events/NAME` and `--events NAME=FILE`. At most
-        /// 64.
+        /// not `default` or `notices`. Their events come by `POST /events/NAME` and `--events
+        /// NAME=FILE`. At most 64.
         inputs: InputsFile = "inputs", optional;
         /// The queue of undelivered events.
         queue: QueueFile = "queue", optional;
