@@ -10,11 +10,11 @@ use std::process::ExitCode;
 
 /// Deliver a scheduler's task state changes to webhooks.
 ///
-/// webhookd takes events over HTTP, from files or from streams, and POSTs each, byte for byte, to the
-/// targets of a webhook.json. They are JSON as Apache Aurora's webhook sends it, unless the file has
-/// inputs for other schedulers; Aurora's own file works as it is.
-/// An event accepted for a reliable target is kept on disk until it is delivered, in order for each
-/// task, across restarts of either side.
+/// webhookd takes events over HTTP, from files or from streams, and sends each to the targets of a
+/// webhook.json, byte for byte unless a target has another format. Events are JSON as Apache Aurora's
+/// webhook sends it, unless the file has inputs for other schedulers; Aurora's own file works as it is.
+/// An event accepted for a reliable target is kept on disk until it is delivered or becomes a dead
+/// letter, in order for each task, across restarts of either side.
 #[derive(Parser)]
 #[command(
     name = "webhookd",

@@ -26,14 +26,14 @@ pub(crate) struct AdminArgs {
 
     /// Require the content of this file as bearer token, except for /livez and /readyz
     ///
-    /// The file is read for each request, so that the token can be exchanged at any time.
+    /// The page's own files need no token, either. The file is read for each request, so that the token
+    /// can be replaced at any time.
     #[arg(long, value_name = "FILE", requires = "admin")]
     admin_token_file: Option<PathBuf>,
 
     /// Allow reading, and no change, to requests with the content of this file as bearer token
     ///
-    /// For dashboards and people who look. Metrics and every page can be read; a change gets 403.
-    /// The file is read for each request, too.
+    /// For dashboards and users who only read. A change gets 403. The file is read for each request, too.
     #[arg(long, value_name = "FILE", requires = "admin_token_file")]
     admin_readonly_token_file: Option<PathBuf>,
 

@@ -23,7 +23,7 @@ pub(crate) struct QueueSelector {
 
     /// The authority, in PEM, that signed the certificate of an address https://HOST:PORT
     ///
-    /// Those that a system trusts are in a file, too, such as /etc/ssl/certs/ca-certificates.crt.
+    /// The authorities that the system trusts are in a file such as /etc/ssl/certs/ca-certificates.crt.
     #[arg(long, value_name = "FILE", requires = "admin")]
     admin_ca_file: Option<PathBuf>,
 
@@ -37,12 +37,11 @@ pub(crate) struct QueueSelector {
 struct Which {
     /// The directory of the queue, or its database: postgres://USER@HOST/DATABASE
     ///
-    /// The webhookds that use it may run or be stopped. Other users of this machine can see a
-    /// password in it; --webhook-config does not show one.
+    /// Other users of this machine can see a password in it; --webhook-config does not show one.
     #[arg(long, value_name = "DIR|URL")]
     queue: Option<PathBuf>,
 
-    /// The webhook.json whose queue.dir or queue.postgres it is
+    /// The webhook.json whose queue.dir or queue.postgres names the queue
     #[arg(long, value_name = "PATH")]
     webhook_config: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! `webhookd receive`: a receiver that prints requests, to try webhooks.
+//! `webhookd receive`: a receiver for tests, which prints requests.
 //!
 //! One thread serves all connections. Bodies go to standard output through a thread of their
 //! own, [`printer`], so that a slow terminal delays responses but not signals.
@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The response to the requests of `--fail-first`.
 const FAILURE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-/// Receive webhooks and print them, to try webhooks
+/// Receive webhooks and print them, for tests
 ///
 /// Prints the body of each request as a line on standard output, unchanged, and responds 200. The
 /// first line on standard error is the address: `listening on http://127.0.0.1:5000/`.

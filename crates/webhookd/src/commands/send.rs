@@ -52,7 +52,7 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "URL", group = "destination")]
     url: Option<String>,
 
-    /// Show what would become of the events, and send none
+    /// Show which requests would be made of the events, and send none
     #[arg(long)]
     dry_run: bool,
 

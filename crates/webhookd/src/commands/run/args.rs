@@ -15,13 +15,13 @@ use webhook_config::{Config, InputName};
 
 /// Deliver events: the default command
 ///
-/// Reads events, one JSON document per line, and POSTs each, unchanged, to every target of the
-/// configuration whose filters match. Ends when the input has ended and all events are delivered.
+/// Reads events, one JSON document per line, and sends each to every target of the configuration
+/// whose filters match. Ends when the input has ended and all events are delivered.
 ///
 /// Exit status: 0 all events were delivered; 1 some were not, or a line is not an event; 2 bad
 /// usage, configuration or unreadable input; 3 some events are still in the queue: run it again to
 /// deliver them; 65 the queue is damaged; 75 a port or the queue is in use, the disk is full or
-/// fails, or the database cannot be reached: try again later.
+/// fails, or the database cannot be reached: try again later; 130 a second signal ended it at once.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// The configuration: Aurora's webhook.json, or one with more settings

@@ -11,7 +11,7 @@ pub(crate) struct IngestOptions {
     /// Accept events by POST on this address; port 0 picks a free one
     ///
     /// May be repeated. `systemd` stands for every socket that systemd passes as `ingest`, `fd:NAME`
-    /// for one passed under another name. A 2xx response is sent after the event is safe on disk.
+    /// for one passed under another name. A 2xx response is sent after the event is synced to disk.
     /// Without a token or a secret, every program that can connect may send events.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<String>,
@@ -30,12 +30,12 @@ pub(crate) struct IngestOptions {
 
     /// Accept requests whose Host is this name, too, on an address of this machine only
     ///
-    /// Otherwise Host must there be an address, a name without a dot, or one under localhost: a web
+    /// Without it, Host must be an address, a name without a dot, or one under localhost there: a web
     /// page whose name was made to resolve to this address (DNS rebinding) must not send events.
     #[arg(long, value_name = "NAME", requires = "listen")]
     pub(crate) listen_host: Vec<String>,
 
-    /// Take a body for ISO-8859-1 if it is not UTF-8 and its Content-Type names no charset
+    /// Read a body as ISO-8859-1 if it is not UTF-8 and its Content-Type names no charset
     ///
     /// Such a body is transcoded to UTF-8. Without this option that is done only for the requests of
     /// Aurora's webhook, which sends ISO-8859-1 without naming it: those with a Timestamp header in
@@ -55,11 +55,11 @@ pub(crate) struct IngestOptions {
     #[arg(long, value_name = "BYTES", default_value = "16KiB", value_parser = parse_head)]
     pub(crate) max_head: usize,
 
-    /// The maximal number of header fields of a request
+    /// The largest number of header fields of a request
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_headers: usize,
 
-    /// The maximal number of connections; one more waits until one of them ends
+    /// The largest number of connections; one more waits until one of them ends
     ///
     /// While one waits, connections close after their responses, and one that has been idle for a
     /// second, or whose request is behind --min-rate by a second, is closed.
@@ -74,7 +74,7 @@ pub(crate) struct IngestOptions {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) body_timeout: Duration,
 
-    /// The bytes a second below which a request gives way to others that wait
+    /// The rate, in bytes a second, below which a request gives way to others that wait
     ///
     /// Without others that wait for a connection or for memory, it may be as slow as --body-timeout
     /// allows.
