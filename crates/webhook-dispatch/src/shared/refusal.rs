@@ -42,9 +42,9 @@ pub enum Refusal {
     /// There was no room before the deadline. Submit it again.
     #[error("there was no room for the event in time; try again")]
     Full,
-    /// Every target that wants it is over its quota (`maxOwedBytes`), and other targets are not.
+    /// Every target that it matches is over its quota (`maxOwedBytes`), and other targets are not.
     /// Submit it again later; each delivery to one of these targets makes room.
-    #[error("every target that wants the event is over its quota: {}", targets.join(", "))]
+    #[error("every target that the event matches is over its quota: {}", targets.join(", "))]
     OverQuota {
         /// The names of these targets.
         targets: Arc<[Arc<str>]>,

@@ -1,4 +1,4 @@
-//! The circuit breaker of a target: whether the receiver is unwell, not whether some events are.
+//! The circuit breaker of a target. It opens when the receiver fails, not when single events do.
 //!
 //! Three runs of failures are counted, each of which an answer of another kind ends:
 //!
