@@ -111,7 +111,7 @@ fn add_writer(families: &mut Families, writer: &WriterStatistics, failing: bool)
         ),
         (
             "webhookd_queue_refused_events_total",
-            "Events whose commit failed.",
+            "Events that were not stored, since there was no room or the commit failed.",
             writer.refused,
         ),
         (

@@ -26,7 +26,7 @@ const COUNTERS: [Figure<u64>; 12] = [
     ),
     (
         "webhookd_requests_total",
-        "Requests made of the target's receiver. Several events of a batch share one.",
+        "Requests sent to the target. Several events of a batch share one.",
         |target| target.requests,
     ),
     (
