@@ -1,4 +1,4 @@
-//! What dispatching needs to know of any scheduler's event: key, states, job, id and time.
+//! Reads what a dispatcher needs of any scheduler's event: key, states, job, id and time.
 //!
 //! A [`Schema`] says where these fields are, by JSON Pointers. It reads them in one pass over the
 //! event's bytes, and borrows them. Presets for known schedulers are nothing but such settings:

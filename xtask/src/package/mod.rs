@@ -104,7 +104,7 @@ fn image(content: &Content) -> Result<PathBuf> {
 /// Makes a tarball whose content is laid out as in `/usr/local`, but for what is in `packaging`.
 ///
 /// The program is not static: a static glibc loads the modules that a machine's /etc/nsswitch.conf names,
-/// and crashes if they are of another glibc; and there is no musl where this is built.
+/// and crashes if they are of another glibc. musl was not tried.
 fn tarball(content: &Content) -> Result<PathBuf> {
     let name = format!("webhookd-{}-{}", content.version()?, target()?);
     let folder = folder().join("tarball");
