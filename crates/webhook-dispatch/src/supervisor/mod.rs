@@ -162,7 +162,12 @@ impl Supervisor {
         let is_shared = now.postgres().is_some();
         if now.postgres() != wanted.postgres() {
             let (now, wanted) = (now.location(), wanted.location());
-            let what = format!("queue stays {now}: restart the program to make it {wanted}");
+            let what = match now == wanted {
+                true => {
+                    "queue.postgres stays as it was: restart the program to change it".to_owned()
+                }
+                false => format!("queue stays {now}: restart the program to make it {wanted}"),
+            };
             reloaded.kept.push(format!("{what}, as the file has it"));
         }
         let mut kept = |key: &str, now: String, wanted: String| {
@@ -183,6 +188,8 @@ impl Supervisor {
             }
             let shown = |settings: &QueueSettings| settings.max_bytes().to_string();
             kept("queue.maxBytes", shown(now), shown(wanted));
+            let shown = |settings: &QueueSettings| settings.max_last_states().to_string();
+            kept("queue.maxLastStates", shown(now), shown(wanted));
         }
         let shown = |settings: &QueueSettings| settings.when_full().name().to_owned();
         kept("queue.whenFull", shown(now), shown(wanted));

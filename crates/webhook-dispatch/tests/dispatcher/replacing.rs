@@ -336,15 +336,15 @@ fn an_open_queue_keeps_its_settings_and_the_reload_lists_them() {
     assert_eq!(control.reload(with(settings("one"))).unwrap().kept, [""; 0]);
     let other = settings("two")
         .with_max_bytes(1 << 21)
+        .with_max_last_states(7)
         .with_when_full(WhenFull::Reject);
     let kept = control.reload(with(other)).unwrap().kept;
-    for (sentence, key) in kept
-        .iter()
-        .zip(["queue.dir", "queue.maxBytes", "queue.whenFull"])
-    {
-        assert!(sentence.starts_with(&format!("{key} stays ")), "{sentence}");
+    let keys = ["dir", "maxBytes", "maxLastStates", "whenFull"];
+    for (sentence, key) in kept.iter().zip(keys) {
+        let begins = format!("queue.{key} stays ");
+        assert!(sentence.starts_with(&begins), "{sentence}");
     }
-    assert_eq!(kept.len(), 3);
+    assert_eq!(kept.len(), keys.len());
     assert_eq!(control.config().queue(), &settings("one"));
     assert!(!dir.path().join("two").exists());
     drop(running.shutdown(PATIENCE));
@@ -370,10 +370,16 @@ fn a_database_is_given_to_the_builder_and_stays_in_use_over_reloads() {
         control.reload(with(database("host=db"))).unwrap().kept,
         [""; 0]
     );
+    let slower = PostgresSettings::new(PostgresUrl::parse("host=db").unwrap());
+    let slower = slower.with_lease(Duration::from_secs(9));
     for (other, begins) in [
         (
             database("host=other password=hunter2"),
             "queue stays postgres://db ",
+        ),
+        (
+            QueueSettings::new("state").with_postgres(slower),
+            "queue.postgres stays as it was: ",
         ),
         (QueueSettings::new("state"), "queue stays postgres://db "),
         (
