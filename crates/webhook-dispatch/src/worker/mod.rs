@@ -12,6 +12,7 @@ mod job_queue;
 #[cfg(all(test, loom))]
 mod models;
 pub(crate) mod reader;
+mod recorder;
 mod sender;
 mod senders;
 #[cfg(test)]
@@ -25,26 +26,23 @@ pub(crate) use self::context::{QueueAccess, SettlementSink, WorkerContext};
 
 use self::handle::{Command, Inspection, TargetHandle};
 use self::job::Report;
+use self::recorder::Recorder;
 use self::senders::Senders;
 use self::wakeup::WakeReasons;
 use crate::delivery::Endpoint;
-use crate::shared::clock::{Moment, epoch_ms};
-use crate::shared::event_summary::EventSummary;
+use crate::shared::clock::Moment;
 use crate::shared::stats::add;
-use crate::shared::{
-    AttemptRecord, Clock, Incident, NextStep, Observer, Outcome, Reason, event_key, shown_task,
-};
+use crate::shared::{Clock, NextStep, Reason};
 use crate::target::attempt::Attempt;
 use crate::target::backlog::LiveEvent;
 use crate::target::gate::Blocked;
 use crate::target::lanes::{BatchTag, Delivery, Due, LaneReport};
 use crate::target::retry::Retry;
-use crate::target::{Decision, EventDecision, StateChange, Step, TargetState, tried};
+use crate::target::{Decision, EventDecision, Step, TargetState, tried};
 use crossbeam_channel::{Receiver, Select};
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use webhook_queue::{Claim, QueueError, Settlement, SlotGuard};
 
@@ -69,7 +67,7 @@ pub(crate) struct Worker {
     /// Whether other processes use its queue, too.
     is_shared: bool,
     retry: Arc<dyn Retry>,
-    observer: Arc<dyn Observer>,
+    recorder: Recorder,
     clock: Arc<dyn Clock>,
     events: Receiver<LiveEvent>,
     commands: Receiver<Command>,
@@ -99,12 +97,12 @@ impl Worker {
             events: context.handle.events(),
             commands: context.handle.commands(),
             senders: Senders::new(Arc::clone(&context.handle), context.endpoint),
+            recorder: Recorder::new(Arc::clone(&context.handle), context.observer),
             handle: context.handle,
             is_shared: (context.queue_access.as_ref())
                 .is_some_and(|access| access.queue.is_shared()),
             queue_access: context.queue_access,
             retry: context.retry,
-            observer: context.observer,
             clock,
             state,
             alarm: None,
@@ -205,8 +203,7 @@ impl Worker {
         };
         let decision = Decision::of(&attempt.batch, follows);
         self.state.gate.charge(attempt.permit);
-        self.count(attempt, &decision);
-        self.report_incidents(attempt, &decision);
+        self.recorder.attempted(attempt, &decision);
         // After a crash during the next attempt, this one's number is not used again.
         for due in attempt.batch.iter() {
             let not_before = due.delivery.batch.map_or(0, BatchTag::get);
@@ -221,8 +218,7 @@ impl Worker {
     fn on_attempt(&mut self, attempt: &Attempt, at: Moment) {
         let decision = self.state.on_attempt(attempt, at, &*self.retry);
         if !attempt.result.stopped {
-            self.count(attempt, &decision);
-            self.report_incidents(attempt, &decision);
+            self.recorder.attempted(attempt, &decision);
             if decision.recall {
                 self.senders.recall();
             }
@@ -238,113 +234,9 @@ impl Worker {
         self.store_hold();
     }
 
-    fn count(&self, attempt: &Attempt, decision: &Decision) {
-        let counters = &self.handle.counters;
-        counters.requested(attempt.result.outcome, attempt.took);
-        for (due, decision) in attempt.batch.iter().zip(decision.events()) {
-            let is_delivered = decision.follows.is_none();
-            // Of a batch, the receiver may have taken a part.
-            let outcome = match is_delivered {
-                true => Outcome::Success,
-                false => attempt.result.outcome,
-            };
-            counters.attempted(outcome);
-            self.log_attempt(attempt, due, is_delivered);
-            self.count_next_step(decision.follows);
-        }
-    }
-
-    fn count_next_step(&self, follows: Option<NextStep>) {
-        let counters = &self.handle.counters;
-        match follows {
-            None => add(&counters.delivered, 1),
-            Some(NextStep::Retry(_)) => add(&counters.retried, 1),
-            Some(NextStep::DeadLetter(reason)) => counters.dead_lettered(reason),
-            Some(NextStep::Nothing) => add(&counters.failed, 1),
-            Some(NextStep::Stop) => {}
-        }
-    }
-
-    /// Adds an attempt at an event to the target's log.
-    fn log_attempt(&self, attempt: &Attempt, due: &Due, is_delivered: bool) {
-        let result = &attempt.result;
-        let is_plain = is_delivered && due.delivery.attempts == 0;
-        let content = &due.content;
-        // The trace of an event of Aurora's is stored in the place of attributes, and is no JSON.
-        let attributes = content.attributes.as_ref();
-        let attributes = attributes.filter(|stored| stored.starts_with(b"{"));
-        let known = content.summary.as_ref().or(attributes);
-        // Of a delivery from a backlog the body is not read, which takes a microsecond or two.
-        let read = (known.is_none() && !is_plain).then(|| EventSummary::of_body(&content.body));
-        let summary = known.map_or_else(
-            || read.as_ref().map_or(&[][..], EventSummary::as_slice),
-            |known| &**known,
-        );
-        let key = event_key(&due.key);
-        let mut record = AttemptRecord {
-            number: 0,
-            started_at: attempt.started_at,
-            id: due.delivery.id,
-            key: key.into(),
-            key_bytes: key.len(),
-            summary: Cow::Borrowed(summary),
-            attempt: due.delivery.attempts.saturating_add(1),
-            batch: attempt.batch_id.map(|id| (id, attempt.batch.count())),
-            outcome: match is_delivered {
-                true => Outcome::Success,
-                false => result.outcome,
-            },
-            status: result.status,
-            error: Cow::Borrowed(if is_delivered { "" } else { &result.detail }),
-            took: attempt.took,
-            bytes: content.body.len(),
-            response: Cow::Borrowed(if is_delivered { "" } else { &result.response }),
-        };
-        record.number = self.handle.attempts.add(&record);
-        self.observer.attempt(&self.handle.name, &record);
-    }
-
-    fn report_incidents(&self, attempt: &Attempt, decision: &Decision) {
-        let target = &*self.handle.name;
-        // Of the events of a batch that go on alike, the first is reported.
-        for (follows, index, others) in decision.failures() {
-            let Some(due) = attempt.batch.iter().nth(index) else {
-                continue;
-            };
-            if follows == NextStep::Stop && decision.change.is_none() {
-                continue;
-            }
-            self.observer.incident(&Incident::AttemptFailed {
-                target,
-                task: &shown_task(&due.key),
-                id: due.delivery.id,
-                others,
-                attempt: due.delivery.attempts.saturating_add(1),
-                outcome: attempt.result.outcome,
-                detail: &attempt.result.detail,
-                follows,
-            });
-        }
-        let incident = match decision.change {
-            None => return,
-            Some(StateChange::Stopped) => Incident::TargetStopped { target },
-            Some(StateChange::BreakerOpened(cause, back_off)) => Incident::BreakerOpened {
-                target,
-                cause,
-                back_off,
-            },
-            Some(StateChange::BreakerClosed) => Incident::BreakerClosed { target },
-        };
-        self.observer.incident(&incident);
-    }
-
     /// Counts an event that was delivered or given up.
     fn settled(&mut self, delivery: &Delivery, at: Moment) {
-        let took = delivery.submitted.map_or_else(
-            || Duration::from_millis(at.epoch_ms().saturating_sub(delivery.accepted_at)),
-            |submitted| at.now.saturating_duration_since(submitted),
-        );
-        self.handle.counters.settled_after(took);
+        self.recorder.settled(delivery, at);
         self.settled += 1;
     }
 
@@ -495,10 +387,7 @@ impl Worker {
     }
 
     fn on_unreadable(&mut self, error: &QueueError, now: Instant) {
-        self.observer.incident(&Incident::QueueUnreadable {
-            target: &self.handle.name,
-            error,
-        });
+        self.recorder.queue_unreadable(error);
         self.pause_reads(now + PAUSE);
     }
 
@@ -523,11 +412,7 @@ impl Worker {
         if missing == 0 || !announced || self.handle.behind.load(Ordering::SeqCst) {
             return;
         }
-        self.handle.counters.count_damaged(missing);
-        self.observer.incident(&Incident::RecordsDamaged {
-            target: &self.handle.name,
-            events: missing,
-        });
+        self.recorder.damaged(missing);
         self.handle.progress.notify();
     }
 
@@ -567,10 +452,7 @@ impl Worker {
             Ok(None) => {}
             Ok(Some(look_within)) => self.set_alarm(at.now + look_within),
             Err(error) => {
-                self.observer.incident(&Incident::SenderNotStarted {
-                    target: &self.handle.name,
-                    detail: &error.to_string(),
-                });
+                self.recorder.sender_not_started(&error);
                 self.set_alarm(at.now + PAUSE);
             }
         }
@@ -599,22 +481,8 @@ impl Worker {
 
     /// Publishes the state in the target's counters.
     fn publish(&self) {
-        let counters = &self.handle.counters;
-        let set = |counter: &AtomicU64, value: usize| {
-            counter.store(value as u64, Ordering::Relaxed);
-        };
-        set(&counters.in_flight, self.state.outstanding());
-        set(&counters.waiting_tasks, self.state.waiting());
-        set(&counters.in_memory, self.state.held() + self.events.len());
-        let next_retry = self.state.next_wake().map_or(0, |at| {
-            let in_time = at.saturating_duration_since(self.clock.now());
-            epoch_ms(self.clock.wall() + in_time)
-        });
-        counters.next_retry_at.store(next_retry, Ordering::Relaxed);
-        let gate = &self.state.gate;
-        let hold = gate.current_hold(self.clock.now());
-        let breaker = (gate.state(), gate.open_until());
-        counters.set_gate(breaker, hold, gate.is_held(), gate.is_paused());
+        let announced = self.events.len();
+        self.recorder.publish(&self.state, announced, &*self.clock);
     }
 
     /// Schedules a look for work at this time, even without a wake-up.
