@@ -19,20 +19,25 @@ mod batch;
 mod content;
 mod delivery;
 mod lane;
+mod ready;
 mod report;
 mod table;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod window;
 
 pub(crate) use self::batch::{Batch, BatchRoom};
 pub(crate) use self::content::Content;
 pub(crate) use self::delivery::{BatchTag, Delivery, Due, Kind, LaneId};
 pub(crate) use self::report::LaneReport;
+pub(crate) use self::window::Bounds;
 
 use self::lane::{State, same_batch};
+use self::ready::{ByKind, Ready};
 use self::table::LaneTable;
 use self::waiting::Waiting;
+use self::window::Window;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,20 +48,6 @@ const READ_TOGETHER: usize = 64;
 /// How often recoveries of the receiver cut an event's back-off short. An event that still fails
 /// is likely the reason itself.
 const RECOVERIES: u8 = 3;
-
-/// The bounds of a target's memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Events with their bodies, over all lanes.
-    pub(crate) window: usize,
-    /// Bytes of these bodies. One event is always admitted, however large, and one lane's read may
-    /// exceed the bound.
-    pub(crate) window_bytes: usize,
-    /// Events with their bodies in one lane.
-    pub(crate) per_lane: usize,
-    /// Lanes.
-    pub(crate) lanes: usize,
-}
 
 /// The result of offering an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,66 +60,27 @@ pub(crate) enum Offered {
     Full,
 }
 
-/// A queue of lanes of each kind.
-#[derive(Debug, Default)]
-struct ByKind {
-    first: VecDeque<LaneId>,
-    retry: VecDeque<LaneId>,
-}
-
-impl ByKind {
-    fn of(&self, kind: Kind) -> &VecDeque<LaneId> {
-        match kind {
-            Kind::First => &self.first,
-            Kind::Retry => &self.retry,
-        }
-    }
-
-    fn of_mut(&mut self, kind: Kind) -> &mut VecDeque<LaneId> {
-        match kind {
-            Kind::First => &mut self.first,
-            Kind::Retry => &mut self.retry,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.retry.is_empty()
-    }
-}
-
 /// The lanes of one target.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    bounds: Bounds,
+    window: Window,
     lanes: LaneTable,
-    ready: ByKind,
-    /// Bytes of the bodies of ready retries.
-    retry_bytes: usize,
-    /// Events, and bytes of their bodies, in the lanes that are ready for a first attempt.
-    ready_first: (usize, usize),
+    ready: Ready,
     waiting: Waiting,
     /// The tags of the batches that wait, are being read back or are ready.
     tags: BTreeSet<BatchTag>,
     reading: ByKind,
-    /// Events in memory.
-    held: usize,
-    /// Bytes of their bodies.
-    held_bytes: usize,
 }
 
 impl Lanes {
     pub(crate) fn new(bounds: Bounds) -> Lanes {
         Lanes {
-            bounds,
+            window: Window::new(bounds),
             lanes: LaneTable::default(),
-            ready: ByKind::default(),
-            retry_bytes: 0,
-            ready_first: (0, 0),
+            ready: Ready::default(),
             waiting: Waiting::default(),
             tags: BTreeSet::new(),
             reading: ByKind::default(),
-            held: 0,
-            held_bytes: 0,
         }
     }
 
@@ -142,7 +94,7 @@ impl Lanes {
         shared_key: impl FnOnce() -> Arc<[u8]>,
         content: impl FnOnce() -> Content,
     ) -> Offered {
-        let room = self.has_room();
+        let room = self.window.has_room();
         let hash = self.lanes.hash(key);
         if let Some(id) = self.lanes.find(hash, key) {
             let lane = &mut self.lanes[id];
@@ -151,7 +103,7 @@ impl Lanes {
                 .back()
                 .is_none_or(|(last, _)| last.entry < delivery.entry);
             lane.join_waiting(&delivery);
-            if lane.more || !is_new || lane.events.len() >= self.bounds.per_lane {
+            if lane.more || !is_new || lane.events.len() >= self.window.bounds.per_lane {
                 // One that it does not have, or has under a claim that has ended, is read back.
                 lane.more |= is_new || !lane.holds(&delivery);
                 return Offered::Held;
@@ -161,25 +113,23 @@ impl Lanes {
             }
             let content = content();
             let bytes = content.len();
-            self.held += 1;
-            self.held_bytes += bytes;
+            self.window.add(1, bytes);
             lane.bytes += bytes;
             let in_batch = lane.first_bytes();
             lane.events.push_back((delivery, content));
             match lane.kind() {
                 Some(Kind::First) if lane.state == State::Ready => {
-                    self.ready_first.0 += 1;
-                    self.ready_first.1 += bytes;
+                    self.ready.grow(1, bytes);
                 }
                 // After a restart, it may be a further event of the batch that the first one is in.
                 Some(Kind::Retry) if lane.state == State::Ready => {
-                    self.retry_bytes += lane.first_bytes() - in_batch;
+                    self.ready.retry_bytes += lane.first_bytes() - in_batch;
                 }
                 _ => {}
             }
             return Offered::Taken;
         }
-        if self.lanes.len() >= self.bounds.lanes || !room {
+        if self.lanes.len() >= self.window.bounds.lanes || !room {
             return Offered::Full;
         }
         let id = self.lanes.add(shared_key(), hash, false);
@@ -191,8 +141,7 @@ impl Lanes {
             return Offered::Held;
         }
         let content = content();
-        self.held += 1;
-        self.held_bytes += content.len();
+        self.window.add(1, content.len());
         let lane = &mut self.lanes[id];
         lane.bytes = content.len();
         lane.events.push_back((delivery, content));
@@ -213,7 +162,7 @@ impl Lanes {
             }
             return true;
         }
-        if self.lanes.len() >= self.bounds.lanes {
+        if self.lanes.len() >= self.window.bounds.lanes {
             return false;
         }
         let id = self.lanes.add(Arc::from(key), hash, true);
@@ -227,7 +176,7 @@ impl Lanes {
         let hash = self.lanes.hash(key);
         if let Some(id) = self.lanes.find(hash, key) {
             self.lanes[id].more = true;
-        } else if self.lanes.len() >= self.bounds.lanes {
+        } else if self.lanes.len() >= self.window.bounds.lanes {
             return Offered::Full;
         } else {
             let id = self.lanes.add(Arc::from(key), hash, true);
@@ -245,24 +194,24 @@ impl Lanes {
 
     /// Takes the next ready event of this kind, which is in flight from now on.
     pub(crate) fn take(&mut self, kind: Kind) -> Option<Due> {
-        let id = self.ready.of_mut(kind).pop_front()?;
+        let id = self.ready.lanes.of_mut(kind).pop_front()?;
         self.taken(id, kind)
     }
 
     /// Takes the ready event of this kind that became ready last.
     pub(crate) fn take_newest(&mut self, kind: Kind) -> Option<Due> {
-        let id = self.ready.of_mut(kind).pop_back()?;
+        let id = self.ready.lanes.of_mut(kind).pop_back()?;
         self.taken(id, kind)
     }
 
     /// Takes the first ready event that is `wanted`, which is in flight from now on.
     pub(crate) fn take_where(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Option<Due> {
         [Kind::First, Kind::Retry].into_iter().find_map(|kind| {
-            let index = self.ready.of(kind).iter().position(|&id| {
+            let index = self.ready.lanes.of(kind).iter().position(|&id| {
                 let first = self.lanes[id].events.front();
                 first.is_some_and(|(delivery, _)| wanted(delivery))
             })?;
-            let id = self.ready.of_mut(kind).remove(index)?;
+            let id = self.ready.lanes.of_mut(kind).remove(index)?;
             self.taken(id, kind)
         })
     }
@@ -270,17 +219,11 @@ impl Lanes {
     /// The first event of a lane that is ready no more.
     fn taken(&mut self, id: LaneId, kind: Kind) -> Option<Due> {
         let lane = &mut self.lanes[id];
-        match kind {
-            Kind::First => {
-                self.ready_first.0 -= lane.events.len();
-                self.ready_first.1 -= lane.bytes;
-            }
-            Kind::Retry => {
-                self.retry_bytes -= lane.first_bytes();
-                if let Some(tag) = lane.first_batch() {
-                    self.tags.remove(&tag);
-                }
-            }
+        self.ready.taken(lane, kind);
+        if kind == Kind::Retry
+            && let Some(tag) = lane.first_batch()
+        {
+            self.tags.remove(&tag);
         }
         lane.state = State::InFlight;
         lane.in_flight = 0;
@@ -324,8 +267,7 @@ impl Lanes {
         let lane = &mut self.lanes[id];
         debug_assert_eq!(lane.state, State::InFlight);
         if let Some((_, content)) = lane.events.pop_front() {
-            self.held -= 1;
-            self.held_bytes -= content.len();
+            self.window.remove(1, content.len());
             lane.bytes -= content.len();
         }
         lane.in_flight = lane.in_flight.saturating_sub(1);
@@ -418,23 +360,24 @@ impl Lanes {
     pub(crate) fn to_read(&self) -> Vec<(LaneId, Arc<[u8]>, usize)> {
         let mut reads = Vec::new();
         let (mut first, mut retry) = (self.reading.first.iter(), self.reading.retry.iter());
-        let (mut retries, mut room) = (0, self.bounds.window.saturating_sub(self.held));
+        let (mut retries, mut room) = (0, self.window.left());
         // A batch is read as a whole, though it exceeds the bounds.
-        let last_ready = self.ready.retry.back();
+        let last_ready = self.ready.lanes.retry.back();
         let mut begun = last_ready.and_then(|&id| self.lanes[id].first_batch());
         while reads.len() < READ_TOGETHER {
             let batch = retry.clone().next().and_then(|&id| self.lanes[id].batch());
             let goes_on = batch.is_some() && batch == begun;
             let has_room = match reads.is_empty() {
-                true => self.has_room(),
+                true => self.window.has_room(),
                 false => room > 0,
             };
             if !has_room && !goes_on {
                 break;
             }
-            let retry_first = goes_on || self.ready.retry.is_empty() && retries == 0;
+            let retry_first = goes_on || self.ready.lanes.retry.is_empty() && retries == 0;
             let mut next_retry = || {
-                let has_room = goes_on || self.has_room_for_retry(retries);
+                let has_room =
+                    goes_on || self.ready.has_room_for_retry(retries, &self.window.bounds);
                 retry.next().filter(|_| has_room)
             };
             let next = if retry_first {
@@ -447,7 +390,7 @@ impl Lanes {
             };
             let lane = &self.lanes[id];
             let most = match lane.reading_kind() {
-                Kind::First => self.bounds.per_lane.min(room).max(1),
+                Kind::First => self.window.bounds.per_lane.min(room).max(1),
                 // The events behind it wait for it, but for those of its batch.
                 Kind::Retry => 1 + lane.waiting_more.len(),
             };
@@ -459,13 +402,6 @@ impl Lanes {
             reads.push((id, Arc::clone(&lane.key), most));
         }
         reads
-    }
-
-    /// Whether ready retries, and so many more, take less than a quarter of the memory.
-    fn has_room_for_retry(&self, more: usize) -> bool {
-        let ready = self.ready.retry.len() + more;
-        ready == 0
-            || (ready < self.bounds.window / 4 && self.retry_bytes < self.bounds.window_bytes / 4)
     }
 
     /// Gives a lane that [`to_read`](Self::to_read) returned its first events. `more` says that the
@@ -513,8 +449,7 @@ impl Lanes {
             }
         }
         lane.bytes = events.iter().map(|(_, content)| content.len()).sum();
-        self.held += events.len();
-        self.held_bytes += lane.bytes;
+        self.window.add(events.len(), lane.bytes);
         lane.events = events;
         self.make_ready(id, VecDeque::push_back);
     }
@@ -535,29 +470,27 @@ impl Lanes {
 
     /// Whether there is room for another event.
     pub(crate) fn has_room(&self) -> bool {
-        self.held == 0
-            || (self.held < self.bounds.window && self.held_bytes < self.bounds.window_bytes)
+        self.window.has_room()
     }
 
     /// Whether there is enough room to make a read of the queue worth its cost.
     pub(crate) fn has_ample_room(&self) -> bool {
-        self.held <= self.bounds.window / 4 * 3
-            && self.held_bytes <= self.bounds.window_bytes / 4 * 3
+        self.window.has_ample_room()
     }
 
     /// Whether an event is ready.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.lanes.is_empty()
     }
 
     /// Whether an event of this kind is ready.
     pub(crate) fn has(&self, kind: Kind) -> bool {
-        !self.ready.of(kind).is_empty()
+        !self.ready.lanes.of(kind).is_empty()
     }
 
     /// Whether all lanes wait for a retry or are in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.reading.is_empty()
+        self.ready.lanes.is_empty() && self.reading.is_empty()
     }
 
     /// Tasks with pending events.
@@ -567,8 +500,8 @@ impl Lanes {
 
     /// Changes the window, and the events in it of one lane. Events in memory stay there.
     pub(crate) fn set_window(&mut self, window: usize, per_lane: usize) {
-        self.bounds.window = window;
-        self.bounds.per_lane = per_lane;
+        self.window.bounds.window = window;
+        self.window.bounds.per_lane = per_lane;
     }
 
     /// Whether no task has a lane.
@@ -578,7 +511,7 @@ impl Lanes {
 
     /// Events in memory.
     pub(crate) fn held(&self) -> usize {
-        self.held
+        self.window.held().0
     }
 
     /// Lanes that wait for a retry.
@@ -631,8 +564,7 @@ impl Lanes {
     /// Drops a lane's events, which the queue holds.
     fn drop_events(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id];
-        self.held -= lane.events.len();
-        self.held_bytes -= lane.bytes;
+        self.window.remove(lane.events.len(), lane.bytes);
         lane.events = VecDeque::new();
         lane.bytes = 0;
         lane.in_flight = 0;
@@ -647,30 +579,23 @@ impl Lanes {
         let Some(kind) = lane.kind() else {
             return;
         };
-        match kind {
-            Kind::First => {
-                self.ready_first.0 += lane.events.len();
-                self.ready_first.1 += lane.bytes;
-            }
-            Kind::Retry => {
-                self.retry_bytes += lane.first_bytes();
-                self.tags.extend(lane.first_batch());
-            }
+        if kind == Kind::Retry {
+            self.tags.extend(lane.first_batch());
         }
-        add(self.ready.of_mut(kind), id);
+        self.ready.add(id, lane, kind, add);
     }
 
     /// Events, and bytes of their bodies, that are ready for a first attempt.
     pub(crate) fn ready_first(&self) -> (usize, usize) {
-        self.ready_first
+        self.ready.first
     }
 
     /// How many events the next batch of this kind has, at most.
     pub(crate) fn next_batch(&self, kind: Kind, newest: bool, most: usize) -> usize {
         if kind == Kind::First {
-            return self.ready_first.0.min(most);
+            return self.ready.first.0.min(most);
         }
-        let mut ready = self.ready.of(kind).iter();
+        let mut ready = self.ready.lanes.of(kind).iter();
         let next = || match newest {
             true => ready.next_back(),
             false => ready.next(),
@@ -705,7 +630,7 @@ impl Lanes {
         let mut lane = first.lane;
         loop {
             self.gather_lane(lane, kind, batch, &mut room, &guard, &mut gathered);
-            let ready = self.ready.of(kind);
+            let ready = self.ready.lanes.of(kind);
             let next = if newest { ready.back() } else { ready.front() };
             let Some(&next) = next.filter(|id| self.lanes[**id].first_batch() == batch) else {
                 break;
