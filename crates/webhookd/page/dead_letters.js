@@ -241,7 +241,7 @@ export function deadLetters(page, { query }) {
           )
         : empty(
             "There are no dead letters.",
-            "An event that a receiver refuses, or that fails until it is too old, is kept here. It can be replayed once the receiver is mended.",
+            "An event that a receiver refuses, or that fails until it is too old, is kept here. It can be replayed once the receiver is repaired.",
           );
     }
     return [

@@ -38,12 +38,12 @@ export function stateOf(target) {
       );
     default:
   }
-  if (isOverShare(target)) {
+  if (isOverQuota(target)) {
     return state(
-      "Over its share",
+      "Over its quota",
       "full",
       "bad",
-      "It is owed as many bytes of the queue as it may be. New events are not stored for it.",
+      "Its pending events take all bytes of its quota. New events are not stored for it.",
     );
   }
   if (target.state === "retrying") {
@@ -95,7 +95,7 @@ function held(hold) {
 }
 
 // Whether it missed events for its quota since the last look, or within the last minute.
-function isOverShare({ name, stats, blocksQueue }) {
+function isOverQuota({ name, stats, blocksQueue }) {
   if (blocksQueue) return true;
   const seen = overQuota.get(name);
   if (!seen || stats.overQuota < seen.count) overQuota.set(name, { count: stats.overQuota, at: -Infinity });

@@ -38,7 +38,7 @@ export function testEvent(name) {
       h(
         "p",
         { class: "muted" },
-        "It is sent at once, past the queue: it is not retried, and not counted. The receiver gets a real request.",
+        "It is sent at once and bypasses the queue: it is not retried, and not counted. The receiver gets a real request.",
       ),
       h(
         "div",
