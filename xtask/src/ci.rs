@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 /// Run every check that a change must pass
 ///
 /// Needs Rust, with rustfmt and clippy, and a C compiler. Uses cargo-nextest if it is installed.
-/// Installs cargo-deb, cargo-deny and typos from crates.io if they are missing (six minutes on two cores),
-/// as root, a C++ compiler, PostgreSQL, Chromium, npm, Node, Go, valgrind, faketime, debootstrap, buildah, runc and Slurm with apt-get, Airflow, Flask
-/// and schemathesis from PyPI into `target/python`, and axe-core and Express from npm into `target/npm`. A check that cannot run is left out and named at the end; if CI is set in the environment, it fails.
+/// Installs what is missing: cargo-deb, cargo-deny and typos from crates.io (six minutes on two
+/// cores); as root with apt-get, a C++ compiler, PostgreSQL, Chromium, npm, Node, Go, valgrind,
+/// faketime, debootstrap, buildah, runc and Slurm; Airflow, Flask and schemathesis from PyPI into
+/// `target/python`; axe-core and Express from npm into `target/npm`. A check that cannot run is left
+/// out and named at the end; if the environment variable CI is set, it fails.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CiArgs {
     /// Run the steps after a failed one as well

@@ -56,7 +56,7 @@ enum Command {
     /// Run a real scheduler with webhookd beside it, and check what arrives
     #[command(disable_help_flag = true)]
     Schedulers(Passed),
-    /// Kill webhookd again and again, and see whether it keeps its promises
+    /// Kill webhookd repeatedly under receivers that misbehave, and check every delivery
     #[command(disable_help_flag = true)]
     Torture(Passed),
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-/// Change the code in small ways, and see whether a test fails each time
+/// Change the code in small ways, and list the changes that no test notices
 ///
 /// Runs cargo-mutants, which it installs if that is missing, on the lines that differ from the branch
 /// `main`; or, with arguments, as they say: `cargo xtask mutants --file crates/webhook-queue/src/quotas.rs`.
