@@ -77,6 +77,8 @@ pub(crate) struct Worker {
     alarm: Option<Instant>,
     /// Not to read the queue before this time: the last read failed, or a claim has ended.
     read_after: Option<Instant>,
+    /// Whether the queue may have a hold from before the start that was not read yet.
+    may_be_held: bool,
     /// Settled events that are still counted as pending.
     settled: i64,
     stopping: bool,
@@ -107,6 +109,7 @@ impl Worker {
             state,
             alarm: None,
             read_after: None,
+            may_be_held: reliable,
             settled: 0,
             stopping: false,
             predecessors: context.predecessors,
@@ -118,7 +121,7 @@ impl Worker {
     /// retired, with none under way.
     pub(crate) fn run(mut self) {
         self.wait_for_predecessors();
-        self.load_hold();
+        self.load_hold(Moment::of(&*self.clock));
         let mut was_busy = false;
         while !self.stopping {
             let at = Moment::of(&*self.clock);
@@ -247,20 +250,24 @@ impl Worker {
         }
     }
 
-    /// Goes on with a hold from before the start.
-    fn load_hold(&mut self) {
-        let Some(access) = &self.queue_access else {
-            return;
+    /// Goes on with a hold from before the start. False if the queue cannot be read.
+    fn load_hold(&mut self, at: Moment) -> bool {
+        let Some(access) = self.queue_access.as_ref().filter(|_| self.may_be_held) else {
+            return true;
         };
-        let at = Moment::of(&*self.clock);
-        match access.queue.hold(&self.handle.name) {
-            Ok(Some(hold)) if hold.until > at.epoch_ms() => {
-                let detail = String::from_utf8_lossy(&hold.note).into_owned();
-                self.state.hold(hold.until, detail, at);
+        let hold = match access.queue.hold(&self.handle.name) {
+            Ok(hold) => hold,
+            Err(error) => {
+                self.on_unreadable(&error, at.now);
+                return false;
             }
-            Ok(_) => {}
-            Err(error) => self.on_unreadable(&error, at.now),
+        };
+        self.may_be_held = false;
+        if let Some(hold) = hold.filter(|hold| hold.until > at.epoch_ms()) {
+            let detail = String::from_utf8_lossy(&hold.note).into_owned();
+            self.state.hold(hold.until, detail, at);
         }
+        true
     }
 
     fn settle(&self, settlement: Settlement) {
@@ -281,7 +288,10 @@ impl Worker {
                     self.state.pause(paused, at.now);
                     self.senders.recall();
                 }
-                Command::Restart => self.state.restart(at.now),
+                Command::Restart => {
+                    self.may_be_held = false;
+                    self.state.restart(at.now);
+                }
                 Command::Reopen => self.state.reopen(at.now),
                 Command::Reconfigure(endpoint) => self.reconfigure(endpoint, at.now),
                 Command::Retire(number) => self.retire(number, at.now),
@@ -330,6 +340,7 @@ impl Worker {
     /// taken back.
     fn reconfigure(&mut self, endpoint: Arc<Endpoint>, now: Instant) {
         self.take_back(now);
+        self.may_be_held = false;
         self.state.reconfigure(endpoint.target(), now);
         self.senders.reconfigure(endpoint);
     }
@@ -366,9 +377,6 @@ impl Worker {
 
     /// Reads events from the queue as far as there is room.
     fn read(&mut self, at: Moment) -> bool {
-        let Some(access) = &self.queue_access else {
-            return false;
-        };
         if self.is_leaving() {
             return false;
         }
@@ -377,6 +385,13 @@ impl Worker {
             return false;
         }
         self.read_after = None;
+        // Before any event: none may be sent while the target is held.
+        if !self.load_hold(at) {
+            return false;
+        }
+        let Some(access) = &self.queue_access else {
+            return false;
+        };
         self.state.wake(at.now);
         let (handle, backlog) = (&self.handle, &mut self.state.backlog);
         let read = reader::read(backlog, &handle.name, &*access.queue, &handle.behind, at);

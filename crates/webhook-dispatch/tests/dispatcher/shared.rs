@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-use webhook_dispatch::{Dispatcher, Refusal};
+use webhook_dispatch::{Dispatcher, Incident, Observer, Refusal};
 use webhook_queue::Queue;
 
 const TASKS: [&str; 8] = ["t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"];
@@ -263,4 +263,47 @@ fn events_wait_while_the_storage_is_away_and_callers_with_a_deadline_do_not() {
         assert_eq!(numbers, [0, 2], "{of:?}");
     }
     assert!(process.shutdown(PATIENCE).drained);
+}
+
+/// Tells when a queue cannot be read.
+struct Unreadable(mpsc::SyncSender<()>);
+
+impl Observer for Unreadable {
+    fn incident(&self, incident: &Incident<'_>) {
+        if let Incident::QueueUnreadable { .. } = incident {
+            // The test waits for the first one.
+            self.0.try_send(()).ok();
+        }
+    }
+}
+
+#[test]
+fn a_hold_that_cannot_be_read_at_the_start_holds_once_the_queue_is_back() {
+    let (queue, views) = SharedQueue::pair();
+    let receiver = Receiver::new(|received| match received.attempt {
+        1 => Reply::Later("3600"),
+        _ => Reply::Status(200),
+    });
+    let is_held = |process: &Dispatcher| process.stats().unwrap().targets[0].hold.is_some();
+    let of = |view| dispatcher(config([target("a")]), view, &receiver);
+    let first = of(&views[0]).start().unwrap();
+    submit(&first.submitter(), "t1", 0);
+    receiver.wait("the first attempt", |state| !state.requests.is_empty());
+    while !is_held(&first) {
+        std::thread::yield_now();
+    }
+    first.shutdown(PATIENCE);
+
+    queue.set_away(1, true);
+    let (unreadable, reports) = mpsc::sync_channel(1);
+    let second = of(&views[1]).observer(Arc::new(Unreadable(unreadable)));
+    let second = second.start().unwrap();
+    reports.recv_timeout(PATIENCE).unwrap();
+    queue.set_away(1, false);
+    let requests = || receiver.look(|state| state.requests.len());
+    while !is_held(&second) && requests() == 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(requests(), 1, "the receiver asked for an hour");
+    second.shutdown(PATIENCE);
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use webhook_queue::{
     Claim, CommitResult, DeadLetter, EntryId, Event, MemoryQueue, News, Owed, Queue, QueueError,
     Quotas, Settled, Settlement, SettlementResult, SharedStatistics, SlotGuard, Statistics,
+    TargetHold,
 };
 
 /// The slots of the queue.
@@ -299,6 +300,11 @@ impl Queue for View {
 
     fn drop_target(&self, target: &str) -> Result<u64, QueueError> {
         self.queue.inner.drop_target(target)
+    }
+
+    fn hold(&self, target: &str) -> Result<Option<TargetHold>, QueueError> {
+        let _state = self.reach()?;
+        self.queue.inner.hold(target)
     }
 
     /// Gives its slots to the view that is left.
