@@ -30,24 +30,13 @@ impl Recorder {
 
     /// Counts and logs an attempt, and reports its failures and the change of the target's state.
     pub(super) fn attempted(&self, attempt: &Attempt, decision: &Decision) {
-        self.count(attempt, decision);
-        self.report_incidents(attempt, decision);
-    }
-
-    fn count(&self, attempt: &Attempt, decision: &Decision) {
         let counters = &self.handle.counters;
         counters.requested(attempt.result.outcome, attempt.took);
         for (due, decision) in attempt.batch.iter().zip(decision.events()) {
-            let is_delivered = decision.follows.is_none();
-            // Of a batch, the receiver may have taken a part.
-            let outcome = match is_delivered {
-                true => Outcome::Success,
-                false => attempt.result.outcome,
-            };
-            counters.attempted(outcome);
-            self.log_attempt(attempt, due, is_delivered);
+            self.attempted_event(attempt, due, decision.follows.is_none());
             self.count_next_step(decision.follows);
         }
+        self.report_incidents(attempt, decision);
     }
 
     fn count_next_step(&self, follows: Option<NextStep>) {
@@ -61,9 +50,15 @@ impl Recorder {
         }
     }
 
-    /// Adds an attempt at an event to the target's log.
-    fn log_attempt(&self, attempt: &Attempt, due: &Due, is_delivered: bool) {
+    /// Counts an attempt at an event, and adds it to the target's log.
+    fn attempted_event(&self, attempt: &Attempt, due: &Due, is_delivered: bool) {
         let result = &attempt.result;
+        // Of a batch, the receiver may have taken a part.
+        let (outcome, error, response) = match is_delivered {
+            true => (Outcome::Success, "", ""),
+            false => (result.outcome, &*result.detail, &*result.response),
+        };
+        self.handle.counters.attempted(outcome);
         let is_plain = is_delivered && due.delivery.attempts == 0;
         let content = &due.content;
         // The trace of an event of Aurora's is stored in the place of attributes, and is no JSON.
@@ -86,15 +81,12 @@ impl Recorder {
             summary: Cow::Borrowed(summary),
             attempt: due.delivery.attempts.saturating_add(1),
             batch: attempt.batch_id.map(|id| (id, attempt.batch.count())),
-            outcome: match is_delivered {
-                true => Outcome::Success,
-                false => result.outcome,
-            },
+            outcome,
             status: result.status,
-            error: Cow::Borrowed(if is_delivered { "" } else { &result.detail }),
+            error: Cow::Borrowed(error),
             took: attempt.took,
             bytes: content.body.len(),
-            response: Cow::Borrowed(if is_delivered { "" } else { &result.response }),
+            response: Cow::Borrowed(response),
         };
         record.number = self.handle.attempts.add(&record);
         self.observer.attempt(&self.handle.name, &record);

@@ -46,7 +46,8 @@ use crate::{
 pub use self::offline::{Compaction, compact, verify, verify_tables, was_left_open};
 pub use self::options::Options;
 
-/// The most idempotency keys, and last states, forgotten in one transaction when the bound has become smaller.
+/// The most idempotency keys, and last states, forgotten in one transaction when the bound has become
+/// smaller.
 const FORGOTTEN_AT_ONCE: usize = 1024;
 
 /// The most entries that [`DiskQueue::drop_target`] removes in one transaction.
