@@ -193,7 +193,7 @@ fn slow_bodies_hold_no_memory_against_others() {
         let mut client = Client::connect(&url).expect("it listens");
         let body = large("slow", 1 << 20);
         let request = match number % 3 {
-            0 => post_bytes(&[JSON], body),
+            0 => post_bytes(&[JSON, "Expect: 100-continue"], body),
             1 => chunked(&[JSON], &body),
             _ => post_bytes(&[LINES], body),
         };
@@ -204,6 +204,10 @@ fn slow_bodies_hold_no_memory_against_others() {
             request.len() - 100_000
         };
         client.send(&request[..sent]).expect("it reads");
+        if number == 0 {
+            // It has memory before all others.
+            assert_eq!(client.interim().expect("it is answered"), 100);
+        }
         slow.push(client);
     }
     for number in 0..3 {
@@ -212,7 +216,7 @@ fn slow_bodies_hold_no_memory_against_others() {
         let answer = answer.expect("it is answered");
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    // Those that had memory are told why they lost it.
+    // One that had memory is told why it lost it.
     let answer = slow[0].answer().expect("it is answered");
     assert_eq!(answer.status, 408, "{answer:?}");
     drop(slow);
@@ -238,11 +242,16 @@ fn an_expectation_is_met_once_there_is_memory() {
         client.send(head).expect("it reads");
         clients.push((client, body.to_vec()));
     }
-    for (client, body) in &mut clients {
-        assert_eq!(client.interim().expect("it is answered"), 100);
-        client.send(body).expect("it reads");
-        assert_eq!(client.answer().expect("it is answered").status, 200);
-    }
+    // Each sends its body as soon as it may: one that is slow gives its memory to those that wait.
+    std::thread::scope(|scope| {
+        for (client, body) in &mut clients {
+            scope.spawn(|| {
+                assert_eq!(client.interim().expect("it is answered"), 100);
+                client.send(body).expect("it reads");
+                assert_eq!(client.answer().expect("it is answered").status, 200);
+            });
+        }
+    });
     process.signal(Signal::TERM);
     process.wait().expect_code(0);
 }

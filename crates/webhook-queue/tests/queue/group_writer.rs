@@ -65,6 +65,11 @@ impl Gate {
         self.state.lock().unwrap().failures.push_back(error);
     }
 
+    /// From now on commits succeed.
+    fn mend(&self) {
+        self.state.lock().unwrap().failures.clear();
+    }
+
     fn until_arrived(&self, count: usize) {
         let state = self.state.lock().unwrap();
         let wait = Duration::from_secs(30);
@@ -637,9 +642,12 @@ fn an_event_waits_for_a_failing_disk_no_longer_than_its_deadline() {
             .unwrap();
         reports.events(1).pop().unwrap()
     };
-    queue.fail(no_space());
+    for _ in 0..1_000 {
+        queue.fail(no_space());
+    }
     let (_, result) = append_next(0, soon());
     assert!(matches!(&*result.unwrap_err(), QueueError::NoSpace { .. }));
+    queue.mend();
     // The disk works again, but the sender repeats event 0 first.
     let (_, result) = append_next(1, late());
     assert!(matches!(&*result.unwrap_err(), QueueError::NoSpace { .. }));
