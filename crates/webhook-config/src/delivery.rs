@@ -65,15 +65,16 @@ impl Format {
         }
     }
 
-    /// Whether receivers would take its bodies for another format under this `Content-Type`. A body that is
-    /// an event as it came, or made by a template, may have any type.
+    /// Whether its bodies are not what this `Content-Type` says. Under `application/json`, which configurations
+    /// for Aurora have, a body may be any one JSON document. One that is an event as it came, or made by a
+    /// template, may have any type.
     pub(crate) fn contradicts(self, content_type: &str) -> bool {
         let media_type = media_type_of(content_type);
         let is_json = media_type.ends_with("/json") || media_type.ends_with("+json");
         match self {
             Format::Aurora | Format::Template => false,
             Format::KafkaRestV2 | Format::CloudEventsStructured | Format::CloudEventsBatch => {
-                media_type != media_type_of(self.content_type())
+                media_type != "application/json" && media_type != media_type_of(self.content_type())
             }
             Format::CloudEventsBinary => media_type.starts_with("application/cloudevents"),
             Format::Ndjson => is_json,

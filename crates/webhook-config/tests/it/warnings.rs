@@ -23,9 +23,10 @@ fn a_content_type_that_contradicts_the_format_is_a_warning() {
             "application/vnd.kafka.json.v1+json",
             WARNED,
         ),
-        ("kafka-rest-v2", "application/json", WARNED),
+        ("kafka-rest-v2", "application/json", &[]),
         ("cloudevents-structured", "text/plain", WARNED),
-        ("cloudevents-structured", "application/json", WARNED),
+        ("cloudevents-structured", "application/json", &[]),
+        ("cloudevents-structured", "application/problem+json", WARNED),
         (
             "cloudevents-structured",
             "application/cloudevents-batch+json",
