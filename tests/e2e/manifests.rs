@@ -1,6 +1,6 @@
 //! The manifests for Kubernetes: as its schemas say, and as webhookd takes them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{Folder, KUBERNETES, Launch, Python, repository, skip};
 
 /// The manifests of docs/packaging/kubernetes, one after the other.
@@ -13,13 +13,12 @@ fn manifests() -> String {
         .join("---\n")
 }
 
-/// Runs the script that checks them; its exit code, and what it printed.
-fn validated(python: &Python, manifests: &str) -> (Option<i32>, String) {
+/// What the script that checks them says of each text.
+fn results(python: &Python, texts: &[String]) -> Vec<Value> {
     let script = Launch::of(python.bin().join("python3"));
     let script = script.args(["-c", include_str!("manifests.py")]);
-    let ended = script.run(manifests);
-    let printed = String::from_utf8(ended.stdout).expect("it prints text");
-    (ended.code, printed + &ended.stderr)
+    let ended = script.run(json!(texts).to_string()).expect_code(0);
+    serde_json::from_slice(&ended.stdout).expect("it prints JSON")
 }
 
 fn of_kind<'a>(manifests: &'a Value, kind: &str) -> &'a Value {
@@ -34,21 +33,25 @@ fn the_manifests_are_as_kubernetes_and_webhookd_take_them() {
         Err(why) => return skip(&why),
     };
     let manifests = manifests();
-    for (right, wrong) in [
+    let mistakes = [
         ("failureThreshold: 60", "failureThresholds: 60"),
         ("replicas: 1", "replicas: one"),
         ("interval: 15s", "intervals: 15s"),
-    ] {
+    ];
+    let mut texts = vec![manifests.clone()];
+    for (right, wrong) in mistakes {
         let changed = manifests.replace(right, wrong);
         assert_ne!(changed, manifests, "{right} is in no manifest");
-        let (code, printed) = validated(&python, &changed);
-        assert_eq!(code, Some(1), "{wrong} was accepted: {printed}");
+        texts.push(changed);
     }
-    let (code, printed) = validated(&python, &manifests);
-    assert_eq!(code, Some(0), "{printed}");
-    let manifests: Value = serde_json::from_str(&printed).expect("it prints JSON");
+    let results = results(&python, &texts);
+    for ((_, wrong), result) in mistakes.iter().zip(&results[1..]) {
+        assert!(result["error"].is_string(), "{wrong} was accepted");
+    }
+    let manifests = &results[0]["valid"];
+    assert!(manifests.is_array(), "{}", results[0]["error"]);
 
-    let config = of_kind(&manifests, "ConfigMap");
+    let config = of_kind(manifests, "ConfigMap");
     let config = config["data"]["webhook.json"].as_str().expect("the file");
     let folder = Folder::new();
     let edited = config.replace("EDIT-ME", "http://receiver.example/");
@@ -56,7 +59,7 @@ fn the_manifests_are_as_kubernetes_and_webhookd_take_them() {
     let path = folder.write("webhook.json", edited);
     let _ended = Launch::new().arg("check").arg(path).run("").expect_code(0);
 
-    let pod = &of_kind(&manifests, "StatefulSet")["spec"]["template"]["spec"];
+    let pod = &of_kind(manifests, "StatefulSet")["spec"]["template"]["spec"];
     let args = pod["containers"][0]["args"].as_array().expect("arguments");
     let help = Launch::new().args(["run", "--help"]).run("");
     let help = String::from_utf8(help.expect_code(0).stdout).expect("it prints text");
