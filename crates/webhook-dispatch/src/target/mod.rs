@@ -81,8 +81,6 @@ pub(crate) struct TargetState {
     next_scan: Instant,
     /// Whether the claim of a ready event had ended.
     claim_ended: bool,
-    /// The number of attempts that were aborted.
-    aborted: u64,
 }
 
 impl TargetState {
@@ -115,7 +113,6 @@ impl TargetState {
             probes_newest: true,
             next_scan: now,
             claim_ended: false,
-            aborted: 0,
         };
         state.backlog.set_batches(state.composition.is_some());
         state
@@ -439,11 +436,8 @@ impl TargetState {
         if !self.reliable {
             return Decision::of(&attempt.batch, |_| EventDecision::default());
         }
-        let tag = self.composition.as_ref().and_then(|_| {
-            self.aborted += 1;
-            BatchTag::new(at.epoch_ms().saturating_sub(self.aborted))
-        });
-        let not_before = tag.map_or(0, BatchTag::get);
+        let plan = self.plan(at.now, at);
+        let not_before = plan.batch.map_or(0, BatchTag::get);
         Decision::of(&attempt.batch, |due| EventDecision {
             settlement: Some(self.note(&tried(due, attempt), not_before, &due.guard)),
             ..EventDecision::default()

@@ -27,7 +27,7 @@ impl Plan {
         let wait = wake.saturating_duration_since(at.now);
         let not_before = at.epoch_ms().saturating_add(millis(wait));
         let batch = BatchTag::new(not_before).filter(|_| batches);
-        let batch = batch.map(|tag| lanes.free_tag(tag, at.epoch_ms()));
+        let batch = batch.map(|tag| lanes.take_tag(tag, at.epoch_ms()));
         Plan {
             wake,
             wait,
@@ -39,7 +39,7 @@ impl Plan {
     /// The same for the other half of a batch.
     pub(super) fn other_half(&self, at: Moment, lanes: &mut Lanes) -> Plan {
         let batch = self.batch.map(BatchTag::next);
-        let batch = batch.map(|tag| lanes.free_tag(tag, at.epoch_ms()));
+        let batch = batch.map(|tag| lanes.take_tag(tag, at.epoch_ms()));
         Plan {
             not_before: batch.map_or(self.not_before, BatchTag::get),
             batch,

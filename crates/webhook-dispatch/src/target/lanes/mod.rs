@@ -325,12 +325,12 @@ impl Lanes {
         }
     }
 
-    /// The first tag from this one on that no batch has. New tags are not before `now`.
-    pub(crate) fn free_tag(&mut self, mut tag: BatchTag, now: u64) -> BatchTag {
+    /// Takes the first tag from this one on that no batch has. New tags are not before `now`.
+    pub(crate) fn take_tag(&mut self, mut tag: BatchTag, now: u64) -> BatchTag {
         if let Some(now) = BatchTag::new(now) {
             self.tags = self.tags.split_off(&now);
         }
-        while self.tags.contains(&tag) {
+        while !self.tags.insert(tag) {
             tag = tag.next();
         }
         tag

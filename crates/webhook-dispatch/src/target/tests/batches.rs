@@ -296,9 +296,11 @@ fn batches_that_are_aborted_together_are_two_batches_after_a_restart() {
     assert_eq!(first[0], first[1]);
     assert_eq!(second[0], second[1]);
     assert_ne!(first[0], second[0]);
-    assert!(
-        first[0].max(second[0]) < setup.at.epoch_ms(),
-        "they are due"
+    // They are due, and none has the time of one that was due before.
+    let now = setup.at.epoch_ms();
+    assert_eq!(
+        (first[0].min(second[0]), first[0].max(second[0])),
+        (now, now + 1)
     );
     let mut setup = Setup::new(|target| target);
     setup.accept(1);
