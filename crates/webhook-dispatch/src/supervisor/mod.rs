@@ -352,14 +352,16 @@ impl Supervisor {
         let entries = plan.routing_table.entries.iter();
         let handles: Vec<_> = entries.map(|entry| Arc::clone(&entry.handle)).collect();
         workers.add_handles(&handles);
+        // Workers begin before an event can meet the new table: a best-effort target without one
+        // drops it.
+        for (handle, change) in handles.iter().zip(plan.changes) {
+            workers.apply(handle, change);
+        }
         let before = self.router.replace_routing_table(plan.routing_table);
         for handle in before.entries.iter().map(|entry| &entry.handle) {
             if !handles.iter().any(|kept| Arc::ptr_eq(kept, handle)) {
                 workers.retire(handle);
             }
-        }
-        for (handle, change) in handles.iter().zip(plan.changes) {
-            workers.apply(handle, change);
         }
         workers.reap();
         if self.shared.is_closed() {

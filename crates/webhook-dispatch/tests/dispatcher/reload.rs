@@ -3,10 +3,11 @@
 use crate::support::*;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use webhook_config::{Config, Delivery, TargetBuilder};
 use webhook_dispatch::{Control, ReloadError, Submission, Submitter};
-use webhook_queue::{DiskQueue, Options, Queue};
+use webhook_queue::{DiskQueue, MemoryQueue, Options, Queue};
 
 const RELOADS: usize = 100;
 const SUBMITTERS: usize = 3;
@@ -173,4 +174,43 @@ fn a_hundred_reloads_under_load_lose_and_reorder_nothing() {
     for (of, numbers) in wanted {
         assert_eq!(numbers, got[&of], "{of:?}: each once, in order");
     }
+}
+
+#[test]
+fn a_best_effort_target_that_is_added_again_has_a_worker_for_its_first_event() {
+    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(1 << 27));
+    let receiver = Receiver::new(|_| Reply::Status(200));
+    let with_it = || config([target("stays"), quick("quick")]);
+    let running = dispatcher(with_it(), &queue, &receiver).start().unwrap();
+    let (control, submitter) = (running.control(), running.submitter());
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for task in ["t1", "t2", "t3"] {
+            let (submitter, is_over) = (&submitter, &is_over);
+            scope.spawn(move || {
+                let mut number = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    submitter.submit(event(task, number), soon()).unwrap();
+                    number += 1;
+                }
+            });
+        }
+        // An event seldom comes at the one moment.
+        for _ in 0..20 * RELOADS {
+            control.reload(config([target("stays")])).unwrap();
+            let has_ended = || {
+                let stats = running.stats().unwrap();
+                let mut targets = stats.targets.iter();
+                !targets.any(|it| it.name == "quick" && it.worker_running)
+            };
+            while !has_ended() {
+                std::thread::yield_now();
+            }
+            control.reload(with_it()).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let report = running.shutdown(PATIENCE);
+    let quick = report.stats.targets.iter().find(|it| it.name == "quick");
+    assert_eq!(quick.unwrap().dropped, 0);
 }
