@@ -1,6 +1,8 @@
 //! A client of HTTP that does exactly what it is told, and no more.
 
 use crate::{DEADLINE, Message, Messages};
+use rustix::io::Errno;
+use rustix::net::{self, RecvFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -123,12 +125,26 @@ impl Client {
         self.answer()
     }
 
+    /// Whether the other side has closed, without waiting.
+    pub fn is_closed_by_peer(&mut self) -> bool {
+        is_closed_by_peer(self.messages.stream())
+    }
+
     /// Whether the other side has closed, which is waited for.
     pub fn is_closed(&mut self) -> bool {
         match self.messages.stream().read_to_end(&mut Vec::new()) {
             Ok(_) => true,
             Err(error) => error.kind() == ErrorKind::ConnectionReset,
         }
+    }
+}
+
+/// Whether the other side of a socket, on which it sends nothing, has closed it.
+pub(crate) fn is_closed_by_peer(stream: &TcpStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    match net::recv(stream, &mut [0; 1], flags) {
+        Ok((_, received)) => received == 0,
+        Err(error) => error != Errno::AGAIN,
     }
 }
 

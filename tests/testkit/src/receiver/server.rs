@@ -2,10 +2,10 @@
 
 use super::messages::{Message, Messages};
 use crate::DEADLINE;
+use crate::client::is_closed_by_peer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
-use rustix::io::Errno;
-use rustix::net::{self, RecvFlags};
+use rustix::net;
 use std::fmt;
 use std::io::{Read, Result, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -401,11 +401,7 @@ impl Connection {
 
     /// Whether the peer has closed the connection, without waiting.
     pub fn is_closed_by_peer(&self) -> bool {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match net::recv(&*self.stream, &mut [0; 1], flags) {
-            Ok((_, received)) => received == 0,
-            Err(error) => error != Errno::AGAIN,
-        }
+        is_closed_by_peer(&self.stream)
     }
 
     /// Whether the port is closed.
