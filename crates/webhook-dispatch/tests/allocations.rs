@@ -9,7 +9,7 @@
 //!   each sender keeps the buffers of headers and of the answer's head.
 //! - 1 for the answer's body, if it has one.
 //!
-//! An event of a reliable target costs some ten more, for the queue's group of one: this test waits
+//! An event of a reliable target costs 12 to 15 more, for the queue's group of one: this test waits
 //! for each event's sync before it submits the next. The worker itself allocates nothing: a task's
 //! lane reuses the buffer of a removed one, and the log of attempts its rings.
 
@@ -40,9 +40,10 @@ fn an_event_costs_no_more_allocations_than_are_listed() {
     let address = receiver();
     let best_effort = per_event(address, Delivery::BestEffort);
     let reliable = per_event(address, Delivery::Reliable);
-    // 6 and 17 when this was written; more when threads wait for each other more often.
+    // 6 and 18 beside other programs. On an idle machine threads wait for each other more often, and
+    // the second is up to 21.
     assert!(best_effort <= 7.0, "{best_effort}");
-    assert!(reliable <= 19.0, "{reliable}");
+    assert!(reliable <= 22.0, "{reliable}");
 }
 
 fn per_event(address: SocketAddr, delivery: Delivery) -> f64 {
