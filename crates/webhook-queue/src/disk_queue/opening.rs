@@ -45,20 +45,22 @@ pub(super) fn open_tables(directory: &Directory, map_size: usize) -> Result<Tabl
     // the file. Anything else that is missing is damage. A page of which a part is there is missing
     // too: LMDB would follow what the part says as if it were whole.
     let cut = directory.cut_data(whole_pages(&env, found))?;
-    directory.lengthen(needed)?;
-    let whole = Tables::open(env, directory.has_states())
-        .ok()
-        .filter(Tables::are_all);
-    let whole = whole.filter(|tables| {
-        let read = verification::read_all(tables, directory.identity(), Depth::Events);
-        read.is_ok_and(|found| found.is_whole())
-    });
-    whole.ok_or_else(|| {
+    let opened = directory.lengthen(needed).and_then(|()| {
+        let whole = Tables::open(env, directory.has_states())
+            .ok()
+            .filter(Tables::are_all);
+        let whole = whole.filter(|tables| {
+            let read = verification::read_all(tables, directory.identity(), Depth::Events);
+            read.is_ok_and(|found| found.is_whole())
+        });
         let detail = format!("{DATA} has {found} of {needed} bytes");
+        whole.ok_or_else(|| directory::corrupt(path, detail))
+    });
+    if opened.is_err() {
         // If the file cannot be restored, the next opening finds the damage all the same.
         directory.restore_data(found, &cut).ok();
-        directory::corrupt(path, detail)
-    })
+    }
+    opened
 }
 
 /// The bytes of a file of this length that are whole pages. The first two are LMDB's own, and are used
