@@ -1,4 +1,4 @@
-//! What a target's counters, its log of attempts and the observer are told of a worker.
+//! Counts what a worker does, and reports it in the log of attempts and to the observer.
 
 use crate::shared::clock::{Moment, epoch_ms};
 use crate::shared::event_summary::EventSummary;
